@@ -1,0 +1,152 @@
+import type { Contract } from './contract.ts';
+import { MillraceError } from './errors.ts';
+import type { Logger, SinkKind, SinkTransactions } from './ports.ts';
+import type { ConsumerRecord } from './record.ts';
+
+/** One step forward for the sink's tables. Applied once, in order, never edited after it has shipped. */
+export interface Migration {
+  readonly name: string;
+  readonly sql: string;
+}
+
+export interface HandlerContext<Tx, Value> {
+  /** The sink's open transaction: what is written here commits with the ledger, once. */
+  readonly tx: Tx;
+  /**
+   * Gives a record up: it becomes a dead letter now, with no retry, and the others of the batch go through. The
+   * handler must not have written effects of it. To have a record retried, throw instead.
+   */
+  fail(record: ConsumerRecord<Value>, error: unknown): void;
+  /** Aborts when the handler's time is over; pass it to whatever can wait. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+/**
+ * Applies the records' effects, one flush for all of them. May run again for records whose effects were rolled
+ * back, so effects outside `tx` are at-least-once, with `record.id` as their idempotency key. When it throws, the
+ * batch is split until the bad record stands alone; throw `MillraceError('DEPENDENCY_UNAVAILABLE', …)` for what no
+ * record is to blame for.
+ */
+export type Handle<Value, Tx> = (
+  records: readonly ConsumerRecord<Value>[],
+  context: HandlerContext<Tx, Value>,
+) => Promise<void>;
+
+interface ConsumerDeclaration<Value, Kind extends SinkKind> {
+  /** The consumer group id: letters, digits, `.`, `_` and `-`. Immutable once deployed. */
+  readonly name: string;
+  readonly topic: Contract<Value>;
+  readonly sink: Kind;
+  /** The tables that `handle` writes; applied before the consumer starts. */
+  readonly migrations?: readonly Migration[];
+  /** @default 5,000 records, 500 ms: Lambda's own window, and a batch that amortises a transaction */
+  readonly batch?: { readonly maxRecords?: number; readonly windowMs?: number };
+  /** Exponential backoff with full jitter. @default 3 attempts, 100 ms to 5 s */
+  readonly retry?: { readonly attempts?: number; readonly baseMs?: number; readonly maxMs?: number };
+  /** How long one invocation may take. @default 60,000 */
+  readonly timeoutMs?: number;
+  /** @default 'sqs' */
+  readonly deadLetter?: 'sqs' | 'kafka';
+  /** Messages behind. @default a warning at 10,000, an incident at 100,000 */
+  readonly lag?: { readonly warning?: number; readonly incident?: number };
+  /** Where a group that never committed begins. @default 'TRIM_HORIZON': the oldest record kept */
+  readonly startingPosition?: 'TRIM_HORIZON' | 'LATEST' | { readonly atTimestampMs: number };
+  /** Raise by one when the topic was deleted and created again, so that the ledger starts over. @default 1 */
+  readonly epoch?: number;
+  readonly handle: Handle<Value, SinkTransactions[Kind]>;
+}
+
+/** A consumer group with one handler, on one topic. Made by `defineConsumer`, never by hand. */
+export interface Consumer<Value = unknown, Kind extends SinkKind = SinkKind> {
+  readonly name: string;
+  readonly topic: Contract<Value>;
+  readonly sink: Kind;
+  readonly migrations: readonly Migration[];
+  readonly batch: { readonly maxRecords: number; readonly windowMs: number };
+  readonly retry: RetryPolicy;
+  readonly timeoutMs: number;
+  readonly deadLetter: 'sqs' | 'kafka';
+  readonly lag: { readonly warning: number; readonly incident: number };
+  readonly startingPosition: 'TRIM_HORIZON' | 'LATEST' | { readonly atTimestampMs: number };
+  readonly epoch: number;
+  readonly handle: Handle<Value, SinkTransactions[Kind]>;
+}
+
+export interface RetryPolicy {
+  /** Tries in all, the first included. */
+  readonly attempts: number;
+  readonly baseMs: number;
+  readonly maxMs: number;
+}
+
+/** A consumer of any topic and sink, for code that runs them without looking inside a record. */
+// biome-ignore lint/suspicious/noExplicitAny: `handle` takes what its own contract and sink give; only `any` accepts each.
+export type AnyConsumer = Consumer<any, any>;
+
+// MSK publishes no lag metric for a group with a colon in its id, which Lambda itself would allow.
+const GROUP_ID = /^[a-zA-Z0-9._-]{1,200}$/;
+
+/**
+ * Declares a consumer, with every default filled in. The one declaration drives the Lambda function, its event
+ * source mapping, its alarms and the local event source.
+ * @throws CONSUMER_INVALID when a field is not allowed, naming the field, what it got and what it takes
+ */
+export function defineConsumer<Value, Kind extends SinkKind>(
+  declaration: ConsumerDeclaration<Value, Kind>,
+): Consumer<Value, Kind> {
+  const consumer: Consumer<Value, Kind> = {
+    migrations: [],
+    timeoutMs: 60_000,
+    deadLetter: 'sqs',
+    startingPosition: 'TRIM_HORIZON',
+    epoch: 1,
+    ...declaration,
+    batch: { maxRecords: 5_000, windowMs: 500, ...declaration.batch },
+    retry: { attempts: 3, baseMs: 100, maxMs: 5_000, ...declaration.retry },
+    lag: { warning: 10_000, incident: 100_000, ...declaration.lag },
+  };
+  const { name, batch, retry, lag } = consumer;
+  const check = (field: string, got: unknown, isAllowed: boolean, allowed: string) => {
+    if (isAllowed) return;
+    throw new MillraceError(
+      'CONSUMER_INVALID',
+      `Consumer ${JSON.stringify(name)}: ${field} is ${JSON.stringify(got)}; it takes ${allowed}. Change it in the consumer's defineConsumer().`,
+      { details: { consumer: name, field } },
+    );
+  };
+  const checkWhole = (field: string, got: number, from: number, to: number) =>
+    check(
+      field,
+      got,
+      Number.isInteger(got) && got >= from && got <= to,
+      `a whole number from ${from} to ${to}`,
+    );
+
+  check('name', name, GROUP_ID.test(name), 'up to 200 letters, digits, ".", "_" and "-"');
+  checkWhole('batch.maxRecords', batch.maxRecords, 1, 10_000);
+  checkWhole('batch.windowMs', batch.windowMs, 0, 300_000);
+  checkWhole('retry.attempts', retry.attempts, 1, 100);
+  checkWhole('retry.baseMs', retry.baseMs, 0, 900_000);
+  checkWhole('retry.maxMs', retry.maxMs, retry.baseMs, 900_000);
+  checkWhole('timeoutMs', consumer.timeoutMs, 1_000, 900_000);
+  checkWhole('epoch', consumer.epoch, 1, 2_147_483_647);
+  checkWhole('lag.warning', lag.warning, 1, Number.MAX_SAFE_INTEGER);
+  checkWhole('lag.incident', lag.incident, lag.warning, Number.MAX_SAFE_INTEGER);
+  // A record must be able to use up its retries inside one invocation, or it would hold its partition for ever.
+  const waitingMs = longestWaitMs(retry);
+  check(
+    'retry',
+    retry,
+    waitingMs <= consumer.timeoutMs / 2,
+    `a policy that waits at most half of timeoutMs in all (${consumer.timeoutMs / 2} ms; this one waits up to ${waitingMs} ms)`,
+  );
+  return Object.freeze(consumer);
+}
+
+/** The longest that a record's retries can wait in all. */
+function longestWaitMs({ attempts, baseMs, maxMs }: RetryPolicy): number {
+  let total = 0;
+  for (let attempt = 1; attempt < attempts; attempt++) total += Math.min(maxMs, baseMs * 2 ** (attempt - 1));
+  return total;
+}

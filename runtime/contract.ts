@@ -1,0 +1,111 @@
+import { MillraceError } from './errors.ts';
+
+/** An Avro schema as JSON. */
+export type AvroSchema = string | readonly AvroSchema[] | { readonly [attribute: string]: unknown };
+
+export const COMPATIBILITY_MODES = [
+  'BACKWARD',
+  'BACKWARD_TRANSITIVE',
+  'FORWARD',
+  'FORWARD_TRANSITIVE',
+  'FULL',
+  'FULL_TRANSITIVE',
+  'NONE',
+] as const;
+export type CompatibilityMode = (typeof COMPATIBILITY_MODES)[number];
+
+export interface ContractVersion {
+  readonly version: number;
+  readonly schema: AvroSchema;
+}
+
+interface TopicDeclaration<Value> {
+  /** The topic's name: letters, digits, `.`, `_` and `-`, 249 at most (Kafka's own rule). */
+  readonly name: string;
+  /** Who answers for the topic: a team's name or address. */
+  readonly owner: string;
+  /** The field of the value that becomes the record's key, as UTF-8 text. It decides what stays in order. */
+  readonly key: keyof Value & string;
+  /** Every version that was ever published, oldest first, numbered 1, 2, 3 … The last one is written. */
+  readonly versions: readonly ContractVersion[];
+  /** What a new version may change. @default 'FULL_TRANSITIVE': producers and consumers deploy in any order */
+  readonly compatibility?: CompatibilityMode;
+  /** @default 12: divides evenly among 1, 2, 3, 4, 6 and 12 pollers */
+  readonly partitions?: number;
+  /** @default seven days, Kafka's own */
+  readonly retentionMs?: number;
+  /** `compact` keeps the newest record of a key; a null value (a tombstone) then removes it. @default 'delete' */
+  readonly cleanup?: 'delete' | 'compact';
+  /**
+   * `sparse` says that offsets may be missing for good (compacted, transactional or filtered topics), so that a
+   * gap is no sign of a batch that was passed over. @default 'contiguous', 'sparse' where cleanup is 'compact'
+   */
+  readonly offsets?: 'contiguous' | 'sparse';
+  /** How the schema id stands before the Avro body. @default 'glue' */
+  readonly framing?: 'glue' | 'confluent';
+  /** Compression of the Avro body; only Glue's framing has one. @default 'none': brokers compress whole batches */
+  readonly compression?: 'none' | 'zlib';
+}
+
+/** What a topic promises. `Value` is the newest version's type. Made by `defineTopic`, never by hand. */
+export interface Contract<Value = unknown> extends Required<TopicDeclaration<Value>> {
+  /** The version that producers write and consumers read: the last one. */
+  readonly latest: ContractVersion;
+}
+
+const TOPIC_NAME = /^[a-zA-Z0-9._-]{1,249}$/;
+
+/**
+ * Declares a topic's contract. Checks the declaration itself; `checkContract` checks the schemas.
+ * @throws CONTRACT_INVALID when a field is not allowed, naming the field, what it got and what it takes
+ */
+export function defineTopic<Value>(declaration: TopicDeclaration<Value>): Contract<Value> {
+  const { name, versions } = declaration;
+  const cleanup = declaration.cleanup ?? 'delete';
+  const contract = {
+    compatibility: 'FULL_TRANSITIVE' as const,
+    partitions: 12,
+    retentionMs: 7 * 24 * 60 * 60 * 1000,
+    cleanup,
+    offsets: cleanup === 'compact' ? ('sparse' as const) : ('contiguous' as const),
+    framing: 'glue' as const,
+    compression: 'none' as const,
+    ...declaration,
+  };
+  const refuse = (field: string, got: unknown, allowed: string): never => {
+    throw new MillraceError(
+      'CONTRACT_INVALID',
+      `Contract ${JSON.stringify(name)}: ${field} is ${JSON.stringify(got)}; it takes ${allowed}. Change it in the topic's defineTopic().`,
+      { details: { topic: name, field } },
+    );
+  };
+  if (!TOPIC_NAME.test(name) || name === '.' || name === '..') {
+    refuse('name', name, 'up to 249 letters, digits, ".", "_" and "-", and not "." or ".."');
+  }
+  if (!declaration.owner.trim()) refuse('owner', declaration.owner, 'the name of who answers for the topic');
+  if (!declaration.key) refuse('key', declaration.key, "the name of one of the value's fields");
+  versions.forEach(({ version }, index) => {
+    if (version !== index + 1) refuse(`versions[${index}].version`, version, `${index + 1}`);
+  });
+  if (!COMPATIBILITY_MODES.includes(contract.compatibility)) {
+    refuse('compatibility', contract.compatibility, COMPATIBILITY_MODES.join(', '));
+  }
+  if (!Number.isInteger(contract.partitions) || contract.partitions < 1) {
+    refuse('partitions', contract.partitions, 'a whole number from 1');
+  }
+  if (!Number.isInteger(contract.retentionMs) || (contract.retentionMs < 1 && contract.retentionMs !== -1)) {
+    refuse('retentionMs', contract.retentionMs, 'whole milliseconds from 1, or -1 to keep records for good');
+  }
+  if (contract.cleanup === 'compact' && contract.offsets === 'contiguous') {
+    refuse(
+      'offsets',
+      contract.offsets,
+      '"sparse" where cleanup is "compact", since compaction removes offsets',
+    );
+  }
+  if (contract.framing === 'confluent' && contract.compression !== 'none') {
+    refuse('compression', contract.compression, '"none" where framing is "confluent"');
+  }
+  const latest = versions.at(-1) ?? refuse('versions', [], 'at least one version');
+  return Object.freeze({ ...contract, latest });
+}

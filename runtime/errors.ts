@@ -1,0 +1,102 @@
+/**
+ * What the engine does about an error:
+ * - `retry`: try the record again by its consumer's policy, then dead-letter it.
+ * - `dead-letter`: no retry would help; dead-letter the record at once.
+ * - `hold`: not the record's fault; stop the line and try again until it works. Never dead-letters.
+ * - `halt`: a person has to act; nothing is committed and the error surfaces at once.
+ */
+export type ErrorAction = 'retry' | 'dead-letter' | 'hold' | 'halt';
+
+interface ErrorRow {
+  readonly action: ErrorAction;
+  readonly summary: string;
+}
+
+/** The one table of error codes. `docs/errors.md` lists the same rows; a test holds the two together. */
+export const ERRORS = {
+  // Contracts and declarations: mistakes found before anything runs.
+  CONTRACT_INVALID: row('halt', 'A contract is not usable as declared.'),
+  CONTRACT_INCOMPATIBLE: row('halt', 'Two versions of a contract break its compatibility mode.'),
+  CONTRACT_STALE: row('halt', 'A generated schema.ts does not match its .avsc files.'),
+  CONSUMER_INVALID: row('halt', 'A consumer declaration is not usable as written.'),
+
+  // Publishing.
+  PUBLISH_INVALID: row('halt', 'publish() was called with a value that breaks its contract.'),
+  PUBLISH_FAILED: row('hold', 'The topic did not take the records; some of the call may have been sent.'),
+  TOPIC_UNKNOWN: row('halt', 'The topic does not exist.'),
+
+  // Reading what a record holds.
+  VALUE_MISSING: row('dead-letter', 'The record has no value and its contract allows no tombstones.'),
+  FRAME_TRUNCATED: row('dead-letter', 'The value ends before its framing header does.'),
+  FRAME_UNKNOWN: row('dead-letter', "The value's first byte is not the contract's framing."),
+  FRAME_COMPRESSION_UNKNOWN: row('dead-letter', 'The framing names a compression that does not exist.'),
+  FRAME_COMPRESSION_CORRUPT: row('dead-letter', 'The compressed body does not inflate.'),
+  FRAME_BODY_TOO_LARGE: row('dead-letter', 'The body inflates to more than a record may hold.'),
+  SCHEMA_UNKNOWN: row('dead-letter', "The registry has no schema under the record's schema id."),
+  SCHEMA_INVALID: row('dead-letter', 'The registry holds a schema that does not parse as Avro.'),
+  SCHEMA_INCOMPATIBLE: row('dead-letter', "The writer's schema does not resolve into the reader's."),
+  AVRO_TRUNCATED: row('dead-letter', 'The Avro body ends in the middle of a value.'),
+  AVRO_TRAILING_BYTES: row('dead-letter', 'The Avro body goes on after the value has ended.'),
+  AVRO_INVALID: row('dead-letter', 'The Avro body does not decode by its schema.'),
+  REGISTRY_UNAVAILABLE: row('hold', 'The schema registry did not answer.'),
+
+  // What the event source hands over.
+  EVENT_MALFORMED: row('halt', 'The event is not a Kafka batch as Lambda sends it.'),
+  EVENT_FOREIGN_TOPIC: row('halt', "The event holds records of a topic that is not the consumer's."),
+  BATCH_INCOMPLETE: row('hold', 'The batch was not settled whole; the event source must deliver it again.'),
+
+  // The consumer's own code.
+  HANDLER_FAILED: row('retry', 'handle() threw an error.'),
+  HANDLER_TIMEOUT: row('retry', 'handle() did not return within its share of the time left.'),
+  HANDLER_REJECTED: row('dead-letter', 'handle() gave the record to fail().'),
+  DEPENDENCY_UNAVAILABLE: row('hold', 'handle() says that a service it needs is down.'),
+
+  // The sink and its ledger.
+  SINK_UNAVAILABLE: row('hold', 'The sink cannot be reached or is not taking writes.'),
+  SINK_CONFLICT: row('hold', 'The sink refused the transaction for now: deadlock, lock or serialization.'),
+  SINK_REJECTED: row('retry', 'The sink refused the data of a record.'),
+  SINK_MISCONFIGURED: row('halt', 'The sink lacks a table, a column or a grant that the consumer needs.'),
+  TOPIC_RECREATED: row('halt', 'The topic was deleted and created again: its offsets started over.'),
+
+  // Dead letters.
+  DEAD_LETTER_STORE_UNAVAILABLE: row('hold', 'The dead-letter store did not take the letter.'),
+  DEAD_LETTER_UNREADABLE: row('halt', 'A stored dead letter cannot be read.'),
+  DEAD_LETTER_FOREIGN: row('halt', 'The dead letter belongs to another consumer.'),
+  DEAD_LETTER_NOT_FOUND: row('halt', 'No dead letter has this id.'),
+
+  // Running locally, and the command line.
+  STATE_IN_USE: row('halt', 'Another process is using the state folder.'),
+  STATE_UNREADABLE: row('halt', 'The state folder is missing or was written by another version.'),
+  INPUT_INVALID: row('halt', 'An input file or an option is not usable.'),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/**
+ * The one error class. `message` says what happened, what was allowed and what to do next; it never holds a
+ * payload, a schema or a secret. `action` is the table's answer for `code`.
+ */
+export class MillraceError extends Error {
+  readonly code: ErrorCode;
+  /** Facts for logs and `--json`: names, numbers, positions; never payloads. */
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; details?: Readonly<Record<string, unknown>> } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.name = 'MillraceError';
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+
+  get action(): ErrorAction {
+    return ERRORS[this.code].action;
+  }
+}
+
+function row(action: ErrorAction, summary: string): ErrorRow {
+  return { action, summary };
+}
