@@ -45,6 +45,8 @@ export const ERRORS = {
   EVENT_FOREIGN_TOPIC: row('halt', "The event holds records of a topic that is not the consumer's."),
   BATCH_INCOMPLETE: row('hold', 'The batch was not settled whole; the event source must deliver it again.'),
 
+  UNEXPECTED: row('hold', 'An error that has no code of its own, outside the handler.'),
+
   // The consumer's own code.
   HANDLER_FAILED: row('retry', 'handle() threw an error.'),
   HANDLER_TIMEOUT: row('retry', 'handle() did not return within its share of the time left.'),

@@ -110,6 +110,12 @@ export interface LogReader {
 
 /** The SQL that a handler may run inside the sink's transaction. Parameters are $1, $2 …; never text. */
 export interface SqlTransaction {
+  /**
+   * Runs one statement, after those called before it. Parameters: null, strings, numbers, bigints, booleans, Dates,
+   * bytes, arrays of these, and objects as JSON; the statement gives them their types. Rows come back as objects:
+   * bigint as a number, timestamptz as a Date, json parsed, bytea as a Buffer, numeric and arrays as text.
+   * `affectedRows` counts rows inserted, updated, deleted or merged.
+   */
   query<Row = Record<string, unknown>>(
     sql: string,
     parameters?: readonly unknown[],
@@ -143,15 +149,18 @@ export interface SinkTransaction<Tx> {
    */
   lockLedgers(key: LedgerKey, requests: readonly LedgerRequest[]): Promise<readonly LedgerView[]>;
   writeLedgers(key: LedgerKey, patches: readonly LedgerPatch[]): Promise<void>;
+  /** Whether a statement is with the sink and unanswered: tells a slow sink from a slow handler. */
+  isWaiting(): boolean;
 }
 
 export interface Sink<Tx> {
   /**
    * Runs `work` in one transaction: commits when it resolves, rolls back when it rejects, and rejects with the
-   * very error that `work` threw. When `signal` aborts, the transaction is rolled back and no later statement of
-   * it takes effect, even where `work` is still running.
+   * very error that `work` threw. When `signal` aborts, rejects with its reason, the transaction is rolled back and
+   * no later statement of it takes effect, even where `work` is still running.
    * Errors of the sink's own are SINK_UNAVAILABLE, SINK_CONFLICT, SINK_REJECTED or SINK_MISCONFIGURED, those that
-   * `tx` throws included.
+   * `tx` throws included; a statement after the end is HANDLER_FAILED. Where the commit itself is lost or aborted,
+   * its outcome is unknown, and the ledger tells it at the next try.
    */
   transaction<Result>(
     work: (transaction: SinkTransaction<Tx>) => Promise<Result>,

@@ -16,9 +16,13 @@ export interface Header {
   readonly value: Buffer | null;
 }
 
-export type TimestampType = 'CREATE_TIME' | 'LOG_APPEND_TIME' | 'NO_TIMESTAMP_TYPE';
+export const TIMESTAMP_TYPES = ['CREATE_TIME', 'LOG_APPEND_TIME', 'NO_TIMESTAMP_TYPE'] as const;
+export type TimestampType = (typeof TIMESTAMP_TYPES)[number];
 
-/** A record's bytes, unread. `timestamp` is in epoch milliseconds, -1 where Kafka has none. */
+/**
+ * A record's bytes, unread. `timestamp` is in epoch milliseconds, -1 where Kafka has none.
+ * Copy it field by field: a spread misses `key` and `value` where they are made when asked for.
+ */
 export interface RawRecord extends Position {
   readonly timestamp: number;
   readonly timestampType: TimestampType;
