@@ -1,0 +1,76 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { type AvroSchema, type Contract, defineTopic } from '../../runtime/contract.ts';
+import { createFramer } from '../../runtime/framing.ts';
+import type { SchemaRegistry } from '../../runtime/ports.ts';
+import { codeOf } from '../rejection.ts';
+
+const schema = (...names: string[]): AvroSchema => ({
+  type: 'record',
+  name: 'R',
+  fields: names.map((name) => ({ name, type: 'string', default: '' })),
+});
+
+/** What every schema registry must do. `open` gives one that holds all versions of the contracts, and no more. */
+export function schemaRegistrySuite(
+  name: string,
+  framing: 'glue' | 'confluent',
+  open: (contracts: readonly Contract<never>[]) => Promise<{
+    readonly registry: SchemaRegistry;
+    readonly dispose: () => void;
+  }>,
+): void {
+  describe(`${name} as a schema registry (${framing})`, () => {
+    let dispose = () => {};
+    afterEach(() => dispose());
+
+    const topic = (topicName: string, ...schemas: readonly AvroSchema[]) =>
+      defineTopic<{ a: string }>({
+        name: topicName,
+        owner: 'tests',
+        key: 'a',
+        framing,
+        versions: schemas.map((of, index) => ({ version: index + 1, schema: of })),
+      });
+    const orders = topic('orders', schema('a'), schema('a', 'b'));
+    const refunds = topic('refunds', schema('a', 'c'));
+
+    async function openWith(...contracts: readonly Contract<never>[]): Promise<SchemaRegistry> {
+      const opened = await open(contracts);
+      dispose = opened.dispose;
+      return opened.registry;
+    }
+
+    test("gives the newest version's schema under the id that it gives for the contract", async () => {
+      const registry = await openWith(orders, refunds);
+      for (const contract of [orders, refunds]) {
+        expect(await registry.schemaById(await registry.latestId(contract))).toEqual(contract.latest.schema);
+      }
+    });
+
+    test("gives ids that fit the contract's framing, and the same one each time", async () => {
+      const registry = await openWith(orders);
+      const id = await registry.latestId(orders);
+      expect(() => createFramer(framing, 'none', id)).not.toThrow();
+      expect(await registry.latestId(orders)).toBe(id);
+    });
+
+    test('gives another id for another schema', async () => {
+      const registry = await openWith(orders, refunds);
+      expect(await registry.latestId(orders)).not.toBe(await registry.latestId(refunds));
+    });
+
+    test.each(['00000000-0000-4000-8000-000000000000', '2147483647', 'no id'])(
+      'knows no schema %s',
+      async (id) => {
+        expect(await (await openWith(orders)).schemaById(id)).toBeUndefined();
+      },
+    );
+
+    test('says so when a contract, or its newest version, is not registered', async () => {
+      const registry = await openWith(orders);
+      expect(await codeOf(registry.latestId(refunds))).toBe('SCHEMA_UNKNOWN');
+      const newer = topic('orders', schema('a'), schema('a', 'b'), schema('a', 'b', 'c'));
+      expect(await codeOf(registry.latestId(newer))).toBe('SCHEMA_UNKNOWN');
+    });
+  });
+}
