@@ -1,0 +1,260 @@
+/** The contracts folder: `<topic>/v1.avsc, v2.avsc …` as written, `<topic>/schema.ts` as generated. */
+import { createHash } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
+import { parseSchema } from '../runtime/avro-schema-parser.ts';
+import type { AvroSchema, ContractVersion } from '../runtime/contract.ts';
+import {
+  type CheckedContract,
+  type ContractProblem,
+  type ContractRule,
+  checkContract,
+} from '../runtime/contract-check.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import { generateSchemaModule } from './contract-types.ts';
+
+/** The rules of the folder; docs/contracts.md has them. */
+export type ContractFileRule =
+  | 'file-unreadable'
+  | 'file-misnamed'
+  | 'version-missing'
+  | 'version-edited'
+  | 'schema-stale'
+  | 'contract-unlisted'
+  | 'folder-missing';
+
+export type ContractFolderProblem = ContractProblem<ContractRule | ContractFileRule>;
+
+/** A topic's folder. */
+export interface ContractFolder {
+  readonly topic: string;
+  readonly path: string;
+  /** From the .avsc files, oldest first; those that could not be read are in `problems` instead. */
+  readonly versions: readonly ContractVersion[];
+  readonly problems: readonly ContractFolderProblem[];
+}
+
+/**
+ * Reads every folder under `contractsDir`, by name. Needs neither topic.ts nor schema.ts.
+ * @throws INPUT_INVALID when there is no such folder
+ */
+export async function scanContracts(contractsDir: string): Promise<readonly ContractFolder[]> {
+  const entries = await readdir(contractsDir, { withFileTypes: true }).catch((cause) => {
+    throw new MillraceError(
+      'INPUT_INVALID',
+      `There is no contracts folder at ${contractsDir}. Run this where the project's package.json is.`,
+      { cause },
+    );
+  });
+  const topics = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  return Promise.all(topics.sort().map((topic) => scanFolder(topic, join(contractsDir, topic))));
+}
+
+/**
+ * Everything wrong with the contracts: the folders' files, whether schema.ts is up to date, whether every folder's
+ * contract is in `contracts`, and what `checkContract` finds in the .avsc files.
+ */
+export async function checkContracts(
+  contractsDir: string,
+  contracts: readonly CheckedContract[],
+): Promise<readonly ContractFolderProblem[]> {
+  const folders = await scanContracts(contractsDir);
+  const perFolder = await Promise.all(
+    folders.map(async (folder) => {
+      if (folder.problems.length > 0) return folder.problems;
+      const contract = contracts.find(({ name }) => name === folder.topic);
+      const schemas = contract
+        ? checkContract({ ...contract, versions: folder.versions })
+        : [unlisted(folder)];
+      return [...schemas, ...(await findStale(folder))];
+    }),
+  );
+  const withoutFolder = contracts.filter(({ name }) => !folders.some(({ topic }) => topic === name));
+  return [...perFolder.flat(), ...withoutFolder.map(({ name }) => folderMissing(name))];
+}
+
+/** What keeps a folder's schema.ts from being what its .avsc files say; empty when it is up to date. */
+export async function findStale(folder: ContractFolder): Promise<readonly ContractFolderProblem[]> {
+  const path = join(folder.path, 'schema.ts');
+  const current = await readIfExists(path);
+  const edited = current === null ? [] : findEdited(folder, await embeddedVersions(path, current));
+  if (edited.length > 0 || !isNewestParsable(folder)) return edited;
+  if (current === generateSchemaModule(folder.topic, folder.versions)) return [];
+  const what = current === null ? 'schema.ts does not exist' : 'schema.ts is not what the .avsc files make';
+  return [
+    problem(
+      folder.topic,
+      'schema-stale',
+      [],
+      `${what}. Run \`millrace contracts generate\` and commit the result.`,
+    ),
+  ];
+}
+
+export interface Generated {
+  readonly topic: string;
+  readonly path: string;
+  /** Null where nothing was written because of `problems`. */
+  readonly outcome: 'written' | 'unchanged' | null;
+  readonly problems: readonly ContractFolderProblem[];
+}
+
+/**
+ * Writes each folder's schema.ts. A folder with a problem is left as it is: a file that cannot be read, a schema
+ * that does not parse, or an edit to a version that a later one has followed.
+ */
+export async function generateContracts(contractsDir: string): Promise<readonly Generated[]> {
+  const folders = await scanContracts(contractsDir);
+  return Promise.all(folders.map(generateFolder));
+}
+
+async function generateFolder(folder: ContractFolder): Promise<Generated> {
+  const { topic, versions } = folder;
+  const path = join(folder.path, 'schema.ts');
+  const current = await readIfExists(path);
+  const problems = [
+    ...folder.problems,
+    ...versions.flatMap(({ version, schema }) =>
+      parseSchema(schema).problems.map(({ rule, path, message }) =>
+        problem(topic, rule, [version], message, path),
+      ),
+    ),
+    ...(current === null ? [] : findEdited(folder, await embeddedVersions(path, current))),
+  ];
+  if (problems.length > 0) return { topic, path, outcome: null, problems };
+  const text = generateSchemaModule(topic, versions);
+  if (text === current) return { topic, path, outcome: 'unchanged', problems };
+  await writeFile(path, text);
+  return { topic, path, outcome: 'written', problems };
+}
+
+async function scanFolder(topic: string, path: string): Promise<ContractFolder> {
+  const files = (await readdir(path)).filter((name) => name.endsWith('.avsc'));
+  const problems: ContractFolderProblem[] = [];
+  const versions: ContractVersion[] = [];
+  const numbers = files.flatMap((name) => {
+    const digits = /^v([1-9]\d*)\.avsc$/.exec(name)?.[1];
+    if (digits) return [Number(digits)];
+    problems.push(
+      problem(topic, 'file-misnamed', [], `${name} is no version. Name it v1.avsc, v2.avsc and so on.`),
+    );
+    return [];
+  });
+  for (let version = 1; version <= Math.max(1, ...numbers); version++) {
+    if (!numbers.includes(version)) {
+      problems.push(
+        problem(
+          topic,
+          'version-missing',
+          [version],
+          `v${version}.avsc is missing: versions are numbered 1, 2, 3 … without a gap, and none is ever removed.`,
+        ),
+      );
+      continue;
+    }
+    const schema = parseJson(await readFile(join(path, `v${version}.avsc`), 'utf8'));
+    if ('fault' in schema) {
+      problems.push(
+        problem(
+          topic,
+          'file-unreadable',
+          [version],
+          `v${version}.avsc is not JSON${schema.fault}. Correct it there.`,
+        ),
+      );
+    } else versions.push({ version, schema: schema.value });
+  }
+  return { topic, path, versions, problems };
+}
+
+/** A version that a later one has followed is out in the world: records written with it exist. */
+function findEdited(
+  { topic, versions }: ContractFolder,
+  embedded: readonly ContractVersion[],
+): ContractFolderProblem[] {
+  const newest = versions.at(-1)?.version ?? 0;
+  return embedded.flatMap(({ version, schema }) => {
+    if (version >= newest) return [];
+    const file = versions.find((candidate) => candidate.version === version);
+    if (!file || isDeepStrictEqual(file.schema, schema)) return [];
+    return problem(
+      topic,
+      'version-edited',
+      [version],
+      `v${version}.avsc was changed after v${version + 1}.avsc was added. Records written with it are in the topic: restore it, and put the change into v${newest + 1}.avsc.`,
+    );
+  });
+}
+
+/** The versions in a generated schema.ts; none where it cannot be loaded, which makes it stale and no more. */
+async function embeddedVersions(path: string, text: string): Promise<readonly ContractVersion[]> {
+  // So that a file loaded before is loaded again once it has changed.
+  const digest = createHash('sha256').update(text).digest('hex');
+  try {
+    const { versions } = await import(`${pathToFileURL(path)}?${digest}`);
+    return Array.isArray(versions) ? versions : [];
+  } catch {
+    return [];
+  }
+}
+
+function isNewestParsable({ versions }: ContractFolder): boolean {
+  const newest = versions.at(-1);
+  return newest !== undefined && parseSchema(newest.schema).node !== null;
+}
+
+function unlisted({ topic }: ContractFolder): ContractFolderProblem {
+  return problem(
+    topic,
+    'contract-unlisted',
+    [],
+    `contracts/${topic} has schemas, but no contract called ${topic} is listed in contracts/index.ts. Declare it in contracts/${topic}/topic.ts with defineTopic() and list it.`,
+  );
+}
+
+function folderMissing(topic: string): ContractFolderProblem {
+  return problem(
+    topic,
+    'folder-missing',
+    [],
+    `contracts/index.ts lists ${topic}, but there is no folder contracts/${topic} with its .avsc files. A folder has its topic's name.`,
+  );
+}
+
+function problem(
+  topic: string,
+  rule: ContractRule | ContractFileRule,
+  versions: readonly number[],
+  message: string,
+  path = '',
+): ContractFolderProblem {
+  return {
+    topic,
+    code: rule === 'schema-stale' ? 'CONTRACT_STALE' : 'CONTRACT_INVALID',
+    rule,
+    versions,
+    path,
+    message,
+  };
+}
+
+async function readIfExists(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** The value, or where the text stops being JSON: V8's own message may quote the text. */
+function parseJson(text: string): { readonly value: AvroSchema } | { readonly fault: string } {
+  try {
+    return { value: JSON.parse(text) };
+  } catch (error) {
+    const where = /line \d+ column \d+/.exec((error as Error).message)?.[0];
+    return { fault: where ? ` at ${where}` : '' };
+  }
+}

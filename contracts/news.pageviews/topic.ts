@@ -1,0 +1,10 @@
+import { defineTopic } from '../../runtime/contract.ts';
+import { type Pageview, versions } from './schema.ts';
+
+/** Who read what, when and for how long. One article's pageviews stay in order. */
+export const pageviews = defineTopic<Pageview>({
+  name: 'news.pageviews',
+  owner: 'audience-data',
+  key: 'contentId',
+  versions,
+});
