@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import type { Migration } from '../../runtime/consumer.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import type { SqlDriver } from './sql-driver.ts';
+import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
+import { decodeRows, encodeParameter } from './sql-values.ts';
+
+// Inside a transaction and after the lock: two processes that create the same table at once would fail otherwise.
+const PREPARE = `
+  SELECT pg_advisory_xact_lock(hashtextextended('millrace_migration', 0));
+  CREATE TABLE IF NOT EXISTS millrace_migration (
+    scope text NOT NULL,
+    position int NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (scope, position)
+  )`;
+
+/**
+ * Brings a scope's tables up to date: applies the migrations that have not been, in order, each in a transaction
+ * of its own. Running it again changes nothing; two processes at once take turns. A database that is ahead, because
+ * an older release is deployed again, is left as it is.
+ *
+ * @param scope whose migrations these are: a consumer's name, or the sink's own
+ * @returns the names of the migrations applied now
+ * @throws SINK_MISCONFIGURED when an applied migration was edited, renamed or moved, or when one fails
+ */
+export async function migrate(
+  driver: SqlDriver,
+  scope: string,
+  migrations: readonly Migration[],
+): Promise<readonly string[]> {
+  const applied: string[] = [];
+  for (;;) {
+    const name = await inTransaction(driver, (open) => applyNext(open, scope, migrations));
+    if (name === undefined) return applied;
+    applied.push(name);
+  }
+}
+
+async function applyNext(
+  open: OpenTransaction,
+  scope: string,
+  migrations: readonly Migration[],
+): Promise<string | undefined> {
+  await open.run(PREPARE);
+  const done = await appliedSoFar(open, scope);
+  checkUnchanged(scope, migrations, done);
+  const next = migrations[done.length];
+  if (!next) return undefined;
+  try {
+    await open.run(next.sql);
+  } catch (error) {
+    throw migrationFailed(scope, next, error);
+  }
+  await open.query(
+    'INSERT INTO millrace_migration (scope, position, name, checksum) VALUES ($1, $2, $3, $4)',
+    [scope, done.length, next.name, checksumOf(next)].map(encodeParameter),
+  );
+  return next.name;
+}
+
+interface AppliedMigration {
+  readonly name: string;
+  readonly checksum: string;
+}
+
+async function appliedSoFar(open: OpenTransaction, scope: string): Promise<readonly AppliedMigration[]> {
+  const result = await open.query(
+    'SELECT name, checksum FROM millrace_migration WHERE scope = $1 ORDER BY position',
+    [scope],
+  );
+  return decodeRows(result) as unknown as AppliedMigration[];
+}
+
+function checkUnchanged(
+  scope: string,
+  migrations: readonly Migration[],
+  done: readonly AppliedMigration[],
+): void {
+  done.forEach((applied, position) => {
+    const declared = migrations[position];
+    if (!declared) return;
+    if (declared.name === applied.name && checksumOf(declared) === applied.checksum) return;
+    const change =
+      declared.name === applied.name
+        ? 'its SQL has changed since'
+        : `the declaration has ${JSON.stringify(declared.name)} in its place`;
+    throw new MillraceError(
+      'SINK_MISCONFIGURED',
+      `Migration ${JSON.stringify(applied.name)} of ${scope} was applied to this database, and ${change}. ` +
+        'Migrations only go forward: put it back as it was and add a new one at the end.',
+      { details: { scope, migration: applied.name, position } },
+    );
+  });
+}
+
+function migrationFailed(scope: string, { name }: Migration, error: unknown): unknown {
+  if (!(error instanceof MillraceError) || error.action === 'hold') return error;
+  return new MillraceError(
+    'SINK_MISCONFIGURED',
+    `Migration ${JSON.stringify(name)} of ${scope}: ${error.message}`,
+    {
+      cause: error,
+      details: { ...error.details, scope, migration: name },
+    },
+  );
+}
+
+function checksumOf({ sql }: Migration): string {
+  return createHash('sha256').update(sql).digest('hex');
+}

@@ -1,0 +1,87 @@
+import type { PGlite, Transaction } from '@electric-sql/pglite';
+import type { RawResult, SqlConnection, SqlDriver } from './sql-driver.ts';
+
+const BOOL = 16;
+const BYTEA = 17;
+const asText = (text: string) => text;
+// PGlite's own serializers take text for every other type as it is.
+const SERIALIZERS = { [BOOL]: asText, [BYTEA]: asText };
+
+/**
+ * PostgreSQL in the process, by PGlite. It has one connection: a transaction waits until the one before has ended.
+ * A statement runs to its end on the event loop, so breaking off takes effect after it.
+ */
+export function pgliteDriver(pglite: PGlite): SqlDriver {
+  return {
+    async begin() {
+      await pglite.waitReady;
+      const started = Promise.withResolvers<Transaction>();
+      const work = Promise.withResolvers<void>();
+      // PGlite ends a transaction as its callback does: the callback waits for commit() or rollback().
+      const ended = pglite.transaction((transaction) => {
+        started.resolve(transaction);
+        return work.promise;
+      });
+      ended.catch(started.reject);
+      const parsers = Object.fromEntries(Object.keys(pglite.parsers).map((type) => [type, asText]));
+      return new PgliteConnection(await started.promise, parsers, work, ended);
+    },
+  };
+}
+
+class PgliteConnection implements SqlConnection {
+  readonly #transaction: Transaction;
+  readonly #parsers: Record<string, (text: string) => string>;
+  readonly #work: PromiseWithResolvers<void>;
+  readonly #ended: Promise<void>;
+
+  constructor(
+    transaction: Transaction,
+    parsers: Record<string, (text: string) => string>,
+    work: PromiseWithResolvers<void>,
+    ended: Promise<void>,
+  ) {
+    this.#transaction = transaction;
+    this.#parsers = parsers;
+    this.#work = work;
+    this.#ended = ended;
+  }
+
+  async query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult> {
+    const result = await this.#transaction.query<(string | null)[]>(sql, [...parameters], {
+      rowMode: 'array',
+      serializers: SERIALIZERS,
+      parsers: this.#parsers,
+    });
+    return {
+      columns: result.fields.map(({ name, dataTypeID }) => ({ name, typeId: dataTypeID })),
+      rows: result.rows,
+      affectedRows: result.affectedRows ?? 0,
+    };
+  }
+
+  async run(script: string): Promise<void> {
+    await this.#transaction.exec(script);
+  }
+
+  async commit(): Promise<boolean> {
+    this.#work.resolve();
+    try {
+      await this.#ended;
+      return true;
+    } catch (error) {
+      // PGlite's TransactionAbortedError: COMMIT was answered by ROLLBACK.
+      if ((error as { code?: unknown }).code === '25P02') return false;
+      throw error;
+    }
+  }
+
+  async rollback(): Promise<void> {
+    this.destroy();
+    await this.#ended.catch(() => {});
+  }
+
+  destroy(): void {
+    this.#work.reject(new Error('rolled back'));
+  }
+}

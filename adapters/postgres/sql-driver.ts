@@ -1,0 +1,30 @@
+/**
+ * What the sink asks of a PostgreSQL driver: transactions in PostgreSQL's own text format. Everything else (types,
+ * errors, the order of statements, aborting) is the same code above it, so that both drivers behave as one.
+ */
+export interface SqlDriver {
+  /** Takes a connection and begins a transaction on it. Rejects with the driver's own error. */
+  begin(): Promise<SqlConnection>;
+}
+
+/** A connection inside a transaction. One statement at a time; rejects with the driver's own errors. */
+export interface SqlConnection {
+  /** Runs exactly one statement by the extended protocol, with no name, so that a pooler need not pin it. */
+  query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult>;
+  /** Runs a script of any number of statements. */
+  run(script: string): Promise<void>;
+  /** Gives the connection back. Resolves to false where the server rolled back, because a statement had failed. */
+  commit(): Promise<boolean>;
+  /** Gives the connection back, or closes it where it does not answer. Never rejects. */
+  rollback(): Promise<void>;
+  /** Breaks off whatever is under way: what the server has not committed, it rolls back. Never throws. */
+  destroy(): void;
+}
+
+export interface RawResult {
+  readonly columns: readonly { readonly name: string; readonly typeId: number }[];
+  /** Cells as PostgreSQL writes them. */
+  readonly rows: readonly (readonly (string | null)[])[];
+  /** Rows inserted, updated, deleted or merged; 0 for any other statement. */
+  readonly affectedRows: number;
+}

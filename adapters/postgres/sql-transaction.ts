@@ -1,0 +1,161 @@
+import { MillraceError } from '../../runtime/errors.ts';
+import type { RawResult, SqlConnection, SqlDriver } from './sql-driver.ts';
+import { afterFailure, isAfterFailure, sinkError } from './sql-errors.ts';
+
+/** A transaction under way. Statements run one after the other, in the order of the calls. */
+export interface OpenTransaction {
+  query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult>;
+  run(script: string): Promise<void>;
+  /** Whether a statement is unanswered. */
+  isWaiting(): boolean;
+}
+
+/**
+ * Commits when `work` resolves, rolls back when it rejects and rejects with the very same error. When `signal`
+ * aborts, rejects with its reason at once and breaks the connection off; where COMMIT was under way, what became of
+ * it is then unknown.
+ * @throws SINK_UNAVAILABLE, SINK_CONFLICT, SINK_REJECTED or SINK_MISCONFIGURED from begin, commit and every statement
+ */
+export async function inTransaction<Result>(
+  driver: SqlDriver,
+  work: (transaction: OpenTransaction) => Promise<Result>,
+  signal?: AbortSignal,
+): Promise<Result> {
+  signal?.throwIfAborted();
+  const transaction = new Transaction(signal);
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => {
+    transaction.destroy();
+    aborted.reject(signal?.reason);
+  };
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([run(driver, transaction, work), aborted.promise]);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+async function run<Result>(
+  driver: SqlDriver,
+  transaction: Transaction,
+  work: (transaction: OpenTransaction) => Promise<Result>,
+): Promise<Result> {
+  await transaction.begin(driver);
+  let result: Result;
+  try {
+    result = await work(transaction);
+  } catch (error) {
+    await transaction.rollback();
+    throw error;
+  }
+  await transaction.commit();
+  return result;
+}
+
+class Transaction implements OpenTransaction {
+  readonly #signal: AbortSignal | undefined;
+  #connection: SqlConnection | undefined;
+  #isOpen = false;
+  #waiting = 0;
+  #lastStatement: Promise<unknown> = Promise.resolve();
+  #failure: MillraceError | undefined;
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal;
+  }
+
+  query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult> {
+    return this.#statement((connection) => connection.query(sql, parameters));
+  }
+
+  run(script: string): Promise<void> {
+    return this.#statement((connection) => connection.run(script));
+  }
+
+  isWaiting(): boolean {
+    return this.#waiting > 0;
+  }
+
+  async begin(driver: SqlDriver): Promise<void> {
+    try {
+      this.#connection = await driver.begin();
+    } catch (error) {
+      throw this.#signal?.aborted ? this.#signal.reason : sinkError(error);
+    }
+    if (this.#signal?.aborted) {
+      this.#connection.destroy();
+      throw this.#signal.reason;
+    }
+    this.#isOpen = true;
+  }
+
+  async commit(): Promise<void> {
+    await this.#lastStatement;
+    this.#throwIfClosed();
+    this.#isOpen = false;
+    let isCommitted: boolean;
+    try {
+      isCommitted = await this.#connection!.commit();
+    } catch (error) {
+      throw commitError(error);
+    }
+    if (!isCommitted) throw afterFailure(this.#failure);
+  }
+
+  async rollback(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#lastStatement;
+    await this.#connection!.rollback();
+  }
+
+  destroy(): void {
+    this.#isOpen = false;
+    this.#connection?.destroy();
+  }
+
+  #statement<T>(execute: (connection: SqlConnection) => Promise<T>): Promise<T> {
+    const answer = this.#lastStatement.then(async () => {
+      this.#throwIfClosed();
+      try {
+        return await execute(this.#connection!);
+      } catch (error) {
+        throw this.#failed(error);
+      }
+    });
+    this.#waiting++;
+    this.#lastStatement = answer.catch(() => {});
+    return answer.finally(() => this.#waiting--);
+  }
+
+  #throwIfClosed(): void {
+    this.#signal?.throwIfAborted();
+    if (!this.#isOpen) throw transactionEnded();
+  }
+
+  #failed(error: unknown): unknown {
+    if (this.#signal?.aborted) return this.#signal.reason;
+    if (isAfterFailure(error)) return afterFailure(this.#failure);
+    this.#failure = sinkError(error);
+    return this.#failure;
+  }
+}
+
+/** The server's answer is certain; a lost connection leaves the outcome open, and the ledger tells at the next try. */
+function commitError(error: unknown): MillraceError {
+  const classified = sinkError(error);
+  if (classified.code !== 'SINK_UNAVAILABLE') return classified;
+  return new MillraceError(
+    'SINK_UNAVAILABLE',
+    `Whether the transaction was committed is unknown; the ledger tells at the next try. ${classified.message}`,
+    { cause: classified, details: classified.details },
+  );
+}
+
+function transactionEnded(): MillraceError {
+  return new MillraceError(
+    'HANDLER_FAILED',
+    'tx was used after its transaction had ended. Await every statement before handle() returns.',
+  );
+}

@@ -1,0 +1,92 @@
+import { PGlite } from '@electric-sql/pglite';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import { pgDriver } from '../../../adapters/postgres/pg-driver.ts';
+import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
+import { type PgliteServer, servePglite } from './pglite-server.ts';
+import { postgresSuite } from './postgres-suite.ts';
+
+async function openServer(): Promise<{ pool: pg.Pool; server: PgliteServer; close(): Promise<void> }> {
+  const pglite = new PGlite();
+  const server = await servePglite(pglite);
+  const pool = new pg.Pool({
+    host: '127.0.0.1',
+    port: server.port,
+    user: 'postgres',
+    database: 'postgres',
+    max: 4,
+  });
+  return {
+    pool,
+    server,
+    async close() {
+      await pool.end();
+      await server.close();
+      await pglite.close();
+    },
+  };
+}
+
+postgresSuite(
+  'pg',
+  async () => {
+    const { pool, close } = await openServer();
+    return { driver: pgDriver(pool), close };
+  },
+  { transactions: 'one' },
+);
+
+describe('pg when the connection breaks', () => {
+  let database: Awaited<ReturnType<typeof openServer>>;
+  let sink: PostgresSink;
+  beforeAll(async () => {
+    database = await openServer();
+    sink = new PostgresSink(pgDriver(database.pool));
+    await sink.transaction(({ tx }) => tx.query('CREATE TABLE item (n int)'));
+  }, 30_000);
+  afterAll(() => database.close());
+
+  const unavailable = { code: 'SINK_UNAVAILABLE' };
+  const items = () => sink.transaction(({ tx }) => tx.query('SELECT n FROM item')).then(({ rows }) => rows);
+
+  test('between two statements: the next one is SINK_UNAVAILABLE, nothing stays, and the sink goes on after', async () => {
+    const outcome = sink.transaction(async ({ tx }) => {
+      await tx.query('INSERT INTO item VALUES (1)');
+      database.server.disconnectAll();
+      await tx.query('INSERT INTO item VALUES (2)');
+    });
+    await expect(outcome).rejects.toMatchObject(unavailable);
+    expect(await items()).toEqual([]);
+  });
+
+  test('before COMMIT: SINK_UNAVAILABLE that says the outcome is unknown', async () => {
+    const outcome = sink.transaction(async ({ tx }) => {
+      await tx.query('INSERT INTO item VALUES (1)');
+      database.server.disconnectAll();
+    });
+    await expect(outcome).rejects.toMatchObject({
+      ...unavailable,
+      message: expect.stringContaining('unknown'),
+    });
+    expect(await items()).toEqual([]);
+  });
+
+  test('while it is idle: the next transaction goes through, at the latest at the second try', async () => {
+    await items();
+    database.server.disconnectAll();
+    await items().catch((error) => expect(error).toMatchObject(unavailable));
+    expect(await items()).toEqual([]);
+  });
+
+  test('and nobody listens: SINK_UNAVAILABLE that names the reason', async () => {
+    const { port } = database.server;
+    await database.server.close();
+    const pool = new pg.Pool({ host: '127.0.0.1', port, user: 'postgres' });
+    const outcome = new PostgresSink(pgDriver(pool)).transaction(async () => {});
+    await expect(outcome).rejects.toMatchObject({
+      ...unavailable,
+      message: expect.stringContaining('ECONNREFUSED'),
+    });
+    await pool.end();
+  });
+});

@@ -1,0 +1,488 @@
+/** What the PostgreSQL sink promises beyond the port, whatever the driver; sinkSuite comes with it. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { ledgerMigrations } from '../../../adapters/postgres/ledger-migrations.ts';
+import { migrate } from '../../../adapters/postgres/migrate.ts';
+import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
+import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
+import { MillraceError } from '../../../runtime/errors.ts';
+import type { SqlTransaction } from '../../../runtime/ports.ts';
+import { type SinkFixture, type StoredLedger, sinkSuite } from '../../ports/sink-suite.ts';
+
+/** An empty database of the test's own. */
+export interface Database {
+  readonly driver: SqlDriver;
+  close(): Promise<void>;
+}
+
+export function postgresSuite(
+  name: string,
+  open: () => Promise<Database>,
+  { transactions }: { readonly transactions: 'many' | 'one' },
+): void {
+  describe(`PostgresSink on ${name}`, () => {
+    let database: Database;
+    let sink: PostgresSink;
+    const inSink = <Result>(work: (tx: SqlTransaction) => Promise<Result>) =>
+      sink.transaction(({ tx }) => work(tx));
+    const query = (sql: string, parameters?: readonly unknown[]) =>
+      inSink((tx) => tx.query(sql, parameters)).then(({ rows }) => rows);
+
+    beforeAll(async () => {
+      database = await open();
+      await migrate(database.driver, 'millrace', ledgerMigrations);
+      sink = new PostgresSink(database.driver);
+      await query('CREATE TABLE item (id int PRIMARY KEY, name varchar(8) NOT NULL CHECK (name <> $$no$$))');
+      await query('CREATE TABLE part (item int REFERENCES item DEFERRABLE INITIALLY DEFERRED)');
+    }, 30_000);
+    afterAll(() => database.close());
+
+    sinkSuite('as a Sink', () => sinkFixture(sink), { transactions });
+    migrationSuite(() => database.driver);
+
+    test('adds two statements to BEGIN, COMMIT and the handler’s own, whatever the size of the batch', async () => {
+      const statements: string[] = [];
+      const counted = new PostgresSink(recording(database.driver, statements));
+      const key = { consumer: 'counted', epoch: 1 };
+      const run = (partitions: number, next: number) =>
+        counted.transaction(async ({ tx, lockLedgers, writeLedgers }) => {
+          const all = Array.from({ length: partitions }, (_, partition) => ({ topic: 't', partition }));
+          await lockLedgers(
+            key,
+            all.map((of) => ({ ...of, from: 0, to: next })),
+          );
+          await tx.query('SELECT 1');
+          await writeLedgers(
+            key,
+            all.map((of) => ({
+              ...of,
+              first: 0,
+              next,
+              maxTimestamp: next,
+              closed: [],
+              deadLettered: [{ from: next - 1, to: next }],
+              passedOver: [],
+            })),
+          );
+        });
+      await run(40, 1);
+
+      const ofBatch = async (partitions: number, next: number) => {
+        statements.length = 0;
+        await run(partitions, next);
+        return [...statements];
+      };
+      expect(await ofBatch(1, 2)).toEqual(['BEGIN', 'WITH', 'SELECT', 'UPDATE', 'COMMIT']);
+      expect(await ofBatch(40, 10_000)).toEqual(['BEGIN', 'WITH', 'SELECT', 'UPDATE', 'COMMIT']);
+    });
+
+    test('leaves the stored holes as they are when a batch changes none of them', async () => {
+      const key = { consumer: 'many-holes', epoch: 1 };
+      const of = { topic: 't', partition: 0 };
+      // Ranges that do not compress, so that the value is stored out of line.
+      const holes = Array.from({ length: 4_000 }, (_, n) => ({
+        from: n * 1_009 + ((n * n) % 500),
+        to: 0,
+      })).map(({ from }) => ({ from, to: from + 1 + (from % 97) }));
+      const write = (next: number, deadLettered: typeof holes) =>
+        sink.transaction(async ({ lockLedgers, writeLedgers }) => {
+          await lockLedgers(key, [{ ...of, from: 0, to: next }]);
+          await writeLedgers(key, [
+            { ...of, first: 0, next, maxTimestamp: 0, closed: [], deadLettered, passedOver: [] },
+          ]);
+        });
+      const [toast] = await query(
+        `SELECT reltoastrelid::regclass::text AS name FROM pg_class WHERE oid = 'millrace_ledger'::regclass`,
+      );
+      const chunks = () => query(`SELECT DISTINCT chunk_id::text AS id FROM ${toast!.name} ORDER BY 1`);
+
+      await write(5_000_000, holes);
+      const before = await chunks();
+      expect(before.length).toBeGreaterThan(0);
+      await write(5_000_001, []);
+      expect(await chunks()).toEqual(before);
+      await write(5_000_002, [{ from: 5_000_001, to: 5_000_002 }]);
+      expect(await chunks()).not.toEqual(before);
+    });
+
+    describe('values', () => {
+      const throughUnnest = (type: string, values: readonly unknown[]) =>
+        query(`SELECT value FROM unnest($1::${type}[]) WITH ORDINALITY AS u (value, n) ORDER BY n`, [
+          values,
+        ]).then((rows) => rows.map(({ value }) => value));
+      const text = fc.string({ unit: 'binary' }).map((value) => value.replaceAll('\0', '').toWellFormed());
+      const instant = fc.date({
+        min: new Date('0001-01-01T00:00:00Z'),
+        max: new Date(8.64e15),
+        noInvalidDate: true,
+      });
+      // No escapes in keys: V8's JSON.parse misreads some of them (https://github.com/nodejs/node/issues/63785).
+      const key = fc.stringMatching(/^[a-z]{1,4}$/);
+      const cases: [string, fc.Arbitrary<unknown>][] = [
+        ['text', text],
+        ['bigint', fc.maxSafeInteger()],
+        ['int', fc.integer()],
+        ['float8', fc.double({ noNaN: true }).map((value) => value + 0)],
+        ['boolean', fc.boolean()],
+        ['timestamptz', instant],
+        ['bytea', fc.uint8Array().map((bytes) => Buffer.from(bytes))],
+        ['jsonb', fc.dictionary(key, text, { noNullPrototype: true })],
+      ];
+      test.each(cases)('an array of %s comes back as it went, nulls included', async (type, arbitrary) => {
+        await fc.assert(
+          fc.asyncProperty(fc.array(fc.option(arbitrary), { maxLength: 20 }), async (values) => {
+            expect(await throughUnnest(type, values)).toEqual(values);
+          }),
+          { numRuns: 40 },
+        );
+      });
+
+      test('single parameters take the type the statement gives them', async () => {
+        const bytes = Buffer.from([0, 92, 255]);
+        const at = new Date('2026-11-24T09:08:07.654Z');
+        const [row] = await query(
+          `SELECT $1::int AS n, $2::bigint AS big, $3::text AS t, $4::boolean AS b, $5::timestamptz AS at,
+             $6::bytea AS bytes, $7::jsonb AS json, $8::text AS missing, $9::numeric AS exact, $10::text[] AS list,
+             $11::float8 AS inf`,
+          [
+            7,
+            2n ** 53n - 1n,
+            'a\\"{}',
+            false,
+            at,
+            bytes,
+            { a: [1] },
+            undefined,
+            '1.50',
+            ['x,y', null],
+            Infinity,
+          ],
+        );
+        expect(row).toEqual({
+          n: 7,
+          big: 2 ** 53 - 1,
+          t: 'a\\"{}',
+          b: false,
+          at,
+          bytes,
+          json: { a: [1] },
+          missing: null,
+          exact: '1.50',
+          list: '{"x,y",NULL}',
+          inf: Infinity,
+        });
+      });
+
+      test('a bigint that no number holds is refused, not rounded', async () => {
+        const read = query(`SELECT 9007199254740993::bigint AS total`);
+        await expect(read).rejects.toMatchObject({
+          code: 'SINK_REJECTED',
+          message: expect.stringContaining('total::text'),
+        });
+      });
+
+      test('what is no value is refused', async () => {
+        for (const value of [new Date(Number.NaN), () => 1, Symbol('s')]) {
+          await expect(query('SELECT $1::text', [value])).rejects.toMatchObject({ code: 'SINK_REJECTED' });
+        }
+      });
+
+      test('affectedRows counts rows written, and only those', async () => {
+        const counts = await inSink(async (tx) => {
+          const run = async (sql: string) => (await tx.query(sql)).affectedRows;
+          return [
+            await run(`INSERT INTO item SELECT n, 'x' FROM generate_series(100, 102) n`),
+            await run(`UPDATE item SET name = 'y' WHERE id > 100 RETURNING id`),
+            await run('SELECT * FROM item WHERE id >= 100'),
+            await run('DELETE FROM item WHERE id >= 100'),
+          ];
+        });
+        expect(counts).toEqual([3, 2, 0, 3]);
+      });
+    });
+
+    describe('errors', () => {
+      const SECRET = 'reader-4711';
+
+      test.each([
+        [
+          `INSERT INTO item VALUES (1, 'a'), (1, 'b')`,
+          'SINK_REJECTED',
+          { sqlState: '23505', table: 'item', constraint: 'item_pkey' },
+        ],
+        [`INSERT INTO item VALUES (1, NULL)`, 'SINK_REJECTED', { sqlState: '23502', column: 'name' }],
+        [
+          `INSERT INTO item VALUES (1, 'no')`,
+          'SINK_REJECTED',
+          { sqlState: '23514', constraint: 'item_name_check' },
+        ],
+        [`INSERT INTO item VALUES (1, '${SECRET}')`, 'SINK_REJECTED', { sqlState: '22001' }],
+        [`SELECT '${SECRET}'::int`, 'SINK_REJECTED', { sqlState: '22P02' }],
+        [`SELECT '${SECRET}'::timestamptz`, 'SINK_REJECTED', { sqlState: '22007' }],
+        [`SELECT 1 / 0`, 'SINK_REJECTED', { sqlState: '22012' }],
+        [`SELECT (SELECT n FROM generate_series(1, 2) n)`, 'SINK_REJECTED', { sqlState: '21000' }],
+        [`DO $$ BEGIN RAISE 'about ${SECRET}'; END $$`, 'SINK_REJECTED', { sqlState: 'P0001' }],
+        [`SELECT * FROM nowhere`, 'SINK_MISCONFIGURED', { sqlState: '42P01' }],
+        [`SELECT nothing FROM item`, 'SINK_MISCONFIGURED', { sqlState: '42703' }],
+        [`SELEC 1`, 'SINK_MISCONFIGURED', { sqlState: '42601' }],
+        [`SELECT 1; SELECT 2`, 'SINK_MISCONFIGURED', { sqlState: '42601' }],
+      ])('%s', async (sql, code, details) => {
+        const error = await failureOf(query(sql));
+        expect(error).toBeInstanceOf(MillraceError);
+        expect(error).toMatchObject({ code, details });
+        expect(error.message).toContain(details.sqlState);
+      });
+
+      test('say nothing of the values, anywhere in the error', async () => {
+        await query(`INSERT INTO item VALUES (4711, 'taken') ON CONFLICT DO NOTHING`);
+        const errors = [
+          await failureOf(query('INSERT INTO item VALUES ($1, $2)', [4711, 'secret'])),
+          await failureOf(query('INSERT INTO item VALUES (1, $1)', [SECRET])),
+          await failureOf(query('SELECT $1::int', [SECRET])),
+          await failureOf(query(`DO $$ BEGIN RAISE '${SECRET}' USING DETAIL = '${SECRET}'; END $$`)),
+          await failureOf(query('SELECT nothing FROM item WHERE name = $1', [SECRET])),
+        ];
+        for (const error of errors) {
+          const everything = everythingIn(error);
+          expect(everything).not.toContain(SECRET);
+          expect(everything).not.toContain('secret');
+          expect(everything).not.toContain('4711)');
+        }
+      });
+
+      test('of a statement pass through transaction() as they are', async () => {
+        let thrown: unknown;
+        const outcome = inSink(async (tx) => {
+          await tx.query('SELECT 1 / 0').catch((error) => {
+            thrown = error;
+            throw error;
+          });
+        });
+        const error = await failureOf(outcome);
+        expect(error).toBe(thrown);
+        expect(error.code).toBe('SINK_REJECTED');
+      });
+
+      test('that the handler swallows come back with the next statement, under the same code', async () => {
+        const outcome = inSink(async (tx) => {
+          await tx.query('SELECT 1 / 0').catch(() => {});
+          await tx.query('SELECT 1');
+        });
+        await expect(outcome).rejects.toMatchObject({
+          code: 'SINK_REJECTED',
+          message: expect.stringMatching(/failed before.*SAVEPOINT.*22012/s),
+          details: { sqlState: '22012' },
+        });
+      });
+
+      test('that the handler swallows as its last statement fail the commit', async () => {
+        const outcome = inSink(async (tx) => {
+          await tx.query(`INSERT INTO item VALUES (5, 'five')`);
+          await tx.query('SELECT * FROM nowhere').catch(() => {});
+        });
+        await expect(outcome).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+        expect(await query('SELECT * FROM item WHERE id = 5')).toEqual([]);
+      });
+
+      test('of statements that nobody waited for fail the commit too', async () => {
+        const unhandled: Promise<unknown>[] = [];
+        const outcome = inSink(async (tx) => {
+          unhandled.push(tx.query('SELECT 1 / 0').catch(() => {}));
+          unhandled.push(tx.query(`INSERT INTO item VALUES (6, 'six')`).catch(() => {}));
+        });
+        await expect(outcome).rejects.toMatchObject({ code: 'SINK_REJECTED' });
+        await Promise.all(unhandled);
+        expect(await query('SELECT * FROM item WHERE id = 6')).toEqual([]);
+      });
+
+      test('behind a SAVEPOINT harm nothing', async () => {
+        await inSink(async (tx) => {
+          await tx.query('SAVEPOINT before');
+          await tx.query('SELECT 1 / 0').catch(() => {});
+          await tx.query('ROLLBACK TO SAVEPOINT before');
+          await tx.query(`INSERT INTO item VALUES (7, 'seven')`);
+        });
+        expect(await query('SELECT name FROM item WHERE id = 7')).toEqual([{ name: 'seven' }]);
+      });
+
+      test('found by COMMIT itself are refusals of the data', async () => {
+        const outcome = inSink((tx) => tx.query('INSERT INTO part VALUES (999)'));
+        await expect(outcome).rejects.toMatchObject({
+          code: 'SINK_REJECTED',
+          details: { sqlState: '23503', constraint: 'part_item_fkey' },
+        });
+        expect(await query('SELECT * FROM part')).toEqual([]);
+      });
+
+      test.each([
+        'COMMIT',
+        ' end',
+        '/* now */ rollback',
+        '-- out\nABORT',
+        'begin',
+        'START TRANSACTION',
+        'rollback work',
+      ])('%j is refused: only the sink ends its transaction', async (sql) => {
+        const outcome = inSink(async (tx) => {
+          await tx.query(`INSERT INTO item VALUES (8, 'eight')`);
+          await tx.query(sql);
+        });
+        await expect(outcome).rejects.toMatchObject({
+          code: 'SINK_MISCONFIGURED',
+          message: expect.stringContaining('begins or ends a transaction'),
+        });
+        expect(await query('SELECT * FROM item WHERE id = 8')).toEqual([]);
+      });
+    });
+
+    test('statements sent at once run one after the other', async () => {
+      await query('CREATE TABLE step (n serial, name text)');
+      await inSink((tx) =>
+        Promise.all(['a', 'b', 'c'].map((name) => tx.query('INSERT INTO step (name) VALUES ($1)', [name]))),
+      );
+      expect(await query('SELECT name FROM step ORDER BY n')).toEqual([
+        { name: 'a' },
+        { name: 'b' },
+        { name: 'c' },
+      ]);
+    });
+  });
+}
+
+function migrationSuite(driver: () => SqlDriver): void {
+  describe('migrate()', () => {
+    let scopes = 0;
+    const newScope = () => `scope_${scopes++}`;
+    const create = (scope: string, table: string) => ({
+      name: `create-${table}`,
+      sql: `CREATE TABLE ${scope}_${table} (n int); INSERT INTO ${scope}_${table} VALUES (1);`,
+    });
+
+    test('applies what is new, in order, and nothing when it runs again', async () => {
+      const scope = newScope();
+      const [a, b] = [create(scope, 'a'), { name: 'alter-a', sql: `ALTER TABLE ${scope}_a ADD m int` }];
+      expect(await migrate(driver(), scope, [a])).toEqual(['create-a']);
+      expect(await migrate(driver(), scope, [a, b])).toEqual(['alter-a']);
+      expect(await migrate(driver(), scope, [a, b])).toEqual([]);
+      // An older release, deployed again.
+      expect(await migrate(driver(), scope, [a])).toEqual([]);
+    });
+
+    test('two processes at once take turns', async () => {
+      const scope = newScope();
+      const migrations = [create(scope, 'a'), create(scope, 'b')];
+      const applied = await Promise.all([1, 2, 3].map(() => migrate(driver(), scope, migrations)));
+      expect(applied.flat().sort()).toEqual(['create-a', 'create-b']);
+    });
+
+    test.each([
+      ['edited', (a: { name: string; sql: string }) => [{ ...a, sql: `${a.sql} ` }], 'its SQL has changed'],
+      [
+        'moved',
+        (a: { name: string; sql: string }) => [{ name: 'before', sql: 'SELECT 1' }, a],
+        '"before" in its place',
+      ],
+    ])('refuses a migration that was %s after it was applied', async (_, change, why) => {
+      const scope = newScope();
+      const a = create(scope, 'a');
+      await migrate(driver(), scope, [a]);
+      const error = await failureOf(migrate(driver(), scope, change(a)));
+      expect(error).toMatchObject({ code: 'SINK_MISCONFIGURED', details: { scope, migration: 'create-a' } });
+      expect(error.message).toContain(why);
+    });
+
+    test('a migration that fails leaves nothing of itself, and keeps those before', async () => {
+      const scope = newScope();
+      const a = create(scope, 'a');
+      const broken = { name: 'broken', sql: `CREATE TABLE ${scope}_b (n int); SELECT 1 / 0;` };
+      const error = await failureOf(migrate(driver(), scope, [a, broken]));
+      expect(error).toMatchObject({
+        code: 'SINK_MISCONFIGURED',
+        message: expect.stringContaining('"broken"'),
+      });
+      expect(await migrate(driver(), scope, [a, create(scope, 'b')])).toEqual(['create-b']);
+    });
+  });
+}
+
+async function sinkFixture(sink: PostgresSink): Promise<SinkFixture<SqlTransaction>> {
+  const query = <Row>(sql: string, parameters: readonly unknown[] = []) =>
+    sink.transaction(({ tx }) => tx.query<Row>(sql, parameters)).then(({ rows }) => rows);
+  await query('CREATE TABLE counter (name text PRIMARY KEY, total int NOT NULL)');
+  return {
+    sink,
+    async add(tx: SqlTransaction, counter: string, by: number) {
+      await tx.query(
+        'INSERT INTO counter VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET total = counter.total + excluded.total',
+        [counter, by],
+      );
+    },
+    async counter(name: string) {
+      return (
+        (await query<{ total: number }>('SELECT total FROM counter WHERE name = $1', [name]))[0]?.total ?? 0
+      );
+    },
+    async ledger({ consumer, epoch }, { topic, partition }) {
+      const ranges = (column: string) => `(
+        SELECT coalesce(jsonb_agg(jsonb_build_object('from', lower(r), 'to', upper(r)) ORDER BY lower(r)), '[]')
+        FROM unnest(${column}) AS r)`;
+      const rows = await query<StoredLedger>(
+        `SELECT first, next, max_timestamp AS "maxTimestamp",
+           ${ranges('dead_lettered')} AS "deadLettered", ${ranges('passed_over')} AS "passedOver"
+         FROM millrace_ledger WHERE (consumer, epoch, topic, partition) = ($1, $2, $3, $4)`,
+        [consumer, epoch, topic, partition],
+      );
+      return rows[0];
+    },
+    close: async () => {},
+  };
+}
+
+/** The first word of each statement, as the driver gets it. */
+function recording(driver: SqlDriver, statements: string[]): SqlDriver {
+  return {
+    async begin() {
+      statements.push('BEGIN');
+      const connection = await driver.begin();
+      return {
+        query: (sql, parameters) => {
+          statements.push(sql.trim().split(/\s/)[0]!);
+          return connection.query(sql, parameters);
+        },
+        run: (script) => {
+          statements.push(script);
+          return connection.run(script);
+        },
+        commit: () => {
+          statements.push('COMMIT');
+          return connection.commit();
+        },
+        rollback: () => connection.rollback(),
+        destroy: () => connection.destroy(),
+      };
+    },
+  };
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<MillraceError> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(MillraceError);
+  return error as MillraceError;
+}
+
+/** Every string an error could put into a log: its own properties and its causes', enumerable or not. */
+function everythingIn(error: unknown): string {
+  const seen = new Set<unknown>();
+  const collect = (value: unknown): string => {
+    if (typeof value !== 'object' || value === null) return String(value);
+    if (seen.has(value)) return '';
+    seen.add(value);
+    return Object.getOwnPropertyNames(value)
+      .map((name) => collect((value as Record<string, unknown>)[name]))
+      .join('\n');
+  };
+  return collect(error);
+}
