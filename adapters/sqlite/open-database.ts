@@ -1,0 +1,81 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { MillraceError } from '../../runtime/errors.ts';
+
+/** How long a statement waits for another process to finish its write. */
+const BUSY_TIMEOUT_MS = 10_000;
+
+/**
+ * Opens a database file, its folder and the file made where missing, and brings its tables to the newest form.
+ * Several processes may have it open. A transaction that has committed survives a kill and, by `synchronous = FULL`,
+ * a power cut (https://sqlite.org/pragma.html#pragma_synchronous, 2026-11-24).
+ * @param migrations the steps from an empty file to the newest form; a step that has shipped never changes
+ * @throws STATE_UNREADABLE when the file is no database or a newer version wrote it; STATE_IN_USE when another
+ * process holds it locked
+ */
+export function openDatabase(path: string, migrations: readonly string[]): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+    migrate(database, path, migrations);
+    return database;
+  } catch (cause) {
+    database?.close();
+    throw openingError(path, cause);
+  }
+}
+
+/** Runs `work` in one transaction that holds the file's write lock from its start. */
+export function inTransaction<Result>(database: DatabaseSync, work: () => Result): Result {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    database.exec('COMMIT');
+    return result;
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+function migrate(database: DatabaseSync, path: string, migrations: readonly string[]): void {
+  if (versionOf(database) === migrations.length) return;
+  inTransaction(database, () => {
+    const version = versionOf(database);
+    if (version > migrations.length) {
+      throw new MillraceError(
+        'STATE_UNREADABLE',
+        `${path} has format ${version}; this version of Millrace reads up to ${migrations.length}. Use a newer Millrace, or another state folder.`,
+        { details: { path, version, newestKnown: migrations.length } },
+      );
+    }
+    for (const step of migrations.slice(version)) database.exec(step);
+    database.exec(`PRAGMA user_version = ${migrations.length}`);
+  });
+}
+
+function versionOf(database: DatabaseSync): number {
+  return database.prepare('PRAGMA user_version').get()!.user_version as number;
+}
+
+// Result codes: https://sqlite.org/rescode.html (2026-11-24).
+const SQLITE_BUSY = 5;
+
+function openingError(path: string, cause: unknown): unknown {
+  if (cause instanceof MillraceError) return cause;
+  if ((cause as { errcode?: number }).errcode === SQLITE_BUSY) {
+    return new MillraceError(
+      'STATE_IN_USE',
+      `${path} is locked by another process. Stop it, or use another state folder.`,
+      { cause, details: { path } },
+    );
+  }
+  return new MillraceError(
+    'STATE_UNREADABLE',
+    `${path} cannot be opened as a Millrace database: ${(cause as Error).message}. Check the folder's permissions, or use another state folder.`,
+    { cause, details: { path } },
+  );
+}

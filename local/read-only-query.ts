@@ -1,0 +1,71 @@
+import type { PGlite } from '@electric-sql/pglite';
+import { MillraceError } from '../runtime/errors.ts';
+
+/** A query's answer. A row is an array, because two columns may have one name. */
+export interface QueryResult {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly unknown[])[];
+}
+
+/**
+ * Runs one statement that cannot change anything: in a read-only transaction that is rolled back at its end.
+ * Cells: integers and numeric as numbers where a number holds them exactly as safe integers, else as text; real and
+ * double precision as numbers; boolean; json parsed; null; everything else as PostgreSQL writes it.
+ * @throws INPUT_INVALID when PostgreSQL refuses the statement, with its reason
+ */
+export async function queryReadOnly(pglite: PGlite, sql: string): Promise<QueryResult> {
+  const parsers = {
+    ...Object.fromEntries(Object.keys(pglite.parsers).map((type) => [type, asText])),
+    ...PARSERS,
+  };
+  try {
+    return await pglite.transaction(async (transaction) => {
+      await transaction.exec('SET TRANSACTION READ ONLY');
+      const { fields, rows } = await transaction.query<unknown[]>(sql, [], { rowMode: 'array', parsers });
+      await transaction.rollback();
+      return { columns: fields.map(({ name }) => name), rows };
+    });
+  } catch (cause) {
+    throw new MillraceError('INPUT_INVALID', refusal(cause as PostgresError), { cause });
+  }
+}
+
+interface PostgresError extends Error {
+  readonly code?: string;
+  readonly hint?: string;
+}
+
+const READ_ONLY_SQL_TRANSACTION = '25006';
+const SEVERAL_STATEMENTS = '42601';
+
+function refusal({ code, message, hint }: PostgresError): string {
+  if (code === READ_ONLY_SQL_TRANSACTION) {
+    return `The statement would change the sink, and this is for looking only: ${message}. Write a SELECT.`;
+  }
+  if (code === SEVERAL_STATEMENTS && message.includes('multiple commands')) {
+    return 'The query holds several statements; it takes one. Run them one by one.';
+  }
+  return `PostgreSQL refuses the query: ${message}.${hint ? ` ${hint}` : ''} Correct it and try again.`;
+}
+
+const asText = (text: string) => text;
+const asNumber = (text: string) => Number(text);
+const asExactNumber = (text: string) => {
+  const number = Number(text);
+  return Number.isSafeInteger(number) ? number : text;
+};
+const asBoolean = (text: string) => text === 't';
+const asJson = (text: string) => JSON.parse(text);
+
+// PostgreSQL's own type ids, which never change: src/include/catalog/pg_type.dat, read 2026-11-24.
+const PARSERS = {
+  16: asBoolean,
+  20: asExactNumber,
+  21: asNumber,
+  23: asNumber,
+  114: asJson,
+  700: asNumber,
+  701: asNumber,
+  1700: asExactNumber,
+  3802: asJson,
+};

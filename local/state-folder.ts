@@ -1,0 +1,173 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { MillraceError } from '../runtime/errors.ts';
+
+const MARKER = 'millrace.json';
+const LOCK = 'lock.sqlite';
+const OWNER = 'owner.json';
+const FORMAT = 1;
+const SQLITE_BUSY = 5;
+
+/** A folder that Millrace made and keeps everything of a local run in. */
+export interface StateFolder {
+  /** Absolute. */
+  readonly path: string;
+  /** Keys the pseudonyms of readers; made with the folder, so that they hold as long as it does. */
+  readonly salt: Buffer;
+  readonly files: {
+    readonly log: string;
+    readonly queues: string;
+    readonly sink: string;
+    /** There once the sink has been made. */
+    readonly sinkReady: string;
+  };
+}
+
+/** Held by the one process that may write to the sink; the operating system lets go of it when the process dies. */
+export interface StateLock {
+  release(): void;
+}
+
+/**
+ * Opens a state folder, made where there is none.
+ * @throws STATE_UNREADABLE when it holds files of somebody else, or a newer version wrote it
+ */
+export function openStateFolder(path: string): StateFolder {
+  const root = resolve(path);
+  if (!existsSync(join(root, MARKER))) {
+    refuseForeign(root);
+    createMarker(root);
+  }
+  return readStateFolder(root);
+}
+
+/**
+ * Opens a state folder that must be there already, to look into it.
+ * @throws STATE_UNREADABLE when there is none
+ */
+export function existingStateFolder(path: string): StateFolder {
+  const root = resolve(path);
+  if (!existsSync(join(root, MARKER))) {
+    throw new MillraceError(
+      'STATE_UNREADABLE',
+      `${root} is no state folder: nothing has run there. Run "millrace up" first, or name another folder with --state.`,
+      { details: { path: root } },
+    );
+  }
+  return readStateFolder(root);
+}
+
+/** Deletes all topics, queues and sink tables of the folder. The caller holds its lock. */
+export function clearStateFolder({ path, files }: StateFolder): void {
+  // First, so that a kill half-way leaves no sink that passes for whole.
+  rmSync(files.sinkReady, { force: true });
+  for (const name of readdirSync(path)) {
+    if (name.startsWith(LOCK) || name === OWNER || name === MARKER) continue;
+    rmSync(join(path, name), { recursive: true, force: true });
+  }
+}
+
+/**
+ * Takes the folder for this process, until it releases it or dies, by kill -9 too: SQLite's lock on a file is the
+ * operating system's, so none is ever left behind (https://sqlite.org/lockingv3.html, 2026-11-24).
+ * @throws STATE_IN_USE when another process has it, naming that process
+ */
+export function lockStateFolder({ path }: StateFolder): StateLock {
+  const database = new DatabaseSync(join(path, LOCK), { timeout: 0 });
+  try {
+    database.exec('BEGIN EXCLUSIVE');
+  } catch (cause) {
+    database.close();
+    throw (cause as { errcode?: number }).errcode === SQLITE_BUSY ? inUse(path, cause) : cause;
+  }
+  writeFileSync(join(path, OWNER), JSON.stringify({ pid: process.pid, since: new Date().toISOString() }));
+  return { release: () => database.close() };
+}
+
+function inUse(path: string, cause: unknown): MillraceError {
+  let owner = 'Another process';
+  try {
+    const { pid, since } = JSON.parse(readFileSync(join(path, OWNER), 'utf8'));
+    owner = `Process ${pid}, running since ${since},`;
+  } catch {
+    // It has the lock and has yet to write its name.
+  }
+  return new MillraceError(
+    'STATE_IN_USE',
+    `${owner} is using the state folder ${path}. Stop it, or name another folder with --state.`,
+    { cause, details: { path } },
+  );
+}
+
+function readStateFolder(path: string): StateFolder {
+  const marker = readMarker(path);
+  if (marker.format !== FORMAT || typeof marker.salt !== 'string') {
+    throw new MillraceError(
+      'STATE_UNREADABLE',
+      `${path} has state format ${JSON.stringify(marker.format)}; this version of Millrace reads ${FORMAT}. Name another folder with --state.`,
+      { details: { path, format: marker.format } },
+    );
+  }
+  return {
+    path,
+    salt: Buffer.from(marker.salt, 'base64'),
+    files: {
+      log: join(path, 'log.sqlite'),
+      queues: join(path, 'queues.sqlite'),
+      sink: join(path, 'sink'),
+      sinkReady: join(path, 'sink-ready'),
+    },
+  };
+}
+
+function readMarker(path: string): { format?: unknown; salt?: unknown } {
+  try {
+    return JSON.parse(readFileSync(join(path, MARKER), 'utf8'));
+  } catch (cause) {
+    throw new MillraceError(
+      'STATE_UNREADABLE',
+      `${join(path, MARKER)} cannot be read. Check its permissions, or name another folder with --state.`,
+      { cause, details: { path } },
+    );
+  }
+}
+
+function refuseForeign(path: string): void {
+  let names: string[];
+  try {
+    mkdirSync(path, { recursive: true });
+    names = readdirSync(path).filter((name) => !name.startsWith(MARKER));
+  } catch (cause) {
+    throw new MillraceError(
+      'STATE_UNREADABLE',
+      `${path} cannot be used as a state folder: ${(cause as Error).message}. Name another folder with --state.`,
+      { cause, details: { path } },
+    );
+  }
+  if (names.length === 0) return;
+  throw new MillraceError(
+    'STATE_UNREADABLE',
+    `${path} holds files that are not Millrace's, so it is left alone. Name an empty or a new folder with --state.`,
+    { details: { path } },
+  );
+}
+
+function createMarker(path: string): void {
+  const marker = {
+    format: FORMAT,
+    createdAt: new Date().toISOString(),
+    salt: randomBytes(16).toString('base64'),
+  };
+  const temporary = join(path, `${MARKER}.${process.pid}`);
+  writeFileSync(temporary, `${JSON.stringify(marker, null, 2)}\n`);
+  try {
+    linkSync(temporary, join(path, MARKER));
+  } catch (error) {
+    // Another process was first: its salt counts.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(temporary);
+  }
+}

@@ -1,0 +1,113 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Context } from 'aws-lambda';
+import { type KafkaHandlerOptions, kafkaHandler } from '../../../adapters/lambda/kafka-handler.ts';
+import type { BatchResponse, Engine, Invocation } from '../../../runtime/engine.ts';
+import { MillraceError } from '../../../runtime/errors.ts';
+
+const RESPONSE: BatchResponse = {
+  batchItemFailures: [{ itemIdentifier: { partition: 'news.pageviews-0', offset: 7 } }],
+};
+
+const context = {
+  awsRequestId: 'request-1',
+  functionName: 'editorial-analytics',
+  functionVersion: '42',
+  getRemainingTimeInMillis: () => 12_345,
+} as Context;
+
+/** A handler over an engine that does `consume`, with all that it was told. */
+function openHandler(
+  consume: () => Promise<BatchResponse>,
+  options: Partial<KafkaHandlerOptions> & Record<string, unknown> = {},
+) {
+  const calls: { event: unknown; invocation: Invocation }[] = [];
+  const lines: { level: string; message: string; fields: Record<string, unknown> }[] = [];
+  const contexts: Context[] = [];
+  const line =
+    (level: string) =>
+    (message: string, fields: Readonly<Record<string, unknown>> = {}) => {
+      lines.push({ level, message, fields });
+    };
+  const engine: Engine = {
+    consumeBatch(event, invocation) {
+      calls.push({ event, invocation });
+      return consume();
+    },
+    redrive: () => Promise.reject(new Error('not asked for')),
+  };
+  const logger = {
+    addContext: (given: Context) => contexts.push(given),
+    debug: line('debug'),
+    info: line('info'),
+    warn: line('warn'),
+    error: line('error'),
+  };
+  return { handler: kafkaHandler({ engine, logger, ...options }), calls, lines, contexts };
+}
+
+describe('kafkaHandler', () => {
+  test('hands the event and the invocation’s facts to the engine, and returns its answer', async () => {
+    const { handler, calls, lines, contexts } = openHandler(async () => RESPONSE, { partialResponses: true });
+    const event = { eventSource: 'aws:kafka' };
+    expect(await handler(event, context)).toEqual(RESPONSE);
+
+    expect(calls).toHaveLength(1);
+    const { invocation } = calls[0]!;
+    expect(calls[0]!.event).toBe(event);
+    expect(invocation).toMatchObject({
+      requestId: 'request-1',
+      functionName: 'editorial-analytics',
+      functionVersion: '42',
+      partialResponses: true,
+    });
+    expect(invocation.remainingMs()).toBe(12_345);
+    expect(contexts).toEqual([context]);
+    expect(lines).toEqual([]);
+  });
+
+  test('takes no partial responses unless told so: on-demand mode would take them for success', async () => {
+    const { handler, calls } = openHandler(async () => ({ batchItemFailures: [] }));
+    await handler({}, context);
+    expect(calls[0]!.invocation.partialResponses).toBe(false);
+  });
+
+  test('logs an error of ours once, by the table, and throws that very error', async () => {
+    const error = new MillraceError('TOPIC_RECREATED', 'offset 3 is settled, yet newer', {
+      details: { offset: 3 },
+    });
+    const { handler, lines } = openHandler(() => Promise.reject(error));
+    await expect(handler({}, context)).rejects.toBe(error);
+    expect(lines).toEqual([
+      {
+        level: 'error',
+        message: 'Batch failed',
+        fields: {
+          code: 'TOPIC_RECREATED',
+          action: 'halt',
+          summary: expect.stringContaining('created again'),
+          error,
+        },
+      },
+    ]);
+  });
+
+  test('throws any other error as UNEXPECTED, without the message that Lambda would print', async () => {
+    const cause = new SyntaxError('Unexpected token in "reader-4711"');
+    const { handler, lines } = openHandler(() => Promise.reject(cause));
+    const outcome = handler({}, context);
+    await expect(outcome).rejects.toMatchObject({ code: 'UNEXPECTED', cause });
+    await expect(outcome).rejects.toMatchObject({ message: expect.not.stringContaining('reader') });
+    expect(lines[0]!.fields).toMatchObject({ code: 'UNEXPECTED', action: 'hold' });
+  });
+
+  test('refuses options it does not know or cannot do without', () => {
+    const answer = async () => RESPONSE;
+    const refused = { code: 'CONSUMER_INVALID' };
+    expect(() => openHandler(answer, { partialResponse: true })).toThrow(
+      expect.objectContaining({ ...refused, message: expect.stringContaining('"partialResponse"') }),
+    );
+    expect(() => openHandler(answer, { engine: undefined as never })).toThrow(
+      expect.objectContaining({ ...refused, message: expect.stringContaining('misses the option "engine"') }),
+    );
+  });
+});

@@ -1,0 +1,67 @@
+import { describe, expect, test } from '@jest/globals';
+import { PowertoolsMetrics } from '../../../adapters/powertools/powertools-metrics.ts';
+import type { BatchReport } from '../../../runtime/ports.ts';
+import { documentsOf } from './standard-output.ts';
+
+const report: BatchReport = {
+  consumer: 'editorial-analytics',
+  topic: 'news.pageviews',
+  records: 100,
+  bytes: 20_480,
+  applied: 90,
+  duplicates: 7,
+  deadLettered: 1,
+  holes: 0,
+  retries: 4,
+  returned: 2,
+  batchMs: 812,
+  handlerMs: 640.5,
+};
+
+describe('PowertoolsMetrics', () => {
+  test('writes one embedded metric document a report, zeros included', () => {
+    const metrics = new PowertoolsMetrics();
+    const documents = documentsOf(() => {
+      metrics.report(report);
+      metrics.report({ ...report, topic: 'news.comments' });
+    });
+    expect(documents).toHaveLength(2);
+    const units = {
+      Records: 'Count',
+      Bytes: 'Bytes',
+      Applied: 'Count',
+      Duplicates: 'Count',
+      DeadLettered: 'Count',
+      Holes: 'Count',
+      Retries: 'Count',
+      Returned: 'Count',
+      BatchTime: 'Milliseconds',
+      HandlerTime: 'Milliseconds',
+    };
+    expect(documents[0]).toEqual({
+      _aws: {
+        Timestamp: expect.any(Number),
+        CloudWatchMetrics: [
+          {
+            Namespace: 'Millrace',
+            Dimensions: [['service', 'topic']],
+            Metrics: Object.entries(units).map(([Name, Unit]) => ({ Name, Unit })),
+          },
+        ],
+      },
+      service: 'editorial-analytics',
+      topic: 'news.pageviews',
+      Records: 100,
+      Bytes: 20_480,
+      Applied: 90,
+      Duplicates: 7,
+      DeadLettered: 1,
+      Holes: 0,
+      Retries: 4,
+      Returned: 2,
+      BatchTime: 812,
+      HandlerTime: 640.5,
+    });
+    expect(documents[1]).toMatchObject({ topic: 'news.comments', Records: 100 });
+  });
+});

@@ -1,0 +1,105 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import {
+  clearStateFolder,
+  existingStateFolder,
+  lockStateFolder,
+  openStateFolder,
+} from '../../local/state-folder.ts';
+import { createTemporaryFolder } from '../temporary-folder.ts';
+
+let temporary: ReturnType<typeof createTemporaryFolder>;
+let path: string;
+beforeEach(() => {
+  temporary = createTemporaryFolder();
+  path = join(temporary.path, 'state');
+});
+afterEach(() => temporary.remove());
+
+test('keeps its salt, and another folder has another', () => {
+  const { salt } = openStateFolder(path);
+  expect(salt).toHaveLength(16);
+  expect(openStateFolder(path).salt).toEqual(salt);
+  expect(existingStateFolder(path).salt).toEqual(salt);
+  expect(openStateFolder(join(temporary.path, 'other')).salt).not.toEqual(salt);
+});
+
+describe('a folder of somebody else', () => {
+  beforeEach(() => {
+    mkdirSync(path);
+    writeFileSync(join(path, 'thesis.txt'), 'precious');
+  });
+
+  test('is refused and left as it is', () => {
+    expect(() => openStateFolder(path)).toThrow(expect.objectContaining({ code: 'STATE_UNREADABLE' }));
+    expect(readdirSync(path)).toEqual(['thesis.txt']);
+  });
+});
+
+test.each([
+  ['a file in its place', () => writeFileSync(path, '')],
+  ['a damaged marker', () => (mkdirSync(path), writeFileSync(join(path, 'millrace.json'), '{"form'))],
+  ['a newer format', () => (mkdirSync(path), writeFileSync(join(path, 'millrace.json'), '{"format":2}'))],
+])('%s is STATE_UNREADABLE', (_, make) => {
+  make();
+  expect(() => openStateFolder(path)).toThrow(expect.objectContaining({ code: 'STATE_UNREADABLE' }));
+});
+
+test('looking into a folder that is not there makes none', () => {
+  expect(() => existingStateFolder(path)).toThrow(expect.objectContaining({ code: 'STATE_UNREADABLE' }));
+  expect(readdirSync(temporary.path)).toEqual([]);
+});
+
+test('clearing deletes what was kept, and keeps the salt and the lock', () => {
+  const folder = openStateFolder(path);
+  const lock = lockStateFolder(folder);
+  writeFileSync(folder.files.log, 'records');
+  mkdirSync(folder.files.sink);
+  writeFileSync(folder.files.sinkReady, '');
+  clearStateFolder(folder);
+  expect(
+    readdirSync(path)
+      .filter((name) => !name.startsWith('lock.sqlite'))
+      .sort(),
+  ).toEqual(['millrace.json', 'owner.json']);
+  expect(openStateFolder(path).salt).toEqual(folder.salt);
+  expect(() => lockStateFolder(folder)).toThrow(expect.objectContaining({ code: 'STATE_IN_USE' }));
+  lock.release();
+});
+
+describe('the lock', () => {
+  test('is one at a time, and can be taken again', () => {
+    const folder = openStateFolder(path);
+    const lock = lockStateFolder(folder);
+    expect(() => lockStateFolder(folder)).toThrow(
+      expect.objectContaining({
+        code: 'STATE_IN_USE',
+        message: expect.stringContaining(`Process ${process.pid}`),
+      }),
+    );
+    lock.release();
+    lockStateFolder(folder).release();
+  });
+
+  test('of a killed process is free', async () => {
+    const folder = openStateFolder(path);
+    const module = new URL('../../local/state-folder.ts', import.meta.url).href;
+    const script = `
+      const { lockStateFolder, openStateFolder } = await import(${JSON.stringify(module)});
+      globalThis.lock = lockStateFolder(openStateFolder(${JSON.stringify(path)}));
+      console.log('locked');
+      setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    await once(child.stdout, 'data');
+    expect(() => lockStateFolder(folder)).toThrow(expect.objectContaining({ code: 'STATE_IN_USE' }));
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    lockStateFolder(folder).release();
+    expect(JSON.parse(readFileSync(join(path, 'owner.json'), 'utf8')).pid).toBe(process.pid);
+  });
+});
