@@ -1,1 +1,61 @@
-export default { forbidden: [], options: { parser: 'swc', tsPreCompilationDeps: true } };
+// The import directions of the house: `runtime` imports nothing of ours, and nobody imports what composes.
+// `npm run check:imports` and test/imports.test.ts hold them.
+
+/** Everything under `from` may import of ours only what `to` names. */
+const only = (from, to) => ({
+  name: `${from}-imports-only-${to.join('-')}`,
+  severity: 'error',
+  from: { path: `^${from}/` },
+  to: {
+    path: '^(adapters|bench|bin|cli|console|contracts|lambdas|lib|local|runtime|scripts|test)/',
+    pathNot: `^(${[from, ...to].join('|')})/`,
+  },
+});
+
+export default {
+  forbidden: [
+    only('runtime', []),
+    only('contracts', ['runtime']),
+    only('adapters', ['runtime']),
+    only('lambdas', ['contracts', 'runtime', 'adapters']),
+    only('local', ['contracts', 'runtime', 'adapters', 'lambdas']),
+    only('cli', ['contracts', 'runtime', 'adapters', 'lambdas', 'local']),
+    only('bin', ['cli']),
+    {
+      name: 'adapters-only-in-a-lambdas-entry',
+      comment: 'A declaration must load without any SDK: only index.ts, the Lambda entry, composes adapters.',
+      severity: 'error',
+      from: { path: '^lambdas/', pathNot: '/index\\.ts$' },
+      to: { path: '^adapters/' },
+    },
+    {
+      name: 'runtime-touches-no-outside',
+      comment: 'The clock, randomness, the network and the disk come through ports.',
+      severity: 'error',
+      from: { path: '^runtime/' },
+      to: { dependencyTypes: ['core'], pathNot: '^(node:)?(buffer|crypto|util|zlib)$' },
+    },
+    {
+      name: 'runtime-depends-on-avsc-alone',
+      severity: 'error',
+      from: { path: '^runtime/' },
+      to: { path: 'node_modules', pathNot: 'node_modules/avsc/' },
+    },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'resolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    parser: 'swc',
+    doNotFollow: { path: 'node_modules' },
+  },
+};

@@ -1,0 +1,117 @@
+import { kafkaConsumer, SchemaType } from '@aws-lambda-powertools/kafka';
+import { PGlite } from '@electric-sql/pglite';
+import type { Context } from 'aws-lambda';
+import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
+import { migrate } from '../adapters/postgres/migrate.ts';
+import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
+import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
+import { systemClock } from '../adapters/system/system-clock.ts';
+import { systemRandom } from '../adapters/system/system-random.ts';
+import type { Pageview } from '../contracts/news.pageviews/schema.ts';
+import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
+import { createEngine, type Engine, type Invocation } from '../runtime/engine.ts';
+import { encodeKafkaEvent, type KafkaEvent } from '../runtime/kafka-event.ts';
+import type { SchemaRegistry } from '../runtime/ports.ts';
+import { flush } from './bare-sink.ts';
+import { withoutFraming } from './decode-avro.ts';
+import { measure, type Result, resultOf } from './measure.ts';
+import { FRAME_BYTES, inPartitions, makeRecords, schema, type } from './pageviews.ts';
+
+/** A whole invocation of editorial-analytics, from the event to the commit, on PostgreSQL in the process. */
+export async function benchInvocation(
+  count: number,
+  rounds: number,
+  registry: SchemaRegistry,
+): Promise<Result> {
+  const records = await makeRecords(count, registry);
+  const warmUps = 3;
+  // Every invocation brings new offsets, as a topic does: the same ones would be dropped as duplicates.
+  const eventsOf = () =>
+    Array.from({ length: warmUps + rounds }, (_, round) =>
+      encodeKafkaEvent(inPartitions(records, round * count)),
+    );
+  const ours = eventsOf();
+  const floor = eventsOf();
+  const peer = eventsOf().map(withoutFraming);
+
+  const databases = { ours: await openDatabase(), floor: await openDatabase(), peer: await openDatabase() };
+  const engine = await openEngine(databases.ours, registry);
+  const powertools = kafkaConsumer(
+    async (event) =>
+      flush(
+        databases.peer,
+        event.records.map(({ value }) => value as Pageview),
+      ),
+    { value: { type: SchemaType.AVRO, schema: JSON.stringify(schema) } },
+  );
+  const timings = await measure(
+    {
+      ours: async () => {
+        const { batchItemFailures } = await engine.consumeBatch(ours.pop(), invocation());
+        if (batchItemFailures.length > 0) throw new Error('the batch was not settled');
+      },
+      floor: () => flush(databases.floor, decodeBare(floor.pop()!)),
+      peer: () => powertools(peer.pop() as never, {} as Context),
+    },
+    { rounds, warmUps },
+  );
+
+  const [expected, ...others] = await Promise.all(Object.values(databases).map(totalViews));
+  if (expected !== (warmUps + rounds) * count || others.some((views) => views !== expected)) {
+    throw new Error(`the contestants did not do the same work: ${expected} views, and ${others.join(', ')}`);
+  }
+  await Promise.all(Object.values(databases).map((database) => database.close()));
+  return resultOf('invocation-10k', count, timings);
+}
+
+/** A database with the consumer's tables, in memory unless it is given a folder. */
+export async function openDatabase(folder?: string): Promise<PGlite> {
+  const database = await PGlite.create(folder ? { dataDir: folder } : {});
+  const driver = pgliteDriver(database);
+  await migrate(driver, 'millrace', ledgerMigrations);
+  await migrate(driver, editorialAnalytics.name, editorialAnalytics.migrations);
+  return database;
+}
+
+export async function openEngine(database: PGlite, registry: SchemaRegistry): Promise<Engine> {
+  const refuse = (message: string) => {
+    throw new Error(`the benchmark met trouble: ${message}`);
+  };
+  return createEngine(editorialAnalytics, {
+    clock: systemClock,
+    random: systemRandom,
+    registry,
+    sink: new PostgresSink(pgliteDriver(database)),
+    deadLetters: { put: async () => refuse('a dead letter') },
+    log: { debug() {}, info() {}, warn: refuse, error: refuse },
+    metrics: { report() {} },
+  });
+}
+
+export function invocation(): Invocation {
+  const endsAt = Date.now() + editorialAnalytics.timeoutMs;
+  return {
+    requestId: 'bench',
+    functionName: editorialAnalytics.name,
+    functionVersion: '$LATEST',
+    remainingMs: () => endsAt - Date.now(),
+    partialResponses: false,
+  };
+}
+
+function decodeBare(event: KafkaEvent): Pageview[] {
+  const values: Pageview[] = [];
+  for (const records of Object.values(event.records)) {
+    for (const { value } of records) {
+      values.push(type.fromBuffer(Buffer.from(value!, 'base64').subarray(FRAME_BYTES)));
+    }
+  }
+  return values;
+}
+
+export async function totalViews(database: PGlite): Promise<number> {
+  const { rows } = await database.query<{ views: string }>(
+    'SELECT sum(views)::bigint AS views FROM article_minute',
+  );
+  return Number(rows[0]!.views);
+}

@@ -1,0 +1,51 @@
+/** What all benchmarks run on: pageviews of a busy newsroom, as records and as Lambda's event. */
+import avsc from 'avsc';
+import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
+import type { Pageview } from '../contracts/news.pageviews/schema.ts';
+import { pageviews } from '../contracts/news.pageviews/topic.ts';
+import { createTraffic } from '../local/traffic.ts';
+import { createEncoder } from '../runtime/codec.ts';
+import { partitionOf } from '../runtime/partitioner.ts';
+import type { OutgoingRecord, SchemaRegistry } from '../runtime/ports.ts';
+import type { RawRecord } from '../runtime/record.ts';
+
+const STARTED_AT = Date.UTC(2026, 0, 5, 8);
+const RECORDS_PER_SECOND = 2_000;
+
+/** The schema and the parsed type that the floor and the peer read with. */
+export const { schema } = pageviews.latest;
+export const type = avsc.Type.forSchema(schema as never);
+/** Glue's framing: what stands before the Avro body. */
+export const FRAME_BYTES = 18;
+
+/** Keyed, encoded pageviews, the same at every run. */
+export async function makeRecords(count: number, registry: SchemaRegistry): Promise<OutgoingRecord[]> {
+  const traffic = createTraffic(createSeededRandom(2026));
+  const values: Pageview[] = Array.from({ length: count }, (_, index) =>
+    traffic.next(STARTED_AT + Math.floor((index * 1000) / RECORDS_PER_SECOND)),
+  );
+  const encoded = await createEncoder(pageviews, registry).encodeBatch(values);
+  return encoded.map((result, index) => {
+    if (!('record' in result)) throw new Error(`pageview ${index} breaks its contract`);
+    return { ...result.record, timestamp: values[index]!.occurredAt };
+  });
+}
+
+/** The records as they stand in the topic's partitions, `firstOffset` being every partition's first. */
+export function inPartitions(records: readonly OutgoingRecord[], firstOffset = 0): RawRecord[] {
+  const next = new Array<number>(pageviews.partitions).fill(firstOffset);
+  const placed = records.map(({ key, value, timestamp }): RawRecord => {
+    const partition = partitionOf(key!, pageviews.partitions);
+    return {
+      topic: pageviews.name,
+      partition,
+      offset: next[partition]!++,
+      timestamp: timestamp!,
+      timestampType: 'CREATE_TIME',
+      key,
+      value,
+      headers: [],
+    };
+  });
+  return placed.sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+}

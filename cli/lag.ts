@@ -1,0 +1,59 @@
+import { Command } from 'commander';
+import { consumers } from '../lambdas/consumers.ts';
+import { type ConsumerLag, type LagLevel, measureLag } from '../local/lag.ts';
+import { existingStateFolder } from '../local/state-folder.ts';
+import { openStores } from '../local/stores.ts';
+import { jsonOption, stateOption } from './options.ts';
+import { count, printJson, printLine, styled, table } from './terminal.ts';
+
+const EXAMPLE = `
+Example:
+  millrace lag
+  millrace lag --json | jq '.[] | select(.level != "ok")'
+
+It works beside a running "millrace up" too.`;
+
+const LEVEL_STYLES = { ok: 'green', warning: 'yellow', incident: 'red' } as const;
+
+export function lagCommand(): Command {
+  return new Command('lag')
+    .description(
+      'Shows how many records each consumer is behind, by partition, and the level that its declaration gives it.',
+    )
+    .addOption(stateOption())
+    .addOption(jsonOption('print an array with an object a consumer'))
+    .addHelpText('after', EXAMPLE)
+    .action(async (options: { state: string; json?: true }) => {
+      const stores = openStores(existingStateFolder(options.state));
+      try {
+        const lags = await Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer)));
+        if (options.json) printJson(lags);
+        else for (const lag of lags) printLag(lag);
+      } finally {
+        stores.close();
+      }
+    });
+}
+
+/** The level as a word, in its colour. */
+export function styledLevel(level: LagLevel): string {
+  return styled(LEVEL_STYLES[level], level);
+}
+
+function printLag({ consumer, topic, lag, level, warning, incident, partitions }: ConsumerLag): void {
+  const policy = `warning at ${count(warning)}, incident at ${count(incident)}`;
+  printLine(
+    `${styled('bold', consumer)} on ${topic}: ${count(lag)} behind, ${styledLevel(level)} (${policy})`,
+  );
+  const rows = partitions.map((each) => [
+    String(each.partition),
+    each.committed === null ? '-' : count(each.committed),
+    count(each.end),
+    count(each.lag),
+  ]);
+  const columns = ['partition', 'committed', 'end', 'lag'].map((title) => ({
+    title,
+    align: 'right' as const,
+  }));
+  printLine(rows.length > 0 ? table(columns, rows) : 'Nothing has been published to the topic yet.');
+}

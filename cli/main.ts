@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { MillraceError } from '../runtime/errors.ts';
+import { CommandFailed } from './command-failed.ts';
+import { styled } from './terminal.ts';
+
+interface CommandEntry {
+  readonly summary: string;
+  /** Imports the command's file: what a command does not use is not loaded. */
+  load(): Promise<Command>;
+}
+
+const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  up: {
+    summary: 'run the whole pipeline on this machine and watch it',
+    load: async () => (await import('./up.ts')).upCommand(),
+  },
+  publish: {
+    summary: 'publish a file to a topic, each value checked by the contract',
+    load: async () => (await import('./publish.ts')).publishCommand(),
+  },
+  contracts: {
+    summary: 'check, generate and list contracts',
+    load: async () => (await import('./contracts.ts')).contractsCommand(),
+  },
+  lag: {
+    summary: 'show how far behind each consumer is',
+    load: async () => (await import('./lag.ts')).lagCommand(),
+  },
+  dlq: {
+    summary: 'look at dead letters',
+    load: async () => (await import('./dlq.ts')).dlqCommand(),
+  },
+  sql: {
+    summary: 'query the sink, read only',
+    load: async () => (await import('./sql.ts')).sqlCommand(),
+  },
+};
+
+const FAILURE = 1;
+const USAGE_ERROR = 2;
+
+const EXAMPLES = `
+Examples:
+  millrace up                                              newsroom-like traffic, until Ctrl-C
+  millrace up --input access.log.gz --exit-when-drained    a web server's log, once
+  millrace sql "select * from article_minute limit 5"      what the consumer has written
+
+"millrace <command> --help" has the options and an example of each.`;
+
+/**
+ * Runs the command line and gives the exit code: 0, 1 for a failure, 2 for a command line that makes no sense.
+ * Never rejects, never exits the process.
+ */
+export async function run(argv: readonly string[]): Promise<number> {
+  try {
+    await (await createProgram(argv)).parseAsync(argv, { from: 'user' });
+    return 0;
+  } catch (error) {
+    // Commander has printed its help or its complaint already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
+    if (error instanceof CommandFailed) return error.exitCode;
+    printError(error);
+    return FAILURE;
+  }
+}
+
+async function createProgram(argv: readonly string[]): Promise<Command> {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  const program = new Command('millrace')
+    .description('Kafka pipelines from Avro contracts and small TypeScript handlers.')
+    .version(version)
+    .helpCommand(false)
+    .addHelpText('after', EXAMPLES);
+  const named = argv.find((word) => !word.startsWith('-'));
+  for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
+    program.addCommand(name === named ? (await load()).summary(summary) : new Command(name).summary(summary));
+  }
+  throwInsteadOfExiting(program, 'millrace');
+  return program;
+}
+
+function throwInsteadOfExiting(command: Command, path: string): void {
+  command.exitOverride().showHelpAfterError(`Run "${path} --help" to see what it takes.`);
+  for (const sub of command.commands) throwInsteadOfExiting(sub, `${path} ${sub.name()}`);
+}
+
+function printError(error: unknown): void {
+  const label = styled('red', 'error:', process.stderr);
+  if (error instanceof MillraceError) {
+    process.stderr.write(`${label} ${error.message} [${error.code}]\n`);
+    return;
+  }
+  const detail = error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`${label} This should not happen, and is not of your doing.\n${detail}\n`);
+}

@@ -1,0 +1,46 @@
+import { InvalidArgumentError, Option } from 'commander';
+
+export const DEFAULT_STATE = '.millrace';
+
+export function stateOption(): Option {
+  return new Option('--state <dir>', 'the folder that keeps topics, queues and the sink').default(
+    DEFAULT_STATE,
+  );
+}
+
+export function jsonOption(description = 'print JSON'): Option {
+  return new Option('--json', description);
+}
+
+/** A number from 0 to 1. */
+export function share(text: string): number {
+  const value = toNumber(text);
+  if (value >= 0 && value <= 1) return value;
+  throw new InvalidArgumentError('It takes a share from 0 to 1, such as 0.01.');
+}
+
+export function seconds(text: string): number {
+  const value = toNumber(text);
+  if (value >= 0 && value <= 86_400) return value;
+  throw new InvalidArgumentError('It takes seconds from 0 to 86400, such as 2.5.');
+}
+
+export function recordsPerSecond(text: string): number {
+  if (text === 'max') return Number.POSITIVE_INFINITY;
+  const value = toNumber(text);
+  if (value > 0 && value <= 1_000_000) return value;
+  throw new InvalidArgumentError('It takes records a second, above 0 and up to 1000000, or "max".');
+}
+
+export function wholeFrom(least: number): (text: string) => number {
+  return (text) => {
+    const value = toNumber(text);
+    if (Number.isSafeInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`It takes a whole number from ${least}.`);
+  };
+}
+
+function toNumber(text: string): number {
+  // Number('') is 0 and Number('0x1') is 1: neither is what a person means.
+  return /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+}

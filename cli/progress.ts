@@ -1,0 +1,137 @@
+import { createLogUpdate } from 'log-update';
+import { type Feed, NOTHING_FED } from '../local/feed.ts';
+import type { Stack, StackTotals } from '../local/stack.ts';
+import { renderView, type Snapshot } from './live-view.ts';
+import type { Problem } from './problem-log.ts';
+import { totalLag } from './run-report.ts';
+import { count, printNote } from './terminal.ts';
+
+export interface Progress {
+  setPhase(phase: Snapshot['phase']): void;
+  /** Leaves the last picture standing. */
+  stop(): Promise<void>;
+}
+
+export interface ProgressOptions {
+  readonly stack: Stack;
+  readonly feed: Feed | undefined;
+  readonly problems: () => readonly Problem[];
+  readonly source: string;
+  readonly state: string;
+  /** Draws on stdout; else a line now and then goes to stderr. */
+  readonly isLive: boolean;
+}
+
+const REDRAW_MS = 250;
+const SAMPLE_MS = 1_000;
+const LINE_MS = 3_000;
+const SECONDS_SHOWN = 40;
+
+const TOP_ARTICLES = `
+  SELECT content_id, sum(views) FROM article_minute
+  WHERE minute > (SELECT max(minute) FROM article_minute) - interval '5 minutes'
+  GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10`;
+
+/** Shows a run while it goes on. */
+export function startProgress(options: ProgressOptions): Progress {
+  const { feed, isLive } = options;
+  const sampler = createSampler(options);
+  const logUpdate = createLogUpdate(process.stdout);
+  let phase: Snapshot['phase'] = feed ? 'publishing' : 'consuming';
+
+  const draw = () => {
+    const { columns = 80, rows = 24 } = process.stdout;
+    logUpdate(renderView(sampler.snapshot(phase), { columns, rows }));
+  };
+  const timers = [
+    setInterval(sampler.sample, SAMPLE_MS),
+    isLive ? setInterval(draw, REDRAW_MS) : setInterval(() => printNote(sampler.line(phase)), LINE_MS),
+  ];
+  return {
+    setPhase(next) {
+      phase = next;
+    },
+    async stop() {
+      for (const timer of timers) clearInterval(timer);
+      await sampler.sample();
+      if (!isLive) return;
+      phase = 'done';
+      draw();
+      logUpdate.done();
+    },
+  };
+}
+
+/** Looks at the run once a second, and remembers how fast it went. */
+function createSampler({ stack, feed, problems, source, state, isLive }: ProgressOptions) {
+  const startedAt = performance.now();
+  const feedCounts = () => feed?.counts() ?? NOTHING_FED;
+  const publishedPerSecond = createRate(() => feedCounts().published + feedCounts().poisoned);
+  const appliedPerSecond = createRate(() => totals.applied);
+  let totals: StackTotals = { applied: 0, deadLettered: 0, holes: 0, duplicates: 0, retries: 0 };
+  let lags: Snapshot['lags'] = [];
+  let topArticles: Snapshot['topArticles'] = [];
+  let underWay: Promise<void> | undefined;
+
+  const look = async () => {
+    [totals, lags] = await Promise.all([stack.totals(), stack.lag()]);
+    publishedPerSecond.note();
+    appliedPerSecond.note();
+    if (!isLive) return;
+    const { rows } = await stack.query(TOP_ARTICLES);
+    topArticles = rows.map(([contentId, views]) => ({ contentId: String(contentId), views: Number(views) }));
+  };
+  return {
+    /** A look that is still under way serves the next caller too. Never rejects: what fails will surface elsewhere. */
+    sample: (): Promise<void> => {
+      underWay ??= look()
+        .catch(() => {})
+        .finally(() => {
+          underWay = undefined;
+        });
+      return underWay;
+    },
+    snapshot: (phase: Snapshot['phase']): Snapshot => ({
+      phase,
+      source,
+      state,
+      elapsedMs: performance.now() - startedAt,
+      feed: feedCounts(),
+      totals,
+      publishedPerSecond: publishedPerSecond.values,
+      appliedPerSecond: appliedPerSecond.values,
+      lags,
+      topArticles,
+      problems: problems(),
+    }),
+    line(phase: Snapshot['phase']): string {
+      const newest = problems().at(-1);
+      const parts = [
+        `published ${count(feedCounts().published)}`,
+        `applied ${count(totals.applied)}`,
+        `duplicates ${count(totals.duplicates)}`,
+        `dead letters ${count(totals.deadLettered)}`,
+        `lag ${count(totalLag(lags))}`,
+      ];
+      return `${phase}: ${parts.join(', ')}${newest ? `; ${newest.text}` : ''}`;
+    },
+  };
+}
+
+/** The growth of a number by the second. */
+function createRate(read: () => number) {
+  const values: number[] = [];
+  let last = 0;
+  let lastMs = performance.now();
+  return {
+    values,
+    note() {
+      const now = performance.now();
+      const value = read();
+      values.push(Math.max(0, Math.round(((value - last) * 1_000) / Math.max(1, now - lastMs))));
+      if (values.length > SECONDS_SHOWN) values.shift();
+      last = value;
+      lastMs = now;
+    },
+  };
+}

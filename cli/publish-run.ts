@@ -1,0 +1,70 @@
+import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
+import { systemClock } from '../adapters/system/system-clock.ts';
+import { contracts } from '../contracts/index.ts';
+import { startFeed } from '../local/feed.ts';
+import { createOutlet } from '../local/outlet.ts';
+import { fileSource } from '../local/sources.ts';
+import { openStateFolder } from '../local/state-folder.ts';
+import { openStores } from '../local/stores.ts';
+import type { Contract } from '../runtime/contract.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import { CommandFailed } from './command-failed.ts';
+import type { PublishOptions } from './publish.ts';
+import { notPublished, printComplaints } from './run-report.ts';
+import { newSeed, runRandom } from './seeds.ts';
+import { count, plural, printJson, printLine, printNote } from './terminal.ts';
+
+const PROGRESS_MS = 1_000;
+
+/** Publishes files to a topic and prints how many values were taken, and why others were not. */
+export async function runPublish(topic: string, options: PublishOptions): Promise<void> {
+  const contract = contractOf(topic);
+  const folder = openStateFolder(options.state);
+  const stores = openStores(folder);
+  const startedAt = performance.now();
+  try {
+    await stores.log.createTopic(contract.name, contract.partitions);
+    const feed = startFeed({
+      source: fileSource(options.input, contract, folder.salt),
+      outlet: createOutlet(contract, {
+        registry: createMemorySchemaRegistry(contracts),
+        producer: stores.log,
+        poisonShare: options.poison,
+        random: runRandom(options.seed ?? newSeed()).poison,
+      }),
+      ratePerSecond: options.rate ?? Number.POSITIVE_INFINITY,
+      clock: systemClock,
+    });
+    const progress = process.stderr.isTTY
+      ? setInterval(() => printNote(`published ${count(feed.counts().published)}`), PROGRESS_MS)
+      : undefined;
+    await feed.done.finally(() => clearInterval(progress));
+
+    const counts = feed.counts();
+    const report = {
+      topic,
+      ...counts,
+      elapsedMs: Math.round(performance.now() - startedAt),
+      complaints: feed.complaints(),
+    };
+    if (options.json) printJson(report);
+    else {
+      const rest = notPublished(counts);
+      printLine(`Published ${plural(counts.published, 'record')} to ${topic}${rest ? `; ${rest}` : ''}.`);
+    }
+    printComplaints(report);
+    if (counts.refused + counts.malformed > 0) throw new CommandFailed();
+  } finally {
+    stores.close();
+  }
+}
+
+function contractOf(topic: string): Contract<never> {
+  const contract = contracts.find(({ name }) => name === topic);
+  if (contract) return contract;
+  throw new MillraceError(
+    'TOPIC_UNKNOWN',
+    `No contract has the topic ${JSON.stringify(topic)}; there is ${contracts.map(({ name }) => name).join(', ')}. Without a contract there is no topic: add one in contracts/.`,
+    { details: { topic } },
+  );
+}

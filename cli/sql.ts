@@ -1,0 +1,87 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command } from 'commander';
+import { queryOwner } from '../local/control-socket.ts';
+import type { QueryResult } from '../local/read-only-query.ts';
+import {
+  existingStateFolder,
+  lockStateFolder,
+  type StateFolder,
+  type StateLock,
+} from '../local/state-folder.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import { jsonOption, stateOption } from './options.ts';
+import { plural, printable, printJson, printLine, printNote, table } from './terminal.ts';
+
+const EXAMPLE = `
+Example:
+  millrace sql "select content_id, sum(views) as views from article_minute group by 1 order by 2 desc limit 10"
+
+It works beside a running "millrace up" too, and changes nothing.`;
+
+// Another "millrace sql" has the folder for about a second.
+const PATIENCE_MS = 10_000;
+const RETRY_MS = 100;
+
+export function sqlCommand(): Command {
+  return new Command('sql')
+    .description('Runs one SQL statement on the sink, in a read-only transaction.')
+    .argument('<statement>', 'a SELECT, in quotes')
+    .addOption(stateOption())
+    .addOption(jsonOption('print an array with an object a row'))
+    .addHelpText('after', EXAMPLE)
+    .action(async (statement: string, options: { state: string; json?: true }) => {
+      const result = await query(existingStateFolder(options.state), statement);
+      if (options.json) printJson(result.rows.map((row) => toObject(result.columns, row)));
+      else printTable(result);
+    });
+}
+
+/** Asks the process that has the folder, or opens the sink where none has. */
+async function query(folder: StateFolder, statement: string): Promise<QueryResult> {
+  const giveUpAt = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const answered = await queryOwner(folder, statement);
+    if (answered) return answered;
+    const lock = tryLock(folder, Date.now() > giveUpAt);
+    if (lock) {
+      const { querySink } = await import('../local/stack.ts');
+      return await querySink(folder, statement).finally(lock.release);
+    }
+    await sleep(RETRY_MS);
+  }
+}
+
+function tryLock(folder: StateFolder, isLastTry: boolean): StateLock | undefined {
+  try {
+    return lockStateFolder(folder);
+  } catch (error) {
+    if (isLastTry || !(error instanceof MillraceError && error.code === 'STATE_IN_USE')) throw error;
+    return undefined;
+  }
+}
+
+function toObject(columns: readonly string[], row: readonly unknown[]): Record<string, unknown> {
+  return Object.fromEntries(columns.map((name, index) => [name, row[index]]));
+}
+
+function printTable({ columns, rows }: QueryResult): void {
+  const isNumeric = columns.map((_, index) =>
+    rows.every((row) => row[index] === null || typeof row[index] === 'number'),
+  );
+  const titles = columns.map((title, index) => ({
+    title: printable(title),
+    align: isNumeric[index] ? ('right' as const) : ('left' as const),
+  }));
+  printLine(
+    table(
+      titles,
+      rows.map((row) => row.map(cell)),
+    ),
+  );
+  printNote(`(${plural(rows.length, 'row')})`);
+}
+
+function cell(value: unknown): string {
+  if (value === null) return '';
+  return printable(typeof value === 'object' ? JSON.stringify(value) : String(value));
+}

@@ -1,0 +1,155 @@
+import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
+import { systemClock } from '../adapters/system/system-clock.ts';
+import { contracts } from '../contracts/index.ts';
+import { pageviews } from '../contracts/news.pageviews/topic.ts';
+import { serveQueries } from '../local/control-socket.ts';
+import { type Feed, NOTHING_FED, startFeed } from '../local/feed.ts';
+import { createOutlet } from '../local/outlet.ts';
+import { fileSource, trafficSource } from '../local/sources.ts';
+import { startStack } from '../local/stack.ts';
+import {
+  clearStateFolder,
+  lockStateFolder,
+  openStateFolder,
+  type StateFolder,
+} from '../local/state-folder.ts';
+import { openStores, type Stores } from '../local/stores.ts';
+import { CommandFailed } from './command-failed.ts';
+import { type Interrupts, watchInterrupts } from './interrupts.ts';
+import { createProblemLog } from './problem-log.ts';
+import { startProgress } from './progress.ts';
+import { printComplaints, printReport, type RunReport, runReport } from './run-report.ts';
+import { type RunRandom, runRandom } from './seeds.ts';
+import { count, printJson, printNote } from './terminal.ts';
+import type { UpOptions } from './up.ts';
+
+type RunOptions = UpOptions & Required<Pick<UpOptions, 'rate' | 'poison' | 'seed'>>;
+
+/** How long Ctrl-C waits for the consumers to catch up. */
+const INTERRUPTED_DRAIN_MS = 30_000;
+const QUIT_AT_ONCE = 130;
+
+/** Runs the pipeline until it is drained or a person has seen enough, and prints how it went. */
+export async function runUp(options: RunOptions): Promise<void> {
+  const folder = openStateFolder(options.state);
+  const lock = lockStateFolder(folder);
+  const interrupts = watchInterrupts();
+  try {
+    if (options.fresh) clearStateFolder(folder);
+    const report = await Promise.race([run(folder, options, interrupts), interrupts.second]);
+    // What is under way is left to the next run, as after a kill.
+    if (!report) throw new CommandFailed(QUIT_AT_ONCE);
+    if (options.json) printJson(report);
+    else printReport(report, options.state);
+    printComplaints(report);
+    if (report.lag > 0) throw new CommandFailed();
+  } finally {
+    interrupts.ignore();
+    lock.release();
+  }
+}
+
+async function run(folder: StateFolder, options: RunOptions, interrupts: Interrupts): Promise<RunReport> {
+  const stores = openStores(folder);
+  const problemLog = createProblemLog();
+  const random = runRandom(options.seed);
+  await noteWhatIsThere(stores, options);
+  if (process.stderr.isTTY) printNote(`Starting, with everything in ${options.state} …`);
+  const stack = await startStack({
+    folder,
+    stores,
+    faults: {
+      redeliver: options.redeliver,
+      crash: options.crash,
+      sinkOutageMs: options.sinkOutage * 1_000,
+      deadLetterOutageMs: options.deadLetterOutage * 1_000,
+    },
+    random: random.faults,
+    log: problemLog.log,
+  });
+  const queries = await serveQueries(folder, stack.query);
+  const startedAt = performance.now();
+  const feed = options.publish ? openFeed(folder, stores, options, random) : undefined;
+  const progress = startProgress({
+    stack,
+    feed,
+    problems: problemLog.problems,
+    source: describeSource(options),
+    state: options.state,
+    isLive: process.stdout.isTTY === true && !options.json,
+  });
+  try {
+    await Promise.race([enough(feed, options, interrupts), stack.halted]);
+    feed?.stop();
+    await feed?.done;
+    progress.setPhase('draining');
+    await Promise.race([
+      stack.drained(),
+      interrupts.first.then(() => systemClock.sleep(INTERRUPTED_DRAIN_MS)),
+    ]);
+    const elapsedMs = Math.round(performance.now() - startedAt);
+    await stack.stop();
+    return runReport(feed?.counts() ?? NOTHING_FED, await stack.totals(), await stack.lag(), {
+      elapsedMs,
+      seed: options.seed,
+      complaints: feed?.complaints() ?? [],
+    });
+  } finally {
+    feed?.stop();
+    await progress.stop();
+    queries.close();
+    await stack.close();
+    stores.close();
+  }
+}
+
+/** Resolves when nothing more is to be published: at the end of the input, of the duration, or of the person's patience. */
+async function enough(
+  feed: Feed | undefined,
+  { exitWhenDrained, duration }: RunOptions,
+  interrupts: Interrupts,
+): Promise<void> {
+  const reasons: Promise<unknown>[] = [interrupts.first];
+  if (duration !== undefined) reasons.push(systemClock.sleep(duration * 1_000));
+  if (exitWhenDrained) reasons.push(feed?.done ?? Promise.resolve());
+  // A feed that fails ends the run in any case.
+  else if (feed) reasons.push(feed.done.then(() => new Promise(() => {})));
+  await Promise.race(reasons);
+}
+
+function openFeed(folder: StateFolder, { log }: Stores, options: RunOptions, random: RunRandom): Feed {
+  return startFeed({
+    source: options.input
+      ? fileSource(options.input, pageviews, folder.salt)
+      : trafficSource(random.traffic, systemClock),
+    outlet: createOutlet(pageviews, {
+      registry: createMemorySchemaRegistry(contracts),
+      producer: log,
+      poisonShare: options.poison,
+      random: random.poison,
+    }),
+    ratePerSecond: options.rate,
+    clock: systemClock,
+  });
+}
+
+async function noteWhatIsThere({ log }: Stores, { input, state }: RunOptions): Promise<void> {
+  if (!input) return;
+  await log.createTopic(pageviews.name, pageviews.partitions);
+  const bounds = await Promise.all(
+    Array.from({ length: pageviews.partitions }, (_, partition) =>
+      log.bounds({ topic: pageviews.name, partition }),
+    ),
+  );
+  const records = bounds.reduce((sum, { start, end }) => sum + end - start, 0);
+  if (records === 0) return;
+  printNote(
+    `${pageviews.name} in ${state} holds ${count(records)} records already; these come on top. --fresh starts over.`,
+  );
+}
+
+function describeSource({ input, publish, rate }: RunOptions): string {
+  if (!publish) return 'nothing new';
+  const speed = rate === Number.POSITIVE_INFINITY ? 'as fast as it goes' : `${count(rate)}/s`;
+  return `${input ? input.join(', ') : 'traffic'} at ${speed}`;
+}

@@ -1,0 +1,101 @@
+import { Command, Option } from 'commander';
+import { jsonOption, recordsPerSecond, seconds, share, stateOption, wholeFrom } from './options.ts';
+import { newSeed } from './seeds.ts';
+
+const EXAMPLES = `
+Examples:
+  millrace up                                          traffic at 200 pageviews a second, a few records bad
+  millrace up --rate 5000 --poison 0.01                more of both
+  millrace up --input access.log.gz --exit-when-drained --json --fresh
+  millrace up --input access.log.gz --redeliver 0.3 --crash 0.1 --sink-outage 2
+
+An input is a web server's access log (Apache's combined or common format) or JSON, one pageview a line.`;
+
+const TRAFFIC_RATE = 200;
+const TRAFFIC_POISON = 0.002;
+
+export interface UpOptions {
+  readonly input?: readonly string[];
+  readonly publish: boolean;
+  readonly rate?: number;
+  readonly poison?: number;
+  readonly seed?: number;
+  readonly exitWhenDrained?: true;
+  readonly duration?: number;
+  readonly redeliver: number;
+  readonly crash: number;
+  readonly sinkOutage: number;
+  readonly deadLetterOutage: number;
+  readonly fresh?: true;
+  readonly state: string;
+  readonly json?: true;
+}
+
+export function upCommand(): Command {
+  return new Command('up')
+    .description(
+      'Runs the whole pipeline on this machine: publishes, consumes into PostgreSQL, and shows what happens.\nCtrl-C drains what is published and sums up; what is not drained comes in the next run.',
+    )
+    .option('--input <file...>', 'publish these files, once, instead of traffic; "-" is standard input')
+    .option('--no-publish', 'only consume what the topics hold already')
+    .option(
+      '--rate <n>',
+      `values a second, or "max" (default: ${TRAFFIC_RATE} for traffic, max for files)`,
+      recordsPerSecond,
+    )
+    .option(
+      '--poison <share>',
+      `add this share of records that break the contract (default: ${TRAFFIC_POISON} for traffic, 0 for files)`,
+      share,
+    )
+    .option('--exit-when-drained', 'end when all is published and consumed')
+    .option('--duration <seconds>', 'publish for this long, then drain and end', seconds)
+    .addOption(stateOption())
+    .option('--fresh', 'clear the state folder first')
+    .addOption(jsonOption('print the summary as one JSON object, as the last line'))
+    .optionsGroup('Faults, to see that nothing is lost or counted twice:')
+    .option('--redeliver <share>', 'deliver this share of batches twice; batches are then small', share, 0)
+    .option('--crash <share>', 'let this share of invocations die around their commit; likewise', share, 0)
+    .option('--sink-outage <seconds>', 'the sink is down for this long, from its first batch on', seconds, 0)
+    .option(
+      '--dead-letter-outage <seconds>',
+      'the dead-letter store is down for this long, from its first letter on',
+      seconds,
+      0,
+    )
+    .addOption(
+      new Option('--seed <n>', 'repeat the randomness of a run (default: another one each time)').argParser(
+        wholeFrom(0),
+      ),
+    )
+    .addHelpText('after', EXAMPLES)
+    .action(async (options: UpOptions, command: Command) => {
+      refuseContradictions(options, command);
+      const { runUp } = await import('./up-run.ts');
+      const isTraffic = options.publish && !options.input;
+      await runUp({
+        ...options,
+        rate: options.rate ?? (isTraffic ? TRAFFIC_RATE : Number.POSITIVE_INFINITY),
+        poison: options.poison ?? (isTraffic ? TRAFFIC_POISON : 0),
+        seed: options.seed ?? newSeed(),
+      });
+    });
+}
+
+function refuseContradictions(
+  { input, publish, rate, poison, exitWhenDrained, duration }: UpOptions,
+  command: Command,
+) {
+  const refuse = (problem: string) => command.error(`error: ${problem}`);
+  if (!publish && input)
+    refuse("options '--no-publish' and '--input' cannot be used together. Leave one out.");
+  if (!publish && rate !== undefined)
+    refuse("option '--rate' sets how fast to publish, which '--no-publish' rules out.");
+  if (!publish && poison !== undefined)
+    refuse("option '--poison' publishes, which '--no-publish' rules out.");
+  if (exitWhenDrained && publish && !input && duration === undefined) {
+    refuse(
+      "option '--exit-when-drained' needs an end, and traffic has none. Add --duration, --input or --no-publish.",
+    );
+  }
+}
