@@ -9,10 +9,18 @@ import { openStores } from '../local/stores.ts';
 import type { Contract } from '../runtime/contract.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { CommandFailed } from './command-failed.ts';
-import type { PublishOptions } from './publish.ts';
 import { notPublished, printComplaints } from './run-report.ts';
 import { newSeed, runRandom } from './seeds.ts';
 import { count, plural, printJson, printLine, printNote } from './terminal.ts';
+
+export interface PublishOptions {
+  readonly input: readonly string[];
+  readonly rate?: number;
+  readonly poison: number;
+  readonly seed?: number;
+  readonly state: string;
+  readonly json?: true;
+}
 
 const PROGRESS_MS = 1_000;
 

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { jsonOption, recordsPerSecond, share, stateOption, wholeFrom } from './options.ts';
+import type { PublishOptions } from './publish-run.ts';
 
 const EXAMPLE = `
 Examples:
@@ -8,15 +9,6 @@ Examples:
 
 A file holds JSON, one object a line, or, for news.pageviews, a web server's access log. What breaks the contract is
 refused, named by its line, and the rest is published; the exit code is 1 then. It works beside a running "millrace up".`;
-
-export interface PublishOptions {
-  readonly input: readonly string[];
-  readonly rate?: number;
-  readonly poison: number;
-  readonly seed?: number;
-  readonly state: string;
-  readonly json?: true;
-}
 
 export function publishCommand(): Command {
   return new Command('publish')

@@ -21,16 +21,31 @@ import { startProgress } from './progress.ts';
 import { printComplaints, printReport, type RunReport, runReport } from './run-report.ts';
 import { type RunRandom, runRandom } from './seeds.ts';
 import { count, printJson, printNote } from './terminal.ts';
-import type { UpOptions } from './up.ts';
 
-type RunOptions = UpOptions & Required<Pick<UpOptions, 'rate' | 'poison' | 'seed'>>;
+export interface UpOptions {
+  readonly input?: readonly string[];
+  readonly publish: boolean;
+  /** Values a second; infinite for as many as go. */
+  readonly rate: number;
+  readonly poison: number;
+  readonly seed: number;
+  readonly exitWhenDrained?: true;
+  readonly duration?: number;
+  readonly redeliver: number;
+  readonly crash: number;
+  readonly sinkOutage: number;
+  readonly deadLetterOutage: number;
+  readonly fresh?: true;
+  readonly state: string;
+  readonly json?: true;
+}
 
 /** How long Ctrl-C waits for the consumers to catch up. */
 const INTERRUPTED_DRAIN_MS = 30_000;
 const QUIT_AT_ONCE = 130;
 
 /** Runs the pipeline until it is drained or a person has seen enough, and prints how it went. */
-export async function runUp(options: RunOptions): Promise<void> {
+export async function runUp(options: UpOptions): Promise<void> {
   const folder = openStateFolder(options.state);
   const lock = lockStateFolder(folder);
   const interrupts = watchInterrupts();
@@ -49,7 +64,7 @@ export async function runUp(options: RunOptions): Promise<void> {
   }
 }
 
-async function run(folder: StateFolder, options: RunOptions, interrupts: Interrupts): Promise<RunReport> {
+async function run(folder: StateFolder, options: UpOptions, interrupts: Interrupts): Promise<RunReport> {
   const stores = openStores(folder);
   const problemLog = createProblemLog();
   const random = runRandom(options.seed);
@@ -106,7 +121,7 @@ async function run(folder: StateFolder, options: RunOptions, interrupts: Interru
 /** Resolves when nothing more is to be published: at the end of the input, of the duration, or of the person's patience. */
 async function enough(
   feed: Feed | undefined,
-  { exitWhenDrained, duration }: RunOptions,
+  { exitWhenDrained, duration }: UpOptions,
   interrupts: Interrupts,
 ): Promise<void> {
   const reasons: Promise<unknown>[] = [interrupts.first];
@@ -117,7 +132,7 @@ async function enough(
   await Promise.race(reasons);
 }
 
-function openFeed(folder: StateFolder, { log }: Stores, options: RunOptions, random: RunRandom): Feed {
+function openFeed(folder: StateFolder, { log }: Stores, options: UpOptions, random: RunRandom): Feed {
   return startFeed({
     source: options.input
       ? fileSource(options.input, pageviews, folder.salt)
@@ -133,7 +148,7 @@ function openFeed(folder: StateFolder, { log }: Stores, options: RunOptions, ran
   });
 }
 
-async function noteWhatIsThere({ log }: Stores, { input, state }: RunOptions): Promise<void> {
+async function noteWhatIsThere({ log }: Stores, { input, state }: UpOptions): Promise<void> {
   if (!input) return;
   await log.createTopic(pageviews.name, pageviews.partitions);
   const bounds = await Promise.all(
@@ -148,7 +163,7 @@ async function noteWhatIsThere({ log }: Stores, { input, state }: RunOptions): P
   );
 }
 
-function describeSource({ input, publish, rate }: RunOptions): string {
+function describeSource({ input, publish, rate }: UpOptions): string {
   if (!publish) return 'nothing new';
   const speed = rate === Number.POSITIVE_INFINITY ? 'as fast as it goes' : `${count(rate)}/s`;
   return `${input ? input.join(', ') : 'traffic'} at ${speed}`;

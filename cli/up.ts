@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { jsonOption, recordsPerSecond, seconds, share, stateOption, wholeFrom } from './options.ts';
 import { newSeed } from './seeds.ts';
+import type { UpOptions } from './up-run.ts';
 
 const EXAMPLES = `
 Examples:
@@ -14,22 +15,9 @@ An input is a web server's access log (Apache's combined or common format) or JS
 const TRAFFIC_RATE = 200;
 const TRAFFIC_POISON = 0.002;
 
-export interface UpOptions {
-  readonly input?: readonly string[];
-  readonly publish: boolean;
-  readonly rate?: number;
-  readonly poison?: number;
-  readonly seed?: number;
-  readonly exitWhenDrained?: true;
-  readonly duration?: number;
-  readonly redeliver: number;
-  readonly crash: number;
-  readonly sinkOutage: number;
-  readonly deadLetterOutage: number;
-  readonly fresh?: true;
-  readonly state: string;
-  readonly json?: true;
-}
+/** Rate and poison have other defaults for traffic than for files. */
+type GivenOptions = Omit<UpOptions, 'rate' | 'poison' | 'seed'> &
+  Partial<Pick<UpOptions, 'rate' | 'poison' | 'seed'>>;
 
 export function upCommand(): Command {
   return new Command('up')
@@ -69,7 +57,7 @@ export function upCommand(): Command {
       ),
     )
     .addHelpText('after', EXAMPLES)
-    .action(async (options: UpOptions, command: Command) => {
+    .action(async (options: GivenOptions, command: Command) => {
       refuseContradictions(options, command);
       const { runUp } = await import('./up-run.ts');
       const isTraffic = options.publish && !options.input;
@@ -83,7 +71,7 @@ export function upCommand(): Command {
 }
 
 function refuseContradictions(
-  { input, publish, rate, poison, exitWhenDrained, duration }: UpOptions,
+  { input, publish, rate, poison, exitWhenDrained, duration }: GivenOptions,
   command: Command,
 ) {
   const refuse = (problem: string) => command.error(`error: ${problem}`);

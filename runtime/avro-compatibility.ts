@@ -172,9 +172,10 @@ function nameChanged(
   { writer, reader, newer, isReaderNewer }: Sides,
 ): string {
   const what = `The ${from.kind} is called ${branchName(from)} in ${writer} and ${branchName(to)} in ${reader}. Give it its old name in ${newer}`;
-  return isReaderNewer
-    ? `${what}, or list "${branchName(from)}" in its aliases.`
-    : `${what}: ${reader} cannot know a later one.`;
+  if (!isReaderNewer) return `${what}: ${reader} cannot know a later one.`;
+  // An alias without a dot is in its own type's namespace: from there no name without a namespace can be reached.
+  const canAlias = branchName(from).includes('.') || !branchName(to).includes('.');
+  return canAlias ? `${what}, or list "${branchName(from)}" in its aliases.` : `${what}.`;
 }
 
 function logicalTypeChanged(

@@ -179,8 +179,7 @@ export function createEncoder(contract: Contract<never>, registry: SchemaRegistr
       const violations = violationsOf(value);
       if (violations.length > 0) return { violations };
       const key = keyOf((value as Record<string, unknown>)[contract.key]);
-      if (!key)
-        return refuse(contract.key, 'is the key: takes a string or a number');
+      if (!key) return refuse(contract.key, 'is the key: takes a string or a number');
       const body = type.toBuffer(value);
       if (body.length > MAX_BODY_BYTES) {
         return refuse('', `takes up to ${MAX_BODY_BYTES} bytes as Avro; got ${body.length}`);
@@ -240,7 +239,7 @@ class DecodedRecord<Value> implements ConsumerRecord<Value> {
     return this.raw.timestampType;
   }
   get key(): string | null {
-    return this.raw.key?.toString('utf8') ?? null;
+    return this.raw.key?.toString() ?? null;
   }
   get headers(): readonly Header[] {
     return this.raw.headers;

@@ -107,11 +107,12 @@ function parseRecord(record: unknown, index: number, batch: Batch, arena: Arena)
   if (!isTimestampType(timestampType)) throw refused('timestampType', TIMESTAMP_TYPES.join(', '));
   const headers = parseHeaders(record.headers);
   if (!headers) throw refused('headers', 'an array of {name: [bytes]}');
-  const key = arena.add(record.key);
-  if (key === undefined) throw refused('key', 'base64, null or nothing');
-  const value = arena.add(record.value);
-  if (value === undefined) throw refused('value', 'base64, null or nothing');
-  return new EventRecord(topic, partition, offset, timestamp, timestampType, headers, key, value);
+  const keyStart = arena.add(record.key);
+  if (keyStart === null) throw refused('key', 'base64, null or nothing');
+  const valueStart = arena.add(record.value);
+  if (valueStart === null) throw refused('value', 'base64, null or nothing');
+  const fields = { topic, partition, offset, timestamp, timestampType, headers };
+  return new EventRecord(fields, arena.bytes, keyStart, valueStart, arena.end);
 }
 
 /** Stands for the place of a key or a value that a record does not have. */
@@ -150,7 +151,7 @@ class Arena {
   }
 }
 
-/** A record whose key and value are Buffers once somebody asks for them. */
+/** A record whose key and value become Buffers when somebody asks for them. */
 class EventRecord implements RawRecord {
   readonly topic: string;
   readonly partition: number;
@@ -160,13 +161,36 @@ class EventRecord implements RawRecord {
   readonly headers: readonly Header[];
   readonly #arena: Buffer;
   readonly #keyStart: number;
-  readonly #keyEnd: number;
   readonly #valueStart: number;
-  readonly #valueEnd: number;
+  readonly #end: number;
 
+  /** The key, if there is one, stands in the arena right before the value, which ends at `end`. */
   constructor(
-    position: { readonly topic: string; readonly partition: number; readonly offset: number },
+    fields: Omit<RawRecord, 'key' | 'value'>,
+    arena: Buffer,
+    keyStart: number,
+    valueStart: number,
+    end: number,
   ) {
+    this.topic = fields.topic;
+    this.partition = fields.partition;
+    this.offset = fields.offset;
+    this.timestamp = fields.timestamp;
+    this.timestampType = fields.timestampType;
+    this.headers = fields.headers;
+    this.#arena = arena;
+    this.#keyStart = keyStart;
+    this.#valueStart = valueStart;
+    this.#end = end;
+  }
+
+  get key(): Buffer | null {
+    if (this.#keyStart === ABSENT) return null;
+    return this.#arena.subarray(this.#keyStart, this.#valueStart === ABSENT ? this.#end : this.#valueStart);
+  }
+
+  get value(): Buffer | null {
+    return this.#valueStart === ABSENT ? null : this.#arena.subarray(this.#valueStart, this.#end);
   }
 }
 

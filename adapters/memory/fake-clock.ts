@@ -52,7 +52,8 @@ export function createFakeClock({
       new Promise((resolve) => {
         if (signal?.aborted) return resolve();
         const sleeper: Sleeper = {
-          dueAt: now + Math.max(0, ms),
+          // Whole milliseconds, as a real clock's.
+          dueAt: now + Math.max(0, Math.ceil(ms)),
           wake: () => {
             signal?.removeEventListener('abort', abort);
             resolve();

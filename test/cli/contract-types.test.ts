@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { generateSchemaModule } from '../../cli/contract-types.ts';
 import { printLiteral } from '../../cli/source-literal.ts';
+import { parseAvro } from '../../runtime/avro.ts';
 import type { AvroSchema } from '../../runtime/contract.ts';
 
 type Json = { readonly [attribute: string]: unknown };
@@ -59,6 +61,17 @@ describe('types, as avsc has the values', () => {
     [['bytes', money], "{ readonly bytes: Buffer } | { readonly 'news.Money': Buffer }"],
   ])('%j', (type, text) => {
     expect(typeOf(type)).toBe(text);
+  });
+
+  test('a union is wrapped exactly where avsc wraps it', () => {
+    const branches = ['null', 'boolean', 'int', 'long', 'float', 'double', 'bytes', money, device, inner];
+    fc.assert(
+      fc.property(fc.subarray([...branches, { type: 'map', values: 'int' }], { minLength: 1 }), (union) => {
+        const isWrapped = parseAvro(union as AvroSchema).typeName === 'union:wrapped';
+        expect(/\{ readonly (?!\[)/.test(typesOf(record({ name: 'a', type: union })))).toBe(isWrapped);
+      }),
+      { numRuns: 200 },
+    );
   });
 
   test('the newest version is the one that is typed; every version is a value', () => {

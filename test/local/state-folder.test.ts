@@ -41,12 +41,17 @@ describe('a folder of somebody else', () => {
 
 test.each([
   ['a file in its place', () => writeFileSync(path, '')],
-  ['a damaged marker', () => (mkdirSync(path), writeFileSync(join(path, 'millrace.json'), '{"form'))],
-  ['a newer format', () => (mkdirSync(path), writeFileSync(join(path, 'millrace.json'), '{"format":2}'))],
+  ['a damaged marker', () => writeMarker('{"form')],
+  ['a newer format', () => writeMarker('{"format":2}')],
 ])('%s is STATE_UNREADABLE', (_, make) => {
   make();
   expect(() => openStateFolder(path)).toThrow(expect.objectContaining({ code: 'STATE_UNREADABLE' }));
 });
+
+function writeMarker(text: string): void {
+  mkdirSync(path);
+  writeFileSync(join(path, 'millrace.json'), text);
+}
 
 test('looking into a folder that is not there makes none', () => {
   expect(() => existingStateFolder(path)).toThrow(expect.objectContaining({ code: 'STATE_UNREADABLE' }));

@@ -23,6 +23,12 @@ describe('the fake clock', () => {
     expect(clock.now()).toBe(30);
   });
 
+  test('keeps to whole milliseconds, and never wakes early', async () => {
+    const clock = createFakeClock({ startsAt: 0, autoAdvance: true });
+    await clock.sleep(0.1);
+    expect(clock.now()).toBe(1);
+  });
+
   test('advances by itself only when asked to', async () => {
     const clock = createFakeClock({ startsAt: 0, autoAdvance: true });
     await Promise.all([clock.sleep(1_000_000), clock.sleep(5).then(() => clock.sleep(5))]);

@@ -1,6 +1,5 @@
 /** What the PostgreSQL sink promises beyond the port, whatever the driver; sinkSuite comes with it. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { ledgerMigrations } from '../../../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../../../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
@@ -8,6 +7,8 @@ import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import type { SqlTransaction } from '../../../runtime/ports.ts';
 import { type SinkFixture, type StoredLedger, sinkSuite } from '../../ports/sink-suite.ts';
+import { migrateSuite } from './migrate-suite.ts';
+import { valuesSuite } from './values-suite.ts';
 
 /** An empty database of the test's own. */
 export interface Database {
@@ -38,7 +39,7 @@ export function postgresSuite(
     afterAll(() => database.close());
 
     sinkSuite('as a Sink', () => sinkFixture(sink), { transactions });
-    migrationSuite(() => database.driver);
+    migrateSuite(() => database.driver);
 
     test('adds two statements to BEGIN, COMMIT and the handler’s own, whatever the size of the batch', async () => {
       const statements: string[] = [];
@@ -105,101 +106,7 @@ export function postgresSuite(
       expect(await chunks()).not.toEqual(before);
     });
 
-    describe('values', () => {
-      const throughUnnest = (type: string, values: readonly unknown[]) =>
-        query(`SELECT value FROM unnest($1::${type}[]) WITH ORDINALITY AS u (value, n) ORDER BY n`, [
-          values,
-        ]).then((rows) => rows.map(({ value }) => value));
-      const text = fc.string({ unit: 'binary' }).map((value) => value.replaceAll('\0', '').toWellFormed());
-      const instant = fc.date({
-        min: new Date('0001-01-01T00:00:00Z'),
-        max: new Date(8.64e15),
-        noInvalidDate: true,
-      });
-      // No escapes in keys: V8's JSON.parse misreads some of them (https://github.com/nodejs/node/issues/63785).
-      const key = fc.stringMatching(/^[a-z]{1,4}$/);
-      const cases: [string, fc.Arbitrary<unknown>][] = [
-        ['text', text],
-        ['bigint', fc.maxSafeInteger()],
-        ['int', fc.integer()],
-        ['float8', fc.double({ noNaN: true }).map((value) => value + 0)],
-        ['boolean', fc.boolean()],
-        ['timestamptz', instant],
-        ['bytea', fc.uint8Array().map((bytes) => Buffer.from(bytes))],
-        ['jsonb', fc.dictionary(key, text, { noNullPrototype: true })],
-      ];
-      test.each(cases)('an array of %s comes back as it went, nulls included', async (type, arbitrary) => {
-        await fc.assert(
-          fc.asyncProperty(fc.array(fc.option(arbitrary), { maxLength: 20 }), async (values) => {
-            expect(await throughUnnest(type, values)).toEqual(values);
-          }),
-          { numRuns: 40 },
-        );
-      });
-
-      test('single parameters take the type the statement gives them', async () => {
-        const bytes = Buffer.from([0, 92, 255]);
-        const at = new Date('2026-11-24T09:08:07.654Z');
-        const [row] = await query(
-          `SELECT $1::int AS n, $2::bigint AS big, $3::text AS t, $4::boolean AS b, $5::timestamptz AS at,
-             $6::bytea AS bytes, $7::jsonb AS json, $8::text AS missing, $9::numeric AS exact, $10::text[] AS list,
-             $11::float8 AS inf`,
-          [
-            7,
-            2n ** 53n - 1n,
-            'a\\"{}',
-            false,
-            at,
-            bytes,
-            { a: [1] },
-            undefined,
-            '1.50',
-            ['x,y', null],
-            Infinity,
-          ],
-        );
-        expect(row).toEqual({
-          n: 7,
-          big: 2 ** 53 - 1,
-          t: 'a\\"{}',
-          b: false,
-          at,
-          bytes,
-          json: { a: [1] },
-          missing: null,
-          exact: '1.50',
-          list: '{"x,y",NULL}',
-          inf: Infinity,
-        });
-      });
-
-      test('a bigint that no number holds is refused, not rounded', async () => {
-        const read = query(`SELECT 9007199254740993::bigint AS total`);
-        await expect(read).rejects.toMatchObject({
-          code: 'SINK_REJECTED',
-          message: expect.stringContaining('total::text'),
-        });
-      });
-
-      test('what is no value is refused', async () => {
-        for (const value of [new Date(Number.NaN), () => 1, Symbol('s')]) {
-          await expect(query('SELECT $1::text', [value])).rejects.toMatchObject({ code: 'SINK_REJECTED' });
-        }
-      });
-
-      test('affectedRows counts rows written, and only those', async () => {
-        const counts = await inSink(async (tx) => {
-          const run = async (sql: string) => (await tx.query(sql)).affectedRows;
-          return [
-            await run(`INSERT INTO item SELECT n, 'x' FROM generate_series(100, 102) n`),
-            await run(`UPDATE item SET name = 'y' WHERE id > 100 RETURNING id`),
-            await run('SELECT * FROM item WHERE id >= 100'),
-            await run('DELETE FROM item WHERE id >= 100'),
-          ];
-        });
-        expect(counts).toEqual([3, 2, 0, 3]);
-      });
-    });
+    valuesSuite(() => sink);
 
     describe('errors', () => {
       const SECRET = 'reader-4711';
@@ -345,62 +252,6 @@ export function postgresSuite(
         { name: 'b' },
         { name: 'c' },
       ]);
-    });
-  });
-}
-
-function migrationSuite(driver: () => SqlDriver): void {
-  describe('migrate()', () => {
-    let scopes = 0;
-    const newScope = () => `scope_${scopes++}`;
-    const create = (scope: string, table: string) => ({
-      name: `create-${table}`,
-      sql: `CREATE TABLE ${scope}_${table} (n int); INSERT INTO ${scope}_${table} VALUES (1);`,
-    });
-
-    test('applies what is new, in order, and nothing when it runs again', async () => {
-      const scope = newScope();
-      const [a, b] = [create(scope, 'a'), { name: 'alter-a', sql: `ALTER TABLE ${scope}_a ADD m int` }];
-      expect(await migrate(driver(), scope, [a])).toEqual(['create-a']);
-      expect(await migrate(driver(), scope, [a, b])).toEqual(['alter-a']);
-      expect(await migrate(driver(), scope, [a, b])).toEqual([]);
-      // An older release, deployed again.
-      expect(await migrate(driver(), scope, [a])).toEqual([]);
-    });
-
-    test('two processes at once take turns', async () => {
-      const scope = newScope();
-      const migrations = [create(scope, 'a'), create(scope, 'b')];
-      const applied = await Promise.all([1, 2, 3].map(() => migrate(driver(), scope, migrations)));
-      expect(applied.flat().sort()).toEqual(['create-a', 'create-b']);
-    });
-
-    test.each([
-      ['edited', (a: { name: string; sql: string }) => [{ ...a, sql: `${a.sql} ` }], 'its SQL has changed'],
-      [
-        'moved',
-        (a: { name: string; sql: string }) => [{ name: 'before', sql: 'SELECT 1' }, a],
-        '"before" in its place',
-      ],
-    ])('refuses a migration that was %s after it was applied', async (_, change, why) => {
-      const scope = newScope();
-      const a = create(scope, 'a');
-      await migrate(driver(), scope, [a]);
-      const error = await failureOf(migrate(driver(), scope, change(a)));
-      expect(error).toMatchObject({ code: 'SINK_MISCONFIGURED', details: { scope, migration: 'create-a' } });
-      expect(error.message).toContain(why);
-    });
-
-    test('a migration that fails leaves nothing of itself, and keeps those before', async () => {
-      const scope = newScope();
-      const a = create(scope, 'a');
-      const broken = { name: 'broken', sql: `CREATE TABLE ${scope}_b (n int); SELECT 1 / 0;` };
-      const error = await failureOf(migrate(driver(), scope, [a, broken]));
-      expect(error).toMatchObject({
-        code: 'SINK_MISCONFIGURED',
-        message: expect.stringContaining('"broken"'),
-      });
-      expect(await migrate(driver(), scope, [a, create(scope, 'b')])).toEqual(['create-b']);
     });
   });
 }

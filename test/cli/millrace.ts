@@ -1,0 +1,39 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+const COMMAND = fileURLToPath(new URL('../../bin/millrace.ts', import.meta.url));
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command line as a process of its own, and gives what it printed and how it ended. */
+export async function millrace(args: readonly string[], input = ''): Promise<Finished> {
+  const child = start(args);
+  child.stdin!.end(input);
+  const output = { stdout: '', stderr: '' };
+  child.stdout!.setEncoding('utf8').on('data', (text) => {
+    output.stdout += text;
+  });
+  child.stderr!.setEncoding('utf8').on('data', (text) => {
+    output.stderr += text;
+  });
+  const [code] = await once(child, 'close');
+  return { code, ...output };
+}
+
+/** The last line of stdout, as JSON, of a command that has to succeed. */
+export async function millraceJson(args: readonly string[], input = '') {
+  const { code, stdout, stderr } = await millrace([...args, '--json'], input);
+  if (code !== 0) throw new Error(`millrace ${args.join(' ')} ended with ${code}: ${stderr}`);
+  return JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
+}
+
+/** Starts the command line and lets it run. The test's own NODE_OPTIONS are for jest. */
+export function start(args: readonly string[]): ChildProcess {
+  const { NODE_OPTIONS: _, FORCE_COLOR: __, ...env } = process.env;
+  return spawn(process.execPath, [COMMAND, ...args], { env, stdio: 'pipe' });
+}

@@ -1,0 +1,287 @@
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
+import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
+import { measureLag } from '../../local/lag.ts';
+import { existingStateFolder } from '../../local/state-folder.ts';
+import { openStores } from '../../local/stores.ts';
+import { createTraffic } from '../../local/traffic.ts';
+import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millrace, millraceJson, start } from './millrace.ts';
+
+const VIEWS = 'select content_id, sum(views) as views from article_minute group by 1 order by 2 desc, 1';
+const TABLES = `
+  select content_id as id, minute::text as at, views as n, engaged_ms from article_minute
+  union all
+  select session_id, first_seen || ' ' || last_seen, pageviews, engaged_ms from session_engagement
+  order by 1, 2`;
+
+/** The steps build on one another: making a sink takes seconds, so they share one. */
+describe('a state folder', () => {
+  let temporary: ReturnType<typeof createTemporaryFolder>;
+  let state: string[];
+  let log: string;
+  beforeAll(() => {
+    temporary = createTemporaryFolder();
+    state = ['--state', join(temporary.path, 'state')];
+    log = join(temporary.path, 'access.log.gz');
+    writeFileSync(log, gzipSync(ACCESS_LOG));
+  });
+  afterAll(() => temporary.remove());
+
+  test('takes an access log, consumes it and says so', async () => {
+    const report = await millraceJson(['up', '--input', log, '--exit-when-drained', ...state]);
+    expect(report).toEqual({
+      published: 4,
+      refused: 0,
+      ignored: 3,
+      malformed: 2,
+      poisoned: 0,
+      applied: 4,
+      duplicates: 0,
+      deadLettered: 0,
+      holes: 0,
+      retries: 0,
+      lag: 0,
+      elapsedMs: expect.any(Number),
+      recordsPerSecond: expect.any(Number),
+      seed: expect.any(Number),
+      complaints: [
+        { kind: 'malformed', line: 6, reason: expect.any(String) },
+        { kind: 'malformed', line: 9, reason: expect.any(String) },
+      ],
+    });
+    expect(await millraceJson(['sql', VIEWS, ...state])).toEqual([
+      { content_id: '/blog/tags/puppet', views: 3 },
+      { content_id: '/', views: 1 },
+    ]);
+  }, 60_000);
+
+  test('shows its lag', async () => {
+    const [lag] = await millraceJson(['lag', ...state]);
+    expect(lag).toMatchObject({
+      consumer: 'editorial-analytics',
+      topic: 'news.pageviews',
+      lag: 0,
+      level: 'ok',
+    });
+    expect(lag.partitions).toHaveLength(12);
+    const people = await millrace(['lag', ...state]);
+    expect(people.stdout).toContain('editorial-analytics on news.pageviews: 0 behind, ok');
+  });
+
+  test('is for looking at by sql only', async () => {
+    const { code, stderr } = await millrace(['sql', 'delete from article_minute', ...state]);
+    expect(stderr).toMatch(/looking only.*\[INPUT_INVALID\]/);
+    expect(code).toBe(1);
+    const table = await millrace(['sql', VIEWS, ...state]);
+    expect(table.stdout).toBe(
+      ['content_id         views', '/blog/tags/puppet      3', '/                      1', ''].join('\n'),
+    );
+  });
+
+  test('takes JSON lines beside it; refuses what breaks the contract by line, path and reason', async () => {
+    const [good] = pageviews(1, 1);
+    const lines = [JSON.stringify(good), 'no JSON', JSON.stringify({ ...good, device: 'ABACUS' })];
+    const { code, stdout, stderr } = await millrace(
+      ['publish', 'news.pageviews', '--input', '-', '--json', ...state],
+      lines.join('\n'),
+    );
+    expect(JSON.parse(stdout)).toMatchObject({ published: 1, refused: 1, malformed: 1 });
+    expect(stderr).toMatch(/^line 2 is malformed: not JSON$/m);
+    expect(stderr).toMatch(/^line 3 is refused: device: /m);
+    expect(stderr).not.toContain('ABACUS');
+    expect(code).toBe(1);
+    expect((await millraceJson(['lag', ...state]))[0]).toMatchObject({ lag: 1 });
+  });
+
+  test('has one owner, whom others can still ask', async () => {
+    const owner = start(['up', '--rate', '50', ...state]);
+    const ended = once(owner, 'exit');
+    try {
+      await until(async () => (await appliedSessions(state)) > 3);
+      const { code, stderr } = await millrace(['up', ...state]);
+      expect(stderr).toMatch(new RegExp(`Process ${owner.pid}.*\\[STATE_IN_USE\\]`));
+      expect(code).toBe(1);
+    } finally {
+      owner.kill('SIGINT');
+    }
+    expect(await ended).toEqual([0, null]);
+    expect((await millraceJson(['lag', ...state]))[0]).toMatchObject({ lag: 0 });
+  }, 30_000);
+
+  test('is never cleared when it is somebody else’s', async () => {
+    const foreign = join(temporary.path, 'foreign');
+    mkdirSync(foreign);
+    writeFileSync(join(foreign, 'thesis.txt'), 'precious');
+    const { code, stderr } = await millrace(['up', '--fresh', '--input', log, '--state', foreign]);
+    expect(stderr).toMatch(/left alone.*\[STATE_UNREADABLE\]/);
+    expect(code).toBe(1);
+  });
+});
+
+describe('with faults, poison and kills', () => {
+  const RECORDS = 3_000;
+  let temporary: ReturnType<typeof createTemporaryFolder>;
+  let state: string[];
+  beforeAll(() => {
+    temporary = createTemporaryFolder();
+    state = ['--state', join(temporary.path, 'state')];
+  });
+  afterAll(() => temporary.remove());
+
+  test('every table is what the input says, and every poison record is a dead letter', async () => {
+    const views = pageviews(7, RECORDS);
+    const input = join(temporary.path, 'pageviews.jsonl');
+    writeFileSync(input, views.map((view) => JSON.stringify(view)).join('\n'));
+    const { published, poisoned } = await millraceJson([
+      'publish',
+      'news.pageviews',
+      '--input',
+      input,
+      '--poison',
+      '0.02',
+      ...state,
+    ]);
+    expect(published).toBe(RECORDS);
+    expect(poisoned).toBeGreaterThan(20);
+
+    const faults = [
+      '--redeliver',
+      '0.4',
+      '--crash',
+      '0.2',
+      '--sink-outage',
+      '0.3',
+      '--dead-letter-outage',
+      '0.3',
+    ];
+    let kills = 0;
+    for (let seed = 0; kills < 3 && (await lagOf(state)) > 0; seed++) {
+      const before = await lagOf(state);
+      const child = start(['up', '--no-publish', ...faults, '--seed', String(seed), ...state]);
+      const exited = once(child, 'exit');
+      await until(async () => (await lagOf(state)) < before);
+      child.kill('SIGKILL');
+      await exited;
+      kills++;
+    }
+    expect(kills).toBe(3);
+
+    const report = await millraceJson([
+      'up',
+      '--no-publish',
+      '--exit-when-drained',
+      ...faults,
+      '--seed',
+      '99',
+      ...state,
+    ]);
+    expect(report).toMatchObject({ published: 0, lag: 0, holes: 0 });
+    expect(await millraceJson(['sql', TABLES, ...state])).toEqual(expectedTables(views));
+
+    const letters = await millraceJson(['dlq', 'list', ...state]);
+    expect(letters).toHaveLength(poisoned);
+    const letter = await millraceJson(['dlq', 'show', letters[0].id, ...state]);
+    expect(letter).toEqual(letters[0]);
+    expect(await rawRecord(state, letter.record)).toEqual({
+      key: letter.record.key,
+      value: letter.record.value,
+    });
+    expect(letter.failure).toMatchObject({
+      stage: 'decode',
+      code: expect.stringMatching(/^(FRAME|AVRO|SCHEMA|VALUE)_/),
+    });
+  }, 90_000);
+});
+
+const ACCESS_LOG = `192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /blog/tags/puppet?flav=rss20 HTTP/1.1" 200 14872 "-" "UniversalFeedParser/4.2"
+192.0.2.1 - - [17/May/2015:10:05:43 +0000] "GET /images/logo.png HTTP/1.1" 200 203 "-" "Mozilla/5.0"
+192.0.2.2 - - [17/May/2015:10:06:01 +0000] "GET / HTTP/1.1" 304 -
+
+192.0.2.2 - - [17/May/2015:10:06:02 +0000] "POST /comments HTTP/1.1" 200 12 "-" "Mozilla/5.0"
+192.0.2.2 - - [31/Feb/2015:10:06:03 +0000] "GET / HTTP/1.1" 200 12 "-" "Mozilla/5.0"
+192.0.2.3 - - [17/May/2015:10:06:04 +0000] "GET /missing HTTP/1.1" 404 12 "-" "Mozilla/5.0"
+192.0.2.3 - - [17/May/2015:10:06:05 +0000] "GET /blog/tags/puppet HTTP/1.1" 200 12 "-" "Mozilla/5.0"
+this is no log line
+192.0.2.4 - - [17/May/2015:10:06:06 +0000] "GET /blog/tags/puppet HTTP/1.1" 200 12 "-" "Mozilla/5.0 (cut`;
+
+function pageviews(seed: number, records: number): Pageview[] {
+  const traffic = createTraffic(createSeededRandom(seed));
+  return Array.from({ length: records }, (_, index) => traffic.next(Date.UTC(2026, 0, 1) + index * 40));
+}
+
+/** What TABLES gives for these pageviews, each counted once. */
+function expectedTables(views: readonly Pageview[]) {
+  const articles = Map.groupBy(
+    views,
+    ({ contentId, occurredAt }) => `${contentId}\n${sqlTime(occurredAt - (occurredAt % 60_000))}`,
+  );
+  const sessions = Map.groupBy(views, ({ sessionId }) => sessionId);
+  const sum = (group: readonly Pageview[]) => ({
+    n: group.length,
+    engaged_ms: group.reduce((total, { engagedMs }) => total + engagedMs, 0),
+  });
+  const rows = [
+    ...[...articles].map(([key, group]) => ({
+      id: key.split('\n')[0]!,
+      at: key.split('\n')[1]!,
+      ...sum(group),
+    })),
+    ...[...sessions].map(([id, group]) => {
+      const times = group.map(({ occurredAt }) => occurredAt);
+      return { id, at: `${sqlTime(Math.min(...times))} ${sqlTime(Math.max(...times))}`, ...sum(group) };
+    }),
+  ];
+  return rows.sort((a, b) => compare(a.id, b.id) || compare(a.at, b.at));
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** As PostgreSQL writes it: no trailing zeros in the fraction. */
+function sqlTime(epochMs: number): string {
+  return `${new Date(epochMs)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.?0*Z$/, '')}+00`;
+}
+
+async function withStores<Result>(
+  state: readonly string[],
+  look: (stores: ReturnType<typeof openStores>) => Promise<Result>,
+) {
+  const stores = openStores(existingStateFolder(state[1]!));
+  try {
+    return await look(stores);
+  } finally {
+    stores.close();
+  }
+}
+
+function lagOf(state: readonly string[]): Promise<number> {
+  return withStores(state, async ({ log }) => (await measureLag(log, editorialAnalytics)).lag);
+}
+
+function rawRecord(state: readonly string[], position: { topic: string; partition: number; offset: number }) {
+  return withStores(state, async ({ log }) => {
+    const [record] = await log.read(position, position.offset, 1);
+    return { key: record!.key!.toString('base64'), value: record!.value?.toString('base64') ?? null };
+  });
+}
+
+async function appliedSessions(state: readonly string[]): Promise<number> {
+  const [row] = await millraceJson(['sql', 'select count(*) as n from session_engagement', ...state]);
+  return row.n;
+}
+
+/** Waits for something another process does; the test's own timeout is the bound. */
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await sleep(20);
+}

@@ -1,0 +1,112 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millrace } from './millrace.ts';
+
+let temporary: ReturnType<typeof createTemporaryFolder>;
+let state: string;
+beforeAll(() => {
+  temporary = createTemporaryFolder();
+  state = join(temporary.path, 'state');
+});
+afterAll(() => temporary.remove());
+
+describe.each([
+  [
+    'an unknown option',
+    ['up', '--fres'],
+    /unknown option '--fres'.*Did you mean --fresh\?.*millrace up --help/s,
+  ],
+  ['an unknown command', ['ups'], /unknown command 'ups'.*Did you mean up\?/s],
+  [
+    'an unknown subcommand',
+    ['dlq', 'lst'],
+    /unknown command 'lst'.*Did you mean list\?.*millrace dlq --help/s,
+  ],
+  [
+    'a share above 1',
+    ['up', '--poison', '1.5'],
+    /'--poison <share>' argument '1.5' is invalid\. It takes a share/,
+  ],
+  [
+    'a rate of none',
+    ['up', '--rate', '0'],
+    /'--rate <n>' argument '0' is invalid\. It takes records a second/,
+  ],
+  ['an end that never comes', ['up', '--exit-when-drained'], /traffic has none\. Add --duration/],
+  ['two that exclude each other', ['up', '--no-publish', '--input', 'x'], /cannot be used together/],
+  ['a missing argument', ['sql'], /missing required argument 'statement'/],
+  ['a missing option', ['publish', 'news.pageviews'], /required option '--input/],
+])('%s', (_, args, message) => {
+  test('ends with 2, says what is allowed, and touches nothing', async () => {
+    const { code, stdout, stderr } = await millrace([...args, '--state', state]);
+    expect(stderr).toMatch(message);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(existsSync(state)).toBe(false);
+  });
+});
+
+describe('a mistake that is none of usage', () => {
+  test.each([
+    ['no state folder', ['lag'], /is no state folder.*\[STATE_UNREADABLE\]/],
+    [
+      'no such topic',
+      ['publish', 'news.nothing', '--input', '-'],
+      /there is news\.pageviews.*\[TOPIC_UNKNOWN\]/,
+    ],
+    [
+      'no such file',
+      ['publish', 'news.pageviews', '--input', '/nowhere/x.log'],
+      /\/nowhere\/x\.log cannot be read.*\[INPUT_INVALID\]/,
+    ],
+    [
+      'no such consumer',
+      ['dlq', 'list', '--consumer', 'nobody'],
+      /there is editorial-analytics.*\[INPUT_INVALID\]/,
+    ],
+  ])('%s ends with 1, one line and no stack trace', async (_, args, message) => {
+    const folder = join(temporary.path, 'other');
+    const { code, stderr } = await millrace([...args, '--state', folder]);
+    expect(stderr).toMatch(message);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    expect(code).toBe(1);
+  });
+});
+
+describe('help', () => {
+  test('of the whole lists the commands', async () => {
+    const { code, stdout, stderr } = await millrace(['--help']);
+    for (const command of ['up', 'publish', 'contracts', 'lag', 'dlq', 'sql']) {
+      expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    }
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  test.each([
+    ['up'],
+    ['publish'],
+    ['contracts check'],
+    ['contracts generate'],
+    ['contracts list'],
+    ['lag'],
+    ['dlq list'],
+    ['dlq show'],
+    ['sql'],
+  ])('of %s has an example and --json', async (command) => {
+    const { code, stdout } = await millrace([...command.split(' '), '--help']);
+    expect(stdout).toMatch(new RegExp(`Examples?:\\n.*millrace ${command}`));
+    expect(stdout).toContain('--json');
+    expect(code).toBe(0);
+  });
+});
+
+test('contracts check passes for this repository, and contracts list says what is promised', async () => {
+  const check = await millrace(['contracts', 'check', '--json']);
+  expect(JSON.parse(check.stdout)).toMatchObject({ ok: true, problems: [] });
+  expect(check.code).toBe(0);
+  const list = await millrace(['contracts', 'list', '--json']);
+  expect(JSON.parse(list.stdout)).toContainEqual(
+    expect.objectContaining({ topic: 'news.pageviews', key: 'contentId', versions: [1, 2] }),
+  );
+});

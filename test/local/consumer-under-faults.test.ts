@@ -1,0 +1,118 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
+import { createMemoryDeadLetters } from '../../adapters/memory/memory-dead-letters.ts';
+import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
+import { MemorySink, type MemoryTx } from '../../adapters/memory/memory-sink.ts';
+import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { startEventSource } from '../../local/event-source.ts';
+import type { EventSourceMapping } from '../../local/event-source-mapping.ts';
+import { createFaults } from '../../local/faults.ts';
+import { defineConsumer } from '../../runtime/consumer.ts';
+import { createEngine } from '../../runtime/engine.ts';
+import type { Logger } from '../../runtime/ports.ts';
+import { eventRecord, eventRegistry, events } from '../runtime/events.ts';
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+const PARTITIONS = 3;
+
+const scenario = fc.record({
+  seed: fc.nat(),
+  records: fc.integer({ min: 1, max: 120 }),
+  badShare: fc.constantFrom(0, 0.1),
+  batchSize: fc.integer({ min: 1, max: 40 }),
+  pollers: fc.integer({ min: 1, max: 3 }),
+  reports: fc.boolean(),
+  redeliver: fc.constantFrom(0, 0.3, 0.6),
+  crash: fc.constantFrom(0, 0.1, 0.5),
+  sinkOutageMs: fc.constantFrom(0, 2_000, 90_000),
+  deadLetterOutageMs: fc.constantFrom(0, 1_000),
+});
+
+describe('a consumer behind the local event source', () => {
+  test('applies every good record once and in order, whatever faults there are, and dead-letters the bad', async () => {
+    await fc.assert(
+      fc.asyncProperty(scenario, async (s) => {
+        const clock = createFakeClock({ autoAdvance: true });
+        const random = createSeededRandom(s.seed);
+        const log = createMemoryLog({ clock });
+        const inner = { sink: new MemorySink(), letters: createMemoryDeadLetters({ clock }) };
+        const faults = createFaults({ ...s, clock, random });
+
+        const consumer = defineConsumer({
+          name: 'c',
+          topic: events,
+          sink: 'postgres',
+          async handle(records, { tx }) {
+            // The memory sink stands in for PostgreSQL.
+            const effects = tx as unknown as MemoryTx;
+            for (const { partition, offset } of records) await effects.append(`${partition}`, offset);
+          },
+        });
+        const engine = createEngine(consumer, {
+          clock,
+          random,
+          registry: eventRegistry,
+          sink: faults.wrapSink(inner.sink),
+          deadLetters: faults.wrapDeadLetters(inner.letters),
+          log: silent,
+          metrics: { report() {} },
+        });
+
+        await log.createTopic(events.name, PARTITIONS);
+        const bad = new Set<string>();
+        for (let index = 0; index < s.records; index++) {
+          const isBad = random.next() < s.badShare;
+          const { key, value } = eventRecord(0, index);
+          const [position] = await log.send(events.name, [
+            { key, value: isBad ? Buffer.from('garbage') : value },
+          ]);
+          if (isBad) bad.add(`c/${events.name}/${position!.partition}/${position!.offset}`);
+        }
+
+        const mapping: EventSourceMapping = {
+          batchSize: s.batchSize,
+          maximumBatchingWindowMs: 0,
+          startingPosition: 'TRIM_HORIZON',
+          functionTimeoutMs: consumer.timeoutMs,
+          ...(s.reports
+            ? { mode: 'provisioned', pollers: s.pollers, reportBatchItemFailures: true }
+            : { mode: 'on-demand' }),
+        };
+        const source = startEventSource({
+          topic: events.name,
+          group: consumer.name,
+          mapping,
+          handler: faults.wrapHandler((event, context) =>
+            engine.consumeBatch(event, {
+              requestId: context.awsRequestId,
+              functionName: context.functionName,
+              functionVersion: context.functionVersion,
+              remainingMs: () => context.getRemainingTimeInMillis(),
+              partialResponses: s.reports,
+            }),
+          ),
+          reader: log,
+          clock,
+          random,
+          log: silent,
+        });
+        await source.drained();
+        await source.stop();
+        await faults.idle();
+
+        const letters = await inner.letters.list('c', { limit: 1_000 });
+        expect(new Set(letters.map(({ id }) => id))).toEqual(bad);
+        for (let partition = 0; partition < PARTITIONS; partition++) {
+          const { end } = await log.bounds({ topic: events.name, partition });
+          const good = Array.from({ length: end }, (_, offset) => offset).filter(
+            (offset) => !bad.has(`c/${events.name}/${partition}/${offset}`),
+          );
+          expect(inner.sink.value(`${partition}`) ?? []).toEqual(good);
+          expect(await log.committed('c', { topic: events.name, partition })).toBe(end);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  }, 60_000);
+});
