@@ -1,11 +1,11 @@
-import { describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import { createMemoryDeadLetters } from '../../adapters/memory/memory-dead-letters.ts';
 import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
 import { MemorySink, type MemoryTx } from '../../adapters/memory/memory-sink.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
-import { startEventSource } from '../../local/event-source.ts';
+import { type EventSource, startEventSource } from '../../local/event-source.ts';
 import type { EventSourceMapping } from '../../local/event-source-mapping.ts';
 import { createFaults } from '../../local/faults.ts';
 import { defineConsumer } from '../../runtime/consumer.ts';
@@ -28,6 +28,10 @@ const scenario = fc.record({
   sinkOutageMs: fc.constantFrom(0, 2_000, 90_000),
   deadLetterOutageMs: fc.constantFrom(0, 1_000),
 });
+
+// One that a failed run left behind would poll for ever in virtual time.
+let source: EventSource;
+afterEach(() => source.stop());
 
 describe('a consumer behind the local event source', () => {
   test('applies every good record once and in order, whatever faults there are, and dead-letters the bad', async () => {
@@ -79,7 +83,7 @@ describe('a consumer behind the local event source', () => {
             ? { mode: 'provisioned', pollers: s.pollers, reportBatchItemFailures: true }
             : { mode: 'on-demand' }),
         };
-        const source = startEventSource({
+        source = startEventSource({
           topic: events.name,
           group: consumer.name,
           mapping,
