@@ -59,6 +59,9 @@ export async function deliver(batch: readonly RawRecord[], context: DeliveryCont
     const positions = commits.settle(records);
     if (positions.length > 0) await context.reader.commit(context.group, positions);
   };
+  const giveUp = async (attempt: Attempt, condition: FailureCondition) => {
+    if (await discard(attempt, condition, context)) await settle(attempt.records);
+  };
   // The earliest part on top: what fails goes back in its own place, so a partition stays in order.
   const attempts: Attempt[] = [{ records: batch, retries: 0, invocations: 0, last: null }];
 
@@ -67,13 +70,12 @@ export async function deliver(batch: readonly RawRecord[], context: DeliveryCont
     const { expired, live } = splitByAge(attempt.records, mapping.maximumRecordAgeMs, clock.now());
     if (expired.length > 0) {
       attempts.push({ ...attempt, records: live });
-      if (await discard({ ...attempt, records: expired }, 'RecordAgeExceeded', context))
-        await settle(expired);
+      await giveUp({ ...attempt, records: expired }, 'RecordAgeExceeded');
       continue;
     }
     if (live.length === 0) continue;
     if (exceedsPayloadLimit(live)) {
-      if (await discard(attempt, 'MaximumPayloadSizeExceeded', context)) await settle(live);
+      await giveUp(attempt, 'MaximumPayloadSizeExceeded');
       continue;
     }
 
@@ -100,7 +102,7 @@ export async function deliver(batch: readonly RawRecord[], context: DeliveryCont
       continue;
     }
     if (attempt.retries === mapping.maximumRetryAttempts) {
-      if (await discard(next, 'RetryAttemptsExhausted', context)) await settle(failed);
+      await giveUp(next, 'RetryAttemptsExhausted');
       continue;
     }
     attempts.push({ ...next, retries: attempt.retries + 1 });

@@ -44,7 +44,7 @@ interface ConsumerDeclaration<Value, Kind extends SinkKind> {
   readonly batch?: { readonly maxRecords?: number; readonly windowMs?: number };
   /** Exponential backoff with full jitter. @default 3 attempts, 100 ms to 5 s */
   readonly retry?: { readonly attempts?: number; readonly baseMs?: number; readonly maxMs?: number };
-  /** How long one invocation may take. @default 60,000 */
+  /** How long one invocation may take, up to 840,000. @default 60,000 */
   readonly timeoutMs?: number;
   /** @default 'sqs' */
   readonly deadLetter?: 'sqs' | 'kafka';
@@ -87,6 +87,9 @@ export type AnyConsumer = Consumer<any, any>;
 // MSK publishes no lag metric for a group with a colon in its id, which Lambda itself would allow.
 const GROUP_ID = /^[a-zA-Z0-9._-]{1,200}$/;
 
+// https://docs.aws.amazon.com/lambda/latest/dg/with-msk-configure.html (2026-11-24): 14 minutes for a Kafka event source.
+const MAX_TIMEOUT_MS = 840_000;
+
 /**
  * Declares a consumer, with every default filled in. The one declaration drives the Lambda function, its event
  * source mapping, its alarms and the local event source.
@@ -125,11 +128,17 @@ export function defineConsumer<Value, Kind extends SinkKind>(
 
   check('name', name, GROUP_ID.test(name), 'up to 200 letters, digits, ".", "_" and "-"');
   checkWhole('batch.maxRecords', batch.maxRecords, 1, 10_000);
-  checkWhole('batch.windowMs', batch.windowMs, 0, 300_000);
+  check(
+    'batch.windowMs',
+    batch.windowMs,
+    batch.windowMs === 500 ||
+      (batch.windowMs % 1_000 === 0 && batch.windowMs >= 0 && batch.windowMs <= 300_000),
+    "500 (Lambda's default) or whole seconds up to 300,000",
+  );
   checkWhole('retry.attempts', retry.attempts, 1, 100);
   checkWhole('retry.baseMs', retry.baseMs, 0, 900_000);
   checkWhole('retry.maxMs', retry.maxMs, retry.baseMs, 900_000);
-  checkWhole('timeoutMs', consumer.timeoutMs, 1_000, 900_000);
+  checkWhole('timeoutMs', consumer.timeoutMs, 1_000, MAX_TIMEOUT_MS);
   checkWhole('epoch', consumer.epoch, 1, 2_147_483_647);
   checkWhole('lag.warning', lag.warning, 1, Number.MAX_SAFE_INTEGER);
   checkWhole('lag.incident', lag.incident, lag.warning, Number.MAX_SAFE_INTEGER);

@@ -21,7 +21,6 @@ export const ERRORS = {
   CONSUMER_INVALID: row('halt', 'A consumer declaration is not usable as written.'),
 
   // Publishing.
-  PUBLISH_INVALID: row('halt', 'publish() was called with a value that breaks its contract.'),
   PUBLISH_FAILED: row('hold', 'The topic did not take the records; some of the call may have been sent.'),
   TOPIC_UNKNOWN: row('halt', 'The topic does not exist.'),
 
@@ -44,7 +43,6 @@ export const ERRORS = {
   EVENT_MALFORMED: row('halt', 'The event is not a Kafka batch as Lambda sends it.'),
   EVENT_FOREIGN_TOPIC: row('halt', "The event holds records of a topic that is not the consumer's."),
   BATCH_INCOMPLETE: row('hold', 'The batch was not settled whole; the event source must deliver it again.'),
-
   UNEXPECTED: row('hold', 'An error that has no code of its own, outside the handler.'),
 
   // The consumer's own code.
