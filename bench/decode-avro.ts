@@ -15,7 +15,7 @@ export async function benchDecode(count: number, rounds: number, registry: Schem
   const powertools = kafkaConsumer(
     async ({ records }) => {
       let views = 0;
-      for (const { value } of records) if ((value as { contentId: string }).contentId) views++;
+      for (const { key, value } of records) if ((value as { contentId: string }).contentId && key) views++;
       expectAll(views, count);
     },
     { value: { type: SchemaType.AVRO, schema: JSON.stringify(schema) } },

@@ -15,7 +15,6 @@ export async function measure<Name extends string>(
     // Each round begins with another one, so that nobody always runs on what its neighbour left in the caches.
     const shift = Math.abs(round) % names.length;
     for (const name of [...names.slice(shift), ...names.slice(0, shift)]) {
-      globalThis.gc?.();
       const startedAt = performance.now();
       await contestants[name]();
       if (round >= 0) timings[name].push(performance.now() - startedAt);

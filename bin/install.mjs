@@ -24,6 +24,7 @@ export function install() {
     ? spawnSync(process.execPath, [npmScript, ...npmArguments], { cwd: ROOT, encoding: 'utf8' })
     : spawnSync('npm', npmArguments, { cwd: ROOT, encoding: 'utf8', shell: process.platform === 'win32' });
   if (npm.status === 0 && existsSync(PROJECT_NODE)) return;
+  if (npm.signal) process.exit(130);
   process.stderr.write(`${npm.stdout ?? ''}${npm.stderr ?? ''}`);
   console.error(
     npm.error

@@ -2,6 +2,7 @@ import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-reg
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { contracts } from '../contracts/index.ts';
 import { startFeed } from '../local/feed.ts';
+import { checkReadable } from '../local/input.ts';
 import { createOutlet } from '../local/outlet.ts';
 import { fileSource } from '../local/sources.ts';
 import { openStateFolder } from '../local/state-folder.ts';
@@ -27,6 +28,7 @@ const PROGRESS_MS = 1_000;
 /** Publishes files to a topic and prints how many values were taken, and why others were not. */
 export async function runPublish(topic: string, options: PublishOptions): Promise<void> {
   const contract = contractOf(topic);
+  checkReadable(options.input);
   const folder = openStateFolder(options.state);
   const stores = openStores(folder);
   const startedAt = performance.now();

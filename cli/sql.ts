@@ -4,11 +4,10 @@ import { queryOwner } from '../local/control-socket.ts';
 import type { QueryResult } from '../local/read-only-query.ts';
 import {
   existingStateFolder,
-  lockStateFolder,
   type StateFolder,
-  type StateLock,
+  stateInUse,
+  tryLockStateFolder,
 } from '../local/state-folder.ts';
-import { MillraceError } from '../runtime/errors.ts';
 import { jsonOption, stateOption } from './options.ts';
 import { plural, printable, printJson, printLine, printNote, table } from './terminal.ts';
 
@@ -18,8 +17,8 @@ Example:
 
 It works beside a running "millrace up" too, and changes nothing.`;
 
-// Another "millrace sql" has the folder for about a second.
-const PATIENCE_MS = 10_000;
+// Whoever has the folder without answering is starting, ending, or looking itself.
+const PATIENCE_MS = 15_000;
 const RETRY_MS = 100;
 
 export function sqlCommand(): Command {
@@ -38,26 +37,17 @@ export function sqlCommand(): Command {
 
 /** Asks the process that has the folder, or opens the sink where none has. */
 async function query(folder: StateFolder, statement: string): Promise<QueryResult> {
-  const giveUpAt = Date.now() + PATIENCE_MS;
-  for (;;) {
+  for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += RETRY_MS) {
     const answered = await queryOwner(folder, statement);
     if (answered) return answered;
-    const lock = tryLock(folder, Date.now() > giveUpAt);
+    const lock = tryLockStateFolder(folder, 'look');
     if (lock) {
       const { querySink } = await import('../local/stack.ts');
       return await querySink(folder, statement).finally(lock.release);
     }
     await sleep(RETRY_MS);
   }
-}
-
-function tryLock(folder: StateFolder, isLastTry: boolean): StateLock | undefined {
-  try {
-    return lockStateFolder(folder);
-  } catch (error) {
-    if (isLastTry || !(error instanceof MillraceError && error.code === 'STATE_IN_USE')) throw error;
-    return undefined;
-  }
+  throw stateInUse(folder);
 }
 
 function toObject(columns: readonly string[], row: readonly unknown[]): Record<string, unknown> {

@@ -4,6 +4,7 @@ import { contracts } from '../contracts/index.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { serveQueries } from '../local/control-socket.ts';
 import { type Feed, NOTHING_FED, startFeed } from '../local/feed.ts';
+import { checkReadable } from '../local/input.ts';
 import { createOutlet } from '../local/outlet.ts';
 import { fileSource, trafficSource } from '../local/sources.ts';
 import { startStack } from '../local/stack.ts';
@@ -46,8 +47,9 @@ const QUIT_AT_ONCE = 130;
 
 /** Runs the pipeline until it is drained or a person has seen enough, and prints how it went. */
 export async function runUp(options: UpOptions): Promise<void> {
+  checkReadable(options.input ?? []);
   const folder = openStateFolder(options.state);
-  const lock = lockStateFolder(folder);
+  const lock = await lockStateFolder(folder);
   const interrupts = watchInterrupts();
   try {
     if (options.fresh) clearStateFolder(folder);

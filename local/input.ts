@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { accessSync, constants, createReadStream, statSync } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { MillraceError } from '../runtime/errors.ts';
@@ -40,12 +40,24 @@ export async function* readInput<Value>(
       yield parse(line, number);
     }
   } catch (error) {
-    if (error instanceof MillraceError) throw error;
-    throw new MillraceError(
-      'INPUT_INVALID',
-      `${path === '-' ? 'Standard input' : path} cannot be read after line ${number}: ${reasonOf(error)}. Give a file that exists, as text or gzipped, or "-" for standard input.`,
-      { cause: error, details: { path, line: number } },
-    );
+    throw error instanceof MillraceError ? error : unreadable(path, error, number);
+  }
+}
+
+/**
+ * Checks that the inputs are there, before anything is begun.
+ * @throws INPUT_INVALID naming the first that cannot be read
+ */
+export function checkReadable(paths: readonly string[]): void {
+  for (const path of paths) {
+    if (path === '-') continue;
+    try {
+      // Not opened: a named pipe would take that for its reader.
+      accessSync(path, constants.R_OK);
+      if (statSync(path).isDirectory()) throw Object.assign(new Error('a folder'), { code: 'EISDIR' });
+    } catch (error) {
+      throw unreadable(path, error, 0);
+    }
   }
 }
 
@@ -105,6 +117,16 @@ async function* lines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string | un
     if (heldBytes <= MAX_LINE_BYTES) held.push(part);
     else held = [];
   }
+}
+
+function unreadable(path: string, cause: unknown, line: number): MillraceError {
+  const what = path === '-' ? 'Standard input' : path;
+  const where = line > 0 ? ` beyond line ${line}` : '';
+  return new MillraceError(
+    'INPUT_INVALID',
+    `${what} cannot be read${where}: ${reasonOf(cause)}. Give a file that exists, as text or gzipped, or "-" for standard input.`,
+    { cause, details: { path, line } },
+  );
 }
 
 function reasonOf(error: unknown): string {

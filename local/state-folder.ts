@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError } from '../runtime/errors.ts';
 
 const MARKER = 'millrace.json';
@@ -9,6 +10,8 @@ const LOCK = 'lock.sqlite';
 const OWNER = 'owner.json';
 const FORMAT = 1;
 const SQLITE_BUSY = 5;
+const LONGEST_LOOK_MS = 15_000;
+const RETRY_MS = 50;
 
 /** A folder that Millrace made and keeps everything of a local run in. */
 export interface StateFolder {
@@ -23,6 +26,14 @@ export interface StateFolder {
     /** There once the sink has been made. */
     readonly sinkReady: string;
   };
+}
+
+type LockPurpose = 'run' | 'look';
+
+interface Owner {
+  readonly pid: number;
+  readonly since: string;
+  readonly purpose: LockPurpose;
 }
 
 /** Held by the one process that may write to the sink; the operating system lets go of it when the process dies. */
@@ -72,33 +83,57 @@ export function clearStateFolder({ path, files }: StateFolder): void {
 /**
  * Takes the folder for this process, until it releases it or dies, by kill -9 too: SQLite's lock on a file is the
  * operating system's, so none is ever left behind (https://sqlite.org/lockingv3.html, 2026-11-24).
- * @throws STATE_IN_USE when another process has it, naming that process
+ * @param purpose 'look' for who will let go of it at once
+ * @returns undefined when another process has it
  */
-export function lockStateFolder({ path }: StateFolder): StateLock {
+export function tryLockStateFolder({ path }: StateFolder, purpose: LockPurpose): StateLock | undefined {
   const database = new DatabaseSync(join(path, LOCK), { timeout: 0 });
   try {
     database.exec('BEGIN EXCLUSIVE');
-  } catch (cause) {
+  } catch (error) {
     database.close();
-    throw (cause as { errcode?: number }).errcode === SQLITE_BUSY ? inUse(path, cause) : cause;
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return undefined;
+    throw error;
   }
-  writeFileSync(join(path, OWNER), JSON.stringify({ pid: process.pid, since: new Date().toISOString() }));
+  const owner: Owner = { pid: process.pid, since: new Date().toISOString(), purpose };
+  writeFileSync(join(path, OWNER), JSON.stringify(owner));
   return { release: () => database.close() };
 }
 
-function inUse(path: string, cause: unknown): MillraceError {
-  let owner = 'Another process';
-  try {
-    const { pid, since } = JSON.parse(readFileSync(join(path, OWNER), 'utf8'));
-    owner = `Process ${pid}, running since ${since},`;
-  } catch {
-    // It has the lock and has yet to write its name.
+/**
+ * Takes the folder to run on it; waits for processes that only look.
+ * @throws STATE_IN_USE when another process runs on it, naming that process
+ */
+export async function lockStateFolder(folder: StateFolder): Promise<StateLock> {
+  let timesRunning = 0;
+  for (let waitedMs = 0; ; waitedMs += RETRY_MS) {
+    const lock = tryLockStateFolder(folder, 'run');
+    if (lock) return lock;
+    // Once may be the name of the owner before, when the new one has yet to write its own.
+    if (readOwner(folder)?.purpose !== 'look') timesRunning++;
+    if (timesRunning > 1 || waitedMs >= LONGEST_LOOK_MS) throw stateInUse(folder);
+    await sleep(RETRY_MS);
   }
+}
+
+/** STATE_IN_USE, naming the process that has the folder. */
+export function stateInUse(folder: StateFolder): MillraceError {
+  const owner = readOwner(folder);
+  const who = owner ? `Process ${owner.pid}, running since ${owner.since},` : 'Another process';
   return new MillraceError(
     'STATE_IN_USE',
-    `${owner} is using the state folder ${path}. Stop it, or name another folder with --state.`,
-    { cause, details: { path } },
+    `${who} is using the state folder ${folder.path}. Stop it, or name another folder with --state.`,
+    { details: { path: folder.path } },
   );
+}
+
+function readOwner({ path }: StateFolder): Owner | undefined {
+  try {
+    return JSON.parse(readFileSync(join(path, OWNER), 'utf8'));
+  } catch {
+    // It has the lock and is writing its name.
+    return undefined;
+  }
 }
 
 function readStateFolder(path: string): StateFolder {

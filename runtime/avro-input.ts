@@ -45,11 +45,11 @@ export class AvroInput {
   private text: string | null = null;
   private textStart = 0;
 
-  /** Reads `bytes` from `start` to their end. */
-  open(bytes: Buffer, start: number): void {
+  /** Reads `bytes` from `start` to `end`. */
+  open(bytes: Buffer, start: number, end: number): void {
     this.buf = bytes;
     this.pos = start;
-    this.end = bytes.length;
+    this.end = end;
     this.emptyItemsLeft = MAX_EMPTY_ITEMS;
     this.text = null;
   }

@@ -9,10 +9,10 @@ export type AvroType = avsc.Type;
 /** Reads values that one writer's schema wrote as values of the reader's type. Not for use by two at once. */
 export interface AvroReader {
   /**
-   * The value that `bytes` hold from `start` to their end.
+   * The value that `bytes` hold from `start` to `end`, by default all of them.
    * @throws AVRO_TRUNCATED, AVRO_TRAILING_BYTES, AVRO_INVALID
    */
-  read(bytes: Buffer, start: number): unknown;
+  read(bytes: Buffer, start?: number, end?: number): unknown;
 }
 
 /**
@@ -47,15 +47,15 @@ export function createAvroReader(
   const input = new AvroInput();
 
   return {
-    read(bytes, start) {
-      input.open(bytes, start);
+    read(bytes, start = 0, end = bytes.length) {
+      input.open(bytes, start, end);
       let value: unknown;
       try {
         value = readable._read(input);
       } catch (cause) {
-        throw unreadable(cause, bytes.length - start, schemaId);
+        throw unreadable(cause, end - start, schemaId);
       }
-      if (input.remaining > 0) throw trailing(input.remaining, bytes.length - start, schemaId);
+      if (input.remaining > 0) throw trailing(input.remaining, end - start, schemaId);
       return value;
     },
   };

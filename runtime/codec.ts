@@ -12,7 +12,15 @@ import {
   schemaIdOf,
 } from './framing.ts';
 import type { SchemaId, SchemaRegistry } from './ports.ts';
-import { type ConsumerRecord, type Header, type RawRecord, recordId, type TimestampType } from './record.ts';
+import {
+  ABSENT,
+  type ConsumerRecord,
+  type Header,
+  PackedRecord,
+  type RawRecord,
+  recordId,
+  type TimestampType,
+} from './record.ts';
 import { createValidator, type Violation } from './validator.ts';
 
 /** A record read, or why it cannot be. */
@@ -71,11 +79,12 @@ export function createDecoder<Value>(contract: Contract<Value>, registry: Schema
   const frameReaders: FrameReader[] = [];
   const requests = new Map<SchemaId, Promise<void>>();
 
-  /** Undefined where the schema has yet to be asked for. @throws FRAME_* */
-  function frameReaderOf(value: Buffer): FrameReader | undefined {
+  /** For the value at `start`. Undefined where the schema has yet to be asked for. @throws FRAME_* */
+  function frameReaderOf(bytes: Buffer, start: number, end: number): FrameReader | undefined {
     for (const known of frameReaders) {
-      if (beginsWith(value, known.header)) return known;
+      if (standsAt(bytes, start, end, known.header)) return known;
     }
+    const value = bytes.subarray(start, end);
     const { schemaId, compression } = readFrameHeader(framing, value);
     const reader = readers.get(schemaId);
     if (!reader) return undefined;
@@ -84,26 +93,32 @@ export function createDecoder<Value>(contract: Contract<Value>, registry: Schema
     return frameReader;
   }
 
-  /** Undefined where the schema has yet to be asked for. */
-  function decode(raw: RawRecord): Decoded<Value> | undefined {
-    const { value } = raw;
-    if (value === null) {
-      if (contract.cleanup === 'compact') return { record: new DecodedRecord(raw, null as Value) };
-      return { error: missingValue(contract.name) };
-    }
+  /** The value at `start`. Undefined where the schema has yet to be asked for. @throws FRAME_*, AVRO_* */
+  function read(raw: RawRecord, bytes: Buffer, start: number, end: number): Decoded<Value> | undefined {
     try {
-      const frameReader = frameReaderOf(value);
+      const frameReader = frameReaderOf(bytes, start, end);
       if (!frameReader) return undefined;
       const { compression, reader } = frameReader;
-      const decoded =
-        compression === 'none'
-          ? reader.read(value, headerBytes)
-          : reader.read(readFrameBody(framing, compression, value), 0);
-      return { record: new DecodedRecord(raw, decoded as Value) };
+      if (compression === 'none') {
+        return { record: new DecodedRecord(raw, reader.read(bytes, start + headerBytes, end) as Value) };
+      }
+      const body = readFrameBody(framing, compression, bytes.subarray(start, end));
+      return { record: new DecodedRecord(raw, reader.read(body, 0, body.length) as Value) };
     } catch (error) {
       if (error instanceof MillraceError) return { error };
       throw error;
     }
+  }
+
+  /** Undefined where the schema has yet to be asked for. */
+  function decode(raw: RawRecord): Decoded<Value> | undefined {
+    if (raw instanceof PackedRecord && raw.valueStart !== ABSENT) {
+      return read(raw, raw.bytes, raw.valueStart, raw.end);
+    }
+    const { value } = raw;
+    if (value !== null) return read(raw, value, 0, value.length);
+    if (contract.cleanup === 'compact') return { record: new DecodedRecord(raw, null as Value) };
+    return { error: missingValue(contract.name) };
   }
 
   /** Resolves once the id's reader is known. Requests under way are shared; failed ones are forgotten. */
@@ -239,17 +254,17 @@ class DecodedRecord<Value> implements ConsumerRecord<Value> {
     return this.raw.timestampType;
   }
   get key(): string | null {
-    return this.raw.key?.toString() ?? null;
+    return this.raw instanceof PackedRecord ? this.raw.keyText : (this.raw.key?.toString() ?? null);
   }
   get headers(): readonly Header[] {
     return this.raw.headers;
   }
 }
 
-function beginsWith(value: Buffer, header: Buffer): boolean {
-  if (value.length < header.length) return false;
+function standsAt(bytes: Buffer, start: number, end: number, header: Buffer): boolean {
+  if (end - start < header.length) return false;
   for (let index = 0; index < header.length; index++) {
-    if (value[index] !== header[index]) return false;
+    if (bytes[start + index] !== header[index]) return false;
   }
   return true;
 }

@@ -13,7 +13,14 @@
  * - a batch that comes again may hold `records` alone.
  */
 import { MillraceError } from './errors.ts';
-import { type Header, type RawRecord, TIMESTAMP_TYPES, type TimestampType } from './record.ts';
+import {
+  ABSENT,
+  type Header,
+  PackedRecord,
+  type RawRecord,
+  TIMESTAMP_TYPES,
+  type TimestampType,
+} from './record.ts';
 
 /** A batch as Lambda sends it. */
 export interface KafkaEvent {
@@ -111,12 +118,14 @@ function parseRecord(record: unknown, index: number, batch: Batch, arena: Arena)
   if (keyStart === null) throw refused('key', 'base64, null or nothing');
   const valueStart = arena.add(record.value);
   if (valueStart === null) throw refused('value', 'base64, null or nothing');
-  const fields = { topic, partition, offset, timestamp, timestampType, headers };
-  return new EventRecord(fields, arena.bytes, keyStart, valueStart, arena.end);
+  return new PackedRecord(
+    { topic, partition, offset, timestamp, timestampType, headers },
+    arena.bytes,
+    keyStart,
+    valueStart,
+    arena.end,
+  );
 }
-
-/** Stands for the place of a key or a value that a record does not have. */
-const ABSENT = -1;
 
 /**
  * The keys and values of one partition's batch, one after the other in one allocation: to make a Buffer of each,
@@ -148,49 +157,6 @@ class Arena {
     if (!isExact || text.includes('-') || text.includes('_')) return null;
     this.end = start + added;
     return start;
-  }
-}
-
-/** A record whose key and value become Buffers when somebody asks for them. */
-class EventRecord implements RawRecord {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-  readonly timestamp: number;
-  readonly timestampType: TimestampType;
-  readonly headers: readonly Header[];
-  readonly #arena: Buffer;
-  readonly #keyStart: number;
-  readonly #valueStart: number;
-  readonly #end: number;
-
-  /** The key, if there is one, stands in the arena right before the value, which ends at `end`. */
-  constructor(
-    fields: Omit<RawRecord, 'key' | 'value'>,
-    arena: Buffer,
-    keyStart: number,
-    valueStart: number,
-    end: number,
-  ) {
-    this.topic = fields.topic;
-    this.partition = fields.partition;
-    this.offset = fields.offset;
-    this.timestamp = fields.timestamp;
-    this.timestampType = fields.timestampType;
-    this.headers = fields.headers;
-    this.#arena = arena;
-    this.#keyStart = keyStart;
-    this.#valueStart = valueStart;
-    this.#end = end;
-  }
-
-  get key(): Buffer | null {
-    if (this.#keyStart === ABSENT) return null;
-    return this.#arena.subarray(this.#keyStart, this.#valueStart === ABSENT ? this.#end : this.#valueStart);
-  }
-
-  get value(): Buffer | null {
-    return this.#valueStart === ABSENT ? null : this.#arena.subarray(this.#valueStart, this.#end);
   }
 }
 

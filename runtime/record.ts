@@ -48,3 +48,62 @@ export interface ConsumerRecord<Value> extends Position {
 export function recordId(position: Position): string {
   return `${position.topic}/${position.partition}/${position.offset}`;
 }
+
+/** Where the key or the value of a packed record would begin, if it had one. */
+export const ABSENT = -1;
+
+/**
+ * A record whose key and value stand side by side inside a larger buffer, and become Buffers when somebody asks for
+ * them: to make those of each record of a batch would take as long as reading its values.
+ */
+export class PackedRecord implements RawRecord {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly timestampType: TimestampType;
+  readonly headers: readonly Header[];
+  readonly bytes: Buffer;
+  readonly keyStart: number;
+  readonly valueStart: number;
+  readonly end: number;
+
+  /** The key, if there is one, stands right before the value; what there is ends at `end`. */
+  constructor(
+    fields: Omit<RawRecord, 'key' | 'value'>,
+    bytes: Buffer,
+    keyStart: number,
+    valueStart: number,
+    end: number,
+  ) {
+    this.topic = fields.topic;
+    this.partition = fields.partition;
+    this.offset = fields.offset;
+    this.timestamp = fields.timestamp;
+    this.timestampType = fields.timestampType;
+    this.headers = fields.headers;
+    this.bytes = bytes;
+    this.keyStart = keyStart;
+    this.valueStart = valueStart;
+    this.end = end;
+  }
+
+  get key(): Buffer | null {
+    if (this.keyStart === ABSENT) return null;
+    return this.bytes.subarray(this.keyStart, this.#keyEnd);
+  }
+
+  get value(): Buffer | null {
+    return this.valueStart === ABSENT ? null : this.bytes.subarray(this.valueStart, this.end);
+  }
+
+  /** The key as UTF-8 text. */
+  get keyText(): string | null {
+    if (this.keyStart === ABSENT) return null;
+    return this.bytes.toString('utf8', this.keyStart, this.#keyEnd);
+  }
+
+  get #keyEnd(): number {
+    return this.valueStart === ABSENT ? this.end : this.valueStart;
+  }
+}

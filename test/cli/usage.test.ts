@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace } from './millrace.ts';
+
+jest.setTimeout(30_000);
 
 let temporary: ReturnType<typeof createTemporaryFolder>;
 let state: string;

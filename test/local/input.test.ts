@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type LineParser, parseJsonLine, readInput } from '../../local/input.ts';
+import { checkReadable, type LineParser, parseJsonLine, readInput } from '../../local/input.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 const asText: LineParser<string> = (value, line) => ({ kind: 'value', line, value });
@@ -117,6 +117,9 @@ describe('INPUT_INVALID names the file and the reason', () => {
     ],
   ])('%s', async (reason, create) => {
     const path = create();
+    if (/no such|folder/.test(reason)) {
+      expect(() => checkReadable(['-', path])).toThrow(expect.objectContaining({ code: 'INPUT_INVALID' }));
+    }
     await expect(collect(readInput(path, () => asText))).rejects.toMatchObject({
       code: 'INPUT_INVALID',
       message: expect.stringMatching(new RegExp(`${path}.*${reason}`)),

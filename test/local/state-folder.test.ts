@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
@@ -8,6 +8,7 @@ import {
   existingStateFolder,
   lockStateFolder,
   openStateFolder,
+  tryLockStateFolder,
 } from '../../local/state-folder.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
@@ -58,35 +59,39 @@ test('looking into a folder that is not there makes none', () => {
   expect(readdirSync(temporary.path)).toEqual([]);
 });
 
-test('clearing deletes what was kept, and keeps the salt and the lock', () => {
+test('clearing deletes what was kept, and keeps the salt and the lock', async () => {
   const folder = openStateFolder(path);
-  const lock = lockStateFolder(folder);
+  const lock = await lockStateFolder(folder);
   writeFileSync(folder.files.log, 'records');
   mkdirSync(folder.files.sink);
   writeFileSync(folder.files.sinkReady, '');
   clearStateFolder(folder);
-  expect(
-    readdirSync(path)
-      .filter((name) => !name.startsWith('lock.sqlite'))
-      .sort(),
-  ).toEqual(['millrace.json', 'owner.json']);
+  const kept = readdirSync(path).filter((name) => !name.startsWith('lock.sqlite'));
+  expect(kept.sort()).toEqual(['millrace.json', 'owner.json']);
   expect(openStateFolder(path).salt).toEqual(folder.salt);
-  expect(() => lockStateFolder(folder)).toThrow(expect.objectContaining({ code: 'STATE_IN_USE' }));
+  expect(tryLockStateFolder(folder, 'look')).toBeUndefined();
   lock.release();
 });
 
 describe('the lock', () => {
-  test('is one at a time, and can be taken again', () => {
+  test('is one at a time, and can be taken again', async () => {
     const folder = openStateFolder(path);
-    const lock = lockStateFolder(folder);
-    expect(() => lockStateFolder(folder)).toThrow(
-      expect.objectContaining({
-        code: 'STATE_IN_USE',
-        message: expect.stringContaining(`Process ${process.pid}`),
-      }),
-    );
+    const lock = await lockStateFolder(folder);
+    expect(tryLockStateFolder(folder, 'look')).toBeUndefined();
+    await expect(lockStateFolder(folder)).rejects.toMatchObject({
+      code: 'STATE_IN_USE',
+      message: expect.stringContaining(`Process ${process.pid}`),
+    });
     lock.release();
-    lockStateFolder(folder).release();
+    (await lockStateFolder(folder)).release();
+  });
+
+  test('is waited for while its owner only looks', async () => {
+    const folder = openStateFolder(path);
+    const look = tryLockStateFolder(folder, 'look')!;
+    const run = lockStateFolder(folder);
+    look.release();
+    (await run).release();
   });
 
   test('of a killed process is free', async () => {
@@ -94,17 +99,16 @@ describe('the lock', () => {
     const module = new URL('../../local/state-folder.ts', import.meta.url).href;
     const script = `
       const { lockStateFolder, openStateFolder } = await import(${JSON.stringify(module)});
-      globalThis.lock = lockStateFolder(openStateFolder(${JSON.stringify(path)}));
+      globalThis.lock = await lockStateFolder(openStateFolder(${JSON.stringify(path)}));
       console.log('locked');
       setInterval(() => {}, 1000);`;
     const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     await once(child.stdout, 'data');
-    expect(() => lockStateFolder(folder)).toThrow(expect.objectContaining({ code: 'STATE_IN_USE' }));
+    expect(tryLockStateFolder(folder, 'look')).toBeUndefined();
     child.kill('SIGKILL');
     await once(child, 'exit');
-    lockStateFolder(folder).release();
-    expect(JSON.parse(readFileSync(join(path, 'owner.json'), 'utf8')).pid).toBe(process.pid);
+    (await lockStateFolder(folder)).release();
   });
 });
