@@ -14,4 +14,6 @@ export default {
     ],
   },
   injectGlobals: false,
+  // jest leaves a core free for watching; nobody watches here.
+  maxWorkers: '100%',
 };

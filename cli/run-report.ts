@@ -50,7 +50,7 @@ export function printReport(report: RunReport, state: string): void {
   row('published', published, notPublished(report));
   row('applied', applied, `${count(report.recordsPerSecond)} records/s`);
   row('duplicates', report.duplicates, report.duplicates > 0 ? 'delivered again, and not counted again' : '');
-  row('dead letters', deadLettered, deadLettered > 0 ? `millrace dlq list${at}` : '');
+  row('dead letters', deadLettered, deadLettered > 0 ? `npx millrace dlq list${at}` : '');
   if (holes > 0) row('holes', holes, 'passed over by the event source');
   row('lag', lag);
   printLine();
