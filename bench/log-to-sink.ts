@@ -7,7 +7,7 @@ import { systemRandom } from '../adapters/system/system-random.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
-import { startEventSource } from '../local/event-source.ts';
+import { startEventSource } from '../local/event-source/event-source.ts';
 import type { SchemaRegistry } from '../runtime/ports.ts';
 import { flush } from './bare-sink.ts';
 import { invocation, openDatabase, openEngine, totalViews } from './invocation-10k.ts';

@@ -4,7 +4,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
-import { parseSchema } from '../runtime/avro-schema-parser.ts';
+import { parseSchema } from '../runtime/avro/schema-parser.ts';
 import type { AvroSchema, ContractVersion } from '../runtime/contract.ts';
 import {
   type CheckedContract,

@@ -2,7 +2,7 @@
  * From a topic's schemas to the text of its `schema.ts`: the newest version's types, and every version as a value
  * (Node cannot import an .avsc file). The text is laid out as biome would, so that formatting never makes it stale.
  */
-import { type LogicalType, meaningOf } from '../runtime/avro-logical-type.ts';
+import { type LogicalType, meaningOf } from '../runtime/avro/logical-type.ts';
 import {
   branchName,
   type EnumNode,
@@ -10,8 +10,8 @@ import {
   type RecordNode,
   type SchemaNode,
   unqualify,
-} from '../runtime/avro-schema.ts';
-import { parseSchema } from '../runtime/avro-schema-parser.ts';
+} from '../runtime/avro/schema.ts';
+import { parseSchema } from '../runtime/avro/schema-parser.ts';
 import type { ContractVersion } from '../runtime/contract.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { LINE_WIDTH, printLiteral } from './source-literal.ts';

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
-import type { FeedCounts } from '../local/feed.ts';
 import type { ConsumerLag } from '../local/lag.ts';
+import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { StackTotals } from '../local/stack.ts';
 import { styledLevel } from './lag.ts';
 import type { Problem } from './problem-log.ts';

@@ -1,5 +1,5 @@
 import { createLogUpdate } from 'log-update';
-import { type Feed, NOTHING_FED } from '../local/feed.ts';
+import { type Feed, NOTHING_FED } from '../local/publishing/feed.ts';
 import type { Stack, StackTotals } from '../local/stack.ts';
 import { renderView, type Snapshot } from './live-view.ts';
 import type { Problem } from './problem-log.ts';

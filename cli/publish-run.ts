@@ -1,10 +1,10 @@
 import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { contracts } from '../contracts/index.ts';
-import { startFeed } from '../local/feed.ts';
-import { checkReadable } from '../local/input.ts';
-import { createOutlet } from '../local/outlet.ts';
-import { fileSource } from '../local/sources.ts';
+import { startFeed } from '../local/publishing/feed.ts';
+import { checkReadable } from '../local/publishing/input.ts';
+import { createOutlet } from '../local/publishing/outlet.ts';
+import { fileSource } from '../local/publishing/sources.ts';
 import { openStateFolder } from '../local/state-folder.ts';
 import { openStores } from '../local/stores.ts';
 import type { Contract } from '../runtime/contract.ts';

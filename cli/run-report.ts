@@ -1,5 +1,5 @@
-import type { Complaint, FeedCounts } from '../local/feed.ts';
 import type { ConsumerLag } from '../local/lag.ts';
+import type { Complaint, FeedCounts } from '../local/publishing/feed.ts';
 import type { StackTotals } from '../local/stack.ts';
 import { count, plural, printable, printLine, printNote, styled } from './terminal.ts';
 

@@ -3,10 +3,10 @@ import { systemClock } from '../adapters/system/system-clock.ts';
 import { contracts } from '../contracts/index.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { serveQueries } from '../local/control-socket.ts';
-import { type Feed, NOTHING_FED, startFeed } from '../local/feed.ts';
-import { checkReadable } from '../local/input.ts';
-import { createOutlet } from '../local/outlet.ts';
-import { fileSource, trafficSource } from '../local/sources.ts';
+import { type Feed, NOTHING_FED, startFeed } from '../local/publishing/feed.ts';
+import { checkReadable } from '../local/publishing/input.ts';
+import { createOutlet } from '../local/publishing/outlet.ts';
+import { fileSource, trafficSource } from '../local/publishing/sources.ts';
 import { startStack } from '../local/stack.ts';
 import {
   clearStateFolder,

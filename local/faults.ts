@@ -6,7 +6,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Clock, DeadLetterStore, Random, Sink } from '../runtime/ports.ts';
-import { createRequestId, type Handler } from './function.ts';
+import { createRequestId, type Handler } from './event-source/function.ts';
 
 export interface FaultOptions {
   readonly clock: Clock;

@@ -1,5 +1,12 @@
 /** Between a record's bytes and its value: framing, the writer's schema and Avro, by a topic's contract. */
-import { type AvroReader, type AvroType, createAvroReader, parseAvro, withoutSchema } from './avro.ts';
+import {
+  type AvroReader,
+  type AvroType,
+  createAvroReader,
+  parseAvro,
+  withoutSchema,
+} from './avro/avro-type.ts';
+import { createValidator, type Violation } from './avro/validator.ts';
 import type { Contract } from './contract.ts';
 import { MillraceError } from './errors.ts';
 import {
@@ -21,7 +28,6 @@ import {
   recordId,
   type TimestampType,
 } from './record.ts';
-import { createValidator, type Violation } from './validator.ts';
 
 /** A record read, or why it cannot be. */
 export type Decoded<Value> = { readonly record: ConsumerRecord<Value> } | { readonly error: MillraceError };

@@ -1,7 +1,7 @@
-import { parseAvro, withoutSchema } from './avro.ts';
-import { type CompatibilityRule, findIncompatibilities, type SchemaVersion } from './avro-compatibility.ts';
-import { describeNode, type FieldNode, type RecordNode } from './avro-schema.ts';
-import { parseSchema, type SchemaRule } from './avro-schema-parser.ts';
+import { parseAvro, withoutSchema } from './avro/avro-type.ts';
+import { type CompatibilityRule, findIncompatibilities, type SchemaVersion } from './avro/compatibility.ts';
+import { describeNode, type FieldNode, type RecordNode } from './avro/schema.ts';
+import { parseSchema, type SchemaRule } from './avro/schema-parser.ts';
 import type { CompatibilityMode, Contract, ContractVersion } from './contract.ts';
 
 export type ContractRule =

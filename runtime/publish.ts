@@ -1,10 +1,11 @@
 /** Publishing by contract: a value that breaks it never reaches the topic. */
+
+import type { Violation } from './avro/validator.ts';
 import { createEncoder } from './codec.ts';
 import type { Contract } from './contract.ts';
 import { MillraceError } from './errors.ts';
 import type { OutgoingRecord, Producer, SchemaRegistry } from './ports.ts';
 import type { Position } from './record.ts';
-import type { Violation } from './validator.ts';
 
 export interface PublishPorts {
   readonly registry: SchemaRegistry;

@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { generateSchemaModule } from '../../cli/contract-types.ts';
 import { printLiteral } from '../../cli/source-literal.ts';
-import { parseAvro } from '../../runtime/avro.ts';
+import { parseAvro } from '../../runtime/avro/avro-type.ts';
 import type { AvroSchema } from '../../runtime/contract.ts';
 
 type Json = { readonly [attribute: string]: unknown };

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { renderView, type Snapshot } from '../../cli/live-view.ts';
-import { NOTHING_FED } from '../../local/feed.ts';
+import { NOTHING_FED } from '../../local/publishing/feed.ts';
 
 const SNAPSHOT: Snapshot = {
   phase: 'publishing',

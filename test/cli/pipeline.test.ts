@@ -8,9 +8,9 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { measureLag } from '../../local/lag.ts';
+import { createTraffic } from '../../local/publishing/traffic.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
-import { createTraffic } from '../../local/traffic.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start } from './millrace.ts';
 

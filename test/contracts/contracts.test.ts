@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { checkContracts } from '../../cli/contract-files.ts';
 import { contracts } from '../../contracts/index.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-import { createAvroReader, parseAvro } from '../../runtime/avro.ts';
+import { createAvroReader, parseAvro } from '../../runtime/avro/avro-type.ts';
 
 test('this repository’s contracts have no problem: schemas, compatibility, keys, generated files', async () => {
   expect(await checkContracts('contracts', contracts)).toEqual([]);

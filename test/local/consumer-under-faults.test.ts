@@ -5,8 +5,8 @@ import { createMemoryDeadLetters } from '../../adapters/memory/memory-dead-lette
 import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
 import { MemorySink, type MemoryTx } from '../../adapters/memory/memory-sink.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
-import { type EventSource, startEventSource } from '../../local/event-source.ts';
-import type { EventSourceMapping } from '../../local/event-source-mapping.ts';
+import { type EventSource, startEventSource } from '../../local/event-source/event-source.ts';
+import type { EventSourceMapping } from '../../local/event-source/event-source-mapping.ts';
 import { createFaults } from '../../local/faults.ts';
 import { defineConsumer } from '../../runtime/consumer.ts';
 import { createEngine } from '../../runtime/engine.ts';

@@ -8,7 +8,7 @@ import { createFaults, type FaultOptions } from '../../local/faults.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
 import { deadLetter } from '../dead-letters.ts';
 import { codeOf } from '../rejection.ts';
-import { createWorld, nameOf, stopSources } from './event-source-world.ts';
+import { createWorld, nameOf, stopSources } from './event-source/event-source-world.ts';
 
 afterEach(stopSources);
 

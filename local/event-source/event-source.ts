@@ -1,0 +1,137 @@
+/**
+ * The event source mapping of a laptop: polls a log and invokes a handler as Lambda does for a Kafka topic. At least
+ * once, in order within a partition, and an offset is committed only when all before it was taken or given up.
+ */
+import type { Clock, Logger, LogReader, Random } from '../../runtime/ports.ts';
+import type { DeliveryCounts } from './delivery.ts';
+import { type EventSourceMapping, type ResolvedMapping, resolveMapping } from './event-source-mapping.ts';
+import { createFunction, type Handler } from './function.ts';
+import { POLL_INTERVAL_MS, type PollerContext, runPoller } from './poller.ts';
+
+export interface EventSourceOptions {
+  readonly topic: string;
+  /** The consumer group, whose name the function has too. */
+  readonly group: string;
+  readonly mapping: EventSourceMapping;
+  readonly handler: Handler;
+  readonly reader: LogReader;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface EventSource {
+  /** What it has done so far. */
+  counts(): Readonly<DeliveryCounts>;
+  /** Records after the committed offset, by partition. */
+  lag(): Promise<readonly number[]>;
+  /** Resolves when there is no lag, or when the source has stopped. Rejects when the log fails. */
+  drained(): Promise<void>;
+  /**
+   * Begins no further invocation, and resolves when those in flight have ended and their offsets are committed.
+   * What they did not settle is delivered again on the next start. An invocation that has timed out is not waited
+   * for. Rejects when the log has failed.
+   */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts polling at once. A group that never committed begins at the mapping's starting position, and commits it:
+ * what arrives from now on is not missed by starting again.
+ * @throws INPUT_INVALID when Lambda would refuse the mapping
+ */
+export function startEventSource(options: EventSourceOptions): EventSource {
+  const { topic, group, reader, clock } = options;
+  const mapping = resolveMapping(options.mapping);
+  const stopping = new AbortController();
+  const counts: DeliveryCounts = {
+    invocations: 0,
+    failedInvocations: 0,
+    deliveredRecords: 0,
+    redeliveredRecords: 0,
+    discardedRecords: 0,
+  };
+  const fn = createFunction({
+    name: group,
+    handler: options.handler,
+    timeoutMs: mapping.functionTimeoutMs,
+    clock,
+  });
+  const failures: unknown[] = [];
+  const fail = (error: unknown) => {
+    failures.push(error);
+    stopping.abort();
+  };
+  const context: PollerContext = { ...options, mapping, fn, counts, stop: stopping.signal, fail };
+
+  const run = async (): Promise<'stopped'> => {
+    const positions = await startingPositions(options, mapping);
+    const pollers = Math.min(mapping.pollers, positions.length);
+    await Promise.all(
+      Array.from({ length: pollers }, (_, poller) => {
+        const partitions = [...positions.keys()].filter((partition) => partition % pollers === poller);
+        return runPoller(topic, partitions, positions, context);
+      }),
+    );
+    if (failures.length > 0) throw failures[0];
+    return 'stopped';
+  };
+  const closed = run();
+  // Heard by whoever calls drained() or stop(); until then a failure must not end the process.
+  closed.catch(() => {});
+
+  const lag = async () => {
+    const partitions = await reader.partitions(topic);
+    return Promise.all(
+      Array.from({ length: partitions }, async (_, partition) => {
+        const { start, end } = await reader.bounds({ topic, partition });
+        return end - Math.max(start, (await reader.committed(group, { topic, partition })) ?? start);
+      }),
+    );
+  };
+
+  return {
+    counts: () => ({ ...counts }),
+    lag,
+    async drained() {
+      while ((await lag()).some((records) => records > 0)) {
+        const slept = clock.sleep(POLL_INTERVAL_MS).then(() => 'slept' as const);
+        if ((await Promise.race([closed, slept])) === 'stopped') return;
+      }
+    },
+    async stop() {
+      stopping.abort();
+      await closed;
+    },
+  };
+}
+
+/** The next offset of each partition: where the group stands, or where it is to begin. */
+async function startingPositions(
+  { topic, group, reader }: EventSourceOptions,
+  { startingPosition }: ResolvedMapping,
+): Promise<number[]> {
+  const positions: number[] = [];
+  const firstCommit = [];
+  const partitions = await reader.partitions(topic);
+  for (let partition = 0; partition < partitions; partition++) {
+    const of = { topic, partition };
+    const { start, end } = await reader.bounds(of);
+    const committed = await reader.committed(group, of);
+    // Retention may have passed the group by.
+    if (committed !== undefined) {
+      positions.push(Math.max(start, committed));
+      continue;
+    }
+    const begin =
+      startingPosition === 'TRIM_HORIZON'
+        ? start
+        : startingPosition === 'LATEST'
+          ? end
+          : await reader.offsetAt(of, startingPosition.atTimestampMs);
+    positions.push(begin);
+    firstCommit.push({ ...of, offset: begin });
+  }
+  if (firstCommit.length > 0) await reader.commit(group, firstCommit);
+  return positions;
+}

@@ -1,0 +1,63 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { pageviews } from '../../../contracts/news.pageviews/topic.ts';
+import type { Source } from '../../../local/publishing/feed.ts';
+import { fileSource } from '../../../local/publishing/sources.ts';
+import { createTemporaryFolder } from '../../temporary-folder.ts';
+
+const LOG_LINE = '192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5 "-" "curl/8"';
+const IGNORED_LINE = LOG_LINE.replace('GET', 'HEAD');
+const salt = Buffer.from('a salt');
+
+let temporary: ReturnType<typeof createTemporaryFolder>;
+beforeEach(() => {
+  temporary = createTemporaryFolder();
+});
+afterEach(() => temporary.remove());
+
+function file(name: string, lines: readonly string[]): string {
+  const path = join(temporary.path, name);
+  writeFileSync(path, lines.join('\n'));
+  return path;
+}
+
+async function kinds(source: Source<unknown>, max = 100): Promise<string[]> {
+  return (await source.take(max)).map(({ kind }) => kind);
+}
+
+test('tells JSON from an access log by name or by content', async () => {
+  const log = file('access.log', [LOG_LINE]);
+  const json = file('values', ['{"a":1}']);
+  const named = file('values.jsonl', ['damaged', '{"a":1}']);
+  const source = fileSource([log, json, named], pageviews, salt);
+  expect(await source.take(100)).toMatchObject([
+    { kind: 'value', value: { contentId: '/a' } },
+    { kind: 'value', value: { a: 1 } },
+    { kind: 'malformed', line: 1 },
+    { kind: 'value', value: { a: 1 } },
+  ]);
+  expect(await source.take(100)).toEqual([]);
+});
+
+test('gives so many values at a time, and what lies between them', async () => {
+  const lines = [IGNORED_LINE, LOG_LINE, IGNORED_LINE, LOG_LINE, LOG_LINE];
+  const source = fileSource([file('access.log', lines)], pageviews, salt);
+  expect(await kinds(source, 2)).toEqual(['ignored', 'value', 'ignored', 'value']);
+  expect(await kinds(source, 2)).toEqual(['value']);
+  expect(await kinds(source, 2)).toEqual([]);
+});
+
+test('a stretch without values is not gathered whole', async () => {
+  const source = fileSource([file('access.log', Array(10_001).fill(IGNORED_LINE))], pageviews, salt);
+  expect((await kinds(source)).length).toBe(10_000);
+  expect((await kinds(source)).length).toBe(1);
+});
+
+test('another topic takes no access log', async () => {
+  const source = fileSource([file('access.log', [LOG_LINE])], { ...pageviews, name: 'shop.orders' }, salt);
+  await expect(source.take(1)).rejects.toMatchObject({
+    code: 'INPUT_INVALID',
+    message: expect.stringContaining('shop.orders'),
+  });
+});

@@ -1,0 +1,109 @@
+/** The verdicts beside avsc's own, as the engine runs it, over thousands of random pairs of versions. */
+import { describe, expect, test } from '@jest/globals';
+import avsc from 'avsc';
+import fc from 'fast-check';
+import { createAvroReader, parseAvro } from '../../../runtime/avro/avro-type.ts';
+import { findIncompatibilities } from '../../../runtime/avro/compatibility.ts';
+import { parseSchema } from '../../../runtime/avro/schema-parser.ts';
+import type { AvroSchema } from '../../../runtime/contract.ts';
+import { MillraceError } from '../../../runtime/errors.ts';
+import { schemaPair } from './schema-pair.ts';
+
+describe('findIncompatibilities beside avsc', () => {
+  test('says the same, but for what avro-compatibility.test.ts explains', () => {
+    const seen = { readable: 0, unreadable: 0 };
+    fc.assert(
+      fc.property(schemaPair, ({ before, after }) => {
+        fc.pre(isValid(before) && isValid(after));
+        for (const [writer, reader] of [
+          [before, after],
+          [after, before],
+        ] as const) {
+          const ours = isReadable(writer, reader);
+          const theirs = isReadableByAvsc(writer, reader);
+          seen[ours ? 'readable' : 'unreadable']++;
+
+          // Whatever passes the check is read by the engine: no disagreement is accepted in this direction.
+          expect(theirs || !ours).toBe(true);
+          // In the other one, taking away what avsc does not look at has to end it.
+          expect(isReadable(bare(writer), bare(reader))).toBe(theirs);
+        }
+      }),
+      { numRuns: 1_500 },
+    );
+    expect(seen.readable).toBeGreaterThan(500);
+    expect(seen.unreadable).toBeGreaterThan(500);
+  });
+
+  test('what is readable is read: every value that the writer writes becomes one of the reader’s', () => {
+    fc.assert(
+      fc.property(schemaPair, fc.gen(), ({ before, after }, generate) => {
+        fc.pre(isValid(before) && isValid(after) && isReadable(before, after));
+        const reader = createAvroReader(parseAvro(after), before, 'test');
+        const choose = (below: number) => generate(fc.nat, { max: below - 1 });
+        for (let count = 0; count < 5; count++) {
+          const bytes = parseAvro(before).toBuffer(sample(parseAvro(before), choose, 4));
+          expect(parseAvro(after).isValid(reader.read(bytes, 0))).toBe(true);
+        }
+      }),
+      { numRuns: 150 },
+    );
+  });
+});
+
+function isValid(schema: AvroSchema): boolean {
+  return parseSchema(schema).node !== null;
+}
+
+function isReadable(writer: AvroSchema, reader: AvroSchema): boolean {
+  return findIncompatibilities(version(1, writer), version(2, reader)).length === 0;
+}
+
+function version(number: number, schema: AvroSchema) {
+  const { node, problems } = parseSchema(schema);
+  if (!node) throw new Error(problems.map(({ message }) => message).join());
+  return { version: number, node };
+}
+
+function isReadableByAvsc(writer: AvroSchema, reader: AvroSchema): boolean {
+  try {
+    createAvroReader(parseAvro(reader), writer, 'test');
+    return true;
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === 'SCHEMA_INCOMPATIBLE') return false;
+    throw error;
+  }
+}
+
+/** Without logical types, which avsc is not told of, and namespaces, which it takes off aliases too. */
+function bare(schema: AvroSchema): AvroSchema {
+  return JSON.parse(JSON.stringify(schema), (key, value) =>
+    key === 'logicalType' || key === 'namespace' ? undefined : value,
+  );
+}
+
+function isUnion(type: avsc.Type): type is avsc.types.UnwrappedUnionType | avsc.types.WrappedUnionType {
+  return type.typeName.startsWith('union:');
+}
+
+/** A value of the type. avsc's own `random` follows recursive types without end. */
+function sample(type: avsc.Type, choose: (below: number) => number, depth: number): unknown {
+  if (isUnion(type)) {
+    const nullable = type.types.find(({ typeName }) => typeName === 'null');
+    const branch = depth <= 0 && nullable ? nullable : type.types[choose(type.types.length)]!;
+    const value = sample(branch, choose, depth);
+    return type.typeName === 'union:wrapped' && value !== null ? { [branch.branchName!]: value } : value;
+  }
+  if (type instanceof avsc.types.ArrayType) {
+    return depth <= 0 ? [] : [sample(type.itemsType, choose, depth - 1)];
+  }
+  if (type instanceof avsc.types.MapType) {
+    return depth <= 0 ? {} : { key: sample(type.valuesType, choose, depth - 1) };
+  }
+  if (type instanceof avsc.types.RecordType) {
+    return Object.fromEntries(
+      type.fields.map((field) => [field.name, sample(field.type, choose, depth - 1)]),
+    );
+  }
+  return type.random();
+}

@@ -1,0 +1,154 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { createAvroReader, parseAvro } from '../../../runtime/avro/avro-type.ts';
+import { createValidator } from '../../../runtime/avro/validator.ts';
+import type { AvroSchema } from '../../../runtime/contract.ts';
+import { schemaOf, shapes, valuesOf } from '../../avro-arbitraries.ts';
+
+const violationsOf = (schema: AvroSchema, value: unknown) => createValidator(parseAvro(schema))(value);
+const ENUM: AvroSchema = { type: 'enum', name: 'E', symbols: ['A', 'B'] };
+const FIXED: AvroSchema = { type: 'fixed', name: 'F', size: 2 };
+const recordOf = (...fields: object[]): AvroSchema => ({ type: 'record', name: 'news.R', fields });
+
+test('a value that keeps its schema has no violations', () => {
+  fc.assert(
+    fc.property(
+      shapes.chain((shape) => fc.tuple(fc.constant(schemaOf(shape)), valuesOf(shape))),
+      ([schema, value]) => {
+        expect(violationsOf(schema, value)).toEqual([]);
+      },
+    ),
+  );
+});
+
+test('whatever has no violations encodes and reads, also what was meant for another schema', () => {
+  const strays = fc.anything({ withDate: true, withBigInt: true, withTypedArray: true, maxDepth: 2 });
+  fc.assert(
+    fc.property(shapes, fc.oneof(shapes.chain(valuesOf), strays), (shape, value) => {
+      const schema = schemaOf(shape);
+      if (violationsOf(schema, value).length > 0) return;
+      const type = parseAvro(schema);
+      const read = createAvroReader(type, schema, 'the schema').read(type.toBuffer(value), 0);
+      expect(violationsOf(schema, read)).toEqual([]);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+describe('what a type does not take', () => {
+  class Money {}
+  test.each<[AvroSchema, unknown, string]>([
+    ['int', 2 ** 31, 'a whole number'],
+    ['int', 1.5, 'a number with a fraction'],
+    ['int', Number.NaN, 'NaN'],
+    ['int', '1', 'a string'],
+    ['int', undefined, 'nothing'],
+    ['long', Number.MAX_SAFE_INTEGER, 'a whole number'],
+    ['long', 2 ** 53, 'a whole number'],
+    ['long', Number.NaN, 'NaN'],
+    ['long', Number.POSITIVE_INFINITY, 'Infinity'],
+    ['int', 5n, 'a bigint'],
+    ['long', 5n, 'a bigint'],
+    ['float', 5n, 'a bigint'],
+    ['long', new Date(5), 'an object of class Date'],
+    [{ type: 'long', logicalType: 'timestamp-millis' }, new Date(5), 'an object of class Date'],
+    ['float', 1e39, 'a whole number'],
+    ['double', '1.5', 'a string'],
+    ['boolean', 1, 'a whole number'],
+    ['string', null, 'null'],
+    ['string', '\ud800', 'a string with a lone surrogate'],
+    ['bytes', new Uint8Array(2), 'an object of class Uint8Array'],
+    [FIXED, Buffer.alloc(3), 'a Buffer of 3 bytes'],
+    [ENUM, 'C', 'a string'],
+    [ENUM, 'toString', 'a string'],
+    [ENUM, ['A'], 'an array'],
+    ['null', undefined, 'nothing'],
+    [['null', 'string'], undefined, 'nothing'],
+    [['null', 'string'], 5, 'a whole number'],
+    [['null', ENUM], 'C', 'a string'],
+    [['int', 'long'], 5, 'a whole number'],
+    [['int', 'long'], { int: 1, long: 1 }, 'an object'],
+    [['int', 'long'], { toString: 1 }, 'an object'],
+    [{ type: 'array', items: 'int' }, { length: 0 }, 'an object'],
+    [{ type: 'map', values: 'int' }, [], 'an array'],
+    [{ type: 'map', values: 'int' }, new Date(5), 'an object of class Date'],
+    [{ type: 'map', values: 'int' }, new Map(), 'an object of class Map'],
+    [recordOf(), null, 'null'],
+    [recordOf(), 'text', 'a string'],
+    [recordOf(), Promise.resolve(), 'an object of class Promise'],
+    ['string', new Money(), 'an object of class Money'],
+    ['string', () => {}, 'a function'],
+  ])('%j', (schema, value, got) => {
+    const [violation, ...others] = violationsOf(schema, value);
+    expect(others).toEqual([]);
+    expect(violation).toMatchObject({ path: '', reason: expect.stringMatching(/^takes .+; got /) });
+    expect(violation!.reason.split('; got ')[1]).toBe(got);
+  });
+
+  test.each<[AvroSchema, unknown]>([
+    ['double', Number.NaN],
+    ['float', Number.NEGATIVE_INFINITY],
+    ['int', -0],
+    ['long', Number.MAX_SAFE_INTEGER - 1],
+    ['string', '😀'],
+    [recordOf(), new Money()],
+    [recordOf(), Object.create(null)],
+  ])('is not %j: %p', (schema, value) => {
+    expect(violationsOf(schema, value)).toEqual([]);
+  });
+});
+
+describe('a record', () => {
+  const schema = recordOf(
+    { name: 'id', type: 'string' },
+    { name: 'section', type: 'string', default: 'home' },
+    { name: 'items', type: { type: 'array', items: recordItem() } },
+    { name: 'labels', type: { type: 'map', values: 'int' } },
+  );
+  function recordItem(): AvroSchema {
+    return { type: 'record', name: 'Item', fields: [{ name: 'price', type: ['null', 'int'] }] };
+  }
+
+  test('has every violation told, with its path', () => {
+    const value = {
+      section: undefined,
+      items: [{ price: 1 }, { price: 'secret' }, 7],
+      labels: { 'a b': 'secret', plain: null },
+      extra: 'secret',
+    };
+    const violations = violationsOf(schema, value);
+    expect(violations.map(({ path }) => path)).toEqual([
+      'id',
+      'items[1].price',
+      'items[2]',
+      'labels["a b"]',
+      'labels.plain',
+      'extra',
+    ]);
+    expect(violations[0]!.reason).toBe('takes a string of well-formed Unicode; got nothing');
+    expect(violations.at(-1)!.reason).toBe('is not a field of news.R');
+    expect(JSON.stringify(violations)).not.toContain('secret');
+  });
+
+  test('may leave out what has a default, and hold undefined where it has no field', () => {
+    expect(violationsOf(schema, { id: 'a', items: [], labels: {}, extra: undefined })).toEqual([]);
+  });
+
+  test('takes no name of the language for a field', () => {
+    const value = JSON.parse('{"id": "a", "items": [], "labels": {}, "constructor": 1, "__proto__": 1}');
+    expect(violationsOf(schema, value).map(({ path }) => path)).toEqual(['constructor', '__proto__']);
+  });
+});
+
+test('a value that holds itself ends all the same', () => {
+  const schema: AvroSchema = {
+    type: 'record',
+    name: 'List',
+    fields: [{ name: 'next', type: ['null', 'List'] }],
+  };
+  const loop: { next: unknown } = { next: null };
+  loop.next = loop;
+  const [violation] = violationsOf(schema, loop);
+  expect(violation!.reason).toContain('holds itself');
+  expect(violation!.path.length).toBeLessThan(300);
+});
