@@ -42,7 +42,7 @@ export async function benchDecode(count: number, rounds: number, registry: Schem
       },
       peer: () => powertools(stripped as never, {} as Context),
     },
-    { rounds, warmUps: 2 },
+    { rounds, warmUps: 5 },
   );
   return resultOf('decode-avro', count, timings);
 }

@@ -19,7 +19,7 @@ const { values: options } = parseArgs({
 const registry = createMemorySchemaRegistry(contracts);
 const [records, rounds] = options.smoke ? [500, 2] : [10_000, 15];
 const benchmarks: Record<string, () => Promise<Result>> = {
-  'decode-avro': () => benchDecode(records, rounds, registry),
+  'decode-avro': () => benchDecode(records, options.smoke ? 2 : 25, registry),
   'invocation-10k': () => benchInvocation(records, rounds, registry),
   'log-to-sink': () => benchLogToSink(records * 5, options.smoke ? 1 : 5, registry),
 };

@@ -127,6 +127,8 @@ function parseRecord(record: unknown, index: number, batch: Batch, arena: Arena)
   );
 }
 
+const EQUALS = 0x3d;
+
 /**
  * The keys and values of one partition's batch, one after the other in one allocation: to make a Buffer of each,
  * before anybody asks for it, would double the time that parsing takes.
@@ -152,8 +154,10 @@ class Arena {
     const start = this.end;
     const added = this.bytes.write(text, start, 'base64');
     // Node passes over what is no base64, so that too few bytes come out; and it takes base64url for base64.
-    const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
-    const isExact = text.length % 4 === 0 && added === (text.length / 4) * 3 - padding;
+    const { length } = text;
+    const padding =
+      text.charCodeAt(length - 1) !== EQUALS ? 0 : text.charCodeAt(length - 2) !== EQUALS ? 1 : 2;
+    const isExact = length % 4 === 0 && added === (length / 4) * 3 - padding;
     if (!isExact || text.includes('-') || text.includes('_')) return null;
     this.end = start + added;
     return start;

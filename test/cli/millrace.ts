@@ -35,5 +35,10 @@ export async function millraceJson(args: readonly string[], input = '') {
 /** Starts the command line and lets it run. The test's own NODE_OPTIONS are for jest. */
 export function start(args: readonly string[]): ChildProcess {
   const { NODE_OPTIONS: _, FORCE_COLOR: __, ...env } = process.env;
-  return spawn(process.execPath, [COMMAND, ...args], { env, stdio: 'pipe' });
+  const child = spawn(process.execPath, [COMMAND, ...args], { env, stdio: 'pipe' });
+  // A test that failed half-way must not leave a pipeline running on a folder that is gone.
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.removeListener('exit', kill));
+  return child;
 }
