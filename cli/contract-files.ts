@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { parseSchema } from '../runtime/avro/schema-parser.ts';
 import type { AvroSchema, ContractVersion } from '../runtime/contract.ts';
@@ -12,6 +12,7 @@ import {
   type ContractRule,
   checkContract,
 } from '../runtime/contract-check.ts';
+import { firstRepeated } from '../runtime/declarations.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { generateSchemaModule } from './contract-types.ts';
 
@@ -23,9 +24,13 @@ export type ContractFileRule =
   | 'version-edited'
   | 'schema-stale'
   | 'contract-unlisted'
+  | 'contract-repeated'
   | 'folder-missing';
 
 export type ContractFolderProblem = ContractProblem<ContractRule | ContractFileRule>;
+
+/** This project's. */
+export const CONTRACTS_DIR = fileURLToPath(new URL('../contracts', import.meta.url));
 
 /** A topic's folder. */
 export interface ContractFolder {
@@ -72,7 +77,29 @@ export async function checkContracts(
     }),
   );
   const withoutFolder = contracts.filter(({ name }) => !folders.some(({ topic }) => topic === name));
-  return [...perFolder.flat(), ...withoutFolder.map(({ name }) => folderMissing(name))];
+  const repeated = firstRepeated(contracts.map(({ name }) => name));
+  return [
+    ...perFolder.flat(),
+    ...withoutFolder.map(({ name }) => folderMissing(name)),
+    ...(repeated === undefined ? [] : [listedTwice(repeated)]),
+  ];
+}
+
+/**
+ * Makes sure that the contracts hold before anything is run with them.
+ * @throws the first problem that `checkContracts` finds, saying how many more there are
+ */
+export async function requireSoundContracts(contracts: readonly CheckedContract[]): Promise<void> {
+  const [first, ...others] = await checkContracts(CONTRACTS_DIR, contracts);
+  if (!first) return;
+  const { topic, versions, path, code, message } = first;
+  const where = [topic, versions.map((version) => `v${version}`).join(' → '), path].filter(Boolean).join(' ');
+  const more = others.length > 0 ? `, and ${others.length} more` : '';
+  throw new MillraceError(
+    code,
+    `${where}: ${message}${more} ("millrace contracts check" shows all that is wrong)`,
+    { details: { topic } },
+  );
 }
 
 /** What keeps a folder's schema.ts from being what its .avsc files say; empty when it is up to date. */
@@ -211,6 +238,15 @@ function unlisted({ topic }: ContractFolder): ContractFolderProblem {
     'contract-unlisted',
     [],
     `contracts/${topic} has schemas, but no contract called ${topic} is listed in contracts/index.ts. Declare it in contracts/${topic}/topic.ts with defineTopic() and list it.`,
+  );
+}
+
+function listedTwice(topic: string): ContractFolderProblem {
+  return problem(
+    topic,
+    'contract-repeated',
+    [],
+    `contracts/index.ts lists two contracts of the topic ${topic}. List it once.`,
   );
 }
 

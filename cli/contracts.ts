@@ -1,13 +1,16 @@
 import { relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import type { Contract } from '../runtime/contract.ts';
 import { CommandFailed } from './command-failed.ts';
-import { type ContractFolderProblem, checkContracts, generateContracts } from './contract-files.ts';
+import {
+  CONTRACTS_DIR,
+  type ContractFolderProblem,
+  checkContracts,
+  generateContracts,
+} from './contract-files.ts';
 import { jsonOption } from './options.ts';
 import { plural, printJson, printLine, printNote, styled, table } from './terminal.ts';
 
-const CONTRACTS_DIR = fileURLToPath(new URL('../contracts', import.meta.url));
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 const CHECK_EXAMPLE = `
@@ -23,6 +26,10 @@ Example:
 const LIST_EXAMPLE = `
 Example:
   millrace contracts list --json | jq '.[].topic'`;
+
+const EXAMPLE = `
+Example:
+  millrace contracts check`;
 
 export function contractsCommand(): Command {
   const check = new Command('check')
@@ -69,7 +76,8 @@ export function contractsCommand(): Command {
     .description('Checks, generates and lists contracts.')
     .addCommand(check)
     .addCommand(generate)
-    .addCommand(list);
+    .addCommand(list)
+    .addHelpText('after', EXAMPLE);
 }
 
 /** Imported only where needed: `generate` has to work while the contracts do not load. */

@@ -64,7 +64,11 @@ export function dlqCommand(): Command {
         else printLetter(letter);
       });
     });
-  return new Command('dlq').description('Looks at dead letters.').addCommand(list).addCommand(show);
+  return new Command('dlq')
+    .description('Looks at dead letters.')
+    .addCommand(list)
+    .addCommand(show)
+    .addHelpText('after', LIST_EXAMPLE);
 }
 
 function consumerName(name: string): string {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { MillraceError } from '../runtime/errors.ts';
 import { CommandFailed } from './command-failed.ts';
+import { findDeclarationFault } from './declaration-fault.ts';
 import { styled } from './terminal.ts';
 
 interface CommandEntry {
@@ -60,7 +61,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     // Commander has printed its help or its complaint already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
     if (error instanceof CommandFailed) return error.exitCode;
-    printError(error);
+    printError(error instanceof MillraceError ? error : ((await findDeclarationFault()) ?? error));
     return FAILURE;
   }
 }

@@ -10,6 +10,7 @@ import { openStores } from '../local/stores.ts';
 import type { Contract } from '../runtime/contract.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { CommandFailed } from './command-failed.ts';
+import { requireSoundContracts } from './contract-files.ts';
 import { notPublished, printComplaints } from './run-report.ts';
 import { newSeed, runRandom } from './seeds.ts';
 import { count, plural, printJson, printLine, printNote } from './terminal.ts';
@@ -29,6 +30,7 @@ const PROGRESS_MS = 1_000;
 export async function runPublish(topic: string, options: PublishOptions): Promise<void> {
   const contract = contractOf(topic);
   checkReadable(options.input);
+  await requireSoundContracts(contracts);
   const folder = openStateFolder(options.state);
   const stores = openStores(folder);
   const startedAt = performance.now();

@@ -53,6 +53,8 @@ export function printReport(report: RunReport, state: string): void {
   row('dead letters', deadLettered, deadLettered > 0 ? `npx millrace dlq list${at}` : '');
   if (holes > 0) row('holes', holes, 'passed over by the event source');
   row('lag', lag);
+  // What other pipelines wrote, their authors know.
+  if (published === 0) return;
   printLine();
   printLine('Look at the result:');
   printLine(

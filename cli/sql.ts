@@ -28,7 +28,8 @@ export function sqlCommand(): Command {
     .addOption(stateOption())
     .addOption(jsonOption('print an array with an object a row'))
     .addHelpText('after', EXAMPLE)
-    .action(async (statement: string, options: { state: string; json?: true }) => {
+    .action(async (statement: string, options: { state: string; json?: true }, command: Command) => {
+      if (!statement.trim()) command.error("error: argument 'statement' is empty. Give a SELECT, in quotes.");
       const result = await query(existingStateFolder(options.state), statement);
       if (options.json) printJson(result.rows.map((row) => toObject(result.columns, row)));
       else printTable(result);

@@ -16,6 +16,7 @@ import {
 } from '../local/state-folder.ts';
 import { openStores, type Stores } from '../local/stores.ts';
 import { CommandFailed } from './command-failed.ts';
+import { requireSoundContracts } from './contract-files.ts';
 import { type Interrupts, watchInterrupts } from './interrupts.ts';
 import { createProblemLog } from './problem-log.ts';
 import { startProgress } from './progress.ts';
@@ -48,6 +49,7 @@ const QUIT_AT_ONCE = 130;
 /** Runs the pipeline until it is drained or a person has seen enough, and prints how it went. */
 export async function runUp(options: UpOptions): Promise<void> {
   checkReadable(options.input ?? []);
+  await requireSoundContracts(contracts);
   const folder = openStateFolder(options.state);
   const lock = await lockStateFolder(folder);
   const interrupts = watchInterrupts();
@@ -59,7 +61,7 @@ export async function runUp(options: UpOptions): Promise<void> {
     if (options.json) printJson(report);
     else printReport(report, options.state);
     printComplaints(report);
-    if (report.lag > 0) throw new CommandFailed();
+    if (report.lag > 0 || isInputUseless(report)) throw new CommandFailed();
   } finally {
     interrupts.ignore();
     lock.release();
@@ -118,6 +120,11 @@ async function run(folder: StateFolder, options: UpOptions, interrupts: Interrup
     await stack.close();
     stores.close();
   }
+}
+
+/** An input of which nothing could be published is not what the person meant to give. */
+function isInputUseless({ published, malformed, refused }: RunReport): boolean {
+  return published === 0 && malformed + refused > 0;
 }
 
 /** Resolves when nothing more is to be published: at the end of the input, of the duration, or of the person's patience. */

@@ -71,7 +71,7 @@ export function upCommand(): Command {
 }
 
 function refuseContradictions(
-  { input, publish, rate, poison, exitWhenDrained, duration }: GivenOptions,
+  { input, publish, rate, poison, crash, exitWhenDrained, duration }: GivenOptions,
   command: Command,
 ) {
   const refuse = (problem: string) => command.error(`error: ${problem}`);
@@ -81,6 +81,8 @@ function refuseContradictions(
     refuse("option '--rate' sets how fast to publish, which '--no-publish' rules out.");
   if (!publish && poison !== undefined)
     refuse("option '--poison' publishes, which '--no-publish' rules out.");
+  if (crash === 1)
+    refuse("option '--crash' at 1 lets no invocation end, so nothing would ever drain. Give less.");
   if (exitWhenDrained && publish && !input && duration === undefined) {
     refuse(
       "option '--exit-when-drained' needs an end, and traffic has none. Add --duration, --input or --no-publish.",

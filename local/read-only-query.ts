@@ -8,7 +8,8 @@ export interface QueryResult {
 }
 
 /**
- * Runs one statement that cannot change anything: in a read-only transaction that is rolled back at its end.
+ * Runs one statement that cannot change anything: in a read-only transaction that is rolled back at its end, as a
+ * role that may read every table and nothing else (the superuser could still write files with COPY).
  * Cells: integers and numeric as numbers where a number holds them exactly as safe integers, else as text; real and
  * double precision as numbers; boolean; json parsed; null; everything else as PostgreSQL writes it.
  * @throws INPUT_INVALID when PostgreSQL refuses the statement, with its reason
@@ -20,7 +21,7 @@ export async function queryReadOnly(pglite: PGlite, sql: string): Promise<QueryR
   };
   try {
     return await pglite.transaction(async (transaction) => {
-      await transaction.exec('SET TRANSACTION READ ONLY');
+      await transaction.exec('SET TRANSACTION READ ONLY; SET LOCAL ROLE pg_read_all_data');
       const { fields, rows } = await transaction.query<unknown[]>(sql, [], { rowMode: 'array', parsers });
       await transaction.rollback();
       return { columns: fields.map(({ name }) => name), rows };
@@ -36,11 +37,12 @@ interface PostgresError extends Error {
 }
 
 const READ_ONLY_SQL_TRANSACTION = '25006';
+const INSUFFICIENT_PRIVILEGE = '42501';
 const SEVERAL_STATEMENTS = '42601';
 
 function refusal({ code, message, hint }: PostgresError): string {
-  if (code === READ_ONLY_SQL_TRANSACTION) {
-    return `The statement would change the sink, and this is for looking only: ${message}. Write a SELECT.`;
+  if (code === READ_ONLY_SQL_TRANSACTION || code === INSUFFICIENT_PRIVILEGE) {
+    return `This is for looking at tables only: ${message}. Write a SELECT that changes nothing and touches no file.`;
   }
   if (code === SEVERAL_STATEMENTS && message.includes('multiple commands')) {
     return 'The query holds several statements; it takes one. Run them one by one.';

@@ -12,6 +12,7 @@ import { systemRandom } from '../adapters/system/system-random.ts';
 import { contracts } from '../contracts/index.ts';
 import { consumers } from '../lambdas/consumers.ts';
 import type { AnyConsumer } from '../runtime/consumer.ts';
+import { checkDeclarations } from '../runtime/declarations.ts';
 import { createEngine } from '../runtime/engine.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { BatchReport, Logger, Random } from '../runtime/ports.ts';
@@ -62,6 +63,7 @@ export interface Stack {
  * @throws STATE_UNREADABLE when the sink's files cannot be used; SINK_MISCONFIGURED when a migration fails
  */
 export async function startStack({ folder, stores, faults, random, log }: StackOptions): Promise<Stack> {
+  checkDeclarations(contracts, consumers);
   const pglite = await openSink(folder);
   const reports = { duplicates: 0, retries: 0 };
   const halted = Promise.withResolvers<never>();

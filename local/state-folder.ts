@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError } from '../runtime/errors.ts';
@@ -172,7 +172,7 @@ function readMarker(path: string): { format?: unknown; salt?: unknown } {
 function refuseForeign(path: string): void {
   let names: string[];
   try {
-    mkdirSync(path, { recursive: true });
+    makeFolder(path);
     names = readdirSync(path).filter((name) => !name.startsWith(MARKER));
   } catch (cause) {
     throw new MillraceError(
@@ -187,6 +187,17 @@ function refuseForeign(path: string): void {
     `${path} holds files that are not Millrace's, so it is left alone. Name an empty or a new folder with --state.`,
     { details: { path } },
   );
+}
+
+/** As `mkdirSync` with `recursive`, which never returns where the file system refuses new names (/proc). */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }
 
 function createMarker(path: string): void {

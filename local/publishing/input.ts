@@ -124,7 +124,11 @@ function unreadable(path: string, cause: unknown, line: number): MillraceError {
   const where = line > 0 ? ` beyond line ${line}` : '';
   return new MillraceError(
     'INPUT_INVALID',
-    `${what} cannot be read${where}: ${reasonOf(cause)}. Give a file that exists, as text or gzipped, or "-" for standard input.`,
+    `${what} cannot be read${where}: ${reasonOf(cause)}. ${
+      line > 0
+        ? 'What stands before may have been published. Mend the file, and publish the rest.'
+        : 'Give a file that exists, as text or gzipped, or "-" for standard input.'
+    }`,
     { cause, details: { path, line } },
   );
 }

@@ -37,6 +37,8 @@ describe.each([
     /'--rate <n>' argument '0' is invalid\. It takes records a second/,
   ],
   ['an end that never comes', ['up', '--exit-when-drained'], /traffic has none\. Add --duration/],
+  ['crashes without an end', ['up', '--crash', '1'], /'--crash' at 1 lets no invocation end/],
+  ['an empty statement', ['sql', ' '], /'statement' is empty/],
   ['two that exclude each other', ['up', '--no-publish', '--input', 'x'], /cannot be used together/],
   ['a missing argument', ['sql'], /missing required argument 'statement'/],
   ['a missing option', ['publish', 'news.pageviews'], /required option '--input/],
@@ -76,6 +78,21 @@ describe('a mistake that is none of usage', () => {
   });
 });
 
+test('a state folder where none can be made is refused, not waited for', async () => {
+  const { code, stderr } = await millrace(['up', '--duration', '1', '--state', '/proc/none/here']);
+  expect(stderr).toMatch(/cannot be used as a state folder.*\[STATE_UNREADABLE\]/);
+  expect(code).toBe(1);
+});
+
+test('an input of which nothing can be published is a failure', async () => {
+  const { code, stdout } = await millrace(
+    ['up', '--input', '-', '--exit-when-drained', '--json', '--state', join(temporary.path, 'useless')],
+    'neither JSON nor a log\n',
+  );
+  expect(JSON.parse(stdout)).toMatchObject({ published: 0, malformed: 1 });
+  expect(code).toBe(1);
+});
+
 describe('help', () => {
   test('of the whole lists the commands', async () => {
     const { code, stdout, stderr } = await millrace(['--help']);
@@ -88,17 +105,19 @@ describe('help', () => {
   test.each([
     ['up'],
     ['publish'],
+    ['contracts'],
     ['contracts check'],
     ['contracts generate'],
     ['contracts list'],
     ['lag'],
+    ['dlq'],
     ['dlq list'],
     ['dlq show'],
     ['sql'],
   ])('of %s has an example and --json', async (command) => {
     const { code, stdout } = await millrace([...command.split(' '), '--help']);
     expect(stdout).toMatch(new RegExp(`Examples?:\\n.*millrace ${command}`));
-    expect(stdout).toContain('--json');
+    if (!['contracts', 'dlq'].includes(command)) expect(stdout).toContain('--json');
     expect(code).toBe(0);
   });
 });

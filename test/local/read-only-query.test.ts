@@ -37,9 +37,11 @@ test.each([
 
 describe('INPUT_INVALID', () => {
   test.each([
-    ['delete from kept', /looking only/],
-    ['drop table kept', /looking only/],
-    ['with gone as (delete from kept returning n) select * from gone', /looking only/],
+    ['delete from kept', /looking at tables only/],
+    ['drop table kept', /looking at tables only/],
+    ['with gone as (delete from kept returning n) select * from gone', /looking at tables only/],
+    ["copy kept to '/tmp/kept'", /looking at tables only/],
+    ["select pg_read_file('postgresql.conf')", /looking at tables only/],
     ['select 1; delete from kept', /several statements/],
     ['select * from nowhere', /relation "nowhere" does not exist/],
     ['selekt', /syntax error/],
