@@ -20,7 +20,8 @@ export default {
     only('lambdas', ['contracts', 'runtime', 'adapters']),
     only('local', ['contracts', 'runtime', 'adapters', 'lambdas']),
     only('cli', ['contracts', 'runtime', 'adapters', 'lambdas', 'local']),
-    only('bin', ['cli']),
+    only('lib', ['contracts', 'lambdas', 'runtime']),
+    only('bin', ['cli', 'contracts', 'lib', 'runtime']),
     {
       name: 'adapters-only-in-a-lambdas-entry',
       comment: 'A declaration must load without any SDK: only index.ts, the Lambda entry, composes adapters.',

@@ -19,6 +19,7 @@ export const ERRORS = {
   CONTRACT_INCOMPATIBLE: row('halt', 'Two versions of a contract break its compatibility mode.'),
   CONTRACT_STALE: row('halt', 'A generated schema.ts does not match its .avsc files.'),
   CONSUMER_INVALID: row('halt', 'A consumer declaration is not usable as written.'),
+  ENVIRONMENT_INVALID: row('halt', 'The environment to deploy is unknown or not usable as given.'),
 
   // Publishing.
   PUBLISH_FAILED: row('hold', 'The topic did not take the records; some of the call may have been sent.'),

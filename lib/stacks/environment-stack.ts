@@ -1,0 +1,42 @@
+import { Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import type { Construct } from 'constructs';
+import type { Environment } from '../config/environment.ts';
+
+const ZONES = 3;
+
+const RETENTION: Readonly<Record<Environment['logRetentionDays'], RetentionDays>> = {
+  7: RetentionDays.ONE_WEEK,
+  30: RetentionDays.ONE_MONTH,
+  365: RetentionDays.ONE_YEAR,
+};
+
+/** A stack of one environment, named `millrace-<environment>-<part>`. */
+export class EnvironmentStack extends Stack {
+  readonly target: Environment;
+
+  constructor(scope: Construct, part: string, environment: Environment, description: string) {
+    const { name, account, region, retainsData } = environment;
+    super(scope, `millrace-${name}-${part}`, {
+      description,
+      terminationProtection: retainsData,
+      tags: { 'millrace:environment': name },
+      env: { ...(account ? { account } : {}), ...(region ? { region } : {}) },
+    });
+    this.target = environment;
+  }
+
+  /** Three, chosen when deployed: the CDK would ask the account at synth, which has to work without one. */
+  override get availabilityZones(): string[] {
+    return Array.from({ length: ZONES }, (_, index) => Fn.select(index, Fn.getAzs()));
+  }
+
+  /** For what holds data. */
+  get dataRemoval(): RemovalPolicy {
+    return this.target.retainsData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+  }
+
+  get logRetention(): RetentionDays {
+    return RETENTION[this.target.logRetentionDays];
+  }
+}

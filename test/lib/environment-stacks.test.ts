@@ -1,0 +1,149 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import { App, type Stack } from 'aws-cdk-lib';
+import { Match, Template } from 'aws-cdk-lib/assertions';
+import { contracts } from '../../contracts/index.ts';
+import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import { resolveEnvironment } from '../../lib/config/environment.ts';
+import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
+import { COMPATIBILITY_MODES, type Contract } from '../../runtime/contract.ts';
+
+const { context } = JSON.parse(readFileSync(new URL('../../cdk.json', import.meta.url), 'utf8'));
+const NAMES = ['dev', 'staging', 'prod'] as const;
+
+function synthesize(env: string, of: readonly Contract<never>[] = contracts) {
+  const app = new App({ context, analyticsReporting: false });
+  addEnvironmentStacks(app, resolveEnvironment({ env }), of);
+  const template = (part: string) =>
+    Template.fromStack(app.node.findChild(`millrace-${env}-${part}`) as Stack);
+  return { network: template('network'), cluster: template('cluster'), contracts: template('contracts') };
+}
+
+const templates = Object.fromEntries(NAMES.map((name) => [name, synthesize(name)])) as Record<
+  (typeof NAMES)[number],
+  ReturnType<typeof synthesize>
+>;
+
+describe.each(NAMES)('in %s', (env) => {
+  const { network, cluster, contracts } = templates[env];
+
+  test('the cluster takes IAM over TLS only, and encrypts its disks with a key of its own that rotates', () => {
+    cluster.hasResourceProperties('AWS::MSK::Cluster', {
+      KafkaVersion: '3.9.x.kraft',
+      NumberOfBrokerNodes: 3,
+      ClientAuthentication: { Sasl: { Iam: { Enabled: true } }, Unauthenticated: { Enabled: false } },
+      EncryptionInfo: {
+        EncryptionAtRest: { DataVolumeKMSKeyId: { 'Fn::GetAtt': [Match.stringLikeRegexp('^Key'), 'Arn'] } },
+        EncryptionInTransit: { ClientBroker: 'TLS', InCluster: true },
+      },
+      LoggingInfo: { BrokerLogs: { CloudWatchLogs: { Enabled: true } } },
+    });
+    const [{ Properties }] = Object.values(cluster.findResources('AWS::MSK::Cluster')) as [
+      { Properties: { ClientAuthentication: { Sasl: object } } },
+    ];
+    expect(Object.keys(Properties.ClientAuthentication.Sasl)).toEqual(['Iam']);
+    cluster.hasResourceProperties('AWS::KMS::Key', { EnableKeyRotation: true });
+  });
+
+  test('no topic comes about by itself', () => {
+    cluster.hasResourceProperties('AWS::MSK::Configuration', {
+      ServerProperties: Match.stringLikeRegexp('^auto\\.create\\.topics\\.enable=false\n'),
+    });
+  });
+
+  test('the network has three zones and no way out', () => {
+    network.resourceCountIs('AWS::EC2::Subnet', 9);
+    for (const type of ['AWS::EC2::NatGateway', 'AWS::EC2::InternetGateway'])
+      network.resourceCountIs(type, 0);
+    network.resourceCountIs('AWS::EC2::VPCEndpoint', 5);
+    const open = Object.values(network.findResources('AWS::EC2::SecurityGroup')).flatMap(
+      ({ Properties: { SecurityGroupIngress = [], SecurityGroupEgress = [] } }) =>
+        [...SecurityGroupIngress, ...SecurityGroupEgress].filter(
+          // The CDK's way to write "nothing".
+          ({ CidrIp }: { CidrIp?: string }) => CidrIp && CidrIp !== '255.255.255.255/32',
+        ),
+    );
+    expect(open).toEqual([]);
+  });
+
+  test('each contract has its topic and its versions in order', () => {
+    contracts.hasResourceProperties('AWS::MSK::Topic', {
+      TopicName: 'news.pageviews',
+      PartitionCount: 12,
+      ReplicationFactor: 3,
+    });
+    contracts.hasResourceProperties('AWS::Glue::Schema', {
+      Name: 'news.pageviews',
+      DataFormat: 'AVRO',
+      Compatibility: 'FULL_ALL',
+      SchemaDefinition: JSON.stringify(pageviews.versions[0]?.schema),
+    });
+    const [schemaId] = Object.keys(contracts.findResources('AWS::Glue::Schema'));
+    contracts.hasResourceProperties('AWS::Glue::SchemaVersion', {
+      Schema: { SchemaArn: { 'Fn::GetAtt': [schemaId, 'Arn'] } },
+      SchemaDefinition: JSON.stringify(pageviews.versions[1]?.schema),
+    });
+  });
+
+  test('what holds data is kept in prod and goes with its stack elsewhere', () => {
+    const policy = env === 'prod' ? 'Retain' : 'Delete';
+    cluster.hasResource('AWS::MSK::Cluster', { DeletionPolicy: policy });
+    cluster.hasResource('AWS::KMS::Key', { DeletionPolicy: policy });
+    for (const type of [
+      'AWS::MSK::Topic',
+      'AWS::Glue::Registry',
+      'AWS::Glue::Schema',
+      'AWS::Glue::SchemaVersion',
+    ]) {
+      contracts.hasResource(type, { DeletionPolicy: policy });
+    }
+  });
+});
+
+const configsOf = (template: Template): string => {
+  const [{ Properties }] = Object.values(template.findResources('AWS::MSK::Topic')) as [
+    { Properties: { Configs: string } },
+  ];
+  return Buffer.from(Properties.Configs, 'base64').toString();
+};
+
+describe('replication', () => {
+  test('is set on standard brokers', () => {
+    const properties =
+      'auto.create.topics.enable=false\ndefault.replication.factor=3\nmin.insync.replicas=2\n';
+    templates.dev.cluster.hasResourceProperties('AWS::MSK::Configuration', { ServerProperties: properties });
+    expect(configsOf(templates.dev.contracts)).toBe(
+      'cleanup.policy=delete\nretention.ms=604800000\nmin.insync.replicas=2\n',
+    );
+  });
+
+  test('is left to MSK on express brokers, as is storage', () => {
+    templates.prod.cluster.hasResourceProperties('AWS::MSK::Configuration', {
+      ServerProperties: 'auto.create.topics.enable=false\n',
+    });
+    expect(configsOf(templates.prod.contracts)).toBe('cleanup.policy=delete\nretention.ms=604800000\n');
+    templates.prod.cluster.hasResourceProperties('AWS::MSK::Cluster', {
+      BrokerNodeGroupInfo: { InstanceType: 'express.m7g.large', StorageInfo: Match.absent() },
+    });
+  });
+});
+
+test('every compatibility mode has a name that Glue knows', () => {
+  const glue = ['BACKWARD', 'BACKWARD_ALL', 'FORWARD', 'FORWARD_ALL', 'FULL', 'FULL_ALL', 'NONE'];
+  const found = COMPATIBILITY_MODES.map((compatibility) => {
+    const { contracts } = synthesize('dev', [{ ...pageviews, compatibility }]);
+    return Object.values(contracts.findResources('AWS::Glue::Schema'))[0]?.Properties.Compatibility;
+  });
+  expect(found.toSorted()).toEqual(glue);
+});
+
+test('a third version waits for the second', () => {
+  const third = { version: 3, schema: { ...(pageviews.latest.schema as object), doc: 'the third' } };
+  const { contracts } = synthesize('dev', [{ ...pageviews, versions: [...pageviews.versions, third] }]);
+  const versions = contracts.findResources('AWS::Glue::SchemaVersion');
+  const [[second, { DependsOn: none }], [, { DependsOn: before }]] = Object.entries(versions) as [
+    [string, { DependsOn?: string[] }],
+    [string, { DependsOn?: string[] }],
+  ];
+  expect([none, before]).toEqual([undefined, [second]]);
+});
