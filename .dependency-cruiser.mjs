@@ -21,7 +21,7 @@ export default {
     only('local', ['contracts', 'runtime', 'adapters', 'lambdas']),
     only('cli', ['contracts', 'runtime', 'adapters', 'lambdas', 'local']),
     only('lib', ['contracts', 'lambdas', 'runtime']),
-    only('bin', ['cli', 'contracts', 'lib', 'runtime']),
+    only('bin', ['cli', 'contracts', 'lambdas', 'lib', 'runtime']),
     {
       name: 'adapters-only-in-a-lambdas-entry',
       comment: 'A declaration must load without any SDK: only index.ts, the Lambda entry, composes adapters.',

@@ -1,17 +1,57 @@
 import type { Construct } from 'constructs';
+import type { AnyConsumer } from '../runtime/consumer.ts';
 import type { Contract } from '../runtime/contract.ts';
+import { checkDeclarations } from '../runtime/declarations.ts';
 import type { Environment } from './config/environment.ts';
-import { ClusterStack } from './stacks/cluster-stack.ts';
+import { type Cluster, ClusterStack, existingCluster, type OwnBrokers } from './stacks/cluster-stack.ts';
+import { ConsumerStack } from './stacks/consumer-stack.ts';
 import { ContractsStack } from './stacks/contracts-stack.ts';
+import { DatabaseStack } from './stacks/database-stack.ts';
+import { DeadLettersStack } from './stacks/dead-letters-stack.ts';
+import { HealthStack } from './stacks/health-stack.ts';
+import { MigrationsStack } from './stacks/migrations-stack.ts';
 import { NetworkStack } from './stacks/network-stack.ts';
+import { OperationsStack } from './stacks/operations-stack.ts';
 
-/** Every stack of one environment, what holds data apart from what can be rebuilt. */
+/**
+ * Every stack of one environment, in the order in which they deploy. Those that hold data stand apart from those that
+ * can be destroyed and built again: network, migrations, consumers, health.
+ * @throws CONSUMER_INVALID, CONTRACT_INVALID when the declarations do not go together, or not with the environment
+ */
 export function addEnvironmentStacks(
   app: Construct,
   environment: Environment,
   contracts: readonly Contract<never>[],
+  consumers: readonly AnyConsumer[],
 ): void {
-  const network = new NetworkStack(app, environment);
-  const cluster = new ClusterStack(app, environment, network);
-  new ContractsStack(app, environment, cluster, contracts);
+  checkDeclarations(contracts, consumers);
+  const operations = new OperationsStack(app, environment);
+  const network = new NetworkStack(app, environment, operations);
+  const cluster = addCluster(app, environment, network, operations);
+  const topics = new ContractsStack(app, environment, cluster, contracts);
+  const users = consumers.map(({ name }) => name);
+  const database = new DatabaseStack(app, environment, network, operations, users);
+  const deadLetters = new DeadLettersStack(app, environment);
+  const migrations = new MigrationsStack(app, environment, database, { network, operations });
+  const surroundings = { network, operations, cluster, contracts: topics, database, deadLetters };
+  const stacks = consumers.map(
+    (consumer) => new ConsumerStack(app, environment, consumer, surroundings, migrations),
+  );
+  new HealthStack(app, environment, cluster, database, operations, stacks);
+}
+
+function addCluster(
+  app: Construct,
+  environment: Environment,
+  network: NetworkStack,
+  operations: OperationsStack,
+): Cluster {
+  const { brokers } = environment;
+  if (brokers.type === 'existing') return existingCluster(brokers.clusterArn);
+  return new ClusterStack(
+    app,
+    { ...environment, brokers } satisfies { brokers: OwnBrokers },
+    network,
+    operations,
+  ).cluster;
 }

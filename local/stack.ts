@@ -1,7 +1,7 @@
 /** The whole pipeline in one process, on one state folder: log, queues, PostgreSQL in the process, every consumer. */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { PGlite } from '@electric-sql/pglite';
-import { kafkaHandler } from '../adapters/lambda/kafka-handler.ts';
+import { consumerHandler } from '../adapters/lambda/consumer-handler.ts';
 import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
 import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
@@ -91,7 +91,7 @@ export async function startStack({ folder, stores, faults, random, log }: StackO
         },
       },
     });
-    const lambda = kafkaHandler({ engine, logger: { ...log, addContext() {} }, partialResponses: true });
+    const lambda = consumerHandler({ engine, logger: { ...log, addContext() {} }, partialResponses: true });
     const handler: Handler = (event, context) => lambda(event, context);
     const source = startSource(
       consumer,
@@ -187,6 +187,10 @@ function startSource(
       maximumBatchingWindowMs: consumer.batch.windowMs,
       startingPosition: consumer.startingPosition,
       functionTimeoutMs: consumer.timeoutMs,
+      ...(consumer.giveUp.afterRetries !== undefined && {
+        maximumRetryAttempts: consumer.giveUp.afterRetries,
+      }),
+      ...(consumer.giveUp.afterAgeMs !== undefined && { maximumRecordAgeMs: consumer.giveUp.afterAgeMs }),
     },
     handler,
     reader,

@@ -46,8 +46,16 @@ interface ConsumerDeclaration<Value, Kind extends SinkKind> {
   readonly retry?: { readonly attempts?: number; readonly baseMs?: number; readonly maxMs?: number };
   /** How long one invocation may take, up to 840,000. @default 60,000 */
   readonly timeoutMs?: number;
+  /** The function's memory, 128 to 10,240 MB; Lambda gives CPU by it. @default 1,024: more than half a CPU */
+  readonly memoryMb?: number;
+  /** Function instances at most, and set aside for this consumer. @default none: as many as there are partitions */
+  readonly reservedConcurrency?: number;
   /** @default 'sqs' */
   readonly deadLetter?: 'sqs' | 'kafka';
+  /** With `deadLetter: 'kafka'`. @default `<topic>.<name>.dead-letters` */
+  readonly deadLetterTopic?: string;
+  /** When the event source gives a batch up and goes on; takes provisioned pollers. @default never, while it is kept */
+  readonly giveUp?: GiveUpPolicy;
   /** Messages behind. @default a warning at 10,000, an incident at 100,000 */
   readonly lag?: { readonly warning?: number; readonly incident?: number };
   /** Where a group that never committed begins. @default 'TRIM_HORIZON': the oldest record kept */
@@ -66,11 +74,23 @@ export interface Consumer<Value = unknown, Kind extends SinkKind = SinkKind> {
   readonly batch: { readonly maxRecords: number; readonly windowMs: number };
   readonly retry: RetryPolicy;
   readonly timeoutMs: number;
+  readonly memoryMb: number;
+  readonly reservedConcurrency?: number;
   readonly deadLetter: 'sqs' | 'kafka';
+  readonly deadLetterTopic: string;
+  readonly giveUp: GiveUpPolicy;
   readonly lag: { readonly warning: number; readonly incident: number };
   readonly startingPosition: 'TRIM_HORIZON' | 'LATEST' | { readonly atTimestampMs: number };
   readonly epoch: number;
   readonly handle: Handle<Value, SinkTransactions[Kind]>;
+}
+
+/** The batch's records become holes of the ledger, and the batch itself lands in the consumer's bucket. */
+export interface GiveUpPolicy {
+  /** Deliveries after the first, 0 to 10,000. @default 10,000: outages last, and nothing is gained by giving up */
+  readonly afterRetries?: number;
+  /** The record's age, 60,000 to 604,800,000. @default none */
+  readonly afterAgeMs?: number;
 }
 
 export interface RetryPolicy {
@@ -87,6 +107,8 @@ export type AnyConsumer = Consumer<any, any>;
 // MSK publishes no lag metric for a group with a colon in its id, which Lambda itself would allow.
 const GROUP_ID = /^[a-zA-Z0-9._-]{1,200}$/;
 
+const TOPIC_NAME = /^[a-zA-Z0-9._-]{1,249}$/;
+
 // https://docs.aws.amazon.com/lambda/latest/dg/with-msk-configure.html (2026-11-24): 14 minutes for a Kafka event source.
 const MAX_TIMEOUT_MS = 840_000;
 
@@ -101,7 +123,10 @@ export function defineConsumer<Value, Kind extends SinkKind>(
   const consumer: Consumer<Value, Kind> = {
     migrations: [],
     timeoutMs: 60_000,
+    memoryMb: 1_024,
     deadLetter: 'sqs',
+    deadLetterTopic: `${declaration.topic.name}.${declaration.name}.dead-letters`,
+    giveUp: {},
     startingPosition: 'TRIM_HORIZON',
     epoch: 1,
     ...declaration,
@@ -139,6 +164,19 @@ export function defineConsumer<Value, Kind extends SinkKind>(
   checkWhole('retry.baseMs', retry.baseMs, 0, 900_000);
   checkWhole('retry.maxMs', retry.maxMs, retry.baseMs, 900_000);
   checkWhole('timeoutMs', consumer.timeoutMs, 1_000, MAX_TIMEOUT_MS);
+  checkWhole('memoryMb', consumer.memoryMb, 128, 10_240);
+  if (consumer.reservedConcurrency !== undefined) {
+    checkWhole('reservedConcurrency', consumer.reservedConcurrency, 1, 100_000);
+  }
+  const { afterRetries = 0, afterAgeMs = 60_000 } = consumer.giveUp;
+  checkWhole('giveUp.afterRetries', afterRetries, 0, 10_000);
+  checkWhole('giveUp.afterAgeMs', afterAgeMs, 60_000, 604_800_000);
+  check(
+    'deadLetterTopic',
+    consumer.deadLetterTopic,
+    consumer.deadLetterTopic !== consumer.topic.name && TOPIC_NAME.test(consumer.deadLetterTopic),
+    'a topic other than the one it consumes, of up to 249 letters, digits, ".", "_" and "-"',
+  );
   checkWhole('epoch', consumer.epoch, 1, 2_147_483_647);
   checkWhole('lag.warning', lag.warning, 1, Number.MAX_SAFE_INTEGER);
   checkWhole('lag.incident', lag.incident, lag.warning, Number.MAX_SAFE_INTEGER);

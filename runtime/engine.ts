@@ -54,6 +54,8 @@ export interface BatchResponse {
 }
 
 export interface Engine {
+  /** Its consumer's name. */
+  readonly consumer: string;
   /**
    * Settles the records of a Kafka event: when it resolves with no failures, each one is applied, was applied
    * before, or is a durable dead letter (promise 1).
@@ -163,6 +165,8 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
   }
 
   return {
+    consumer: consumer.name,
+
     async consumeBatch(event, invocation) {
       const raws = parseKafkaEvent(event, consumer.topic.name);
       const { items, stoppedBy } = await run(raws, 'delivery', consumer.epoch, invocation);

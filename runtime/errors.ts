@@ -44,6 +44,7 @@ export const ERRORS = {
   EVENT_MALFORMED: row('halt', 'The event is not a Kafka batch as Lambda sends it.'),
   EVENT_FOREIGN_TOPIC: row('halt', "The event holds records of a topic that is not the consumer's."),
   BATCH_INCOMPLETE: row('hold', 'The batch was not settled whole; the event source must deliver it again.'),
+  FUNCTION_MISCONFIGURED: row('halt', 'The function lacks a setting that its stack gives it.'),
   UNEXPECTED: row('hold', 'An error that has no code of its own, outside the handler.'),
 
   // The consumer's own code.

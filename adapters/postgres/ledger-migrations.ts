@@ -4,19 +4,8 @@ import type { Migration } from '../../runtime/consumer.ts';
  * The ledger: one row a consumer, epoch and partition, written once a batch. Half of each page stays free, so that
  * an update finds room beside the row it replaces and touches no index.
  *
- * Bound how long a frozen or lost function can hold its row locks with settings of the database role that consumers
- * connect as. They belong to the role, not to a session, because a SET pins an RDS Proxy connection:
- *
- *     ALTER ROLE consumers SET idle_in_transaction_session_timeout = '60s';
- *     ALTER ROLE consumers SET lock_timeout = '10s';
- *     ALTER ROLE consumers SET client_connection_check_interval = '5s';
- *
- * The first ends a session whose function went silent inside a transaction: take more than the longest that a
- * handler works between two statements. The second turns waiting for such a session into SINK_CONFLICT, which
- * retries. The third ends a long statement whose client has gone.
- * Sources, read 2026-11-24: https://www.postgresql.org/docs/current/runtime-config-client.html,
- * https://www.postgresql.org/docs/current/runtime-config-connection.html,
- * https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
+ * A consumer that connects with a role of its own (`provision.ts` makes them) can write the rows of its own name only.
+ * Whoever owns the table, as on a laptop, is not bound by that.
  */
 export const ledgerMigrations: readonly Migration[] = [
   {
@@ -39,5 +28,13 @@ export const ledgerMigrations: readonly Migration[] = [
 
       COMMENT ON TABLE millrace_ledger IS
         'Which offsets of a partition a consumer has settled: [first, next) without dead_lettered and passed_over';`,
+  },
+  {
+    name: '0002-own-rows',
+    sql: `
+      ALTER TABLE millrace_ledger ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY anyone_reads ON millrace_ledger FOR SELECT USING (true);
+      CREATE POLICY consumers_insert_their_own ON millrace_ledger FOR INSERT WITH CHECK (consumer = current_user);
+      CREATE POLICY consumers_update_their_own ON millrace_ledger FOR UPDATE USING (consumer = current_user);`,
   },
 ];

@@ -3,7 +3,7 @@ import type { Migration } from '../../runtime/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
-import { decodeRows, encodeParameter } from './sql-values.ts';
+import { decodeRows, encodeParameter, identifier } from './sql-values.ts';
 
 // Inside a transaction and after the lock: two processes that create the same table at once would fail otherwise.
 const PREPARE = `
@@ -23,6 +23,7 @@ const PREPARE = `
  * an older release is deployed again, is left as it is.
  *
  * @param scope whose migrations these are: a consumer's name, or the sink's own
+ * @param owner the role that runs them and owns what they make. @default the connection's own
  * @returns the names of the migrations applied now
  * @throws SINK_MISCONFIGURED when an applied migration was edited, renamed or moved, or when one fails
  */
@@ -30,10 +31,11 @@ export async function migrate(
   driver: SqlDriver,
   scope: string,
   migrations: readonly Migration[],
+  owner?: string,
 ): Promise<readonly string[]> {
   const applied: string[] = [];
   for (;;) {
-    const name = await inTransaction(driver, (open) => applyNext(open, scope, migrations));
+    const name = await inTransaction(driver, (open) => applyNext(open, scope, migrations, owner));
     if (name === undefined) return applied;
     applied.push(name);
   }
@@ -43,6 +45,7 @@ async function applyNext(
   open: OpenTransaction,
   scope: string,
   migrations: readonly Migration[],
+  owner: string | undefined,
 ): Promise<string | undefined> {
   await open.run(PREPARE);
   const done = await appliedSoFar(open, scope);
@@ -50,7 +53,9 @@ async function applyNext(
   const next = migrations[done.length];
   if (!next) return undefined;
   try {
+    if (owner !== undefined) await open.run(`SET LOCAL ROLE ${identifier(owner)}`);
     await open.run(next.sql);
+    if (owner !== undefined) await open.run('RESET ROLE');
   } catch (error) {
     throw migrationFailed(scope, next, error);
   }

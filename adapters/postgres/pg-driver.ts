@@ -1,4 +1,4 @@
-import type { Pool, PoolClient, QueryArrayConfig } from 'pg';
+import type { PoolClient, QueryArrayConfig } from 'pg';
 import type { RawResult, SqlConnection, SqlDriver } from './sql-driver.ts';
 
 const WRITING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
@@ -6,15 +6,22 @@ const WRITING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 const asText = { getTypeParser: () => (text: string) => text } as unknown as QueryArrayConfig['types'];
 
+/** Where connections come from: a `pg.Pool`, or `keptConnection`. */
+export interface PgConnections {
+  connect(): Promise<PoolClient>;
+  /** A pool tells of idle connections that broke. */
+  on?(event: 'error', listener: () => void): unknown;
+}
+
 /**
- * PostgreSQL by `pg`. The pool belongs to the caller; idle connections that break are dropped, not thrown: pg would
+ * PostgreSQL by `pg`. The connections belong to the caller; idle ones that break are dropped, not thrown: pg would
  * otherwise end the process (https://node-postgres.com/apis/pool#error, read 2026-11-24).
  */
-export function pgDriver(pool: Pool): SqlDriver {
-  pool.on('error', () => {});
+export function pgDriver(connections: PgConnections): SqlDriver {
+  connections.on?.('error', () => {});
   return {
     async begin() {
-      const connection = new PgConnection(await pool.connect());
+      const connection = new PgConnection(await connections.connect());
       try {
         await connection.run(BEGIN);
       } catch (error) {

@@ -110,3 +110,8 @@ function notAParameter(got: string): MillraceError {
     `A statement was given ${got} as a parameter; it takes null, strings, numbers, bigints, booleans, valid Dates, bytes, arrays of these, and objects as JSON.`,
   );
 }
+
+/** A name as SQL writes it, whatever characters it has. */
+export function identifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}

@@ -2,19 +2,53 @@ import { MillraceError } from '../../runtime/errors.ts';
 
 /** What differs between environments, and nothing else: one look shows what production has that dev has not. */
 export interface EnvironmentSettings {
+  readonly network: { readonly type: 'new' } | ExistingNetwork;
   /**
    * `standard`: brokers with disks of their own, whose replication we set. `express`: MSK manages disks and
-   * replication. A cluster cannot change from one to the other.
+   * replication. A cluster cannot change from one to the other. `existing`: a cluster that somebody else runs, with
+   * IAM access control; the pollers use its subnets and security groups.
    */
   readonly brokers:
     | { readonly type: 'standard'; readonly instanceType: string; readonly storageGiB: number }
-    | { readonly type: 'express'; readonly instanceType: string };
+    | { readonly type: 'express'; readonly instanceType: string }
+    | { readonly type: 'existing'; readonly clusterArn: string };
   /** MSK's level of broker metrics; those beyond `DEFAULT` are billed. */
   readonly monitoring: 'DEFAULT' | 'PER_BROKER';
-  /** Keeps what holds data when its stack is deleted: cluster, topics, schemas, keys. */
+  /**
+   * `on-demand`: pollers that Lambda shares out for nothing, and that take a failed batch as a whole for as long as it
+   * fails. `provisioned`: pollers of one's own, billed by the hour, with retries, bisecting, partial batch responses
+   * and metrics. The numbers are for each consumer.
+   */
+  readonly polling:
+    | { readonly mode: 'on-demand' }
+    | { readonly mode: 'provisioned'; readonly minimumPollers: number; readonly maximumPollers: number };
+  readonly database: {
+    /** Aurora capacity units, in halves. 0 pauses the database after five minutes without a connection. */
+    readonly minCapacity: number;
+    readonly maxCapacity: number;
+    /** Instances beside the writer, in other zones, one of which takes over when it fails. */
+    readonly standbys: number;
+    /** RDS Proxy in front: shares connections among functions, rides out a failover. Its connections forbid a pause. */
+    readonly proxy: boolean;
+    readonly backupDays: number;
+  };
+  /** Whether alarms notify anybody; they change their state all the same. */
+  readonly alarmActions: boolean;
+  /** Keeps what holds data when its stack is deleted, and protects it from deletion: cluster, topics, schemas, database, dead letters, keys. */
   readonly retainsData: boolean;
   readonly logRetentionDays: 7 | 30 | 365;
 }
+
+/** A network that somebody else runs. Functions must reach SQS and Glue from it, pollers Lambda, STS and S3. */
+export interface ExistingNetwork {
+  readonly type: 'existing';
+  readonly vpcId: string;
+  /** Private subnets, at least two zones each; Express brokers take three. */
+  readonly subnetIds: Readonly<Record<SubnetGroup, readonly string[]>>;
+}
+
+export const SUBNET_GROUPS = ['brokers', 'functions', 'databases'] as const;
+export type SubnetGroup = (typeof SUBNET_GROUPS)[number];
 
 export interface Environment extends EnvironmentSettings {
   readonly name: string;
@@ -25,20 +59,32 @@ export interface Environment extends EnvironmentSettings {
 
 export const ENVIRONMENTS: Readonly<Record<string, EnvironmentSettings>> = {
   dev: {
+    network: { type: 'new' },
     brokers: { type: 'standard', instanceType: 'kafka.t3.small', storageGiB: 50 },
     monitoring: 'DEFAULT',
+    polling: { mode: 'on-demand' },
+    database: { minCapacity: 0, maxCapacity: 2, standbys: 0, proxy: false, backupDays: 1 },
+    alarmActions: false,
     retainsData: false,
     logRetentionDays: 7,
   },
   staging: {
+    network: { type: 'new' },
     brokers: { type: 'express', instanceType: 'express.m7g.large' },
     monitoring: 'DEFAULT',
+    polling: { mode: 'provisioned', minimumPollers: 1, maximumPollers: 4 },
+    database: { minCapacity: 0.5, maxCapacity: 4, standbys: 0, proxy: true, backupDays: 7 },
+    alarmActions: true,
     retainsData: false,
     logRetentionDays: 30,
   },
   prod: {
+    network: { type: 'new' },
     brokers: { type: 'express', instanceType: 'express.m7g.large' },
     monitoring: 'PER_BROKER',
+    polling: { mode: 'provisioned', minimumPollers: 2, maximumPollers: 12 },
+    database: { minCapacity: 2, maxCapacity: 32, standbys: 1, proxy: true, backupDays: 35 },
+    alarmActions: true,
     retainsData: true,
     logRetentionDays: 365,
   },
@@ -58,10 +104,16 @@ const REGION = /^[a-z]{2}(-[a-z]+)+-\d$/;
  * The environment that is asked for. Needs no account and no network.
  * @throws ENVIRONMENT_INVALID naming the field, what it got and what it takes
  */
-export function resolveEnvironment({ env, account, region }: DeployRequest): Environment {
+export function resolveEnvironment(
+  { env, account, region }: DeployRequest,
+  environments: Readonly<Record<string, EnvironmentSettings>> = ENVIRONMENTS,
+): Environment {
   const settings =
-    typeof env === 'string' && Object.hasOwn(ENVIRONMENTS, env) ? ENVIRONMENTS[env] : undefined;
-  if (!settings) refuse('env', env, `one of ${Object.keys(ENVIRONMENTS).join(', ')}`, '-c env=dev');
+    typeof env === 'string' && Object.hasOwn(environments, env) ? environments[env] : undefined;
+  if (!settings) {
+    refuse('env', env, `one of ${Object.keys(environments).join(', ')}`, 'Pass it as "-c env=dev".');
+  }
+  checkSettings(env as string, settings);
   return {
     ...settings,
     name: env as string,
@@ -79,15 +131,79 @@ function optional(
 ): string | undefined {
   if (got === undefined) return undefined;
   // The CDK's context gives `-c account=…` as text; a number would have lost its leading zeros.
-  if (typeof got !== 'string' || !pattern.test(got)) refuse(field, got, allowed, example);
-  return got;
+  if (typeof got === 'string' && pattern.test(got)) return got;
+  return refuse(field, got, allowed, `Pass it as "${example}".`);
 }
 
-function refuse(field: string, got: unknown, allowed: string, example: string): never {
+// https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html#invocation-eventsourcemapping-provisioned-mode,
+// https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.how-it-works.html (2026-11-24)
+const MAX_MINIMUM_POLLERS = 200;
+const MAX_POLLERS = 2_000;
+const MAX_CAPACITY = 256;
+const MAX_STANDBYS = 14;
+const MAX_BACKUP_DAYS = 35;
+const MAX_STORAGE_GIB = 16_384;
+const CLUSTER_ARN = /^arn:aws[a-z-]*:kafka:[a-z0-9-]+:\d{12}:cluster\/[A-Za-z0-9-]+\/[A-Za-z0-9-]+$/;
+
+/** The types cannot tell what AWS takes; this does, before a deployment is half done. */
+function checkSettings(name: string, settings: EnvironmentSettings): void {
+  const { network, brokers, polling, database } = settings;
+  const check = (field: string, got: unknown, isAllowed: boolean, allowed: string) => {
+    if (!isAllowed) refuse(`${name}.${field}`, got, allowed, 'Change it in lib/config/environment.ts.');
+  };
+  const checkWhole = (field: string, got: number, from: number, to: number) =>
+    check(
+      field,
+      got,
+      Number.isInteger(got) && got >= from && got <= to,
+      `a whole number from ${from} to ${to}`,
+    );
+  const checkCapacity = (field: string, got: number, from: number, to: number) =>
+    check(field, got, Number.isInteger(got * 2) && got >= from && got <= to, `halves from ${from} to ${to}`);
+
+  if (network.type === 'existing') {
+    check('network.vpcId', network.vpcId, /^vpc-[0-9a-f]+$/.test(network.vpcId), 'the id of a VPC, vpc-…');
+    for (const group of SUBNET_GROUPS) {
+      const ids = network.subnetIds[group];
+      const areSubnets = ids.length >= 2 && ids.every((id) => /^subnet-[0-9a-f]+$/.test(id));
+      check(`network.subnetIds.${group}`, ids, areSubnets, 'at least two ids of subnets, subnet-…');
+    }
+  }
+  if (brokers.type === 'standard') {
+    checkWhole('brokers.storageGiB', brokers.storageGiB, 1, MAX_STORAGE_GIB);
+  }
+  if (brokers.type === 'existing') {
+    const { clusterArn } = brokers;
+    check(
+      'brokers.clusterArn',
+      clusterArn,
+      CLUSTER_ARN.test(clusterArn),
+      'the ARN of an MSK cluster, its uuid included',
+    );
+  }
+  if (polling.mode === 'provisioned') {
+    checkWhole('polling.minimumPollers', polling.minimumPollers, 1, MAX_MINIMUM_POLLERS);
+    checkWhole('polling.maximumPollers', polling.maximumPollers, polling.minimumPollers, MAX_POLLERS);
+  }
+  checkCapacity('database.maxCapacity', database.maxCapacity, 1, MAX_CAPACITY);
+  checkCapacity('database.minCapacity', database.minCapacity, 0, database.maxCapacity);
+  check(
+    'database.minCapacity',
+    database.minCapacity,
+    database.minCapacity > 0 || !database.proxy,
+    'at least 0.5 with database.proxy: the proxy keeps connections open, so the database would never pause',
+  );
+  checkWhole('database.standbys', database.standbys, 0, MAX_STANDBYS);
+  checkWhole('database.backupDays', database.backupDays, 1, MAX_BACKUP_DAYS);
+}
+
+function refuse(field: string, got: unknown, allowed: string, next: string): never {
   const what = got === undefined ? 'is missing' : `is ${JSON.stringify(got)}`;
   throw new MillraceError(
     'ENVIRONMENT_INVALID',
-    `Environment: ${field} ${what}; it takes ${allowed}. Pass it as "${example}".`,
-    { details: { field } },
+    `Environment: ${field} ${what}; it takes ${allowed}. ${next}`,
+    {
+      details: { field },
+    },
   );
 }

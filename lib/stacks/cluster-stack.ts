@@ -1,57 +1,84 @@
+import { Fn } from 'aws-cdk-lib';
 import { Key } from 'aws-cdk-lib/aws-kms';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { CfnCluster, CfnConfiguration } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
 import type { Environment } from '../config/environment.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
+import type { OperationsStack } from './operations-stack.ts';
 
 // The newest that both broker types take, with KRaft; MSK reads the mode from the version's suffix.
 // https://docs.aws.amazon.com/msk/latest/developerguide/metadata-management.html, https://github.com/aws/aws-cdk/pull/36450 (2026-11-24)
 const KAFKA_VERSION = '3.9.x.kraft';
 
 /** A broker in each zone. */
-const BROKERS = 3;
+export const BROKERS = 3;
+
+/** Brokers that we run ourselves. */
+export type OwnBrokers = Exclude<Environment['brokers'], { type: 'existing' }>;
+
+/** A cluster as its users need it, whoever runs it. */
+export interface Cluster {
+  readonly arn: string;
+  readonly name: string;
+}
+
+/** @param clusterArn arn:aws:kafka:region:account:cluster/name/uuid */
+export function existingCluster(clusterArn: string): Cluster {
+  return { arn: clusterArn, name: clusterArn.split('/')[1]! };
+}
+
+/** The ARN of a topic or a consumer group, which MSK derives from its cluster's. */
+export function kafkaArn({ arn }: Cluster, kind: 'topic' | 'group', name: string): string {
+  const [before, after] = [0, 1].map((part) => Fn.select(part, Fn.split(':cluster/', arn)));
+  return `${before}:${kind}/${after}/${name}`;
+}
 
 /** The Kafka cluster: IAM the only way in, TLS everywhere, its disks under a key of our own. */
 export class ClusterStack extends EnvironmentStack {
-  readonly cluster: CfnCluster;
-  readonly key: Key;
+  readonly cluster: Cluster;
 
-  constructor(scope: Construct, environment: Environment, { vpc, brokers }: NetworkStack) {
-    super(scope, 'cluster', environment, 'Millrace: the MSK cluster of one environment');
-    this.key = new Key(this, 'Key', {
-      alias: `millrace-${environment.name}-cluster`,
+  constructor(
+    scope: Construct,
+    environment: Environment & { readonly brokers: OwnBrokers },
+    network: NetworkStack,
+    operations: OperationsStack,
+  ) {
+    super(scope, 'cluster', environment, {
+      description: 'Millrace: the MSK cluster of one environment',
+      holdsData: true,
+    });
+    const { brokers } = environment;
+    const key = new Key(this, 'Key', {
+      alias: this.nameOf('cluster'),
       description: 'What the brokers of Millrace write to disk',
       enableKeyRotation: true,
       removalPolicy: this.dataRemoval,
     });
     const configuration = new CfnConfiguration(this, 'Configuration', {
-      name: `millrace-${environment.name}-${environment.brokers.type}`,
+      name: this.nameOf(brokers.type),
       kafkaVersionsList: [KAFKA_VERSION],
-      serverProperties: serverProperties(environment),
+      serverProperties: serverProperties(brokers),
     });
-    const logs = new LogGroup(this, 'BrokerLogs', {
-      retention: this.logRetention,
-      removalPolicy: this.dataRemoval,
-    });
+    const logs = operations.addLogGroup(this, 'BrokerLogs');
     const exporters = { enabledInBroker: true };
-    this.cluster = new CfnCluster(this, 'Resource', {
-      clusterName: `millrace-${environment.name}`,
+    const clusterName = `millrace-${environment.name}`;
+    const cluster = new CfnCluster(this, 'Resource', {
+      clusterName,
       kafkaVersion: KAFKA_VERSION,
       numberOfBrokerNodes: BROKERS,
       brokerNodeGroupInfo: {
-        instanceType: environment.brokers.instanceType,
-        clientSubnets: vpc.selectSubnets({ subnetGroupName: 'brokers' }).subnetIds,
-        securityGroups: [brokers.securityGroupId],
+        instanceType: brokers.instanceType,
+        clientSubnets: network.subnetIds('brokers'),
+        securityGroups: [network.brokers.securityGroupId],
         // Express brokers refuse a storage size: MSK manages it.
-        ...(environment.brokers.type === 'standard' && {
-          storageInfo: { ebsStorageInfo: { volumeSize: environment.brokers.storageGiB } },
+        ...(brokers.type === 'standard' && {
+          storageInfo: { ebsStorageInfo: { volumeSize: brokers.storageGiB } },
         }),
       },
       clientAuthentication: { sasl: { iam: { enabled: true } }, unauthenticated: { enabled: false } },
       encryptionInfo: {
-        encryptionAtRest: { dataVolumeKmsKeyId: this.key.keyArn },
+        encryptionAtRest: { dataVolumeKmsKeyId: key.keyArn },
         encryptionInTransit: { clientBroker: 'TLS', inCluster: true },
       },
       configurationInfo: { arn: configuration.attrArn, revision: 1 },
@@ -59,12 +86,13 @@ export class ClusterStack extends EnvironmentStack {
       openMonitoring: { prometheus: { jmxExporter: exporters, nodeExporter: exporters } },
       loggingInfo: { brokerLogs: { cloudWatchLogs: { enabled: true, logGroup: logs.logGroupName } } },
     });
-    this.cluster.applyRemovalPolicy(this.dataRemoval);
+    cluster.applyRemovalPolicy(this.dataRemoval);
+    this.cluster = { arn: cluster.attrArn, name: clusterName };
   }
 }
 
 /** A topic exists because a contract does, never because somebody misspelled one. */
-function serverProperties({ brokers }: Environment): string {
+function serverProperties(brokers: OwnBrokers): string {
   const properties = ['auto.create.topics.enable=false'];
   // Express brokers fix both at these values, and refuse a configuration that names them.
   if (brokers.type === 'standard') properties.push('default.replication.factor=3', 'min.insync.replicas=2');

@@ -4,7 +4,7 @@ import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
 import type { CompatibilityMode, Contract } from '../../runtime/contract.ts';
 import type { Environment } from '../config/environment.ts';
-import type { ClusterStack } from './cluster-stack.ts';
+import type { Cluster } from './cluster-stack.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 
 // https://docs.aws.amazon.com/glue/latest/dg/schema-registry.html (2026-11-24): Glue's names for the same modes.
@@ -22,23 +22,27 @@ const REPLICATION_FACTOR = 3;
 
 /** Each contract's topic, and its versions in the schema registry in the order in which they were published. */
 export class ContractsStack extends EnvironmentStack {
-  readonly registry: CfnRegistry;
+  readonly registryName: string;
 
   constructor(
     scope: Construct,
     environment: Environment,
-    { cluster }: ClusterStack,
+    cluster: Cluster,
     contracts: readonly Contract<never>[],
   ) {
-    super(scope, 'contracts', environment, 'Millrace: topics and schemas, one of each a contract');
-    this.registry = new CfnRegistry(this, 'Registry', {
-      name: `millrace-${environment.name}`,
+    super(scope, 'contracts', environment, {
+      description: 'Millrace: topics and schemas, one of each a contract',
+      holdsData: true,
+    });
+    this.registryName = `millrace-${environment.name}`;
+    const registry = new CfnRegistry(this, 'Registry', {
+      name: this.registryName,
       description: 'The contracts of Millrace',
     });
-    this.registry.applyRemovalPolicy(this.dataRemoval);
+    registry.applyRemovalPolicy(this.dataRemoval);
     for (const contract of contracts) {
-      this.addTopic(contract, cluster.attrArn);
-      this.addSchema(contract);
+      this.addTopic(contract, cluster.arn);
+      this.addSchema(contract, registry);
     }
   }
 
@@ -58,12 +62,12 @@ export class ContractsStack extends EnvironmentStack {
     return `${properties.join('\n')}\n`;
   }
 
-  private addSchema({ name, owner, compatibility, versions }: Contract<never>): void {
+  private addSchema({ name, owner, compatibility, versions }: Contract<never>, registry: CfnRegistry): void {
     const [first, ...later] = versions;
     const schema = new CfnSchema(this, `Schema-${name}`, {
       name,
       description: `Owner: ${owner}`,
-      registry: { arn: this.registry.attrArn },
+      registry: { arn: registry.attrArn },
       dataFormat: 'AVRO',
       compatibility: GLUE_COMPATIBILITY[compatibility],
       schemaDefinition: JSON.stringify(first?.schema),

@@ -15,11 +15,16 @@ const RETENTION: Readonly<Record<Environment['logRetentionDays'], RetentionDays>
 export class EnvironmentStack extends Stack {
   readonly target: Environment;
 
-  constructor(scope: Construct, part: string, environment: Environment, description: string) {
+  constructor(
+    scope: Construct,
+    part: string,
+    environment: Environment,
+    { description, holdsData }: { readonly description: string; readonly holdsData: boolean },
+  ) {
     const { name, account, region, retainsData } = environment;
     super(scope, `millrace-${name}-${part}`, {
       description,
-      terminationProtection: retainsData,
+      terminationProtection: holdsData && retainsData,
       tags: { 'millrace:environment': name },
       env: { ...(account ? { account } : {}), ...(region ? { region } : {}) },
     });
@@ -29,6 +34,11 @@ export class EnvironmentStack extends Stack {
   /** Three, chosen when deployed: the CDK would ask the account at synth, which has to work without one. */
   override get availabilityZones(): string[] {
     return Array.from({ length: ZONES }, (_, index) => Fn.select(index, Fn.getAzs()));
+  }
+
+  /** The name of something in this environment, the same in every deployment: `millrace-<environment>-<part>`. */
+  nameOf(part: string): string {
+    return `millrace-${this.target.name}-${part}`;
   }
 
   /** For what holds data. */

@@ -1,20 +1,25 @@
+import { Fn } from 'aws-cdk-lib';
 import {
   FlowLogDestination,
   GatewayVpcEndpointAwsService,
   type InterfaceVpcEndpointAwsService,
   type IVpc,
+  Peer,
   Port,
   SecurityGroup,
   InterfaceVpcEndpointAwsService as Service,
+  Subnet,
+  type SubnetSelection,
   SubnetType,
   Vpc,
 } from 'aws-cdk-lib/aws-ec2';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
-import type { Environment } from '../config/environment.ts';
+import type { Environment, ExistingNetwork, SubnetGroup } from '../config/environment.ts';
 import { EnvironmentStack } from './environment-stack.ts';
+import type { OperationsStack } from './operations-stack.ts';
 
-export const BROKER_IAM_PORT = 9098;
+const BROKER_IAM_PORT = 9098;
+const DATABASE_PORT = 5432;
 
 /** Every service that is called from inside the network, and by whom. There is no NAT: what is not here is not reached. */
 const ENDPOINTS: Readonly<
@@ -28,18 +33,53 @@ const ENDPOINTS: Readonly<
   Glue: { service: Service.GLUE, caller: 'functions' },
   Sqs: { service: Service.SQS, caller: 'functions' },
 };
+// No others: Lambda writes a function's logs from outside the network; passwords are tokens that the function signs
+// itself, so neither Secrets Manager nor RDS's API is called; batches given up go to S3 through its gateway.
 
-/** Three zones without a way out: brokers, functions and databases in subnets of their own, services by endpoint. */
+/** Who may talk to whom: one security group a part, one rule a flow. Brokers, functions and databases in subnets of their own. */
 export class NetworkStack extends EnvironmentStack {
   readonly vpc: IVpc;
   /** Of the brokers, and so of the event source mappings' pollers, which take over the cluster's. */
   readonly brokers: SecurityGroup;
   readonly functions: SecurityGroup;
+  readonly migrations: SecurityGroup;
+  readonly proxy: SecurityGroup;
+  readonly database: SecurityGroup;
 
-  constructor(scope: Construct, environment: Environment) {
-    super(scope, 'network', environment, 'Millrace: the private network of one environment');
-    // Its own type has a property that IVpc does not allow to be undefined.
-    this.vpc = new Vpc(this, 'Vpc', {
+  constructor(scope: Construct, environment: Environment, operations: OperationsStack) {
+    super(scope, 'network', environment, {
+      description: 'Millrace: the private network of one environment',
+      holdsData: false,
+    });
+    const { network } = environment;
+    this.vpc = network.type === 'new' ? this.addVpc(operations) : this.importVpc(network);
+    this.brokers = this.addGroup('Brokers', 'Kafka brokers, and the pollers that Lambda places beside them');
+    this.functions = this.addGroup('Functions', 'Consumer functions');
+    this.migrations = this.addGroup('Migrations', 'The function that migrates the database');
+    this.proxy = this.addGroup('Proxy', 'RDS Proxy');
+    this.database = this.addGroup('Database', 'Aurora PostgreSQL');
+    this.addFlows();
+    if (network.type === 'new') this.addEndpoints();
+    else this.functions.addEgressRule(Peer.anyIpv4(), Port.HTTPS, 'consumers to Glue and SQS');
+  }
+
+  /** The private subnets of brokers, functions or databases, in every zone. */
+  subnets(group: SubnetGroup): SubnetSelection {
+    const { network } = this.target;
+    if (network.type === 'new') return { subnetGroupName: group };
+    return {
+      subnets: network.subnetIds[group].map(
+        (id) => (this.node.tryFindChild(id) as Subnet) ?? Subnet.fromSubnetId(this, id, id),
+      ),
+    };
+  }
+
+  subnetIds(group: SubnetGroup): string[] {
+    return this.vpc.selectSubnets(this.subnets(group)).subnetIds;
+  }
+
+  private addVpc(operations: OperationsStack): IVpc {
+    const vpc = new Vpc(this, 'Vpc', {
       natGateways: 0,
       // Closing the default group takes a function with rights over every group; here nothing is ever in it.
       restrictDefaultSecurityGroup: false,
@@ -49,25 +89,40 @@ export class NetworkStack extends EnvironmentStack {
         { name: 'databases', subnetType: SubnetType.PRIVATE_ISOLATED, cidrMask: 24 },
       ],
       gatewayEndpoints: { S3: { service: GatewayVpcEndpointAwsService.S3 } },
-    }) as IVpc;
-    this.vpc.addFlowLog('Rejected', {
-      destination: FlowLogDestination.toCloudWatchLogs(
-        new LogGroup(this, 'FlowLogs', { retention: this.logRetention, removalPolicy: this.dataRemoval }),
-      ),
     });
-    this.brokers = this.securityGroup(
-      'Brokers',
-      'Kafka brokers, and the pollers that Lambda places beside them',
-    );
-    this.functions = this.securityGroup('Functions', 'Consumer functions');
-    const endpoints = this.securityGroup('Endpoints', 'Interface endpoints of AWS services');
+    vpc.addFlowLog('Rejected', {
+      destination: FlowLogDestination.toCloudWatchLogs(operations.addLogGroup(this, 'FlowLogs')),
+    });
+    // Its own type has a property that IVpc does not allow to be undefined.
+    return vpc as IVpc;
+  }
 
-    this.brokers.connections.allowInternally(Port.tcp(BROKER_IAM_PORT), 'pollers to brokers, IAM over TLS');
-    this.functions.connections.allowTo(
-      this.brokers,
-      Port.tcp(BROKER_IAM_PORT),
-      'consumers write dead letters to Kafka, IAM over TLS',
-    );
+  private importVpc({ vpcId }: ExistingNetwork): IVpc {
+    return Vpc.fromVpcAttributes(this, 'Vpc', {
+      vpcId,
+      availabilityZones: Fn.getAzs() as unknown as string[],
+    });
+  }
+
+  private addFlows(): void {
+    const { brokers, functions, migrations, proxy, database } = this;
+    const kafka = Port.tcp(BROKER_IAM_PORT);
+    const postgres = Port.tcp(DATABASE_PORT);
+    brokers.connections.allowInternally(kafka, 'pollers to brokers, IAM over TLS');
+    functions.connections.allowTo(brokers, kafka, 'consumers write dead letters to Kafka, IAM over TLS');
+    // The subnets lead nowhere but to the endpoints; S3's gateway has no security group that a rule could name.
+    brokers.addEgressRule(Peer.anyIpv4(), Port.HTTPS, 'pollers to S3, with batches they gave up');
+    migrations.connections.allowTo(database, postgres, 'migrations to the database');
+    if (this.target.database.proxy) {
+      functions.connections.allowTo(proxy, postgres, 'consumers to the proxy');
+      proxy.connections.allowTo(database, postgres, 'the proxy to the database');
+    } else {
+      functions.connections.allowTo(database, postgres, 'consumers to the database');
+    }
+  }
+
+  private addEndpoints(): void {
+    const endpoints = this.addGroup('Endpoints', 'Interface endpoints of AWS services');
     this.brokers.connections.allowTo(endpoints, Port.HTTPS, 'pollers to Lambda and STS');
     this.functions.connections.allowTo(endpoints, Port.HTTPS, 'consumers to Glue and SQS');
     for (const [name, { service, caller }] of Object.entries(ENDPOINTS)) {
@@ -75,12 +130,12 @@ export class NetworkStack extends EnvironmentStack {
         service,
         open: false,
         securityGroups: [endpoints],
-        subnets: { subnetGroupName: caller },
+        subnets: this.subnets(caller),
       });
     }
   }
 
-  private securityGroup(id: string, description: string): SecurityGroup {
+  private addGroup(id: string, description: string): SecurityGroup {
     return new SecurityGroup(this, id, { vpc: this.vpc, description, allowAllOutbound: false });
   }
 }

@@ -5,6 +5,7 @@ import { type IVpc, Peer, Port, SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import type { IConstruct } from 'constructs';
 import { contracts } from '../../contracts/index.ts';
+import { consumers } from '../../lambdas/consumers.ts';
 import { ENVIRONMENTS, resolveEnvironment } from '../../lib/config/environment.ts';
 import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
 
@@ -21,7 +22,7 @@ function findings(scope: IConstruct): readonly string[] {
 describe('cdk-nag finds nothing unacknowledged', () => {
   test.each(Object.keys(ENVIRONMENTS))('in %s', (env) => {
     const app = new App({ context, analyticsReporting: false });
-    addEnvironmentStacks(app, resolveEnvironment({ env }), contracts);
+    addEnvironmentStacks(app, resolveEnvironment({ env }), contracts, consumers);
     expect(findings(app)).toEqual([]);
   });
 });

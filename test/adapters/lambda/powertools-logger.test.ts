@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Context } from 'aws-lambda';
-import { PowertoolsLogger } from '../../../adapters/powertools/powertools-logger.ts';
+import { PowertoolsLogger } from '../../../adapters/lambda/powertools-logger.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { documentsOf } from './standard-output.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Context } from 'aws-lambda';
-import { type KafkaHandlerOptions, kafkaHandler } from '../../../adapters/lambda/kafka-handler.ts';
+import { type ConsumerHandlerOptions, consumerHandler } from '../../../adapters/lambda/consumer-handler.ts';
 import type { BatchResponse, Engine, Invocation } from '../../../runtime/engine.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 
@@ -18,7 +18,7 @@ const context = {
 /** A handler over an engine that does `consume`, with all that it was told. */
 function openHandler(
   consume: () => Promise<BatchResponse>,
-  options: Partial<KafkaHandlerOptions> & Record<string, unknown> = {},
+  options: Partial<ConsumerHandlerOptions> & Record<string, unknown> = {},
 ) {
   const calls: { event: unknown; invocation: Invocation }[] = [];
   const lines: { level: string; message: string; fields: Record<string, unknown> }[] = [];
@@ -29,6 +29,7 @@ function openHandler(
       lines.push({ level, message, fields });
     };
   const engine: Engine = {
+    consumer: 'editorial-analytics',
     consumeBatch(event, invocation) {
       calls.push({ event, invocation });
       return consume();
@@ -42,10 +43,10 @@ function openHandler(
     warn: line('warn'),
     error: line('error'),
   };
-  return { handler: kafkaHandler({ engine, logger, ...options }), calls, lines, contexts };
+  return { handler: consumerHandler({ engine, logger, ...options }), calls, lines, contexts };
 }
 
-describe('kafkaHandler', () => {
+describe('consumerHandler', () => {
   test('hands the event and the invocation’s facts to the engine, and returns its answer', async () => {
     const { handler, calls, lines, contexts } = openHandler(async () => RESPONSE, { partialResponses: true });
     const event = { eventSource: 'aws:kafka' };

@@ -1,15 +1,16 @@
 import middy, { type MiddlewareObj, type MiddyfiedHandler } from '@middy/core';
-import type { Context } from 'aws-lambda';
+import type { Context, SQSBatchResponse } from 'aws-lambda';
 import type { BatchResponse, Engine, Invocation } from '../../runtime/engine.ts';
 import { ERRORS, MillraceError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/ports.ts';
+import { isQueueEvent, redriveMessages } from './redrive-event.ts';
 
 /** A logger that can put an invocation's facts on its lines, and prints an error without the payload it may quote. */
 export interface LambdaLogger extends Logger {
   addContext(context: Context): void;
 }
 
-export interface KafkaHandlerOptions {
+export interface ConsumerHandlerOptions {
   readonly engine: Engine;
   readonly logger: LambdaLogger;
   /**
@@ -22,20 +23,26 @@ export interface KafkaHandlerOptions {
 }
 
 /**
- * The Lambda entry of a consumer: hands the event and the invocation's facts to the engine. Returns only what the
- * event source will honour; every error is logged once, without payload, and thrown on, so that the batch comes
- * again. Middy middlewares can be added to what it returns.
+ * The Lambda entry of a consumer: hands the event and the invocation's facts to the engine, whether it is a batch of
+ * its topic or messages of its redrive queue. Returns only what the event source will honour; every error is logged
+ * once, without payload, and thrown on, so that the batch comes again. Middy middlewares can be added to what it
+ * returns.
  * @throws CONSUMER_INVALID when an option is unknown or missing
  */
-export function kafkaHandler(options: KafkaHandlerOptions): MiddyfiedHandler<unknown, BatchResponse> {
+export function consumerHandler(
+  options: ConsumerHandlerOptions,
+): MiddyfiedHandler<unknown, BatchResponse | SQSBatchResponse> {
   const { engine, logger, partialResponses = false } = checked(options);
   // The engine ends its work before the function's time is over; middy must not cut it off earlier.
   return middy({ timeoutEarlyInMillis: 0 })
     .use(logContext(logger))
     .use(logErrors(logger))
-    .handler((event: unknown, context: Context) =>
-      engine.consumeBatch(event, invocationOf(context, partialResponses)),
-    );
+    .handler((event: unknown, context: Context) => {
+      const invocation = invocationOf(context, partialResponses);
+      return isQueueEvent(event)
+        ? redriveMessages(event, engine, invocation, logger)
+        : engine.consumeBatch(event, invocation);
+    });
 }
 
 function invocationOf(context: Context, partialResponses: boolean): Invocation {
@@ -76,13 +83,13 @@ function unexpected(error: unknown): MillraceError {
 
 const OPTIONS: ReadonlySet<string> = new Set(['engine', 'logger', 'partialResponses']);
 
-function checked(options: KafkaHandlerOptions): KafkaHandlerOptions {
+function checked(options: ConsumerHandlerOptions): ConsumerHandlerOptions {
   const unknown = Object.keys(options).find((name) => !OPTIONS.has(name));
-  const missing = ['engine', 'logger'].find((name) => !options[name as keyof KafkaHandlerOptions]);
+  const missing = ['engine', 'logger'].find((name) => !options[name as keyof ConsumerHandlerOptions]);
   if (!unknown && !missing) return options;
   throw new MillraceError(
     'CONSUMER_INVALID',
-    `kafkaHandler() ${unknown ? `got the unknown option ${JSON.stringify(unknown)}` : `misses the option "${missing}"`}; ` +
+    `consumerHandler() ${unknown ? `got the unknown option ${JSON.stringify(unknown)}` : `misses the option "${missing}"`}; ` +
       'it takes engine, logger and partialResponses.',
     { details: { option: unknown ?? missing } },
   );

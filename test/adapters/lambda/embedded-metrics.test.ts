@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { PowertoolsMetrics } from '../../../adapters/powertools/powertools-metrics.ts';
+import { EmbeddedMetrics } from '../../../adapters/lambda/embedded-metrics.ts';
+import { systemClock } from '../../../adapters/system/system-clock.ts';
 import type { BatchReport } from '../../../runtime/ports.ts';
 import { documentsOf } from './standard-output.ts';
 
@@ -18,9 +19,9 @@ const report: BatchReport = {
   handlerMs: 640.5,
 };
 
-describe('PowertoolsMetrics', () => {
+describe('EmbeddedMetrics', () => {
   test('writes one embedded metric document a report, zeros included', () => {
-    const metrics = new PowertoolsMetrics();
+    const metrics = new EmbeddedMetrics({ ...systemClock, now: () => 1_767_225_600_000 });
     const documents = documentsOf(() => {
       metrics.report(report);
       metrics.report({ ...report, topic: 'news.comments' });
@@ -40,7 +41,7 @@ describe('PowertoolsMetrics', () => {
     };
     expect(documents[0]).toEqual({
       _aws: {
-        Timestamp: expect.any(Number),
+        Timestamp: 1_767_225_600_000,
         CloudWatchMetrics: [
           {
             Namespace: 'Millrace',

@@ -1,0 +1,50 @@
+import { GlueClient } from '@aws-sdk/client-glue';
+import { SQSClient } from '@aws-sdk/client-sqs';
+import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { createEngine } from '../../runtime/engine.ts';
+import { consumerHandler } from '../lambda/consumer-handler.ts';
+import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
+import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
+import { PostgresSink } from '../postgres/postgres-sink.ts';
+import { systemClock } from '../system/system-clock.ts';
+import { systemRandom } from '../system/system-random.ts';
+import { flag, setting } from './function-settings.ts';
+import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
+import { connectToRds } from './rds-connection.ts';
+import { createSqsDeadLetters } from './sqs-dead-letters.ts';
+
+/** A service that does not answer must not take the invocation's time: the engine holds the line and tries again. */
+const requestHandler = { connectionTimeout: 2_000, requestTimeout: 5_000 };
+
+/**
+ * A consumer as the Lambda function that its stack deploys: takes batches from its event source mapping and dead
+ * letters from its redrive queue. Its settings are the function's environment variables.
+ * @throws FUNCTION_MISCONFIGURED when one is missing
+ */
+export function consumerFunction(consumer: AnyConsumer) {
+  const region = setting('region');
+  const logger = new PowertoolsLogger(consumer.name);
+  const engine = createEngine(consumer, {
+    clock: systemClock,
+    random: systemRandom,
+    registry: createGlueSchemaRegistry({
+      client: new GlueClient({ region, requestHandler }),
+      registryName: setting('registryName'),
+    }),
+    sink: new PostgresSink(
+      connectToRds({
+        host: setting('databaseHost'),
+        database: setting('databaseName'),
+        user: setting('databaseUser'),
+        region,
+      }),
+    ),
+    deadLetters: createSqsDeadLetters({
+      client: new SQSClient({ region, requestHandler }),
+      queueUrl: setting('deadLetterQueueUrl'),
+    }),
+    log: logger,
+    metrics: new EmbeddedMetrics(systemClock),
+  });
+  return consumerHandler({ engine, logger, partialResponses: flag('partialResponses') });
+}

@@ -1,0 +1,25 @@
+import { MillraceError } from '../../runtime/errors.ts';
+import { SETTINGS } from '../../runtime/function-settings.ts';
+
+/** @throws FUNCTION_MISCONFIGURED naming the variable, where it is missing or empty */
+export function setting(name: keyof typeof SETTINGS, environment = process.env): string {
+  const value = environment[SETTINGS[name]];
+  if (value) return value;
+  throw new MillraceError(
+    'FUNCTION_MISCONFIGURED',
+    `The environment variable ${SETTINGS[name]} is missing. The function's stack sets it: deploy the stack again.`,
+    { details: { variable: SETTINGS[name] } },
+  );
+}
+
+/** @throws FUNCTION_MISCONFIGURED where the variable is neither `true` nor `false` */
+export function flag(name: keyof typeof SETTINGS, environment = process.env): boolean {
+  const value = setting(name, environment);
+  if (value === 'true' || value === 'false') return value === 'true';
+  throw new MillraceError(
+    'FUNCTION_MISCONFIGURED',
+    `The environment variable ${SETTINGS[name]} is ${JSON.stringify(value)}; it takes true or false. The function's ` +
+      'stack sets it: deploy the stack again.',
+    { details: { variable: SETTINGS[name] } },
+  );
+}

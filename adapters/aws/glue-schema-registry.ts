@@ -1,0 +1,80 @@
+import { GetSchemaByDefinitionCommand, GetSchemaVersionCommand, type GlueClient } from '@aws-sdk/client-glue';
+import type { AvroSchema } from '../../runtime/contract.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import type { SchemaRegistry } from '../../runtime/ports.ts';
+
+/**
+ * AWS Glue's schema registry. Ids are schema version UUIDs, the ones in Glue's framing. Registers nothing: the stacks
+ * of an environment do, from its contracts. Keeps no cache: the decoder asks for an id once.
+ * Source: https://docs.aws.amazon.com/glue/latest/dg/schema-registry-gs.html (read 2026-11-24).
+ */
+export function createGlueSchemaRegistry({
+  client,
+  registryName,
+}: {
+  readonly client: Pick<GlueClient, 'send'>;
+  readonly registryName: string;
+}): SchemaRegistry {
+  return {
+    async schemaById(id) {
+      try {
+        const { SchemaDefinition } = await client.send(new GetSchemaVersionCommand({ SchemaVersionId: id }));
+        return SchemaDefinition === undefined ? undefined : parseDefinition(SchemaDefinition);
+      } catch (cause) {
+        if (knowsNoSuchId(cause)) return undefined;
+        throw unavailable(cause);
+      }
+    },
+
+    async latestId({ name, latest }) {
+      const id = await client
+        .send(
+          new GetSchemaByDefinitionCommand({
+            SchemaId: { RegistryName: registryName, SchemaName: name },
+            SchemaDefinition: JSON.stringify(latest.schema),
+          }),
+        )
+        .then(
+          ({ SchemaVersionId, Status }) => (Status === 'AVAILABLE' ? SchemaVersionId : undefined),
+          (cause) => {
+            if (nameOf(cause) === 'EntityNotFoundException') return undefined;
+            throw unavailable(cause);
+          },
+        );
+      if (id !== undefined) return id;
+      throw new MillraceError(
+        'SCHEMA_UNKNOWN',
+        `Version ${latest.version} of ${JSON.stringify(name)} is not registered in Glue's registry ` +
+          `${JSON.stringify(registryName)}. Deploy the environment's contracts stack, then try again.`,
+        { details: { topic: name, version: latest.version, registry: registryName } },
+      );
+    },
+  };
+}
+
+/** Glue keeps the text it was given; what is no JSON is left for the Avro parser to refuse, as the record's error. */
+function parseDefinition(definition: string): AvroSchema {
+  try {
+    return JSON.parse(definition);
+  } catch {
+    return definition as AvroSchema;
+  }
+}
+
+/** A damaged record can hold any bytes as its id: whether Glue finds it unknown or ill-formed, it has no schema. */
+function knowsNoSuchId(cause: unknown): boolean {
+  return ['EntityNotFoundException', 'InvalidInputException'].includes(nameOf(cause));
+}
+
+function nameOf(cause: unknown): string {
+  return cause instanceof Error ? cause.name : '';
+}
+
+function unavailable(cause: unknown): MillraceError {
+  return new MillraceError(
+    'REGISTRY_UNAVAILABLE',
+    `Glue's schema registry did not answer (${nameOf(cause) || 'no reason given'}). The batch is held and tried ` +
+      "again; if it stays so, check the function's endpoint for Glue and its permissions.",
+    { cause },
+  );
+}

@@ -1,0 +1,41 @@
+import { Signer } from '@aws-sdk/rds-signer';
+import Client from 'pg/lib/client.js';
+import { keptConnection } from '../postgres/kept-connection.ts';
+import { pgDriver } from '../postgres/pg-driver.ts';
+import type { SqlDriver } from '../postgres/sql-driver.ts';
+
+// An Aurora cluster that has paused takes about 15 seconds to wake, longer after a day:
+// https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2-auto-pause.html (2026-11-24)
+const CONNECT_TIMEOUT_MS = 25_000;
+
+export interface RdsAddress {
+  readonly host: string;
+  readonly database: string;
+  /** A database role that has `rds_iam`. */
+  readonly user: string;
+  readonly region: string;
+}
+
+/**
+ * PostgreSQL on RDS, its proxy or Aurora: TLS with the server's certificate checked, and a token of the function's own
+ * role in place of a password, made anew for each connection.
+ * Source: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html (read 2026-11-24).
+ */
+export function connectToRds({ host, database, user, region }: RdsAddress): SqlDriver {
+  const signer = new Signer({ hostname: host, port: 5432, username: user, region });
+  return pgDriver(
+    keptConnection(
+      () =>
+        new Client({
+          host,
+          port: 5432,
+          database,
+          user,
+          password: () => signer.getAuthToken(),
+          ssl: { rejectUnauthorized: true },
+          connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+          keepAlive: true,
+        }),
+    ),
+  );
+}

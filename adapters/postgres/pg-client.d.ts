@@ -1,0 +1,5 @@
+/** The client without pg's pool and its native twin, which a Lambda bundle would carry for nothing. */
+declare module 'pg/lib/client.js' {
+  import { Client } from 'pg';
+  export default Client;
+}

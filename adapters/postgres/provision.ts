@@ -1,0 +1,70 @@
+import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { ledgerMigrations } from './ledger-migrations.ts';
+import { migrate } from './migrate.ts';
+import type { SqlDriver } from './sql-driver.ts';
+import { inTransaction } from './sql-transaction.ts';
+import { identifier } from './sql-values.ts';
+
+/**
+ * Makes a database ready for consumers that each connect as a role of their own: the ledger, and for each consumer
+ * its login role, its tables and the rights on them. Only forward; running it again changes nothing, and a consumer
+ * that is no longer declared keeps what it has.
+ *
+ * A consumer's role has the consumer's name. It reads and writes the rows of its own tables and of its own ledger; a
+ * second role, without login, owns the tables, so that a consumer's function cannot change or drop them.
+ *
+ * @returns the migrations applied now, as `scope/name`
+ * @throws SINK_MISCONFIGURED as `migrate` does, or where the connection's role cannot create roles
+ */
+export async function provision(
+  driver: SqlDriver,
+  consumers: readonly Pick<AnyConsumer, 'name' | 'migrations'>[],
+): Promise<readonly string[]> {
+  const applied = (await migrate(driver, 'millrace', ledgerMigrations)).map((name) => `millrace/${name}`);
+  for (const { name, migrations } of consumers) {
+    const owner = `${name}-owner`;
+    await inTransaction(driver, (open) => open.run(rolesOf(name, owner)));
+    for (const done of await migrate(driver, name, migrations, owner)) applied.push(`${name}/${done}`);
+  }
+  return applied;
+}
+
+/**
+ * The three settings bound how long a function that froze or was killed can hold its row locks. They belong to the
+ * role, because a SET in a session would pin its RDS Proxy connection. The first ends a session that fell silent
+ * inside a transaction; it is longer than a handler works between two statements. The second turns waiting for such a
+ * session into SINK_CONFLICT, which retries. The third ends a long statement whose client has gone.
+ * Sources, read 2026-11-24: https://www.postgresql.org/docs/current/runtime-config-client.html,
+ * https://www.postgresql.org/docs/current/runtime-config-connection.html,
+ * https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
+ */
+function rolesOf(consumer: string, ownerName: string): string {
+  const role = identifier(consumer);
+  const owner = identifier(ownerName);
+  const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
+  const ensure = (name: string, options: string) => `
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ${literal(name)}) THEN
+      CREATE ROLE ${identifier(name)} ${options};
+    END IF;`;
+  // Two deployments at once take turns, as migrations do.
+  return `
+    SELECT pg_advisory_xact_lock(hashtextextended('millrace_migration', 0));
+    DO $$ BEGIN
+      ${ensure(consumer, 'LOGIN')}
+      ${ensure(ownerName, 'NOLOGIN')}
+      -- Only RDS has it: its members log in with a token in place of a password.
+      IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN
+        GRANT rds_iam TO ${role};
+      END IF;
+    END $$;
+    ALTER ROLE ${role} SET idle_in_transaction_session_timeout = '60s';
+    ALTER ROLE ${role} SET lock_timeout = '10s';
+    ALTER ROLE ${role} SET client_connection_check_interval = '5s';
+    GRANT ${owner} TO CURRENT_USER;
+    GRANT USAGE, CREATE ON SCHEMA public TO ${owner};
+    GRANT USAGE ON SCHEMA public TO ${role};
+    GRANT SELECT, INSERT, UPDATE ON millrace_ledger TO ${role};
+    ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public
+      GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${role};
+    ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public GRANT USAGE ON SEQUENCES TO ${role};`;
+}

@@ -1,0 +1,162 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Duration, Lazy, Validations } from 'aws-cdk-lib';
+import type { SecurityGroup } from 'aws-cdk-lib/aws-ec2';
+import { type CfnPolicy, type Policy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Architecture, type CfnFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
+import {
+  Charset,
+  LogLevel,
+  NodejsFunction,
+  OutputFormat,
+  SourceMapMode,
+} from 'aws-cdk-lib/aws-lambda-nodejs';
+import type { Construct } from 'constructs';
+import { MillraceError } from '../../runtime/errors.ts';
+import type { NetworkStack } from '../stacks/network-stack.ts';
+import type { OperationsStack } from '../stacks/operations-stack.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PG_UNUSED = join(ROOT, 'adapters/postgres/pg-unused.cjs');
+
+/** How a function's code becomes one file. A test holds what comes out under 200 kB. */
+export const BUNDLING = {
+  minify: true,
+  logLevel: LogLevel.WARNING,
+  target: 'node24',
+  format: OutputFormat.CJS,
+  charset: Charset.UTF8,
+  // Stacks in logs and dead letters name our own files and lines; the sources themselves stay at home.
+  sourceMap: true,
+  sourceMapMode: SourceMapMode.EXTERNAL,
+  sourcesContent: false,
+  // The runtime brings the SDK; pg asks for pgpass only where it is given no password.
+  externalModules: ['@aws-sdk/*', 'pgpass'],
+  esbuildArgs: {
+    '--legal-comments': 'none',
+    // avsc's own entry for Avro types alone, without its RPC and its files.
+    '--alias:avsc': 'avsc/etc/browser/avsc-types.js',
+    '--alias:pg-types': PG_UNUSED,
+    '--alias:pg-connection-string': PG_UNUSED,
+  },
+};
+
+export interface BundledFunctionProps {
+  /** The folder in `lambdas/` whose `index.ts` exports `handler`. */
+  readonly folder: string;
+  readonly functionName: string;
+  readonly description: string;
+  /** `service` on every log line. */
+  readonly service: string;
+  readonly memoryMb: number;
+  readonly timeout: Duration;
+  readonly reservedConcurrency?: number;
+  readonly securityGroup: SecurityGroup;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/**
+ * A function of this repository: one file on Node 24 and Graviton, in the private network, with a log group of its own
+ * and a role that may write to it, keep its network interfaces, and nothing else until it is granted.
+ * @throws CONSUMER_INVALID when lambdas/<folder>/index.ts is missing
+ */
+export class BundledFunction extends NodejsFunction {
+  constructor(
+    scope: Construct,
+    id: string,
+    { network, operations }: { readonly network: NetworkStack; readonly operations: OperationsStack },
+    props: BundledFunctionProps,
+  ) {
+    const logGroup = operations.addLogGroup(scope, `${id}Logs`);
+    const role = new Role(scope, `${id}Role`, {
+      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+      description: `What ${props.functionName} may do`,
+    });
+    role.addToPolicy(
+      new PolicyStatement({
+        actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+        resources: [logGroup.logGroupArn],
+      }),
+    );
+    role.addToPolicy(networkInterfaces());
+    super(scope, id, {
+      entry: entryOf(props.folder),
+      projectRoot: ROOT,
+      depsLockFilePath: join(ROOT, 'package-lock.json'),
+      bundling: BUNDLING,
+      runtime: Runtime.NODEJS_24_X,
+      architecture: Architecture.ARM_64,
+      functionName: props.functionName,
+      description: props.description,
+      memorySize: props.memoryMb,
+      timeout: props.timeout,
+      ...(props.reservedConcurrency !== undefined && {
+        reservedConcurrentExecutions: props.reservedConcurrency,
+      }),
+      role,
+      logGroup,
+      vpc: network.vpc,
+      vpcSubnets: network.subnets('functions'),
+      securityGroups: [props.securityGroup],
+      environment: {
+        POWERTOOLS_SERVICE_NAME: props.service,
+        POWERTOOLS_LOG_LEVEL: 'INFO',
+        NODE_OPTIONS: '--enable-source-maps',
+        // RDS signs its servers' certificates itself; the runtime keeps its authorities in this file, and reads it
+        // only when told to: https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html (2026-11-24)
+        NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem',
+        ...props.environment,
+      },
+    });
+    dependOnlyOn(this, role.node.findChild('DefaultPolicy') as Policy);
+    this.acknowledgeWildcard('*', 'EC2 and Glue know no narrower resource for these actions.');
+  }
+
+  /** Tells cdk-nag why one of the function's rights has a wildcard; test/lib/permissions.test.ts lists them all. */
+  acknowledgeWildcard(resource: string, reason: string): void {
+    const policy = this.role!.node.findChild('DefaultPolicy');
+    Validations.of(policy).acknowledge({ id: `AwsSolutions-IAM5[Resource::${resource}]`, reason });
+  }
+}
+
+/**
+ * Without its policy the function could neither log nor start, so it waits for it. The CDK makes it wait for the role
+ * too, which its property says already, and which cfn-lint calls a mistake (W3005).
+ */
+function dependOnlyOn(fn: NodejsFunction, policy: Policy): void {
+  const logicalId = Lazy.string({
+    produce: () => fn.stack.getLogicalId(policy.node.defaultChild as CfnPolicy),
+  });
+  (fn.node.defaultChild as CfnFunction).addOverride('DependsOn', [logicalId]);
+}
+
+/** What Lambda, and an event source mapping's pollers, need in a network. None of it can be limited to a resource. */
+function networkInterfaces(): PolicyStatement {
+  // https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions (2026-11-24)
+  return new PolicyStatement({
+    sid: 'NetworkInterfaces',
+    actions: [
+      'ec2:CreateNetworkInterface',
+      'ec2:DeleteNetworkInterface',
+      'ec2:DescribeNetworkInterfaces',
+      'ec2:DescribeSecurityGroups',
+      'ec2:DescribeSubnets',
+      'ec2:DescribeVpcs',
+      'ec2:AssignPrivateIpAddresses',
+      'ec2:UnassignPrivateIpAddresses',
+    ],
+    resources: ['*'],
+  });
+}
+
+function entryOf(folder: string): string {
+  const entry = join(ROOT, 'lambdas', folder, 'index.ts');
+  if (existsSync(entry)) return entry;
+  throw new MillraceError(
+    'CONSUMER_INVALID',
+    `Consumer ${JSON.stringify(folder)}: lambdas/${folder}/index.ts is missing. A consumer's folder has its name, and its ` +
+      'index.ts exports its Lambda entry: export const handler = consumerFunction(<the consumer>).',
+    { details: { consumer: folder } },
+  );
+}

@@ -1,0 +1,252 @@
+import { Duration } from 'aws-cdk-lib';
+import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
+import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { METRICS_NAMESPACE, type MetricName } from '../../runtime/metrics.ts';
+import { type DeadLetterPlaces, LETTER_RETENTION } from '../stacks/dead-letters-stack.ts';
+import { type Alarms, counter, gauge, math } from './alarm.ts';
+
+/** What there is to be measured of a deployed consumer. */
+export interface ConsumerMetrics {
+  readonly clusterName: string;
+  readonly functionName: string;
+  readonly logGroupName: string;
+  /** Of the topic's event source mapping, where it is provisioned and so has metrics of its own. */
+  readonly mappingId: string | undefined;
+  readonly places: DeadLetterPlaces;
+}
+
+const FIVE_MINUTES = Duration.minutes(5);
+
+/** A dead letter's age at which there are four days left to deal with it. */
+const OLD_LETTER = LETTER_RETENTION.minus(Duration.days(4));
+
+/** Time to drain from which a growing lag is worth a look. */
+const LONG_DRAIN = Duration.minutes(5);
+
+/** How near to its timeout an invocation may come. */
+const LONG_INVOCATION = 0.8;
+
+/** Adds a consumer's alarms: one policy for all, with the thresholds of its declaration. */
+export function addConsumerAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics): void {
+  addLagAlarms(alarms, consumer, of);
+  if (of.mappingId !== undefined) addPollerAlarms(alarms, consumer, of.mappingId);
+  addDeadLetterAlarms(alarms, consumer, of);
+  addFunctionAlarms(alarms, consumer, of);
+}
+
+/** The consumer's lag over all partitions: what the cluster knows, whatever the mapping is doing. */
+export function lagOf({ name, topic }: AnyConsumer, clusterName: string): IMetric {
+  return gauge('AWS/Kafka', 'SumOffsetLag', groupDimensions(name, topic.name, clusterName));
+}
+
+/** Seconds until the slowest partition has caught up, at the pace of the moment. */
+export function drainTimeOf({ name, topic }: AnyConsumer, clusterName: string): IMetric {
+  return gauge('AWS/Kafka', 'EstimatedMaxTimeLag', groupDimensions(name, topic.name, clusterName));
+}
+
+/** One of the consumer's own figures. */
+export function reportedBy({ name, topic }: AnyConsumer, metric: MetricName): IMetric {
+  return counter(METRICS_NAMESPACE, metric, { service: name, topic: topic.name });
+}
+
+export function functionMetric(functionName: string, metric: string): IMetric {
+  return counter('AWS/Lambda', metric, { FunctionName: functionName });
+}
+
+function groupDimensions(group: string, topic: string, clusterName: string) {
+  return { 'Cluster Name': clusterName, 'Consumer Group': group, Topic: topic };
+}
+
+function addLagAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics): void {
+  const { name, topic, lag } = consumer;
+  const behind = lagOf(consumer, of.clusterName);
+  const command = `aws lambda list-event-source-mappings --function-name ${of.functionName}`;
+  const incident = alarms.add({
+    kind: 'lag-incident',
+    severity: 'incident',
+    metric: behind,
+    threshold: lag.incident,
+    when: 'at-least',
+    datapoints: 3,
+    of: 5,
+    missing: 'ignore',
+    happened: `${name} is ${lag.incident} messages or more behind ${topic.name}.`,
+    command,
+  });
+  alarms.add({
+    kind: 'lag-warning',
+    severity: 'warning',
+    metric: behind,
+    threshold: lag.warning,
+    when: 'at-least',
+    datapoints: 3,
+    of: 5,
+    missing: 'ignore',
+    happened: `${name} is ${lag.warning} messages or more behind ${topic.name}.`,
+    command,
+    suppressedBy: incident,
+  });
+  alarms.add({
+    kind: 'lag-rising',
+    severity: 'warning',
+    metric: math(
+      'IF(RATE(behind) > 0, drain, 0)',
+      { behind, drain: drainTimeOf(consumer, of.clusterName) },
+      'seconds to drain a growing lag',
+    ),
+    threshold: LONG_DRAIN.toSeconds(),
+    datapoints: 10,
+    of: 15,
+    missing: 'ignore',
+    happened: `${name} falls further behind ${topic.name}, with more than ${LONG_DRAIN.toMinutes()} minutes to catch up. The alarm's value is the time to drain in seconds.`,
+    command,
+    suppressedBy: incident,
+  });
+  const done =
+    of.mappingId === undefined
+      ? math(
+          'FILL(invocations, 0) - FILL(errors, 0)',
+          {
+            invocations: functionMetric(of.functionName, 'Invocations'),
+            errors: functionMetric(of.functionName, 'Errors'),
+          },
+          'batches done',
+        )
+      : mappingMetric(of.mappingId, 'CommittedEventCount');
+  alarms.add({
+    kind: 'stalled',
+    severity: 'incident',
+    metric: math('IF(behind > 0 AND FILL(done, 0) == 0, 1, 0)', { behind, done }, 'behind, and nothing done'),
+    threshold: 1,
+    when: 'at-least',
+    datapoints: 10,
+    of: 10,
+    missing: 'ignore',
+    happened: `${name} is behind ${topic.name} and has got nothing done for ten minutes.`,
+    command: tailErrors(of),
+  });
+}
+
+function mappingMetric(mappingId: string, metric: string, period = Duration.minutes(1)): IMetric {
+  return counter('AWS/Lambda', metric, { EventSourceMappingUUID: mappingId }, period);
+}
+
+function addPollerAlarms(alarms: Alarms, { name, topic }: AnyConsumer, mappingId: string): void {
+  alarms.add({
+    kind: 'silent-poller',
+    severity: 'incident',
+    // Zero on an empty poll, so that only pollers that do not poll are silent.
+    metric: mappingMetric(mappingId, 'PolledEventCount', FIVE_MINUTES),
+    threshold: 0,
+    when: 'below',
+    datapoints: 3,
+    of: 3,
+    missing: 'breaching',
+    happened: `Nothing has polled ${topic.name} for ${name} in the last 15 minutes: its event source mapping is disabled, or cannot reach the cluster.`,
+    command: `aws lambda get-event-source-mapping --uuid ${mappingId}`,
+  });
+  alarms.add({
+    kind: 'give-up-failed',
+    severity: 'incident',
+    metric: mappingMetric(mappingId, 'OnFailureDestinationDeliveryErrorCount', FIVE_MINUTES),
+    threshold: 0,
+    datapoints: 1,
+    of: 1,
+    missing: 'not-breaching',
+    happened: `Lambda gave up on a batch of ${name} and could not put it into its bucket: its records are in the topic only.`,
+    command: `aws lambda get-event-source-mapping --uuid ${mappingId}`,
+  });
+}
+
+function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, { places }: ConsumerMetrics): void {
+  const { name, deadLetter } = consumer;
+  alarms.add({
+    kind: 'records-passed-over',
+    severity: 'incident',
+    metric: reportedBy(consumer, 'Holes'),
+    threshold: 0,
+    datapoints: 1,
+    of: 1,
+    missing: 'not-breaching',
+    happened: `The event source passed over records of ${name}: it gave up on a batch, or the topic's retention removed it.`,
+    command: `aws s3 ls --recursive s3://${places.givenUp.bucketName}/aws/lambda/`,
+  });
+  if (deadLetter === 'kafka') return;
+  const queue = { QueueName: places.deadLetters.queueName };
+  const depth = gauge('AWS/SQS', 'ApproximateNumberOfMessagesVisible', queue, { period: FIVE_MINUTES });
+  const look = `aws sqs get-queue-attributes --attribute-names All --queue-url ${places.deadLetters.queueUrl}`;
+  alarms.add({
+    kind: 'dead-letters',
+    severity: 'warning',
+    metric: depth,
+    threshold: 0,
+    datapoints: 1,
+    of: 1,
+    missing: 'ignore',
+    happened: `${name} has dead letters.`,
+    command: look,
+  });
+  alarms.add({
+    kind: 'dead-letters-rising',
+    severity: 'incident',
+    metric: math('DIFF(depth)', { depth }, 'new dead letters', FIVE_MINUTES),
+    threshold: 0,
+    datapoints: 3,
+    of: 3,
+    missing: 'ignore',
+    happened: `${name} has had more dead letters every five minutes for a quarter of an hour: a producer or the consumer itself is broken.`,
+    command: look,
+  });
+  alarms.add({
+    kind: 'dead-letters-expiring',
+    severity: 'incident',
+    metric: gauge('AWS/SQS', 'ApproximateAgeOfOldestMessage', queue, { period: FIVE_MINUTES }),
+    threshold: OLD_LETTER.toSeconds(),
+    datapoints: 1,
+    of: 1,
+    missing: 'ignore',
+    happened: `The oldest dead letter of ${name} is ${OLD_LETTER.toDays()} days old; SQS deletes it after ${LETTER_RETENTION.toDays()}.`,
+    command: look,
+  });
+}
+
+function addFunctionAlarms(alarms: Alarms, { name, timeoutMs }: AnyConsumer, of: ConsumerMetrics): void {
+  const { functionName } = of;
+  alarms.add({
+    kind: 'errors',
+    severity: 'warning',
+    metric: functionMetric(functionName, 'Errors'),
+    threshold: 0,
+    datapoints: 3,
+    of: 5,
+    missing: 'not-breaching',
+    happened: `${name} fails: batches are delivered again, nothing is lost.`,
+    command: tailErrors(of),
+  });
+  alarms.add({
+    kind: 'throttles',
+    severity: 'warning',
+    metric: functionMetric(functionName, 'Throttles'),
+    threshold: 0,
+    datapoints: 3,
+    of: 5,
+    missing: 'not-breaching',
+    happened: `Lambda has no room to run ${name}: its own or the account's concurrency is used up.`,
+    command: `aws lambda get-function-concurrency --function-name ${functionName}`,
+  });
+  alarms.add({
+    kind: 'duration',
+    severity: 'warning',
+    metric: gauge('AWS/Lambda', 'Duration', { FunctionName: functionName }),
+    threshold: timeoutMs * LONG_INVOCATION,
+    datapoints: 3,
+    of: 5,
+    missing: 'not-breaching',
+    happened: `Invocations of ${name} take more than ${LONG_INVOCATION * 100} % of their timeout of ${timeoutMs / 1_000} s.`,
+    command: tailErrors(of),
+  });
+}
+
+function tailErrors({ logGroupName }: ConsumerMetrics): string {
+  return `aws logs tail ${logGroupName} --since 15m --filter-pattern ERROR`;
+}

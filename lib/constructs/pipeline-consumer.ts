@@ -1,0 +1,260 @@
+import { Annotations, Duration, type RemovalPolicy } from 'aws-cdk-lib';
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
+import { CfnTopic } from 'aws-cdk-lib/aws-msk';
+import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
+import { Construct } from 'constructs';
+import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import { SETTINGS } from '../../runtime/function-settings.ts';
+import type { Environment } from '../config/environment.ts';
+import { type Cluster, kafkaArn } from '../stacks/cluster-stack.ts';
+import type { ContractsStack } from '../stacks/contracts-stack.ts';
+import type { DatabaseStack } from '../stacks/database-stack.ts';
+import type { DeadLetterPlaces, DeadLettersStack } from '../stacks/dead-letters-stack.ts';
+import type { EnvironmentStack } from '../stacks/environment-stack.ts';
+import type { NetworkStack } from '../stacks/network-stack.ts';
+import type { OperationsStack } from '../stacks/operations-stack.ts';
+import { type AlarmName, Alarms } from './alarm.ts';
+import { BundledFunction } from './bundled-function.ts';
+import { addConsumerAlarms } from './consumer-alarms.ts';
+
+/** What of an environment a consumer is built upon. */
+export interface ConsumerSurroundings {
+  readonly network: NetworkStack;
+  readonly operations: OperationsStack;
+  readonly cluster: Cluster;
+  readonly contracts: ContractsStack;
+  readonly database: DatabaseStack;
+  readonly deadLetters: DeadLettersStack;
+}
+
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html (2026-11-24)
+const REDRIVE_BATCH = 10;
+/** The least that Lambda takes: a redrive must not crowd out the traffic. */
+const REDRIVE_CONCURRENCY = 2;
+
+/**
+ * Lambda cuts "for ever" down to ten where there is a destination, and ten are over within minutes of an outage:
+ * https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure-destination.html (2026-11-24). So the most there is.
+ */
+const MOST_RETRIES = 10_000;
+
+/**
+ * A consumer's declaration as infrastructure: its function, which both its topic and its redrive queue invoke; its
+ * dead-letter queue and its bucket for batches that Lambda gives up on; its rights, to its own topic, group, schemas,
+ * queues, bucket, key and database user and to nobody else's; and its alarms.
+ * @throws CONSUMER_INVALID when the declaration cannot be deployed to this environment, naming the field
+ */
+export class PipelineConsumer extends Construct {
+  readonly functionName: string;
+  readonly alarms: readonly AlarmName[];
+
+  constructor(
+    scope: EnvironmentStack,
+    id: string,
+    { consumer, ...surroundings }: ConsumerSurroundings & { readonly consumer: AnyConsumer },
+  ) {
+    super(scope, id);
+    const { target } = scope;
+    checkDeployable(consumer, target);
+    const { operations, cluster, deadLetters } = surroundings;
+    this.functionName = scope.nameOf(consumer.name);
+    const places = deadLetters.addConsumer(consumer);
+    const fn = addFunction(this, this.functionName, consumer, surroundings, target, places);
+    grantConsuming(fn, consumer, surroundings, places);
+    const mapping = addTopicMapping(this, consumer, cluster, target, fn, places);
+    const redrive = addRedriveMapping(this, fn, places);
+    // A mapping is tried out when it is made: its function must have its rights by then.
+    for (const each of [mapping, redrive]) each.node.addDependency(fn.role!);
+    if (consumer.deadLetter === 'kafka') addDeadLetterTopic(this, consumer, cluster, scope.dataRemoval, fn);
+
+    const alarms = new Alarms(this, operations, consumer.name);
+    addConsumerAlarms(alarms, consumer, {
+      clusterName: cluster.name,
+      functionName: this.functionName,
+      logGroupName: fn.logGroup.logGroupName,
+      mappingId: target.polling.mode === 'provisioned' ? mapping.attrId : undefined,
+      places,
+    });
+    this.alarms = alarms.names;
+  }
+}
+
+function addFunction(
+  scope: Construct,
+  functionName: string,
+  consumer: AnyConsumer,
+  surroundings: ConsumerSurroundings,
+  { polling }: Environment,
+  places: DeadLetterPlaces,
+): BundledFunction {
+  const { network, contracts, database } = surroundings;
+  const { name, topic, memoryMb, timeoutMs, reservedConcurrency } = consumer;
+  return new BundledFunction(scope, 'Function', surroundings, {
+    folder: name,
+    functionName,
+    description: `Consumes ${topic.name}`,
+    service: name,
+    memoryMb,
+    timeout: Duration.millis(timeoutMs),
+    ...(reservedConcurrency !== undefined && { reservedConcurrency }),
+    securityGroup: network.functions,
+    environment: {
+      [SETTINGS.databaseHost]: database.host,
+      [SETTINGS.databaseName]: database.databaseName,
+      [SETTINGS.databaseUser]: name,
+      [SETTINGS.registryName]: contracts.registryName,
+      [SETTINGS.deadLetterQueueUrl]: places.deadLetters.queueUrl,
+      [SETTINGS.partialResponses]: String(polling.mode === 'provisioned'),
+    },
+  });
+}
+
+function grantConsuming(
+  fn: BundledFunction,
+  { name, topic }: AnyConsumer,
+  { cluster, database, deadLetters }: ConsumerSurroundings,
+  places: DeadLetterPlaces,
+): void {
+  const allow = (actions: string[], resources: string[]) =>
+    fn.addToRolePolicy(new PolicyStatement({ actions, resources }));
+  // https://docs.aws.amazon.com/lambda/latest/dg/with-msk-permissions.html,
+  // https://docs.aws.amazon.com/lambda/latest/dg/msk-cluster-auth.html (2026-11-24)
+  allow(['kafka:DescribeCluster', 'kafka:DescribeClusterV2', 'kafka:GetBootstrapBrokers'], [cluster.arn]);
+  allow(['kafka-cluster:Connect', 'kafka-cluster:DescribeClusterDynamicConfiguration'], [cluster.arn]);
+  allow(['kafka-cluster:DescribeTopic', 'kafka-cluster:ReadData'], [kafkaArn(cluster, 'topic', topic.name)]);
+  allow(['kafka-cluster:AlterGroup', 'kafka-cluster:DescribeGroup'], [kafkaArn(cluster, 'group', name)]);
+  // Asked by a version's id alone, Glue knows no narrower resource:
+  // https://docs.aws.amazon.com/glue/latest/dg/schema-registry-gs.html (2026-11-24)
+  allow(['glue:GetSchemaVersion'], ['*']);
+  database.grantConnect(fn, name);
+  deadLetters.grantPut(fn, places);
+  deadLetters.grantRedrive(fn, places);
+  deadLetters.grantGiveUp(fn, places);
+  const bucket = deadLetters.getLogicalId(places.givenUp.node.defaultChild as CfnBucket);
+  fn.acknowledgeWildcard(
+    `<${bucket}.Arn>/aws/lambda/*`,
+    'An object goes by the id of a mapping and the hour.',
+  );
+}
+
+function addTopicMapping(
+  scope: Construct,
+  consumer: AnyConsumer,
+  cluster: Cluster,
+  { polling }: Environment,
+  fn: BundledFunction,
+  { givenUp }: DeadLetterPlaces,
+): CfnEventSourceMapping {
+  const { name, topic, batch, startingPosition, giveUp } = consumer;
+  return new CfnEventSourceMapping(scope, 'TopicMapping', {
+    functionName: fn.functionName,
+    eventSourceArn: cluster.arn,
+    topics: [topic.name],
+    amazonManagedKafkaEventSourceConfig: { consumerGroupId: name },
+    batchSize: batch.maxRecords,
+    // 500 ms is what Lambda does unless told; it takes whole seconds only.
+    ...(batch.windowMs !== 500 && { maximumBatchingWindowInSeconds: batch.windowMs / 1_000 }),
+    ...(typeof startingPosition === 'string'
+      ? { startingPosition }
+      : {
+          startingPosition: 'AT_TIMESTAMP',
+          startingPositionTimestamp: Math.floor(startingPosition.atTimestampMs / 1_000),
+        }),
+    destinationConfig: { onFailure: { destination: givenUp.bucketArn } },
+    // On demand, Lambda refuses every one of these.
+    ...(polling.mode === 'provisioned' && {
+      provisionedPollerConfig: {
+        minimumPollers: Math.min(polling.minimumPollers, topic.partitions),
+        maximumPollers: Math.min(polling.maximumPollers, topic.partitions),
+      },
+      functionResponseTypes: ['ReportBatchItemFailures'],
+      bisectBatchOnFunctionError: true,
+      maximumRetryAttempts: giveUp.afterRetries ?? MOST_RETRIES,
+      ...(giveUp.afterAgeMs !== undefined && {
+        maximumRecordAgeInSeconds: Math.floor(giveUp.afterAgeMs / 1_000),
+      }),
+      metricsConfig: { metrics: ['EventCount', 'ErrorCount', 'KafkaMetrics'] },
+    }),
+  });
+}
+
+function addRedriveMapping(
+  scope: Construct,
+  fn: BundledFunction,
+  { redrive }: DeadLetterPlaces,
+): CfnEventSourceMapping {
+  return new CfnEventSourceMapping(scope, 'RedriveMapping', {
+    functionName: fn.functionName,
+    eventSourceArn: redrive.queueArn,
+    batchSize: REDRIVE_BATCH,
+    functionResponseTypes: ['ReportBatchItemFailures'],
+    scalingConfig: { maximumConcurrency: REDRIVE_CONCURRENCY },
+  });
+}
+
+/** As long kept as letters in a queue, and spread as the topic that they come from. */
+function addDeadLetterTopic(
+  scope: Construct,
+  { deadLetterTopic, topic }: AnyConsumer,
+  cluster: Cluster,
+  removal: RemovalPolicy,
+  fn: BundledFunction,
+): void {
+  new CfnTopic(scope, 'DeadLetterTopic', {
+    clusterArn: cluster.arn,
+    topicName: deadLetterTopic,
+    partitionCount: topic.partitions,
+    replicationFactor: 3,
+    configs: Buffer.from(
+      `cleanup.policy=delete\nretention.ms=${Duration.days(14).toMilliseconds()}\n`,
+    ).toString('base64'),
+  }).applyRemovalPolicy(removal);
+  fn.addToRolePolicy(
+    new PolicyStatement({
+      actions: ['kafka-cluster:DescribeTopic', 'kafka-cluster:WriteData'],
+      resources: [kafkaArn(cluster, 'topic', deadLetterTopic)],
+    }),
+  );
+  Annotations.of(scope).addError(
+    'deadLetter "kafka": the topic and the rights are here, but functions cannot write to Kafka yet. Declare "sqs".',
+  );
+}
+
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html (2026-11-24)
+const MAX_FUNCTION_NAME = 64;
+const MAX_QUEUE_NAME = 80;
+const RESOURCE_NAME = /^[a-zA-Z0-9_-]+$/;
+
+/** What a laptop allows and AWS does not. */
+function checkDeployable(consumer: AnyConsumer, { name: environment, polling }: Environment): void {
+  const { name, giveUp } = consumer;
+  const check = (field: string, got: unknown, isAllowed: boolean, allowed: string) => {
+    if (isAllowed) return;
+    throw new MillraceError(
+      'CONSUMER_INVALID',
+      `Consumer ${JSON.stringify(name)}: ${field} is ${JSON.stringify(got)}; in ${environment} it takes ${allowed}.`,
+      { details: { consumer: name, field, environment } },
+    );
+  };
+  const maxLength = Math.min(
+    MAX_FUNCTION_NAME - `millrace-${environment}-`.length,
+    MAX_QUEUE_NAME - `millrace-${environment}--dead-letters`.length,
+  );
+  check(
+    'name',
+    name,
+    RESOURCE_NAME.test(name) && name.length <= maxLength,
+    `up to ${maxLength} letters, digits, "_" and "-": its function and its queues are called by it`,
+  );
+  for (const field of ['afterRetries', 'afterAgeMs'] as const) {
+    check(
+      `giveUp.${field}`,
+      giveUp[field],
+      giveUp[field] === undefined || polling.mode === 'provisioned',
+      'nothing: on-demand pollers never give up. Leave it out, or give the environment provisioned polling in lib/config/environment.ts',
+    );
+  }
+}

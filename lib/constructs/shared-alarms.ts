@@ -1,0 +1,195 @@
+import { Duration } from 'aws-cdk-lib';
+import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
+import type { Environment } from '../config/environment.ts';
+import { BROKERS } from '../stacks/cluster-stack.ts';
+import { type Alarms, counter, gauge, math } from './alarm.ts';
+
+const FIVE_MINUTES = Duration.minutes(5);
+
+/** The busiest broker's CPU in percent, as MSK's own advice adds it up. */
+export function brokerCpu(clusterName: string): IMetric {
+  return ofBrokers(
+    clusterName,
+    ['CpuUser', 'CpuSystem'],
+    (broker) => `user${broker} + system${broker}`,
+    'CPU, busiest broker',
+  );
+}
+
+/** The fullest broker's disk in percent. Express brokers have none of their own. */
+function brokerDisk(clusterName: string): IMetric {
+  return ofBrokers(
+    clusterName,
+    ['KafkaDataLogsDiskUsed'],
+    (broker) => `disk${broker}`,
+    'disk, fullest broker',
+  );
+}
+
+const SHORT: Readonly<Record<string, string>> = {
+  CpuUser: 'user',
+  CpuSystem: 'system',
+  KafkaDataLogsDiskUsed: 'disk',
+  UnderMinIsrPartitionCount: 'partitions',
+};
+
+/** The greatest over all brokers; their metrics have a broker's number as a dimension. */
+function ofBrokers(
+  clusterName: string,
+  metrics: readonly string[],
+  of: (broker: number) => string,
+  label: string,
+): IMetric {
+  const brokers = Array.from({ length: BROKERS }, (_, index) => index + 1);
+  const usingMetrics = Object.fromEntries(
+    brokers.flatMap((broker) =>
+      metrics.map((metric) => [
+        `${SHORT[metric]}${broker}`,
+        gauge('AWS/Kafka', metric, { 'Cluster Name': clusterName, 'Broker ID': String(broker) }),
+      ]),
+    ),
+  );
+  return math(`MAX([${brokers.map(of).join(', ')}])`, usingMetrics, label);
+}
+
+/**
+ * The alarms that MSK recommends, as far as the broker type has their metrics:
+ * https://docs.aws.amazon.com/msk/latest/developerguide/bestpractices.html,
+ * https://docs.aws.amazon.com/msk/latest/developerguide/metrics-details-express.html (2026-11-24).
+ */
+export function addClusterAlarms(
+  alarms: Alarms,
+  { brokers, monitoring }: Environment,
+  clusterName: string,
+  clusterArn: string,
+): void {
+  const ofCluster = { 'Cluster Name': clusterName };
+  const command = `aws kafka describe-cluster-v2 --cluster-arn ${clusterArn}`;
+  alarms.add({
+    kind: 'broker-cpu',
+    severity: 'warning',
+    metric: brokerCpu(clusterName),
+    threshold: 60,
+    datapoints: 10,
+    of: 15,
+    missing: 'ignore',
+    happened: 'A broker uses more than 60 % of its CPU: the loss of another one would overload it.',
+    command,
+  });
+  alarms.add({
+    kind: 'no-controller',
+    severity: 'incident',
+    metric: gauge('AWS/Kafka', 'ActiveControllerCount', ofCluster),
+    threshold: 1,
+    when: 'below',
+    datapoints: 5,
+    of: 5,
+    missing: 'ignore',
+    happened: 'The cluster has no active controller: no partition gets a new leader.',
+    command,
+  });
+  if (brokers.type !== 'standard') return;
+  alarms.add({
+    kind: 'broker-disk',
+    severity: 'incident',
+    metric: brokerDisk(clusterName),
+    threshold: 85,
+    when: 'at-least',
+    datapoints: 3,
+    of: 5,
+    missing: 'ignore',
+    happened: "A broker's disk is more than 85 % full; a full one takes no records.",
+    command,
+  });
+  alarms.add({
+    kind: 'offline-partitions',
+    severity: 'incident',
+    metric: gauge('AWS/Kafka', 'OfflinePartitionsCount', ofCluster),
+    threshold: 0,
+    datapoints: 3,
+    of: 5,
+    missing: 'ignore',
+    happened: 'Partitions have no leader: nobody can write to them or read them.',
+    command,
+  });
+  if (monitoring === 'DEFAULT') return;
+  alarms.add({
+    kind: 'under-min-isr',
+    severity: 'incident',
+    metric: ofBrokers(
+      clusterName,
+      ['UnderMinIsrPartitionCount'],
+      (broker) => `partitions${broker}`,
+      'partitions under min.insync.replicas',
+    ),
+    threshold: 1,
+    when: 'at-least',
+    datapoints: 3,
+    of: 5,
+    missing: 'ignore',
+    happened: 'Partitions have fewer replicas in sync than min.insync.replicas: they take no records.',
+    command,
+  });
+}
+
+/** How much of its greatest capacity the database uses, in percent. */
+export function databaseCapacity(clusterName: string): IMetric {
+  return gauge('AWS/RDS', 'ACUUtilization', { DBClusterIdentifier: clusterName });
+}
+
+export function databaseCpu(clusterName: string): IMetric {
+  return gauge('AWS/RDS', 'CPUUtilization', { DBClusterIdentifier: clusterName, Role: 'WRITER' });
+}
+
+/** https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Aurora.AuroraMonitoring.Metrics.html (2026-11-24) */
+export function addDatabaseAlarms(alarms: Alarms, clusterName: string): void {
+  const ofCluster = { DBClusterIdentifier: clusterName };
+  const command = `aws rds describe-db-clusters --db-cluster-identifier ${clusterName}`;
+  alarms.add({
+    kind: 'capacity',
+    severity: 'warning',
+    metric: databaseCapacity(clusterName),
+    threshold: 90,
+    datapoints: 15,
+    of: 15,
+    missing: 'not-breaching',
+    happened: 'The database has used more than 90 % of its greatest capacity for a quarter of an hour.',
+    command,
+  });
+  alarms.add({
+    kind: 'deadlocks',
+    severity: 'warning',
+    metric: gauge('AWS/RDS', 'Deadlocks', ofCluster, { period: FIVE_MINUTES }),
+    threshold: 0,
+    datapoints: 3,
+    of: 3,
+    missing: 'not-breaching',
+    happened:
+      "The database breaks deadlocks again and again: two consumers' statements lock the same rows in different orders.",
+    command: `aws logs tail /aws/rds/cluster/${clusterName}/postgresql --since 15m --filter-pattern deadlock`,
+  });
+  alarms.add({
+    kind: 'transaction-ids',
+    severity: 'incident',
+    metric: gauge('AWS/RDS', 'MaximumUsedTransactionIDs', ofCluster, { period: FIVE_MINUTES }),
+    threshold: 1_000_000_000,
+    datapoints: 3,
+    of: 3,
+    missing: 'ignore',
+    happened:
+      'Half of the transaction ids are used up: vacuum does not keep pace, and at two thousand million the database stops writing.',
+    command,
+  });
+  alarms.add({
+    kind: 'no-writer',
+    severity: 'incident',
+    metric: counter('AWS/RDS', 'DatabaseConnections', { ...ofCluster, Role: 'WRITER' }),
+    threshold: 0,
+    when: 'below',
+    datapoints: 5,
+    of: 5,
+    missing: 'breaching',
+    happened: 'The writer has not been heard of for five minutes.',
+    command,
+  });
+}

@@ -1,0 +1,34 @@
+import type { Construct } from 'constructs';
+import type { AnyConsumer } from '../../runtime/consumer.ts';
+import type { Environment } from '../config/environment.ts';
+import type { AlarmName } from '../constructs/alarm.ts';
+import { type ConsumerSurroundings, PipelineConsumer } from '../constructs/pipeline-consumer.ts';
+import { EnvironmentStack } from './environment-stack.ts';
+import type { MigrationsStack } from './migrations-stack.ts';
+
+/** One consumer, deployed, rolled back and taken away on its own. */
+export class ConsumerStack extends EnvironmentStack {
+  readonly consumer: AnyConsumer;
+  readonly functionName: string;
+  readonly alarms: readonly AlarmName[];
+
+  constructor(
+    scope: Construct,
+    environment: Environment,
+    consumer: AnyConsumer,
+    surroundings: ConsumerSurroundings,
+    migrations: MigrationsStack,
+  ) {
+    super(scope, `consumer-${consumer.name}`, environment, {
+      description: `Millrace: ${consumer.name}, consumer of ${consumer.topic.name}`,
+      holdsData: false,
+    });
+    this.consumer = consumer;
+    // Its topic and its tables are there before it starts.
+    this.addStackDependency(surroundings.contracts);
+    this.addStackDependency(migrations);
+    const { functionName, alarms } = new PipelineConsumer(this, 'Consumer', { consumer, ...surroundings });
+    this.functionName = functionName;
+    this.alarms = alarms;
+  }
+}

@@ -1,0 +1,211 @@
+import { ArnFormat, type CfnResource, Fn, Validations } from 'aws-cdk-lib';
+import { type IGrantable, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Key } from 'aws-cdk-lib/aws-kms';
+import {
+  CfnDBCluster,
+  CfnDBClusterParameterGroup,
+  CfnDBInstance,
+  CfnDBProxy,
+  CfnDBProxyTargetGroup,
+  CfnDBSubnetGroup,
+} from 'aws-cdk-lib/aws-rds';
+import type { Construct } from 'constructs';
+import type { Environment } from '../config/environment.ts';
+import { EnvironmentStack } from './environment-stack.ts';
+import type { NetworkStack } from './network-stack.ts';
+import type { OperationsStack } from './operations-stack.ts';
+
+const ENGINE = 'aurora-postgresql';
+const ENGINE_VERSION = '17.7';
+const FAMILY = 'aurora-postgresql17';
+
+/** The least idle time that Aurora takes. */
+const AUTO_PAUSE_SECONDS = 300;
+
+/** Who migrations connect as: the cluster's master user, who has no password. */
+const ADMINISTRATOR = 'millrace_admin';
+
+/**
+ * The sink: Aurora PostgreSQL Serverless v2. There is no password anywhere: the master user, the consumers and the
+ * proxy all log in with tokens that IAM grants them.
+ * Sources, read 2026-11-24: MasterUserAuthenticationType in
+ * https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBCluster.html, end-to-end IAM in
+ * https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/rds-proxy-iam-migration.html
+ */
+export class DatabaseStack extends EnvironmentStack {
+  readonly databaseName = 'millrace';
+  readonly clusterName: string;
+  readonly administrator = ADMINISTRATOR;
+  /** Where migrations connect: the writer itself. */
+  readonly writerHost: string;
+  /** Where consumers connect: the proxy, where the environment has one. */
+  readonly host: string;
+  readonly #cluster: CfnDBCluster;
+  readonly #proxy: CfnDBProxy | undefined;
+
+  /** @param users the consumers' names, each a user of the database */
+  constructor(
+    scope: Construct,
+    environment: Environment,
+    network: NetworkStack,
+    operations: OperationsStack,
+    users: readonly string[],
+  ) {
+    super(scope, 'database', environment, {
+      description: 'Millrace: the PostgreSQL database that consumers write to',
+      holdsData: true,
+    });
+    this.clusterName = `millrace-${environment.name}`;
+    const subnets = new CfnDBSubnetGroup(this, 'Subnets', {
+      dbSubnetGroupDescription: 'Where the databases of Millrace live',
+      subnetIds: network.subnetIds('databases'),
+    });
+    this.#cluster = this.addCluster(network, operations, subnets);
+    this.addInstances();
+    this.#proxy = environment.database.proxy ? this.addProxy(network, users) : undefined;
+    this.writerHost = this.#cluster.attrEndpointAddress;
+    this.host = this.#proxy?.attrEndpoint ?? this.writerHost;
+  }
+
+  /** Lets a function log in as a consumer's user, where consumers connect. */
+  grantConnect(grantee: IGrantable, user: string): void {
+    // The proxy's own id is the last part of its ARN, and stands where the cluster's would.
+    const resourceId = this.#proxy
+      ? Fn.select(6, Fn.split(':', this.#proxy.attrDbProxyArn))
+      : this.#cluster.attrDbClusterResourceId;
+    grantee.grantPrincipal.addToPrincipalPolicy(this.mayConnect(resourceId, [user]));
+  }
+
+  /** Lets the migrations log in as the master user. */
+  grantAdminister(grantee: IGrantable): void {
+    const { attrDbClusterResourceId } = this.#cluster;
+    grantee.grantPrincipal.addToPrincipalPolicy(this.mayConnect(attrDbClusterResourceId, [ADMINISTRATOR]));
+  }
+
+  private mayConnect(resourceId: string, users: readonly string[]): PolicyStatement {
+    return new PolicyStatement({
+      actions: ['rds-db:connect'],
+      resources: users.map((user) =>
+        this.formatArn({
+          service: 'rds-db',
+          resource: 'dbuser',
+          resourceName: `${resourceId}/${user}`,
+          arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+        }),
+      ),
+    });
+  }
+
+  private addCluster(
+    network: NetworkStack,
+    operations: OperationsStack,
+    subnets: CfnDBSubnetGroup,
+  ): CfnDBCluster {
+    const { database, retainsData } = this.target;
+    const key = new Key(this, 'Key', {
+      alias: this.nameOf('database'),
+      description: 'What consumers of Millrace write to their database',
+      enableKeyRotation: true,
+      removalPolicy: this.dataRemoval,
+    });
+    const parameters = new CfnDBClusterParameterGroup(this, 'Parameters', {
+      description: 'TLS only, and no data in the logs',
+      family: FAMILY,
+      parameters: {
+        'rds.force_ssl': '1',
+        // The DETAIL of an error quotes the row; parameters are the row.
+        log_error_verbosity: 'terse',
+        log_parameter_max_length: '0',
+        log_parameter_max_length_on_error: '0',
+      },
+    });
+    // Made before RDS would make it itself, without key and for ever.
+    const logs = operations.addLogGroup(this, 'Logs', `/aws/rds/cluster/${this.clusterName}/postgresql`);
+    const cluster = new CfnDBCluster(this, 'Resource', {
+      dbClusterIdentifier: this.clusterName,
+      databaseName: this.databaseName,
+      engine: ENGINE,
+      engineVersion: ENGINE_VERSION,
+      serverlessV2ScalingConfiguration: {
+        minCapacity: database.minCapacity,
+        maxCapacity: database.maxCapacity,
+        ...(database.minCapacity === 0 && { secondsUntilAutoPause: AUTO_PAUSE_SECONDS }),
+      },
+      masterUsername: ADMINISTRATOR,
+      masterUserAuthenticationType: 'iam-db-auth',
+      enableIamDatabaseAuthentication: true,
+      storageEncrypted: true,
+      kmsKeyId: key.keyArn,
+      dbClusterParameterGroupName: parameters.ref,
+      dbSubnetGroupName: subnets.ref,
+      vpcSecurityGroupIds: [network.database.securityGroupId],
+      backupRetentionPeriod: database.backupDays,
+      copyTagsToSnapshot: true,
+      deletionProtection: retainsData,
+      enableCloudwatchLogsExports: ['postgresql'],
+    });
+    cluster.addResourceDependency(logs.node.defaultChild as CfnResource);
+    cluster.applyRemovalPolicy(this.dataRemoval);
+    Validations.of(cluster).acknowledge({
+      id: 'AwsSolutions-RDS11',
+      reason:
+        'Its subnets have no way in or out, and its security group lets in two others: another port hides nothing.',
+    });
+    if (!retainsData) {
+      Validations.of(cluster).acknowledge({
+        id: 'AwsSolutions-RDS10',
+        reason: 'An environment that keeps no data can be torn down in one go.',
+      });
+    }
+    return cluster;
+  }
+
+  private addInstances(): void {
+    const { standbys } = this.target.database;
+    let previous: CfnDBInstance | undefined;
+    for (let index = 0; index <= standbys; index++) {
+      const instance = new CfnDBInstance(this, index === 0 ? 'Writer' : `Standby${index}`, {
+        engine: ENGINE,
+        dbClusterIdentifier: this.#cluster.ref,
+        dbInstanceClass: 'db.serverless',
+        publiclyAccessible: false,
+        autoMinorVersionUpgrade: true,
+        // A standby of tier 1 grows with the writer, so that it can take over at once.
+        promotionTier: index === 0 ? 0 : 1,
+      });
+      instance.applyRemovalPolicy(this.dataRemoval);
+      // The first instance becomes the writer.
+      if (previous) instance.addResourceDependency(previous);
+      previous = instance;
+    }
+  }
+
+  private addProxy(network: NetworkStack, users: readonly string[]): CfnDBProxy {
+    const role = new Role(this, 'ProxyRole', {
+      assumedBy: new ServicePrincipal('rds.amazonaws.com'),
+      description: 'RDS Proxy logs in to the database as the consumer that it serves',
+    });
+    role.addToPolicy(this.mayConnect(this.#cluster.attrDbClusterResourceId, users));
+    const proxy = new CfnDBProxy(this, 'Proxy', {
+      dbProxyName: this.clusterName,
+      engineFamily: 'POSTGRESQL',
+      defaultAuthScheme: 'IAM_AUTH',
+      requireTls: true,
+      roleArn: role.roleArn,
+      vpcSubnetIds: network.subnetIds('databases'),
+      vpcSecurityGroupIds: [network.proxy.securityGroupId],
+    });
+    new CfnDBProxyTargetGroup(this, 'ProxyTargets', {
+      dbProxyName: proxy.ref,
+      targetGroupName: 'default',
+      dbClusterIdentifiers: [this.#cluster.ref],
+      connectionPoolConfigurationInfo: {
+        // Migrations and people need a few.
+        maxConnectionsPercent: 90,
+        // Less than a function waits: it then hears that the database is busy, not that it is silent.
+        connectionBorrowTimeout: 20,
+      },
+    });
+    return proxy;
+  }
+}

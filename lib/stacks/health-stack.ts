@@ -1,0 +1,115 @@
+import { Duration } from 'aws-cdk-lib';
+import {
+  Alarm,
+  AlarmStatusWidget,
+  Dashboard,
+  GraphWidget,
+  type IMetric,
+  type IWidget,
+  TextWidget,
+} from 'aws-cdk-lib/aws-cloudwatch';
+import type { Construct } from 'constructs';
+import type { Environment } from '../config/environment.ts';
+import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
+import { drainTimeOf, functionMetric, lagOf, reportedBy } from '../constructs/consumer-alarms.ts';
+import {
+  addClusterAlarms,
+  addDatabaseAlarms,
+  brokerCpu,
+  databaseCapacity,
+  databaseCpu,
+} from '../constructs/shared-alarms.ts';
+import type { Cluster } from './cluster-stack.ts';
+import type { ConsumerStack } from './consumer-stack.ts';
+import type { DatabaseStack } from './database-stack.ts';
+import { EnvironmentStack } from './environment-stack.ts';
+import type { OperationsStack, Severity } from './operations-stack.ts';
+
+/** CloudWatch's grid. */
+const FULL_WIDTH = 24;
+
+/** Alarms of what all consumers share, the cluster and the database, and one dashboard of everything: worst first. */
+export class HealthStack extends EnvironmentStack {
+  constructor(
+    scope: Construct,
+    environment: Environment,
+    cluster: Cluster,
+    database: DatabaseStack,
+    operations: OperationsStack,
+    consumers: readonly ConsumerStack[],
+  ) {
+    super(scope, 'health', environment, {
+      description: 'Millrace: alarms of cluster and database, and the dashboard',
+      holdsData: false,
+    });
+    const ofCluster = new Alarms(this, operations, 'cluster');
+    // Who runs a cluster of their own watches it.
+    if (environment.brokers.type !== 'existing') {
+      addClusterAlarms(ofCluster, environment, cluster.name, cluster.arn);
+    }
+    const ofDatabase = new Alarms(this, operations, 'database');
+    addDatabaseAlarms(ofDatabase, database.clusterName);
+
+    const all = [...consumers.flatMap(({ alarms }) => alarms), ...ofCluster.names, ...ofDatabase.names];
+    new Dashboard(this, 'Dashboard', {
+      dashboardName: `millrace-${environment.name}`,
+      defaultInterval: Duration.hours(3),
+      widgets: [
+        [this.alarmRow('Incidents', 'incident', all)],
+        [this.alarmRow('Warnings', 'warning', all)],
+        ...consumers.flatMap((stack) => consumerRows(stack, cluster.name)),
+        [
+          graph('Brokers', 12, [brokerCpu(cluster.name)]),
+          graph('Database', 12, [databaseCapacity(database.clusterName), databaseCpu(database.clusterName)]),
+        ],
+      ],
+    });
+  }
+
+  /** CloudWatch shows those in alarm first. */
+  private alarmRow(title: string, severity: Severity, alarms: readonly AlarmName[]): IWidget {
+    return new AlarmStatusWidget({
+      title,
+      width: FULL_WIDTH,
+      height: 4,
+      // By their fixed names: an export that the dashboard uses would keep an alarm from ever being taken away.
+      alarms: alarms
+        .filter((alarm) => alarm.severity === severity)
+        .map(({ name }) => Alarm.fromAlarmName(this, name, name)),
+    });
+  }
+}
+
+function consumerRows({ consumer, functionName }: ConsumerStack, clusterName: string): IWidget[][] {
+  const title = `## ${consumer.name} ← ${consumer.topic.name}`;
+  return [
+    [new TextWidget({ markdown: title, width: FULL_WIDTH, height: 1 })],
+    [
+      graph(
+        'Messages behind | seconds to drain',
+        6,
+        [lagOf(consumer, clusterName)],
+        [drainTimeOf(consumer, clusterName)],
+      ),
+      graph('Records', 6, [
+        reportedBy(consumer, 'Applied'),
+        reportedBy(consumer, 'Duplicates'),
+        reportedBy(consumer, 'Returned'),
+      ]),
+      graph('Dead letters and holes', 6, [
+        reportedBy(consumer, 'DeadLettered'),
+        reportedBy(consumer, 'Holes'),
+      ]),
+      graph(
+        'Function: errors | duration',
+        6,
+        [functionMetric(functionName, 'Errors'), functionMetric(functionName, 'Throttles')],
+        [gauge('AWS/Lambda', 'Duration', { FunctionName: functionName })],
+      ),
+    ],
+  ];
+}
+
+function graph(title: string, width: number, left: IMetric[], right: IMetric[] = []): GraphWidget {
+  return new GraphWidget({ title, width, left, right, leftYAxis: { min: 0 }, rightYAxis: { min: 0 } });
+}

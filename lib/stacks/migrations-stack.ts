@@ -1,0 +1,55 @@
+import { type CfnResource, Duration } from 'aws-cdk-lib';
+import { Trigger } from 'aws-cdk-lib/triggers';
+import type { Construct } from 'constructs';
+import { SETTINGS } from '../../runtime/function-settings.ts';
+import type { Environment } from '../config/environment.ts';
+import { BundledFunction } from '../constructs/bundled-function.ts';
+import type { DatabaseStack } from './database-stack.ts';
+import { EnvironmentStack } from './environment-stack.ts';
+import type { NetworkStack } from './network-stack.ts';
+import type { OperationsStack } from './operations-stack.ts';
+
+/** What the CDK calls the construct of the function that triggers ours. */
+const TRIGGER_PROVIDER = 'AWSCDK.TriggerCustomResourceProviderCustomResourceProvider';
+
+/** As long as Lambda lets a function run. */
+const TIMEOUT = Duration.minutes(15);
+
+/**
+ * Brings the database's roles and tables up to date in the course of a deployment, before any consumer's stack: a
+ * function that runs whenever its code, and so any migration, has changed. Where one fails the deployment stops.
+ */
+export class MigrationsStack extends EnvironmentStack {
+  constructor(
+    scope: Construct,
+    environment: Environment,
+    database: DatabaseStack,
+    surroundings: { readonly network: NetworkStack; readonly operations: OperationsStack },
+  ) {
+    super(scope, 'migrations', environment, {
+      description: "Millrace: the database's roles and tables",
+      holdsData: false,
+    });
+    const fn = new BundledFunction(this, 'Function', surroundings, {
+      folder: 'migrations',
+      functionName: this.nameOf('migrations'),
+      description: 'Migrates the database; runs when it is deployed',
+      service: 'migrations',
+      memoryMb: 512,
+      timeout: TIMEOUT,
+      securityGroup: surroundings.network.migrations,
+      environment: {
+        [SETTINGS.databaseHost]: database.writerHost,
+        [SETTINGS.databaseName]: database.databaseName,
+        [SETTINGS.databaseUser]: database.administrator,
+      },
+    });
+    database.grantAdminister(fn);
+    new Trigger(this, 'Migrate', { handler: fn, timeout: TIMEOUT });
+    // The trigger's own function waits for its role by its property already; cfn-lint calls saying it twice a mistake.
+    const provider = this.node.findChild(TRIGGER_PROVIDER).node.findChild('Handler');
+    (provider as CfnResource).addDeletionOverride('DependsOn');
+    // An instance has to be there to log in to: the stacks' order sees to the cluster only.
+    this.addStackDependency(database);
+  }
+}

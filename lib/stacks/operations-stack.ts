@@ -1,0 +1,99 @@
+import { CfnOutput } from 'aws-cdk-lib';
+import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Key } from 'aws-cdk-lib/aws-kms';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { Topic } from 'aws-cdk-lib/aws-sns';
+import type { Construct } from 'constructs';
+import type { Environment } from '../config/environment.ts';
+import { EnvironmentStack } from './environment-stack.ts';
+
+/** `incident`: somebody gets up for it. `warning`: somebody looks at it the same day. */
+export type Severity = 'warning' | 'incident';
+
+/** What the people on call need before anything runs: a topic a severity, and the key of topics and logs. */
+export class OperationsStack extends EnvironmentStack {
+  readonly topics: Readonly<Record<Severity, Topic>>;
+  readonly #key: Key;
+
+  constructor(scope: Construct, environment: Environment) {
+    super(scope, 'operations', environment, {
+      description: 'Millrace: where alarms notify, and the key of logs and notifications',
+      holdsData: true,
+    });
+    this.#key = new Key(this, 'Key', {
+      alias: this.nameOf('operations'),
+      description: 'Logs and notifications of Millrace',
+      enableKeyRotation: true,
+      removalPolicy: this.dataRemoval,
+    });
+    this.#key.addToResourcePolicy(
+      // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html (2026-11-24)
+      new PolicyStatement({
+        sid: 'LogGroupsOfThisAccount',
+        principals: [new ServicePrincipal(`logs.${this.region}.amazonaws.com`)],
+        actions: [
+          'kms:Encrypt',
+          'kms:Decrypt',
+          'kms:ReEncryptFrom',
+          'kms:ReEncryptTo',
+          'kms:GenerateDataKey',
+          'kms:GenerateDataKeyWithoutPlaintext',
+          'kms:DescribeKey',
+        ],
+        resources: ['*'],
+        conditions: {
+          ArnLike: {
+            'kms:EncryptionContext:aws:logs:arn': this.formatArn({
+              service: 'logs',
+              resource: 'log-group:*',
+            }),
+          },
+        },
+      }),
+    );
+    this.#key.addToResourcePolicy(
+      // https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html (2026-11-24)
+      new PolicyStatement({
+        sid: 'AlarmsOfThisAccount',
+        principals: [new ServicePrincipal('cloudwatch.amazonaws.com')],
+        actions: ['kms:Decrypt', 'kms:GenerateDataKey'],
+        resources: ['*'],
+        conditions: { StringEquals: { 'aws:SourceAccount': this.account } },
+      }),
+    );
+    this.topics = { warning: this.addTopic('Warning'), incident: this.addTopic('Incident') };
+  }
+
+  /** A log group in the scope's stack: encrypted, and kept as long as the environment keeps logs. */
+  addLogGroup(scope: Construct, id: string, logGroupName?: string): LogGroup {
+    return new LogGroup(scope, id, {
+      ...(logGroupName && { logGroupName }),
+      encryptionKey: this.#key,
+      retention: this.logRetention,
+      removalPolicy: this.dataRemoval,
+    });
+  }
+
+  private addTopic(severity: string): Topic {
+    const topic = new Topic(this, `${severity}s`, {
+      topicName: this.nameOf(severity.toLowerCase()),
+      displayName: `Millrace ${this.target.name} ${severity.toLowerCase()}`,
+      masterKey: this.#key,
+      enforceSSL: true,
+    });
+    topic.addToResourcePolicy(
+      new PolicyStatement({
+        sid: 'AlarmsOfThisAccount',
+        principals: [new ServicePrincipal('cloudwatch.amazonaws.com')],
+        actions: ['sns:Publish'],
+        resources: [topic.topicArn],
+        conditions: { StringEquals: { 'aws:SourceAccount': this.account } },
+      }),
+    );
+    new CfnOutput(this, `${severity}TopicArn`, {
+      value: topic.topicArn,
+      description: `Subscribe whoever is to hear of a ${severity.toLowerCase()}`,
+    });
+    return topic;
+  }
+}

@@ -1,0 +1,12 @@
+/** What a function's stack tells it, by environment variable: the stack writes these, the function reads them. */
+export const SETTINGS = {
+  databaseHost: 'MILLRACE_DATABASE_HOST',
+  databaseName: 'MILLRACE_DATABASE_NAME',
+  databaseUser: 'MILLRACE_DATABASE_USER',
+  deadLetterQueueUrl: 'MILLRACE_DEAD_LETTER_QUEUE_URL',
+  registryName: 'MILLRACE_REGISTRY_NAME',
+  /** `true` where the event source mapping reads partial batch responses, else `false`. */
+  partialResponses: 'MILLRACE_PARTIAL_RESPONSES',
+  /** Lambda's own. */
+  region: 'AWS_REGION',
+} as const;

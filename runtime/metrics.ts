@@ -1,0 +1,20 @@
+import type { BatchReport } from './ports.ts';
+
+/** Where monitoring finds what consumers report: alarms and dashboards are built on these names. */
+export const METRICS_NAMESPACE = 'Millrace';
+
+/** The figures of a batch report by their metric's name, each with CloudWatch's name of its unit. */
+export const METRICS = {
+  Records: { unit: 'Count', of: ({ records }) => records },
+  Bytes: { unit: 'Bytes', of: ({ bytes }) => bytes },
+  Applied: { unit: 'Count', of: ({ applied }) => applied },
+  Duplicates: { unit: 'Count', of: ({ duplicates }) => duplicates },
+  DeadLettered: { unit: 'Count', of: ({ deadLettered }) => deadLettered },
+  Holes: { unit: 'Count', of: ({ holes }) => holes },
+  Retries: { unit: 'Count', of: ({ retries }) => retries },
+  Returned: { unit: 'Count', of: ({ returned }) => returned },
+  BatchTime: { unit: 'Milliseconds', of: ({ batchMs }) => batchMs },
+  HandlerTime: { unit: 'Milliseconds', of: ({ handlerMs }) => handlerMs },
+} as const satisfies Record<string, { unit: string; of: (report: BatchReport) => number }>;
+
+export type MetricName = keyof typeof METRICS;
