@@ -3,6 +3,7 @@ import type { AnyConsumer } from '../runtime/consumer.ts';
 import type { Contract } from '../runtime/contract.ts';
 import { checkDeclarations } from '../runtime/declarations.ts';
 import type { Environment } from './config/environment.ts';
+import { checkDeployable } from './deployable.ts';
 import { type Cluster, ClusterStack, existingCluster, type OwnBrokers } from './stacks/cluster-stack.ts';
 import { ConsumerStack } from './stacks/consumer-stack.ts';
 import { ContractsStack } from './stacks/contracts-stack.ts';
@@ -25,6 +26,7 @@ export function addEnvironmentStacks(
   consumers: readonly AnyConsumer[],
 ): void {
   checkDeclarations(contracts, consumers);
+  for (const consumer of consumers) checkDeployable(consumer, environment);
   const operations = new OperationsStack(app, environment);
   const network = new NetworkStack(app, environment, operations);
   const cluster = addCluster(app, environment, network, operations);

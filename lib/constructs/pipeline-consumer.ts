@@ -1,11 +1,10 @@
-import { Annotations, Duration, type RemovalPolicy } from 'aws-cdk-lib';
+import { Duration, type RemovalPolicy, Validations } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
-import { MillraceError } from '../../runtime/errors.ts';
 import { SETTINGS } from '../../runtime/function-settings.ts';
 import type { Environment } from '../config/environment.ts';
 import { type Cluster, kafkaArn } from '../stacks/cluster-stack.ts';
@@ -44,7 +43,6 @@ const MOST_RETRIES = 10_000;
  * A consumer's declaration as infrastructure: its function, which both its topic and its redrive queue invoke; its
  * dead-letter queue and its bucket for batches that Lambda gives up on; its rights, to its own topic, group, schemas,
  * queues, bucket, key and database user and to nobody else's; and its alarms.
- * @throws CONSUMER_INVALID when the declaration cannot be deployed to this environment, naming the field
  */
 export class PipelineConsumer extends Construct {
   readonly functionName: string;
@@ -57,7 +55,6 @@ export class PipelineConsumer extends Construct {
   ) {
     super(scope, id);
     const { target } = scope;
-    checkDeployable(consumer, target);
     const { operations, cluster, deadLetters } = surroundings;
     this.functionName = scope.nameOf(consumer.name);
     const places = deadLetters.addConsumer(consumer);
@@ -217,44 +214,8 @@ function addDeadLetterTopic(
       resources: [kafkaArn(cluster, 'topic', deadLetterTopic)],
     }),
   );
-  Annotations.of(scope).addError(
+  Validations.of(scope).addError(
+    'DeadLettersInKafka',
     'deadLetter "kafka": the topic and the rights are here, but functions cannot write to Kafka yet. Declare "sqs".',
   );
-}
-
-// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
-// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html (2026-11-24)
-const MAX_FUNCTION_NAME = 64;
-const MAX_QUEUE_NAME = 80;
-const RESOURCE_NAME = /^[a-zA-Z0-9_-]+$/;
-
-/** What a laptop allows and AWS does not. */
-function checkDeployable(consumer: AnyConsumer, { name: environment, polling }: Environment): void {
-  const { name, giveUp } = consumer;
-  const check = (field: string, got: unknown, isAllowed: boolean, allowed: string) => {
-    if (isAllowed) return;
-    throw new MillraceError(
-      'CONSUMER_INVALID',
-      `Consumer ${JSON.stringify(name)}: ${field} is ${JSON.stringify(got)}; in ${environment} it takes ${allowed}.`,
-      { details: { consumer: name, field, environment } },
-    );
-  };
-  const maxLength = Math.min(
-    MAX_FUNCTION_NAME - `millrace-${environment}-`.length,
-    MAX_QUEUE_NAME - `millrace-${environment}--dead-letters`.length,
-  );
-  check(
-    'name',
-    name,
-    RESOURCE_NAME.test(name) && name.length <= maxLength,
-    `up to ${maxLength} letters, digits, "_" and "-": its function and its queues are called by it`,
-  );
-  for (const field of ['afterRetries', 'afterAgeMs'] as const) {
-    check(
-      `giveUp.${field}`,
-      giveUp[field],
-      giveUp[field] === undefined || polling.mode === 'provisioned',
-      'nothing: on-demand pollers never give up. Leave it out, or give the environment provisioned polling in lib/config/environment.ts',
-    );
-  }
 }

@@ -1,8 +1,9 @@
-import { Fn } from 'aws-cdk-lib';
+import { Validations } from 'aws-cdk-lib';
 import {
   FlowLogDestination,
   GatewayVpcEndpointAwsService,
   type InterfaceVpcEndpointAwsService,
+  type ISubnet,
   type IVpc,
   Peer,
   Port,
@@ -67,11 +68,7 @@ export class NetworkStack extends EnvironmentStack {
   subnets(group: SubnetGroup): SubnetSelection {
     const { network } = this.target;
     if (network.type === 'new') return { subnetGroupName: group };
-    return {
-      subnets: network.subnetIds[group].map(
-        (id) => (this.node.tryFindChild(id) as Subnet) ?? Subnet.fromSubnetId(this, id, id),
-      ),
-    };
+    return { subnets: network.subnetIds[group].map((id) => this.importSubnet(id)) };
   }
 
   subnetIds(group: SubnetGroup): string[] {
@@ -98,10 +95,19 @@ export class NetworkStack extends EnvironmentStack {
   }
 
   private importVpc({ vpcId }: ExistingNetwork): IVpc {
-    return Vpc.fromVpcAttributes(this, 'Vpc', {
-      vpcId,
-      availabilityZones: Fn.getAzs() as unknown as string[],
+    // The CDK wants a zone to spread subnets over; here they are given by their ids.
+    return Vpc.fromVpcAttributes(this, 'Vpc', { vpcId, availabilityZones: ['unused'] });
+  }
+
+  private importSubnet(id: string): ISubnet {
+    const known = this.node.tryFindChild(id) as ISubnet | undefined;
+    if (known) return known;
+    const subnet = Subnet.fromSubnetId(this, id, id);
+    Validations.of(subnet).acknowledge({
+      id: 'Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId',
+      reason: 'Nothing here has to do with its route table.',
     });
+    return subnet;
   }
 
   private addFlows(): void {

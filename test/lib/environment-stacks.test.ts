@@ -1,29 +1,19 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { App, type Stack } from 'aws-cdk-lib';
-import { Match, Template } from 'aws-cdk-lib/assertions';
-import { contracts } from '../../contracts/index.ts';
+import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-import { consumers } from '../../lambdas/consumers.ts';
-import { resolveEnvironment } from '../../lib/config/environment.ts';
-import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
 import { COMPATIBILITY_MODES, type Contract } from '../../runtime/contract.ts';
+import { resourcesOf, templatesOf } from './synthesized.ts';
 
-const { context } = JSON.parse(readFileSync(new URL('../../cdk.json', import.meta.url), 'utf8'));
 const NAMES = ['dev', 'staging', 'prod'] as const;
 
-function synthesize(env: string, of: readonly Contract<never>[] = contracts) {
-  const app = new App({ context, analyticsReporting: false });
-  addEnvironmentStacks(app, resolveEnvironment({ env }), of, consumers);
-  const template = (part: string) =>
-    Template.fromStack(app.node.findChild(`millrace-${env}-${part}`) as Stack);
-  return { network: template('network'), cluster: template('cluster'), contracts: template('contracts') };
-}
-
-const templates = Object.fromEntries(NAMES.map((name) => [name, synthesize(name)])) as Record<
+const partsOf = (templates: Readonly<Record<string, Template>>) =>
+  templates as Readonly<Record<'network' | 'cluster' | 'contracts', Template>>;
+const templates = Object.fromEntries(NAMES.map((name) => [name, partsOf(templatesOf(name))])) as Record<
   (typeof NAMES)[number],
-  ReturnType<typeof synthesize>
+  ReturnType<typeof partsOf>
 >;
+const withContract = (contract: Contract<never>) =>
+  partsOf(templatesOf('dev', { contracts: [contract], consumers: [] })).contracts;
 
 describe.each(NAMES)('in %s', (env) => {
   const { network, cluster, contracts } = templates[env];
@@ -65,7 +55,9 @@ describe.each(NAMES)('in %s', (env) => {
         ),
     );
     // S3's gateway has no security group to name; the subnets lead nowhere else.
-    expect(open).toEqual([expect.objectContaining({ FromPort: 443, ToPort: 443, Description: expect.stringContaining('S3') })]);
+    expect(open).toEqual([
+      expect.objectContaining({ FromPort: 443, ToPort: 443, Description: expect.stringContaining('S3') }),
+    ]);
   });
 
   test('each contract has its topic and its versions in order', () => {
@@ -133,7 +125,7 @@ describe('replication', () => {
 test('every compatibility mode has a name that Glue knows', () => {
   const glue = ['BACKWARD', 'BACKWARD_ALL', 'FORWARD', 'FORWARD_ALL', 'FULL', 'FULL_ALL', 'NONE'];
   const found = COMPATIBILITY_MODES.map((compatibility) => {
-    const { contracts } = synthesize('dev', [{ ...pageviews, compatibility }]);
+    const contracts = withContract({ ...pageviews, compatibility });
     return Object.values(contracts.findResources('AWS::Glue::Schema'))[0]?.Properties.Compatibility;
   });
   expect(found.toSorted()).toEqual(glue);
@@ -141,11 +133,63 @@ test('every compatibility mode has a name that Glue knows', () => {
 
 test('a third version waits for the second', () => {
   const third = { version: 3, schema: { ...(pageviews.latest.schema as object), doc: 'the third' } };
-  const { contracts } = synthesize('dev', [{ ...pageviews, versions: [...pageviews.versions, third] }]);
+  const contracts = withContract({ ...pageviews, versions: [...pageviews.versions, third] });
   const versions = contracts.findResources('AWS::Glue::SchemaVersion');
   const [[second, { DependsOn: none }], [, { DependsOn: before }]] = Object.entries(versions) as [
     [string, { DependsOn?: string[] }],
     [string, { DependsOn?: string[] }],
   ];
   expect([none, before]).toEqual([undefined, [second]]);
+});
+
+describe('with a network and a cluster of somebody else', () => {
+  const subnets = (digit: string) => [1, 2, 3].map((zone) => `subnet-${digit}${zone}`);
+  const clusterArn =
+    'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/6b1f0e6c-6c0a-4b0e-8f5a-0f1d2c3b4a59-2';
+  const synthesized = templatesOf('staging', {
+    settings: {
+      network: {
+        type: 'existing',
+        vpcId: 'vpc-0a1b2c3d',
+        subnetIds: { brokers: subnets('a'), functions: subnets('b'), databases: subnets('c') },
+      },
+      brokers: { type: 'existing', clusterArn },
+    },
+  });
+  const resources = resourcesOf(synthesized);
+
+  test('neither is made, nor anything of theirs', () => {
+    const types = new Set(resources.map(({ Type }) => Type));
+    for (const type of ['VPC', 'Subnet', 'VPCEndpoint', 'RouteTable', 'FlowLog']) {
+      expect(types).not.toContain(`AWS::EC2::${type}`);
+    }
+    expect(types).not.toContain('AWS::MSK::Cluster');
+    expect(Object.keys(synthesized)).not.toContain('cluster');
+  });
+
+  test('topics, pollers, rights and alarms are for their cluster, functions and databases in their subnets', () => {
+    const consumer = synthesized['consumer-editorial-analytics']!;
+    synthesized.contracts!.hasResourceProperties('AWS::MSK::Topic', { ClusterArn: clusterArn });
+    consumer.hasResourceProperties('AWS::Lambda::EventSourceMapping', {
+      EventSourceArn: clusterArn,
+      Topics: ['news.pageviews'],
+    });
+    consumer.hasResourceProperties('AWS::Lambda::Function', { VpcConfig: { SubnetIds: subnets('b') } });
+    synthesized.database!.hasResourceProperties('AWS::RDS::DBSubnetGroup', { SubnetIds: subnets('c') });
+    const { PolicyDocument } = resources.find(
+      ({ id, Type }) => Type === 'AWS::IAM::Policy' && id.startsWith('consumer'),
+    )!.Properties;
+    const granted = PolicyDocument.Statement.flatMap(({ Resource }: { Resource: unknown }) => Resource);
+    expect(granted).toContain(clusterArn.replace(':cluster/', ':topic/').concat('/news.pageviews'));
+    expect(granted).toContain(clusterArn.replace(':cluster/', ':group/').concat('/editorial-analytics'));
+    consumer.hasResourceProperties('AWS::CloudWatch::Alarm', {
+      MetricName: 'SumOffsetLag',
+      Dimensions: Match.arrayWith([{ Name: 'Cluster Name', Value: 'theirs' }]),
+    });
+  });
+
+  test('their cluster is theirs to watch', () => {
+    const alarms = resources.filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
+    expect(alarms.filter(({ Properties }) => Properties.AlarmName.includes('-cluster-'))).toEqual([]);
+  });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { ENVIRONMENTS, resolveEnvironment } from '../../lib/config/environment.ts';
+import { ENVIRONMENTS, type EnvironmentSettings, resolveEnvironment } from '../../lib/config/environment.ts';
 
 test.each(Object.keys(ENVIRONMENTS))('%s is an environment, with or without an account', (env) => {
   expect(resolveEnvironment({ env })).toMatchObject({ name: env, account: undefined, region: undefined });
@@ -28,4 +28,86 @@ test('only prod keeps its data', () => {
   expect(Object.entries(ENVIRONMENTS).filter(([, { retainsData }]) => retainsData)).toEqual([
     ['prod', ENVIRONMENTS.prod],
   ]);
+});
+
+describe('settings that AWS would refuse are refused before', () => {
+  const { dev, prod } = ENVIRONMENTS as Record<'dev' | 'prod', EnvironmentSettings>;
+  const subnetIds = {
+    brokers: ['subnet-1', 'subnet-2'],
+    functions: ['subnet-3', 'subnet-4'],
+    databases: ['subnet-5', 'subnet-6'],
+  };
+  const network = { type: 'existing', vpcId: 'vpc-0a1b', subnetIds } as const;
+  const clusterArn =
+    'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/6b1f0e6c-6c0a-4b0e-8f5a-0f1d2c3b4a59-2';
+
+  test.each<[string, EnvironmentSettings]>([
+    ['a network of somebody else', { ...dev, network }],
+    ['a cluster of somebody else', { ...dev, brokers: { type: 'existing', clusterArn } }],
+    [
+      'two hundred pollers',
+      { ...prod, polling: { mode: 'provisioned', minimumPollers: 200, maximumPollers: 2_000 } },
+    ],
+    ['a proxy before half a unit', { ...prod, database: { ...prod.database, minCapacity: 0.5 } }],
+  ])('not %s', (_, settings) => {
+    expect(resolveEnvironment({ env: 'mine' }, { mine: settings })).toMatchObject(settings);
+  });
+
+  test.each<[string, EnvironmentSettings, RegExp]>([
+    [
+      'network.vpcId',
+      { ...dev, network: { ...network, vpcId: 'mine' } },
+      /is "mine"; it takes the id of a VPC/,
+    ],
+    [
+      'network.subnetIds.functions',
+      { ...dev, network: { ...network, subnetIds: { ...subnetIds, functions: ['subnet-3'] } } },
+      /is \["subnet-3"\]; it takes at least two ids/,
+    ],
+    [
+      'brokers.storageGiB',
+      { ...dev, brokers: { type: 'standard', instanceType: 'kafka.t3.small', storageGiB: 0 } },
+      /from 1 to 16384/,
+    ],
+    [
+      'brokers.clusterArn',
+      { ...dev, brokers: { type: 'existing', clusterArn: 'arn:aws:kafka:theirs' } },
+      /the ARN of an MSK cluster/,
+    ],
+    [
+      'polling.minimumPollers',
+      { ...dev, polling: { mode: 'provisioned', minimumPollers: 0, maximumPollers: 1 } },
+      /is 0; it takes a whole number from 1 to 200/,
+    ],
+    [
+      'polling.maximumPollers',
+      { ...dev, polling: { mode: 'provisioned', minimumPollers: 4, maximumPollers: 2 } },
+      /is 2; it takes a whole number from 4/,
+    ],
+    [
+      'database.maxCapacity',
+      { ...dev, database: { ...dev.database, maxCapacity: 300 } },
+      /is 300; it takes halves from 1 to 256/,
+    ],
+    [
+      'database.minCapacity',
+      { ...dev, database: { ...dev.database, minCapacity: 0.3 } },
+      /is 0.3; it takes halves/,
+    ],
+    [
+      'database.minCapacity',
+      { ...dev, database: { ...dev.database, proxy: true } },
+      /at least 0.5 with database.proxy: .* would never pause/,
+    ],
+    ['database.standbys', { ...dev, database: { ...dev.database, standbys: -1 } }, /from 0 to 14/],
+    ['database.backupDays', { ...dev, database: { ...dev.database, backupDays: 36 } }, /from 1 to 35/],
+  ])('%s', (field, settings, why) => {
+    expect(() => resolveEnvironment({ env: 'mine' }, { mine: settings })).toThrow(
+      expect.objectContaining({
+        code: 'ENVIRONMENT_INVALID',
+        message: expect.stringMatching(why),
+        details: { field: `mine.${field}` },
+      }),
+    );
+  });
 });

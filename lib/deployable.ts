@@ -1,0 +1,48 @@
+import type { AnyConsumer } from '../runtime/consumer.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import type { Environment } from './config/environment.ts';
+
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html (2026-11-24)
+const MAX_FUNCTION_NAME = 64;
+const MAX_QUEUE_NAME = 80;
+
+/** What functions, queues and stacks can all be called. */
+const RESOURCE_NAME = /^[a-zA-Z0-9-]+$/;
+
+/** What an environment has under these names already. */
+const TAKEN = ['cluster', 'database', 'migrations'];
+
+/**
+ * What a laptop allows and AWS, or this environment, does not.
+ * @throws CONSUMER_INVALID naming the consumer, the field, what it got and what it takes
+ */
+export function checkDeployable(consumer: AnyConsumer, { name: environment, polling }: Environment): void {
+  const { name, giveUp } = consumer;
+  const check = (field: string, got: unknown, isAllowed: boolean, allowed: string) => {
+    if (isAllowed) return;
+    throw new MillraceError(
+      'CONSUMER_INVALID',
+      `Consumer ${JSON.stringify(name)}: ${field} is ${JSON.stringify(got)}; in ${environment} it takes ${allowed}.`,
+      { details: { consumer: name, field, environment } },
+    );
+  };
+  const maxLength = Math.min(
+    MAX_FUNCTION_NAME - `millrace-${environment}-`.length,
+    MAX_QUEUE_NAME - `millrace-${environment}--dead-letters`.length,
+  );
+  check(
+    'name',
+    name,
+    RESOURCE_NAME.test(name) && name.length <= maxLength && !TAKEN.includes(name),
+    `up to ${maxLength} letters, digits and "-", and is none of ${TAKEN.join(', ')}: its function, its queues and its stack are called by it`,
+  );
+  for (const field of ['afterRetries', 'afterAgeMs'] as const) {
+    check(
+      `giveUp.${field}`,
+      giveUp[field],
+      giveUp[field] === undefined || polling.mode === 'provisioned',
+      'nothing: on-demand pollers never give up. Leave it out, or give the environment provisioned polling in lib/config/environment.ts',
+    );
+  }
+}

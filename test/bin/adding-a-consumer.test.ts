@@ -1,0 +1,83 @@
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, test } from '@jest/globals';
+import { createTemporaryFolder } from '../temporary-folder.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The templates of an environment, as bin/app.ts of that project writes them, by their stack's name. */
+function synthesize(project: string): Record<string, unknown> {
+  const output = join(project, 'cdk.out');
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  const { status, stderr } = spawnSync(process.execPath, ['bin/app.ts'], {
+    cwd: project,
+    env: {
+      ...env,
+      CDK_OUTDIR: output,
+      CDK_CONTEXT_JSON: JSON.stringify({
+        ...JSON.parse(readFileSync(join(project, 'cdk.json'), 'utf8')).context,
+        env: 'prod',
+      }),
+    },
+    encoding: 'utf8',
+  });
+  expect({ status, errors: status === 0 ? '' : stderr }).toEqual({ status: 0, errors: '' });
+  const SUFFIX = '.template.json';
+  return Object.fromEntries(
+    readdirSync(output)
+      .filter((name) => name.endsWith(SUFFIX))
+      .map((name) => [name.slice(0, -SUFFIX.length), JSON.parse(readFileSync(join(output, name), 'utf8'))]),
+  );
+}
+
+const { path: project, remove } = createTemporaryFolder();
+afterAll(remove);
+
+test('a folder and a line in the list make a consumer, and leave the other one as it is', () => {
+  for (const part of ['adapters', 'bin', 'contracts', 'lambdas', 'lib', 'runtime']) {
+    cpSync(join(ROOT, part), join(project, part), { recursive: true });
+  }
+  for (const file of ['cdk.json', 'package.json', 'package-lock.json', 'tsconfig.json']) {
+    cpSync(join(ROOT, file), join(project, file));
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(project, 'node_modules'));
+  const before = synthesize(project);
+
+  const folder = join(project, 'lambdas/reader-history');
+  mkdirSync(folder);
+  writeFileSync(
+    join(folder, 'consumer.ts'),
+    `import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+     import { defineConsumer } from '../../runtime/consumer.ts';
+
+     export const readerHistory = defineConsumer({
+       name: 'reader-history',
+       topic: pageviews,
+       sink: 'postgres',
+       async handle() {},
+     });`,
+  );
+  writeFileSync(
+    join(folder, 'index.ts'),
+    `import { consumerFunction } from '../../adapters/aws/consumer-function.ts';
+     import { readerHistory } from './consumer.ts';
+
+     export const handler = consumerFunction(readerHistory);`,
+  );
+  const list = join(project, 'lambdas/consumers.ts');
+  const edited = readFileSync(list, 'utf8')
+    .replace('[editorialAnalytics]', '[editorialAnalytics, readerHistory]')
+    .concat("import { readerHistory } from './reader-history/consumer.ts';\n");
+  writeFileSync(list, edited);
+  const after = synthesize(project);
+
+  const name = (part: string) => `millrace-prod-${part}`;
+  expect(Object.keys(after).filter((stack) => !(stack in before))).toEqual([name('consumer-reader-history')]);
+  const changed = Object.keys(before).filter(
+    (stack) => JSON.stringify(after[stack]) !== JSON.stringify(before[stack]),
+  );
+  // The proxy's rights, its queues and bucket, its tables, its row on the dashboard.
+  expect(changed.toSorted()).toEqual(['database', 'dead-letters', 'health', 'migrations'].map(name));
+});

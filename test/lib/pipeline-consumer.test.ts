@@ -1,0 +1,271 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Stack } from 'aws-cdk-lib';
+import { Match, type Template } from 'aws-cdk-lib/assertions';
+import { CfnPolicy } from 'aws-cdk-lib/aws-iam';
+import { CfnTopic } from 'aws-cdk-lib/aws-msk';
+import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
+import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
+import { appOf, type SynthesisOptions, templatesOf } from './synthesized.ts';
+
+/** The model consumer with something else about its declaration. */
+const consumerWith = (changes: Partial<Parameters<typeof defineConsumer>[0]>): AnyConsumer =>
+  defineConsumer({
+    name: 'editorial-analytics',
+    topic: pageviews,
+    sink: 'postgres',
+    handle: async () => {},
+    ...changes,
+  } as Parameters<typeof defineConsumer>[0]) as AnyConsumer;
+
+const stackOf = (env: string, consumer: AnyConsumer = editorialAnalytics, options: SynthesisOptions = {}) =>
+  templatesOf(env, { ...options, consumers: [consumer] })[`consumer-${consumer.name}`]!;
+
+const mappingOf = (template: Template, property: 'Topics' | 'ScalingConfig') =>
+  Object.values(template.findResources('AWS::Lambda::EventSourceMapping')).find(
+    ({ Properties }) => property in Properties,
+  )!.Properties;
+
+/** What Lambda refuses where pollers are not provisioned. https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html (2026-11-24) */
+const PROVISIONED_ONLY = [
+  'BisectBatchOnFunctionError',
+  'FunctionResponseTypes',
+  'MaximumRecordAgeInSeconds',
+  'MaximumRetryAttempts',
+  'MetricsConfig',
+  'ProvisionedPollerConfig',
+];
+
+describe('the function', () => {
+  const prod = stackOf('prod');
+
+  test('runs on Node 24 and Graviton in the private network, with a log group of its own under a key', () => {
+    prod.hasResourceProperties('AWS::Lambda::Function', {
+      FunctionName: 'millrace-prod-editorial-analytics',
+      Runtime: 'nodejs24.x',
+      Architectures: ['arm64'],
+      Handler: 'index.handler',
+      Timeout: 60,
+      MemorySize: 1_024,
+      ReservedConcurrentExecutions: Match.absent(),
+      LoggingConfig: { LogGroup: { Ref: Match.stringLikeRegexp('Logs') } },
+      VpcConfig: { SubnetIds: [Match.anyValue(), Match.anyValue(), Match.anyValue()] },
+    });
+    prod.hasResourceProperties('AWS::Logs::LogGroup', { RetentionInDays: 365, KmsKeyId: Match.anyValue() });
+  });
+
+  test('has memory, time and concurrency by its declaration', () => {
+    const own = consumerWith({ memoryMb: 2_048, timeoutMs: 120_000, reservedConcurrency: 6 });
+    stackOf('prod', own).hasResourceProperties('AWS::Lambda::Function', {
+      MemorySize: 2_048,
+      Timeout: 120,
+      ReservedConcurrentExecutions: 6,
+    });
+  });
+
+  test.each([
+    ['dev', 'false'],
+    ['staging', 'true'],
+    ['prod', 'true'],
+  ])('in %s it is told whether a partial batch response is read: %s', (env, partial) => {
+    stackOf(env).hasResourceProperties('AWS::Lambda::Function', {
+      Environment: { Variables: Match.objectLike({ MILLRACE_PARTIAL_RESPONSES: partial }) },
+    });
+  });
+});
+
+describe('the event source mapping', () => {
+  test('provisioned: retries, bisects, reads partial responses, has metrics, keeps what it gives up', () => {
+    expect(mappingOf(stackOf('prod'), 'Topics')).toMatchObject({
+      Topics: ['news.pageviews'],
+      AmazonManagedKafkaEventSourceConfig: { ConsumerGroupId: 'editorial-analytics' },
+      StartingPosition: 'TRIM_HORIZON',
+      BatchSize: 5_000,
+      ProvisionedPollerConfig: { MinimumPollers: 2, MaximumPollers: 12 },
+      BisectBatchOnFunctionError: true,
+      MaximumRetryAttempts: 10_000,
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+      MetricsConfig: { Metrics: ['EventCount', 'ErrorCount', 'KafkaMetrics'] },
+      DestinationConfig: {
+        OnFailure: { Destination: { 'Fn::ImportValue': expect.stringContaining('GivenUp') } },
+      },
+    });
+  });
+
+  test('on demand: nothing that on-demand pollers refuse', () => {
+    const mapping = mappingOf(stackOf('dev'), 'Topics');
+    expect(Object.keys(mapping).filter((name) => PROVISIONED_ONLY.includes(name))).toEqual([]);
+    expect(mapping).toMatchObject({ BatchSize: 5_000, DestinationConfig: { OnFailure: expect.anything() } });
+  });
+
+  test('has no more pollers than the topic has partitions', () => {
+    const narrow = { ...pageviews, partitions: 1 } as typeof pageviews;
+    const template = stackOf('prod', consumerWith({ topic: narrow as never }), { contracts: [narrow] });
+    expect(mappingOf(template, 'Topics').ProvisionedPollerConfig).toEqual({
+      MinimumPollers: 1,
+      MaximumPollers: 1,
+    });
+  });
+
+  test("leaves Lambda's window of half a second alone, and gives any other in seconds", () => {
+    expect(mappingOf(stackOf('dev'), 'Topics')).not.toHaveProperty('MaximumBatchingWindowInSeconds');
+    const slow = consumerWith({ batch: { windowMs: 5_000 } });
+    expect(mappingOf(stackOf('dev', slow), 'Topics').MaximumBatchingWindowInSeconds).toBe(5);
+  });
+
+  test('starts at the newest record, or at a time in Unix seconds, where the declaration says so', () => {
+    const latest = consumerWith({ startingPosition: 'LATEST' });
+    expect(mappingOf(stackOf('dev', latest), 'Topics').StartingPosition).toBe('LATEST');
+    const since = consumerWith({ startingPosition: { atTimestampMs: 1_767_225_600_999 } });
+    expect(mappingOf(stackOf('dev', since), 'Topics')).toMatchObject({
+      StartingPosition: 'AT_TIMESTAMP',
+      StartingPositionTimestamp: 1_767_225_600,
+    });
+  });
+
+  test('gives up when the declaration says so', () => {
+    const impatient = consumerWith({ giveUp: { afterRetries: 5, afterAgeMs: 3_600_000 } });
+    expect(mappingOf(stackOf('prod', impatient), 'Topics')).toMatchObject({
+      MaximumRetryAttempts: 5,
+      MaximumRecordAgeInSeconds: 3_600,
+    });
+  });
+});
+
+describe('the redrive queue', () => {
+  test('invokes the very function, a few at a time, and reads which letters came back', () => {
+    const template = stackOf('dev');
+    const [fn] = Object.keys(template.findResources('AWS::Lambda::Function'));
+    expect(mappingOf(template, 'ScalingConfig')).toMatchObject({
+      FunctionName: { Ref: fn },
+      EventSourceArn: { 'Fn::ImportValue': expect.stringContaining('Redrive') },
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+      ScalingConfig: { MaximumConcurrency: 2 },
+    });
+  });
+});
+
+describe('refused at synth', () => {
+  const refusal = (env: string, consumer: AnyConsumer) => {
+    try {
+      templatesOf(env, { consumers: [consumer] });
+    } catch (error) {
+      return error;
+    }
+    return undefined;
+  };
+
+  test.each<[string, string, () => AnyConsumer, RegExp]>([
+    [
+      'a name that queues cannot have',
+      'dev',
+      () => consumerWith({ name: 'editorial.analytics' }),
+      /name is "editorial.analytics"; in dev it takes up to 51 letters/,
+    ],
+    [
+      'a name too long for the environment',
+      'staging',
+      () => consumerWith({ name: 'a'.repeat(48) }),
+      /in staging it takes up to 47 letters/,
+    ],
+    [
+      'a name that is taken',
+      'dev',
+      () => consumerWith({ name: 'migrations' }),
+      /is none of cluster, database, migrations/,
+    ],
+    [
+      'a folder that is not there',
+      'dev',
+      () => consumerWith({ name: 'nobody' }),
+      /lambdas\/nobody\/index.ts is missing/,
+    ],
+    [
+      'retries on demand',
+      'dev',
+      () => consumerWith({ giveUp: { afterRetries: 3 } }),
+      /giveUp.afterRetries is 3; in dev it takes nothing: on-demand/,
+    ],
+    [
+      'an age on demand',
+      'dev',
+      () => consumerWith({ giveUp: { afterAgeMs: 60_000 } }),
+      /giveUp.afterAgeMs is 60000; in dev/,
+    ],
+  ])('%s', (_, env, declare, why) => {
+    expect(refusal(env, declare())).toMatchObject({
+      code: 'CONSUMER_INVALID',
+      message: expect.stringMatching(why),
+    });
+  });
+
+  test.each<[string, () => AnyConsumer, RegExp]>([
+    [
+      'a group that MSK publishes no metrics for',
+      () => consumerWith({ name: 'editorial:analytics' }),
+      /name is "editorial:analytics"/,
+    ],
+    [
+      "a dead-letter topic that is the consumer's own",
+      () => consumerWith({ deadLetter: 'kafka', deadLetterTopic: 'news.pageviews' }),
+      /deadLetterTopic is "news.pageviews"; it takes a topic other than/,
+    ],
+    [
+      "a batch over Lambda's limit",
+      () => consumerWith({ batch: { maxRecords: 10_001 } }),
+      /batch.maxRecords is 10001; it takes a whole number from 1 to 10000/,
+    ],
+    [
+      'a window that is no whole second',
+      () => consumerWith({ batch: { windowMs: 700 } }),
+      /batch.windowMs is 700/,
+    ],
+    [
+      'more memory than there is',
+      () => consumerWith({ memoryMb: 20_000 }),
+      /memoryMb is 20000; it takes a whole number from 128 to 10240/,
+    ],
+    ['no instances', () => consumerWith({ reservedConcurrency: 0 }), /reservedConcurrency is 0/],
+    [
+      'too many retries',
+      () => consumerWith({ giveUp: { afterRetries: 10_001 } }),
+      /giveUp.afterRetries is 10001/,
+    ],
+    [
+      'too short an age',
+      () => consumerWith({ giveUp: { afterAgeMs: 59_999 } }),
+      /giveUp.afterAgeMs is 59999/,
+    ],
+  ])('%s, by the declaration itself', (_, declare, why) => {
+    expect(declare).toThrow(
+      expect.objectContaining({ code: 'CONSUMER_INVALID', message: expect.stringMatching(why) }),
+    );
+  });
+
+  test('the longest name that each environment takes is taken', () => {
+    // Only for its folder is it refused.
+    expect(refusal('dev', consumerWith({ name: 'a'.repeat(51) }))).toMatchObject({
+      message: expect.stringContaining('index.ts is missing'),
+    });
+  });
+});
+
+describe('dead letters in Kafka', () => {
+  const app = appOf('prod', { consumers: [consumerWith({ deadLetter: 'kafka' })] });
+  const stack = app.node.findChild('millrace-prod-consumer-editorial-analytics') as Stack;
+
+  test('have a topic of their own, which the function may write to', () => {
+    const topics = stack.node.findAll().filter((each) => each instanceof CfnTopic);
+    expect(topics).toMatchObject([
+      { topicName: 'news.pageviews.editorial-analytics.dead-letters', partitionCount: 12 },
+    ]);
+    const policy = stack.node.findAll().find((each) => each instanceof CfnPolicy)!;
+    expect(stack.resolve(policy.policyDocument).Statement).toContainEqual(
+      expect.objectContaining({ Action: ['kafka-cluster:DescribeTopic', 'kafka-cluster:WriteData'] }),
+    );
+  });
+
+  test('fail the synthesis, for as long as functions cannot write to Kafka', () => {
+    expect(() => app.synth()).toThrow(/cannot write to Kafka yet/);
+  });
+});

@@ -1,0 +1,18 @@
+/** What would be deployed, as it is: a change shows in the diff, and is meant. `npx jest test/lib -u` takes it over. */
+import { describe, expect, test } from '@jest/globals';
+import { ENVIRONMENT_NAMES, templatesOf } from './synthesized.ts';
+
+/** Without what changes with every line of a function's code. */
+function scrubbed(template: object): unknown {
+  return JSON.parse(
+    JSON.stringify(template)
+      .replace(/"S3Key":"[0-9a-f]{64}\.zip"/g, '"S3Key":"<asset>.zip"')
+      .replace(/CurrentVersion[0-9A-F]{8}[0-9a-f]{32}/g, 'CurrentVersion<hash>'),
+  );
+}
+
+describe.each(ENVIRONMENT_NAMES)('%s', (env) => {
+  test.each(Object.entries(templatesOf(env)))('%s', (_, template) => {
+    expect(scrubbed(template.toJSON())).toMatchSnapshot();
+  });
+});

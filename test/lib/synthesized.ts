@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { App, Stack } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import { contracts as allContracts } from '../../contracts/index.ts';
+import { consumers as allConsumers } from '../../lambdas/consumers.ts';
+import { ENVIRONMENTS, type EnvironmentSettings, resolveEnvironment } from '../../lib/config/environment.ts';
+import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
+import type { AnyConsumer } from '../../runtime/consumer.ts';
+import type { Contract } from '../../runtime/contract.ts';
+
+const { context } = JSON.parse(readFileSync(new URL('../../cdk.json', import.meta.url), 'utf8'));
+
+export const ENVIRONMENT_NAMES = Object.keys(ENVIRONMENTS);
+
+export interface SynthesisOptions {
+  readonly contracts?: readonly Contract<never>[];
+  readonly consumers?: readonly AnyConsumer[];
+  /** What is different from the environment as it is. */
+  readonly settings?: Partial<EnvironmentSettings>;
+  /** Whether functions are bundled, as in a deployment; else their code is left out. @default false */
+  readonly bundles?: boolean;
+}
+
+/** The CDK app of an environment, as bin/app.ts builds it. */
+export function appOf(env: string, options: SynthesisOptions = {}): App {
+  const { contracts = allContracts, consumers = allConsumers, settings = {}, bundles = false } = options;
+  const app = new App({
+    context: { ...context, ...(!bundles && { 'aws:cdk:bundling-stacks': [] }) },
+    analyticsReporting: false,
+  });
+  const environments = { [env]: { ...ENVIRONMENTS[env]!, ...settings } };
+  addEnvironmentStacks(app, resolveEnvironment({ env }, environments), contracts, consumers);
+  return app;
+}
+
+/** The template of each stack, by its part: `network`, `consumer-editorial-analytics` … */
+export function templatesOf(env: string, options?: SynthesisOptions): Readonly<Record<string, Template>> {
+  return Object.fromEntries(
+    appOf(env, options)
+      .node.children.filter((child) => Stack.isStack(child))
+      .map((stack) => [stack.stackName.replace(`millrace-${env}-`, ''), Template.fromStack(stack)]),
+  );
+}
+
+export interface Resource {
+  readonly Type: string;
+  // biome-ignore lint/suspicious/noExplicitAny: a template is any JSON.
+  readonly Properties: any;
+}
+
+/** Every resource of the templates with its stack's part and logical id. */
+export function resourcesOf(
+  templates: Readonly<Record<string, Template>>,
+): readonly (Resource & { readonly id: string })[] {
+  return Object.entries(templates).flatMap(([part, template]) =>
+    Object.entries(template.toJSON().Resources as Record<string, Resource>).map(([id, resource]) => ({
+      ...resource,
+      id: `${part}/${id}`,
+    })),
+  );
+}
