@@ -11,10 +11,11 @@ export function keptConnection(create: () => Client): PgConnections {
 
   async function open(): Promise<Client> {
     const client = create();
-    // Without a listener, a connection that breaks would end the process.
-    client.on('error', () => {
+    const forget = () => {
       if (idle === client) idle = undefined;
-    });
+    };
+    // Without a listener, a connection that breaks would end the process.
+    client.on('error', forget).on('end', forget);
     try {
       await client.connect();
       return client;

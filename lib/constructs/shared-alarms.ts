@@ -142,7 +142,7 @@ export function databaseCpu(clusterName: string): IMetric {
 }
 
 /** https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Aurora.AuroraMonitoring.Metrics.html (2026-11-24) */
-export function addDatabaseAlarms(alarms: Alarms, clusterName: string): void {
+export function addDatabaseAlarms(alarms: Alarms, { database }: Environment, clusterName: string): void {
   const ofCluster = { DBClusterIdentifier: clusterName };
   const command = `aws rds describe-db-clusters --db-cluster-identifier ${clusterName}`;
   alarms.add({
@@ -180,6 +180,8 @@ export function addDatabaseAlarms(alarms: Alarms, clusterName: string): void {
       'Half of the transaction ids are used up: vacuum does not keep pace, and at two thousand million the database stops writing.',
     command,
   });
+  // A database that has paused says nothing either.
+  if (database.minCapacity === 0) return;
   alarms.add({
     kind: 'no-writer',
     severity: 'incident',

@@ -48,7 +48,7 @@ export class HealthStack extends EnvironmentStack {
       addClusterAlarms(ofCluster, environment, cluster.name, cluster.arn);
     }
     const ofDatabase = new Alarms(this, operations, 'database');
-    addDatabaseAlarms(ofDatabase, database.clusterName);
+    addDatabaseAlarms(ofDatabase, environment, database.clusterName);
 
     const all = [...consumers.flatMap(({ alarms }) => alarms), ...ofCluster.names, ...ofDatabase.names];
     new Dashboard(this, 'Dashboard', {

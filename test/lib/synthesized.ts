@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll } from '@jest/globals';
 import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { contracts as allContracts } from '../../contracts/index.ts';
@@ -7,6 +9,7 @@ import { ENVIRONMENTS, type EnvironmentSettings, resolveEnvironment } from '../.
 import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
 import type { Contract } from '../../runtime/contract.ts';
+import { createTemporaryFolder } from '../temporary-folder.ts';
 
 const { context } = JSON.parse(readFileSync(new URL('../../cdk.json', import.meta.url), 'utf8'));
 
@@ -21,10 +24,14 @@ export interface SynthesisOptions {
   readonly bundles?: boolean;
 }
 
+const { path: outputs, remove } = createTemporaryFolder();
+afterAll(remove);
+
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
   const { contracts = allContracts, consumers = allConsumers, settings = {}, bundles = false } = options;
   const app = new App({
+    outdir: mkdtempSync(join(outputs, env)),
     context: { ...context, ...(!bundles && { 'aws:cdk:bundling-stacks': [] }) },
     analyticsReporting: false,
   });
@@ -58,4 +65,10 @@ export function resourcesOf(
       id: `${part}/${id}`,
     })),
   );
+}
+
+/** The stacks that deploy before a stack. */
+export function dependenciesOf(env: string, part: string): readonly string[] {
+  const stack = appOf(env).node.findChild(`millrace-${env}-${part}`) as Stack;
+  return stack.dependencies.map(({ stackName }) => stackName);
 }

@@ -1,0 +1,198 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
+import { ENVIRONMENT_NAMES, type Resource, resourcesOf, templatesOf } from './synthesized.ts';
+
+const RUNBOOKS = new URL('../../docs/runbooks/', import.meta.url);
+
+const ALARM_TYPES = ['AWS::CloudWatch::Alarm', 'AWS::CloudWatch::CompositeAlarm'];
+const byEnvironment = Object.fromEntries(
+  ENVIRONMENT_NAMES.map((env) => [env, resourcesOf(templatesOf(env))]),
+);
+
+const nameOf = ({ Properties }: Resource): string => Properties.AlarmName;
+const alarmsOf = (env: string) => byEnvironment[env]!.filter(({ Type }) => ALARM_TYPES.includes(Type));
+/** The alarms that notify, by the part of their name that says which: composites for those that can be suppressed. */
+const notifyingOf = (env: string) => alarmsOf(env).filter(({ Properties }) => Properties.AlarmActions);
+const alarm = (env: string, kind: string, of = 'editorial-analytics') =>
+  alarmsOf(env).find((each) => nameOf(each) === `millrace-${env}-${of}-${kind}`)?.Properties;
+const measuring = (env: string, kind: string) => alarm(env, `${kind}-unsuppressed`) ?? alarm(env, kind);
+
+/** A description without what is only known in the account. */
+const textOf = ({ Properties: { AlarmDescription } }: Resource): string =>
+  typeof AlarmDescription === 'string'
+    ? AlarmDescription
+    : AlarmDescription['Fn::Join'][1].map(String).join('');
+
+describe.each(ENVIRONMENT_NAMES)('in %s', (env) => {
+  test('every alarm says what happened, what to run first, and has its runbook', () => {
+    const runbooks = new Set(readdirSync(RUNBOOKS));
+    for (const each of alarmsOf(env)) {
+      const [happened, first, runbook, ...more] = textOf(each).split('\n');
+      expect(happened).toMatch(/\.$/);
+      expect(first).toMatch(/^First: aws [a-z0-9-]+ [a-z0-9-]+/);
+      expect(more).toEqual([]);
+      const [, file] = /^Runbook: docs\/runbooks\/(.+\.md)$/.exec(runbook!) ?? [];
+      expect(runbooks).toContain(file);
+      expect(textOf(each).length).toBeLessThan(1_024);
+    }
+  });
+
+  test('names are fixed and each is there once', () => {
+    const names = alarmsOf(env).map(nameOf);
+    expect(names.length).toBeGreaterThan(15);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names.filter((name) => !name.startsWith(`millrace-${env}-`))).toEqual([]);
+  });
+
+  test('each tells one topic when it goes off, and the same one when it is over', () => {
+    for (const { Properties } of notifyingOf(env)) {
+      expect(Properties.AlarmActions).toHaveLength(1);
+      expect(Properties.OKActions).toEqual(Properties.AlarmActions);
+      expect(Properties.ActionsEnabled ?? true).toBe(env !== 'dev');
+    }
+    // Those that tell nobody are what a composite looks at.
+    const silent = alarmsOf(env).filter(({ Properties }) => !Properties.AlarmActions);
+    expect(silent.map(nameOf).filter((name) => !name.endsWith('-unsuppressed'))).toEqual([]);
+  });
+
+  test('every alarm is on the dashboard', () => {
+    const dashboards = byEnvironment[env]!.filter(({ Type }) => Type === 'AWS::CloudWatch::Dashboard');
+    expect(dashboards).toHaveLength(1);
+    const body = JSON.stringify(dashboards[0]!.Properties.DashboardBody);
+    for (const each of notifyingOf(env)) expect(body).toContain(`:alarm:${nameOf(each)}`);
+  });
+});
+
+test('every runbook has an alarm', () => {
+  const kinds = ENVIRONMENT_NAMES.flatMap((env) => alarmsOf(env).map((each) => textOf(each)));
+  const unused = readdirSync(RUNBOOKS).filter(
+    (file) => file !== 'README.md' && !kinds.some((text) => text.endsWith(`/${file}`)),
+  );
+  // Only a cluster of standard brokers with metrics by broker has it; no environment here is one.
+  expect(unused).toEqual(['under-min-isr.md']);
+});
+
+test('every runbook’s links lead somewhere', () => {
+  for (const file of readdirSync(RUNBOOKS)) {
+    const text = readFileSync(new URL(file, RUNBOOKS), 'utf8');
+    for (const [, target] of text.matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g)) {
+      expect(() => readFileSync(new URL(target!, new URL(file, RUNBOOKS)))).not.toThrow();
+    }
+  }
+});
+
+describe('lag', () => {
+  test.each(ENVIRONMENT_NAMES)('in %s warns at 10,000 messages and is an incident at 100,000', (env) => {
+    const common = {
+      Namespace: 'AWS/Kafka',
+      MetricName: 'SumOffsetLag',
+      // A gauge: its sum over samples means nothing, its average hides the worst.
+      Statistic: 'Maximum',
+      Period: 60,
+      DatapointsToAlarm: 3,
+      EvaluationPeriods: 5,
+      // While a group rebalances there are no data: neither good news nor bad.
+      TreatMissingData: 'ignore',
+      ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+    };
+    expect(measuring(env, 'lag-warning')).toMatchObject({ ...common, Threshold: 10_000 });
+    expect(measuring(env, 'lag-incident')).toMatchObject({ ...common, Threshold: 100_000 });
+  });
+
+  test('has thresholds of the declaration', () => {
+    const own = defineConsumer({
+      name: 'editorial-analytics',
+      topic: pageviews,
+      sink: 'postgres',
+      lag: { warning: 7, incident: 70 },
+      handle: async () => {},
+    }) as AnyConsumer;
+    const alarms = resourcesOf(templatesOf('prod', { consumers: [own] }));
+    const threshold = (name: string) =>
+      alarms.find(({ Properties }) => Properties?.AlarmName === name)?.Properties.Threshold;
+    expect(threshold('millrace-prod-editorial-analytics-lag-warning-unsuppressed')).toBe(7);
+    expect(threshold('millrace-prod-editorial-analytics-lag-incident')).toBe(70);
+  });
+
+  test.each(['lag-warning', 'lag-rising'])('the incident suppresses %s', (kind) => {
+    const incident = byEnvironment.prod!.find(
+      ({ Properties }) => Properties?.AlarmName === 'millrace-prod-editorial-analytics-lag-incident',
+    )!;
+    expect(alarm('prod', kind)).toMatchObject({
+      AlarmRule: expect.anything(),
+      ActionsSuppressor: { 'Fn::GetAtt': [incident.id.split('/')[1], 'Arn'] },
+    });
+  });
+
+  test('that grows is worth as much as the time it takes to drain', () => {
+    const { Metrics, Threshold } = measuring('prod', 'lag-rising');
+    expect(Metrics.map(({ Expression }: { Expression?: string }) => Expression)).toContain(
+      'IF(RATE(behind) > 0, drain, 0)',
+    );
+    expect(Threshold).toBe(300);
+  });
+});
+
+describe('stalled', () => {
+  const metricsOf = (env: string): string => JSON.stringify(measuring(env, 'stalled').Metrics);
+
+  test('is behind with nothing committed, where the mapping has metrics', () => {
+    expect(metricsOf('prod')).toContain('CommittedEventCount');
+  });
+
+  test('is behind with no invocation that succeeded, where it has none', () => {
+    expect(metricsOf('dev')).toContain('FILL(invocations, 0) - FILL(errors, 0)');
+    expect(metricsOf('dev')).not.toContain('EventSourceMappingUUID');
+  });
+});
+
+test('pollers that say nothing are an incident; on demand they never say anything', () => {
+  expect(alarm('prod', 'silent-poller')).toMatchObject({
+    MetricName: 'PolledEventCount',
+    TreatMissingData: 'breaching',
+    ComparisonOperator: 'LessThanThreshold',
+  });
+  expect(alarm('dev', 'silent-poller')).toBeUndefined();
+});
+
+test('a writer that says nothing is an incident, unless it may have paused', () => {
+  expect(alarm('prod', 'no-writer', 'database')).toMatchObject({ TreatMissingData: 'breaching' });
+  expect(alarm('dev', 'no-writer', 'database')).toBeUndefined();
+});
+
+test('the oldest dead letter is an incident days before SQS deletes it', () => {
+  expect(alarm('prod', 'dead-letters-expiring')).toMatchObject({
+    MetricName: 'ApproximateAgeOfOldestMessage',
+    Threshold: 10 * 86_400,
+  });
+});
+
+test('an invocation near its timeout is a warning', () => {
+  expect(alarm('prod', 'duration')).toMatchObject({ Threshold: 48_000, Statistic: 'Maximum' });
+});
+
+describe('the cluster', () => {
+  const kindsOf = (env: string) =>
+    alarmsOf(env)
+      .map(nameOf)
+      .filter((name) => name.includes('-cluster-'))
+      .map((name) => name.replace(`millrace-${env}-cluster-`, ''))
+      .toSorted();
+
+  test('of standard brokers has the alarms that MSK recommends', () => {
+    expect(kindsOf('dev')).toEqual(['broker-cpu', 'broker-disk', 'no-controller', 'offline-partitions']);
+  });
+
+  test('of standard brokers with metrics by broker has the one that takes them', () => {
+    const resources = resourcesOf(templatesOf('dev', { settings: { monitoring: 'PER_BROKER' } }));
+    expect(resources.map(({ Properties }) => Properties?.AlarmName)).toContain(
+      'millrace-dev-cluster-under-min-isr',
+    );
+  });
+
+  test('of express brokers has those that they have metrics for', () => {
+    expect(kindsOf('prod')).toEqual(['broker-cpu', 'no-controller']);
+  });
+});
