@@ -188,7 +188,7 @@ function printBytes(name: string, bytes: Buffer | null): void {
 function notFound(id: string): MillraceError {
   return new MillraceError(
     'DEAD_LETTER_NOT_FOUND',
-    `No dead letter has the id ${JSON.stringify(id)}. "millrace dlq list" shows those there are.`,
+    `No dead letter has the id ${JSON.stringify(id)}. An id is consumer/topic/partition/offset; "millrace dlq list" shows those there are.`,
     { details: { id } },
   );
 }

@@ -3,9 +3,12 @@ import { InvalidArgumentError, Option } from 'commander';
 export const DEFAULT_STATE = '.millrace';
 
 export function stateOption(): Option {
-  return new Option('--state <dir>', 'the folder that keeps topics, queues and the sink').default(
-    DEFAULT_STATE,
-  );
+  return new Option('--state <dir>', 'the folder that keeps topics, queues and the sink')
+    .default(DEFAULT_STATE)
+    .argParser((path: string) => {
+      if (path !== '') return path;
+      throw new InvalidArgumentError('It takes a folder, such as .millrace.');
+    });
 }
 
 export function jsonOption(description = 'print JSON'): Option {

@@ -68,7 +68,10 @@ export function printComplaints({
   refused,
   malformed,
 }: Pick<RunReport, 'complaints' | 'refused' | 'malformed'>) {
-  for (const { kind, line, reason } of complaints) printNote(`line ${line} is ${kind}: ${printable(reason)}`);
+  for (const { kind, line, input, reason } of complaints) {
+    const where = input === undefined ? `line ${line}` : `${printable(input)}, line ${line},`;
+    printNote(`${where} is ${kind}: ${printable(reason)}`);
+  }
   const more = refused + malformed - complaints.length;
   if (more > 0) printNote(`and ${plural(more, 'more line')}.`);
 }
@@ -79,7 +82,7 @@ export function notPublished({ ignored, malformed, refused, poisoned }: FeedCoun
     ignored > 0 ? `${count(ignored)} ignored` : '',
     malformed > 0 ? `${count(malformed)} malformed` : '',
     refused > 0 ? `${count(refused)} refused by the contract` : '',
-    poisoned > 0 ? `${count(poisoned)} bad records added past it` : '',
+    poisoned > 0 ? `${count(poisoned)} bad records of --poison added` : '',
   ];
   return parts.filter(Boolean).join(', ');
 }

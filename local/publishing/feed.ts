@@ -30,6 +30,8 @@ export const NOTHING_FED: FeedCounts = Object.freeze({
 export interface Complaint {
   readonly kind: 'refused' | 'malformed';
   readonly line: number;
+  /** Where there are several inputs: which one. */
+  readonly input?: string;
   readonly reason: string;
 }
 
@@ -76,8 +78,15 @@ export function startFeed<Value>({ source, outlet, ratePerSecond, clock }: FeedO
     for (const item of items) {
       if (item.kind === 'ignored') counts.ignored++;
       else if (item.kind === 'malformed') complain(item);
-      else if (reasons.has(item)) complain({ kind: 'refused', line: item.line, reason: reasons.get(item)! });
-      else counts.published++;
+      else if (reasons.has(item)) {
+        const { line, input } = item;
+        complain({
+          kind: 'refused',
+          line,
+          ...(input !== undefined && { input }),
+          reason: reasons.get(item)!,
+        });
+      } else counts.published++;
     }
     counts.poisoned += poisoned;
   };

@@ -4,11 +4,19 @@ import { createGunzip } from 'node:zlib';
 import { MillraceError } from '../../runtime/errors.ts';
 
 /** What one line of an input holds. Lines count from 1; blank lines are passed over. */
-export type InputItem<Value = unknown> =
-  | { readonly kind: 'value'; readonly line: number; readonly value: Value }
-  /** Well-formed, and nothing to publish. */
-  | { readonly kind: 'ignored'; readonly line: number }
-  | { readonly kind: 'malformed'; readonly line: number; readonly reason: string };
+export type InputItem<Value = unknown> = ItemPlace &
+  (
+    | { readonly kind: 'value'; readonly value: Value }
+    /** Well-formed, and nothing to publish. */
+    | { readonly kind: 'ignored' }
+    | { readonly kind: 'malformed'; readonly reason: string }
+  );
+
+interface ItemPlace {
+  readonly line: number;
+  /** Where there are several inputs: which one. */
+  readonly input?: string;
+}
 
 /** Reads one line; never throws for what it holds. */
 export type LineParser<Value = unknown> = (line: string, number: number) => InputItem<Value>;

@@ -56,7 +56,9 @@ export function trafficSource(random: Random, clock: Clock): Source<Pageview> {
 
 async function* readAll(paths: readonly string[], contract: Contract<never>, salt: Buffer) {
   for (const path of paths) {
-    yield* readInput(path, (firstLine) => parserFor(path, firstLine, contract.name, salt));
+    const items = readInput(path, (firstLine) => parserFor(path, firstLine, contract.name, salt));
+    if (paths.length === 1) yield* items;
+    else for await (const item of items) yield { ...item, input: path };
   }
 }
 

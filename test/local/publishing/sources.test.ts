@@ -61,3 +61,14 @@ test('another topic takes no access log', async () => {
     message: expect.stringContaining('shop.orders'),
   });
 });
+
+test('of several files each item says which one it is from, of a single one none does', async () => {
+  const [first, second] = [file('a.jsonl', ['{"a":1}', 'damaged']), file('b.jsonl', ['damaged'])];
+  expect(await fileSource([first, second], pageviews, salt).take(100)).toMatchObject([
+    { input: first, line: 1 },
+    { input: first, line: 2 },
+    { input: second, line: 1 },
+  ]);
+  for (const item of await fileSource([first], pageviews, salt).take(100))
+    expect(item).not.toHaveProperty('input');
+});
