@@ -5,9 +5,11 @@ import { ledgerMigrations } from '../../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
 import { pgDriver } from '../../adapters/postgres/pg-driver.ts';
 import { PostgresSink } from '../../adapters/postgres/postgres-sink.ts';
+import { provision } from '../../adapters/postgres/provision.ts';
 import type { SqlDriver } from '../../adapters/postgres/sql-driver.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { postgresSuite } from '../adapters/postgres/postgres-suite.ts';
+import { provisionSuite } from '../adapters/postgres/provision-suite.ts';
 import {
   expectedTables,
   handleBatch,
@@ -44,6 +46,51 @@ async function openDatabase(user = 'postgres') {
 }
 
 postgresSuite('PostgreSQL', () => openDatabase(), { transactions: 'many' });
+
+describe('provision() on PostgreSQL', () => {
+  let database: Awaited<ReturnType<typeof openDatabase>>;
+  const pools: pg.Pool[] = [];
+  const logIn = (user: string) => {
+    const of = new URL(url!);
+    Object.assign(of, { pathname: database.name, username: encodeURIComponent(user) });
+    const pool = new pg.Pool({ connectionString: of.href, max: 2 });
+    pools.push(pool);
+    return pool;
+  };
+  beforeAll(async () => {
+    database = await openDatabase();
+    // RDS has it; its members log in with tokens.
+    await database.admin.query('CREATE ROLE rds_iam NOLOGIN');
+    // As on RDS, where the administrator is no superuser.
+    await database.admin.query('CREATE ROLE administrator LOGIN CREATEROLE');
+    await database.admin.query('GRANT rds_iam TO administrator WITH ADMIN OPTION');
+    await database.admin.query(`ALTER DATABASE ${database.name} OWNER TO administrator`);
+    if (
+      Number((await database.admin.query('SHOW server_version_num')).rows[0].server_version_num) < 150_000
+    ) {
+      // From 15 on, the database's owner owns its schema public.
+      await database.pool.query('ALTER SCHEMA public OWNER TO administrator');
+    }
+  }, 30_000);
+  afterAll(async () => {
+    await Promise.all(pools.map((pool) => pool.end()));
+    await database.close();
+  });
+
+  provisionSuite(() => ({
+    admin: pgDriver(logIn('administrator')),
+    as: async (role) => pgDriver(logIn(role)),
+  }));
+
+  test('a consumer’s role bounds what a lost function can hold, and logs in with a token where there are any', async () => {
+    await provision(pgDriver(logIn('administrator')), [{ name: 'bounded', migrations: [] }]);
+    const { rows } = await logIn('bounded').query(
+      `SELECT current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('lock_timeout') AS lock,
+         current_setting('client_connection_check_interval') AS alive, pg_has_role('rds_iam', 'member') AS token`,
+    );
+    expect(rows).toEqual([{ idle: '1min', lock: '10s', alive: '5s', token: true }]);
+  });
+});
 
 describe('PostgresSink when the server intervenes', () => {
   const user = 'impatient';

@@ -1,0 +1,127 @@
+/** What provision() promises, whatever the driver. Roles belong to the whole server, so names are new ones each time. */
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
+import { provision } from '../../../adapters/postgres/provision.ts';
+import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
+import { identifier } from '../../../adapters/postgres/sql-values.ts';
+import type { SqlTransaction } from '../../../runtime/ports.ts';
+
+export interface ProvisionFixture {
+  /** Connects as a role that may create roles. */
+  readonly admin: SqlDriver;
+  /** Connects, or acts, as the role of that name. */
+  as(role: string): Promise<SqlDriver>;
+}
+
+let runs = 0;
+
+export function provisionSuite(open: () => ProvisionFixture): void {
+  describe('provision()', () => {
+    const run = `${Date.now().toString(36)}-${process.pid}-${runs++}`;
+    const [readers, writers] = [`readers-${run}`, `writers_${run}`] as const;
+    const table = (of: string, column = 'n') => ({
+      name: `0001-${of}`,
+      sql: `CREATE TABLE ${of} (id serial PRIMARY KEY, ${column} int)`,
+    });
+    const consumers = [
+      { name: readers, migrations: [table('reader')] },
+      { name: writers, migrations: [table('writer')] },
+    ];
+    const query = async (role: string, sql: string) => {
+      const sink = new PostgresSink(await open().as(role));
+      return sink.transaction(({ tx }: { tx: SqlTransaction }) => tx.query(sql));
+    };
+    const ledger = (consumer: string) =>
+      `INSERT INTO millrace_ledger (consumer, epoch, topic, partition) VALUES ('${consumer}', 1, 't', 0)`;
+    let first: readonly string[];
+
+    beforeAll(async () => {
+      first = await provision(open().admin, consumers);
+    }, 30_000);
+
+    test('applies the ledger’s migrations and each consumer’s, once', async () => {
+      expect(first).toEqual([
+        'millrace/0001-ledger',
+        'millrace/0002-own-rows',
+        `${readers}/0001-reader`,
+        `${writers}/0001-writer`,
+      ]);
+      expect(await provision(open().admin, consumers)).toEqual([]);
+    });
+
+    test('two deployments at once take turns', async () => {
+      const more = [...consumers, { name: `third-${run}`, migrations: [table('third')] }];
+      const applied = await Promise.all([1, 2].map(() => provision(open().admin, more)));
+      expect(applied.flat()).toEqual([`third-${run}/0001-third`]);
+    });
+
+    test('a consumer reads and writes rows of its own tables', async () => {
+      await query(readers, 'INSERT INTO reader (n) VALUES (1), (2)');
+      await query(readers, 'UPDATE reader SET n = n + 1');
+      await query(readers, 'DELETE FROM reader WHERE n = 2');
+      expect((await query(readers, 'SELECT n FROM reader')).rows).toEqual([{ n: 3 }]);
+    });
+
+    test('also of a table that a later deployment adds', async () => {
+      const [own, other] = consumers;
+      const later = { ...own!, migrations: [...own!.migrations, table('late')] };
+      await provision(open().admin, [later, other!]);
+      expect((await query(readers, 'SELECT n FROM late')).rows).toEqual([]);
+    });
+
+    test.each([
+      ['see another consumer’s table', 'SELECT * FROM writer'],
+      ['write to another consumer’s table', 'INSERT INTO writer (n) VALUES (1)'],
+      ['drop its own', 'DROP TABLE reader'],
+      ['change its own', 'ALTER TABLE reader ADD x int'],
+      ['make another', 'CREATE TABLE mine (n int)'],
+      ['empty its own at once, past its rows', 'TRUNCATE reader'],
+      ['delete from the ledger', 'DELETE FROM millrace_ledger'],
+      ['read the migrations', 'SELECT * FROM millrace_migration'],
+    ])('a consumer cannot %s', async (_, sql) => {
+      await expect(query(readers, sql)).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+    });
+
+    test('a consumer writes its own rows of the ledger, and no other’s', async () => {
+      await query(readers, ledger(readers));
+      await query(writers, ledger(writers));
+      await expect(query(readers, ledger(`${writers}-x`))).rejects.toMatchObject({
+        code: 'SINK_MISCONFIGURED',
+      });
+      const update = "UPDATE millrace_ledger SET max_timestamp = 7 WHERE topic = 't'";
+      expect((await query(readers, update)).affectedRows).toBe(1);
+      const { rows } = await query(
+        writers,
+        `SELECT consumer, max_timestamp FROM millrace_ledger WHERE consumer IN ('${readers}', '${writers}') ORDER BY 1`,
+      );
+      expect(rows).toEqual([
+        { consumer: readers, max_timestamp: 7 },
+        { consumer: writers, max_timestamp: -1 },
+      ]);
+    });
+
+    test('a migration that fails stops it, naming the consumer, and is tried again the next time', async () => {
+      const name = `broken-${run}`;
+      const broken = { name, migrations: [{ name: '0001-broken', sql: 'CREATE TABLE broken (n nonsense)' }] };
+      await expect(provision(open().admin, [broken])).rejects.toMatchObject({
+        code: 'SINK_MISCONFIGURED',
+        message: expect.stringContaining(`"0001-broken" of ${name}`),
+      });
+      const mended = { name, migrations: [{ name: '0001-broken', sql: 'CREATE TABLE broken (n int)' }] };
+      expect(await provision(open().admin, [mended])).toEqual([`${name}/0001-broken`]);
+    });
+
+    test('a migration runs as the tables’ owner, who can do nothing to the ledger', async () => {
+      const name = `greedy-${run}`;
+      const greedy = {
+        name,
+        migrations: [{ name: '0001', sql: 'UPDATE millrace_ledger SET max_timestamp = 0' }],
+      };
+      await expect(provision(open().admin, [greedy])).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+    });
+
+    test('a name is a name, whatever characters it has', () => {
+      expect(identifier('a"b')).toBe('"a""b"');
+    });
+  });
+}
