@@ -1,0 +1,74 @@
+// What is fetched from the registries, once: in node_modules/.cache, named by its version.
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { maven, missing, python } from './prerequisites.mjs';
+
+const cache = fileURLToPath(new URL('../../node_modules/.cache', import.meta.url));
+const COPY_DEPENDENCIES = 'org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy-dependencies';
+
+/**
+ * Java artifacts (GROUP:ARTIFACT:VERSION) with everything they depend on.
+ * @returns the class path
+ */
+export async function mavenArtifacts(processes, artifacts) {
+  const coordinates = artifacts.map((artifact) => artifact.split(':'));
+  const name = coordinates.map(([, artifact, version]) => `${artifact}-${version}`).join('+');
+  const folder = join(cache, name);
+  if (!existsSync(folder)) {
+    console.log(`Fetching ${name} …`);
+    mkdirSync(cache, { recursive: true });
+    // Complete or not there: it gets its name when all is in it.
+    const partial = mkdtempSync(`${folder}.`);
+    try {
+      const pom = join(partial, 'pom.xml');
+      writeFileSync(pom, project(coordinates));
+      const goal = [COPY_DEPENDENCIES, '-DincludeScope=runtime', `-DoutputDirectory=${partial}`];
+      await processes.run(`fetch-${name}`, maven.find(), ['--batch-mode', '--quiet', '--file', pom, ...goal]);
+      renameSync(partial, folder);
+    } finally {
+      rmSync(partial, { recursive: true, force: true });
+    }
+  }
+  return join(folder, '*');
+}
+
+/**
+ * A command written in Python, in a virtual environment of its own.
+ * @param requirement as pip takes it, without the version
+ * @returns the command's path
+ */
+export async function pythonCommand(processes, requirement, version, command) {
+  const name = `${requirement.replace(/\[.*/, '')}-${version}`;
+  const folder = join(cache, name);
+  const path = join(folder, 'bin', command);
+  // pip installs a package after what it depends on, so the command is the last to come.
+  if (!existsSync(path)) {
+    if (!python.find()) throw new Error(missing([python])[0]);
+    console.log(`Fetching ${name} …`);
+    rmSync(folder, { recursive: true, force: true });
+    await processes.run(`fetch-${name}`, python.find(), ['-m', 'venv', folder]);
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
+    await processes.run(`fetch-${name}`, join(folder, 'bin', 'python'), [
+      ...pip,
+      `${requirement}==${version}`,
+    ]);
+  }
+  return path;
+}
+
+const project = (coordinates) => `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>millrace</groupId>
+  <artifactId>verify</artifactId>
+  <version>1</version>
+  <dependencies>
+${coordinates
+  .map(
+    ([group, artifact, version]) =>
+      `    <dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`,
+  )
+  .join('\n')}
+  </dependencies>
+</project>
+`;

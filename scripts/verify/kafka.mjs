@@ -1,0 +1,156 @@
+// Apache Kafka in KRaft mode: one node, or a cluster of three whose nodes can be lost and brought back. Every node is
+// broker and controller at once.
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { mavenArtifacts } from './downloads.mjs';
+import { java, maven } from './prerequisites.mjs';
+import { freePort } from './processes.mjs';
+
+const VERSION = '4.3.1';
+
+const download = (processes) =>
+  mavenArtifacts(processes, [
+    `org.apache.kafka:kafka_2.13:${VERSION}`,
+    // Kafka logs through slf4j; the version is that of the log4j it brings.
+    'org.apache.logging.log4j:log4j-slf4j-impl:2.25.4',
+  ]);
+
+export const kafka = {
+  name: 'Kafka',
+  variable: 'MILLRACE_TEST_KAFKA',
+  prerequisites: [java, maven],
+  download,
+  async start(processes, classPath) {
+    const [node] = await startKafka(processes, classPath, { nodes: 1 });
+    return { value: node.address, version: VERSION };
+  },
+};
+
+export const kafkaCluster = {
+  name: 'Kafka, 3 nodes',
+  variable: 'MILLRACE_TEST_KAFKA_CLUSTER',
+  prerequisites: [java, maven],
+  download,
+  async start(processes, classPath) {
+    const nodes = await startKafka(processes, classPath, { nodes: 3 });
+    return { value: nodes.map(({ address }) => address).join(','), version: VERSION };
+  },
+};
+
+/**
+ * For a test that takes nodes down: a Kafka of its own.
+ * @returns its nodes, all started
+ */
+export async function startKafka(processes, classPath, { nodes: count }) {
+  const nodes = [];
+  for (let id = 1; id <= count; id++) {
+    nodes.push({ id, directoryId: uuid(), port: await freePort(), controllerPort: await freePort() });
+  }
+  const clusterId = uuid();
+  const controllers = nodes
+    .map(({ id, directoryId, controllerPort }) => `${id}@127.0.0.1:${controllerPort}:${directoryId}`)
+    .join(',');
+  const settings = {
+    'process.roles': 'broker,controller',
+    'controller.quorum.bootstrap.servers': nodes.map((node) => `127.0.0.1:${node.controllerPort}`).join(','),
+    'controller.listener.names': 'CONTROLLER',
+    'inter.broker.listener.name': 'PLAINTEXT',
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'auto.create.topics.enable': false,
+    'default.replication.factor': count,
+    'min.insync.replicas': Math.min(count, 2),
+    'offsets.topic.replication.factor': count,
+    'transaction.state.log.replication.factor': count,
+    'transaction.state.log.min.isr': Math.min(count, 2),
+    'share.coordinator.state.topic.replication.factor': count,
+    'share.coordinator.state.topic.min.isr': Math.min(count, 2),
+    // A group waits this long for more members before its first assignment; tests need not.
+    'group.initial.rebalance.delay.ms': 0,
+  };
+  // A broker is up when the quorum is, so that they have to be started together.
+  return Promise.all(
+    nodes.map(async (node) => {
+      const kafkaNode = new KafkaNode(processes, classPath, node, settings);
+      await kafkaNode.format(clusterId, controllers);
+      await kafkaNode.start();
+      return kafkaNode;
+    }),
+  );
+}
+
+class KafkaNode {
+  #processes;
+  #classPath;
+  #name;
+  #properties;
+  #server;
+
+  constructor(processes, classPath, { id, port, controllerPort }, settings) {
+    this.#processes = processes;
+    this.#classPath = classPath;
+    this.#name = `kafka-${port}`;
+    this.id = id;
+    this.address = `127.0.0.1:${port}`;
+    const folder = processes.makeFolder(this.#name);
+    const listeners = `PLAINTEXT://${this.address},CONTROLLER://127.0.0.1:${controllerPort}`;
+    this.#properties = join(folder, 'server.properties');
+    const all = {
+      ...settings,
+      'node.id': id,
+      listeners,
+      'advertised.listeners': listeners,
+      'log.dirs': join(folder, 'data'),
+    };
+    writeFileSync(
+      this.#properties,
+      Object.entries(all)
+        .map(([name, value]) => `${name}=${value}\n`)
+        .join(''),
+    );
+  }
+
+  format(clusterId, controllers) {
+    const command = ['kafka.tools.StorageTool', 'format', '--cluster-id', clusterId];
+    const options = ['--initial-controllers', controllers, '--config', this.#properties];
+    return this.#processes.run(`${this.#name}-format`, java.find(), [
+      '-cp',
+      this.#classPath,
+      ...command,
+      ...options,
+    ]);
+  }
+
+  /** Also after kill(): it has the same data and port. */
+  async start() {
+    this.#server = this.#processes.start(this.#name, java.find(), [
+      '-Xmx512m',
+      // Without a configuration of its own, log4j prints errors only.
+      '-Dorg.apache.logging.log4j.level=INFO',
+      '-cp',
+      this.#classPath,
+      'kafka.Kafka',
+      this.#properties,
+    ]);
+    await this.#server.untilAnswers(async () => {
+      if (!this.#server.output().includes('Kafka Server started')) throw new Error('it has not started');
+    });
+  }
+
+  /** As a machine that is lost: nothing is finished, and nobody is told. */
+  async kill() {
+    this.#server.signal('SIGKILL');
+    await this.#server.ended;
+  }
+
+  async restart() {
+    await this.kill();
+    await this.start();
+  }
+}
+
+/** As Kafka writes them: 16 bytes in the URL alphabet. One that begins with a dash would be taken for an option. */
+function uuid() {
+  const id = randomBytes(16).toString('base64url');
+  return id.startsWith('-') ? uuid() : id;
+}

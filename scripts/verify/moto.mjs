@@ -1,0 +1,31 @@
+// moto, which answers as Amazon S3 and AWS Glue, in one process: https://docs.getmoto.org/en/latest/docs/server_mode.html
+//
+// Where 5.2.5 is not AWS, tried on 2026-11-25 and compared with https://docs.aws.amazon.com/AmazonS3/latest/API/ and
+// https://docs.aws.amazon.com/glue/latest/webapi/ of that day:
+//
+// - S3: checksums and Content-MD5 that a client sends are not compared with the object. Buckets are to be addressed by
+//   path (`forcePathStyle`). A bucket outside us-east-1 needs no LocationConstraint.
+// - Glue: RegisterSchemaVersion checks that the schema is JSON, not its compatibility: every version is AVAILABLE.
+//   CheckSchemaVersionValidity, ListSchemas, ListSchemaVersions and QuerySchemaVersionMetadata answer 500.
+// - Credentials are not looked at; the account is 123456789012.
+import { pythonCommand } from './downloads.mjs';
+import { python } from './prerequisites.mjs';
+import { freePort } from './processes.mjs';
+
+const VERSION = '5.2.5';
+
+export const moto = {
+  name: 'moto',
+  variable: 'MILLRACE_TEST_AWS',
+  prerequisites: [python],
+
+  download: (processes) => pythonCommand(processes, 'moto[server]', VERSION, 'moto_server'),
+
+  async start(processes, command) {
+    const port = await freePort();
+    const server = processes.start('moto', command, ['-H', '127.0.0.1', '-p', String(port)]);
+    const value = `http://127.0.0.1:${port}`;
+    await server.untilAnswers(() => fetch(`${value}/moto-api/`, { signal: AbortSignal.timeout(2_000) }));
+    return { value, version: VERSION };
+  },
+};
