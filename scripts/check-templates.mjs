@@ -1,20 +1,20 @@
 // Synthesizes every environment without an account, and has cfn-lint read each template. Fetches cfn-lint (PyPI) once.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ENVIRONMENTS } from '../lib/config/environment.ts';
+import { pythonCommand } from './verify/downloads.mjs';
+import { Processes } from './verify/processes.mjs';
 
 const CFN_LINT = '1.58.0';
 const root = fileURLToPath(new URL('..', import.meta.url));
-const venv = join(root, 'node_modules', '.cache', `cfn-lint-${CFN_LINT}`);
-const cfnLint = join(venv, 'bin', 'cfn-lint');
 
 const output = mkdtempSync(join(tmpdir(), 'millrace-templates-'));
 process.exitCode = 1;
 try {
-  fetchCfnLint();
+  const cfnLint = await pythonCommand(new Processes(output), 'cfn-lint', CFN_LINT, 'cfn-lint');
   const templates = Object.keys(ENVIRONMENTS).flatMap(synthesize);
   // 0 is clean; warnings and notes have bits of their own, and count here as errors do.
   const { status } = spawnSync(cfnLint, ['--', ...templates], { stdio: 'inherit' });
@@ -27,20 +27,6 @@ try {
   console.error(`error: ${error.message}`);
 } finally {
   rmSync(output, { recursive: true });
-}
-
-function fetchCfnLint() {
-  if (existsSync(cfnLint)) return;
-  rmSync(venv, { recursive: true, force: true });
-  if (spawnSync('python3', ['-c', 'import venv, ensurepip']).status !== 0) {
-    throw new Error(
-      'cfn-lint needs Python 3 with venv. Install python3 and python3-venv, then run this again.',
-    );
-  }
-  console.log(`Fetching cfn-lint ${CFN_LINT} …`);
-  execFileSync('python3', ['-m', 'venv', venv], { stdio: 'inherit' });
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `cfn-lint==${CFN_LINT}`];
-  execFileSync(join(venv, 'bin', 'python'), pip, { stdio: 'inherit' });
 }
 
 /** The paths of the environment's templates. */
