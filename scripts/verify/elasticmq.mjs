@@ -1,7 +1,7 @@
 // ElasticMQ, which answers as Amazon SQS: https://github.com/softwaremill/elasticmq
 //
-// Message moves, RedrivePolicy and the size limit of 1 MiB are there. Where 1.7.1 is not SQS, tried on 2026-11-25 and
-// compared with https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/ of that day:
+// Message moves, RedrivePolicy and the size limit of 1 MiB are there. Where 1.7.1, tried on 2026-11-25, is not what
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/ says of SQS:
 //
 // - Size: the limit of 1,048,576 is in characters, for the body and each string attribute by itself; binary attributes
 //   have none. SQS counts bytes, of the body and all attributes together.

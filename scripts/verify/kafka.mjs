@@ -65,6 +65,10 @@ export async function startKafka(processes, classPath, { nodes: count }) {
     'transaction.state.log.min.isr': Math.min(count, 2),
     'share.coordinator.state.topic.replication.factor': count,
     'share.coordinator.state.topic.min.isr': Math.min(count, 2),
+    // A killed broker is let back in when its session has expired, by default after 9 seconds (as 4.3.1 logs when it
+    // starts, 2026-11-25).
+    'broker.session.timeout.ms': 4_000,
+    'broker.heartbeat.interval.ms': 500,
     // A group waits this long for more members before its first assignment; tests need not.
     'group.initial.rebalance.delay.ms': 0,
   };
@@ -123,15 +127,15 @@ class KafkaNode {
 
   /** Also after kill(): it has the same data and port. */
   async start() {
-    this.#server = this.#processes.start(this.#name, java.find(), [
-      '-Xmx512m',
-      // Without a configuration of its own, log4j prints errors only.
-      '-Dorg.apache.logging.log4j.level=INFO',
-      '-cp',
-      this.#classPath,
-      'kafka.Kafka',
-      this.#properties,
-    ]);
+    // Without a configuration of its own, log4j prints errors only.
+    const options = ['-Xmx512m', '-Dorg.apache.logging.log4j.level=INFO', '-cp', this.#classPath];
+    this.#server = this.#processes.start(
+      this.#name,
+      java.find(),
+      [...options, 'kafka.Kafka', this.#properties],
+      // Handing over takes seconds, and its data goes with it.
+      { endWith: 'SIGKILL' },
+    );
     await this.#server.untilAnswers(async () => {
       if (!this.#server.output().includes('Kafka Server started')) throw new Error('it has not started');
     });

@@ -1,7 +1,7 @@
 // moto, which answers as Amazon S3 and AWS Glue, in one process: https://docs.getmoto.org/en/latest/docs/server_mode.html
 //
-// Where 5.2.5 is not AWS, tried on 2026-11-25 and compared with https://docs.aws.amazon.com/AmazonS3/latest/API/ and
-// https://docs.aws.amazon.com/glue/latest/webapi/ of that day:
+// Where 5.2.5, tried on 2026-11-25, is not what https://docs.aws.amazon.com/AmazonS3/latest/API/ and
+// https://docs.aws.amazon.com/glue/latest/webapi/ say of AWS:
 //
 // - S3: checksums and Content-MD5 that a client sends are not compared with the object. Buckets are to be addressed by
 //   path (`forcePathStyle`). A bucket outside us-east-1 needs no LocationConstraint.

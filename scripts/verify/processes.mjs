@@ -38,15 +38,15 @@ export class Processes {
   }
 
   /** Options are those of spawn(), and `endWith`: the signal that asks this child to end. */
-  start(name, command, args, { endWith = 'SIGTERM', stdio, ...options } = {}) {
+  start(name, command, args, { endWith = 'SIGTERM', ...options } = {}) {
     if (this.#ending) throw new Error(`${name} was not started: everything is being ended.`);
     const logFile = join(this.#folder, 'logs', `${name}.log`);
     const log = openSync(logFile, 'a');
     const logFrom = statSync(logFile).size;
     const spawned = spawn(command, args, {
+      stdio: ['ignore', log, log],
       ...options,
       detached: this.#ownGroups,
-      stdio: stdio ?? ['ignore', log, log],
     });
     closeSync(log);
     const child = new Child(name, spawned, { logFile, logFrom, endWith, leadsGroup: this.#ownGroups });

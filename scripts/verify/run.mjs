@@ -172,7 +172,7 @@ function printTable(head, rows) {
       .join('   ')
       .trimEnd(),
   );
-  console.log(`\n${text.join('\n')}\n`);
+  console.log(`${text.join('\n')}\n`);
 }
 
 /** After a failure the logs stay; the data of the parts goes in any case. */

@@ -46,7 +46,7 @@ test('Kafka has an address; that it has started is what its log said', () => {
 });
 
 describe('SQS', () => {
-  /** What SQS takes as one message since August 2025. */
+  /** As SQS: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html */
   const MAX_BYTES = 1_048_576;
   let queues = 0;
 
