@@ -22,6 +22,13 @@ if (!url) throw new Error('MILLRACE_TEST_POSTGRES is not set; run npm run verify
 
 let databases = 0;
 
+function openPool({ href }: URL, max: number) {
+  const pool = new pg.Pool({ connectionString: href, max });
+  // Its end() does not wait until the server has heard of it: DROP DATABASE may find a session, and end it.
+  pool.on('error', () => {});
+  return pool;
+}
+
 /** A database of the test's own, and a pool that logs in as `user`. */
 async function openDatabase(user = 'postgres') {
   const name = `millrace_${databases++}`;
@@ -31,7 +38,7 @@ async function openDatabase(user = 'postgres') {
   const of = new URL(url!);
   of.pathname = name;
   of.username = user;
-  const pool = new pg.Pool({ connectionString: of.href, max: 8 });
+  const pool = openPool(of, 8);
   return {
     pool,
     admin,
@@ -53,7 +60,7 @@ describe('provision() on PostgreSQL', () => {
   const logIn = (user: string) => {
     const of = new URL(url!);
     Object.assign(of, { pathname: database.name, username: encodeURIComponent(user) });
-    const pool = new pg.Pool({ connectionString: of.href, max: 2 });
+    const pool = openPool(of, 2);
     pools.push(pool);
     return pool;
   };
