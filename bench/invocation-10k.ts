@@ -84,7 +84,7 @@ export async function openEngine(database: PGlite, registry: SchemaRegistry): Pr
     sink: new PostgresSink(pgliteDriver(database)),
     deadLetters: { put: async () => refuse('a dead letter') },
     log: { debug() {}, info() {}, warn: refuse, error: refuse },
-    metrics: { report() {} },
+    metrics: { report() {}, reportRedrive() {} },
   });
 }
 

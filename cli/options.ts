@@ -35,6 +35,13 @@ export function recordsPerSecond(text: string): number {
   throw new InvalidArgumentError('It takes records a second, above 0 and up to 1000000, or "max".');
 }
 
+/** `contentId=/about`: a field of a record, and what it holds. */
+export function fieldValue(text: string): { readonly field: string; readonly value: string } {
+  const [, field, value] = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text) ?? [];
+  if (field !== undefined && value !== undefined) return { field, value };
+  throw new InvalidArgumentError('It takes a field and its value, such as contentId=/about.');
+}
+
 export function wholeFrom(least: number): (text: string) => number {
   return (text) => {
     const value = toNumber(text);

@@ -37,6 +37,7 @@ export interface UpOptions {
   readonly crash: number;
   readonly sinkOutage: number;
   readonly deadLetterOutage: number;
+  readonly fail?: { readonly field: string; readonly value: string };
   readonly fresh?: true;
   readonly state: string;
   readonly json?: true;
@@ -82,9 +83,11 @@ async function run(folder: StateFolder, options: UpOptions, interrupts: Interrup
       crash: options.crash,
       sinkOutageMs: options.sinkOutage * 1_000,
       deadLetterOutageMs: options.deadLetterOutage * 1_000,
+      ...(options.fail && { fail: options.fail }),
     },
     random: random.faults,
     log: problemLog.log,
+    consume: 'everything',
   });
   const queries = await serveQueries(folder, stack.query);
   const startedAt = performance.now();

@@ -1,5 +1,13 @@
 import { Command, Option } from 'commander';
-import { jsonOption, recordsPerSecond, seconds, share, stateOption, wholeFrom } from './options.ts';
+import {
+  fieldValue,
+  jsonOption,
+  recordsPerSecond,
+  seconds,
+  share,
+  stateOption,
+  wholeFrom,
+} from './options.ts';
 import { newSeed } from './seeds.ts';
 import type { UpOptions } from './up-run.ts';
 
@@ -9,6 +17,7 @@ Examples:
   millrace up --rate 5000 --poison 0.01                more of both
   millrace up --input access.log.gz --exit-when-drained --json --fresh
   millrace up --input access.log.gz --redeliver 0.3 --crash 0.1 --sink-outage 2
+  millrace up --input access.log.gz --fail contentId=/about --exit-when-drained
 
 An input is a web server's access log (Apache's combined or common format) or JSON, one pageview a line.`;
 
@@ -51,6 +60,7 @@ export function upCommand(): Command {
       seconds,
       0,
     )
+    .option('--fail <field=value>', 'the handler throws at records like this: a bug, for good', fieldValue)
     .addOption(
       new Option('--seed <n>', 'repeat the randomness of a run (default: another one each time)').argParser(
         wholeFrom(0),

@@ -4,6 +4,7 @@
  * does; none looks inside the engine.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { AnyConsumer } from '../runtime/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Clock, DeadLetterStore, Random, Sink } from '../runtime/ports.ts';
 import { createRequestId, type Handler } from './event-source/function.ts';
@@ -19,9 +20,12 @@ export interface FaultOptions {
   readonly sinkOutageMs?: number;
   /** How long the dead-letter store is down, from its first letter on. @default 0 */
   readonly deadLetterOutageMs?: number;
+  /** The handler throws at records whose field has this value: a bug, until the next run is without it. @default none */
+  readonly fail?: { readonly field: string; readonly value: string };
 }
 
 export interface Faults {
+  wrapConsumer(consumer: AnyConsumer): AnyConsumer;
   wrapHandler(handler: Handler): Handler;
   wrapSink<Tx>(sink: Sink<Tx>): Sink<Tx>;
   wrapDeadLetters(store: DeadLetterStore): DeadLetterStore;
@@ -51,6 +55,7 @@ export function createFaults({
   crash = 0,
   sinkOutageMs = 0,
   deadLetterOutageMs = 0,
+  fail,
 }: FaultOptions): Faults {
   checkShare('redeliver', redeliver);
   checkShare('crash', crash);
@@ -88,6 +93,21 @@ export function createFaults({
   };
 
   return {
+    wrapConsumer(consumer) {
+      if (!fail) return consumer;
+      return {
+        ...consumer,
+        async handle(records, context) {
+          if (records.some(({ value }) => hasValue(value, fail))) {
+            throw new Error(
+              `A bug in the handler, by the fault that was asked for: it fails at one ${fail.field}.`,
+            );
+          }
+          await consumer.handle(records, context);
+        },
+      };
+    },
+
     wrapHandler: (handler) => async (event, context) => {
       const isTwice = random.next() < redeliver;
       const isAtOnce = isTwice && random.next() < 0.5;
@@ -162,6 +182,11 @@ function createOutage(option: string, durationMs: number, clock: Clock, random: 
     endsAt = clock.now() + durationMs;
     return random.next() < 0.5 ? 'cut-before' : 'cut-after';
   };
+}
+
+function hasValue(record: unknown, { field, value }: { field: string; value: string }): boolean {
+  const got = (record as Record<string, unknown> | null)?.[field];
+  return got !== undefined && got !== null && String(got) === value;
 }
 
 function isDead(fate: Fate | undefined): boolean {

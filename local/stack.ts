@@ -11,13 +11,17 @@ import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import { contracts } from '../contracts/index.ts';
 import { consumers } from '../lambdas/consumers.ts';
-import type { AnyConsumer } from '../runtime/consumer.ts';
+import { type AnyConsumer, MOST_RETRIES } from '../runtime/consumer.ts';
+import { GIVEN_UP_PREFIX } from '../runtime/dead-letters/given-up-letters.ts';
+import type { DeadLetterPlaces } from '../runtime/dead-letters/places.ts';
 import { checkDeclarations } from '../runtime/declarations.ts';
 import { createEngine } from '../runtime/engine.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { BatchReport, Logger, Random } from '../runtime/ports.ts';
+import type { BatchReport, Logger, Metrics, ObjectStore, Random } from '../runtime/ports.ts';
 import { type EventSource, startEventSource } from './event-source/event-source.ts';
+import type { FailureDocument } from './event-source/failure-document.ts';
 import type { Handler } from './event-source/function.ts';
+import { startQueueSource } from './event-source/queue-source.ts';
 import { createFaults, type FaultOptions } from './faults.ts';
 import { type ConsumerLag, measureLag } from './lag.ts';
 import { type LedgerTotals, readLedgerTotals } from './ledger-totals.ts';
@@ -32,6 +36,8 @@ export interface StackOptions {
   /** Decides the faults. */
   readonly random: Random;
   readonly log: Logger;
+  /** `redrive`: topics are left alone, and only what is redriven is consumed. */
+  readonly consume: 'everything' | 'redrive';
 }
 
 // A share of invocations says something only where there are many: a small input would fit in one.
@@ -62,7 +68,8 @@ export interface Stack {
  * Opens the sink, brings its tables up to date and starts every consumer. The caller holds the folder's lock.
  * @throws STATE_UNREADABLE when the sink's files cannot be used; SINK_MISCONFIGURED when a migration fails
  */
-export async function startStack({ folder, stores, faults, random, log }: StackOptions): Promise<Stack> {
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { folder, stores, faults, random, log } = options;
   checkDeclarations(contracts, consumers);
   const pglite = await openSink(folder);
   const reports = { duplicates: 0, retries: 0 };
@@ -75,23 +82,45 @@ export async function startStack({ folder, stores, faults, random, log }: StackO
 
   const hasFaultyInvocations = (faults.redeliver ?? 0) > 0 || (faults.crash ?? 0) > 0;
 
-  const running = consumers.map((consumer) => {
+  const metrics: Metrics = {
+    report({ duplicates, retries }: BatchReport) {
+      reports.duplicates += duplicates;
+      reports.retries += retries;
+    },
+    reportRedrive() {},
+  };
+  const running = consumers.map((declared) => {
     const consumerFaults = createFaults({ ...faults, clock: systemClock, random });
+    const consumer = consumerFaults.wrapConsumer(declared);
+    const places = stores.deadLettersOf(consumer);
     const engine = createEngine(consumer, {
       clock: systemClock,
       random: systemRandom,
       registry: createMemorySchemaRegistry(contracts),
       sink: consumerFaults.wrapSink(new PostgresSink(pgliteDriver(pglite))),
-      deadLetters: consumerFaults.wrapDeadLetters(stores.deadLetters),
+      deadLetters: consumerFaults.wrapDeadLetters(places.store),
       log,
-      metrics: {
-        report({ duplicates, retries }: BatchReport) {
-          reports.duplicates += duplicates;
-          reports.retries += retries;
-        },
-      },
+      metrics,
     });
-    const lambda = consumerHandler({ engine, logger: { ...log, addContext() {} }, partialResponses: true });
+    const logger = { ...log, addContext() {} };
+    const lambda = consumerHandler({
+      engine,
+      logger,
+      metrics,
+      objects: places.objects,
+      partialResponses: true,
+    });
+    stores.releaseRedriven(consumer);
+    const redrive = startQueueSource({
+      queue: places.redrive,
+      name: consumer.name,
+      handler: (event, context) => lambda(event, context),
+      functionTimeoutMs: consumer.timeoutMs,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+    });
+    if (options.consume === 'redrive') return { redrive, idle: consumerFaults.idle };
     const handler: Handler = (event, context) => lambda(event, context);
     const source = startSource(
       consumer,
@@ -99,14 +128,15 @@ export async function startStack({ folder, stores, faults, random, log }: StackO
         ? Math.min(FAULTY_BATCH_RECORDS, consumer.batch.maxRecords)
         : consumer.batch.maxRecords,
       stores,
+      places,
       log,
       consumerFaults.wrapHandler(watchForHalts(handler, halted.reject)),
     );
-    return { source, idle: consumerFaults.idle };
+    return { source, redrive, idle: consumerFaults.idle };
   });
 
   const stop = async () => {
-    await Promise.all(running.map(({ source }) => source.stop()));
+    await Promise.all(running.flatMap(({ source, redrive }) => [source?.stop(), redrive.stop()]));
     await Promise.all(running.map(({ idle }) => idle()));
   };
   return {
@@ -123,7 +153,7 @@ export async function startStack({ folder, stores, faults, random, log }: StackO
     lag: () => Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer))),
     query: (sql) => queryReadOnly(pglite, sql),
     async drained() {
-      await Promise.race([halted.promise, Promise.all(running.map(({ source }) => source.drained()))]);
+      await Promise.race([halted.promise, Promise.all(running.map(({ source }) => source?.drained()))]);
     },
     stop,
     async close() {
@@ -174,6 +204,7 @@ function startSource(
   consumer: AnyConsumer,
   batchSize: number,
   { log: reader }: Stores,
+  { objects }: DeadLetterPlaces,
   log: Logger,
   handler: Handler,
 ): EventSource {
@@ -187,10 +218,9 @@ function startSource(
       maximumBatchingWindowMs: consumer.batch.windowMs,
       startingPosition: consumer.startingPosition,
       functionTimeoutMs: consumer.timeoutMs,
-      ...(consumer.giveUp.afterRetries !== undefined && {
-        maximumRetryAttempts: consumer.giveUp.afterRetries,
-      }),
+      maximumRetryAttempts: consumer.giveUp.afterRetries ?? MOST_RETRIES,
       ...(consumer.giveUp.afterAgeMs !== undefined && { maximumRecordAgeMs: consumer.giveUp.afterAgeMs }),
+      onFailure: (document) => putAside(document, objects),
     },
     handler,
     reader,
@@ -198,6 +228,14 @@ function startSource(
     random: systemRandom,
     log,
   });
+}
+
+/** Where Lambda would put it: a batch that was given up, with its records. */
+async function putAside(document: FailureDocument, objects: ObjectStore): Promise<void> {
+  const { timestamp, requestContext, KafkaBatchInfo } = document;
+  const [partition] = Object.keys(KafkaBatchInfo.recordsInfo);
+  const key = `${GIVEN_UP_PREFIX}local/${partition}/${timestamp}-${requestContext.requestId}`;
+  await objects.put(key, Buffer.from(JSON.stringify(document)));
 }
 
 /** An event source tries for ever; on a laptop the person who has to act is sitting there. */

@@ -22,6 +22,9 @@ export interface StateFolder {
   readonly files: {
     readonly log: string;
     readonly queues: string;
+    readonly objects: string;
+    /** What redrives have done, for those that are killed. */
+    readonly redrives: string;
     readonly sink: string;
     /** There once the sink has been made. */
     readonly sinkReady: string;
@@ -116,6 +119,11 @@ export async function lockStateFolder(folder: StateFolder): Promise<StateLock> {
   }
 }
 
+/** Whether the process that holds the folder runs the pipeline on it, and does not only look. */
+export function isRunning(folder: StateFolder): boolean {
+  return readOwner(folder)?.purpose === 'run';
+}
+
 /** STATE_IN_USE, naming the process that has the folder. */
 export function stateInUse(folder: StateFolder): MillraceError {
   const owner = readOwner(folder);
@@ -151,6 +159,8 @@ function readStateFolder(path: string): StateFolder {
     files: {
       log: join(path, 'log.sqlite'),
       queues: join(path, 'queues.sqlite'),
+      objects: join(path, 'objects.sqlite'),
+      redrives: join(path, 'redrives'),
       sink: join(path, 'sink'),
       sinkReady: join(path, 'sink-ready'),
     },

@@ -1,14 +1,17 @@
-import { createQueueDeadLetters } from '../adapters/queue-dead-letters.ts';
 import { openSqliteLog, type SqliteLog } from '../adapters/sqlite/sqlite-log.ts';
+import { openSqliteObjects } from '../adapters/sqlite/sqlite-objects.ts';
 import { openSqliteQueues } from '../adapters/sqlite/sqlite-queue.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
-import type { DeadLetterReader, DeadLetterStore } from '../runtime/ports.ts';
+import type { AnyConsumer } from '../runtime/consumer.ts';
+import { type DeadLetterPlaces, deadLetterPlaces, MAX_REDELIVERIES } from '../runtime/dead-letters/places.ts';
 import type { StateFolder } from './state-folder.ts';
 
 /** What a state folder keeps that any number of processes may use at once: all but the sink. */
 export interface Stores {
   readonly log: SqliteLog;
-  readonly deadLetters: DeadLetterStore & DeadLetterReader;
+  deadLettersOf(consumer: AnyConsumer): DeadLetterPlaces;
+  /** Makes what a killed function was redriving visible at once. For who holds the folder: no function runs but its own. */
+  releaseRedriven(consumer: AnyConsumer): void;
   close(): void;
 }
 
@@ -16,12 +19,32 @@ export interface Stores {
 export function openStores({ files }: StateFolder): Stores {
   const log = openSqliteLog({ path: files.log, clock: systemClock });
   const queues = openSqliteQueues({ path: files.queues, clock: systemClock });
+  const objects = openSqliteObjects({ path: files.objects, clock: systemClock });
+  const namesOf = ({ name }: AnyConsumer) => ({
+    deadLetters: `${name}-dead-letters`,
+    redrive: `${name}-redrive`,
+  });
   return {
     log,
-    deadLetters: createQueueDeadLetters({ queueOf: (consumer) => queues.queue(`${consumer}-dead-letters`) }),
+    deadLettersOf(consumer) {
+      const names = namesOf(consumer);
+      const redrive = queues.queue(names.redrive, {
+        deadLetterQueue: names.deadLetters,
+        maxReceiveCount: MAX_REDELIVERIES,
+      });
+      return deadLetterPlaces(consumer, {
+        deadLetters: queues.queue(names.deadLetters),
+        redrive,
+        mover: queues.mover(names.deadLetters, names.redrive),
+        objects: objects.objects(consumer.name),
+        log,
+      });
+    },
+    releaseRedriven: (consumer) => queues.releaseAll(namesOf(consumer).redrive),
     close() {
       log.close();
       queues.close();
+      objects.close();
     },
   };
 }

@@ -84,8 +84,7 @@ export async function settleBatch(items: readonly Item[], context: BatchContext)
         suspect.failure = describeFailure(stoppedBy, history);
         continue;
       }
-      suspect.attempts = history.attempts;
-      suspect.firstFailedAt = history.firstFailedAt;
+      suspect.history = history;
       if (!(await backOff(tries, consumer.retry, context.usableMs(), context)))
         return { ...total, stoppedBy };
       total.retries++;

@@ -85,6 +85,13 @@ export interface Consumer<Value = unknown, Kind extends SinkKind = SinkKind> {
   readonly handle: Handle<Value, SinkTransactions[Kind]>;
 }
 
+/**
+ * Deliveries after the first, where the declaration does not say. Lambda cuts "for ever" down to ten where there is a
+ * destination, and ten are over within minutes of an outage:
+ * https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure-destination.html (2026-11-24). So the most there is.
+ */
+export const MOST_RETRIES = 10_000;
+
 /** The batch's records become holes of the ledger, and the batch itself lands in the consumer's bucket. */
 export interface GiveUpPolicy {
   /** Deliveries after the first, 0 to 10,000. @default 10,000: outages last, and nothing is gained by giving up */

@@ -3,7 +3,7 @@ import { backOff } from './backoff.ts';
 import { type BatchContext, type BatchOutcome, factsOf, settleBatch } from './batch.ts';
 import { createDecoder, type Decoded } from './codec.ts';
 import type { AnyConsumer } from './consumer.ts';
-import type { DeadLetter } from './dead-letter.ts';
+import { type DeadLetter, type FailureHistory, historyOf, NO_HISTORY } from './dead-letters/dead-letter.ts';
 import { MillraceError } from './errors.ts';
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
 import { parseKafkaEvent } from './kafka-event.ts';
@@ -54,8 +54,10 @@ export interface BatchResponse {
 }
 
 export interface Engine {
-  /** Its consumer's name. */
+  /** Its consumer's name, the topic's, and the ledger epoch that deliveries are settled in. */
   readonly consumer: string;
+  readonly topic: string;
+  readonly epoch: number;
   /**
    * Settles the records of a Kafka event: when it resolves with no failures, each one is applied, was applied
    * before, or is a durable dead letter (promise 1).
@@ -75,10 +77,6 @@ export interface Engine {
    */
   redrive(letters: readonly DeadLetter[], invocation: Invocation): Promise<readonly Outcome[]>;
 }
-
-/** How often a record has failed before this run. */
-type History = Pick<Item, 'attempts' | 'firstFailedAt'>;
-const NO_HISTORY: History = { attempts: 0, firstFailedAt: null };
 
 /** Builds the engine of one consumer; keep it between invocations, it caches the schemas it has seen. */
 export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine {
@@ -106,7 +104,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     arrival: Arrival,
     epoch: number,
     invocation: Invocation,
-    historyOf: (index: number) => History = () => NO_HISTORY,
+    historyAt: (index: number) => FailureHistory = () => NO_HISTORY,
   ): Promise<{ items: readonly Item[]; stoppedBy: Diagnosis | null }> {
     const startedAt = clock.now();
     const reserveMs = Math.min(1_000, consumer.timeoutMs / 10);
@@ -121,7 +119,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     };
 
     const { decoded, holds, stoppedBy } = await decode(raws, context);
-    const items = raws.map((raw, index) => itemOf(raw, decoded?.[index], historyOf(index)));
+    const items = raws.map((raw, index) => itemOf(raw, decoded?.[index], historyAt(index)));
     const outcome: BatchOutcome = decoded
       ? await settleBatch(items, context)
       : { passedOver: 0, handlerMs: 0, retries: 0, stoppedBy };
@@ -139,9 +137,8 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     return { items, stoppedBy: outcome.stoppedBy };
   }
 
-  function itemOf(raw: RawRecord, decoded: Decoded<unknown> | undefined, history: History): Item {
-    const { attempts, firstFailedAt } = history;
-    const item: Item = { raw, record: null, failure: null, outcome: 'returned', attempts, firstFailedAt };
+  function itemOf(raw: RawRecord, decoded: Decoded<unknown> | undefined, history: FailureHistory): Item {
+    const item: Item = { raw, record: null, failure: null, outcome: 'returned', history };
     if (!decoded) return item;
     if ('record' in decoded) return { ...item, record: decoded.record };
     const diagnosis = diagnose('decode', decoded.error, 'AVRO_INVALID');
@@ -166,6 +163,8 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
 
   return {
     consumer: consumer.name,
+    topic: consumer.topic.name,
+    epoch: consumer.epoch,
 
     async consumeBatch(event, invocation) {
       const raws = parseKafkaEvent(event, consumer.topic.name);
@@ -198,7 +197,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
           'redrive',
           epoch,
           invocation,
-          (at) => queue[at]!.letter.failure,
+          (at) => historyOf(queue[at]!.letter.failure),
         );
         if (stoppedBy?.action === 'halt') throw stoppedBy.error;
         for (const [at, { outcome }] of items.entries()) {

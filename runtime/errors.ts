@@ -63,8 +63,15 @@ export const ERRORS = {
   // Dead letters.
   DEAD_LETTER_STORE_UNAVAILABLE: row('hold', 'The dead-letter store did not take the letter.'),
   DEAD_LETTER_UNREADABLE: row('halt', 'A stored dead letter cannot be read.'),
+  DEAD_LETTER_VERSION_UNKNOWN: row('halt', 'A later major version of the envelope wrote the dead letter.'),
+  DEAD_LETTER_PAYLOAD_LOST: row('halt', "The object with a dead letter's bytes is gone or was changed."),
   DEAD_LETTER_FOREIGN: row('halt', 'The dead letter belongs to another consumer.'),
   DEAD_LETTER_NOT_FOUND: row('halt', 'No dead letter has this id.'),
+  BATCH_GIVEN_UP: row('dead-letter', 'The event source gave up on the batch that held the record.'),
+  DEAD_LETTERED_ELSEWHERE: row('dead-letter', 'Another tool dead-lettered the record.'),
+  QUEUE_UNAVAILABLE: row('hold', 'The queue did not answer, or did not take a message.'),
+  OBJECT_STORE_UNAVAILABLE: row('hold', 'The object store did not answer, or did not take an object.'),
+  REDRIVE_STOPPED: row('halt', 'A redrive stopped before its end: too many of its records failed again.'),
 
   // Running locally, and the command line.
   STATE_IN_USE: row('halt', 'Another process is using the state folder.'),

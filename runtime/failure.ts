@@ -1,4 +1,4 @@
-import type { Failure, FailureCause, FailureStage } from './dead-letter.ts';
+import type { Failure, FailureCause, FailureStage } from './dead-letters/dead-letter.ts';
 import { ERRORS, type ErrorAction, type ErrorCode, MillraceError } from './errors.ts';
 
 /** An error with the engine's verdict on it: what it is called, where it happened and what to do about it. */
@@ -27,7 +27,7 @@ const MAX_CAUSES = 8;
 /** The diagnosis as a dead letter keeps it. */
 export function describeFailure(
   { stage, code, error }: Diagnosis,
-  history: Pick<Failure, 'attempts' | 'firstFailedAt' | 'lastFailedAt'>,
+  history: Pick<Failure, 'attempts' | 'firstFailedAt' | 'lastFailedAt' | 'earlier'>,
 ): Failure {
   const { name, message } = describeError(error);
   return {
@@ -40,6 +40,7 @@ export function describeFailure(
     attempts: history.attempts,
     firstFailedAt: history.firstFailedAt,
     lastFailedAt: history.lastFailedAt,
+    earlier: history.earlier,
   };
 }
 

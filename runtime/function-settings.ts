@@ -4,6 +4,8 @@ export const SETTINGS = {
   databaseName: 'MILLRACE_DATABASE_NAME',
   databaseUser: 'MILLRACE_DATABASE_USER',
   deadLetterQueueUrl: 'MILLRACE_DEAD_LETTER_QUEUE_URL',
+  /** Of the bucket for the bytes of large dead letters, and for what becomes of redrives. */
+  bucketName: 'MILLRACE_BUCKET_NAME',
   registryName: 'MILLRACE_REGISTRY_NAME',
   /** `true` where the event source mapping reads partial batch responses, else `false`. */
   partialResponses: 'MILLRACE_PARTIAL_RESPONSES',

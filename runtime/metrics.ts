@@ -1,4 +1,4 @@
-import type { BatchReport } from './ports.ts';
+import type { BatchReport, RedriveReport } from './ports.ts';
 
 /** Where monitoring finds what consumers report: alarms and dashboards are built on these names. */
 export const METRICS_NAMESPACE = 'Millrace';
@@ -17,4 +17,13 @@ export const METRICS = {
   HandlerTime: { unit: 'Milliseconds', of: ({ handlerMs }) => handlerMs },
 } as const satisfies Record<string, { unit: string; of: (report: BatchReport) => number }>;
 
-export type MetricName = keyof typeof METRICS;
+/** Likewise those of a redrive report. */
+export const REDRIVE_METRICS = {
+  RedriveApplied: { unit: 'Count', of: ({ applied }) => applied },
+  RedriveAlreadyApplied: { unit: 'Count', of: ({ alreadyApplied }) => alreadyApplied },
+  RedriveFailedAgain: { unit: 'Count', of: ({ failedAgain }) => failedAgain },
+  RedriveRefused: { unit: 'Count', of: ({ refused }) => refused },
+  RedriveReturned: { unit: 'Count', of: ({ returned }) => returned },
+} as const satisfies Record<string, { unit: string; of: (report: RedriveReport) => number }>;
+
+export type MetricName = keyof typeof METRICS | keyof typeof REDRIVE_METRICS;

@@ -3,7 +3,9 @@
  * every adapter passes. Nothing in `runtime/` reaches a clock, randomness, the network or a disk but through these.
  */
 import type { AvroSchema, Contract } from './contract.ts';
-import type { DeadLetter } from './dead-letter.ts';
+import type { DeadLetter } from './dead-letters/dead-letter.ts';
+import type { PayloadPointer } from './dead-letters/json-envelope.ts';
+import type { MillraceError } from './errors.ts';
 import type { LedgerPatch, LedgerView } from './ledger.ts';
 import type { Header, Position, RawRecord, TopicPartition } from './record.ts';
 
@@ -49,9 +51,26 @@ export interface BatchReport {
   readonly handlerMs: number;
 }
 
+/** What became of the messages of one invocation by the redrive queue, in counts. */
+export interface RedriveReport {
+  readonly consumer: string;
+  readonly topic: string;
+  readonly applied: number;
+  /** Letters whose record was settled already: acknowledged, and nothing changed. */
+  readonly alreadyApplied: number;
+  /** Letters that are dead letters once more. */
+  readonly failedAgain: number;
+  /** Messages of another consumer, or that cannot be read. */
+  readonly refused: number;
+  /** Letters to be delivered again: early ones, or the line was held. */
+  readonly returned: number;
+}
+
 export interface Metrics {
-  /** Called once an invocation, whatever its end. */
+  /** Called once for each batch that was settled, by delivery or by redrive, whatever its end. */
   report(report: BatchReport): void;
+  /** Called once an invocation by the redrive queue. */
+  reportRedrive(report: RedriveReport): void;
 }
 
 /** A registry's name for a schema: a UUID for Glue, a decimal number for Confluent. */
@@ -173,40 +192,118 @@ export interface DeadLetterStore {
   put(letters: readonly DeadLetter[]): Promise<void>;
 }
 
-/** Looking at dead letters without changing anything: no visibility timeout, no receive count. */
-export interface DeadLetterReader {
-  /** Oldest first; `after` is the last id of the page before. @throws DEAD_LETTER_UNREADABLE, DEAD_LETTER_STORE_UNAVAILABLE */
-  list(
-    consumer: string,
-    page: { readonly limit: number; readonly after?: string },
-  ): Promise<readonly DeadLetter[]>;
-  /** The newest letter with this `consumer/topic/partition/offset`, undefined where there is none. */
-  find(id: string): Promise<DeadLetter | undefined>;
-  count(consumer: string): Promise<number>;
+/**
+ * One copy of a dead letter, as it is stored. Its letter has no key, value and headers where `payload` says that they
+ * are in an object.
+ */
+export interface StoredLetter {
+  /** The store's own name for this copy, the same each time one looks: two copies of a letter have two. */
+  readonly copy: string;
+  /** Epoch milliseconds, from which the store's retention counts. */
+  readonly storedAt: number;
+  readonly letter: DeadLetter;
+  readonly payload: PayloadPointer | null;
+  /** The message as it stands in its queue; null where the letter is not in one. */
+  readonly message: OutgoingMessage | null;
+}
+
+/** What stands among the dead letters and is none that can be read. */
+export interface UnreadableLetter {
+  readonly copy: string;
+  readonly storedAt: number;
+  readonly error: MillraceError;
+  readonly message: OutgoingMessage | null;
+}
+
+/** One consumer's dead letters, for the person who looks after them. */
+export interface DeadLetterShelf {
+  /**
+   * Every copy that is there when the look begins, each once, roughly oldest first. Looking costs nothing but on SQS,
+   * which hides what it shows: until the loop ends, and at most for a minute.
+   * @throws QUEUE_UNAVAILABLE, OBJECT_STORE_UNAVAILABLE, TOPIC_UNKNOWN
+   */
+  look(): AsyncIterable<StoredLetter | UnreadableLetter>;
+  /** Takes copies away for good. One that is gone already is no error. Between `look` and this, not a minute may pass. */
+  remove(copies: readonly (StoredLetter | UnreadableLetter)[]): Promise<void>;
+}
+
+export interface OutgoingMessage {
+  readonly body: string;
+  /** Text by name, shown beside the message by whatever shows queues. @default none */
+  readonly attributes?: Readonly<Record<string, string>>;
 }
 
 export interface QueueMessage {
+  /** Stays the same however often the message is received. */
   readonly id: string;
   readonly body: string;
+  readonly attributes: Readonly<Record<string, string>>;
   /** Epoch milliseconds. */
   readonly sentAt: number;
   /** How often it has been received, this time included. */
   readonly receiveCount: number;
+  /** What `delete` and `release` take. A later receive replaces it. */
+  readonly receipt: string;
 }
 
-/** A queue as SQS has them: at-least-once, a received message is hidden for a while and comes back unless deleted. */
+/** The most that a message may have, attributes included: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html (2026-11-25) */
+export const MAX_MESSAGE_BYTES = 1_048_576;
+
+/**
+ * A queue as SQS has them: at-least-once, roughly in order; a received message is hidden for a while and comes back
+ * unless deleted. With a redrive policy, a message that was received `maxReceiveCount` times goes to the dead-letter
+ * queue instead of being received once more, with its id and the time it was sent.
+ * Every method throws QUEUE_UNAVAILABLE when the queue does not answer.
+ */
 export interface Queue {
-  /** Durable when it resolves. */
-  send(bodies: readonly string[]): Promise<void>;
-  /** Up to `maxMessages` visible messages, oldest first, each hidden for `visibilityMs`. */
+  /** Durable when it resolves. @throws QUEUE_UNAVAILABLE when not all were taken: some may have been, or one is over MAX_MESSAGE_BYTES */
+  send(messages: readonly OutgoingMessage[]): Promise<void>;
+  /** Up to `maxMessages` visible messages, each hidden for `visibilityMs`. */
   receive(options: {
     readonly maxMessages: number;
     readonly visibilityMs: number;
-  }): Promise<readonly (QueueMessage & { readonly receipt: string })[]>;
+  }): Promise<readonly QueueMessage[]>;
   /** Deletes what was received; a receipt that a later receive has replaced deletes nothing. */
   delete(receipts: readonly string[]): Promise<void>;
-  /** Looks without hiding: visible and hidden messages, oldest first. */
-  browse(options: { readonly limit: number; readonly after?: string }): Promise<readonly QueueMessage[]>;
-  /** Messages in the queue, hidden ones included. */
+  /** Makes received messages visible again. */
+  release(receipts: readonly string[]): Promise<void>;
+  /**
+   * Every message that is there when the look begins, each once. SQS can show only what it hides: there this receives,
+   * raises receive counts, misses what somebody else is holding, and releases what was not deleted when the loop ends.
+   */
+  look(): AsyncIterable<QueueMessage>;
+  /** Messages in the queue, hidden ones included; a guess where the queue is distributed. */
   depth(): Promise<number>;
+}
+
+/** Moves all visible messages from a dead-letter queue to another queue, as SQS's message move tasks do. */
+export interface MessageMover {
+  /**
+   * Resolves when the move is over. A moved message is a new one: with another id, sent now, received never; body and
+   * attributes are the same. Messages that somebody is holding stay where they are.
+   * @throws INPUT_INVALID when the queue is no other queue's dead-letter queue, or a move from it is under way
+   * @throws QUEUE_UNAVAILABLE when it ended before all were moved
+   */
+  move(options: {
+    readonly maxPerSecond: number;
+    readonly onProgress?: (moved: number) => void;
+  }): Promise<{ readonly moved: number }>;
+}
+
+export interface StoredObject {
+  readonly key: string;
+  /** Epoch milliseconds. */
+  readonly storedAt: number;
+  readonly bytes: number;
+}
+
+/** Objects by key, as S3 has them. Every method throws OBJECT_STORE_UNAVAILABLE when the store does not answer. */
+export interface ObjectStore {
+  /** Durable, and seen by every later `get` and `list`, when it resolves. Replaces an object of that key. */
+  put(key: string, body: Buffer): Promise<void>;
+  get(key: string): Promise<Buffer | undefined>;
+  /** Objects whose keys begin with `prefix`, in the order of their keys' UTF-8 bytes. */
+  list(prefix: string): AsyncIterable<StoredObject>;
+  /** One that is not there is no error. */
+  delete(keys: readonly string[]): Promise<void>;
 }

@@ -3,7 +3,12 @@
  * is given back. One sink transaction holds the ledger's locks, the handler's effects and the ledger's new state.
  */
 import type { AnyConsumer } from './consumer.ts';
-import { type DeadLetter, deadLetterId, type Failure } from './dead-letter.ts';
+import {
+  type DeadLetter,
+  deadLetterId,
+  type Failure,
+  type FailureHistory,
+} from './dead-letters/dead-letter.ts';
 import { MillraceError } from './errors.ts';
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
 import {
@@ -36,9 +41,8 @@ export interface Item {
   /** Set when the record was given up: it goes to the dead letters instead of the handler. */
   failure: Failure | null;
   outcome: Outcome;
-  /** Tries that failed and when, from earlier redrives on. */
-  attempts: number;
-  firstFailedAt: number | null;
+  /** How it has failed before, from earlier redrives on. */
+  history: FailureHistory;
 }
 
 export interface SettleContext {
@@ -175,10 +179,11 @@ async function runHandler(
 
 /** An item's history with one more failed try at `now`. */
 export function historyWith(
-  item: Item,
+  { history }: Item,
   now: number,
-): Pick<Failure, 'attempts' | 'firstFailedAt' | 'lastFailedAt'> {
-  return { attempts: item.attempts + 1, firstFailedAt: item.firstFailedAt ?? now, lastFailedAt: now };
+): Pick<Failure, 'attempts' | 'firstFailedAt' | 'lastFailedAt' | 'earlier'> {
+  const { attempts, firstFailedAt, earlier } = history;
+  return { attempts: attempts + 1, firstFailedAt: firstFailedAt ?? now, lastFailedAt: now, earlier };
 }
 
 interface Plan {

@@ -1,5 +1,41 @@
-import { type DeadLetter, deadLetterId } from '../runtime/dead-letter.ts';
+import fc from 'fast-check';
+import { type DeadLetter, deadLetterId } from '../runtime/dead-letters/dead-letter.ts';
 import type { RawRecord } from '../runtime/record.ts';
+
+const bytes = fc.option(
+  fc.uint8Array({ maxLength: 30 }).map((array) => Buffer.from(array)),
+  { nil: null },
+);
+
+/** Any letter: any bytes, names and times. */
+export const anyLetter: fc.Arbitrary<DeadLetter> = fc
+  .record({
+    consumer: fc.stringMatching(/^[a-zA-Z0-9._-]{1,20}$/),
+    topic: fc.stringMatching(/^[a-zA-Z0-9._-]{1,20}$/),
+    partition: fc.nat(),
+    offset: fc.maxSafeNat(),
+    timestamp: fc.oneof(fc.constant(-1), fc.maxSafeNat()),
+    timestampType: fc.constantFrom('CREATE_TIME', 'LOG_APPEND_TIME', 'NO_TIMESTAMP_TYPE'),
+    key: bytes,
+    value: bytes,
+    headers: fc.array(fc.record({ name: fc.string({ unit: 'binary' }), value: bytes })),
+    attempts: fc.nat(),
+    schemaId: fc.option(fc.uuid(), { nil: null }),
+    earlier: fc.array(
+      fc.record({
+        stage: fc.constantFrom('deliver', 'decode', 'handle', 'write'),
+        code: fc.constantFrom('HANDLER_FAILED', 'SINK_REJECTED'),
+        name: fc.string(),
+        message: fc.string({ unit: 'grapheme' }),
+        failedAt: fc.maxSafeNat(),
+      }),
+      { maxLength: 3 },
+    ),
+  })
+  .map(({ schemaId, earlier, ...parts }) => {
+    const letter = deadLetter(parts);
+    return { ...letter, schemaId, failure: { ...letter.failure, earlier } };
+  });
 
 /** A dead letter of record `t/0/<offset>`, complete; give only what a test is about. */
 export function deadLetter({
@@ -34,6 +70,7 @@ export function deadLetter({
       attempts,
       firstFailedAt: 1_767_225_600_100,
       lastFailedAt: 1_767_225_600_900,
+      earlier: [],
     },
     functionName: 'fn',
     functionVersion: '$LATEST',

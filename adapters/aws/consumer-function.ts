@@ -1,6 +1,8 @@
 import { GlueClient } from '@aws-sdk/client-glue';
+import { S3Client } from '@aws-sdk/client-s3';
 import { SQSClient } from '@aws-sdk/client-sqs';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { createQueueLetters } from '../../runtime/dead-letters/queue-letters.ts';
 import { createEngine } from '../../runtime/engine.ts';
 import { consumerHandler } from '../lambda/consumer-handler.ts';
 import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
@@ -11,7 +13,8 @@ import { systemRandom } from '../system/system-random.ts';
 import { flag, setting } from './function-settings.ts';
 import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
 import { connectToRds } from './rds-connection.ts';
-import { createSqsDeadLetters } from './sqs-dead-letters.ts';
+import { createS3Objects } from './s3-objects.ts';
+import { createSqsQueue } from './sqs-queue.ts';
 
 /** A service that does not answer must not take the invocation's time: the engine holds the line and tries again. */
 const requestHandler = { connectionTimeout: 2_000, requestTimeout: 5_000 };
@@ -24,6 +27,11 @@ const requestHandler = { connectionTimeout: 2_000, requestTimeout: 5_000 };
 export function consumerFunction(consumer: AnyConsumer) {
   const region = setting('region');
   const logger = new PowertoolsLogger(consumer.name);
+  const metrics = new EmbeddedMetrics(systemClock);
+  const objects = createS3Objects({
+    client: new S3Client({ region, requestHandler }),
+    bucket: setting('bucketName'),
+  });
   const engine = createEngine(consumer, {
     clock: systemClock,
     random: systemRandom,
@@ -39,12 +47,15 @@ export function consumerFunction(consumer: AnyConsumer) {
         region,
       }),
     ),
-    deadLetters: createSqsDeadLetters({
-      client: new SQSClient({ region, requestHandler }),
-      queueUrl: setting('deadLetterQueueUrl'),
+    deadLetters: createQueueLetters({
+      queue: createSqsQueue({
+        client: new SQSClient({ region, requestHandler }),
+        queueUrl: setting('deadLetterQueueUrl'),
+      }),
+      objects,
     }),
     log: logger,
-    metrics: new EmbeddedMetrics(systemClock),
+    metrics,
   });
-  return consumerHandler({ engine, logger, partialResponses: flag('partialResponses') });
+  return consumerHandler({ engine, logger, metrics, objects, partialResponses: flag('partialResponses') });
 }

@@ -1,9 +1,10 @@
 import middy, { type MiddlewareObj, type MiddyfiedHandler } from '@middy/core';
 import type { Context, SQSBatchResponse } from 'aws-lambda';
+import { settleMessages } from '../../runtime/dead-letters/settle-messages.ts';
 import type { BatchResponse, Engine, Invocation } from '../../runtime/engine.ts';
 import { ERRORS, MillraceError } from '../../runtime/errors.ts';
-import type { Logger } from '../../runtime/ports.ts';
-import { isQueueEvent, redriveMessages } from './redrive-event.ts';
+import type { Logger, Metrics, ObjectStore } from '../../runtime/ports.ts';
+import { handBack, isQueueEvent, messagesOf } from './redrive-event.ts';
 
 /** A logger that can put an invocation's facts on its lines, and prints an error without the payload it may quote. */
 export interface LambdaLogger extends Logger {
@@ -13,6 +14,9 @@ export interface LambdaLogger extends Logger {
 export interface ConsumerHandlerOptions {
   readonly engine: Engine;
   readonly logger: LambdaLogger;
+  readonly metrics: Metrics;
+  /** Where the bytes of large dead letters are, and where the results of redrives go. */
+  readonly objects: ObjectStore;
   /**
    * Whether the event source mapping reads partial batch responses: provisioned mode with ReportBatchItemFailures.
    * Everywhere else Lambda takes any return for success and commits the whole batch, so a batch that is not settled
@@ -32,16 +36,16 @@ export interface ConsumerHandlerOptions {
 export function consumerHandler(
   options: ConsumerHandlerOptions,
 ): MiddyfiedHandler<unknown, BatchResponse | SQSBatchResponse> {
-  const { engine, logger, partialResponses = false } = checked(options);
+  const { engine, logger, metrics, objects, partialResponses = false } = checked(options);
   // The engine ends its work before the function's time is over; middy must not cut it off earlier.
   return middy({ timeoutEarlyInMillis: 0 })
     .use(logContext(logger))
     .use(logErrors(logger))
-    .handler((event: unknown, context: Context) => {
+    .handler(async (event: unknown, context: Context) => {
       const invocation = invocationOf(context, partialResponses);
-      return isQueueEvent(event)
-        ? redriveMessages(event, engine, invocation, logger)
-        : engine.consumeBatch(event, invocation);
+      if (!isQueueEvent(event)) return engine.consumeBatch(event, invocation);
+      const ports = { engine, objects, metrics, log: logger };
+      return handBack(await settleMessages(messagesOf(event), ports, invocation));
     });
 }
 
@@ -81,16 +85,17 @@ function unexpected(error: unknown): MillraceError {
   });
 }
 
-const OPTIONS: ReadonlySet<string> = new Set(['engine', 'logger', 'partialResponses']);
+const REQUIRED = ['engine', 'logger', 'metrics', 'objects'] as const;
+const OPTIONS: ReadonlySet<string> = new Set([...REQUIRED, 'partialResponses']);
 
 function checked(options: ConsumerHandlerOptions): ConsumerHandlerOptions {
   const unknown = Object.keys(options).find((name) => !OPTIONS.has(name));
-  const missing = ['engine', 'logger'].find((name) => !options[name as keyof ConsumerHandlerOptions]);
+  const missing = REQUIRED.find((name) => !options[name]);
   if (!unknown && !missing) return options;
   throw new MillraceError(
     'CONSUMER_INVALID',
     `consumerHandler() ${unknown ? `got the unknown option ${JSON.stringify(unknown)}` : `misses the option "${missing}"`}; ` +
-      'it takes engine, logger and partialResponses.',
+      'it takes engine, logger, metrics, objects and partialResponses.',
     { details: { option: unknown ?? missing } },
   );
 }

@@ -1,5 +1,5 @@
-import { METRICS, METRICS_NAMESPACE } from '../../runtime/metrics.ts';
-import type { BatchReport, Clock, Metrics } from '../../runtime/ports.ts';
+import { METRICS, METRICS_NAMESPACE, REDRIVE_METRICS } from '../../runtime/metrics.ts';
+import type { BatchReport, Clock, Metrics, RedriveReport } from '../../runtime/ports.ts';
 
 /**
  * One CloudWatch metric document an invocation, on the standard output, in the embedded metric format; namespace
@@ -18,7 +18,17 @@ export class EmbeddedMetrics implements Metrics {
   }
 
   report(report: BatchReport): void {
-    const metrics = Object.entries(METRICS);
+    this.#write(report, METRICS);
+  }
+
+  reportRedrive(report: RedriveReport): void {
+    this.#write(report, REDRIVE_METRICS);
+  }
+
+  #write<Report extends { readonly consumer: string; readonly topic: string }>(
+    report: Report,
+    metrics: Readonly<Record<string, { readonly unit: string; of(report: Report): number }>>,
+  ): void {
     const document = {
       _aws: {
         Timestamp: this.#clock.now(),
@@ -26,13 +36,13 @@ export class EmbeddedMetrics implements Metrics {
           {
             Namespace: METRICS_NAMESPACE,
             Dimensions: [['service', 'topic']],
-            Metrics: metrics.map(([Name, { unit }]) => ({ Name, Unit: unit })),
+            Metrics: Object.entries(metrics).map(([Name, { unit }]) => ({ Name, Unit: unit })),
           },
         ],
       },
       service: report.consumer,
       topic: report.topic,
-      ...Object.fromEntries(metrics.map(([name, { of }]) => [name, of(report)])),
+      ...Object.fromEntries(Object.entries(metrics).map(([name, { of }]) => [name, of(report)])),
     };
     process.stdout.write(`${JSON.stringify(document)}\n`);
   }

@@ -1,19 +1,16 @@
-import type { Clock, DeadLetterReader, DeadLetterStore, Queue } from '../../runtime/ports.ts';
-import { createQueueDeadLetters } from '../queue-dead-letters.ts';
-import { createMemoryQueue } from './memory-queue.ts';
+import { createQueueLetters } from '../../runtime/dead-letters/queue-letters.ts';
+import type { Clock, DeadLetterShelf, DeadLetterStore } from '../../runtime/ports.ts';
+import { createMemoryObjects } from './memory-objects.ts';
+import { createMemoryQueues } from './memory-queue.ts';
 
-/** Dead letters that live as long as the process, each consumer's in a queue of its own. */
+/** One consumer's dead letters, for as long as the process lives. */
 export function createMemoryDeadLetters({
   clock,
 }: {
   readonly clock: Clock;
-}): DeadLetterStore & DeadLetterReader {
-  const queues = new Map<string, Queue>();
-  return createQueueDeadLetters({
-    queueOf(consumer) {
-      const queue = queues.get(consumer) ?? createMemoryQueue({ clock });
-      queues.set(consumer, queue);
-      return queue;
-    },
+}): DeadLetterStore & DeadLetterShelf {
+  return createQueueLetters({
+    queue: createMemoryQueues({ clock }).queue('dead-letters'),
+    objects: createMemoryObjects({ clock }),
   });
 }

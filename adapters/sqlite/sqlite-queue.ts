@@ -1,9 +1,11 @@
-import type { Clock, Queue, QueueMessage } from '../../runtime/ports.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import type { Clock, MessageMover, Queue, QueueMessage } from '../../runtime/ports.ts';
+import { cannotMove, checkMessageSizes, type Queues, type RedrivePolicy } from '../queues.ts';
 import { inTransaction, openDatabase } from './open-database.ts';
 
-export interface SqliteQueues {
-  /** The queue of that name; a name makes its queue. */
-  queue(name: string): Queue;
+export interface SqliteQueues extends Queues {
+  /** Makes hidden messages visible at once: for who knows that nobody is holding them any more. */
+  releaseAll(name: string): void;
   close(): void;
 }
 
@@ -18,16 +20,25 @@ const MIGRATIONS = [
      receive_count INTEGER NOT NULL
    ) STRICT;
    CREATE INDEX messages_by_queue ON messages (queue, id);`,
+  `ALTER TABLE messages ADD COLUMN attributes TEXT NOT NULL DEFAULT '{}';
+   CREATE TABLE moves (source TEXT PRIMARY KEY, lease_ends_at INTEGER NOT NULL) STRICT;`,
 ];
 
 interface MessageRow {
   readonly id: number;
   readonly body: string;
+  readonly attributes: string;
   readonly sentAt: number;
   readonly receiveCount: number;
 }
 
-const MESSAGE_COLUMNS = 'id, body, sent_at AS sentAt, receive_count AS receiveCount';
+const MESSAGE_COLUMNS = 'id, body, attributes, sent_at AS sentAt, receive_count AS receiveCount';
+
+/** How many messages are looked at in one go. */
+const PAGE = 1_000;
+
+/** How long a move that died keeps others from starting. */
+const MOVE_LEASE_MS = 10_000;
 
 /**
  * Any number of named queues in one SQLite file, which several processes may have open. What `send` took survives
@@ -43,56 +54,166 @@ export function openSqliteQueues({
 }): SqliteQueues {
   const database = openDatabase(path, MIGRATIONS);
   const insert = database.prepare(
-    'INSERT INTO messages (queue, body, sent_at, visible_at, receive_count) VALUES (?, ?, ?, ?, 0)',
+    `INSERT INTO messages (queue, body, attributes, sent_at, visible_at, receive_count) VALUES (?, ?, ?, ?, ?, 0)`,
   );
   const selectVisible = database.prepare(
-    `SELECT ${MESSAGE_COLUMNS} FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY id LIMIT ?`,
+    `SELECT ${MESSAGE_COLUMNS} FROM messages WHERE queue = ? AND id > ? AND visible_at <= ? ORDER BY id LIMIT ?`,
   );
   const hide = database.prepare(
     'UPDATE messages SET visible_at = ?, receive_count = receive_count + 1 WHERE id = ?',
   );
-  const remove = database.prepare('DELETE FROM messages WHERE queue = ? AND id = ? AND receive_count = ?');
-  const selectAfter = database.prepare(
-    `SELECT ${MESSAGE_COLUMNS} FROM messages WHERE queue = ? AND id > ? ORDER BY id LIMIT ?`,
+  const bury = database.prepare(
+    'UPDATE messages SET queue = ?, receive_count = 0, visible_at = ? WHERE id = ?',
   );
+  const remove = database.prepare('DELETE FROM messages WHERE queue = ? AND id = ? AND receive_count = ?');
+  const show = database.prepare(
+    'UPDATE messages SET visible_at = ? WHERE queue = ? AND id = ? AND receive_count = ?',
+  );
+  const showAll = database.prepare('UPDATE messages SET visible_at = ? WHERE queue = ? AND visible_at > ?');
+  const selectRange = database.prepare(
+    `SELECT ${MESSAGE_COLUMNS} FROM messages WHERE queue = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?`,
+  );
+  const selectLast = database.prepare('SELECT coalesce(max(id), 0) AS id FROM messages WHERE queue = ?');
   const count = database.prepare('SELECT count(*) AS depth FROM messages WHERE queue = ?');
+  const takeLease = database.prepare(
+    `INSERT INTO moves VALUES (?, ?) ON CONFLICT DO UPDATE SET lease_ends_at = excluded.lease_ends_at
+     WHERE lease_ends_at <= ?`,
+  );
+  const extendLease = database.prepare('UPDATE moves SET lease_ends_at = ? WHERE source = ?');
+  const endLease = database.prepare('DELETE FROM moves WHERE source = ?');
+  const policies = new Map<string, RedrivePolicy>();
+
+  /** @throws QUEUE_UNAVAILABLE where the file does not do what it is asked for: locked, full, gone */
+  const asking = <Result>(name: string, work: () => Result): Result => {
+    try {
+      return work();
+    } catch (cause) {
+      if (cause instanceof MillraceError) throw cause;
+      throw new MillraceError(
+        'QUEUE_UNAVAILABLE',
+        `The queue ${name} in ${path} did not do what it was asked for: ${(cause as Error).message}. Try again; if it stays so, check the folder and its disk.`,
+        { cause, details: { queue: name, path } },
+      );
+    }
+  };
+  const changing = <Result>(name: string, work: () => Result): Result =>
+    asking(name, () => inTransaction(database, work));
+
+  /** Up to `maxMessages` visible ones; those received too often go to the dead-letter queue on the way. */
+  const take = (name: string, maxMessages: number, visibilityMs: number): QueueMessage[] => {
+    const now = clock.now();
+    const policy = policies.get(name);
+    const taken: QueueMessage[] = [];
+    for (let after = 0; ; ) {
+      const rows = selectVisible.all(name, after, now, maxMessages - taken.length) as unknown as MessageRow[];
+      for (const row of rows) {
+        if (policy && row.receiveCount >= policy.maxReceiveCount) {
+          bury.run(policy.deadLetterQueue, now, row.id);
+        } else {
+          hide.run(now + visibilityMs, row.id);
+          taken.push(toMessage({ ...row, receiveCount: row.receiveCount + 1 }));
+        }
+      }
+      if (rows.length === 0 || taken.length === maxMessages) return taken;
+      // What is not hidden at all is visible still, and not received twice in one go.
+      after = rows.at(-1)!.id;
+    }
+  };
 
   const createQueue = (name: string): Queue => ({
-    async send(bodies) {
+    async send(messages) {
+      checkMessageSizes(name, messages);
       const now = clock.now();
-      inTransaction(database, () => {
-        for (const body of bodies) insert.run(name, body, now, now);
-      });
-    },
-    async receive({ maxMessages, visibilityMs }) {
-      const now = clock.now();
-      return inTransaction(database, () =>
-        (selectVisible.all(name, now, maxMessages) as unknown as MessageRow[]).map((row) => {
-          hide.run(now + visibilityMs, row.id);
-          const receiveCount = row.receiveCount + 1;
-          return { ...toMessage(row), receiveCount, receipt: `${row.id}:${receiveCount}` };
-        }),
-      );
-    },
-    async delete(receipts) {
-      inTransaction(database, () => {
-        for (const receipt of receipts) {
-          const [id = '', receiveCount = ''] = receipt.split(':');
-          remove.run(name, Number(id), Number(receiveCount));
+      changing(name, () => {
+        for (const { body, attributes = {} } of messages) {
+          insert.run(name, body, JSON.stringify(attributes), now, now);
         }
       });
     },
-    async browse({ limit, after = '0' }) {
-      return (selectAfter.all(name, Number(after), limit) as unknown as MessageRow[]).map(toMessage);
+    async receive({ maxMessages, visibilityMs }) {
+      return changing(name, () => take(name, maxMessages, visibilityMs));
+    },
+    async delete(receipts) {
+      changing(name, () => {
+        for (const receipt of receipts) remove.run(name, ...numbersOf(receipt));
+      });
+    },
+    async release(receipts) {
+      changing(name, () => {
+        for (const receipt of receipts) show.run(clock.now(), name, ...numbersOf(receipt));
+      });
+    },
+    async *look() {
+      const last = asking(name, () => selectLast.get(name)!.id as number);
+      for (let after = 0; ; ) {
+        const page = asking(name, () => selectRange.all(name, after, last, PAGE) as unknown as MessageRow[]);
+        for (const row of page) yield toMessage(row);
+        if (page.length < PAGE) return;
+        after = page.at(-1)!.id;
+      }
     },
     async depth() {
-      return count.get(name)!.depth as number;
+      return asking(name, () => count.get(name)!.depth as number);
     },
   });
 
-  return { queue: createQueue, close: () => database.close() };
+  const createMover = (from: string, to: string): MessageMover => ({
+    async move({ maxPerSecond, onProgress }) {
+      const isDeadLetterQueue = [...policies.values()].some((policy) => policy.deadLetterQueue === from);
+      if (!isDeadLetterQueue) throw cannotMove(from, 'no-dead-letter-queue');
+      const startedAt = clock.now();
+      const lease = asking(from, () => takeLease.run(from, startedAt + MOVE_LEASE_MS, startedAt));
+      if (lease.changes === 0) throw cannotMove(from, 'under-way');
+      let moved = 0;
+      try {
+        const last = asking(from, () => selectLast.get(from)!.id as number);
+        for (;;) {
+          const now = clock.now();
+          const isMoved = changing(from, () => {
+            const [row] = selectVisible.all(from, 0, now, 1) as unknown as MessageRow[];
+            // What came after the move began is left for the next one.
+            if (!row || row.id > last) return false;
+            insert.run(to, row.body, row.attributes, now, now);
+            remove.run(from, row.id, row.receiveCount);
+            extendLease.run(now + MOVE_LEASE_MS, from);
+            return true;
+          });
+          if (!isMoved) return { moved };
+          moved++;
+          onProgress?.(moved);
+          await clock.sleep(1_000 / maxPerSecond);
+        }
+      } finally {
+        asking(from, () => endLease.run(from));
+      }
+    },
+  });
+
+  return {
+    queue(name, policy) {
+      if (policy) policies.set(name, policy);
+      return createQueue(name);
+    },
+    mover: createMover,
+    releaseAll(name) {
+      showAll.run(clock.now(), name, clock.now());
+    },
+    close: () => database.close(),
+  };
 }
 
-function toMessage({ id, body, sentAt, receiveCount }: MessageRow): QueueMessage {
-  return { id: String(id), body, sentAt, receiveCount };
+function toMessage({ id, body, attributes, sentAt, receiveCount }: MessageRow): QueueMessage {
+  return {
+    id: String(id),
+    body,
+    attributes: JSON.parse(attributes),
+    sentAt,
+    receiveCount,
+    receipt: `${id}:${receiveCount}`,
+  };
+}
+
+function numbersOf(receipt: string): [id: number, receiveCount: number] {
+  const [id = '', receiveCount = ''] = receipt.split(':');
+  return [Number(id), Number(receiveCount)];
 }

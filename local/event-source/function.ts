@@ -6,25 +6,25 @@ import type { Clock, Random } from '../../runtime/ports.ts';
 /** A Lambda handler of Kafka batches. */
 export type Handler = (event: KafkaEvent, context: Context) => Promise<unknown>;
 
-export interface LocalFunction {
+export interface LocalFunction<Event = KafkaEvent> {
   readonly arn: string;
   readonly version: string;
   /** Runs the handler once. Rejects when it throws, or after the timeout: it may then still be running. */
-  invoke(event: KafkaEvent, requestId: string): Promise<unknown>;
+  invoke(event: Event, requestId: string): Promise<unknown>;
 }
 
 /** A handler as Lambda runs it, with a context and a timeout. */
-export function createFunction({
+export function createFunction<Event = KafkaEvent>({
   name,
   handler,
   timeoutMs,
   clock,
 }: {
   readonly name: string;
-  readonly handler: Handler;
+  readonly handler: (event: Event, context: Context) => Promise<unknown>;
   readonly timeoutMs: number;
   readonly clock: Clock;
-}): LocalFunction {
+}): LocalFunction<Event> {
   const version = '$LATEST';
   const arn = `arn:aws:lambda:us-east-1:000000000000:function:${name}`;
 

@@ -7,11 +7,12 @@ import { type MemoryLedger, MemorySink, type MemoryTx } from '../../adapters/mem
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
 import { defineConsumer } from '../../runtime/consumer.ts';
-import { type DeadLetter, deadLetterId } from '../../runtime/dead-letter.ts';
+import { type DeadLetter, deadLetterId } from '../../runtime/dead-letters/dead-letter.ts';
+import { type RedriveMessage, settleMessages } from '../../runtime/dead-letters/settle-messages.ts';
 import { createEngine, type Engine, type Invocation } from '../../runtime/engine.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
-import type { BatchReport, DeadLetterStore, Sink, SinkTransaction } from '../../runtime/ports.ts';
+import type { BatchReport, DeadLetterStore, ObjectStore, Sink, SinkTransaction } from '../../runtime/ports.ts';
 import type { ConsumerRecord, RawRecord } from '../../runtime/record.ts';
 import { type Event, eventRecord, eventRegistry, events } from './events.ts';
 
@@ -56,11 +57,19 @@ export class World {
   isMended = false;
   readonly #clock = createFakeClock({ autoAdvance: true });
   readonly #random;
+  #requests = 0;
   readonly #failuresLeft = new Map<string, number>();
   readonly #consumer: AnyConsumer;
+  readonly #store: DeadLetterStore;
 
-  constructor(partitions: readonly { natures: readonly Nature[]; startsAt: number }[], seed: number) {
+  /** @param store takes the letters as well as `letters` does */
+  constructor(
+    partitions: readonly { natures: readonly Nature[]; startsAt: number }[],
+    seed: number,
+    store: DeadLetterStore = { async put() {} },
+  ) {
     this.#random = createSeededRandom(seed);
+    this.#store = store;
     this.partitions = partitions.map(({ natures, startsAt }, partition) => {
       const start = Math.min(startsAt, natures.length);
       const before = Array.from({ length: start }, (_, offset) => offset);
@@ -137,6 +146,15 @@ export class World {
     return this.#invoke(trouble, false, (engine, invocation) => engine.redrive(letters, invocation));
   }
 
+  /** Hands messages of the redrive queue to a new instance of the function, and gives the ids of those to come again. */
+  async settle(messages: readonly RedriveMessage[], objects: ObjectStore, trouble: Trouble) {
+    const silent = { debug() {}, info() {}, warn() {}, error() {} };
+    const metrics = { report() {}, reportRedrive() {} };
+    return this.#invoke(trouble, false, (engine, invocation) =>
+      settleMessages(messages, { engine, objects, metrics, log: silent }, invocation),
+    );
+  }
+
   async #invoke<Result>(
     trouble: Trouble,
     partialResponses: boolean,
@@ -154,11 +172,11 @@ export class World {
       sink: refusing(stoppable(this.sink, step, stop.signal), trouble.sinkRefusals),
       deadLetters: this.#letterStore(step, trouble.letterRefusals),
       log: { debug() {}, info() {}, warn() {}, error() {} },
-      metrics: { report: (report) => void this.reports.push(report) },
+      metrics: { report: (report) => void this.reports.push(report), reportRedrive() {} },
     });
     const endsAt = this.#clock.now() + trouble.remainingMs;
     const invocation: Invocation = {
-      requestId: 'request',
+      requestId: `request-${this.#requests++}`,
       functionName: 'world',
       functionVersion: '1',
       remainingMs: () => endsAt - this.#clock.now(),
@@ -177,6 +195,7 @@ export class World {
       put: async (letters) => {
         await step();
         if (left-- > 0) throw new MillraceError('DEAD_LETTER_STORE_UNAVAILABLE', 'down');
+        await this.#store.put(letters);
         for (const letter of letters) {
           this.letters.set(letter.id, letter);
           this.everDeadLettered.add(letter.id);

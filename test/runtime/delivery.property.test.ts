@@ -1,7 +1,7 @@
 /** Promises 1 to 5 of docs/delivery.md, held over random histories. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { DeadLetter } from '../../runtime/dead-letter.ts';
+import type { DeadLetter } from '../../runtime/dead-letters/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { type Nature, Stopped, type Trouble, World } from './delivery-world.ts';
@@ -163,6 +163,7 @@ function letterFor(record: RawRecord): DeadLetter {
       attempts: 1,
       firstFailedAt: 0,
       lastFailedAt: 0,
+      earlier: [],
     },
     functionName: 'world',
     functionVersion: '1',

@@ -54,7 +54,7 @@ function engineWith(random: Random, letterCodes: Set<string>): (event: unknown) 
         put: async (letters) => letters.forEach(({ failure }) => void letterCodes.add(failure.code)),
       },
       log: { debug() {}, info() {}, warn() {}, error() {} },
-      metrics: { report() {} },
+      metrics: { report() {}, reportRedrive() {} },
     },
   );
   return async (event) => {

@@ -3,7 +3,7 @@ import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import { MemorySink, type MemoryTx } from '../../adapters/memory/memory-sink.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { defineConsumer, type HandlerContext } from '../../runtime/consumer.ts';
-import type { DeadLetter } from '../../runtime/dead-letter.ts';
+import type { DeadLetter } from '../../runtime/dead-letters/dead-letter.ts';
 import { createEngine, type EnginePorts, type Invocation } from '../../runtime/engine.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
@@ -39,7 +39,7 @@ function setUp(
     sink,
     deadLetters: { put: async (put) => void letters.push(...put) },
     log: { debug: log, info: log, warn: log, error: log },
-    metrics: { report: (report) => void reports.push(report) },
+    metrics: { report: (report) => void reports.push(report), reportRedrive() {} },
     ...ports,
   });
   const invocation = (overrides: Partial<Invocation> & { forMs?: number } = {}): Invocation => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Context } from 'aws-lambda';
 import { type ConsumerHandlerOptions, consumerHandler } from '../../../adapters/lambda/consumer-handler.ts';
+import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
+import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
 import type { BatchResponse, Engine, Invocation } from '../../../runtime/engine.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 
@@ -30,6 +32,8 @@ function openHandler(
     };
   const engine: Engine = {
     consumer: 'editorial-analytics',
+    topic: 'news.pageviews',
+    epoch: 1,
     consumeBatch(event, invocation) {
       calls.push({ event, invocation });
       return consume();
@@ -43,7 +47,14 @@ function openHandler(
     warn: line('warn'),
     error: line('error'),
   };
-  return { handler: consumerHandler({ engine, logger, ...options }), calls, lines, contexts };
+  const objects = createMemoryObjects({ clock: createFakeClock() });
+  const metrics = { report() {}, reportRedrive() {} };
+  return {
+    handler: consumerHandler({ engine, logger, metrics, objects, ...options } as ConsumerHandlerOptions),
+    calls,
+    lines,
+    contexts,
+  };
 }
 
 describe('consumerHandler', () => {

@@ -1,9 +1,16 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Context, SQSEvent } from 'aws-lambda';
 import { consumerHandler } from '../../../adapters/lambda/consumer-handler.ts';
-import { encodeDeadLetter } from '../../../runtime/dead-letter.ts';
+import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
+import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
+import type { DeadLetter } from '../../../runtime/dead-letters/dead-letter.ts';
+import { encodeDeadLetter } from '../../../runtime/dead-letters/json-envelope.ts';
+import { toMessage } from '../../../runtime/dead-letters/queue-message.ts';
+import { createRedriveResults } from '../../../runtime/dead-letters/redrive-results.ts';
 import type { Engine } from '../../../runtime/engine.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import { encodeKafkaEvent } from '../../../runtime/kafka-event.ts';
+import type { RedriveReport } from '../../../runtime/ports.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
 const context = {
@@ -14,14 +21,18 @@ const context = {
 } as Context;
 
 /** An event of a redrive queue, as Lambda sends it, of so many bodies; the first is message m0. */
-const eventOf = (...bodies: readonly string[]) =>
+const eventOf = (...bodies: readonly string[]) => redriveOf(null, ...bodies);
+
+/** The same, of a redrive whose results somebody waits for. */
+const redriveOf = (redriveId: string | null, ...bodies: readonly string[]) =>
   ({
     Records: bodies.map((body, index) => ({
       messageId: `m${index}`,
       receiptHandle: 'handle',
       body,
       attributes: { ApproximateReceiveCount: '1' },
-      messageAttributes: {},
+      messageAttributes:
+        redriveId === null ? {} : { redrive: { dataType: 'String', stringValue: redriveId } },
       md5OfBody: '',
       eventSource: 'aws:sqs',
       eventSourceARN: 'arn:aws:sqs:eu-west-1:123456789012:millrace-dev-c-redrive',
@@ -31,7 +42,9 @@ const eventOf = (...bodies: readonly string[]) =>
 
 function open(redrive: Engine['redrive']) {
   const lines: { level: string; message: string; fields: Record<string, unknown> }[] = [];
-  const redriven: string[][] = [];
+  const redriven: DeadLetter[][] = [];
+  const reports: RedriveReport[] = [];
+  const objects = createMemoryObjects({ clock: createFakeClock() });
   const line =
     (level: string) =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}) => {
@@ -39,9 +52,11 @@ function open(redrive: Engine['redrive']) {
     };
   const engine: Engine = {
     consumer: 'c',
+    topic: 't',
+    epoch: 1,
     consumeBatch: async () => ({ batchItemFailures: [{ itemIdentifier: { partition: 't-0', offset: 1 } }] }),
     redrive(letters, invocation) {
-      redriven.push(letters.map(({ id }) => id));
+      redriven.push([...letters]);
       return redrive(letters, invocation);
     },
   };
@@ -52,7 +67,14 @@ function open(redrive: Engine['redrive']) {
     warn: line('warn'),
     error: line('error'),
   };
-  return { handler: consumerHandler({ engine, logger, partialResponses: true }), lines, redriven };
+  const metrics = { report() {}, reportRedrive: (report: RedriveReport) => void reports.push(report) };
+  return {
+    handler: consumerHandler({ engine, logger, metrics, objects, partialResponses: true }),
+    lines,
+    redriven,
+    reports,
+    objects,
+  };
 }
 
 const letters = (count: number) => Array.from({ length: count }, (_, offset) => deadLetter({ offset }));
@@ -60,7 +82,7 @@ const letters = (count: number) => Array.from({ length: count }, (_, offset) => 
 describe('messages of the redrive queue', () => {
   test('are done with when they are settled or dead again, and come back when they are not', async () => {
     const five = letters(5);
-    const { handler, redriven } = open(async () => [
+    const { handler, redriven, reports } = open(async () => [
       'applied',
       'duplicate',
       'dead-lettered',
@@ -70,18 +92,22 @@ describe('messages of the redrive queue', () => {
     expect(await handler(eventOf(...five.map(encodeDeadLetter)), context)).toEqual({
       batchItemFailures: [{ itemIdentifier: 'm3' }, { itemIdentifier: 'm4' }],
     });
-    expect(redriven).toEqual([five.map(({ id }) => id)]);
+    expect(redriven).toEqual([five]);
+    expect(reports).toEqual([
+      { consumer: 'c', topic: 't', applied: 1, alreadyApplied: 1, failedAgain: 1, refused: 0, returned: 2 },
+    ]);
   });
 
   test('that cannot be read or are another consumer’s come back, are logged without payload, and disturb no other', async () => {
     const foreign = deadLetter({ consumer: 'd', value: Buffer.from('reader-4711') });
     const own = deadLetter({ offset: 7 });
-    const { handler, lines, redriven } = open(async () => ['applied']);
+    const { handler, lines, redriven, reports } = open(async () => ['applied']);
     const event = eventOf('{"damaged reader-4711', encodeDeadLetter(foreign), encodeDeadLetter(own));
     expect(await handler(event, context)).toEqual({
       batchItemFailures: [{ itemIdentifier: 'm0' }, { itemIdentifier: 'm1' }],
     });
-    expect(redriven).toEqual([[own.id]]);
+    expect(redriven).toEqual([[own]]);
+    expect(reports).toMatchObject([{ applied: 1, refused: 2 }]);
     const errors = lines.filter(({ level }) => level === 'error').map(({ fields }) => fields);
     expect(errors).toMatchObject([
       { messageId: 'm0', error: { code: 'DEAD_LETTER_UNREADABLE' } },
@@ -106,6 +132,126 @@ describe('messages of the redrive queue', () => {
       { level: 'info', message: 'Redriven', fields: { id: first!.id, outcome: 'applied' } },
       { level: 'info', message: 'Not redriven yet', fields: { id: second!.id, outcome: 'early' } },
     ]);
+  });
+});
+
+describe('what became of them', () => {
+  const outcomes = ['applied', 'duplicate', 'dead-lettered', 'early'] as const;
+
+  test('is written for who waits, by letter; what has no end yet is left out', async () => {
+    const four = letters(4);
+    const { handler, objects } = open(async () => outcomes);
+    await handler(redriveOf('r-1', ...four.map(encodeDeadLetter)), context);
+    const read = createRedriveResults(objects).reader('r-1');
+    expect(Object.fromEntries(await read())).toEqual({
+      'c/t/0/0': 'applied',
+      'c/t/0/1': 'already-applied',
+      'c/t/0/2': 'failed-again',
+    });
+  });
+
+  test('is written nowhere when nobody waits', async () => {
+    const { handler, objects } = open(async () => ['applied']);
+    await handler(eventOf(encodeDeadLetter(deadLetter())), context);
+    expect(await Array.fromAsync(objects.list(''))).toEqual([]);
+  });
+
+  test('that cannot be written brings the messages back: their letters are then found applied', async () => {
+    const { handler, objects } = open(async () => ['applied']);
+    const put = objects.put;
+    objects.put = () => Promise.reject(new MillraceError('OBJECT_STORE_UNAVAILABLE', 'down'));
+    const event = redriveOf('r-1', encodeDeadLetter(deadLetter()));
+    expect(await handler(event, context)).toEqual({ batchItemFailures: [{ itemIdentifier: 'm0' }] });
+    objects.put = put;
+    expect(await handler(event, context)).toEqual({ batchItemFailures: [] });
+  });
+
+  test('counts as the best of all that was written', async () => {
+    const { objects } = open(async () => []);
+    const results = createRedriveResults(objects);
+    await results.write(
+      'r-1',
+      'a',
+      new Map([
+        ['x', 'failed-again'],
+        ['y', 'applied'],
+      ]),
+    );
+    const read = results.reader('r-1');
+    expect((await read()).get('x')).toBe('failed-again');
+    await results.write(
+      'r-1',
+      'b',
+      new Map([
+        ['x', 'already-applied'],
+        ['y', 'already-applied'],
+      ]),
+    );
+    await results.write('r-2', 'c', new Map([['z', 'applied']]));
+    expect(Object.fromEntries(await read())).toEqual({ x: 'already-applied', y: 'applied' });
+  });
+});
+
+describe('a message', () => {
+  test('of a large letter is redriven with its bytes, from their object', async () => {
+    const letter = deadLetter({ value: Buffer.alloc(900_000, 0xa5) });
+    const { handler, redriven, objects } = open(async () => ['applied']);
+    const { body } = await toMessage(letter, objects);
+    expect(body.length).toBeLessThan(10_000);
+    await handler(eventOf(body), context);
+    expect(redriven[0]![0]!.record.value!.equals(letter.record.value!)).toBe(true);
+    expect(redriven[0]![0]!.record.key).toEqual(letter.record.key);
+  });
+
+  test('whose object is gone comes back', async () => {
+    const { handler, redriven, objects } = open(async () => []);
+    const { body } = await toMessage(deadLetter({ value: Buffer.alloc(900_000) }), objects);
+    for await (const { key } of objects.list('')) await objects.delete([key]);
+    expect(await handler(eventOf(body), context)).toEqual({ batchItemFailures: [{ itemIdentifier: 'm0' }] });
+    expect(redriven).toEqual([[]]);
+  });
+
+  const givenUp = (payload?: string) =>
+    JSON.stringify({
+      requestContext: {
+        requestId: 'r',
+        functionArn: 'f',
+        condition: 'RetriesExhausted',
+        approximateInvokeCount: 4,
+      },
+      responseContext: null,
+      version: '1.0',
+      timestamp: '2026-01-01T00:00:00.000Z',
+      KafkaBatchInfo: { recordsInfo: { 't-0': { firstRecordOffset: '1', lastRecordOffset: '2' } } },
+      ...(payload !== undefined && { payload }),
+    });
+  const batch = JSON.stringify(
+    encodeKafkaEvent([deadLetter({ offset: 1 }).record, deadLetter({ offset: 2 }).record]),
+  );
+
+  test.each([
+    ['is done with when all of it is settled', ['applied', 'duplicate'], []],
+    ['comes back when one record is not', ['applied', 'returned'], ['m0']],
+  ] as const)(
+    'with a batch that Lambda gave up on is redriven record by record, and %s',
+    async (_, ends, back) => {
+      const { handler, redriven } = open(async () => ends);
+      expect(await handler(eventOf(givenUp(batch)), context)).toEqual({
+        batchItemFailures: back.map((itemIdentifier) => ({ itemIdentifier })),
+      });
+      expect(redriven[0]!.map(({ id, failure }) => [id, failure.stage, failure.code])).toEqual([
+        ['c/t/0/1', 'deliver', 'BATCH_GIVEN_UP'],
+        ['c/t/0/2', 'deliver', 'BATCH_GIVEN_UP'],
+      ]);
+    },
+  );
+
+  test('that names such a batch without its records comes back, and says where they are', async () => {
+    const { handler, lines } = open(async () => []);
+    expect(await handler(eventOf(givenUp()), context)).toEqual({
+      batchItemFailures: [{ itemIdentifier: 'm0' }],
+    });
+    expect(lines[0]).toMatchObject({ fields: { error: { message: expect.stringContaining('bucket') } } });
   });
 });
 

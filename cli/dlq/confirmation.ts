@@ -1,0 +1,31 @@
+import { createInterface } from 'node:readline/promises';
+import type { Command } from 'commander';
+import { CommandFailed } from '../command-failed.ts';
+import { printNote } from '../terminal.ts';
+
+interface Confirmable {
+  readonly yes?: true;
+  readonly json?: true;
+}
+
+/** Refuses at once what would have to ask where nobody answers. */
+export function refuseUnasked({ yes, json }: Confirmable, command: Command): void {
+  if (yes || (!json && process.stdin.isTTY)) return;
+  command.error("error: nobody can be asked here. Add --yes, or run it in a terminal and without '--json'.");
+}
+
+/**
+ * Has the person type the consumer's name, unless `--yes` was given.
+ * @throws CommandFailed when something else was typed
+ */
+export async function confirm({ yes }: Confirmable, consumer: string): Promise<void> {
+  if (yes) return;
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    if ((await terminal.question("Type the consumer's name to go on: ")).trim() === consumer) return;
+  } finally {
+    terminal.close();
+  }
+  printNote('Nothing was done.');
+  throw new CommandFailed();
+}

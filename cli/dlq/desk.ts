@@ -1,0 +1,102 @@
+/** The desk at which a person deals with one consumer's dead letters: of a state folder, or of an environment on AWS. */
+import { hostname, userInfo } from 'node:os';
+import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-registry.ts';
+import { contracts } from '../../contracts/index.ts';
+import { consumers } from '../../lambdas/consumers.ts';
+import { existingStateFolder, openStateFolder, type StateFolder } from '../../local/state-folder.ts';
+import { openStores, type Stores } from '../../local/stores.ts';
+import type { AnyConsumer } from '../../runtime/consumer.ts';
+import type { DeadLetterPlaces } from '../../runtime/dead-letters/places.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import type { LogReader, SchemaRegistry } from '../../runtime/ports.ts';
+
+export interface DeskOptions {
+  readonly state: string;
+  /** An environment on AWS; the embedded stack where there is none. */
+  readonly env?: string;
+}
+
+export interface Desk {
+  readonly consumer: AnyConsumer;
+  readonly places: DeadLetterPlaces;
+  readonly registry: SchemaRegistry;
+  /** Who is at the desk, for the audit log. */
+  readonly who: string;
+  /** Where the letters are, in words. */
+  readonly at: string;
+  /** How long the dead-letter queue keeps a letter; null for ever. */
+  readonly retentionMs: number | null;
+  /** The topic itself, where it can be reached from here. */
+  readonly log: LogReader | null;
+  readonly folder: StateFolder;
+  /** What the embedded stack keeps; null on AWS. */
+  readonly stores: Stores | null;
+  close(): void;
+}
+
+/** @throws INPUT_INVALID where there is no such consumer, or several and none is named */
+export function chooseConsumer(name: string | undefined): AnyConsumer {
+  const names = consumers.map((consumer) => consumer.name).join(', ');
+  if (name === undefined && consumers.length === 1) return consumers[0]!;
+  if (name === undefined) {
+    throw new MillraceError(
+      'INPUT_INVALID',
+      `There are several consumers: name one with --consumer. There is ${names}.`,
+    );
+  }
+  const consumer = consumers.find((each) => each.name === name);
+  if (consumer) return consumer;
+  throw new MillraceError(
+    'INPUT_INVALID',
+    `There is no consumer ${JSON.stringify(name)}; there is ${names}.`,
+    {
+      details: { consumer: name },
+    },
+  );
+}
+
+/** @throws STATE_UNREADABLE; on AWS QUEUE_UNAVAILABLE where the environment has no such consumer */
+export async function openDesk(consumer: AnyConsumer, { state, env }: DeskOptions): Promise<Desk> {
+  if (env !== undefined) {
+    const { openAwsPlaces } = await import('../../adapters/aws/operator-places.ts');
+    const aws = await openAwsPlaces(env, consumer);
+    return {
+      ...aws,
+      consumer,
+      at: `${env} on AWS`,
+      log: null,
+      // Redrives leave their journals on the machine that they run on.
+      folder: openStateFolder(state),
+      stores: null,
+      close() {},
+    };
+  }
+  const folder = existingStateFolder(state);
+  const stores = openStores(folder);
+  return {
+    consumer,
+    places: stores.deadLettersOf(consumer),
+    registry: createMemorySchemaRegistry(contracts),
+    who: `${userInfo().username}@${hostname()}`,
+    at: state,
+    retentionMs: null,
+    log: stores.log,
+    folder,
+    stores,
+    close: () => stores.close(),
+  };
+}
+
+/** Opens a desk for the work, and closes it whatever happens. */
+export async function atDesk<Result>(
+  consumer: AnyConsumer,
+  options: DeskOptions,
+  work: (desk: Desk) => Promise<Result>,
+): Promise<Result> {
+  const desk = await openDesk(consumer, options);
+  try {
+    return await work(desk);
+  } finally {
+    desk.close();
+  }
+}

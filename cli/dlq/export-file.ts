@@ -1,0 +1,41 @@
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
+import { fetchPayload } from '../../runtime/dead-letters/queue-message.ts';
+import type { Copy } from '../../runtime/dead-letters/triage.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import type { ObjectStore } from '../../runtime/ports.ts';
+
+export interface ExportFile {
+  /** A whole letter a line, its bytes included; what cannot be read as it stands, in {"unreadable": …}. */
+  write(copy: Copy, objects: ObjectStore): Promise<void>;
+  /** What was written is on the disk when this returns. */
+  flush(): void;
+  close(): void;
+}
+
+/** @throws INPUT_INVALID where there is such a file, or none can be made */
+export function openExport(path: string): ExportFile {
+  let file: number;
+  try {
+    // Records can hold what is nobody else's business.
+    file = openSync(path, 'wx', 0o600);
+  } catch (cause) {
+    throw new MillraceError(
+      'INPUT_INVALID',
+      `${path} cannot be made: ${(cause as Error).message}. Name a file that is not there yet, in a folder that is.`,
+      { cause, details: { path } },
+    );
+  }
+  return {
+    async write(copy, objects) {
+      writeSync(file, `${await lineOf(copy, objects)}\n`);
+    },
+    flush: () => fsyncSync(file),
+    close: () => closeSync(file),
+  };
+}
+
+export async function lineOf(copy: Copy, objects: ObjectStore): Promise<string> {
+  if ('letter' in copy) return encodeDeadLetter(await fetchPayload(copy, objects));
+  return JSON.stringify({ unreadable: copy.message?.body ?? null, copy: copy.copy });
+}

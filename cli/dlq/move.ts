@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto';
+import { Command } from 'commander';
+import { systemClock } from '../../adapters/system/system-clock.ts';
+import { audited } from '../../runtime/dead-letters/audit-log.ts';
+import { jsonOption, stateOption, wholeFrom } from '../options.ts';
+import { count, printJson, printLine, printNote } from '../terminal.ts';
+import { confirm, refuseUnasked } from './confirmation.ts';
+import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
+import { consumerOption, envOption } from './options.ts';
+
+const EXAMPLE = `
+Example:
+  millrace dlq move --rate 20
+  millrace dlq move --env prod --consumer editorial-analytics
+
+It is what "Start DLQ redrive" in the SQS console does: no choice, no canary, no results. "millrace dlq redrive" has them.
+On a laptop the letters are consumed by the "millrace up" that is running, or by the next one.`;
+
+interface MoveOptions extends DeskOptions {
+  readonly consumer?: string;
+  readonly rate: number;
+  readonly yes?: true;
+  readonly json?: true;
+}
+
+export function moveCommand(): Command {
+  return new Command('move')
+    .description('Moves the whole dead-letter queue to the redrive queue, as the SQS console does.')
+    .addOption(consumerOption())
+    .option('--rate <n>', 'messages a second, up to 500', wholeFrom(1), 100)
+    .option('--yes', 'do not ask')
+    .addOption(stateOption())
+    .addOption(envOption())
+    .addOption(jsonOption('print {moved}; takes --yes'))
+    .addHelpText('after', EXAMPLE)
+    .action(async (options: MoveOptions, command: Command) => {
+      refuseUnasked(options, command);
+      await atDesk(chooseConsumer(options.consumer), options, async ({ places, consumer, who, at }) => {
+        printNote(
+          `Every dead letter in the queue of ${consumer.name}, in ${at}, up to ${count(options.rate)} a second`,
+        );
+        await confirm(options, consumer.name);
+        const plan = { maxPerSecond: options.rate };
+        const entry = { id: randomUUID(), action: 'move', consumer: consumer.name, who, plan } as const;
+        const result = await audited({ objects: places.objects, clock: systemClock }, entry, async () => ({
+          ...(await places.mover.move(plan)),
+        }));
+        if (options.json) printJson(result);
+        else printLine(`${count(result.moved)} moved.`);
+      });
+    });
+}

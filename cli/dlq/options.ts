@@ -1,0 +1,117 @@
+import { InvalidArgumentError, Option } from 'commander';
+import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
+
+export function envOption(): Option {
+  return new Option(
+    '--env <name>',
+    'an environment on AWS, with your own credentials, instead of --state',
+  ).argParser((name) => {
+    if (/^[a-z][a-z0-9-]*$/.test(name)) return name;
+    throw new InvalidArgumentError("It takes an environment's name, such as prod.");
+  });
+}
+
+export function consumerOption(
+  description = 'whose dead letters (default: the only consumer there is)',
+): Option {
+  return new Option('--consumer <name>', description);
+}
+
+export function whereOption(): Option {
+  return new Option(
+    '--where <conditions>',
+    'only letters with all of these: error=, stage=, topic=, partition=, offset=, schema=, since=, until=, id=',
+  )
+    .argParser(parseWhere)
+    .default({}, 'all of them');
+}
+
+export const WHERE_HELP = `
+Conditions, with commas between them:
+  error=HANDLER_FAILED    stage=handle         topic=news.pageviews    partition=3
+  offset=1042             offset=1000-1999     schema=<id>             id=<consumer/topic/partition/offset>
+  since=2h                since=2026-11-24T10:00Z                      until=30m
+"since" and "until" look at when a record last failed; s, m, h and d count back from now.`;
+
+type Reader = (value: string) => Partial<LetterFilter> | undefined;
+
+const CONDITIONS: Readonly<Record<string, { readonly takes: string; readonly read: Reader }>> = {
+  error: {
+    takes: 'an error code, such as HANDLER_FAILED',
+    read: (error) => (/^[A-Z_]+$/.test(error) ? { error } : undefined),
+  },
+  stage: {
+    takes: 'deliver, decode, handle or write',
+    read: (stage) => (/^[a-z]+$/.test(stage) ? { stage } : undefined),
+  },
+  topic: { takes: 'a topic', read: (topic) => (topic ? { topic } : undefined) },
+  partition: {
+    takes: 'a whole number from 0',
+    read: (text) => (/^\d{1,9}$/.test(text) ? { partition: Number(text) } : undefined),
+  },
+  schema: { takes: 'a schema id', read: (schema) => (schema ? { schema } : undefined) },
+  id: { takes: 'consumer/topic/partition/offset', read: (id) => (id ? { id } : undefined) },
+  offset: { takes: 'an offset, or two with a dash between them, such as 1000-1999', read: readOffset },
+  since: {
+    takes: 'a time, such as 2h or 2026-11-24T10:00Z',
+    read: (text) => timed(text, (since) => ({ since })),
+  },
+  until: {
+    takes: 'a time, such as 30m or 2026-11-24T10:00Z',
+    read: (text) => timed(text, (until) => ({ until })),
+  },
+};
+
+/** `error=CODE,partition=3` as a filter. */
+export function parseWhere(text: string): LetterFilter {
+  let filter: LetterFilter = {};
+  for (const condition of text.split(',')) {
+    const [, name = '', value = ''] = /^\s*([^=]*)=(.*?)\s*$/s.exec(condition) ?? [];
+    const known = Object.hasOwn(CONDITIONS, name) ? CONDITIONS[name] : undefined;
+    if (!known) {
+      throw new InvalidArgumentError(
+        `${JSON.stringify(condition)} is no condition. It takes ${Object.keys(CONDITIONS).join('=, ')}=, with commas between them.`,
+      );
+    }
+    const read = known.read(value);
+    if (!read) throw new InvalidArgumentError(`${name}= takes ${known.takes}; got ${JSON.stringify(value)}.`);
+    if (Object.keys(read).some((key) => key in filter)) {
+      throw new InvalidArgumentError(`${name}= stands twice. Give one, and run the command once for each.`);
+    }
+    filter = { ...filter, ...read };
+  }
+  return filter;
+}
+
+function readOffset(text: string): Partial<LetterFilter> | undefined {
+  const [, first, last] = /^(\d{1,15})(?:-(\d{1,15}))?$/.exec(text) ?? [];
+  if (first === undefined) return undefined;
+  const from = Number(first);
+  const to = last === undefined ? from : Number(last);
+  return to >= from ? { offset: { from, to } } : undefined;
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function timed(
+  text: string,
+  as: (epochMs: number) => Partial<LetterFilter>,
+): Partial<LetterFilter> | undefined {
+  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  if (amount !== undefined) return as(Date.now() - Number(amount) * UNITS_MS[unit!]!);
+  // Date.parse takes much that nobody means, such as "3".
+  const epochMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(epochMs) ? undefined : as(epochMs);
+}
+
+/** The filter in words, for plans and the audit log. */
+export function describeFilter(filter: LetterFilter): string {
+  const conditions = Object.entries(filter).map(([name, value]) => {
+    if (name === 'offset') {
+      const { from, to } = value as { from: number; to: number };
+      return `offset=${from === to ? from : `${from}-${to}`}`;
+    }
+    return `${name}=${name === 'since' || name === 'until' ? new Date(value as number).toISOString() : value}`;
+  });
+  return conditions.length > 0 ? conditions.join(', ') : 'all';
+}

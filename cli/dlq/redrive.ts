@@ -1,0 +1,216 @@
+import { randomUUID } from 'node:crypto';
+import { Command } from 'commander';
+import { systemClock } from '../../adapters/system/system-clock.ts';
+import { systemRandom } from '../../adapters/system/system-random.ts';
+import {
+  beginJournal,
+  findJournal,
+  type OpenJournal,
+  type RedriveRequest,
+} from '../../local/redrive-journal.ts';
+import { isRunning, tryLockStateFolder } from '../../local/state-folder.ts';
+import { audited } from '../../runtime/dead-letters/audit-log.ts';
+import { findLetters, type RedriveProgress, runRedrive } from '../../runtime/dead-letters/redriver.ts';
+import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import { CommandFailed } from '../command-failed.ts';
+import { jsonOption, seconds, stateOption, wholeFrom } from '../options.ts';
+import { createProblemLog } from '../problem-log.ts';
+import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
+import { confirm, refuseUnasked } from './confirmation.ts';
+import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
+import { consumerOption, describeFilter, envOption, WHERE_HELP, whereOption } from './options.ts';
+
+const EXAMPLE = `
+Example:
+  millrace dlq redrive --where error=HANDLER_FAILED
+  millrace dlq redrive --where error=HANDLER_FAILED,partition=3 --rate 50 --yes --json
+  millrace dlq redrive --env prod --where stage=write,since=2h
+${WHERE_HELP}
+
+A redrive that was killed goes on when the same command is given again. What was applied before is recognised and
+changes nothing, so to redrive too much does no harm.`;
+
+interface RedriveCommandOptions extends DeskOptions {
+  readonly consumer?: string;
+  readonly where: LetterFilter;
+  readonly rate: number;
+  readonly canary: number;
+  readonly maxFailures: number;
+  readonly wait: number;
+  readonly yes?: true;
+  readonly json?: true;
+}
+
+export function redriveCommand(): Command {
+  return new Command('redrive')
+    .description(
+      'Gives dead letters back to the consumer that failed them, and to nobody else: a few first, and the others if those were applied.',
+    )
+    .addOption(consumerOption())
+    .addOption(whereOption())
+    .option('--rate <n>', 'letters a second', wholeFrom(1), 100)
+    .option('--canary <n>', 'how many to try first; 0 for none', wholeFrom(0), 5)
+    .option('--max-failures <n>', 'stop when so many have failed again', wholeFrom(1), 20)
+    .option('--wait <seconds>', 'how long to wait for results when none come', seconds, 60)
+    .option('--yes', 'do not ask')
+    .addOption(stateOption())
+    .addOption(envOption())
+    .addOption(jsonOption('print {planned, applied, alreadyApplied, failed, remaining}; takes --yes'))
+    .addHelpText('after', EXAMPLE)
+    .action(async (options: RedriveCommandOptions, command: Command) => {
+      refuseUnasked(options, command);
+      await atDesk(chooseConsumer(options.consumer), options, (desk) => redrive(desk, options));
+    });
+}
+
+async function redrive(desk: Desk, options: RedriveCommandOptions): Promise<void> {
+  const { consumer, at, folder } = desk;
+  const request: RedriveRequest = { consumer: consumer.name, at, where: describeFilter(options.where) };
+  const killed = findJournal(folder.files.redrives, request);
+  if (killed) {
+    printNote(
+      `Going on with redrive ${killed.plan.id}, begun ${killed.begunAt}: ${count(killed.sent.size)} of ${count(killed.plan.letters.size)} were sent.`,
+    );
+  }
+  const letters = killed?.plan.letters ?? (await findLetters(desk.places.shelf, options.where));
+  if (letters.size === 0) {
+    if (options.json)
+      printJson(summary({ planned: 0, sent: 0, applied: 0, alreadyApplied: 0, failed: 0, remaining: 0 }));
+    else printLine(`No dead letters of ${consumer.name} match: ${request.where}.`);
+    return;
+  }
+  printPlan(letters.size, request, options);
+  await confirm(options, consumer.name);
+
+  const journal =
+    killed ??
+    beginJournal(folder.files.redrives, request, {
+      id: randomUUID(),
+      consumer: consumer.name,
+      letters,
+    });
+  const function_ = await startFunction(desk);
+  try {
+    const progress = await run(desk, journal, request, options);
+    if (options.json) printJson({ ...summary(progress), redrive: journal.plan.id });
+    else printEnd(progress);
+    if (progress.failed > 0 || progress.remaining > 0) throw new CommandFailed();
+  } finally {
+    await function_.stop();
+  }
+}
+
+async function run(
+  desk: Desk,
+  journal: OpenJournal,
+  request: RedriveRequest,
+  options: RedriveCommandOptions,
+): Promise<RedriveProgress> {
+  const { places, who } = desk;
+  const settings = {
+    ratePerSecond: options.rate,
+    canary: options.canary,
+    maxFailures: options.maxFailures,
+    patienceMs: options.wait * 1_000,
+  };
+  const showProgress = progressLine();
+  const plan = { where: request.where, letters: journal.plan.letters.size, ...settings };
+  const entry = { id: journal.plan.id, action: 'redrive', consumer: request.consumer, who, plan } as const;
+  try {
+    const progress = await audited({ objects: places.objects, clock: systemClock }, entry, async () => ({
+      ...(await runRedrive(journal, { ...places, clock: systemClock }, settings, showProgress)),
+    }));
+    journal.end();
+    return progress;
+  } catch (error) {
+    // What a person has to look at first is not gone on with; an outage is.
+    if (error instanceof MillraceError && error.code === 'REDRIVE_STOPPED') journal.end();
+    throw error;
+  } finally {
+    showProgress.end();
+  }
+}
+
+/**
+ * On a laptop somebody has to run the consumer: the process that holds the folder does, and where there is none, this one.
+ * On AWS the function is there.
+ */
+async function startFunction({ folder, stores }: Desk): Promise<{ stop(): Promise<void> }> {
+  if (!stores) return { async stop() {} };
+  for (;;) {
+    const lock = tryLockStateFolder(folder, 'run');
+    if (lock) {
+      const { startStack } = await import('../../local/stack.ts');
+      const problems = createProblemLog();
+      const stack = await startStack({
+        folder,
+        stores,
+        faults: {},
+        random: systemRandom,
+        log: problems.log,
+        consume: 'redrive',
+      }).catch((error: unknown) => {
+        lock.release();
+        throw error;
+      });
+      return {
+        async stop() {
+          await stack.close();
+          lock.release();
+          for (const { level, text } of problems.problems())
+            if (level === 'error') printNote(`error: ${text}`);
+        },
+      };
+    }
+    if (isRunning(folder)) return { async stop() {} };
+    await systemClock.sleep(100);
+  }
+}
+
+function printPlan(
+  letters: number,
+  { consumer, at, where }: RedriveRequest,
+  { rate, canary, maxFailures }: RedriveCommandOptions,
+): void {
+  const order =
+    canary > 0 && canary < letters
+      ? `${plural(canary, 'letter')} first; the others only if those were applied`
+      : 'all at once';
+  printNote(
+    [
+      `Redrive of ${plural(letters, 'dead letter')} to ${consumer}, in ${at}`,
+      `  which   ${where}`,
+      `  how     ${order}; up to ${count(rate)} a second; stops when ${count(maxFailures)} have failed again`,
+    ].join('\n'),
+  );
+}
+
+function summary({ planned, applied, alreadyApplied, failed, remaining }: RedriveProgress) {
+  return { planned, applied, alreadyApplied, failed, remaining };
+}
+
+function printEnd({ applied, alreadyApplied, failed, remaining }: RedriveProgress): void {
+  const parts = [
+    `${count(applied)} applied`,
+    alreadyApplied > 0 ? `${count(alreadyApplied)} applied before` : '',
+    failed > 0 ? `${count(failed)} failed again: "millrace dlq triage" says why` : '',
+    remaining > 0 ? `${count(remaining)} without a result yet: they are in the redrive queue` : '',
+  ];
+  printLine(`${parts.filter(Boolean).join(', ')}.`);
+}
+
+/** One line that changes, where a person looks. */
+function progressLine() {
+  const isLive = process.stderr.isTTY === true;
+  const show = ({ planned, sent, applied, alreadyApplied, failed }: RedriveProgress) => {
+    if (!isLive) return;
+    const text = `${count(sent)} of ${count(planned)} sent, ${count(applied + alreadyApplied)} applied, ${count(failed)} failed again`;
+    process.stderr.write(`\r\u001b[K${text}`);
+  };
+  return Object.assign(show, {
+    end() {
+      if (isLive) process.stderr.write('\r\u001b[K');
+    },
+  });
+}

@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { systemClock } from '../../adapters/system/system-clock.ts';
+import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { audited } from '../../runtime/dead-letters/audit-log.ts';
+import type { DeadLetter } from '../../runtime/dead-letters/dead-letter.ts';
+import {
+  isGivenUpBatch,
+  type MissingRecords,
+  readGivenUpBatch,
+} from '../../runtime/dead-letters/given-up-batch.ts';
+import { decodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
+import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
+import type { RawRecord } from '../../runtime/record.ts';
+import { jsonOption, stateOption } from '../options.ts';
+import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
+import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
+import { lineOf, openExport } from './export-file.ts';
+import { consumerOption, describeFilter, envOption, WHERE_HELP, whereOption } from './options.ts';
+
+const EXPORT_EXAMPLE = `
+Example:
+  millrace dlq export --output letters.jsonl
+  millrace dlq export --where error=HANDLER_FAILED | jq .failure
+${WHERE_HELP}`;
+
+const IMPORT_EXAMPLE = `
+Example:
+  millrace dlq import --input letters.jsonl
+  millrace dlq import --input on-failure-document.json
+
+It takes what "export" and "discard" wrote, and the documents that Lambda writes about batches it gave up on. Where such
+a document names records without having them, they are read from the topic, if it can be reached from here.`;
+
+interface ExportOptions extends DeskOptions {
+  readonly consumer?: string;
+  readonly where: LetterFilter;
+  readonly output?: string;
+}
+
+interface ImportOptions extends DeskOptions {
+  readonly consumer?: string;
+  readonly input: string;
+  readonly json?: true;
+}
+
+const PUT_BATCH = 100;
+
+export function exportCommand(): Command {
+  return new Command('export')
+    .description('Writes dead letters as JSON lines, whole, with their bytes as base64. Takes none away.')
+    .addOption(consumerOption())
+    .addOption(whereOption())
+    .option('--output <file>', 'a new file (default: standard output)')
+    .addOption(stateOption())
+    .addOption(envOption())
+    .addHelpText('after', EXPORT_EXAMPLE)
+    .action(async (options: ExportOptions) => {
+      await atDesk(chooseConsumer(options.consumer), options, async ({ places }) => {
+        const file = options.output === undefined ? undefined : openExport(options.output);
+        let exported = 0;
+        for await (const copy of places.shelf.look()) {
+          if (!matches(copy, options.where)) continue;
+          exported++;
+          if (file) await file.write(copy, places.objects);
+          else printLine(await lineOf(copy, places.objects));
+        }
+        file?.flush();
+        file?.close();
+        printNote(`(${plural(exported, 'dead letter')}: ${describeFilter(options.where)})`);
+      });
+    });
+}
+
+export function importCommand(): Command {
+  return new Command('import')
+    .description('Puts letters among the dead letters, from where they can be redriven.')
+    .addOption(consumerOption())
+    .requiredOption('--input <file>', 'JSON lines, or one JSON document; "-" is standard input')
+    .addOption(stateOption())
+    .addOption(envOption())
+    .addOption(jsonOption('print {imported}'))
+    .addHelpText('after', IMPORT_EXAMPLE)
+    .action(async (options: ImportOptions) => {
+      await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
+        const { places, consumer, who } = desk;
+        const letters = await readInput(options.input, desk);
+        const plan = { input: options.input, letters: letters.length };
+        const entry = { id: randomUUID(), action: 'import', consumer: consumer.name, who, plan } as const;
+        await audited({ objects: places.objects, clock: systemClock }, entry, async () => {
+          for (let at = 0; at < letters.length; at += PUT_BATCH) {
+            await places.store.put(letters.slice(at, at + PUT_BATCH));
+          }
+          return { imported: letters.length };
+        });
+        if (options.json) printJson({ imported: letters.length });
+        else printLine(`${count(letters.length)} imported.`);
+      });
+    });
+}
+
+/** All of the input is read and checked before any of it is put anywhere. */
+async function readInput(path: string, desk: Desk): Promise<readonly DeadLetter[]> {
+  const letters: DeadLetter[] = [];
+  for (const { text, where } of documentsOf(path)) {
+    try {
+      letters.push(...(await lettersIn(text, desk)));
+    } catch (error) {
+      if (!(error instanceof MillraceError)) throw error;
+      throw new MillraceError('INPUT_INVALID', `${where}: ${error.message} Nothing was imported.`, {
+        cause: error,
+        details: { input: path },
+      });
+    }
+  }
+  return letters;
+}
+
+function documentsOf(path: string): readonly { readonly text: string; readonly where: string }[] {
+  let text: string;
+  try {
+    text = readFileSync(path === '-' ? 0 : path, 'utf8');
+  } catch (cause) {
+    throw new MillraceError(
+      'INPUT_INVALID',
+      `${path} cannot be read: ${(cause as Error).message}. Name a file.`,
+      {
+        cause,
+        details: { input: path },
+      },
+    );
+  }
+  if (isJson(text)) return [{ text, where: path }];
+  return text
+    .split('\n')
+    .map((line, index) => ({ text: line, where: `${path}, line ${index + 1}` }))
+    .filter((line) => line.text.trim() !== '');
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function lettersIn(text: string, desk: Desk): Promise<readonly DeadLetter[]> {
+  const { consumer } = desk;
+  const document = isJson(text) ? JSON.parse(text) : undefined;
+  if (isGivenUpBatch(document)) {
+    const { letters, missing } = readGivenUpBatch(document, ownerOf(consumer));
+    return [...letters, ...(await fetchMissing(missing, document, desk))];
+  }
+  const letter = decodeDeadLetter(text);
+  if (letter.consumer === consumer.name) return [letter];
+  throw new MillraceError(
+    'DEAD_LETTER_FOREIGN',
+    `The letter ${letter.id} is not ${consumer.name}'s. Import it with --consumer ${letter.consumer}.`,
+  );
+}
+
+/** The records that a document names and does not have, from the topic itself. */
+async function fetchMissing(
+  missing: readonly MissingRecords[],
+  document: unknown,
+  { log, consumer }: Desk,
+): Promise<readonly DeadLetter[]> {
+  if (missing.length === 0) return [];
+  if (!log) {
+    throw new MillraceError(
+      'DEAD_LETTER_UNREADABLE',
+      "The document names records without having them, and the topic's brokers cannot be reached from here. Import the " +
+        "document in the consumer's bucket, which has the records.",
+    );
+  }
+  const records: RawRecord[] = [];
+  for (const { topic, partition, from, to } of missing) {
+    const found = await log.read({ topic, partition }, from, to - from);
+    const inRange = found.filter(({ offset }) => offset < to);
+    if (inRange.length === 0) {
+      throw new MillraceError(
+        'DEAD_LETTER_UNREADABLE',
+        `${topic}/${partition} keeps no record from ${from} to ${to - 1} any more.`,
+      );
+    }
+    records.push(...inRange);
+  }
+  const whole = { ...(document as object), payload: encodeKafkaEvent(records) };
+  return readGivenUpBatch(whole, ownerOf(consumer)).letters;
+}
+
+function ownerOf({ name, epoch, topic }: AnyConsumer) {
+  return { consumer: name, epoch, topic: topic.name };
+}

@@ -1,0 +1,139 @@
+import { Command, InvalidArgumentError } from 'commander';
+import {
+  type LetterFilter,
+  type LetterGroup,
+  matches,
+  SPLITS,
+  type Split,
+  Triage,
+} from '../../runtime/dead-letters/triage.ts';
+import type { StoredLetter } from '../../runtime/ports.ts';
+import { jsonOption, stateOption } from '../options.ts';
+import { count, printable, printJson, printLine, printNote, styled } from '../terminal.ts';
+import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
+import { openLetter, time, valueText, writtenValueOf } from './letter-view.ts';
+import { consumerOption, envOption, WHERE_HELP, whereOption } from './options.ts';
+
+const EXAMPLE = `
+Example:
+  millrace dlq triage
+  millrace dlq triage --by partition,schema --where since=2h
+  millrace dlq triage --env prod --consumer editorial-analytics --json
+${WHERE_HELP}
+
+On AWS, looking hides what it shows from others until it is over, for a minute at most: SQS shows messages in no other way.`;
+
+const DAY_MS = 86_400_000;
+
+interface TriageOptions extends DeskOptions {
+  readonly consumer?: string;
+  readonly where: LetterFilter;
+  readonly by: readonly Split[];
+  readonly showValues?: true;
+  readonly json?: true;
+}
+
+export function triageCommand(): Command {
+  return new Command('triage')
+    .description(
+      'Groups dead letters by what went wrong: error code, stage and topic; with how many, since when, and one of them.',
+    )
+    .addOption(consumerOption())
+    .addOption(whereOption())
+    .option('--by <facts>', 'split groups further: partition, schema, or both with a comma', splits, [])
+    .option('--show-values', 'show what the sample holds, and its error in full; else only its shape')
+    .addOption(stateOption())
+    .addOption(envOption())
+    .addOption(jsonOption('print {"groups": […]}'))
+    .addHelpText('after', EXAMPLE)
+    .action(async (options: TriageOptions) => {
+      await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
+        const triage = new Triage(desk.consumer.name, options.by);
+        const samples = new Map<string, StoredLetter>();
+        for await (const copy of desk.places.shelf.look()) {
+          if (!matches(copy, options.where)) continue;
+          if (triage.add(copy) && 'letter' in copy) samples.set(copy.letter.id, copy);
+        }
+        const groups = await Promise.all(
+          triage
+            .groups()
+            .map((group) =>
+              withSample(group, samples.get(group.sample.id), desk, options.showValues === true),
+            ),
+        );
+        if (options.json) printJson({ groups });
+        else printGroups(groups, desk, options);
+      });
+    });
+}
+
+type ShownGroup = Awaited<ReturnType<typeof withSample>>;
+
+async function withSample(
+  group: LetterGroup,
+  stored: StoredLetter | undefined,
+  desk: Desk,
+  showValues: boolean,
+) {
+  const { retentionMs } = desk;
+  const { id, name, message } = group.sample;
+  const value = stored
+    ? valueText(await writtenValueOf(await openLetter(stored, desk), desk), !showValues)
+    : '(cannot be read)';
+  return {
+    ...group,
+    oldestAgeMs: Date.now() - group.oldestStoredAt,
+    retentionMs,
+    // A message can quote what the record holds.
+    sample: { id, name, ...(showValues && { message }), value },
+  };
+}
+
+function printGroups(
+  groups: readonly ShownGroup[],
+  { at, retentionMs }: Desk,
+  { showValues }: TriageOptions,
+): void {
+  if (groups.length === 0) {
+    printLine('No dead letters.');
+    return;
+  }
+  for (const group of groups) {
+    const of = [
+      group.stage,
+      group.topic,
+      group.partition === undefined ? '' : `partition ${group.partition}`,
+      group.schemaId === undefined ? '' : `schema ${group.schemaId}`,
+    ].filter(Boolean);
+    printLine(
+      `${styled('bold', count(group.count).padStart(6))}  ${styled('yellow', group.errorCode)}  ${of.join(', ')}`,
+    );
+    const detail = (name: string, text: string) =>
+      printLine(`        ${styled('dim', name.padEnd(9))}${printable(text)}`);
+    detail('since', `${time(group.firstSeenAt)}, last ${time(group.lastSeenAt)}`);
+    const age = `${duration(group.oldestAgeMs)} old`;
+    detail(
+      'oldest',
+      retentionMs === null ? age : `${age}, of the ${duration(retentionMs)} that the queue keeps it`,
+    );
+    detail('sample', group.sample.id);
+    detail('', `${group.sample.name}${'message' in group.sample ? `: ${group.sample.message}` : ''}`);
+    detail('value', group.sample.value);
+  }
+  if (!showValues) printNote('(--show-values shows what the samples hold)');
+  printNote(`(in ${at}; give a group back with "millrace dlq redrive --where error=CODE")`);
+}
+
+function duration(ms: number): string {
+  if (ms >= DAY_MS) return `${(ms / DAY_MS).toFixed(1)} days`;
+  if (ms >= 3_600_000) return `${(ms / 3_600_000).toFixed(1)} hours`;
+  return `${Math.max(0, Math.round(ms / 60_000))} minutes`;
+}
+
+function splits(text: string): readonly Split[] {
+  return text.split(',').map((name) => {
+    const split = SPLITS.find((each) => each === name.trim());
+    if (split) return split;
+    throw new InvalidArgumentError(`It takes ${SPLITS.join(', ')} or both with a comma between them.`);
+  });
+}

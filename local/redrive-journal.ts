@@ -1,0 +1,108 @@
+/** Journals of redrives, as files: one a redrive, a JSON line an entry, each on the disk before work goes on. */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import type { RedriveJournal, RedrivePlan } from '../runtime/dead-letters/redriver.ts';
+
+/** What a redrive was asked for. The same asked again goes on with it, if it was killed. */
+export interface RedriveRequest {
+  readonly consumer: string;
+  /** Where the letters are. */
+  readonly at: string;
+  readonly where: string;
+}
+
+interface PlanEntry extends RedriveRequest {
+  readonly type: 'plan';
+  readonly id: string;
+  readonly begunAt: string;
+  readonly letters: readonly (readonly [id: string, copies: readonly string[]])[];
+}
+type Entry =
+  | PlanEntry
+  | { readonly type: 'sent'; readonly ids: readonly string[] }
+  | { readonly type: 'ended' };
+
+export interface OpenJournal extends RedriveJournal {
+  readonly begunAt: string;
+  /** No redrive goes on with it any more. */
+  end(): void;
+}
+
+/** Begins a journal, with the plan on the disk. */
+export function beginJournal(folder: string, request: RedriveRequest, plan: RedrivePlan): OpenJournal {
+  mkdirSync(folder, { recursive: true });
+  const entry: PlanEntry = {
+    type: 'plan',
+    id: plan.id,
+    begunAt: new Date().toISOString(),
+    ...request,
+    letters: [...plan.letters],
+  };
+  const path = join(folder, `${plan.id}.jsonl`);
+  append(path, entry);
+  return journal(path, entry, []);
+}
+
+/** The newest journal of the same request that was not ended; undefined where there is none. */
+export function findJournal(
+  folder: string,
+  { consumer, at, where }: RedriveRequest,
+): OpenJournal | undefined {
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.jsonl')) : [];
+  const found = names.flatMap((name) => {
+    const path = join(folder, name);
+    const [plan, ...entries] = readEntries(path);
+    if (plan?.type !== 'plan' || entries.some(({ type }) => type === 'ended')) return [];
+    const isSame = plan.consumer === consumer && plan.at === at && plan.where === where;
+    return isSame ? [{ path, plan, entries }] : [];
+  });
+  const newest = found.sort((a, b) => (a.plan.begunAt < b.plan.begunAt ? 1 : -1))[0];
+  return newest && journal(newest.path, newest.plan, newest.entries);
+}
+
+function journal(path: string, plan: PlanEntry, entries: readonly Entry[]): OpenJournal {
+  const sent = new Set(entries.flatMap((entry) => (entry.type === 'sent' ? entry.ids : [])));
+  return {
+    plan: { id: plan.id, consumer: plan.consumer, letters: new Map(plan.letters) },
+    begunAt: plan.begunAt,
+    sent,
+    noteSent(ids) {
+      append(path, { type: 'sent', ids });
+      for (const id of ids) sent.add(id);
+    },
+    end: () => append(path, { type: 'ended' }),
+  };
+}
+
+function append(path: string, entry: Entry): void {
+  const file = openSync(path, 'a', 0o600);
+  try {
+    // Begins on a line of its own, also behind one that a kill cut short.
+    writeSync(file, `\n${JSON.stringify(entry)}\n`);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** A line that a kill cut short was not followed by any work. */
+function readEntries(path: string): Entry[] {
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      try {
+        return [JSON.parse(line) as Entry];
+      } catch {
+        return [];
+      }
+    });
+}

@@ -1,0 +1,56 @@
+import type { Clock, ObjectStore } from '../ports.ts';
+
+const PREFIX = 'audit/';
+
+/** Something that a person did to dead letters. */
+export interface AuditEntry {
+  readonly id: string;
+  readonly action: 'redrive' | 'move' | 'discard' | 'import';
+  readonly consumer: string;
+  /** Whoever the credentials say, or the login of a laptop. */
+  readonly who: string;
+  /** ISO 8601. */
+  readonly begunAt: string;
+  readonly plan: Readonly<Record<string, unknown>>;
+  /** Null while it goes on, and where it was killed. */
+  readonly endedAt: string | null;
+  readonly result: Readonly<Record<string, unknown>> | null;
+}
+
+/**
+ * Runs an action with an entry that is durable before it begins, and has its result, or its error's code, after it.
+ * @throws OBJECT_STORE_UNAVAILABLE: nothing is done that cannot be noted
+ */
+export async function audited<Result extends Readonly<Record<string, unknown>>>(
+  { objects, clock }: { readonly objects: ObjectStore; readonly clock: Clock },
+  entry: Pick<AuditEntry, 'id' | 'action' | 'consumer' | 'who' | 'plan'>,
+  act: () => Promise<Result>,
+): Promise<Result> {
+  const begunAt = new Date(clock.now()).toISOString();
+  const key = `${PREFIX}${begunAt}-${entry.action}-${entry.id}.json`;
+  const write = (result: AuditEntry['result']) => {
+    const endedAt = result === null ? null : new Date(clock.now()).toISOString();
+    const whole: AuditEntry = { ...entry, begunAt, endedAt, result };
+    return objects.put(key, Buffer.from(`${JSON.stringify(whole)}\n`));
+  };
+  await write(null);
+  try {
+    const result = await act();
+    await write(result);
+    return result;
+  } catch (error) {
+    const { code, message } = error as { code?: unknown; message?: unknown };
+    await write({ error: code ?? 'UNEXPECTED', message: String(message) });
+    throw error;
+  }
+}
+
+/** Oldest first. */
+export async function readAuditLog(objects: ObjectStore): Promise<readonly AuditEntry[]> {
+  const entries: AuditEntry[] = [];
+  for await (const { key } of objects.list(PREFIX)) {
+    const body = await objects.get(key);
+    if (body) entries.push(JSON.parse(body.toString()));
+  }
+  return entries;
+}

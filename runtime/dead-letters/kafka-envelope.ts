@@ -1,0 +1,121 @@
+/**
+ * The dead letter as a Kafka record: key, value and headers are the failed record's own, to the byte; what is known of
+ * its failure follows them as further headers, UTF-8 text each. docs/dead-letters.md lists them.
+ */
+import type { OutgoingRecord } from '../ports.ts';
+import { type Header, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
+import { type DeadLetter, deadLetterId } from './dead-letter.ts';
+import { Fields, parseJson, unreadable } from './fields.ts';
+import { checkVersion, decodeFailure, ENVELOPE_VERSION } from './json-envelope.ts';
+
+const PREFIX = 'millrace.dlq.';
+
+/** How many of the record's headers are its own: those before ours, whatever they are called. */
+const OWN_HEADERS = 'own-headers';
+
+export function toKafkaRecord({ record, failure, ...letter }: DeadLetter): OutgoingRecord {
+  const { stack, causes, earlier, ...facts } = failure;
+  const headers: Record<string, string | number> = {
+    version: ENVELOPE_VERSION,
+    id: letter.id,
+    consumer: letter.consumer,
+    epoch: letter.epoch,
+    topic: record.topic,
+    partition: record.partition,
+    offset: record.offset,
+    timestamp: record.timestamp,
+    'timestamp-type': record.timestampType,
+    ...(letter.schemaId !== null && { 'schema-id': letter.schemaId }),
+    stage: facts.stage,
+    'error-code': facts.code,
+    'error-name': facts.name,
+    'error-message': facts.message,
+    attempts: facts.attempts,
+    'first-failed-at': facts.firstFailedAt,
+    'last-failed-at': facts.lastFailedAt,
+    detail: JSON.stringify({ stack, causes, earlier }),
+    'function-name': letter.functionName,
+    'function-version': letter.functionVersion,
+    'request-id': letter.requestId,
+    [OWN_HEADERS]: record.headers.length,
+  };
+  const ours = Object.entries(headers).map(
+    ([name, value]): Header => ({ name: PREFIX + name, value: Buffer.from(String(value)) }),
+  );
+  return { key: record.key, value: record.value, headers: [...record.headers, ...ours] };
+}
+
+/** Whether a record of a dead-letter topic is one of ours. */
+export function isKafkaLetter({ headers }: RawRecord): boolean {
+  return headers.at(-1)?.name === PREFIX + OWN_HEADERS;
+}
+
+/**
+ * The letter that `toKafkaRecord` wrote.
+ * @throws DEAD_LETTER_UNREADABLE, DEAD_LETTER_VERSION_UNKNOWN when the record is not such a letter, naming the header
+ */
+export function fromKafkaRecord({ key, value, headers }: RawRecord): DeadLetter {
+  const ownCount = Number(headers.at(-1)?.value?.toString());
+  if (!Number.isInteger(ownCount) || ownCount < 0 || ownCount >= headers.length) {
+    throw unreadable(PREFIX + OWN_HEADERS, headers.at(-1)?.value, 'the number of headers before ours');
+  }
+  const fields = new HeaderFields(headers.slice(ownCount));
+  checkVersion(fields.text('version'));
+  const consumer = fields.text('consumer');
+  const record: RawRecord = {
+    topic: fields.text('topic'),
+    partition: fields.number('partition'),
+    offset: fields.number('offset'),
+    timestamp: fields.number('timestamp'),
+    timestampType: TIMESTAMP_TYPES.find((type) => type === fields.text('timestamp-type')) ?? 'CREATE_TIME',
+    key,
+    value,
+    headers: headers.slice(0, ownCount),
+  };
+  if (fields.text('id') !== deadLetterId(consumer, record)) {
+    throw unreadable(`${PREFIX}id`, fields.text('id'), 'consumer/topic/partition/offset of its own record');
+  }
+  return {
+    id: fields.text('id'),
+    consumer,
+    epoch: fields.number('epoch'),
+    record,
+    schemaId: fields.find('schema-id') ?? null,
+    failure: decodeFailure(
+      new Fields({
+        ...(parseJson(fields.text('detail')) as object),
+        stage: fields.text('stage'),
+        code: fields.text('error-code'),
+        name: fields.text('error-name'),
+        message: fields.text('error-message'),
+        attempts: fields.number('attempts'),
+        firstFailedAt: fields.number('first-failed-at'),
+        lastFailedAt: fields.number('last-failed-at'),
+      }),
+    ),
+    functionName: fields.text('function-name'),
+    functionVersion: fields.text('function-version'),
+    requestId: fields.text('request-id'),
+  };
+}
+
+class HeaderFields {
+  readonly #headers: readonly Header[];
+
+  constructor(headers: readonly Header[]) {
+    this.#headers = headers;
+  }
+  find(name: string): string | undefined {
+    return this.#headers.find((header) => header.name === PREFIX + name)?.value?.toString();
+  }
+  text(name: string): string {
+    const text = this.find(name);
+    if (text === undefined) throw unreadable(PREFIX + name, text, 'UTF-8 text');
+    return text;
+  }
+  number(name: string): number {
+    const text = this.text(name);
+    if (!/^-?\d{1,16}$/.test(text)) throw unreadable(PREFIX + name, text, 'a decimal number');
+    return Number(text);
+  }
+}

@@ -1,0 +1,62 @@
+import type { AnyConsumer } from '../consumer.ts';
+import type {
+  DeadLetterShelf,
+  DeadLetterStore,
+  LogReader,
+  MessageMover,
+  ObjectStore,
+  Producer,
+  Queue,
+} from '../ports.ts';
+import { createGivenUpShelf } from './given-up-letters.ts';
+import { createQueueLetters } from './queue-letters.ts';
+import { joinShelves } from './shelves.ts';
+import { createTopicLetters, createTopicShelf } from './topic-letters.ts';
+
+/** Deliveries of a redriven letter that its consumer does not settle, before the queue puts it among the dead letters. */
+export const MAX_REDELIVERIES = 10;
+
+/** Where one consumer's dead letters are kept, and the way back to the consumer. */
+export interface DeadLetterPlaces {
+  /** Where the consumer puts them. */
+  readonly store: DeadLetterStore;
+  /** All there are, wherever they stand: in the queue, in the topic, in batches that the event source gave up on. */
+  readonly shelf: DeadLetterShelf;
+  /** Whatever is in here goes to the consumer's function. */
+  readonly redrive: Queue;
+  /** Moves the dead-letter queue as a whole to the redrive queue. */
+  readonly mover: MessageMover;
+  /** Bytes of large letters, batches given up, results of redrives, the audit log. */
+  readonly objects: ObjectStore;
+}
+
+/** What the places of a consumer are made of; `log` where its dead letters can be in a Kafka topic. */
+export interface PlaceParts {
+  readonly deadLetters: Queue;
+  readonly redrive: Queue;
+  readonly mover: MessageMover;
+  readonly objects: ObjectStore;
+  readonly log?: Producer & Pick<LogReader, 'partitions' | 'bounds' | 'read'>;
+}
+
+export function deadLetterPlaces(
+  { name, epoch, topic, deadLetter, deadLetterTopic }: AnyConsumer,
+  { deadLetters, redrive, mover, objects, log }: PlaceParts,
+): DeadLetterPlaces {
+  const queueLetters = createQueueLetters({ queue: deadLetters, objects });
+  const of = { consumer: name, epoch, topic: topic.name };
+  const isInKafka = deadLetter === 'kafka' && log !== undefined;
+  return {
+    store: isInKafka ? createTopicLetters({ topic: deadLetterTopic, producer: log }) : queueLetters,
+    shelf: joinShelves({
+      queue: queueLetters,
+      ...(isInKafka && {
+        topic: createTopicShelf({ topic: deadLetterTopic, of, producer: log, reader: log }),
+      }),
+      'given-up': createGivenUpShelf({ of, objects }),
+    }),
+    redrive,
+    mover,
+    objects,
+  };
+}

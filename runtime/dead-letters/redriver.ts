@@ -1,0 +1,197 @@
+/**
+ * Giving chosen dead letters back to the consumer that failed them: a few first, the rest only if those were applied,
+ * each sent before it is taken off the shelf, with a journal that a killed redrive goes on from.
+ */
+import { MillraceError } from '../errors.ts';
+import type { Clock, DeadLetterShelf, ObjectStore, OutgoingMessage, Queue, StoredLetter } from '../ports.ts';
+import { REDRIVE_ATTRIBUTE, toMessage } from './queue-message.ts';
+import { createRedriveResults, type LetterResult } from './redrive-results.ts';
+import { type LetterFilter, matches } from './triage.ts';
+
+/** The letters that a redrive gives back, fixed before it begins: what fails again meanwhile is none of them. */
+export interface RedrivePlan {
+  readonly id: string;
+  readonly consumer: string;
+  /** By letter id: the copies of it that are on the shelf. */
+  readonly letters: ReadonlyMap<string, readonly string[]>;
+}
+
+/** What a redrive has done, kept where it survives the process. Every write is durable when it returns. */
+export interface RedriveJournal {
+  readonly plan: RedrivePlan;
+  /** Ids of letters that are known to be in the redrive queue. */
+  readonly sent: ReadonlySet<string>;
+  noteSent(ids: readonly string[]): void;
+}
+
+export interface RedriveOptions {
+  /** Letters a second. */
+  readonly ratePerSecond: number;
+  /** How many to give back before the others, which follow only if all of these were applied; 0 for all at once. */
+  readonly canary: number;
+  /** Stops at so many letters that failed again or were refused. */
+  readonly maxFailures: number;
+  /** How long to wait for results while none come. */
+  readonly patienceMs: number;
+}
+
+export interface RedrivePorts {
+  readonly shelf: DeadLetterShelf;
+  readonly redrive: Queue;
+  readonly objects: ObjectStore;
+  readonly clock: Clock;
+}
+
+export interface RedriveProgress {
+  readonly planned: number;
+  readonly sent: number;
+  readonly applied: number;
+  readonly alreadyApplied: number;
+  /** Dead letters once more, or refused. */
+  readonly failed: number;
+  /** Of the planned ones, those without a result. */
+  readonly remaining: number;
+}
+
+/** SQS takes ten messages a request. */
+const SEND_BATCH = 10;
+const POLL_MS = 250;
+
+/** The letters on the shelf that match, with all their copies. Looks once. */
+export async function findLetters(
+  shelf: DeadLetterShelf,
+  filter: LetterFilter,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const letters = new Map<string, string[]>();
+  const others = new Map<string, string[]>();
+  for await (const copy of shelf.look()) {
+    if (!('letter' in copy)) continue;
+    const { id } = copy.letter;
+    // A copy that failed otherwise is a copy all the same: once the record is applied, it is of no use.
+    const into = matches(copy, filter) ? letters : others;
+    into.set(id, [...(into.get(id) ?? []), copy.copy]);
+  }
+  return new Map([...letters].map(([id, copies]) => [id, [...copies, ...(others.get(id) ?? [])]]));
+}
+
+/**
+ * Gives the planned letters back and waits for what becomes of them. A letter is taken off the shelf once the redrive
+ * queue has it, so a kill between the two sends it twice, and the ledger makes the second harmless (promises 1 and 2).
+ * @throws REDRIVE_STOPPED when the canary was not applied, or too many failed; what was not sent is on the shelf
+ * @throws QUEUE_UNAVAILABLE, OBJECT_STORE_UNAVAILABLE; the same journal goes on later
+ */
+export async function runRedrive(
+  journal: RedriveJournal,
+  ports: RedrivePorts,
+  options: RedriveOptions,
+  onProgress: (progress: RedriveProgress) => void = () => {},
+): Promise<RedriveProgress> {
+  const { plan } = journal;
+  const { shelf, redrive, objects, clock } = ports;
+  const readResults = createRedriveResults(objects).reader(plan.id);
+  const letterOf = new Map(
+    [...plan.letters].flatMap(([id, copies]) => copies.map((copy) => [copy, id] as const)),
+  );
+  let nextSendAt = clock.now();
+
+  const progress = async (): Promise<RedriveProgress> => {
+    const results = [...(await readResults())]
+      .filter(([id]) => plan.letters.has(id))
+      .map(([, result]) => result);
+    const count = (...wanted: LetterResult[]) => results.filter((result) => wanted.includes(result)).length;
+    const now: RedriveProgress = {
+      planned: plan.letters.size,
+      sent: journal.sent.size,
+      applied: count('applied'),
+      alreadyApplied: count('already-applied'),
+      failed: count('failed-again', 'refused'),
+      remaining: plan.letters.size - results.length,
+    };
+    onProgress(now);
+    return now;
+  };
+
+  const stopAtFailures = (now: RedriveProgress, maxFailures: number) => {
+    if (now.failed >= maxFailures) throw stopped(plan, now, `${now.failed} of ${now.sent} failed again`);
+  };
+
+  /** Sends letters until so many are sent in all, and takes every copy of what is sent off the shelf. */
+  const sendUpTo = async (limit: number, maxFailures: number) => {
+    let batch: StoredLetter[] = [];
+    const flush = async () => {
+      const isFirst = new Set<string>();
+      const fresh = batch.filter(({ letter: { id } }) => {
+        if (journal.sent.has(id) || isFirst.has(id)) return false;
+        return isFirst.add(id);
+      });
+      if (fresh.length > 0) {
+        await clock.sleep(Math.max(0, nextSendAt - clock.now()));
+        nextSendAt = clock.now() + (fresh.length * 1_000) / options.ratePerSecond;
+        await redrive.send(await Promise.all(fresh.map((stored) => messageOf(stored, plan.id, objects))));
+        journal.noteSent(fresh.map(({ letter }) => letter.id));
+      }
+      await shelf.remove(batch);
+      batch = [];
+    };
+    const batchSize = Math.max(1, Math.min(SEND_BATCH, Math.floor(options.ratePerSecond)));
+    for await (const copy of shelf.look()) {
+      const id = letterOf.get(copy.copy);
+      if (id === undefined || !('letter' in copy)) continue;
+      const inBatch = new Set(batch.map(({ letter }) => letter.id));
+      const isNew = !journal.sent.has(id) && !inBatch.has(id);
+      if (isNew && journal.sent.size + inBatch.size >= limit) continue;
+      batch.push(copy);
+      if (batch.length < batchSize) continue;
+      await flush();
+      stopAtFailures(await progress(), maxFailures);
+    }
+    if (batch.length > 0) await flush();
+  };
+
+  /** Waits until what was sent has a result, or none has come for so long. */
+  const waitForResults = async (): Promise<RedriveProgress> => {
+    let now = await progress();
+    for (let quietMs = 0; now.planned - now.remaining < journal.sent.size; quietMs += POLL_MS) {
+      if (quietMs >= options.patienceMs) break;
+      await clock.sleep(POLL_MS);
+      const before = now;
+      now = await progress();
+      if (now.remaining < before.remaining) quietMs = 0;
+    }
+    return now;
+  };
+
+  if (options.canary > 0 && journal.sent.size < plan.letters.size && plan.letters.size > options.canary) {
+    await sendUpTo(Math.max(options.canary, journal.sent.size), 1);
+    const now = await waitForResults();
+    stopAtFailures(now, 1);
+    if (now.planned - now.remaining < journal.sent.size) {
+      throw stopped(plan, now, `for ${options.patienceMs / 1_000} s no result of the first ${now.sent} came`);
+    }
+  }
+  await sendUpTo(plan.letters.size, options.maxFailures);
+  return waitForResults();
+}
+
+/** A message goes back as it stands in its queue, so what a later minor version wrote into it is kept. */
+async function messageOf(
+  stored: StoredLetter,
+  redriveId: string,
+  objects: ObjectStore,
+): Promise<OutgoingMessage> {
+  const { body, attributes } = stored.message ?? (await toMessage(stored.letter, objects));
+  return { body, attributes: { ...attributes, [REDRIVE_ATTRIBUTE]: redriveId } };
+}
+
+function stopped(
+  { id, consumer, letters }: RedrivePlan,
+  now: RedriveProgress,
+  reason: string,
+): MillraceError {
+  return new MillraceError(
+    'REDRIVE_STOPPED',
+    `Redrive ${id} to ${consumer} stopped: ${reason}. ${now.sent} of ${letters.size} were sent; the others are untouched. ` +
+      'Look at why with "millrace dlq triage", mend it, and give the same command again.',
+    { details: { redrive: id, consumer, ...now } },
+  );
+}

@@ -1,0 +1,131 @@
+import { MillraceError } from '../errors.ts';
+import type {
+  DeadLetterShelf,
+  DeadLetterStore,
+  LogReader,
+  Producer,
+  StoredLetter,
+  UnreadableLetter,
+} from '../ports.ts';
+import { type RawRecord, recordId } from '../record.ts';
+import type { DeadLetter } from './dead-letter.ts';
+import { fromForeignRecord } from './foreign-letters.ts';
+import { fromKafkaRecord, isKafkaLetter, toKafkaRecord } from './kafka-envelope.ts';
+
+/**
+ * What takes a letter out of a topic, from which nothing can be deleted: a record without a value, under the letter's
+ * own key, whose one header names the letter's position.
+ */
+const CLOSED_HEADER = 'millrace.dlq.closed';
+
+interface Owner {
+  readonly consumer: string;
+  readonly epoch: number;
+  readonly topic: string;
+}
+
+/** How many records are read in one go. */
+const PAGE = 500;
+
+/** One consumer's dead letters in a Kafka topic: key, value and headers untouched, the failure in further headers. */
+export function createTopicLetters({
+  topic,
+  producer,
+}: {
+  readonly topic: string;
+  readonly producer: Producer;
+}): DeadLetterStore {
+  return {
+    async put(letters) {
+      try {
+        await producer.send(topic, letters.map(toKafkaRecord));
+      } catch (cause) {
+        throw new MillraceError(
+          'DEAD_LETTER_STORE_UNAVAILABLE',
+          `The dead-letter topic ${topic} did not take ${letters.length} letters. Nothing of their batch is committed; it ` +
+            'is delivered again.',
+          { cause, details: { topic, letters: letters.length } },
+        );
+      }
+    },
+  };
+}
+
+/** The same topic for who looks after it; letters in other tools' dialects are read as the consumer's too. */
+export function createTopicShelf({
+  topic,
+  of,
+  producer,
+  reader,
+}: {
+  readonly topic: string;
+  /** Whose letters are shown; those of other tools are taken for its own where they come from its topic. */
+  readonly of: Owner;
+  readonly producer: Producer;
+  readonly reader: Pick<LogReader, 'partitions' | 'bounds' | 'read'>;
+}): DeadLetterShelf {
+  async function* recordsUpTo(ends: readonly number[], starts: readonly number[]): AsyncIterable<RawRecord> {
+    for (const [partition, end] of ends.entries()) {
+      let from = starts[partition]!;
+      while (from < end) {
+        const page = await reader.read({ topic, partition }, from, PAGE);
+        if (page.length === 0) break;
+        for (const record of page) if (record.offset < end) yield record;
+        from = page.at(-1)!.offset + 1;
+      }
+    }
+  }
+
+  return {
+    async *look() {
+      const bounds = await Promise.all(
+        Array.from({ length: await reader.partitions(topic) }, (_, partition) =>
+          reader.bounds({ topic, partition }),
+        ),
+      );
+      const starts = bounds.map(({ start }) => start);
+      const ends = bounds.map(({ end }) => end);
+      // A letter is closed by a record behind it, so the topic is read twice.
+      const closed = new Set<string>();
+      for await (const record of recordsUpTo(ends, starts)) {
+        const position = closedBy(record);
+        if (position !== undefined) closed.add(position);
+      }
+      for await (const record of recordsUpTo(ends, starts)) {
+        if (closedBy(record) !== undefined || closed.has(recordId(record))) continue;
+        const shown = shownAs(record, of);
+        if (shown) yield shown;
+      }
+    },
+    async remove(copies) {
+      await producer.send(
+        topic,
+        copies.map((each) => ({
+          key: 'letter' in each ? each.letter.record.key : null,
+          value: null,
+          headers: [{ name: CLOSED_HEADER, value: Buffer.from(each.copy) }],
+        })),
+      );
+    },
+  };
+}
+
+function closedBy({ value, headers }: RawRecord): string | undefined {
+  if (value !== null || headers.length !== 1 || headers[0]!.name !== CLOSED_HEADER) return undefined;
+  return headers[0]!.value?.toString();
+}
+
+/** Undefined where the record is nobody's dead letter, or another consumer's. */
+function shownAs(record: RawRecord, of: Owner): StoredLetter | UnreadableLetter | undefined {
+  const shown = { copy: recordId(record), storedAt: record.timestamp, message: null };
+  try {
+    const letter: DeadLetter | undefined = isKafkaLetter(record)
+      ? fromKafkaRecord(record)
+      : fromForeignRecord(record, of);
+    if (letter?.consumer !== of.consumer || letter.record.topic !== of.topic) return undefined;
+    return { ...shown, letter, payload: null };
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error;
+    return { ...shown, error };
+  }
+}

@@ -1,0 +1,268 @@
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
+import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
+import { createTraffic } from '../../local/publishing/traffic.ts';
+import { existingStateFolder } from '../../local/state-folder.ts';
+import { openStores } from '../../local/stores.ts';
+import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millrace, millraceJson, start } from './millrace.ts';
+
+const TABLES = `
+  select content_id as id, minute::text as at, views as n, engaged_ms from article_minute
+  union all
+  select session_id, first_seen || ' ' || last_seen, pageviews, engaged_ms from session_engagement
+  order by 1, 2`;
+
+// Each step is a process or several, and some of them make a PostgreSQL.
+jest.setTimeout(120_000);
+
+/** Each step is a command of its own on the same folder, as a person gives them; they build on one another. */
+describe('dead letters, from the command line', () => {
+  let temporary: ReturnType<typeof createTemporaryFolder>;
+  let state: string[];
+  let other: string[];
+  let input: string;
+  /** The article whose records fail, and how many they are. */
+  let article: string;
+  let failing: number;
+
+  beforeAll(async () => {
+    temporary = createTemporaryFolder();
+    state = ['--state', join(temporary.path, 'state')];
+    other = ['--state', join(temporary.path, 'other')];
+    const traffic = createTraffic(createSeededRandom(11));
+    const views = Array.from(
+      { length: 600 },
+      (_, n): Pageview => traffic.next(Date.UTC(2026, 0, 1) + n * 40),
+    );
+    const counts = [...Map.groupBy(views, ({ contentId }) => contentId)].map(
+      ([id, of]) => [id, of.length] as const,
+    );
+    [article, failing] = counts.find(([, n]) => n >= 8 && n <= 25)!;
+    input = join(temporary.path, 'pageviews.jsonl');
+    writeFileSync(input, views.map((view) => JSON.stringify(view)).join('\n'));
+  });
+  afterAll(() => temporary.remove());
+
+  const groups = async () => {
+    const triage: { groups: { errorCode: string; stage: string; topic: string; count: number }[] } =
+      await millraceJson(['dlq', 'triage', ...state]);
+    return triage.groups;
+  };
+  const countOf = async (code: string) =>
+    (await groups()).find(({ errorCode }) => errorCode === code)?.count ?? 0;
+  const poison = async () =>
+    (await groups()).filter(({ stage }) => stage === 'decode').reduce((sum, { count }) => sum + count, 0);
+
+  let poisoned: number;
+  test('a handler with a bug, and poison, make two kinds of them', async () => {
+    const up = ['up', '--input', input, '--exit-when-drained', '--seed', '3', ...state];
+    const report = await millraceJson([...up, '--poison', '0.02', '--fail', `contentId=${article}`]);
+    poisoned = report.poisoned;
+    expect(poisoned).toBeGreaterThan(5);
+    expect(report).toMatchObject({ published: 600, deadLettered: poisoned + failing, lag: 0 });
+    expect(await countOf('HANDLER_FAILED')).toBe(failing);
+    expect(await poison()).toBe(poisoned);
+    expect(await groups()).toContainEqual(
+      expect.objectContaining({
+        errorCode: 'HANDLER_FAILED',
+        stage: 'handle',
+        topic: 'news.pageviews',
+        partition: expect.any(Number),
+        firstSeenAt: expect.any(Number),
+        lastSeenAt: expect.any(Number),
+      }),
+    );
+  });
+
+  test('triage shows no values unless it is asked to', async () => {
+    const masked = await millrace(['dlq', 'triage', '--where', 'error=HANDLER_FAILED', ...state]);
+    expect(masked.stdout).toMatch(
+      new RegExp(`${failing} {2}HANDLER_FAILED {2}handle, news.pageviews, partition \\d+`),
+    );
+    expect(masked.stdout).toContain(`"contentId":"<string of ${article.length}>"`);
+    expect(masked.stdout).not.toContain(article);
+    const shown = await millrace([
+      'dlq',
+      'triage',
+      '--where',
+      'error=HANDLER_FAILED',
+      '--show-values',
+      ...state,
+    ]);
+    expect(shown.stdout).toContain(`"contentId":"${article}"`);
+  });
+
+  test('show has the value by its writer’s schema beside the bytes', async () => {
+    const [letter] = await millraceJson([
+      'dlq',
+      'list',
+      '--where',
+      'error=HANDLER_FAILED',
+      '--limit',
+      '1',
+      ...state,
+    ]);
+    const shown = await millraceJson(['dlq', 'show', letter.id, ...state]);
+    expect(shown).toMatchObject({ ...letter, decoded: { contentId: article } });
+    const { stdout } = await millrace(['dlq', 'show', letter.id, ...state]);
+    expect(stdout).toContain(`"contentId":"${article}"`);
+    expect(stdout).toMatch(/000000 {2}03 00/);
+  });
+
+  test('a redrive while the bug is there tries a few, and stops', async () => {
+    const up = start(['up', '--no-publish', '--fail', `contentId=${article}`, ...state]);
+    const ended = once(up, 'exit');
+    try {
+      await until(async () => (await millrace(['sql', 'select 1', ...state])).code === 0);
+      const { code, stderr } = await millrace([
+        'dlq',
+        'redrive',
+        '--where',
+        'error=HANDLER_FAILED',
+        '--canary',
+        '2',
+        '--yes',
+        ...state,
+      ]);
+      expect(stderr).toMatch(/stopped: \d of 2 failed again.*\[REDRIVE_STOPPED\]/s);
+      expect(code).toBe(1);
+    } finally {
+      up.kill('SIGINT');
+      await ended;
+    }
+    expect(await countOf('HANDLER_FAILED')).toBe(failing);
+    const again = (await millraceJson(['dlq', 'list', '--where', 'error=HANDLER_FAILED', ...state])).filter(
+      (letter: { failure: { earlier: unknown[] } }) => letter.failure.earlier.length > 0,
+    );
+    expect(again).toHaveLength(2);
+    expect(again[0].failure).toMatchObject({
+      attempts: 6,
+      earlier: [{ code: 'HANDLER_FAILED', stage: 'handle' }],
+    });
+  });
+
+  test('asks before it does anything, and takes nothing that makes no sense', async () => {
+    const unasked = await millrace(['dlq', 'redrive', ...state]);
+    expect(unasked).toMatchObject({ code: 2, stderr: expect.stringContaining('nobody can be asked here') });
+    const wrong = await millrace(['dlq', 'redrive', '--where', 'code=X', '--yes', ...state]);
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('"code=X" is no condition') });
+    const nobody = await millrace(['dlq', 'triage', '--consumer', 'nobody', ...state]);
+    expect(nobody).toMatchObject({ code: 1, stderr: expect.stringContaining('[INPUT_INVALID]') });
+    expect(await countOf('HANDLER_FAILED')).toBe(failing);
+  });
+
+  test('with the bug mended, a redrive that is killed again and again applies exactly that group', async () => {
+    const redrive = [
+      'dlq',
+      'redrive',
+      '--where',
+      'error=HANDLER_FAILED',
+      '--rate',
+      '4',
+      '--canary',
+      '1',
+      '--yes',
+      '--json',
+      ...state,
+    ];
+    for (let kill = 0; kill < 2; kill++) {
+      const before = await countOf('HANDLER_FAILED');
+      const child = start(redrive);
+      const exited = once(child, 'exit');
+      await until(async () => (await lettersLeft(state)) < before + poisoned);
+      child.kill('SIGKILL');
+      await exited;
+    }
+    expect(await countOf('HANDLER_FAILED')).toBeGreaterThan(0);
+    const { code, stdout, stderr } = await millrace(redrive);
+    expect(stderr).toMatch(/Going on with redrive .*: \d+ of \d+ were sent/);
+    expect(code).toBe(0);
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({ planned: failing, failed: 0, remaining: 0 });
+    expect(report.applied + report.alreadyApplied).toBe(failing);
+
+    await millraceJson(['up', '--input', input, '--exit-when-drained', ...other]);
+    expect(await millraceJson(['sql', TABLES, ...state])).toEqual(
+      await millraceJson(['sql', TABLES, ...other]),
+    );
+  });
+
+  test('again it changes nothing, and the poison is where it was', async () => {
+    expect(
+      await millraceJson(['dlq', 'redrive', '--where', 'error=HANDLER_FAILED', '--yes', ...state]),
+    ).toEqual({
+      planned: 0,
+      applied: 0,
+      alreadyApplied: 0,
+      failed: 0,
+      remaining: 0,
+    });
+    expect(await poison()).toBe(poisoned);
+  });
+
+  test('what is exported, discarded and imported is the same again', async () => {
+    const file = join(temporary.path, 'letters.jsonl');
+    await millrace(['dlq', 'export', '--output', file, ...state]);
+    const before = await millraceJson(['dlq', 'list', ...state]);
+    const refused = await millrace(['dlq', 'discard', '--yes', ...state]);
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('--reason') });
+
+    const discarded = await millraceJson(['dlq', 'discard', '--reason', 'a load test', '--yes', ...state]);
+    expect(discarded).toEqual({ discarded: poisoned, export: expect.stringContaining('discarded-') });
+    expect(readFileSync(discarded.export, 'utf8')).toBe(readFileSync(file, 'utf8'));
+    expect(await groups()).toEqual([]);
+
+    expect(await millraceJson(['dlq', 'import', '--input', file, ...state])).toEqual({ imported: poisoned });
+    expect(await millraceJson(['dlq', 'list', ...state])).toEqual(before);
+  });
+
+  test('moved as the SQS console does, they come back as dead letters: poison stays poison', async () => {
+    expect(await millraceJson(['dlq', 'move', '--rate', '500', '--yes', ...state])).toEqual({
+      moved: poisoned,
+    });
+    expect(await groups()).toEqual([]);
+    const up = start(['up', '--no-publish', ...state]);
+    const ended = once(up, 'exit');
+    await until(async () => (await lettersLeft(state)) === poisoned);
+    up.kill('SIGINT');
+    expect(await ended).toEqual([0, null]);
+    expect(await poison()).toBe(poisoned);
+  });
+
+  test('everything that was done is in the audit log', async () => {
+    const entries = await millraceJson(['dlq', 'audit', ...state]);
+    expect(
+      entries.map(({ action, result }: { action: string; result: unknown }) => [action, result]),
+    ).toEqual([
+      ['redrive', expect.objectContaining({ error: 'REDRIVE_STOPPED' })],
+      ['redrive', null],
+      ['redrive', null],
+      ['redrive', expect.objectContaining({ planned: failing, failed: 0 })],
+      ['discard', expect.objectContaining({ discarded: poisoned })],
+      ['import', { imported: poisoned }],
+      ['move', { moved: poisoned }],
+    ]);
+    expect(entries.at(-3).plan).toMatchObject({ reason: 'a load test', where: 'all' });
+  });
+});
+
+/** Messages in the dead-letter queue, without the cost of a command. */
+async function lettersLeft(state: readonly string[]): Promise<number> {
+  const stores = openStores(existingStateFolder(state[1]!));
+  try {
+    return (await Array.fromAsync(stores.deadLettersOf(editorialAnalytics).shelf.look())).length;
+  } finally {
+    stores.close();
+  }
+}
+
+/** Waits for something another process does; the test's own timeout is the bound. */
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await sleep(20);
+}

@@ -1,0 +1,148 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { type Copy, type LetterFilter, matches, Triage } from '../../../runtime/dead-letters/triage.ts';
+import type { ErrorCode } from '../../../runtime/errors.ts';
+import { MillraceError } from '../../../runtime/errors.ts';
+import { deadLetter } from '../../dead-letters.ts';
+
+let copies = 0;
+function copyOf(
+  of: Parameters<typeof deadLetter>[0] = {},
+  { code = 'HANDLER_FAILED' as ErrorCode, at = 1_000, schemaId = 's1' as string | null } = {},
+): Copy {
+  const letter = deadLetter(of);
+  return {
+    copy: `copy-${copies++}`,
+    storedAt: at,
+    message: null,
+    payload: null,
+    letter: {
+      ...letter,
+      schemaId,
+      failure: { ...letter.failure, code, firstFailedAt: at, lastFailedAt: at + 5 },
+    },
+  };
+}
+const unreadable: Copy = {
+  copy: 'm1',
+  storedAt: 7,
+  message: { body: 'x' },
+  error: new MillraceError('DEAD_LETTER_UNREADABLE', 'not read'),
+};
+
+describe('a filter', () => {
+  const copy = copyOf({ partition: 3, offset: 42 }, { at: 1_000 });
+
+  test.each<[LetterFilter, boolean]>([
+    [{}, true],
+    [{ error: 'HANDLER_FAILED' }, true],
+    [{ error: 'HANDLER_REJECTED' }, false],
+    [{ stage: 'handle' }, true],
+    [{ stage: 'decode' }, false],
+    [{ topic: 't' }, true],
+    [{ topic: 'u' }, false],
+    [{ partition: 3 }, true],
+    [{ partition: 0 }, false],
+    [{ schema: 's1' }, true],
+    [{ schema: 's2' }, false],
+    [{ offset: { from: 42, to: 42 } }, true],
+    [{ offset: { from: 43, to: 50 } }, false],
+    [{ offset: { from: 0, to: 41 } }, false],
+    [{ since: 1_005 }, true],
+    [{ since: 1_006 }, false],
+    [{ until: 1_006 }, true],
+    [{ until: 1_005 }, false],
+    [{ id: 'c/t/3/42' }, true],
+    [{ id: 'c/t/3/4' }, false],
+    [{ error: 'HANDLER_FAILED', partition: 0 }, false],
+  ])('%j matches: %s', (filter, expected) => {
+    expect(matches(copy, filter)).toBe(expected);
+  });
+
+  test('reaches what cannot be read by its error alone', () => {
+    expect(matches(unreadable, {})).toBe(true);
+    expect(matches(unreadable, { error: 'DEAD_LETTER_UNREADABLE' })).toBe(true);
+    expect(matches(unreadable, { error: 'DEAD_LETTER_UNREADABLE', partition: 0 })).toBe(false);
+    expect(matches(unreadable, { partition: 0 })).toBe(false);
+  });
+});
+
+const groupsOf = (copies: readonly Copy[], by: readonly ('partition' | 'schema')[] = []) => {
+  const triage = new Triage('c', by);
+  for (const copy of copies) triage.add(copy);
+  return triage.groups();
+};
+
+describe('triage', () => {
+  test('groups by error, stage and topic, the largest first, with the times of all', () => {
+    const groups = groupsOf([
+      copyOf({ offset: 1 }, { code: 'AVRO_TRUNCATED', at: 500 }),
+      copyOf({ offset: 2 }, { at: 3_000 }),
+      copyOf({ offset: 3 }, { at: 1_000 }),
+    ]);
+    expect(groups).toEqual([
+      {
+        consumer: 'c',
+        errorCode: 'HANDLER_FAILED',
+        stage: 'handle',
+        topic: 't',
+        partition: 0,
+        schemaId: 's1',
+        count: 2,
+        firstSeenAt: 1_000,
+        lastSeenAt: 3_005,
+        oldestStoredAt: 1_000,
+        sample: { id: 'c/t/0/2', name: 'TypeError', message: 'cannot read this' },
+      },
+      expect.objectContaining({ errorCode: 'AVRO_TRUNCATED', count: 1, firstSeenAt: 500 }),
+    ]);
+  });
+
+  test('names partition and schema where all of a group agree, and splits by them when asked', () => {
+    const mixed = [
+      copyOf({ partition: 1, offset: 1 }, { schemaId: 's1' }),
+      copyOf({ partition: 2, offset: 1 }, { schemaId: 's1' }),
+      copyOf({ partition: 2, offset: 2 }, { schemaId: null }),
+    ];
+    const [whole, ...none] = groupsOf(mixed);
+    expect(none).toEqual([]);
+    expect(whole).not.toHaveProperty('partition');
+    expect(whole).not.toHaveProperty('schemaId');
+    expect(groupsOf(mixed, ['partition']).map(({ partition, count }) => [partition, count])).toEqual([
+      [2, 2],
+      [1, 1],
+    ]);
+    expect(groupsOf(mixed, ['partition', 'schema'])).toHaveLength(3);
+  });
+
+  test('counts the copies of a letter once', () => {
+    expect(groupsOf([copyOf({ offset: 1 }), copyOf({ offset: 1 })])).toMatchObject([{ count: 1 }]);
+  });
+
+  test('has a group for what cannot be read', () => {
+    expect(groupsOf([unreadable])).toMatchObject([
+      { errorCode: 'DEAD_LETTER_UNREADABLE', stage: 'unreadable', count: 1, sample: { id: 'm1' } },
+    ]);
+  });
+
+  test('tells which copy is the sample of its group', () => {
+    const triage = new Triage('c');
+    expect([1, 2, 3].map((offset) => triage.add(copyOf({ offset })))).toEqual([true, false, false]);
+  });
+
+  test('puts every letter in one group', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ partition: fc.nat(3), offset: fc.nat(9), isBad: fc.boolean() })),
+        (all) => {
+          const groups = groupsOf(
+            all.map(({ isBad, ...of }) => copyOf(of, { code: isBad ? 'SINK_REJECTED' : 'HANDLER_FAILED' })),
+            ['partition'],
+          );
+          const distinct = new Set(all.map((each) => JSON.stringify(each)));
+          expect(groups.reduce((sum, { count }) => sum + count, 0)).toBe(distinct.size);
+        },
+      ),
+    );
+  });
+});
