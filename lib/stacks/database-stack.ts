@@ -61,8 +61,8 @@ export class DatabaseStack extends EnvironmentStack {
       subnetIds: network.subnetIds('databases'),
     });
     this.#cluster = this.addCluster(network, operations, subnets);
-    this.addInstances();
-    this.#proxy = environment.database.proxy ? this.addProxy(network, users) : undefined;
+    const instances = this.addInstances();
+    this.#proxy = environment.database.proxy ? this.addProxy(network, users, instances) : undefined;
     this.writerHost = this.#cluster.attrEndpointAddress;
     this.host = this.#proxy?.attrEndpoint ?? this.writerHost;
   }
@@ -160,9 +160,9 @@ export class DatabaseStack extends EnvironmentStack {
     return cluster;
   }
 
-  private addInstances(): void {
+  private addInstances(): readonly CfnDBInstance[] {
     const { standbys } = this.target.database;
-    let previous: CfnDBInstance | undefined;
+    const instances: CfnDBInstance[] = [];
     for (let index = 0; index <= standbys; index++) {
       const instance = new CfnDBInstance(this, index === 0 ? 'Writer' : `Standby${index}`, {
         engine: ENGINE,
@@ -175,12 +175,18 @@ export class DatabaseStack extends EnvironmentStack {
       });
       instance.applyRemovalPolicy(this.dataRemoval);
       // The first instance becomes the writer.
+      const previous = instances.at(-1);
       if (previous) instance.addResourceDependency(previous);
-      previous = instance;
+      instances.push(instance);
     }
+    return instances;
   }
 
-  private addProxy(network: NetworkStack, users: readonly string[]): CfnDBProxy {
+  private addProxy(
+    network: NetworkStack,
+    users: readonly string[],
+    instances: readonly CfnDBInstance[],
+  ): CfnDBProxy {
     const role = new Role(this, 'ProxyRole', {
       assumedBy: new ServicePrincipal('rds.amazonaws.com'),
       description: 'RDS Proxy logs in to the database as the consumer that it serves',
@@ -195,7 +201,7 @@ export class DatabaseStack extends EnvironmentStack {
       vpcSubnetIds: network.subnetIds('databases'),
       vpcSecurityGroupIds: [network.proxy.securityGroupId],
     });
-    new CfnDBProxyTargetGroup(this, 'ProxyTargets', {
+    const targets = new CfnDBProxyTargetGroup(this, 'ProxyTargets', {
       dbProxyName: proxy.ref,
       targetGroupName: 'default',
       dbClusterIdentifiers: [this.#cluster.ref],
@@ -206,6 +212,9 @@ export class DatabaseStack extends EnvironmentStack {
         connectionBorrowTimeout: 20,
       },
     });
+    // It names the cluster, which is there long before an instance that can be a target:
+    // https://github.com/aws/aws-cdk/issues/31304 (2026-11-25)
+    for (const instance of instances) targets.addResourceDependency(instance);
     return proxy;
   }
 }

@@ -84,6 +84,17 @@ test('the proxy takes TLS only, logs in by IAM on both sides, and may be the con
   expect(JSON.stringify(Statement[0].Resource)).toContain('/editorial-analytics"');
 });
 
+test.each(['staging', 'prod'])(
+  'in %s the proxy takes the database as its target when its instances are there',
+  (env) => {
+    const database = part(env, 'database');
+    const [targets] = Object.values(database.findResources('AWS::RDS::DBProxyTargetGroup'));
+    const instances = Object.keys(database.findResources('AWS::RDS::DBInstance'));
+    expect(instances).toHaveLength(1 + ENVIRONMENTS[env]!.database.standbys);
+    expect(targets!.DependsOn).toEqual(expect.arrayContaining(instances));
+  },
+);
+
 test('only a database without a proxy pauses, after five minutes', () => {
   part('dev', 'database').hasResourceProperties('AWS::RDS::DBCluster', {
     ServerlessV2ScalingConfiguration: { MinCapacity: 0, MaxCapacity: 2, SecondsUntilAutoPause: 300 },
