@@ -142,6 +142,15 @@ test('a third version waits for the second', () => {
   expect([none, before]).toEqual([undefined, [second]]);
 });
 
+test('a network takes the zones that it is given, each for brokers, functions and databases', () => {
+  const zones = ['us-east-1a', 'us-east-1b', 'us-east-1f'];
+  const { network } = partsOf(templatesOf('prod', { settings: { network: { type: 'new', zones } } }));
+  const found = Object.values(network.findResources('AWS::EC2::Subnet')).map(
+    ({ Properties }) => Properties.AvailabilityZone,
+  );
+  expect(found.toSorted()).toEqual(zones.flatMap((zone) => [zone, zone, zone]));
+});
+
 describe('with a network and a cluster of somebody else', () => {
   const subnets = (digit: string) => [1, 2, 3].map((zone) => `subnet-${digit}${zone}`);
   const clusterArn =
