@@ -15,9 +15,9 @@ export interface EnvironmentSettings {
   /** MSK's level of broker metrics; those beyond `DEFAULT` are billed. */
   readonly monitoring: 'DEFAULT' | 'PER_BROKER';
   /**
-   * `on-demand`: pollers that Lambda shares out for nothing, and that take a failed batch as a whole for as long as it
-   * fails. `provisioned`: pollers of one's own, billed by the hour, with retries, bisecting, partial batch responses
-   * and metrics. The numbers are for each consumer.
+   * `on-demand`: pollers that Lambda shares out for nothing, and that take a failed batch again as a whole; how often
+   * they do was not checked (docs/deploy.md). `provisioned`: pollers of one's own, billed by the hour, with limits of
+   * retries and age, bisecting, partial batch responses and metrics. The numbers are for each consumer.
    */
   readonly polling:
     | { readonly mode: 'on-demand' }

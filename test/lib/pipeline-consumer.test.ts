@@ -199,7 +199,7 @@ describe('refused at synth', () => {
       'retries on demand',
       'dev',
       () => consumerWith({ giveUp: { afterRetries: 3 } }),
-      /giveUp.afterRetries is 3; in dev it takes nothing: on-demand/,
+      /giveUp.afterRetries is 3; in dev it takes nothing: Lambda takes limits of retries and age from provisioned pollers only/,
     ],
     [
       'an age on demand',
