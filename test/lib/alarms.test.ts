@@ -142,6 +142,23 @@ describe('stalled', () => {
     expect(metricsOf('prod')).toContain('CommittedEventCount');
   });
 
+  test.each([
+    ['prod', ['PolledEventCount', 'InvokedEventCount']],
+    ['dev', ['Invocations']],
+  ])('in %s has work by what is tried too, for a group that has never committed has no lag', (env, names) => {
+    expect(metricsOf(env)).toContain(
+      'IF((FILL(behind, 0) > 0 OR FILL(tried, 0) > 0) AND FILL(done, 0) == 0, 1, 0)',
+    );
+    for (const name of names) expect(metricsOf(env)).toContain(`"${name}"`);
+  });
+
+  test('waits for longer than a retry, and for a figure that is late', () => {
+    expect(measuring('prod', 'stalled')).toMatchObject({ DatapointsToAlarm: 3, EvaluationPeriods: 4 });
+    for (const metric of measuring('prod', 'stalled').Metrics) {
+      expect(metric.Period ?? metric.MetricStat?.Period ?? 300).toBe(300);
+    }
+  });
+
   test('is behind with no invocation that succeeded, where it has none', () => {
     expect(metricsOf('dev')).toContain('FILL(invocations, 0) - FILL(errors, 0)');
     expect(metricsOf('dev')).not.toContain('EventSourceMappingUUID');
