@@ -1,6 +1,7 @@
 import { Validations } from 'aws-cdk-lib';
 import {
   FlowLogDestination,
+  FlowLogTrafficType,
   GatewayVpcEndpointAwsService,
   type InterfaceVpcEndpointAwsService,
   type ISubnet,
@@ -89,6 +90,7 @@ export class NetworkStack extends EnvironmentStack {
     });
     vpc.addFlowLog('Rejected', {
       destination: FlowLogDestination.toCloudWatchLogs(operations.addLogGroup(this, 'FlowLogs')),
+      trafficType: FlowLogTrafficType.REJECT,
     });
     // Its own type has a property that IVpc does not allow to be undefined.
     return vpc as IVpc;

@@ -42,6 +42,21 @@ describe.each(NAMES)('in %s', (env) => {
     });
   });
 
+  test("the cluster follows its configuration's changes", () => {
+    const [configuration] = Object.keys(cluster.findResources('AWS::MSK::Configuration'));
+    cluster.hasResourceProperties('AWS::MSK::Cluster', {
+      ConfigurationInfo: {
+        Arn: { 'Fn::GetAtt': [configuration, 'Arn'] },
+        Revision: { 'Fn::GetAtt': [configuration, 'LatestRevision.Revision'] },
+      },
+    });
+  });
+
+  test('the network logs what it rejects, and nothing else', () => {
+    network.allResourcesProperties('AWS::EC2::FlowLog', { ResourceType: 'VPC', TrafficType: 'REJECT' });
+    network.resourceCountIs('AWS::EC2::FlowLog', 1);
+  });
+
   test('the network has three zones and no way out', () => {
     network.resourceCountIs('AWS::EC2::Subnet', 9);
     for (const type of ['AWS::EC2::NatGateway', 'AWS::EC2::InternetGateway'])
