@@ -197,6 +197,17 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, { places }: 
   const queue = { QueueName: places.deadLetters.queueName };
   const depth = gauge('AWS/SQS', 'ApproximateNumberOfMessagesVisible', queue, { period: FIVE_MINUTES });
   const look = `aws sqs get-queue-attributes --attribute-names All --queue-url ${places.deadLetters.queueUrl}`;
+  const rising = alarms.add({
+    kind: 'dead-letters-rising',
+    severity: 'incident',
+    metric: math('DIFF(depth)', { depth }, 'new dead letters', FIVE_MINUTES),
+    threshold: 0,
+    datapoints: 3,
+    of: 3,
+    missing: 'ignore',
+    happened: `${name} has had more dead letters every five minutes for a quarter of an hour: a producer or the consumer itself is broken.`,
+    command: look,
+  });
   alarms.add({
     kind: 'dead-letters',
     severity: 'warning',
@@ -207,17 +218,7 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, { places }: 
     missing: 'ignore',
     happened: `${name} has dead letters.`,
     command: look,
-  });
-  alarms.add({
-    kind: 'dead-letters-rising',
-    severity: 'incident',
-    metric: math('DIFF(depth)', { depth }, 'new dead letters', FIVE_MINUTES),
-    threshold: 0,
-    datapoints: 3,
-    of: 3,
-    missing: 'ignore',
-    happened: `${name} has had more dead letters every five minutes for a quarter of an hour: a producer or the consumer itself is broken.`,
-    command: look,
+    suppressedBy: rising,
   });
   alarms.add({
     kind: 'dead-letters-expiring',

@@ -116,22 +116,26 @@ describe('lag', () => {
     expect(threshold('millrace-prod-editorial-analytics-lag-incident')).toBe(70);
   });
 
-  test.each(['lag-warning', 'lag-rising'])('the incident suppresses %s', (kind) => {
-    const incident = byEnvironment.prod!.find(
-      ({ Properties }) => Properties?.AlarmName === 'millrace-prod-editorial-analytics-lag-incident',
-    )!;
-    expect(alarm('prod', kind)).toMatchObject({
-      AlarmRule: expect.anything(),
-      ActionsSuppressor: { 'Fn::GetAtt': [incident.id.split('/')[1], 'Arn'] },
-    });
-  });
-
   test('that grows is worth as much as the time it takes to drain', () => {
     const { Metrics, Threshold } = measuring('prod', 'lag-rising');
     expect(Metrics.map(({ Expression }: { Expression?: string }) => Expression)).toContain(
       'IF(RATE(behind) > 0, drain, 0)',
     );
     expect(Threshold).toBe(300);
+  });
+});
+
+test.each([
+  ['lag-warning', 'lag-incident'],
+  ['lag-rising', 'lag-incident'],
+  ['dead-letters', 'dead-letters-rising'],
+])('%s tells nobody while %s does', (kind, by) => {
+  const incident = byEnvironment.prod!.find(
+    ({ Properties }) => Properties?.AlarmName === `millrace-prod-editorial-analytics-${by}`,
+  )!;
+  expect(alarm('prod', kind)).toMatchObject({
+    AlarmRule: expect.anything(),
+    ActionsSuppressor: { 'Fn::GetAtt': [incident.id.split('/')[1], 'Arn'] },
   });
 });
 
