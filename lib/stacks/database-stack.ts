@@ -62,7 +62,9 @@ export class DatabaseStack extends EnvironmentStack {
     });
     this.#cluster = this.addCluster(network, operations, subnets);
     const instances = this.addInstances();
-    this.#proxy = environment.database.proxy ? this.addProxy(network, users, instances) : undefined;
+    this.#proxy = environment.database.proxy
+      ? this.addProxy(network, operations, users, instances)
+      : undefined;
     this.writerHost = this.#cluster.attrEndpointAddress;
     this.host = this.#proxy?.attrEndpoint ?? this.writerHost;
   }
@@ -184,6 +186,7 @@ export class DatabaseStack extends EnvironmentStack {
 
   private addProxy(
     network: NetworkStack,
+    operations: OperationsStack,
     users: readonly string[],
     instances: readonly CfnDBInstance[],
   ): CfnDBProxy {
@@ -192,6 +195,9 @@ export class DatabaseStack extends EnvironmentStack {
       description: 'RDS Proxy logs in to the database as the consumer that it serves',
     });
     role.addToPolicy(this.mayConnect(this.#cluster.attrDbClusterResourceId, users));
+    // The proxy writes to the group of this name, where there is one:
+    // https://github.com/terraform-aws-modules/terraform-aws-rds-proxy/blob/master/main.tf (2026-11-25)
+    const logs = operations.addLogGroup(this, 'ProxyLogs', `/aws/rds/proxy/${this.clusterName}`);
     const proxy = new CfnDBProxy(this, 'Proxy', {
       dbProxyName: this.clusterName,
       engineFamily: 'POSTGRESQL',
@@ -201,6 +207,7 @@ export class DatabaseStack extends EnvironmentStack {
       vpcSubnetIds: network.subnetIds('databases'),
       vpcSecurityGroupIds: [network.proxy.securityGroupId],
     });
+    proxy.addResourceDependency(logs.node.defaultChild as CfnResource);
     const targets = new CfnDBProxyTargetGroup(this, 'ProxyTargets', {
       dbProxyName: proxy.ref,
       targetGroupName: 'default',
