@@ -12,7 +12,7 @@ export interface EnvironmentSettings {
     | { readonly type: 'standard'; readonly instanceType: string; readonly storageGiB: number }
     | { readonly type: 'express'; readonly instanceType: string }
     | { readonly type: 'existing'; readonly clusterArn: string };
-  /** MSK's level of broker metrics; those beyond `DEFAULT` are billed. */
+  /** MSK's level of broker metrics. `PER_BROKER` is billed, and adds the alarm `under-min-isr` to standard brokers. */
   readonly monitoring: 'DEFAULT' | 'PER_BROKER';
   /**
    * `on-demand`: pollers that Lambda shares out for nothing, and that take a failed batch again as a whole; how often
@@ -88,7 +88,7 @@ export const ENVIRONMENTS: Readonly<Record<string, EnvironmentSettings>> = {
   prod: {
     network: { type: 'new' },
     brokers: { type: 'express', instanceType: 'express.m7g.large' },
-    monitoring: 'PER_BROKER',
+    monitoring: 'DEFAULT',
     polling: { mode: 'provisioned', minimumPollers: 2, maximumPollers: 12 },
     database: { minCapacity: 2, maxCapacity: 32, standbys: 1, proxy: true, backupDays: 35 },
     alarmActions: true,

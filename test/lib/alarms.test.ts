@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import { ENVIRONMENTS } from '../../lib/config/environment.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
 import { ENVIRONMENT_NAMES, type Resource, resourcesOf, templatesOf } from './synthesized.ts';
 
@@ -203,7 +204,28 @@ describe('the cluster', () => {
       .toSorted();
 
   test('of standard brokers has the alarms that MSK recommends', () => {
-    expect(kindsOf('dev')).toEqual(['broker-cpu', 'broker-disk', 'no-controller', 'offline-partitions']);
+    expect(kindsOf('dev')).toEqual([
+      'broker-cpu',
+      'broker-credits',
+      'broker-disk',
+      'broker-heap',
+      'no-controller',
+      'offline-partitions',
+      'under-replicated',
+    ]);
+  });
+
+  test('of standard brokers that do not live on credits has no alarm for them', () => {
+    const brokers = { type: 'standard', instanceType: 'kafka.m7g.large', storageGiB: 50 } as const;
+    const names = resourcesOf(templatesOf('dev', { settings: { brokers } })).map(
+      ({ Properties }) => Properties?.AlarmName,
+    );
+    expect(names).toContain('millrace-dev-cluster-broker-heap');
+    expect(names).not.toContain('millrace-dev-cluster-broker-credits');
+  });
+
+  test('pays for metrics only where an alarm uses them', () => {
+    for (const env of ENVIRONMENT_NAMES) expect(ENVIRONMENTS[env]).toMatchObject({ monitoring: 'DEFAULT' });
   });
 
   test('of standard brokers with metrics by broker has the one that takes them', () => {
