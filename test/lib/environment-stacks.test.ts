@@ -42,6 +42,24 @@ describe.each(NAMES)('in %s', (env) => {
     });
   });
 
+  test('endpoints are for this account only, but for those that pollers call', () => {
+    const found = Object.values(network.findResources('AWS::EC2::VPCEndpoint')).map(({ Properties }) => {
+      const [service] = /(lambda|sts|glue|sqs|s3)/.exec(JSON.stringify(Properties.ServiceName))!;
+      const statements = Properties.PolicyDocument?.Statement.map(
+        (each: { Action: string; Condition: object }) => [each.Action, each.Condition],
+      );
+      return [service, statements];
+    });
+    const account = { Ref: 'AWS::AccountId' };
+    expect(Object.fromEntries(found)).toEqual({
+      s3: [['s3:*', { StringEquals: { 'aws:ResourceAccount': account } }]],
+      glue: [['glue:*', { StringEquals: { 'aws:PrincipalAccount': account } }]],
+      sqs: [['sqs:*', { StringEquals: { 'aws:PrincipalAccount': account } }]],
+      lambda: undefined,
+      sts: undefined,
+    });
+  });
+
   test("the cluster follows its configuration's changes", () => {
     const [configuration] = Object.keys(cluster.findResources('AWS::MSK::Configuration'));
     cluster.hasResourceProperties('AWS::MSK::Cluster', {

@@ -31,6 +31,10 @@ const ALLOWED: readonly { readonly action: RegExp; readonly resource: string; re
 /** In these, a wildcard is what limits: a key's own policy means the key, a Deny is the wider the better. */
 const KEY_POLICY = 'AWS::KMS::Key';
 
+/** An endpoint's policy draws a line round the account, and leaves it to roles what their holders may do. */
+const ENDPOINT_POLICY = 'AWS::EC2::VPCEndpoint';
+const THIS_ACCOUNT = { Ref: 'AWS::AccountId' };
+
 interface Statement {
   readonly Effect: 'Allow' | 'Deny';
   readonly Action?: string | string[];
@@ -38,6 +42,7 @@ interface Statement {
   readonly Resource?: unknown;
   readonly NotResource?: unknown;
   readonly Principal?: unknown;
+  readonly Condition?: { readonly StringEquals?: Readonly<Record<string, unknown>> };
 }
 
 const asList = <T>(value: T | readonly T[] | undefined): readonly T[] =>
@@ -72,6 +77,10 @@ function wildcardsIn(resources: readonly (Resource & { id: string })[]): readonl
   for (const resource of resources) {
     for (const statement of statementsIn(resource.Properties)) {
       if (statement.Effect === 'Deny') continue;
+      if (resource.Type === ENDPOINT_POLICY) {
+        if (!staysInThisAccount(statement)) found.push(`${resource.id}: any account`);
+        continue;
+      }
       const targets = asList(statement.Resource).map((each) => textOf(each, resource));
       if (statement.NotAction || statement.NotResource)
         found.push(`${resource.id}: NotAction or NotResource`);
@@ -94,6 +103,13 @@ function wildcardsIn(resources: readonly (Resource & { id: string })[]): readonl
     }
   }
   return found;
+}
+
+function staysInThisAccount({ Condition }: Statement): boolean {
+  const { StringEquals = {} } = Condition ?? {};
+  return ['aws:PrincipalAccount', 'aws:ResourceAccount'].some(
+    (key) => JSON.stringify(StringEquals[key]) === JSON.stringify(THIS_ACCOUNT),
+  );
 }
 
 const withStatement = (statement: Statement, Type = 'AWS::IAM::Policy') => [
@@ -129,5 +145,10 @@ describe('no wildcard that is not on the list', () => {
     ['all but one', { Effect: 'Allow', NotAction: 'iam:PassRole', Resource: 'arn:aws:sqs:::q' }],
   ])('the walk would find %s', (_, statement) => {
     expect(wildcardsIn(withStatement(statement))).toHaveLength(1);
+  });
+
+  test('the walk would find an endpoint that lets any account through', () => {
+    const open: Statement = { Effect: 'Allow', Action: 'sqs:*', Resource: '*', Principal: { AWS: '*' } };
+    expect(wildcardsIn(withStatement(open, ENDPOINT_POLICY))).toHaveLength(1);
   });
 });
