@@ -144,7 +144,7 @@ export class NetworkStack extends EnvironmentStack {
         securityGroups: [endpoints],
         subnets: this.subnets(caller),
       });
-      // Functions call as roles of this account. As whom Lambda's pollers call, no page says: theirs stay open.
+      // Functions call as roles of this account. As whom Lambda's pollers call we do not know: theirs stay open.
       if (caller === 'functions') {
         endpoint.addToPolicy(this.perimeter(service.shortName, 'aws:PrincipalAccount'));
       }

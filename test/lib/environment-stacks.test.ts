@@ -60,7 +60,8 @@ describe.each(NAMES)('in %s', (env) => {
     });
   });
 
-  test("the cluster follows its configuration's changes", () => {
+  test("the cluster follows its configuration's changes, and a new Kafka version changes nothing of that", () => {
+    cluster.hasResourceProperties('AWS::MSK::Configuration', { KafkaVersionsList: Match.absent() });
     const [configuration] = Object.keys(cluster.findResources('AWS::MSK::Configuration'));
     cluster.hasResourceProperties('AWS::MSK::Cluster', {
       ConfigurationInfo: {
