@@ -42,7 +42,7 @@ export function checkDeployable(consumer: AnyConsumer, { name: environment, poll
       `giveUp.${field}`,
       giveUp[field],
       giveUp[field] === undefined || polling.mode === 'provisioned',
-      'nothing: on-demand pollers never give up. Leave it out, or give the environment provisioned polling in lib/config/environment.ts',
+      'nothing: Lambda takes limits of retries and age from provisioned pollers only. Leave it out, or give the environment provisioned polling in lib/config/environment.ts',
     );
   }
 }

@@ -2,7 +2,7 @@ import { MillraceError } from '../../runtime/errors.ts';
 
 /** What differs between environments, and nothing else: one look shows what production has that dev has not. */
 export interface EnvironmentSettings {
-  readonly network: { readonly type: 'new' } | ExistingNetwork;
+  readonly network: NewNetwork | ExistingNetwork;
   /**
    * `standard`: brokers with disks of their own, whose replication we set. `express`: MSK manages disks and
    * replication. A cluster cannot change from one to the other. `existing`: a cluster that somebody else runs, with
@@ -12,12 +12,12 @@ export interface EnvironmentSettings {
     | { readonly type: 'standard'; readonly instanceType: string; readonly storageGiB: number }
     | { readonly type: 'express'; readonly instanceType: string }
     | { readonly type: 'existing'; readonly clusterArn: string };
-  /** MSK's level of broker metrics; those beyond `DEFAULT` are billed. */
+  /** MSK's level of broker metrics. `PER_BROKER` is billed, and adds the alarm `under-min-isr` to standard brokers. */
   readonly monitoring: 'DEFAULT' | 'PER_BROKER';
   /**
-   * `on-demand`: pollers that Lambda shares out for nothing, and that take a failed batch as a whole for as long as it
-   * fails. `provisioned`: pollers of one's own, billed by the hour, with retries, bisecting, partial batch responses
-   * and metrics. The numbers are for each consumer.
+   * `on-demand`: pollers that Lambda shares out for nothing, and that take a failed batch again as a whole; how often
+   * they do was not checked (docs/deploy.md). `provisioned`: pollers of one's own, billed by the hour, with limits of
+   * retries and age, bisecting, partial batch responses and metrics. The numbers are for each consumer.
    */
   readonly polling:
     | { readonly mode: 'on-demand' }
@@ -39,11 +39,18 @@ export interface EnvironmentSettings {
   readonly logRetentionDays: 7 | 30 | 365;
 }
 
+/** A network of our own: private, over three zones. */
+export interface NewNetwork {
+  readonly type: 'new';
+  /** Its zones' names, three. Left out, they are the region's first three, of which MSK may not know one: docs/deploy.md. */
+  readonly zones?: readonly string[];
+}
+
 /** A network that somebody else runs. Functions must reach SQS and Glue from it, pollers Lambda, STS and S3. */
 export interface ExistingNetwork {
   readonly type: 'existing';
   readonly vpcId: string;
-  /** Private subnets, at least two zones each; Express brokers take three. */
+  /** Private subnets: for our own brokers three, one a zone; for the others two or more. */
   readonly subnetIds: Readonly<Record<SubnetGroup, readonly string[]>>;
 }
 
@@ -81,7 +88,7 @@ export const ENVIRONMENTS: Readonly<Record<string, EnvironmentSettings>> = {
   prod: {
     network: { type: 'new' },
     brokers: { type: 'express', instanceType: 'express.m7g.large' },
-    monitoring: 'PER_BROKER',
+    monitoring: 'DEFAULT',
     polling: { mode: 'provisioned', minimumPollers: 2, maximumPollers: 12 },
     database: { minCapacity: 2, maxCapacity: 32, standbys: 1, proxy: true, backupDays: 35 },
     alarmActions: true,
@@ -143,6 +150,14 @@ const MAX_CAPACITY = 256;
 const MAX_STANDBYS = 14;
 const MAX_BACKUP_DAYS = 35;
 const MAX_STORAGE_GIB = 16_384;
+const ZONE = /^[a-z]{2}(-[a-z]+)+-\d[a-z]$/;
+/** One a broker; Express brokers take no fewer: https://docs.aws.amazon.com/msk/latest/developerguide/msk-create-cluster.html (2026-11-25) */
+const ZONES = 3;
+// https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_VPC.WorkingWithRDSInstanceinaVPC.html (2026-11-25)
+const LEAST_SUBNETS = 2;
+// https://docs.aws.amazon.com/msk/latest/developerguide/broker-instance-types.html (2026-11-25)
+const INSTANCE_PREFIX = { standard: 'kafka.', express: 'express.' };
+const INSTANCE_TYPE = /^[a-z]+\.[a-z0-9]+\.[a-z0-9]+$/;
 const CLUSTER_ARN = /^arn:aws[a-z-]*:kafka:[a-z0-9-]+:\d{12}:cluster\/[A-Za-z0-9-]+\/[A-Za-z0-9-]+$/;
 
 /** The types cannot tell what AWS takes; this does, before a deployment is half done. */
@@ -161,13 +176,35 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
   const checkCapacity = (field: string, got: number, from: number, to: number) =>
     check(field, got, Number.isInteger(got * 2) && got >= from && got <= to, `halves from ${from} to ${to}`);
 
+  if (network.type === 'new' && network.zones) {
+    const { zones } = network;
+    const areZones = areDistinct(zones) && zones.length === ZONES && zones.every((name) => ZONE.test(name));
+    check('network.zones', zones, areZones, `${ZONES} names of zones, such as us-east-1a`);
+  }
   if (network.type === 'existing') {
     check('network.vpcId', network.vpcId, /^vpc-[0-9a-f]+$/.test(network.vpcId), 'the id of a VPC, vpc-…');
     for (const group of SUBNET_GROUPS) {
       const ids = network.subnetIds[group];
-      const areSubnets = ids.length >= 2 && ids.every((id) => /^subnet-[0-9a-f]+$/.test(id));
-      check(`network.subnetIds.${group}`, ids, areSubnets, 'at least two ids of subnets, subnet-…');
+      const isOfBrokers = group === 'brokers' && brokers.type !== 'existing';
+      const areEnough = isOfBrokers ? ids.length === ZONES : ids.length >= LEAST_SUBNETS;
+      check(
+        `network.subnetIds.${group}`,
+        ids,
+        areEnough && areDistinct(ids) && ids.every((id) => /^subnet-[0-9a-f]+$/.test(id)),
+        isOfBrokers
+          ? `${ZONES} ids of subnets, subnet-…, one in each zone`
+          : `${LEAST_SUBNETS} or more ids of subnets, subnet-…, in different zones`,
+      );
     }
+  }
+  if (brokers.type !== 'existing') {
+    const prefix = INSTANCE_PREFIX[brokers.type];
+    check(
+      'brokers.instanceType',
+      brokers.instanceType,
+      INSTANCE_TYPE.test(brokers.instanceType) && brokers.instanceType.startsWith(prefix),
+      `for ${brokers.type} brokers a type that begins with "${prefix}", such as ${prefix}m7g.large`,
+    );
   }
   if (brokers.type === 'standard') {
     checkWhole('brokers.storageGiB', brokers.storageGiB, 1, MAX_STORAGE_GIB);
@@ -195,6 +232,10 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
   );
   checkWhole('database.standbys', database.standbys, 0, MAX_STANDBYS);
   checkWhole('database.backupDays', database.backupDays, 1, MAX_BACKUP_DAYS);
+}
+
+function areDistinct(values: readonly string[]): boolean {
+  return new Set(values).size === values.length;
 }
 
 function refuse(field: string, got: unknown, allowed: string, next: string): never {

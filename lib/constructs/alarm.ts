@@ -116,7 +116,10 @@ export function gauge(
   namespace: string,
   metricName: string,
   dimensionsMap: Readonly<Record<string, string>>,
-  { statistic = Stats.MAXIMUM, period = Duration.minutes(1) } = {},
+  {
+    statistic = Stats.MAXIMUM,
+    period = Duration.minutes(1),
+  }: { readonly statistic?: string; readonly period?: Duration | undefined } = {},
 ): Metric {
   return new Metric({ namespace, metricName, dimensionsMap, statistic, period });
 }

@@ -35,8 +35,8 @@ export function addConsumerAlarms(alarms: Alarms, consumer: AnyConsumer, of: Con
 }
 
 /** The consumer's lag over all partitions: what the cluster knows, whatever the mapping is doing. */
-export function lagOf({ name, topic }: AnyConsumer, clusterName: string): IMetric {
-  return gauge('AWS/Kafka', 'SumOffsetLag', groupDimensions(name, topic.name, clusterName));
+export function lagOf({ name, topic }: AnyConsumer, clusterName: string, period?: Duration): IMetric {
+  return gauge('AWS/Kafka', 'SumOffsetLag', groupDimensions(name, topic.name, clusterName), { period });
 }
 
 /** Seconds until the slowest partition has caught up, at the pace of the moment. */
@@ -49,8 +49,8 @@ export function reportedBy({ name, topic }: AnyConsumer, metric: MetricName): IM
   return counter(METRICS_NAMESPACE, metric, { service: name, topic: topic.name });
 }
 
-export function functionMetric(functionName: string, metric: string): IMetric {
-  return counter('AWS/Lambda', metric, { FunctionName: functionName });
+export function functionMetric(functionName: string, metric: string, period?: Duration): IMetric {
+  return counter('AWS/Lambda', metric, { FunctionName: functionName }, period);
 }
 
 function groupDimensions(group: string, topic: string, clusterName: string) {
@@ -102,29 +102,51 @@ function addLagAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics
     command,
     suppressedBy: incident,
   });
-  const done =
-    of.mappingId === undefined
-      ? math(
-          'FILL(invocations, 0) - FILL(errors, 0)',
-          {
-            invocations: functionMetric(of.functionName, 'Invocations'),
-            errors: functionMetric(of.functionName, 'Errors'),
-          },
-          'batches done',
-        )
-      : mappingMetric(of.mappingId, 'CommittedEventCount');
   alarms.add({
     kind: 'stalled',
     severity: 'incident',
-    metric: math('IF(behind > 0 AND FILL(done, 0) == 0, 1, 0)', { behind, done }, 'behind, and nothing done'),
+    metric: math(
+      // A group that has never committed has no lag yet: that something is tried tells as well that there is work.
+      'IF((FILL(behind, 0) > 0 OR FILL(tried, 0) > 0) AND FILL(done, 0) == 0, 1, 0)',
+      { behind: lagOf(consumer, of.clusterName, FIVE_MINUTES), ...progressOf(of, FIVE_MINUTES) },
+      'something to do, and nothing done',
+      // Long enough for one try of a batch that is tried again and again, ever more rarely.
+      FIVE_MINUTES,
+    ),
     threshold: 1,
     when: 'at-least',
-    datapoints: 10,
-    of: 10,
+    datapoints: 3,
+    // The newest may be late, and FILL takes it for 0:
+    // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html (2026-11-25)
+    of: 4,
     missing: 'ignore',
-    happened: `${name} is behind ${topic.name} and has got nothing done for ten minutes.`,
+    happened: `${name} has work from ${topic.name} and has got nothing done for a quarter of an hour.`,
     command: tailErrors(of),
   });
+}
+
+/**
+ * What is tried and what is done, in records or in batches: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+ * (2026-11-25). An empty poll counts 0; a batch that fails is polled once, and invokes each time it is tried again.
+ */
+function progressOf(
+  { mappingId, functionName }: ConsumerMetrics,
+  period: Duration,
+): { readonly tried: IMetric; readonly done: IMetric } {
+  if (mappingId === undefined) {
+    const invocations = functionMetric(functionName, 'Invocations', period);
+    const errors = functionMetric(functionName, 'Errors', period);
+    return {
+      tried: invocations,
+      done: math('FILL(invocations, 0) - FILL(errors, 0)', { invocations, errors }, 'batches done', period),
+    };
+  }
+  const polled = mappingMetric(mappingId, 'PolledEventCount', period);
+  const invoked = mappingMetric(mappingId, 'InvokedEventCount', period);
+  return {
+    tried: math('FILL(polled, 0) + FILL(invoked, 0)', { polled, invoked }, 'records tried', period),
+    done: mappingMetric(mappingId, 'CommittedEventCount', period),
+  };
 }
 
 function mappingMetric(mappingId: string, metric: string, period = Duration.minutes(1)): IMetric {
@@ -175,6 +197,17 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, { places }: 
   const queue = { QueueName: places.deadLetters.queueName };
   const depth = gauge('AWS/SQS', 'ApproximateNumberOfMessagesVisible', queue, { period: FIVE_MINUTES });
   const look = `aws sqs get-queue-attributes --attribute-names All --queue-url ${places.deadLetters.queueUrl}`;
+  const rising = alarms.add({
+    kind: 'dead-letters-rising',
+    severity: 'incident',
+    metric: math('DIFF(depth)', { depth }, 'new dead letters', FIVE_MINUTES),
+    threshold: 0,
+    datapoints: 3,
+    of: 3,
+    missing: 'ignore',
+    happened: `${name} has had more dead letters every five minutes for a quarter of an hour: a producer or the consumer itself is broken.`,
+    command: look,
+  });
   alarms.add({
     kind: 'dead-letters',
     severity: 'warning',
@@ -185,17 +218,7 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, { places }: 
     missing: 'ignore',
     happened: `${name} has dead letters.`,
     command: look,
-  });
-  alarms.add({
-    kind: 'dead-letters-rising',
-    severity: 'incident',
-    metric: math('DIFF(depth)', { depth }, 'new dead letters', FIVE_MINUTES),
-    threshold: 0,
-    datapoints: 3,
-    of: 3,
-    missing: 'ignore',
-    happened: `${name} has had more dead letters every five minutes for a quarter of an hour: a producer or the consumer itself is broken.`,
-    command: look,
+    suppressedBy: rising,
   });
   alarms.add({
     kind: 'dead-letters-expiring',

@@ -145,7 +145,9 @@ function addTopicMapping(
   { givenUp }: DeadLetterPlaces,
 ): CfnEventSourceMapping {
   const { name, topic, batch, startingPosition, giveUp } = consumer;
-  return new CfnEventSourceMapping(scope, 'TopicMapping', {
+  // By its topic's name, so that another topic makes another mapping: CloudFormation calls a change of Topics done, and
+  // does nothing: https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/2140 (2026-11-25)
+  return new CfnEventSourceMapping(scope, `TopicMapping-${topic.name}`, {
     functionName: fn.functionName,
     eventSourceArn: cluster.arn,
     topics: [topic.name],

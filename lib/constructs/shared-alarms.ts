@@ -30,15 +30,19 @@ const SHORT: Readonly<Record<string, string>> = {
   CpuUser: 'user',
   CpuSystem: 'system',
   KafkaDataLogsDiskUsed: 'disk',
+  HeapMemoryAfterGC: 'heap',
+  CPUCreditBalance: 'credits',
+  UnderReplicatedPartitions: 'partitions',
   UnderMinIsrPartitionCount: 'partitions',
 };
 
-/** The greatest over all brokers; their metrics have a broker's number as a dimension. */
+/** The greatest over all brokers, or the least; their metrics have a broker's number as a dimension. */
 function ofBrokers(
   clusterName: string,
   metrics: readonly string[],
   of: (broker: number) => string,
   label: string,
+  worst: 'MAX' | 'MIN' = 'MAX',
 ): IMetric {
   const brokers = Array.from({ length: BROKERS }, (_, index) => index + 1);
   const usingMetrics = Object.fromEntries(
@@ -49,13 +53,15 @@ function ofBrokers(
       ]),
     ),
   );
-  return math(`MAX([${brokers.map(of).join(', ')}])`, usingMetrics, label);
+  return math(`${worst}([${brokers.map(of).join(', ')}])`, usingMetrics, label);
 }
 
 /**
  * The alarms that MSK recommends, as far as the broker type has their metrics:
  * https://docs.aws.amazon.com/msk/latest/developerguide/bestpractices.html,
- * https://docs.aws.amazon.com/msk/latest/developerguide/metrics-details-express.html (2026-11-24).
+ * https://docs.aws.amazon.com/msk/latest/developerguide/metrics-details-express.html (2026-11-24); by level of monitoring,
+ * https://github.com/aws/agent-toolkit-for-aws/blob/main/skills/specialized-skills/analytics-skills/managing-amazon-msk/references/monitor-and-alarm.md
+ * (2026-11-25).
  */
 export function addClusterAlarms(
   alarms: Alarms,
@@ -112,6 +118,61 @@ export function addClusterAlarms(
     happened: 'Partitions have no leader: nobody can write to them or read them.',
     command,
   });
+  alarms.add({
+    kind: 'under-replicated',
+    severity: 'warning',
+    metric: ofBrokers(
+      clusterName,
+      ['UnderReplicatedPartitions'],
+      (broker) => `partitions${broker}`,
+      'under-replicated partitions',
+    ),
+    threshold: 0,
+    // A broker that restarts for an update takes minutes to catch up.
+    datapoints: 15,
+    of: 15,
+    missing: 'ignore',
+    happened:
+      'Partitions have lacked a replica for a quarter of an hour: they take records, with less to spare.',
+    command,
+  });
+  alarms.add({
+    kind: 'broker-heap',
+    severity: 'warning',
+    metric: ofBrokers(
+      clusterName,
+      ['HeapMemoryAfterGC'],
+      (broker) => `heap${broker}`,
+      'heap after collection, fullest broker',
+    ),
+    threshold: 60,
+    datapoints: 10,
+    of: 15,
+    missing: 'ignore',
+    happened:
+      "More than 60 % of a broker's heap is in use after garbage collection: it may run out of memory.",
+    command,
+  });
+  if (brokers.instanceType.startsWith('kafka.t3.')) {
+    alarms.add({
+      kind: 'broker-credits',
+      severity: 'warning',
+      metric: ofBrokers(
+        clusterName,
+        ['CPUCreditBalance'],
+        (broker) => `credits${broker}`,
+        'CPU credits, poorest broker',
+        'MIN',
+      ),
+      threshold: 100,
+      when: 'below',
+      datapoints: 15,
+      of: 15,
+      missing: 'ignore',
+      happened: 'A broker has fewer than 100 CPU credits left; without any it gets 20 % of its CPU.',
+      command,
+    });
+  }
   if (monitoring === 'DEFAULT') return;
   alarms.add({
     kind: 'under-min-isr',

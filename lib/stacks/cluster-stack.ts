@@ -55,9 +55,10 @@ export class ClusterStack extends EnvironmentStack {
       enableKeyRotation: true,
       removalPolicy: this.dataRemoval,
     });
+    // For no version in particular: with a list of them, a new one would make another configuration of the same name.
+    // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-msk-configuration.html (2026-11-25)
     const configuration = new CfnConfiguration(this, 'Configuration', {
       name: this.nameOf(brokers.type),
-      kafkaVersionsList: [KAFKA_VERSION],
       serverProperties: serverProperties(brokers),
     });
     const logs = operations.addLogGroup(this, 'BrokerLogs');
@@ -81,7 +82,7 @@ export class ClusterStack extends EnvironmentStack {
         encryptionAtRest: { dataVolumeKmsKeyId: key.keyArn },
         encryptionInTransit: { clientBroker: 'TLS', inCluster: true },
       },
-      configurationInfo: { arn: configuration.attrArn, revision: 1 },
+      configurationInfo: { arn: configuration.attrArn, revision: configuration.attrLatestRevisionRevision },
       enhancedMonitoring: environment.monitoring,
       openMonitoring: { prometheus: { jmxExporter: exporters, nodeExporter: exporters } },
       loggingInfo: { brokerLogs: { cloudWatchLogs: { enabled: true, logGroup: logs.logGroupName } } },

@@ -61,8 +61,10 @@ export class DatabaseStack extends EnvironmentStack {
       subnetIds: network.subnetIds('databases'),
     });
     this.#cluster = this.addCluster(network, operations, subnets);
-    this.addInstances();
-    this.#proxy = environment.database.proxy ? this.addProxy(network, users) : undefined;
+    const instances = this.addInstances();
+    this.#proxy = environment.database.proxy
+      ? this.addProxy(network, operations, users, instances)
+      : undefined;
     this.writerHost = this.#cluster.attrEndpointAddress;
     this.host = this.#proxy?.attrEndpoint ?? this.writerHost;
   }
@@ -160,9 +162,9 @@ export class DatabaseStack extends EnvironmentStack {
     return cluster;
   }
 
-  private addInstances(): void {
+  private addInstances(): readonly CfnDBInstance[] {
     const { standbys } = this.target.database;
-    let previous: CfnDBInstance | undefined;
+    const instances: CfnDBInstance[] = [];
     for (let index = 0; index <= standbys; index++) {
       const instance = new CfnDBInstance(this, index === 0 ? 'Writer' : `Standby${index}`, {
         engine: ENGINE,
@@ -175,17 +177,27 @@ export class DatabaseStack extends EnvironmentStack {
       });
       instance.applyRemovalPolicy(this.dataRemoval);
       // The first instance becomes the writer.
+      const previous = instances.at(-1);
       if (previous) instance.addResourceDependency(previous);
-      previous = instance;
+      instances.push(instance);
     }
+    return instances;
   }
 
-  private addProxy(network: NetworkStack, users: readonly string[]): CfnDBProxy {
+  private addProxy(
+    network: NetworkStack,
+    operations: OperationsStack,
+    users: readonly string[],
+    instances: readonly CfnDBInstance[],
+  ): CfnDBProxy {
     const role = new Role(this, 'ProxyRole', {
       assumedBy: new ServicePrincipal('rds.amazonaws.com'),
       description: 'RDS Proxy logs in to the database as the consumer that it serves',
     });
     role.addToPolicy(this.mayConnect(this.#cluster.attrDbClusterResourceId, users));
+    // The proxy writes to the group of this name, where there is one:
+    // https://github.com/terraform-aws-modules/terraform-aws-rds-proxy/blob/master/main.tf (2026-11-25)
+    const logs = operations.addLogGroup(this, 'ProxyLogs', `/aws/rds/proxy/${this.clusterName}`);
     const proxy = new CfnDBProxy(this, 'Proxy', {
       dbProxyName: this.clusterName,
       engineFamily: 'POSTGRESQL',
@@ -195,7 +207,8 @@ export class DatabaseStack extends EnvironmentStack {
       vpcSubnetIds: network.subnetIds('databases'),
       vpcSecurityGroupIds: [network.proxy.securityGroupId],
     });
-    new CfnDBProxyTargetGroup(this, 'ProxyTargets', {
+    proxy.addResourceDependency(logs.node.defaultChild as CfnResource);
+    const targets = new CfnDBProxyTargetGroup(this, 'ProxyTargets', {
       dbProxyName: proxy.ref,
       targetGroupName: 'default',
       dbClusterIdentifiers: [this.#cluster.ref],
@@ -206,6 +219,9 @@ export class DatabaseStack extends EnvironmentStack {
         connectionBorrowTimeout: 20,
       },
     });
+    // It names the cluster, which is there long before an instance that can be a target:
+    // https://github.com/aws/aws-cdk/issues/31304 (2026-11-25)
+    for (const instance of instances) targets.addResourceDependency(instance);
     return proxy;
   }
 }

@@ -31,8 +31,10 @@ export class EnvironmentStack extends Stack {
     this.target = environment;
   }
 
-  /** Three, chosen when deployed: the CDK would ask the account at synth, which has to work without one. */
+  /** Those of the settings, else three chosen when deployed: the CDK would ask the account at synth, which has to work without one. */
   override get availabilityZones(): string[] {
+    const { network } = this.target;
+    if (network.type === 'new' && network.zones) return [...network.zones];
     return Array.from({ length: ZONES }, (_, index) => Fn.select(index, Fn.getAzs()));
   }
 

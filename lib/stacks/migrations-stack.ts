@@ -46,9 +46,12 @@ export class MigrationsStack extends EnvironmentStack {
     });
     database.grantAdminister(fn);
     new Trigger(this, 'Migrate', { handler: fn, timeout: TIMEOUT });
+    const provider = this.node.findChild(TRIGGER_PROVIDER).node.findChild('Handler') as CfnResource;
     // The trigger's own function waits for its role by its property already; cfn-lint calls saying it twice a mistake.
-    const provider = this.node.findChild(TRIGGER_PROVIDER).node.findChild('Handler');
-    (provider as CfnResource).addDeletionOverride('DependsOn');
+    provider.addDeletionOverride('DependsOn');
+    // Lambda would make one itself, without key and for ever.
+    const { logGroupName } = surroundings.operations.addLogGroup(this, 'TriggerLogs');
+    provider.addPropertyOverride('LoggingConfig', { LogGroup: logGroupName });
     // An instance has to be there to log in to: the stacks' order sees to the cluster only.
     this.addStackDependency(database);
   }

@@ -1,6 +1,7 @@
 import { Validations } from 'aws-cdk-lib';
 import {
   FlowLogDestination,
+  FlowLogTrafficType,
   GatewayVpcEndpointAwsService,
   type InterfaceVpcEndpointAwsService,
   type ISubnet,
@@ -14,6 +15,7 @@ import {
   SubnetType,
   Vpc,
 } from 'aws-cdk-lib/aws-ec2';
+import { AnyPrincipal, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import type { Environment, ExistingNetwork, SubnetGroup } from '../config/environment.ts';
 import { EnvironmentStack } from './environment-stack.ts';
@@ -85,10 +87,14 @@ export class NetworkStack extends EnvironmentStack {
         { name: 'functions', subnetType: SubnetType.PRIVATE_ISOLATED, cidrMask: 22 },
         { name: 'databases', subnetType: SubnetType.PRIVATE_ISOLATED, cidrMask: 24 },
       ],
-      gatewayEndpoints: { S3: { service: GatewayVpcEndpointAwsService.S3 } },
     });
+    // Whoever writes, only into a bucket of this account.
+    vpc
+      .addGatewayEndpoint('S3', { service: GatewayVpcEndpointAwsService.S3 })
+      .addToPolicy(this.perimeter('s3', 'aws:ResourceAccount'));
     vpc.addFlowLog('Rejected', {
       destination: FlowLogDestination.toCloudWatchLogs(operations.addLogGroup(this, 'FlowLogs')),
+      trafficType: FlowLogTrafficType.REJECT,
     });
     // Its own type has a property that IVpc does not allow to be undefined.
     return vpc as IVpc;
@@ -132,13 +138,28 @@ export class NetworkStack extends EnvironmentStack {
     this.brokers.connections.allowTo(endpoints, Port.HTTPS, 'pollers to Lambda and STS');
     this.functions.connections.allowTo(endpoints, Port.HTTPS, 'consumers to Glue and SQS');
     for (const [name, { service, caller }] of Object.entries(ENDPOINTS)) {
-      this.vpc.addInterfaceEndpoint(name, {
+      const endpoint = this.vpc.addInterfaceEndpoint(name, {
         service,
         open: false,
         securityGroups: [endpoints],
         subnets: this.subnets(caller),
       });
+      // Functions call as roles of this account. As whom Lambda's pollers call we do not know: theirs stay open.
+      if (caller === 'functions') {
+        endpoint.addToPolicy(this.perimeter(service.shortName, 'aws:PrincipalAccount'));
+      }
     }
+  }
+
+  /** Whose calls an endpoint lets through, or to whose resources; what they may do is for the callers' roles to say. */
+  private perimeter(service: string, key: 'aws:PrincipalAccount' | 'aws:ResourceAccount'): PolicyStatement {
+    // https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html (2026-11-25)
+    return new PolicyStatement({
+      principals: [new AnyPrincipal()],
+      actions: [`${service}:*`],
+      resources: ['*'],
+      conditions: { StringEquals: { [key]: this.account } },
+    });
   }
 
   private addGroup(id: string, description: string): SecurityGroup {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import { ENVIRONMENTS } from '../../lib/config/environment.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
 import { ENVIRONMENT_NAMES, type Resource, resourcesOf, templatesOf } from './synthesized.ts';
 
@@ -116,16 +117,6 @@ describe('lag', () => {
     expect(threshold('millrace-prod-editorial-analytics-lag-incident')).toBe(70);
   });
 
-  test.each(['lag-warning', 'lag-rising'])('the incident suppresses %s', (kind) => {
-    const incident = byEnvironment.prod!.find(
-      ({ Properties }) => Properties?.AlarmName === 'millrace-prod-editorial-analytics-lag-incident',
-    )!;
-    expect(alarm('prod', kind)).toMatchObject({
-      AlarmRule: expect.anything(),
-      ActionsSuppressor: { 'Fn::GetAtt': [incident.id.split('/')[1], 'Arn'] },
-    });
-  });
-
   test('that grows is worth as much as the time it takes to drain', () => {
     const { Metrics, Threshold } = measuring('prod', 'lag-rising');
     expect(Metrics.map(({ Expression }: { Expression?: string }) => Expression)).toContain(
@@ -135,11 +126,42 @@ describe('lag', () => {
   });
 });
 
+test.each([
+  ['lag-warning', 'lag-incident'],
+  ['lag-rising', 'lag-incident'],
+  ['dead-letters', 'dead-letters-rising'],
+])('%s tells nobody while %s does', (kind, by) => {
+  const incident = byEnvironment.prod!.find(
+    ({ Properties }) => Properties?.AlarmName === `millrace-prod-editorial-analytics-${by}`,
+  )!;
+  expect(alarm('prod', kind)).toMatchObject({
+    AlarmRule: expect.anything(),
+    ActionsSuppressor: { 'Fn::GetAtt': [incident.id.split('/')[1], 'Arn'] },
+  });
+});
+
 describe('stalled', () => {
   const metricsOf = (env: string): string => JSON.stringify(measuring(env, 'stalled').Metrics);
 
   test('is behind with nothing committed, where the mapping has metrics', () => {
     expect(metricsOf('prod')).toContain('CommittedEventCount');
+  });
+
+  test.each([
+    ['prod', ['PolledEventCount', 'InvokedEventCount']],
+    ['dev', ['Invocations']],
+  ])('in %s has work by what is tried too, for a group that has never committed has no lag', (env, names) => {
+    expect(metricsOf(env)).toContain(
+      'IF((FILL(behind, 0) > 0 OR FILL(tried, 0) > 0) AND FILL(done, 0) == 0, 1, 0)',
+    );
+    for (const name of names) expect(metricsOf(env)).toContain(`"${name}"`);
+  });
+
+  test('waits for longer than a retry, and for a figure that is late', () => {
+    expect(measuring('prod', 'stalled')).toMatchObject({ DatapointsToAlarm: 3, EvaluationPeriods: 4 });
+    for (const metric of measuring('prod', 'stalled').Metrics) {
+      expect(metric.Period ?? metric.MetricStat?.Period ?? 300).toBe(300);
+    }
   });
 
   test('is behind with no invocation that succeeded, where it has none', () => {
@@ -182,7 +204,28 @@ describe('the cluster', () => {
       .toSorted();
 
   test('of standard brokers has the alarms that MSK recommends', () => {
-    expect(kindsOf('dev')).toEqual(['broker-cpu', 'broker-disk', 'no-controller', 'offline-partitions']);
+    expect(kindsOf('dev')).toEqual([
+      'broker-cpu',
+      'broker-credits',
+      'broker-disk',
+      'broker-heap',
+      'no-controller',
+      'offline-partitions',
+      'under-replicated',
+    ]);
+  });
+
+  test('of standard brokers that do not live on credits has no alarm for them', () => {
+    const brokers = { type: 'standard', instanceType: 'kafka.m7g.large', storageGiB: 50 } as const;
+    const names = resourcesOf(templatesOf('dev', { settings: { brokers } })).map(
+      ({ Properties }) => Properties?.AlarmName,
+    );
+    expect(names).toContain('millrace-dev-cluster-broker-heap');
+    expect(names).not.toContain('millrace-dev-cluster-broker-credits');
+  });
+
+  test('pays for metrics only where an alarm uses them', () => {
+    for (const env of ENVIRONMENT_NAMES) expect(ENVIRONMENTS[env]).toMatchObject({ monitoring: 'DEFAULT' });
   });
 
   test('of standard brokers with metrics by broker has the one that takes them', () => {
@@ -194,5 +237,161 @@ describe('the cluster', () => {
 
   test('of express brokers has those that they have metrics for', () => {
     expect(kindsOf('prod')).toEqual(['broker-cpu', 'no-controller']);
+  });
+});
+
+describe('the policy', () => {
+  const STATISTIC: Readonly<Record<string, string>> = { Maximum: 'max', Sum: 'sum' };
+  const COMPARISON: Readonly<Record<string, string>> = {
+    GreaterThanThreshold: '>',
+    GreaterThanOrEqualToThreshold: '>=',
+    LessThanThreshold: '<',
+  };
+  interface Stat {
+    readonly Namespace: string;
+    readonly MetricName: string;
+    readonly Statistic: string;
+    readonly Period: number;
+  }
+
+  /** What an alarm looks at, when it goes off, and what silence means, as a row of the table below. */
+  const rowOf = (properties: Resource['Properties']): readonly string[] => {
+    const { Metrics = [], Threshold, ComparisonOperator, DatapointsToAlarm, EvaluationPeriods } = properties;
+    const stats: Stat[] = properties.MetricName
+      ? [properties]
+      : Metrics.flatMap(
+          ({ MetricStat: stat }: { MetricStat?: { Metric: Stat; Stat: string; Period: number } }) =>
+            stat ? [{ ...stat.Metric, Statistic: stat.Stat, Period: stat.Period }] : [],
+        );
+    const metrics = stats.map(
+      ({ Namespace, MetricName, Statistic }) => `${Namespace} ${MetricName} ${STATISTIC[Statistic]}`,
+    );
+    const expressions = Metrics.flatMap(({ Expression }: { Expression?: string }) => Expression ?? []);
+    const [period, ...others] = new Set(stats.map(({ Period }) => Period));
+    expect(others).toEqual([]);
+    return [
+      [...new Set([...expressions, ...metrics])].join('; '),
+      `${COMPARISON[ComparisonOperator]} ${Threshold}`,
+      `${DatapointsToAlarm} of ${EvaluationPeriods} × ${period} s`,
+      properties.TreatMissingData,
+    ];
+  };
+
+  const standard = resourcesOf(templatesOf('dev', { settings: { monitoring: 'PER_BROKER' } }));
+  const rowsOf = (resources: readonly Resource[]) =>
+    Object.fromEntries(
+      resources
+        .filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm')
+        .map((each) => {
+          const [, kind] = /^Runbook: .*\/(.+)\.md$/m.exec(textOf(each))!;
+          return [kind!, rowOf(each.Properties)];
+        }),
+    );
+  const inProd = rowsOf(byEnvironment.prod!);
+  const inDev = rowsOf(standard);
+
+  const ALL: Readonly<Record<string, readonly string[]>> = {
+    'lag-incident': ['AWS/Kafka SumOffsetLag max', '>= 100000', '3 of 5 × 60 s', 'ignore'],
+    'lag-warning': ['AWS/Kafka SumOffsetLag max', '>= 10000', '3 of 5 × 60 s', 'ignore'],
+    'lag-rising': [
+      'IF(RATE(behind) > 0, drain, 0); AWS/Kafka SumOffsetLag max; AWS/Kafka EstimatedMaxTimeLag max',
+      '> 300',
+      '10 of 15 × 60 s',
+      'ignore',
+    ],
+    'records-passed-over': ['Millrace Holes sum', '> 0', '1 of 1 × 60 s', 'notBreaching'],
+    'dead-letters': ['AWS/SQS ApproximateNumberOfMessagesVisible max', '> 0', '1 of 1 × 300 s', 'ignore'],
+    'dead-letters-rising': [
+      'DIFF(depth); AWS/SQS ApproximateNumberOfMessagesVisible max',
+      '> 0',
+      '3 of 3 × 300 s',
+      'ignore',
+    ],
+    'dead-letters-expiring': [
+      'AWS/SQS ApproximateAgeOfOldestMessage max',
+      '> 864000',
+      '1 of 1 × 300 s',
+      'ignore',
+    ],
+    errors: ['AWS/Lambda Errors sum', '> 0', '3 of 5 × 60 s', 'notBreaching'],
+    throttles: ['AWS/Lambda Throttles sum', '> 0', '3 of 5 × 60 s', 'notBreaching'],
+    duration: ['AWS/Lambda Duration max', '> 48000', '3 of 5 × 60 s', 'notBreaching'],
+    'broker-cpu': [
+      'MAX([user1 + system1, user2 + system2, user3 + system3]); AWS/Kafka CpuUser max; AWS/Kafka CpuSystem max',
+      '> 60',
+      '10 of 15 × 60 s',
+      'ignore',
+    ],
+    'no-controller': ['AWS/Kafka ActiveControllerCount max', '< 1', '5 of 5 × 60 s', 'ignore'],
+    capacity: ['AWS/RDS ACUUtilization max', '> 90', '15 of 15 × 60 s', 'notBreaching'],
+    deadlocks: ['AWS/RDS Deadlocks max', '> 0', '3 of 3 × 300 s', 'notBreaching'],
+    'transaction-ids': ['AWS/RDS MaximumUsedTransactionIDs max', '> 1000000000', '3 of 3 × 300 s', 'ignore'],
+  };
+
+  test('of provisioned pollers, Express brokers and a database that never pauses', () => {
+    expect(inProd).toEqual({
+      ...ALL,
+      stalled: [
+        'IF((FILL(behind, 0) > 0 OR FILL(tried, 0) > 0) AND FILL(done, 0) == 0, 1, 0); FILL(polled, 0) + FILL(invoked, 0); ' +
+          'AWS/Kafka SumOffsetLag max; AWS/Lambda PolledEventCount sum; AWS/Lambda InvokedEventCount sum; ' +
+          'AWS/Lambda CommittedEventCount sum',
+        '>= 1',
+        '3 of 4 × 300 s',
+        'ignore',
+      ],
+      'silent-poller': ['AWS/Lambda PolledEventCount sum', '< 0', '3 of 3 × 300 s', 'breaching'],
+      'give-up-failed': [
+        'AWS/Lambda OnFailureDestinationDeliveryErrorCount sum',
+        '> 0',
+        '1 of 1 × 300 s',
+        'notBreaching',
+      ],
+      'no-writer': ['AWS/RDS DatabaseConnections sum', '< 0', '5 of 5 × 60 s', 'breaching'],
+    });
+  });
+
+  test('of pollers on demand, standard brokers and a database that pauses', () => {
+    expect(inDev).toEqual({
+      ...ALL,
+      stalled: [
+        'IF((FILL(behind, 0) > 0 OR FILL(tried, 0) > 0) AND FILL(done, 0) == 0, 1, 0); ' +
+          'FILL(invocations, 0) - FILL(errors, 0); AWS/Kafka SumOffsetLag max; AWS/Lambda Invocations sum; ' +
+          'AWS/Lambda Errors sum',
+        '>= 1',
+        '3 of 4 × 300 s',
+        'ignore',
+      ],
+      'broker-disk': [
+        'MAX([disk1, disk2, disk3]); AWS/Kafka KafkaDataLogsDiskUsed max',
+        '>= 85',
+        '3 of 5 × 60 s',
+        'ignore',
+      ],
+      'broker-heap': [
+        'MAX([heap1, heap2, heap3]); AWS/Kafka HeapMemoryAfterGC max',
+        '> 60',
+        '10 of 15 × 60 s',
+        'ignore',
+      ],
+      'broker-credits': [
+        'MIN([credits1, credits2, credits3]); AWS/Kafka CPUCreditBalance max',
+        '< 100',
+        '15 of 15 × 60 s',
+        'ignore',
+      ],
+      'offline-partitions': ['AWS/Kafka OfflinePartitionsCount max', '> 0', '3 of 5 × 60 s', 'ignore'],
+      'under-replicated': [
+        'MAX([partitions1, partitions2, partitions3]); AWS/Kafka UnderReplicatedPartitions max',
+        '> 0',
+        '15 of 15 × 60 s',
+        'ignore',
+      ],
+      'under-min-isr': [
+        'MAX([partitions1, partitions2, partitions3]); AWS/Kafka UnderMinIsrPartitionCount max',
+        '>= 1',
+        '3 of 5 × 60 s',
+        'ignore',
+      ],
+    });
   });
 });

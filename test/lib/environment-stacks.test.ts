@@ -42,6 +42,40 @@ describe.each(NAMES)('in %s', (env) => {
     });
   });
 
+  test('endpoints are for this account only, but for those that pollers call', () => {
+    const found = Object.values(network.findResources('AWS::EC2::VPCEndpoint')).map(({ Properties }) => {
+      const [service] = /(lambda|sts|glue|sqs|s3)/.exec(JSON.stringify(Properties.ServiceName))!;
+      const statements = Properties.PolicyDocument?.Statement.map(
+        (each: { Action: string; Condition: object }) => [each.Action, each.Condition],
+      );
+      return [service, statements];
+    });
+    const account = { Ref: 'AWS::AccountId' };
+    expect(Object.fromEntries(found)).toEqual({
+      s3: [['s3:*', { StringEquals: { 'aws:ResourceAccount': account } }]],
+      glue: [['glue:*', { StringEquals: { 'aws:PrincipalAccount': account } }]],
+      sqs: [['sqs:*', { StringEquals: { 'aws:PrincipalAccount': account } }]],
+      lambda: undefined,
+      sts: undefined,
+    });
+  });
+
+  test("the cluster follows its configuration's changes, and a new Kafka version changes nothing of that", () => {
+    cluster.hasResourceProperties('AWS::MSK::Configuration', { KafkaVersionsList: Match.absent() });
+    const [configuration] = Object.keys(cluster.findResources('AWS::MSK::Configuration'));
+    cluster.hasResourceProperties('AWS::MSK::Cluster', {
+      ConfigurationInfo: {
+        Arn: { 'Fn::GetAtt': [configuration, 'Arn'] },
+        Revision: { 'Fn::GetAtt': [configuration, 'LatestRevision.Revision'] },
+      },
+    });
+  });
+
+  test('the network logs what it rejects, and nothing else', () => {
+    network.allResourcesProperties('AWS::EC2::FlowLog', { ResourceType: 'VPC', TrafficType: 'REJECT' });
+    network.resourceCountIs('AWS::EC2::FlowLog', 1);
+  });
+
   test('the network has three zones and no way out', () => {
     network.resourceCountIs('AWS::EC2::Subnet', 9);
     for (const type of ['AWS::EC2::NatGateway', 'AWS::EC2::InternetGateway'])
@@ -140,6 +174,15 @@ test('a third version waits for the second', () => {
     [string, { DependsOn?: string[] }],
   ];
   expect([none, before]).toEqual([undefined, [second]]);
+});
+
+test('a network takes the zones that it is given, each for brokers, functions and databases', () => {
+  const zones = ['us-east-1a', 'us-east-1b', 'us-east-1f'];
+  const { network } = partsOf(templatesOf('prod', { settings: { network: { type: 'new', zones } } }));
+  const found = Object.values(network.findResources('AWS::EC2::Subnet')).map(
+    ({ Properties }) => Properties.AvailabilityZone,
+  );
+  expect(found.toSorted()).toEqual(zones.flatMap((zone) => [zone, zone, zone]));
 });
 
 describe('with a network and a cluster of somebody else', () => {

@@ -33,9 +33,9 @@ test('only prod keeps its data', () => {
 describe('settings that AWS would refuse are refused before', () => {
   const { dev, prod } = ENVIRONMENTS as Record<'dev' | 'prod', EnvironmentSettings>;
   const subnetIds = {
-    brokers: ['subnet-1', 'subnet-2'],
-    functions: ['subnet-3', 'subnet-4'],
-    databases: ['subnet-5', 'subnet-6'],
+    brokers: ['subnet-1', 'subnet-2', 'subnet-3'],
+    functions: ['subnet-4', 'subnet-5'],
+    databases: ['subnet-6', 'subnet-7'],
   };
   const network = { type: 'existing', vpcId: 'vpc-0a1b', subnetIds } as const;
   const clusterArn =
@@ -44,6 +44,26 @@ describe('settings that AWS would refuse are refused before', () => {
   test.each<[string, EnvironmentSettings]>([
     ['a network of somebody else', { ...dev, network }],
     ['a cluster of somebody else', { ...dev, brokers: { type: 'existing', clusterArn } }],
+    [
+      "two subnets for brokers, where the cluster is somebody else's",
+      {
+        ...dev,
+        brokers: { type: 'existing', clusterArn },
+        network: { ...network, subnetIds: { ...subnetIds, brokers: ['subnet-1', 'subnet-2'] } },
+      },
+    ],
+    [
+      'three zones by name',
+      { ...dev, network: { type: 'new', zones: ['us-east-1a', 'us-east-1b', 'us-east-1f'] } },
+    ],
+    [
+      'larger standard brokers',
+      { ...dev, brokers: { type: 'standard', instanceType: 'kafka.m7g.xlarge', storageGiB: 50 } },
+    ],
+    [
+      'larger express brokers',
+      { ...prod, brokers: { type: 'express', instanceType: 'express.m7g.4xlarge' } },
+    ],
     [
       'two hundred pollers',
       { ...prod, polling: { mode: 'provisioned', minimumPollers: 200, maximumPollers: 2_000 } },
@@ -62,7 +82,43 @@ describe('settings that AWS would refuse are refused before', () => {
     [
       'network.subnetIds.functions',
       { ...dev, network: { ...network, subnetIds: { ...subnetIds, functions: ['subnet-3'] } } },
-      /is \["subnet-3"\]; it takes at least two ids/,
+      /is \["subnet-3"\]; it takes 2 or more ids of subnets/,
+    ],
+    [
+      'network.subnetIds.databases',
+      { ...dev, network: { ...network, subnetIds: { ...subnetIds, databases: ['subnet-6', 'subnet-6'] } } },
+      /it takes 2 or more ids of subnets, subnet-…, in different zones/,
+    ],
+    ...[['subnet-1', 'subnet-2'], ['1', '2', '3', '4'].map((id) => `subnet-${id}`)].map(
+      (brokers): [string, EnvironmentSettings, RegExp] => [
+        'network.subnetIds.brokers',
+        { ...dev, network: { ...network, subnetIds: { ...subnetIds, brokers } } },
+        /it takes 3 ids of subnets, subnet-…, one in each zone\. Change it in lib\/config/,
+      ],
+    ),
+    ...[
+      ['us-east-1a', 'us-east-1b'],
+      ['us-east-1a', 'us-east-1b', 'us-east-1b'],
+      ['use1-az1', 'use1-az2', 'use1-az4'],
+    ].map((zones): [string, EnvironmentSettings, RegExp] => [
+      'network.zones',
+      { ...dev, network: { type: 'new', zones } },
+      /it takes 3 names of zones, such as us-east-1a/,
+    ]),
+    [
+      'brokers.instanceType',
+      { ...dev, brokers: { type: 'standard', instanceType: 'express.m7g.large', storageGiB: 50 } },
+      /is "express.m7g.large"; it takes for standard brokers a type that begins with "kafka\."/,
+    ],
+    [
+      'brokers.instanceType',
+      { ...prod, brokers: { type: 'express', instanceType: 'kafka.m7g.large' } },
+      /is "kafka.m7g.large"; it takes for express brokers a type that begins with "express\."/,
+    ],
+    [
+      'brokers.instanceType',
+      { ...prod, brokers: { type: 'express', instanceType: 'express.large' } },
+      /is "express.large"/,
     ],
     [
       'brokers.storageGiB',

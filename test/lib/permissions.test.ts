@@ -1,5 +1,6 @@
 /** Walks every statement of every policy, in every environment: a wildcard is an exception with a reason, or a mistake. */
 import { describe, expect, test } from '@jest/globals';
+import { Match } from 'aws-cdk-lib/assertions';
 import { ENVIRONMENT_NAMES, type Resource, resourcesOf, templatesOf } from './synthesized.ts';
 
 /** Every wildcard that may be, by action, with the resource it may stand in and why nothing narrower will do. */
@@ -31,6 +32,10 @@ const ALLOWED: readonly { readonly action: RegExp; readonly resource: string; re
 /** In these, a wildcard is what limits: a key's own policy means the key, a Deny is the wider the better. */
 const KEY_POLICY = 'AWS::KMS::Key';
 
+/** An endpoint's policy draws a line round the account, and leaves it to roles what their holders may do. */
+const ENDPOINT_POLICY = 'AWS::EC2::VPCEndpoint';
+const THIS_ACCOUNT = { Ref: 'AWS::AccountId' };
+
 interface Statement {
   readonly Effect: 'Allow' | 'Deny';
   readonly Action?: string | string[];
@@ -38,6 +43,7 @@ interface Statement {
   readonly Resource?: unknown;
   readonly NotResource?: unknown;
   readonly Principal?: unknown;
+  readonly Condition?: { readonly StringEquals?: Readonly<Record<string, unknown>> };
 }
 
 const asList = <T>(value: T | readonly T[] | undefined): readonly T[] =>
@@ -72,6 +78,10 @@ function wildcardsIn(resources: readonly (Resource & { id: string })[]): readonl
   for (const resource of resources) {
     for (const statement of statementsIn(resource.Properties)) {
       if (statement.Effect === 'Deny') continue;
+      if (resource.Type === ENDPOINT_POLICY) {
+        if (!staysInThisAccount(statement)) found.push(`${resource.id}: any account`);
+        continue;
+      }
       const targets = asList(statement.Resource).map((each) => textOf(each, resource));
       if (statement.NotAction || statement.NotResource)
         found.push(`${resource.id}: NotAction or NotResource`);
@@ -94,6 +104,13 @@ function wildcardsIn(resources: readonly (Resource & { id: string })[]): readonl
     }
   }
   return found;
+}
+
+function staysInThisAccount({ Condition }: Statement): boolean {
+  const { StringEquals = {} } = Condition ?? {};
+  return ['aws:PrincipalAccount', 'aws:ResourceAccount'].some(
+    (key) => JSON.stringify(StringEquals[key]) === JSON.stringify(THIS_ACCOUNT),
+  );
 }
 
 const withStatement = (statement: Statement, Type = 'AWS::IAM::Policy') => [
@@ -129,5 +146,135 @@ describe('no wildcard that is not on the list', () => {
     ['all but one', { Effect: 'Allow', NotAction: 'iam:PassRole', Resource: 'arn:aws:sqs:::q' }],
   ])('the walk would find %s', (_, statement) => {
     expect(wildcardsIn(withStatement(statement))).toHaveLength(1);
+  });
+
+  test('the walk would find an endpoint that lets any account through', () => {
+    const open: Statement = { Effect: 'Allow', Action: 'sqs:*', Resource: '*', Principal: { AWS: '*' } };
+    expect(wildcardsIn(withStatement(open, ENDPOINT_POLICY))).toHaveLength(1);
+  });
+});
+
+/** A resource as text: what it refers to by its stack's part and its name there, without the CDK's hashes. */
+function named(resource: unknown): string {
+  if (typeof resource === 'string') return resource;
+  const [[intrinsic, value]] = Object.entries(resource as Record<string, unknown>) as [[string, never]];
+  const without = (name: string) => name.replace(/[0-9A-F]{8}/g, '');
+  switch (intrinsic) {
+    case 'Ref':
+      return `<${value}>`;
+    case 'Fn::GetAtt':
+      return `<${without(value[0])} ${value[1]}>`;
+    case 'Fn::ImportValue':
+      return without(value).replace(/^millrace-[a-z]+-(.+):ExportsOutput(?:FnGetAtt|Ref)(.+)$/, '<$1 $2>');
+    case 'Fn::Join':
+      return (value[1] as unknown[]).map(named).join('');
+    case 'Fn::Select':
+      // One part of an ARN that is split.
+      return `${named(value[1]['Fn::Split'][1])}[${value[0]}]`;
+    default:
+      throw new Error(`This test cannot read ${JSON.stringify(resource)}`);
+  }
+}
+
+describe.each(ENVIRONMENT_NAMES)('in %s a consumer', (env) => {
+  const consumer = resourcesOf({ consumer: templatesOf(env)['consumer-editorial-analytics']! });
+  const database = env === 'dev' ? '<database ResourceDBClusterResourceId>' : '<database ProxyDBProxyArn>[6]';
+  const cluster = '<cluster ResourceArn>';
+
+  test('may do this, and nothing else', () => {
+    const policies = consumer.filter(({ Type }) => Type === 'AWS::IAM::Policy');
+    expect(policies).toHaveLength(1);
+    const { Statement } = policies[0]!.Properties.PolicyDocument as { Statement: Statement[] };
+    const granted = Statement.flatMap(({ Effect, Action, Resource, Condition }) => {
+      expect([Effect, Condition]).toEqual(['Allow', undefined]);
+      return asList(Resource).flatMap((each) => asList(Action).map((action) => `${action} ${named(each)}`));
+    });
+    expect(granted.toSorted()).toEqual(
+      [
+        'logs:CreateLogStream <ConsumerFunctionLogs Arn>',
+        'logs:PutLogEvents <ConsumerFunctionLogs Arn>',
+        'ec2:AssignPrivateIpAddresses *',
+        'ec2:CreateNetworkInterface *',
+        'ec2:DeleteNetworkInterface *',
+        'ec2:DescribeNetworkInterfaces *',
+        'ec2:DescribeSecurityGroups *',
+        'ec2:DescribeSubnets *',
+        'ec2:DescribeVpcs *',
+        'ec2:UnassignPrivateIpAddresses *',
+        `kafka:DescribeCluster ${cluster}`,
+        `kafka:DescribeClusterV2 ${cluster}`,
+        `kafka:GetBootstrapBrokers ${cluster}`,
+        `kafka-cluster:Connect ${cluster}`,
+        `kafka-cluster:DescribeClusterDynamicConfiguration ${cluster}`,
+        `kafka-cluster:DescribeTopic ${cluster}[0]:topic/${cluster}[1]/news.pageviews`,
+        `kafka-cluster:ReadData ${cluster}[0]:topic/${cluster}[1]/news.pageviews`,
+        `kafka-cluster:AlterGroup ${cluster}[0]:group/${cluster}[1]/editorial-analytics`,
+        `kafka-cluster:DescribeGroup ${cluster}[0]:group/${cluster}[1]/editorial-analytics`,
+        'glue:GetSchemaVersion *',
+        `rds-db:connect arn:<AWS::Partition>:rds-db:<AWS::Region>:<AWS::AccountId>:dbuser:${database}/editorial-analytics`,
+        'sqs:SendMessage <dead-letters DeadLetterseditorialanalyticsArn>',
+        'sqs:ReceiveMessage <dead-letters RedriveeditorialanalyticsArn>',
+        'sqs:DeleteMessage <dead-letters RedriveeditorialanalyticsArn>',
+        'sqs:GetQueueAttributes <dead-letters RedriveeditorialanalyticsArn>',
+        's3:ListBucket <dead-letters GivenUpeditorialanalyticsArn>',
+        's3:PutObject <dead-letters GivenUpeditorialanalyticsArn>/aws/lambda/*',
+        'kms:Decrypt <dead-letters KeyArn>',
+        'kms:GenerateDataKey <dead-letters KeyArn>',
+      ].toSorted(),
+    );
+  });
+
+  test('has one role, for Lambda alone, with that policy alone', () => {
+    const roles = consumer.filter(({ Type }) => Type === 'AWS::IAM::Role');
+    expect(roles.map(({ Properties }) => Properties)).toEqual([
+      {
+        AssumeRolePolicyDocument: expect.objectContaining({
+          Statement: [
+            { Action: 'sts:AssumeRole', Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' } },
+          ],
+        }),
+        Description: `What millrace-${env}-editorial-analytics may do`,
+      },
+    ]);
+  });
+});
+
+describe.each(ENVIRONMENT_NAMES)('in %s the alarms of this account, and of no other,', (env) => {
+  const { operations } = templatesOf(env);
+  const ofCloudWatch = (type: string) =>
+    Object.values(operations!.findResources(type)).flatMap(({ Properties }) =>
+      statementsIn(Properties).filter(({ Principal }) => JSON.stringify(Principal).includes('cloudwatch')),
+    );
+  const common = {
+    Effect: 'Allow',
+    Principal: { Service: 'cloudwatch.amazonaws.com' },
+    Condition: { StringEquals: { 'aws:SourceAccount': THIS_ACCOUNT } },
+  };
+
+  test('may use the key that notifications are encrypted with', () => {
+    expect(ofCloudWatch('AWS::KMS::Key')).toEqual([
+      {
+        ...common,
+        Sid: 'AlarmsOfThisAccount',
+        Action: ['kms:Decrypt', 'kms:GenerateDataKey'],
+        Resource: '*',
+      },
+    ]);
+    operations!.allResourcesProperties('AWS::SNS::Topic', {
+      KmsMasterKeyId: { 'Fn::GetAtt': [Match.stringLikeRegexp('^Key'), 'Arn'] },
+    });
+  });
+
+  test('may notify both topics', () => {
+    const topics = Object.keys(operations!.findResources('AWS::SNS::Topic'));
+    expect(topics).toHaveLength(2);
+    expect(ofCloudWatch('AWS::SNS::TopicPolicy')).toEqual(
+      topics.map((Ref) => ({
+        ...common,
+        Sid: 'AlarmsOfThisAccount',
+        Action: 'sns:Publish',
+        Resource: { Ref },
+      })),
+    );
   });
 });

@@ -123,6 +123,21 @@ describe('the event source mapping', () => {
     });
   });
 
+  test('is another one for another topic, and the same one for all else', () => {
+    const idOf = (consumer: AnyConsumer) =>
+      Object.entries(
+        stackOf('prod', consumer, { contracts: [consumer.topic] }).findResources(
+          'AWS::Lambda::EventSourceMapping',
+        ),
+      ).find(([, { Properties }]) => 'Topics' in Properties)![0];
+    const of = (name: string) => consumerWith({ topic: { ...pageviews, name } as never });
+    const names = ['news.pageviews', 'news.clicks', 'newspageviews'];
+    expect(new Set(names.map((name) => idOf(of(name)))).size).toBe(names.length);
+    expect(idOf(consumerWith({ startingPosition: 'LATEST', batch: { maxRecords: 10 } }))).toBe(
+      idOf(editorialAnalytics),
+    );
+  });
+
   test('gives up when the declaration says so', () => {
     const impatient = consumerWith({ giveUp: { afterRetries: 5, afterAgeMs: 3_600_000 } });
     expect(mappingOf(stackOf('prod', impatient), 'Topics')).toMatchObject({
@@ -184,7 +199,7 @@ describe('refused at synth', () => {
       'retries on demand',
       'dev',
       () => consumerWith({ giveUp: { afterRetries: 3 } }),
-      /giveUp.afterRetries is 3; in dev it takes nothing: on-demand/,
+      /giveUp.afterRetries is 3; in dev it takes nothing: Lambda takes limits of retries and age from provisioned pollers only/,
     ],
     [
       'an age on demand',

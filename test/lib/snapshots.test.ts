@@ -1,4 +1,4 @@
-/** What would be deployed, as it is: a change shows in the diff, and is meant. `npx jest test/lib -u` takes it over. */
+/** What would be deployed, as it is: a change shows in the diff, and is meant. `npm test -- test/lib/snapshots -u` takes it over. */
 import { describe, expect, test } from '@jest/globals';
 import { ENVIRONMENT_NAMES, templatesOf } from './synthesized.ts';
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Match } from 'aws-cdk-lib/assertions';
 import { ENVIRONMENTS } from '../../lib/config/environment.ts';
-import { dependenciesOf, ENVIRONMENT_NAMES, resourcesOf, templatesOf } from './synthesized.ts';
+import { dependenciesOf, ENVIRONMENT_NAMES, type Resource, resourcesOf, templatesOf } from './synthesized.ts';
 
 const templates = Object.fromEntries(ENVIRONMENT_NAMES.map((env) => [env, templatesOf(env)]));
 const part = (env: string, name: string) => templates[env]![name]!;
@@ -83,6 +83,17 @@ test('the proxy takes TLS only, logs in by IAM on both sides, and may be the con
   expect(Statement).toEqual([expect.objectContaining({ Action: 'rds-db:connect' })]);
   expect(JSON.stringify(Statement[0].Resource)).toContain('/editorial-analytics"');
 });
+
+test.each(['staging', 'prod'])(
+  'in %s the proxy takes the database as its target when its instances are there',
+  (env) => {
+    const database = part(env, 'database');
+    const [targets] = Object.values(database.findResources('AWS::RDS::DBProxyTargetGroup'));
+    const instances = Object.keys(database.findResources('AWS::RDS::DBInstance'));
+    expect(instances).toHaveLength(1 + ENVIRONMENTS[env]!.database.standbys);
+    expect(targets!.DependsOn).toEqual(expect.arrayContaining(instances));
+  },
+);
 
 test('only a database without a proxy pauses, after five minutes', () => {
   part('dev', 'database').hasResourceProperties('AWS::RDS::DBCluster', {
@@ -194,13 +205,44 @@ test('what holds data is kept in prod and goes with its stack elsewhere', () => 
   }
 });
 
-test('log groups are encrypted and kept as long as the environment says, every one', () => {
-  for (const env of ENVIRONMENT_NAMES) {
-    const groups = resourcesOf(templates[env]!).filter(({ Type }) => Type === 'AWS::Logs::LogGroup');
-    expect(groups.length).toBeGreaterThanOrEqual(4);
+/** Whatever writes logs, with the log group that its resource names or waits for. */
+const LOG_WRITERS: Readonly<Record<string, (resource: Writer) => unknown>> = {
+  'AWS::Lambda::Function': ({ Properties }) => Properties.LoggingConfig?.LogGroup.Ref,
+  'AWS::EC2::FlowLog': ({ Properties }) => Properties.LogGroupName.Ref,
+  'AWS::MSK::Cluster': ({ Properties }) => Properties.LoggingInfo.BrokerLogs.CloudWatchLogs.LogGroup.Ref,
+  // RDS has no property for it, but a name of its own for each.
+  'AWS::RDS::DBCluster': ({ Properties, DependsOn }) =>
+    Properties.EnableCloudwatchLogsExports.join() === 'postgresql' &&
+    DependsOn?.find((id) => id.startsWith('Logs')),
+  'AWS::RDS::DBProxy': ({ DependsOn }) => DependsOn?.find((id) => id.startsWith('ProxyLogs')),
+};
+type Writer = Resource & { readonly DependsOn?: readonly string[] };
+
+describe.each(ENVIRONMENT_NAMES)('logs in %s', (env) => {
+  const resources = resourcesOf(templates[env]!);
+  const groups = resources.filter(({ Type }) => Type === 'AWS::Logs::LogGroup');
+
+  test('are encrypted and kept as long as the environment says', () => {
+    expect(groups.length).toBeGreaterThanOrEqual(6);
     for (const { Properties } of groups) {
       expect(Properties.KmsKeyId).toBeDefined();
       expect(Properties.RetentionInDays).toBe(ENVIRONMENTS[env]!.logRetentionDays);
     }
-  }
+  });
+
+  test('go to such a group, whoever writes them', () => {
+    const writers = resources.filter(({ Type }) => Type in LOG_WRITERS);
+    const part = (id: string) => id.split('/')[0]!;
+    const found = writers.map((writer) => `${part(writer.id)}/${LOG_WRITERS[writer.Type]!(writer)}`);
+    expect(found.toSorted()).toEqual(groups.map(({ id }) => id).toSorted());
+  });
+
+  test('of the database and its proxy are called as RDS calls them', () => {
+    const names = groups.flatMap(({ Properties }) => Properties.LogGroupName ?? []);
+    const { proxy } = ENVIRONMENTS[env]!.database;
+    expect(names).toEqual([
+      `/aws/rds/cluster/millrace-${env}/postgresql`,
+      ...(proxy ? [`/aws/rds/proxy/millrace-${env}`] : []),
+    ]);
+  });
 });

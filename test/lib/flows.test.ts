@@ -1,0 +1,79 @@
+/** Who may talk to whom: every rule of every security group, and no other. */
+import { expect, test } from '@jest/globals';
+import { type Resource, resourcesOf, type SynthesisOptions, templatesOf } from './synthesized.ts';
+
+const GROUP = 'AWS::EC2::SecurityGroup';
+/** The CDK's way to write "nothing". */
+const NOWHERE = '255.255.255.255/32';
+
+/** Each rule once from where it leaves and once where it enters: `out brokers → endpoints 443`. */
+function rulesIn(env: string, options: SynthesisOptions = {}): readonly string[] {
+  const resources = resourcesOf(templatesOf(env, options));
+  // biome-ignore lint/suspicious/noExplicitAny: a template is any JSON.
+  const nameOf = (group: any): string => group['Fn::GetAtt'][0].replace(/[0-9A-F]{8}$/, '').toLowerCase();
+  const ruleOf = (direction: 'in' | 'out', own: string, rule: Resource['Properties']): readonly string[] => {
+    const peer = rule.SourceSecurityGroupId ?? rule.DestinationSecurityGroupId;
+    if (rule.CidrIp === NOWHERE) return [];
+    const other = peer ? nameOf(peer) : rule.CidrIp;
+    const ports = rule.FromPort === rule.ToPort ? rule.FromPort : `${rule.FromPort}-${rule.ToPort}`;
+    expect(rule.IpProtocol).toBe('tcp');
+    return [direction === 'in' ? `in ${other} → ${own} ${ports}` : `out ${own} → ${other} ${ports}`];
+  };
+  return resources.flatMap(({ id, Type, Properties }) => {
+    if (Type === `${GROUP}Ingress`) return ruleOf('in', nameOf(Properties.GroupId), Properties);
+    if (Type === `${GROUP}Egress`) return ruleOf('out', nameOf(Properties.GroupId), Properties);
+    if (Type !== GROUP) return [];
+    const own = nameOf({ 'Fn::GetAtt': [id.split('/')[1]] });
+    const { SecurityGroupIngress: ingress = [], SecurityGroupEgress: egress = [] } = Properties;
+    return [
+      ...ingress.flatMap((rule: Resource['Properties']) => ruleOf('in', own, rule)),
+      ...egress.flatMap((rule: Resource['Properties']) => ruleOf('out', own, rule)),
+    ];
+  });
+}
+
+type Flow = readonly [from: string, to: string, port: number];
+const ANYWHERE = '0.0.0.0/0';
+
+/** A flow between two groups is a rule of each; one to a group that is not ours, or to none, leaves only. */
+const both = (flows: readonly Flow[]) =>
+  flows.flatMap(([from, to, port]) => [
+    `out ${from} → ${to} ${port}`,
+    ...(to === ANYWHERE ? [] : [`in ${from} → ${to} ${port}`]),
+  ]);
+
+const ALWAYS: readonly Flow[] = [
+  ['brokers', 'brokers', 9098],
+  ['brokers', ANYWHERE, 443],
+  ['functions', 'brokers', 9098],
+  ['migrations', 'database', 5432],
+];
+const OWN_NETWORK: readonly Flow[] = [
+  ['brokers', 'endpoints', 443],
+  ['functions', 'endpoints', 443],
+];
+const PROXY: readonly Flow[] = [
+  ['functions', 'proxy', 5432],
+  ['proxy', 'database', 5432],
+];
+
+const ids = (digit: string) => [1, 2, 3].map((zone) => `subnet-${digit}${zone}`);
+const network = {
+  type: 'existing',
+  vpcId: 'vpc-0a1b2c3d',
+  subnetIds: { brokers: ids('a'), functions: ids('b'), databases: ids('c') },
+} as const;
+
+test.each<[string, string, SynthesisOptions, readonly Flow[]]>([
+  ['prod', 'prod', {}, [...ALWAYS, ...OWN_NETWORK, ...PROXY]],
+  ['staging', 'staging', {}, [...ALWAYS, ...OWN_NETWORK, ...PROXY]],
+  ['dev, without a proxy', 'dev', {}, [...ALWAYS, ...OWN_NETWORK, ['functions', 'database', 5432]]],
+  [
+    "somebody else's network",
+    'prod',
+    { settings: { network } },
+    [...ALWAYS, ...PROXY, ['functions', ANYWHERE, 443]],
+  ],
+])('%s has these flows and no others', (_, env, options, flows) => {
+  expect(rulesIn(env, options).toSorted()).toEqual(both(flows).toSorted());
+});
