@@ -152,7 +152,7 @@ const MAX_BACKUP_DAYS = 35;
 const MAX_STORAGE_GIB = 16_384;
 const ZONE = /^[a-z]{2}(-[a-z]+)+-\d[a-z]$/;
 /** One a broker; Express brokers take no fewer: https://docs.aws.amazon.com/msk/latest/developerguide/msk-create-cluster.html (2026-11-25) */
-const ZONES = 3;
+export const ZONES = 3;
 // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_VPC.WorkingWithRDSInstanceinaVPC.html (2026-11-25)
 const LEAST_SUBNETS = 2;
 // https://docs.aws.amazon.com/msk/latest/developerguide/broker-instance-types.html (2026-11-25)

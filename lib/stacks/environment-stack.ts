@@ -1,9 +1,7 @@
 import { Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
-import type { Environment } from '../config/environment.ts';
-
-const ZONES = 3;
+import { type Environment, ZONES } from '../config/environment.ts';
 
 const RETENTION: Readonly<Record<Environment['logRetentionDays'], RetentionDays>> = {
   7: RetentionDays.ONE_WEEK,
