@@ -54,10 +54,9 @@ export interface BatchResponse {
 }
 
 export interface Engine {
-  /** Its consumer's name, the topic's, and the ledger epoch that deliveries are settled in. */
+  /** Its consumer's name, and the topic's. */
   readonly consumer: string;
   readonly topic: string;
-  readonly epoch: number;
   /**
    * Settles the records of a Kafka event: when it resolves with no failures, each one is applied, was applied
    * before, or is a durable dead letter (promise 1).
@@ -164,7 +163,6 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
   return {
     consumer: consumer.name,
     topic: consumer.topic.name,
-    epoch: consumer.epoch,
 
     async consumeBatch(event, invocation) {
       const raws = parseKafkaEvent(event, consumer.topic.name);

@@ -2,7 +2,7 @@ import { GlueClient } from '@aws-sdk/client-glue';
 import { S3Client } from '@aws-sdk/client-s3';
 import { SQSClient } from '@aws-sdk/client-sqs';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
-import { createQueueLetters } from '../../runtime/dead-letters/queue-letters.ts';
+import { createQueueStore } from '../../runtime/dead-letters/queue-letters.ts';
 import { createEngine } from '../../runtime/engine.ts';
 import { consumerHandler } from '../lambda/consumer-handler.ts';
 import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
@@ -14,7 +14,7 @@ import { flag, setting } from './function-settings.ts';
 import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
 import { connectToRds } from './rds-connection.ts';
 import { createS3Objects } from './s3-objects.ts';
-import { createSqsQueue } from './sqs-queue.ts';
+import { createSqsSender } from './sqs-queue.ts';
 
 /** A service that does not answer must not take the invocation's time: the engine holds the line and tries again. */
 const requestHandler = { connectionTimeout: 2_000, requestTimeout: 5_000 };
@@ -47,8 +47,8 @@ export function consumerFunction(consumer: AnyConsumer) {
         region,
       }),
     ),
-    deadLetters: createQueueLetters({
-      queue: createSqsQueue({
+    deadLetters: createQueueStore({
+      queue: createSqsSender({
         client: new SQSClient({ region, requestHandler }),
         queueUrl: setting('deadLetterQueueUrl'),
       }),

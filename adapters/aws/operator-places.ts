@@ -38,7 +38,8 @@ export interface AwsPlaces {
 export async function openAwsPlaces(env: string, consumer: AnyConsumer): Promise<AwsPlaces> {
   // Custom endpoints have one host for all buckets; AWS takes both.
   const s3 = new S3Client({ forcePathStyle: process.env.AWS_ENDPOINT_URL_S3 !== undefined });
-  const sqs = new SQSClient({});
+  // A custom endpoint is meant, whatever host the queue calls itself.
+  const sqs = new SQSClient({ useQueueUrlAsEndpoint: false });
   const problem = (cause: unknown): never => {
     const { name, message } = cause as Error;
     throw new MillraceError(

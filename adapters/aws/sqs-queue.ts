@@ -39,6 +39,28 @@ const MAX_RECEIVES_WITHOUT_NEWS = 5;
 
 type Client = Pick<SQSClient, 'send'>;
 
+/** The sending half of a queue of SQS's standard type: all that a function needs. */
+export function createSqsSender({
+  client,
+  queueUrl,
+}: {
+  readonly client: Client;
+  readonly queueUrl: string;
+}): Pick<Queue, 'send'> {
+  const name = nameIn(queueUrl);
+  return {
+    async send(messages) {
+      checkMessageSizes(name, messages);
+      const batches = intoBatches(messages);
+      for (let at = 0; at < batches.length; at += MAX_REQUESTS) {
+        await Promise.all(
+          batches.slice(at, at + MAX_REQUESTS).map((batch) => sendAll(client, queueUrl, name, batch)),
+        );
+      }
+    },
+  };
+}
+
 /**
  * A queue of SQS's standard type. `look` can only receive: it hides what it shows for up to a minute, and lets go of it
  * when it ends.
@@ -50,7 +72,7 @@ export function createSqsQueue({
   readonly client: Client;
   readonly queueUrl: string;
 }): Queue {
-  const name = queueUrl.slice(queueUrl.lastIndexOf('/') + 1);
+  const name = nameIn(queueUrl);
 
   const receive = async (maxMessages: number, visibilityS: number, waitS: number) => {
     const { Messages = [] } = await client
@@ -83,15 +105,7 @@ export function createSqsQueue({
   };
 
   return {
-    async send(messages) {
-      checkMessageSizes(name, messages);
-      const batches = intoBatches(messages);
-      for (let at = 0; at < batches.length; at += MAX_REQUESTS) {
-        await Promise.all(
-          batches.slice(at, at + MAX_REQUESTS).map((batch) => sendAll(client, queueUrl, name, batch)),
-        );
-      }
-    },
+    ...createSqsSender({ client, queueUrl }),
     receive: ({ maxMessages, visibilityMs }) => receive(maxMessages, Math.ceil(visibilityMs / 1_000), 0),
     async delete(receipts) {
       await inBatches(receipts, async (batch) => {
@@ -263,6 +277,10 @@ async function inBatches(
   for (let at = 0; at < receipts.length; at += MAX_BATCH_MESSAGES) {
     await request(receipts.slice(at, at + MAX_BATCH_MESSAGES));
   }
+}
+
+function nameIn(queueUrl: string): string {
+  return queueUrl.slice(queueUrl.lastIndexOf('/') + 1);
 }
 
 function nameOf(cause: unknown): string {

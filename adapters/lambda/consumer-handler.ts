@@ -16,7 +16,7 @@ export interface ConsumerHandlerOptions {
   readonly logger: LambdaLogger;
   readonly metrics: Metrics;
   /** Where the bytes of large dead letters are, and where the results of redrives go. */
-  readonly objects: ObjectStore;
+  readonly objects: Pick<ObjectStore, 'get' | 'put'>;
   /**
    * Whether the event source mapping reads partial batch responses: provisioned mode with ReportBatchItemFailures.
    * Everywhere else Lambda takes any return for success and commits the whole batch, so a batch that is not settled

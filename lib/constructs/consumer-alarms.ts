@@ -31,6 +31,7 @@ export function addConsumerAlarms(alarms: Alarms, consumer: AnyConsumer, of: Con
   addLagAlarms(alarms, consumer, of);
   if (of.mappingId !== undefined) addPollerAlarms(alarms, consumer, of.mappingId);
   addDeadLetterAlarms(alarms, consumer, of);
+  addRedriveAlarms(alarms, consumer, of);
   addFunctionAlarms(alarms, consumer, of);
 }
 
@@ -191,7 +192,7 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, { places }: 
     of: 1,
     missing: 'not-breaching',
     happened: `The event source passed over records of ${name}: it gave up on a batch, or the topic's retention removed it.`,
-    command: `aws s3 ls --recursive s3://${places.givenUp.bucketName}/aws/lambda/`,
+    command: `aws s3 ls --recursive s3://${places.bucket.bucketName}/aws/lambda/`,
   });
   if (deadLetter === 'kafka') return;
   const queue = { QueueName: places.deadLetters.queueName };
@@ -230,6 +231,33 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, { places }: 
     missing: 'ignore',
     happened: `The oldest dead letter of ${name} is ${OLD_LETTER.toDays()} days old; SQS deletes it after ${LETTER_RETENTION.toDays()}.`,
     command: look,
+  });
+}
+
+/** A redrive is somebody's doing, who is waiting for it; these are for what the SQS console moves. */
+function addRedriveAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics): void {
+  const { name } = consumer;
+  alarms.add({
+    kind: 'redrive-failing',
+    severity: 'warning',
+    metric: reportedBy(consumer, 'RedriveFailedAgain'),
+    threshold: 0,
+    datapoints: 1,
+    of: 1,
+    missing: 'not-breaching',
+    happened: `Redriven records of ${name} failed again: they are dead letters once more.`,
+    command: tailErrors(of),
+  });
+  alarms.add({
+    kind: 'redrive-refused',
+    severity: 'warning',
+    metric: reportedBy(consumer, 'RedriveRefused'),
+    threshold: 0,
+    datapoints: 1,
+    of: 1,
+    missing: 'not-breaching',
+    happened: `The redrive queue of ${name} holds messages that are another consumer's, or that cannot be read.`,
+    command: tailErrors(of),
   });
 }
 

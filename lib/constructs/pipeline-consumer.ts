@@ -4,7 +4,10 @@ import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { type AnyConsumer, MOST_RETRIES } from '../../runtime/consumer.ts';
+import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
+import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
+import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive-results.ts';
 import { SETTINGS } from '../../runtime/function-settings.ts';
 import type { Environment } from '../config/environment.ts';
 import { type Cluster, kafkaArn } from '../stacks/cluster-stack.ts';
@@ -32,12 +35,6 @@ export interface ConsumerSurroundings {
 const REDRIVE_BATCH = 10;
 /** The least that Lambda takes: a redrive must not crowd out the traffic. */
 const REDRIVE_CONCURRENCY = 2;
-
-/**
- * Lambda cuts "for ever" down to ten where there is a destination, and ten are over within minutes of an outage:
- * https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure-destination.html (2026-11-24). So the most there is.
- */
-const MOST_RETRIES = 10_000;
 
 /**
  * A consumer's declaration as infrastructure: its function, which both its topic and its redrive queue invoke; its
@@ -103,6 +100,7 @@ function addFunction(
       [SETTINGS.databaseUser]: name,
       [SETTINGS.registryName]: contracts.registryName,
       [SETTINGS.deadLetterQueueUrl]: places.deadLetters.queueUrl,
+      [SETTINGS.bucketName]: places.bucket.bucketName,
       [SETTINGS.partialResponses]: String(polling.mode === 'provisioned'),
     },
   });
@@ -129,11 +127,16 @@ function grantConsuming(
   deadLetters.grantPut(fn, places);
   deadLetters.grantRedrive(fn, places);
   deadLetters.grantGiveUp(fn, places);
-  const bucket = deadLetters.getLogicalId(places.givenUp.node.defaultChild as CfnBucket);
+  const bucket = deadLetters.getLogicalId(places.bucket.node.defaultChild as CfnBucket);
   fn.acknowledgeWildcard(
-    `<${bucket}.Arn>/aws/lambda/*`,
+    `<${bucket}.Arn>/${GIVEN_UP_PREFIX}*`,
     'An object goes by the id of a mapping and the hour.',
   );
+  fn.acknowledgeWildcard(
+    `<${bucket}.Arn>/${PAYLOAD_PREFIX}*`,
+    'An object goes by the record and a hash of its bytes.',
+  );
+  fn.acknowledgeWildcard(`<${bucket}.Arn>/${RESULTS_PREFIX}*`, 'An object goes by a redrive and a request.');
 }
 
 function addTopicMapping(
@@ -142,7 +145,7 @@ function addTopicMapping(
   cluster: Cluster,
   { polling }: Environment,
   fn: BundledFunction,
-  { givenUp }: DeadLetterPlaces,
+  { bucket }: DeadLetterPlaces,
 ): CfnEventSourceMapping {
   const { name, topic, batch, startingPosition, giveUp } = consumer;
   // By its topic's name, so that another topic makes another mapping: CloudFormation calls a change of Topics done, and
@@ -161,7 +164,7 @@ function addTopicMapping(
           startingPosition: 'AT_TIMESTAMP',
           startingPositionTimestamp: Math.floor(startingPosition.atTimestampMs / 1_000),
         }),
-    destinationConfig: { onFailure: { destination: givenUp.bucketArn } },
+    destinationConfig: { onFailure: { destination: bucket.bucketArn } },
     // On demand, Lambda refuses every one of these.
     ...(polling.mode === 'provisioned' && {
       provisionedPollerConfig: {

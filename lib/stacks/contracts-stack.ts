@@ -3,6 +3,7 @@ import { CfnRegistry, CfnSchema, CfnSchemaVersion } from 'aws-cdk-lib/aws-glue';
 import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
 import type { CompatibilityMode, Contract } from '../../runtime/contract.ts';
+import { registryName } from '../../runtime/deployed-names.ts';
 import type { Environment } from '../config/environment.ts';
 import type { Cluster } from './cluster-stack.ts';
 import { EnvironmentStack } from './environment-stack.ts';
@@ -34,7 +35,7 @@ export class ContractsStack extends EnvironmentStack {
       description: 'Millrace: topics and schemas, one of each a contract',
       holdsData: true,
     });
-    this.registryName = `millrace-${environment.name}`;
+    this.registryName = registryName(environment.name);
     const registry = new CfnRegistry(this, 'Registry', {
       name: this.registryName,
       description: 'The contracts of Millrace',

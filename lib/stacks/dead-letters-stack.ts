@@ -1,10 +1,15 @@
-import { CfnOutput, Duration, Validations } from 'aws-cdk-lib';
+import { CfnOutput, Duration, Tags, Validations } from 'aws-cdk-lib';
 import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
 import { Queue, QueueEncryption, RedrivePermission } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
+import { MAX_REDELIVERIES } from '../../runtime/dead-letters/places.ts';
+import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
+import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive-results.ts';
+import { BUCKET_TAG, deadLetterQueueName, redriveQueueName } from '../../runtime/deployed-names.ts';
 import type { Environment } from '../config/environment.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 
@@ -14,8 +19,8 @@ export const LETTER_RETENTION = Duration.days(14);
 /** Kept longer than the letters: to redrive a whole batch takes somebody who reads the alarm's runbook. */
 const GIVEN_UP_RETENTION = Duration.days(30);
 
-/** Deliveries of a redriven letter whose consumer does not settle it, before it is a dead letter again. */
-const MAX_REDELIVERIES = 10;
+/** A letter that is moved begins its fortnight anew, and its bytes have to be there all the while. */
+const PAYLOAD_RETENTION = Duration.days(90);
 
 /** A message must stay hidden for as long as Lambda can need: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html (2026-11-24) */
 const VISIBILITY_TIMEOUTS = 6;
@@ -26,8 +31,8 @@ export interface DeadLetterPlaces {
   readonly deadLetters: Queue;
   /** Records on their way back to it. The dead-letter queue is this one's, so that the SQS console moves them here. */
   readonly redrive: Queue;
-  /** Batches that Lambda gave up on, with their records. */
-  readonly givenUp: Bucket;
+  /** Batches that Lambda gave up on, bytes of large letters, results of redrives, the audit log. */
+  readonly bucket: Bucket;
 }
 
 /** Dead letters of every consumer, encrypted under one key, each consumer with queues and a bucket of its own. */
@@ -55,11 +60,11 @@ export class DeadLettersStack extends EnvironmentStack {
       retentionPeriod: LETTER_RETENTION,
       removalPolicy: this.dataRemoval,
     };
-    const redriveName = this.nameOf(`${name}-redrive`);
+    const redriveName = redriveQueueName(this.target.name, name);
     const redriveArn = this.formatArn({ service: 'sqs', resource: redriveName });
     const deadLetters = new Queue(this, `DeadLetters-${name}`, {
       ...common,
-      queueName: this.nameOf(`${name}-dead-letters`),
+      queueName: deadLetterQueueName(this.target.name, name),
       redriveAllowPolicy: {
         redrivePermission: RedrivePermission.BY_QUEUE,
         // By its name: each of the two queues names the other, and CloudFormation makes one first.
@@ -72,23 +77,36 @@ export class DeadLettersStack extends EnvironmentStack {
       visibilityTimeout: Duration.millis(timeoutMs * VISIBILITY_TIMEOUTS),
       deadLetterQueue: { queue: deadLetters, maxReceiveCount: MAX_REDELIVERIES },
     });
-    const givenUp = new Bucket(this, `GivenUp-${name}`, {
+    const bucket = new Bucket(this, `Kept-${name}`, {
       encryption: BucketEncryption.KMS,
       encryptionKey: this.#key,
       bucketKeyEnabled: true,
       enforceSSL: true,
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
-      lifecycleRules: [{ expiration: GIVEN_UP_RETENTION }],
+      // The audit log stays.
+      lifecycleRules: [
+        { prefix: GIVEN_UP_PREFIX, expiration: GIVEN_UP_RETENTION },
+        { prefix: PAYLOAD_PREFIX, expiration: PAYLOAD_RETENTION },
+        { prefix: RESULTS_PREFIX, expiration: PAYLOAD_RETENTION },
+      ],
       removalPolicy: this.dataRemoval,
     });
-    Validations.of(givenUp).acknowledge({
+    // The bucket's name is made up by CloudFormation; whoever redrives finds it here.
+    Tags.of(deadLetters).add(BUCKET_TAG, bucket.bucketName);
+    Validations.of(bucket).acknowledge({
       id: 'AwsSolutions-S1',
-      reason: "Only Lambda's pollers write to it, on rare days; who reads it, CloudTrail's data events tell.",
+      reason:
+        "Only Lambda's pollers and the consumer write to it, on rare days; who reads it, CloudTrail's data events tell.",
     });
     this.addOutput(name, 'DeadLetterQueueArn', deadLetters.queueArn, 'Start DLQ redrive from this queue');
     this.addOutput(name, 'RedriveQueueArn', redrive.queueArn, 'its custom destination');
-    this.addOutput(name, 'GivenUpBucket', givenUp.bucketName, 'batches that Lambda gave up on');
-    return { deadLetters, redrive, givenUp };
+    this.addOutput(
+      name,
+      'Bucket',
+      bucket.bucketName,
+      'batches that Lambda gave up on, large letters, the audit log',
+    );
+    return { deadLetters, redrive, bucket };
   }
 
   grantPut(grantee: IGrantable, { deadLetters }: DeadLetterPlaces): void {
@@ -97,17 +115,20 @@ export class DeadLettersStack extends EnvironmentStack {
     this.grant(grantee, ['kms:GenerateDataKey', 'kms:Decrypt'], [this.#key.keyArn]);
   }
 
-  grantRedrive(grantee: IGrantable, { redrive }: DeadLetterPlaces): void {
+  grantRedrive(grantee: IGrantable, { redrive, bucket }: DeadLetterPlaces): void {
     const actions = ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'];
     this.grant(grantee, actions, [redrive.queueArn]);
-    this.grant(grantee, ['kms:Decrypt'], [this.#key.keyArn]);
+    // Bytes of large letters are put and fetched, results of redrives put.
+    this.grant(grantee, ['s3:GetObject', 's3:PutObject'], [bucket.arnForObjects(`${PAYLOAD_PREFIX}*`)]);
+    this.grant(grantee, ['s3:PutObject'], [bucket.arnForObjects(`${RESULTS_PREFIX}*`)]);
+    this.grant(grantee, ['kms:Decrypt', 'kms:GenerateDataKey'], [this.#key.keyArn]);
   }
 
   /** https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html (2026-11-24) */
-  grantGiveUp(grantee: IGrantable, { givenUp }: DeadLetterPlaces): void {
-    this.grant(grantee, ['s3:ListBucket'], [givenUp.bucketArn]);
+  grantGiveUp(grantee: IGrantable, { bucket }: DeadLetterPlaces): void {
+    this.grant(grantee, ['s3:ListBucket'], [bucket.bucketArn]);
     // Where Lambda puts them; the next part of the path is the id of a mapping that has yet to be made.
-    this.grant(grantee, ['s3:PutObject'], [givenUp.arnForObjects('aws/lambda/*')]);
+    this.grant(grantee, ['s3:PutObject'], [bucket.arnForObjects(`${GIVEN_UP_PREFIX}*`)]);
     this.grant(grantee, ['kms:GenerateDataKey'], [this.#key.keyArn]);
   }
 

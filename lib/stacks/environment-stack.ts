@@ -1,6 +1,7 @@
 import { Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
+import { deployedName } from '../../runtime/deployed-names.ts';
 import { type Environment, ZONES } from '../config/environment.ts';
 
 const RETENTION: Readonly<Record<Environment['logRetentionDays'], RetentionDays>> = {
@@ -38,7 +39,7 @@ export class EnvironmentStack extends Stack {
 
   /** The name of something in this environment, the same in every deployment: `millrace-<environment>-<part>`. */
   nameOf(part: string): string {
-    return `millrace-${this.target.name}-${part}`;
+    return deployedName(this.target.name, part);
   }
 
   /** For what holds data. */

@@ -63,7 +63,6 @@ export class NetworkStack extends EnvironmentStack {
     this.database = this.addGroup('Database', 'Aurora PostgreSQL');
     this.addFlows();
     if (network.type === 'new') this.addEndpoints();
-    else this.functions.addEgressRule(Peer.anyIpv4(), Port.HTTPS, 'consumers to Glue and SQS');
   }
 
   /** The private subnets of brokers, functions or databases, in every zone. */
@@ -124,6 +123,12 @@ export class NetworkStack extends EnvironmentStack {
     functions.connections.allowTo(brokers, kafka, 'consumers write dead letters to Kafka, IAM over TLS');
     // The subnets lead nowhere but to the endpoints; S3's gateway has no security group that a rule could name.
     brokers.addEgressRule(Peer.anyIpv4(), Port.HTTPS, 'pollers to S3, with batches they gave up');
+    const isOwn = this.target.network.type === 'new';
+    functions.addEgressRule(
+      Peer.anyIpv4(),
+      Port.HTTPS,
+      isOwn ? 'consumers to S3, with large dead letters' : 'consumers to S3, Glue and SQS',
+    );
     migrations.connections.allowTo(database, postgres, 'migrations to the database');
     if (this.target.database.proxy) {
       functions.connections.allowTo(proxy, postgres, 'consumers to the proxy');

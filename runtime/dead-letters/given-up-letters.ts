@@ -1,6 +1,8 @@
 import { MillraceError } from '../errors.ts';
+import { encodeKafkaEvent } from '../kafka-event.ts';
 import type { DeadLetterShelf, ObjectStore, StoredLetter, UnreadableLetter } from '../ports.ts';
-import { parseJson } from './fields.ts';
+import type { DeadLetter } from './dead-letter.ts';
+import { parseJson, unreadable } from './fields.ts';
 import { readGivenUpBatch } from './given-up-batch.ts';
 
 /** Where Lambda puts the batches it gives up on: https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html (2026-11-25) */
@@ -8,7 +10,7 @@ export const GIVEN_UP_PREFIX = 'aws/lambda/';
 
 /**
  * The batches that the event source gave up on, record by record: each is a letter, since the ledger keeps it as a
- * hole. A batch goes away when all of its records were removed.
+ * hole. Records that are removed leave their batch, and with the last of them the batch goes away.
  */
 export function createGivenUpShelf({
   of,
@@ -17,17 +19,19 @@ export function createGivenUpShelf({
   readonly of: { readonly consumer: string; readonly epoch: number; readonly topic: string };
   readonly objects: ObjectStore;
 }): DeadLetterShelf {
-  /** How many records of a batch there were, and which of them were removed. */
-  const batches = new Map<string, { readonly letters: number; readonly removed: Set<string> }>();
+  /** @throws DEAD_LETTER_UNREADABLE, EVENT_FOREIGN_TOPIC where it is no batch of this topic, or lacks its records */
+  const lettersIn = (document: Buffer) => {
+    const { letters, missing } = readGivenUpBatch(parseJson(document.toString()), of);
+    if (missing.length > 0) throw unreadable('payload', undefined, "the batch's records");
+    return letters;
+  };
 
-  async function* lettersOf(key: string, storedAt: number): AsyncIterable<StoredLetter | UnreadableLetter> {
+  async function* copiesOf(key: string, storedAt: number): AsyncIterable<StoredLetter | UnreadableLetter> {
     const document = await objects.get(key);
     if (!document) return;
     try {
-      const { letters } = readGivenUpBatch(parseJson(document.toString()), of);
-      batches.set(key, { letters: letters.length, removed: batches.get(key)?.removed ?? new Set() });
-      for (const letter of letters) {
-        yield { copy: `${key}#${letter.id}`, storedAt, letter, payload: null, message: null };
+      for (const letter of lettersIn(document)) {
+        yield { copy: copyName(key, letter), storedAt, letter, payload: null, message: null };
       }
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error;
@@ -35,19 +39,30 @@ export function createGivenUpShelf({
     }
   }
 
+  async function removeFrom(key: string, copies: ReadonlySet<string>): Promise<void> {
+    const document = await objects.get(key);
+    if (!document) return;
+    const left = copies.has(`${key}#`)
+      ? []
+      : lettersIn(document).filter((letter) => !copies.has(copyName(key, letter)));
+    if (left.length === 0) return objects.delete([key]);
+    const payload = JSON.stringify(encodeKafkaEvent(left.map(({ record }) => record)));
+    await objects.put(key, Buffer.from(JSON.stringify({ ...JSON.parse(document.toString()), payload })));
+  }
+
   return {
     async *look() {
-      for await (const { key, storedAt } of objects.list(GIVEN_UP_PREFIX)) yield* lettersOf(key, storedAt);
+      for await (const { key, storedAt } of objects.list(GIVEN_UP_PREFIX)) yield* copiesOf(key, storedAt);
     },
     async remove(copies) {
-      const emptied = new Set<string>();
-      for (const { copy } of copies) {
-        const key = copy.slice(0, copy.indexOf('#'));
-        const batch = batches.get(key);
-        batch?.removed.add(copy);
-        if (!batch || batch.removed.size >= batch.letters) emptied.add(key);
+      const keyOf = ({ copy }: { readonly copy: string }) => copy.slice(0, copy.indexOf('#'));
+      for (const [key, ofKey] of Map.groupBy(copies, keyOf)) {
+        await removeFrom(key, new Set(ofKey.map(({ copy }) => copy)));
       }
-      await objects.delete([...emptied]);
     },
   };
+}
+
+function copyName(key: string, { id }: DeadLetter): string {
+  return `${key}#${id}`;
 }

@@ -47,7 +47,7 @@ export function encodeWithPointer(letter: DeadLetter, payload: PayloadPointer): 
 
 function encode(letter: DeadLetter, content: object): string {
   const { topic, partition, offset, timestamp, timestampType } = letter.record;
-  return JSON.stringify({
+  const text = JSON.stringify({
     version: ENVELOPE_VERSION,
     id: letter.id,
     consumer: letter.consumer,
@@ -59,6 +59,9 @@ function encode(letter: DeadLetter, content: object): string {
     functionVersion: letter.functionVersion,
     requestId: letter.requestId,
   });
+  // SQS refuses these two; JSON need not have them as they are:
+  // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html (2026-11-25)
+  return text.replace(/[\ufffe\uffff]/g, (each) => `\\u${each.charCodeAt(0).toString(16)}`);
 }
 
 /**

@@ -4,20 +4,13 @@ import { decodeEnvelope } from './json-envelope.ts';
 import { toMessage } from './queue-message.ts';
 
 /** One consumer's dead letters as messages of its queue. A letter put twice is there twice. */
-export function createQueueLetters({
+export function createQueueStore({
   queue,
   objects,
 }: {
-  readonly queue: Queue;
-  readonly objects: ObjectStore;
-}): DeadLetterStore & DeadLetterShelf {
-  /** Receipts are the queue's business, and change each time one looks: they stay in here. */
-  const receipts = new WeakMap<object, string>();
-  const withReceipt = <Shown extends object>(message: QueueMessage, shown: Shown): Shown => {
-    receipts.set(shown, message.receipt);
-    return shown;
-  };
-
+  readonly queue: Pick<Queue, 'send'>;
+  readonly objects: Pick<ObjectStore, 'put'>;
+}): DeadLetterStore {
   return {
     async put(letters) {
       try {
@@ -26,6 +19,19 @@ export function createQueueLetters({
         throw storeUnavailable(letters.length, cause);
       }
     },
+  };
+}
+
+/** The same queue for who looks after it. */
+export function createQueueShelf({ queue }: { readonly queue: Queue }): DeadLetterShelf {
+  /** Receipts are the queue's business, and change each time one looks: they stay in here. */
+  const receipts = new WeakMap<object, string>();
+  const withReceipt = <Shown extends object>(message: QueueMessage, shown: Shown): Shown => {
+    receipts.set(shown, message.receipt);
+    return shown;
+  };
+
+  return {
     async *look() {
       for await (const message of queue.look()) {
         const { id, body, attributes, sentAt } = message;
@@ -42,6 +48,14 @@ export function createQueueLetters({
       await queue.delete(copies.flatMap((copy) => receipts.get(copy) ?? []));
     },
   };
+}
+
+/** Both. */
+export function createQueueLetters(parts: {
+  readonly queue: Queue;
+  readonly objects: ObjectStore;
+}): DeadLetterStore & DeadLetterShelf {
+  return { ...createQueueStore(parts), ...createQueueShelf(parts) };
 }
 
 function storeUnavailable(letters: number, cause: unknown): MillraceError {

@@ -28,7 +28,10 @@ const ROOM_FOR_REDRIVE = 256;
  * the same object each time.
  * @throws OBJECT_STORE_UNAVAILABLE
  */
-export async function toMessage(letter: DeadLetter, objects: ObjectStore): Promise<OutgoingMessage> {
+export async function toMessage(
+  letter: DeadLetter,
+  objects: Pick<ObjectStore, 'put'>,
+): Promise<OutgoingMessage> {
   const attributes = attributesOf(letter);
   const body = encodeDeadLetter(letter);
   if (messageBytes({ body, attributes }) <= MAX_MESSAGE_BYTES - ROOM_FOR_REDRIVE) return { body, attributes };
@@ -47,7 +50,10 @@ export async function toMessage(letter: DeadLetter, objects: ObjectStore): Promi
  * The whole letter of an envelope.
  * @throws DEAD_LETTER_PAYLOAD_LOST when its object is gone or was changed; OBJECT_STORE_UNAVAILABLE
  */
-export async function fetchPayload({ letter, payload }: Envelope, objects: ObjectStore): Promise<DeadLetter> {
+export async function fetchPayload(
+  { letter, payload }: Envelope,
+  objects: Pick<ObjectStore, 'get'>,
+): Promise<DeadLetter> {
   if (!payload) return letter;
   const object = await objects.get(payload.objectKey);
   if (!object || sha256Of(object) !== payload.sha256) {

@@ -5,7 +5,7 @@
 import { MillraceError } from '../errors.ts';
 import type { Clock, DeadLetterShelf, ObjectStore, OutgoingMessage, Queue, StoredLetter } from '../ports.ts';
 import { REDRIVE_ATTRIBUTE, toMessage } from './queue-message.ts';
-import { createRedriveResults, type LetterResult } from './redrive-results.ts';
+import { type LetterResult, redriveResultsReader } from './redrive-results.ts';
 import { type LetterFilter, matches } from './triage.ts';
 
 /** The letters that a redrive gives back, fixed before it begins: what fails again meanwhile is none of them. */
@@ -88,7 +88,7 @@ export async function runRedrive(
 ): Promise<RedriveProgress> {
   const { plan } = journal;
   const { shelf, redrive, objects, clock } = ports;
-  const readResults = createRedriveResults(objects).reader(plan.id);
+  const readResults = redriveResultsReader(objects, plan.id);
   const letterOf = new Map(
     [...plan.letters].flatMap(([id, copies]) => copies.map((copy) => [copy, id] as const)),
   );

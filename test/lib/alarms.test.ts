@@ -300,6 +300,8 @@ describe('the policy', () => {
       'ignore',
     ],
     'records-passed-over': ['Millrace Holes sum', '> 0', '1 of 1 × 60 s', 'notBreaching'],
+    'redrive-failing': ['Millrace RedriveFailedAgain sum', '> 0', '1 of 1 × 60 s', 'notBreaching'],
+    'redrive-refused': ['Millrace RedriveRefused sum', '> 0', '1 of 1 × 60 s', 'notBreaching'],
     'dead-letters': ['AWS/SQS ApproximateNumberOfMessagesVisible max', '> 0', '1 of 1 × 300 s', 'ignore'],
     'dead-letters-rising': [
       'DIFF(depth); AWS/SQS ApproximateNumberOfMessagesVisible max',

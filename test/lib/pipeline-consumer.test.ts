@@ -87,7 +87,7 @@ describe('the event source mapping', () => {
       FunctionResponseTypes: ['ReportBatchItemFailures'],
       MetricsConfig: { Metrics: ['EventCount', 'ErrorCount', 'KafkaMetrics'] },
       DestinationConfig: {
-        OnFailure: { Destination: { 'Fn::ImportValue': expect.stringContaining('GivenUp') } },
+        OnFailure: { Destination: { 'Fn::ImportValue': expect.stringContaining('Kept') } },
       },
     });
   });

@@ -164,7 +164,7 @@ describe.each(ENVIRONMENT_NAMES)('dead letters in %s', (env) => {
     });
   });
 
-  test('of whole batches go to a private bucket under the same key, for thirty days', () => {
+  test('of whole batches and with large bytes go to a private bucket under the same key; the audit log stays in it', () => {
     deadLetters.hasResourceProperties('AWS::S3::Bucket', {
       BucketEncryption: {
         ServerSideEncryptionConfiguration: [
@@ -177,7 +177,21 @@ describe.each(ENVIRONMENT_NAMES)('dead letters in %s', (env) => {
         IgnorePublicAcls: true,
         RestrictPublicBuckets: true,
       },
-      LifecycleConfiguration: { Rules: [Match.objectLike({ ExpirationInDays: 30, Status: 'Enabled' })] },
+      LifecycleConfiguration: {
+        Rules: [
+          { Prefix: 'aws/lambda/', ExpirationInDays: 30, Status: 'Enabled' },
+          { Prefix: 'dead-letters/', ExpirationInDays: 90, Status: 'Enabled' },
+          { Prefix: 'redrives/', ExpirationInDays: 90, Status: 'Enabled' },
+        ],
+      },
+    });
+  });
+
+  test('are in a queue whose tag names the bucket, for whoever redrives', () => {
+    const [bucketId] = Object.keys(deadLetters.findResources('AWS::S3::Bucket'));
+    deadLetters.hasResourceProperties('AWS::SQS::Queue', {
+      QueueName: `millrace-${env}-editorial-analytics-dead-letters`,
+      Tags: Match.arrayWith([{ Key: 'millrace:bucket', Value: { Ref: bucketId } }]),
     });
   });
 

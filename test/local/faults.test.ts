@@ -6,11 +6,14 @@ import { MemorySink } from '../../adapters/memory/memory-sink.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { createFaults, type FaultOptions } from '../../local/faults.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
+import type { DeadLetterShelf } from '../../runtime/ports.ts';
 import { deadLetter } from '../dead-letters.ts';
 import { codeOf } from '../rejection.ts';
 import { createWorld, nameOf, stopSources } from './event-source/event-source-world.ts';
 
 afterEach(stopSources);
+
+const countOf = async (shelf: DeadLetterShelf) => (await Array.fromAsync(shelf.look())).length;
 
 const LEDGER = { consumer: 'c', epoch: 1 };
 const REQUEST = { topic: 't', partition: 0, from: 0, to: 1 };
@@ -45,7 +48,7 @@ describe('without faults', () => {
     });
     expect(response).toBe('k');
     expect(inner.sink.value('k')).toBe(1);
-    expect(await inner.letters.count('c')).toBe(1);
+    expect(await countOf(inner.letters)).toBe(1);
     await expect(invoke(() => Promise.reject(new Error('its own')))).rejects.toThrow('its own');
   });
 });
@@ -102,7 +105,7 @@ describe('a crash', () => {
     await clock.sleep(5_000);
     expect(steps).toEqual(['woke up']);
     expect(inner.sink.value('other')).toBeUndefined();
-    expect(await inner.letters.count('c')).toBe(0);
+    expect(await countOf(inner.letters)).toBe(0);
   });
 
   test('drops the other connections of the function: their transactions are rolled back, their locks freed', async () => {
@@ -210,11 +213,11 @@ describe('an outage', () => {
     async (_, number, kept) => {
       const { clock, inner, letters } = setUp({ deadLetterOutageMs: 1_000 }, [number]);
       expect(await codeOf(letters.put([deadLetter({ offset: 1 })]))).toBe('DEAD_LETTER_STORE_UNAVAILABLE');
-      expect(await inner.letters.count('c')).toBe(kept);
+      expect(await countOf(inner.letters)).toBe(kept);
       expect(await codeOf(letters.put([deadLetter({ offset: 2 })]))).toBe('DEAD_LETTER_STORE_UNAVAILABLE');
       await clock.sleep(1_000);
       await letters.put([deadLetter({ offset: 3 })]);
-      expect(await inner.letters.count('c')).toBe(kept + 1);
+      expect(await countOf(inner.letters)).toBe(kept + 1);
     },
   );
 });

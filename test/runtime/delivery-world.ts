@@ -12,7 +12,13 @@ import { type RedriveMessage, settleMessages } from '../../runtime/dead-letters/
 import { createEngine, type Engine, type Invocation } from '../../runtime/engine.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
-import type { BatchReport, DeadLetterStore, ObjectStore, Sink, SinkTransaction } from '../../runtime/ports.ts';
+import type {
+  BatchReport,
+  DeadLetterStore,
+  ObjectStore,
+  Sink,
+  SinkTransaction,
+} from '../../runtime/ports.ts';
 import type { ConsumerRecord, RawRecord } from '../../runtime/record.ts';
 import { type Event, eventRecord, eventRegistry, events } from './events.ts';
 

@@ -33,7 +33,6 @@ function openHandler(
   const engine: Engine = {
     consumer: 'editorial-analytics',
     topic: 'news.pageviews',
-    epoch: 1,
     consumeBatch(event, invocation) {
       calls.push({ event, invocation });
       return consume();

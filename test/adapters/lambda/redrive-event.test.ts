@@ -6,10 +6,9 @@ import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts'
 import type { DeadLetter } from '../../../runtime/dead-letters/dead-letter.ts';
 import { encodeDeadLetter } from '../../../runtime/dead-letters/json-envelope.ts';
 import { toMessage } from '../../../runtime/dead-letters/queue-message.ts';
-import { createRedriveResults } from '../../../runtime/dead-letters/redrive-results.ts';
+import { redriveResultsReader, writeRedriveResults } from '../../../runtime/dead-letters/redrive-results.ts';
 import type { Engine } from '../../../runtime/engine.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
-import { encodeKafkaEvent } from '../../../runtime/kafka-event.ts';
 import type { RedriveReport } from '../../../runtime/ports.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
@@ -53,7 +52,6 @@ function open(redrive: Engine['redrive']) {
   const engine: Engine = {
     consumer: 'c',
     topic: 't',
-    epoch: 1,
     consumeBatch: async () => ({ batchItemFailures: [{ itemIdentifier: { partition: 't-0', offset: 1 } }] }),
     redrive(letters, invocation) {
       redriven.push([...letters]);
@@ -142,7 +140,7 @@ describe('what became of them', () => {
     const four = letters(4);
     const { handler, objects } = open(async () => outcomes);
     await handler(redriveOf('r-1', ...four.map(encodeDeadLetter)), context);
-    const read = createRedriveResults(objects).reader('r-1');
+    const read = redriveResultsReader(objects, 'r-1');
     expect(Object.fromEntries(await read())).toEqual({
       'c/t/0/0': 'applied',
       'c/t/0/1': 'already-applied',
@@ -168,8 +166,8 @@ describe('what became of them', () => {
 
   test('counts as the best of all that was written', async () => {
     const { objects } = open(async () => []);
-    const results = createRedriveResults(objects);
-    await results.write(
+    await writeRedriveResults(
+      objects,
       'r-1',
       'a',
       new Map([
@@ -177,9 +175,10 @@ describe('what became of them', () => {
         ['y', 'applied'],
       ]),
     );
-    const read = results.reader('r-1');
+    const read = redriveResultsReader(objects, 'r-1');
     expect((await read()).get('x')).toBe('failed-again');
-    await results.write(
+    await writeRedriveResults(
+      objects,
       'r-1',
       'b',
       new Map([
@@ -187,7 +186,7 @@ describe('what became of them', () => {
         ['y', 'already-applied'],
       ]),
     );
-    await results.write('r-2', 'c', new Map([['z', 'applied']]));
+    await writeRedriveResults(objects, 'r-2', 'c', new Map([['z', 'applied']]));
     expect(Object.fromEntries(await read())).toEqual({ x: 'already-applied', y: 'applied' });
   });
 });
@@ -209,49 +208,6 @@ describe('a message', () => {
     for await (const { key } of objects.list('')) await objects.delete([key]);
     expect(await handler(eventOf(body), context)).toEqual({ batchItemFailures: [{ itemIdentifier: 'm0' }] });
     expect(redriven).toEqual([[]]);
-  });
-
-  const givenUp = (payload?: string) =>
-    JSON.stringify({
-      requestContext: {
-        requestId: 'r',
-        functionArn: 'f',
-        condition: 'RetriesExhausted',
-        approximateInvokeCount: 4,
-      },
-      responseContext: null,
-      version: '1.0',
-      timestamp: '2026-01-01T00:00:00.000Z',
-      KafkaBatchInfo: { recordsInfo: { 't-0': { firstRecordOffset: '1', lastRecordOffset: '2' } } },
-      ...(payload !== undefined && { payload }),
-    });
-  const batch = JSON.stringify(
-    encodeKafkaEvent([deadLetter({ offset: 1 }).record, deadLetter({ offset: 2 }).record]),
-  );
-
-  test.each([
-    ['is done with when all of it is settled', ['applied', 'duplicate'], []],
-    ['comes back when one record is not', ['applied', 'returned'], ['m0']],
-  ] as const)(
-    'with a batch that Lambda gave up on is redriven record by record, and %s',
-    async (_, ends, back) => {
-      const { handler, redriven } = open(async () => ends);
-      expect(await handler(eventOf(givenUp(batch)), context)).toEqual({
-        batchItemFailures: back.map((itemIdentifier) => ({ itemIdentifier })),
-      });
-      expect(redriven[0]!.map(({ id, failure }) => [id, failure.stage, failure.code])).toEqual([
-        ['c/t/0/1', 'deliver', 'BATCH_GIVEN_UP'],
-        ['c/t/0/2', 'deliver', 'BATCH_GIVEN_UP'],
-      ]);
-    },
-  );
-
-  test('that names such a batch without its records comes back, and says where they are', async () => {
-    const { handler, lines } = open(async () => []);
-    expect(await handler(eventOf(givenUp()), context)).toEqual({
-      batchItemFailures: [{ itemIdentifier: 'm0' }],
-    });
-    expect(lines[0]).toMatchObject({ fields: { error: { message: expect.stringContaining('bucket') } } });
   });
 });
 

@@ -1,8 +1,29 @@
+import { expect, test } from '@jest/globals';
 import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { createMemoryDeadLetters } from '../../../adapters/memory/memory-dead-letters.ts';
-import { deadLetterStoreSuite } from '../../ports/dead-letter-store-suite.ts';
+import { createMemoryLog } from '../../../adapters/memory/memory-log.ts';
+import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
+import { createMemoryQueues } from '../../../adapters/memory/memory-queue.ts';
+import { deadLetter } from '../../dead-letters.ts';
+import { deadLetterSuite } from '../../ports/dead-letter-suite.ts';
+import { embedded, lettersInQueue, lettersInTopic } from '../../ports/embedded-dead-letters.ts';
 
-deadLetterStoreSuite('memory dead letters', () => ({
-  letters: createMemoryDeadLetters({ clock: createFakeClock() }),
-  dispose: () => {},
-}));
+deadLetterSuite('a queue in memory', async () => {
+  const clock = createFakeClock();
+  const queue = createMemoryQueues({ clock }).queue('dead-letters');
+  return lettersInQueue({ queue, objects: createMemoryObjects({ clock }) }, embedded(clock));
+});
+
+deadLetterSuite('a topic in memory', async () => {
+  const clock = createFakeClock();
+  return lettersInTopic(createMemoryLog({ clock }), embedded(clock));
+});
+
+test('the dead letters of a process without queues are store and shelf in one', async () => {
+  const letters = createMemoryDeadLetters({ clock: createFakeClock() });
+  await letters.put([deadLetter()]);
+  const [copy] = await Array.fromAsync(letters.look());
+  expect(copy).toMatchObject({ letter: deadLetter(), payload: null });
+  await letters.remove([copy!]);
+  expect(await Array.fromAsync(letters.look())).toEqual([]);
+});

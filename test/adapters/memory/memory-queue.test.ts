@@ -1,4 +1,9 @@
-import { createMemoryQueue } from '../../../adapters/memory/memory-queue.ts';
-import { queueSuite } from '../../ports/queue-suite.ts';
+import { createMemoryQueues } from '../../../adapters/memory/memory-queue.ts';
+import type { Clock } from '../../../runtime/ports.ts';
+import { embeddedQueues } from '../../ports/embedded-queues.ts';
+import { exactQueueSuite, queueSuite } from '../../ports/queue-suite.ts';
 
-queueSuite('the memory queue', (clock) => ({ queue: createMemoryQueue({ clock }), dispose: () => {} }));
+const open = (clock: Clock) => ({ queues: createMemoryQueues({ clock }), dispose: () => {} });
+
+queueSuite('the memory queue', () => embeddedQueues(open));
+exactQueueSuite('the memory queue', () => embeddedQueues(open));

@@ -49,7 +49,14 @@ describe('a dead letter as a message', () => {
       const message = await toMessage(letter, objects);
       // A redrive adds an attribute of its own.
       expect(messageBytes(message)).toBeLessThanOrEqual(MAX_MESSAGE_BYTES - 100);
-      expect(await fetchPayload(decodeEnvelope(message.body), objects)).toEqual(letter);
+      // Byte by byte: toEqual takes seconds for so many.
+      const { record, ...rest } = await fetchPayload(decodeEnvelope(message.body), objects);
+      expect(record.value!.equals(value)).toBe(true);
+      expect(record.key!.equals(letter.record.key!)).toBe(true);
+      expect({ ...rest, headers: record.headers }).toEqual({
+        ...Object.fromEntries(Object.entries(letter).filter(([name]) => name !== 'record')),
+        headers: letter.record.headers,
+      });
     },
   );
 

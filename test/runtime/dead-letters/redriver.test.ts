@@ -5,7 +5,7 @@ import { createMemoryQueues } from '../../../adapters/memory/memory-queue.ts';
 import type { DeadLetter } from '../../../runtime/dead-letters/dead-letter.ts';
 import { createQueueLetters } from '../../../runtime/dead-letters/queue-letters.ts';
 import { REDRIVE_ATTRIBUTE } from '../../../runtime/dead-letters/queue-message.ts';
-import { createRedriveResults, type LetterResult } from '../../../runtime/dead-letters/redrive-results.ts';
+import { type LetterResult, writeRedriveResults } from '../../../runtime/dead-letters/redrive-results.ts';
 import {
   findLetters,
   type RedriveJournal,
@@ -36,7 +36,8 @@ function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
       const result = resultOf(id);
       if (result === null) continue;
       consumed.push({ id, at: clock.now() });
-      await createRedriveResults(objects).write(
+      await writeRedriveResults(
+        objects,
         attributes[REDRIVE_ATTRIBUTE]!,
         `${part++}`,
         new Map([[id, result]]),
