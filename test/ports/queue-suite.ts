@@ -105,7 +105,10 @@ export function queueSuite(name: string, open: () => Promise<QueueFixture>, time
           ' \t\r\n ',
         );
         const any = fc.oneof(awkward, fc.string({ unit: 'binary', maxLength }), fc.string({ maxLength }));
-        return any.filter((each) => fixture.text === 'any' || (each !== '' && isXml(each)));
+        // node:sqlite ends a text at U+0000; SQS refuses it, and JSON never has it as it is.
+        return any.filter((each) =>
+          fixture.text === 'any' ? !each.includes('\0') : each !== '' && isXml(each),
+        );
       };
       const message = (): fc.Arbitrary<OutgoingMessage> =>
         fc.record(
