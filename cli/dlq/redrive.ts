@@ -125,7 +125,11 @@ async function run(
     return progress;
   } catch (error) {
     // What a person has to look at first is not gone on with; an outage is.
-    if (error instanceof MillraceError && error.code === 'REDRIVE_STOPPED') journal.end();
+    if (error instanceof MillraceError && error.code === 'REDRIVE_STOPPED') {
+      journal.end();
+      if (options.json)
+        printJson({ ...summary(error.details as unknown as RedriveProgress), redrive: journal.plan.id });
+    }
     throw error;
   } finally {
     showProgress.end();
