@@ -25,6 +25,14 @@ export const ERRORS = {
   PUBLISH_FAILED: row('hold', 'The topic did not take the records; some of the call may have been sent.'),
   TOPIC_UNKNOWN: row('halt', 'The topic does not exist.'),
 
+  // Kafka itself.
+  KAFKA_UNAVAILABLE: row('hold', 'No Kafka broker could be reached, or none answered in time.'),
+  KAFKA_REFUSED: row(
+    'halt',
+    "Kafka refused the connection or the request: its TLS, the login or the login's rights.",
+  ),
+  GROUP_IN_USE: row('halt', 'Another consumer is a member of the consumer group.'),
+
   // Reading what a record holds.
   VALUE_MISSING: row('dead-letter', 'The record has no value and its contract allows no tombstones.'),
   FRAME_TRUNCATED: row('dead-letter', 'The value ends before its framing header does.'),

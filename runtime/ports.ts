@@ -117,6 +117,11 @@ export interface LogReader {
   partitions(topic: string): Promise<number>;
   /** Records from `fromOffset` on in offset order, up to `maxRecords`; empty at the end of the partition. */
   read(from: TopicPartition, fromOffset: number, maxRecords: number): Promise<readonly RawRecord[]>;
+  /**
+   * Where to go on after `read` has found nothing from `fromOffset` on: behind offsets that hold no record and never will,
+   * such as the marks of transactions. A log without such offsets need not have it.
+   */
+  passed?(of: TopicPartition, fromOffset: number): Promise<number>;
   /** The oldest offset still kept, and the offset the next record will get. */
   bounds(of: TopicPartition): Promise<{ readonly start: number; readonly end: number }>;
   /** The offset of the first record with a timestamp at or after `timestampMs`; the end where there is none. */
