@@ -1,11 +1,8 @@
-import {
-  Producer as Client,
-  type CompressionAlgorithmValue,
-  type MessageToProduce,
-} from '@platformatic/kafka';
+import { Producer as Client, type CompressionAlgorithmValue } from '@platformatic/kafka';
 import { MillraceError } from '../../runtime/errors.ts';
 import { partitionOf } from '../../runtime/partitioner.ts';
 import type { Clock, Producer } from '../../runtime/ports.ts';
+import type { Position } from '../../runtime/record.ts';
 import { clientOptions, type KafkaConnection } from './connection.ts';
 import { errorsIn, reasonOf } from './kafka-errors.ts';
 import {
@@ -58,47 +55,61 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
   let unkeyedSends = 0;
   /** Partitions by topic, for when no broker can be asked: a request is tried until its time is up, so this is, too. */
   const known = new Map<string, number>();
-  /** Those with records that no request has taken yet, in the order in which they were made. */
+  /** Those that are not settled, in the order in which they were made. */
   let queue: Call[] = [];
   let pumping: Promise<void> | undefined;
 
-  const plan = async (call: Call) => {
+  const countOf = async (topic: string) => {
     try {
-      const count = await partitionsOf(call.topic).catch((error: unknown) => {
-        const before = known.get(call.topic);
-        if (before !== undefined && error instanceof MillraceError && error.action === 'hold') return before;
-        throw error;
-      });
-      known.set(call.topic, count);
-      if (call.records.length === 0) return settle(call);
-      const unkeyed = unkeyedSends++ % count;
-      call.partitions = call.records.map(({ key }) => (key === null ? unkeyed : partitionOf(key, count)));
+      known.set(topic, await partitionsOf(topic));
     } catch (error) {
-      call.reject(error);
-      drop(call);
+      if (!known.has(topic) || !(error instanceof MillraceError) || error.action !== 'hold') throw error;
     }
+    return known.get(topic)!;
   };
-  const drop = (call: Call) => {
-    queue = queue.filter((other) => other !== call);
+
+  /** Finds the partition of each record of the calls that are new. */
+  const plan = async () => {
+    const counts = new Map<string, Promise<number>>();
+    for (const call of queue) {
+      if (call.partitions) continue;
+      const counting = counts.get(call.topic) ?? countOf(call.topic);
+      counts.set(call.topic, counting);
+      try {
+        const count = await counting;
+        const unkeyed = call.records.length > 0 ? unkeyedSends++ % count : 0;
+        call.partitions = call.records.map(({ key }) => (key === null ? unkeyed : partitionOf(key, count)));
+        if (call.records.length === 0) settle(call);
+      } catch (error) {
+        call.reject(error);
+        call.isSettled = true;
+      }
+    }
+    queue = queue.filter(({ isSettled }) => !isSettled);
   };
   const settle = (call: Call) => {
     call.resolve(call.positions);
-    drop(call);
+    call.isSettled = true;
   };
 
   const pump = async () => {
-    while (queue.length > 0) {
-      for (const call of queue) if (!call.partitions) await plan(call);
+    for (;;) {
+      await plan();
+      if (queue.length === 0) {
+        // At once, not when this promise is heard of: a call that comes in between would wait for ever.
+        pumping = undefined;
+        return;
+      }
       const request = takeRequest(queue, clock.now());
-      if (request.length === 0) continue;
       const outcome = await produce(request);
       confirm(request, outcome.offsets);
       for (const call of new Set(request.map((entry) => entry.call))) {
         if (call.confirmed < call.taken) {
           call.reject(publishFailed(outcome.failure, call, connection.brokers));
-          drop(call);
+          call.isSettled = true;
         } else if (call.confirmed === call.records.length) settle(call);
       }
+      queue = queue.filter(({ isSettled }) => !isSettled);
     }
   };
 
@@ -136,6 +147,7 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
       queue.push({
         topic,
         records,
+        isSettled: false,
         partitions: undefined,
         taken: 0,
         confirmed: 0,
@@ -143,9 +155,7 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
         resolve,
         reject,
       });
-      pumping ??= pump().finally(() => {
-        pumping = undefined;
-      });
+      pumping ??= pump();
       return promise;
     },
     async close() {

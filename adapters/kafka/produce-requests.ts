@@ -20,6 +20,7 @@ const MOST_TIMESTAMP_DELTA = 2 ** 31 - 1;
 export interface Call {
   readonly topic: string;
   readonly records: readonly OutgoingRecord[];
+  isSettled: boolean;
   /** The partition of each record, once the topic's number of partitions is known. */
   partitions: readonly number[] | undefined;
   /** How many records have been put into requests, and where those that are confirmed stand. */
