@@ -2,13 +2,15 @@ import { Command } from 'commander';
 import { consumers } from '../lambdas/consumers.ts';
 import { type ConsumerLag, type LagLevel, measureLag } from '../local/lag.ts';
 import { existingStateFolder } from '../local/state-folder.ts';
-import { openStores } from '../local/stores.ts';
+import { openEmbeddedLog, openKafkaTopics } from '../local/topic-log.ts';
 import { jsonOption, stateOption } from './options.ts';
+import { type KafkaOptions, kafkaAuthOption, kafkaOption, storesOptions } from './outside-options.ts';
 import { count, printJson, printLine, styled, table } from './terminal.ts';
 
 const EXAMPLE = `
 Example:
   millrace lag
+  millrace lag --kafka localhost:9092
   millrace lag --json | jq '.[] | select(.level != "ok")'
 
 It works beside a running "millrace up" too.`;
@@ -21,16 +23,22 @@ export function lagCommand(): Command {
       'Shows how many records each consumer is behind, by partition, and the level that its declaration gives it.',
     )
     .addOption(stateOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print an array with an object a consumer'))
     .addHelpText('after', EXAMPLE)
-    .action(async (options: { state: string; json?: true }) => {
-      const stores = openStores(existingStateFolder(options.state));
+    .action(async (options: KafkaOptions & { state: string; json?: true }) => {
+      const { kafka } = storesOptions(options);
+      // A cluster has all that a lag is made of; no folder is needed.
+      const log = await (kafka
+        ? openKafkaTopics(kafka)
+        : openEmbeddedLog(existingStateFolder(options.state)));
       try {
-        const lags = await Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer)));
+        const lags = await Promise.all(consumers.map((consumer) => measureLag(log, consumer)));
         if (options.json) printJson(lags);
         else for (const lag of lags) printLag(lag);
       } finally {
-        stores.close();
+        await log.close();
       }
     });
 }

@@ -7,15 +7,17 @@ import { createOutlet } from '../local/publishing/outlet.ts';
 import { fileSource } from '../local/publishing/sources.ts';
 import { openStateFolder } from '../local/state-folder.ts';
 import { openStores } from '../local/stores.ts';
+import type { TopicLog } from '../local/topic-log.ts';
 import type { Contract } from '../runtime/contract.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { CommandFailed } from './command-failed.ts';
 import { requireSoundContracts } from './contract-files.ts';
+import { type KafkaOptions, storesOptions } from './outside-options.ts';
 import { notPublished, printComplaints } from './run-report.ts';
 import { newSeed, runRandom } from './seeds.ts';
 import { count, plural, printJson, printLine, printNote } from './terminal.ts';
 
-export interface PublishOptions {
+export interface PublishOptions extends KafkaOptions {
   readonly input: readonly string[];
   readonly rate?: number;
   readonly poison: number;
@@ -32,10 +34,10 @@ export async function runPublish(topic: string, options: PublishOptions): Promis
   checkReadable(options.input);
   await requireSoundContracts(contracts);
   const folder = openStateFolder(options.state);
-  const stores = openStores(folder);
+  const stores = await openStores(folder, storesOptions(options));
   const startedAt = performance.now();
   try {
-    await stores.log.createTopic(contract.name, contract.partitions);
+    await prepareTopic(stores.log, contract);
     const feed = startFeed({
       source: fileSource(options.input, contract, folder.salt),
       outlet: createOutlet(contract, {
@@ -67,7 +69,13 @@ export async function runPublish(topic: string, options: PublishOptions): Promis
     printComplaints(report);
     if (counts.refused + counts.malformed > 0) throw new CommandFailed();
   } finally {
-    stores.close();
+    await stores.close();
+  }
+}
+
+async function prepareTopic(log: TopicLog, contract: Contract<never>): Promise<void> {
+  for (const difference of await log.prepareTopic(contract)) {
+    printNote(`warning: ${contract.name} on ${log.at} is not as its contract says: ${difference}.`);
   }
 }
 

@@ -1,14 +1,17 @@
 import { Command } from 'commander';
 import { jsonOption, recordsPerSecond, share, stateOption, wholeFrom } from './options.ts';
+import { KAFKA_HELP, kafkaAuthOption, kafkaOption } from './outside-options.ts';
 import type { PublishOptions } from './publish-run.ts';
 
 const EXAMPLE = `
 Examples:
   millrace publish news.pageviews --input access.log.gz
+  millrace publish news.pageviews --input access.log.gz --kafka localhost:9092
   zcat pageviews.jsonl.gz | millrace publish news.pageviews --input -
 
 A file holds JSON, one object a line, or, for news.pageviews, a web server's access log. What breaks the contract is
-refused, named by its line, and the rest is published; the exit code is 1 then. It works beside a running "millrace up".`;
+refused, named by its line, and the rest is published; the exit code is 1 then. It works beside a running "millrace up".
+${KAFKA_HELP}`;
 
 export function publishCommand(): Command {
   return new Command('publish')
@@ -19,6 +22,8 @@ export function publishCommand(): Command {
     .option('--poison <share>', 'add this share of records that break the contract', share, 0)
     .option('--seed <n>', 'repeat the poison of another run (default: another one each time)', wholeFrom(0))
     .addOption(stateOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print the counts as one JSON object'))
     .addHelpText('after', EXAMPLE)
     .action(async (topic: string, options: PublishOptions) => {

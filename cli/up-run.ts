@@ -15,16 +15,18 @@ import {
   type StateFolder,
 } from '../local/state-folder.ts';
 import { openStores, type Stores } from '../local/stores.ts';
+import type { SchemaRegistry } from '../runtime/ports.ts';
 import { CommandFailed } from './command-failed.ts';
 import { requireSoundContracts } from './contract-files.ts';
 import { type Interrupts, watchInterrupts } from './interrupts.ts';
+import { type KafkaOptions, type PostgresOptions, storesOptions } from './outside-options.ts';
 import { createProblemLog } from './problem-log.ts';
 import { startProgress } from './progress.ts';
 import { printComplaints, printReport, type RunReport, runReport } from './run-report.ts';
 import { type RunRandom, runRandom } from './seeds.ts';
 import { count, printJson, printNote } from './terminal.ts';
 
-export interface UpOptions {
+export interface UpOptions extends KafkaOptions, PostgresOptions {
   readonly input?: readonly string[];
   readonly publish: boolean;
   /** Values a second; infinite for as many as go. */
@@ -70,14 +72,18 @@ export async function runUp(options: UpOptions): Promise<void> {
 }
 
 async function run(folder: StateFolder, options: UpOptions, interrupts: Interrupts): Promise<RunReport> {
-  const stores = openStores(folder);
+  const stores = await openStores(folder, storesOptions(options));
+  const registry = createMemorySchemaRegistry(contracts);
   const problemLog = createProblemLog();
   const random = runRandom(options.seed);
   await noteWhatIsThere(stores, options);
-  if (process.stderr.isTTY) printNote(`Starting, with everything in ${options.state} …`);
+  const topicsElsewhere = options.kafka ? `, and the topics in ${stores.log.at}` : '';
+  if (process.stderr.isTTY) printNote(`Starting, with everything in ${options.state}${topicsElsewhere} …`);
   const stack = await startStack({
     folder,
     stores,
+    registry,
+    postgres: options.postgres,
     faults: {
       redeliver: options.redeliver,
       crash: options.crash,
@@ -91,7 +97,7 @@ async function run(folder: StateFolder, options: UpOptions, interrupts: Interrup
   });
   const queries = await serveQueries(folder, stack.query);
   const startedAt = performance.now();
-  const feed = options.publish ? openFeed(folder, stores, options, random) : undefined;
+  const feed = options.publish ? openFeed(folder, stores, registry, options, random) : undefined;
   const progress = startProgress({
     stack,
     feed,
@@ -121,7 +127,7 @@ async function run(folder: StateFolder, options: UpOptions, interrupts: Interrup
     await progress.stop();
     queries.close();
     await stack.close();
-    stores.close();
+    await stores.close();
   }
 }
 
@@ -144,13 +150,19 @@ async function enough(
   await Promise.race(reasons);
 }
 
-function openFeed(folder: StateFolder, { log }: Stores, options: UpOptions, random: RunRandom): Feed {
+function openFeed(
+  folder: StateFolder,
+  { log }: Stores,
+  registry: SchemaRegistry,
+  options: UpOptions,
+  random: RunRandom,
+): Feed {
   return startFeed({
     source: options.input
       ? fileSource(options.input, pageviews, folder.salt)
       : trafficSource(random.traffic, systemClock),
     outlet: createOutlet(pageviews, {
-      registry: createMemorySchemaRegistry(contracts),
+      registry,
       producer: log,
       poisonShare: options.poison,
       random: random.poison,
@@ -160,18 +172,18 @@ function openFeed(folder: StateFolder, { log }: Stores, options: UpOptions, rand
   });
 }
 
-async function noteWhatIsThere({ log }: Stores, { input, state }: UpOptions): Promise<void> {
+async function noteWhatIsThere({ log }: Stores, { input, kafka, state }: UpOptions): Promise<void> {
   if (!input) return;
-  await log.createTopic(pageviews.name, pageviews.partitions);
+  await log.prepareTopic(pageviews);
   const bounds = await Promise.all(
-    Array.from({ length: pageviews.partitions }, (_, partition) =>
+    Array.from({ length: await log.partitions(pageviews.name) }, (_, partition) =>
       log.bounds({ topic: pageviews.name, partition }),
     ),
   );
   const records = bounds.reduce((sum, { start, end }) => sum + end - start, 0);
   if (records === 0) return;
   printNote(
-    `${pageviews.name} in ${state} holds ${count(records)} records already; these come on top. --fresh starts over.`,
+    `${pageviews.name} in ${kafka ? log.at : state} holds ${count(records)} records already; these come on top.${kafka ? '' : ' --fresh starts over.'}`,
   );
 }
 

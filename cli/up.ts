@@ -8,6 +8,7 @@ import {
   stateOption,
   wholeFrom,
 } from './options.ts';
+import { KAFKA_HELP, kafkaAuthOption, kafkaOption, postgresOption } from './outside-options.ts';
 import { newSeed } from './seeds.ts';
 import type { UpOptions } from './up-run.ts';
 
@@ -18,8 +19,10 @@ Examples:
   millrace up --input access.log.gz --exit-when-drained --json --fresh
   millrace up --input access.log.gz --redeliver 0.3 --crash 0.1 --sink-outage 2
   millrace up --input access.log.gz --fail contentId=/about --exit-when-drained
+  millrace up --kafka localhost:9092 --postgres postgres://me@localhost/news
 
-An input is a web server's access log (Apache's combined or common format) or JSON, one pageview a line.`;
+An input is a web server's access log (Apache's combined or common format) or JSON, one pageview a line.
+${KAFKA_HELP}`;
 
 const TRAFFIC_RATE = 200;
 const TRAFFIC_POISON = 0.002;
@@ -49,6 +52,9 @@ export function upCommand(): Command {
     .option('--duration <seconds>', 'publish for this long, then drain and end', seconds)
     .addOption(stateOption())
     .option('--fresh', 'clear the state folder first')
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
+    .addOption(postgresOption())
     .addOption(jsonOption('print the summary as one JSON object, as the last line'))
     .optionsGroup('Faults, to see that nothing is lost or counted twice:')
     .option('--redeliver <share>', 'deliver this share of batches twice; batches are then small', share, 0)

@@ -1,5 +1,5 @@
-import type { PGlite } from '@electric-sql/pglite';
 import type { AnyConsumer } from '../runtime/consumer.ts';
+import type { Sink, SqlTransaction } from '../runtime/ports.ts';
 
 /** What a consumer's ledgers say in all: the truth about what has been settled, whatever crashed on the way. */
 export interface LedgerTotals {
@@ -18,10 +18,12 @@ const TOTALS = `
   WHERE consumer = $1 AND epoch = $2`;
 
 /** The sum over all of a consumer's partitions. */
-export async function readLedgerTotals(pglite: PGlite, { name, epoch }: AnyConsumer): Promise<LedgerTotals> {
-  const { rows } = await pglite.query<{ settled: number; dead_lettered: number; passed_over: number }>(
-    TOTALS,
-    [name, epoch],
+export async function readLedgerTotals(
+  sink: Sink<SqlTransaction>,
+  { name, epoch }: AnyConsumer,
+): Promise<LedgerTotals> {
+  const { rows } = await sink.transaction(({ tx }) =>
+    tx.query<{ settled: number; dead_lettered: number; passed_over: number }>(TOTALS, [name, epoch]),
   );
   const { settled, dead_lettered, passed_over } = rows[0]!;
   return { applied: settled - dead_lettered - passed_over, deadLettered: dead_lettered, holes: passed_over };

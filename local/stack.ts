@@ -1,37 +1,37 @@
 /** The whole pipeline in one process, on one state folder: log, queues, PostgreSQL in the process, every consumer. */
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { PGlite } from '@electric-sql/pglite';
+import { existsSync } from 'node:fs';
 import { consumerHandler } from '../adapters/lambda/consumer-handler.ts';
-import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
 import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
-import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import { contracts } from '../contracts/index.ts';
 import { consumers } from '../lambdas/consumers.ts';
-import { type AnyConsumer, MOST_RETRIES } from '../runtime/consumer.ts';
-import { GIVEN_UP_PREFIX } from '../runtime/dead-letters/given-up-letters.ts';
-import type { DeadLetterPlaces } from '../runtime/dead-letters/places.ts';
 import { checkDeclarations } from '../runtime/declarations.ts';
 import { createEngine } from '../runtime/engine.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { BatchReport, Logger, Metrics, ObjectStore, Random } from '../runtime/ports.ts';
-import { type EventSource, startEventSource } from './event-source/event-source.ts';
-import type { FailureDocument } from './event-source/failure-document.ts';
+import type { BatchReport, Logger, Metrics, Random, SchemaRegistry } from '../runtime/ports.ts';
+import { startSource, watchForHalts } from './consumer-source.ts';
 import type { Handler } from './event-source/function.ts';
 import { startQueueSource } from './event-source/queue-source.ts';
 import { createFaults, type FaultOptions } from './faults.ts';
 import { type ConsumerLag, measureLag } from './lag.ts';
+import { bindLedger } from './ledger-origin.ts';
 import { type LedgerTotals, readLedgerTotals } from './ledger-totals.ts';
-import { type QueryResult, queryReadOnly } from './read-only-query.ts';
+import { patientReader } from './patient-reader.ts';
+import { prepareTopics } from './prepare-topics.ts';
+import type { QueryResult } from './read-only-query.ts';
+import { type LocalSink, openEmbeddedSink, openServerSink } from './sinks.ts';
 import type { StateFolder } from './state-folder.ts';
 import type { Stores } from './stores.ts';
 
 export interface StackOptions {
   readonly folder: StateFolder;
   readonly stores: Stores;
+  readonly registry: SchemaRegistry;
+  /** The URL of a PostgreSQL server for the sink. @default PostgreSQL in the process, on the folder */
+  readonly postgres?: string | undefined;
   readonly faults: Omit<FaultOptions, 'clock' | 'random'>;
   /** Decides the faults. */
   readonly random: Random;
@@ -69,16 +69,35 @@ export interface Stack {
  * @throws STATE_UNREADABLE when the sink's files cannot be used; SINK_MISCONFIGURED when a migration fails
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { folder, stores, faults, random, log } = options;
   checkDeclarations(contracts, consumers);
-  const pglite = await openSink(folder);
+  const local = await (options.postgres
+    ? openServerSink(options.postgres)
+    : openEmbeddedSink(options.folder));
+  try {
+    return await startOn(local, options);
+  } catch (error) {
+    await local.close();
+    throw error;
+  }
+}
+
+async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> {
+  const { stores, faults, random, log, registry } = options;
+  const { driver } = local;
   const reports = { duplicates: 0, retries: 0 };
   const halted = Promise.withResolvers<never>();
   halted.promise.catch(() => {});
-  for (const { name, partitions } of contracts) await stores.log.createTopic(name, partitions);
-  await migrate(pgliteDriver(pglite), 'millrace', ledgerMigrations);
-  for (const { name, migrations } of consumers) await migrate(pgliteDriver(pglite), name, migrations);
-  const before = await addUp(consumers.map((consumer) => readLedgerTotals(pglite, consumer)));
+  const stopping = new AbortController();
+  await prepareTopics(stores.log, options.consume, log);
+  await migrate(driver, 'millrace', ledgerMigrations);
+  await bindLedger(driver, stores.log, local.at);
+  for (const { name, migrations } of consumers) await migrate(driver, name, migrations);
+  const readTotals = async () => {
+    const sink = new PostgresSink(driver);
+    return addUp(await Promise.all(consumers.map((consumer) => readLedgerTotals(sink, consumer))));
+  };
+  const before = await readTotals();
+  const reader = patientReader(stores.log, { clock: systemClock, log, stop: stopping.signal });
 
   const hasFaultyInvocations = (faults.redeliver ?? 0) > 0 || (faults.crash ?? 0) > 0;
 
@@ -96,8 +115,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const engine = createEngine(consumer, {
       clock: systemClock,
       random: systemRandom,
-      registry: createMemorySchemaRegistry(contracts),
-      sink: consumerFaults.wrapSink(new PostgresSink(pgliteDriver(pglite))),
+      registry,
+      sink: consumerFaults.wrapSink(new PostgresSink(driver)),
       deadLetters: consumerFaults.wrapDeadLetters(places.store),
       log,
       metrics,
@@ -127,7 +146,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       hasFaultyInvocations
         ? Math.min(FAULTY_BATCH_RECORDS, consumer.batch.maxRecords)
         : consumer.batch.maxRecords,
-      stores,
+      reader,
       places,
       log,
       consumerFaults.wrapHandler(watchForHalts(handler, halted.reject)),
@@ -136,13 +155,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   });
 
   const stop = async () => {
+    stopping.abort();
     await Promise.all(running.flatMap(({ source, redrive }) => [source?.stop(), redrive.stop()]));
     await Promise.all(running.map(({ idle }) => idle()));
   };
   return {
     halted: halted.promise,
     async totals() {
-      const now = await addUp(consumers.map((consumer) => readLedgerTotals(pglite, consumer)));
+      const now = await readTotals();
       return {
         applied: now.applied - before.applied,
         deadLettered: now.deadLettered - before.deadLettered,
@@ -151,14 +171,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       };
     },
     lag: () => Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer))),
-    query: (sql) => queryReadOnly(pglite, sql),
+    query: (sql) => local.query(sql),
     async drained() {
       await Promise.race([halted.promise, Promise.all(running.map(({ source }) => source?.drained()))]);
     },
     stop,
     async close() {
       await stop();
-      await pglite.close();
+      await local.close();
     },
   };
 }
@@ -175,83 +195,16 @@ export async function querySink(folder: StateFolder, sql: string): Promise<Query
       { details: { path: folder.path } },
     );
   }
-  const pglite = await openSink(folder);
+  const sink = await openEmbeddedSink(folder);
   try {
-    return await queryReadOnly(pglite, sql);
+    return await sink.query(sql);
   } finally {
-    await pglite.close();
+    await sink.close();
   }
 }
 
-/** Opens PostgreSQL on the folder, and makes it where it is missing or where a kill left it half made. */
-async function openSink({ files }: StateFolder): Promise<PGlite> {
-  try {
-    if (!existsSync(files.sinkReady)) rmSync(files.sink, { recursive: true, force: true });
-    const pglite = await PGlite.create(files.sink);
-    writeFileSync(files.sinkReady, '');
-    return pglite;
-  } catch (cause) {
-    throw new MillraceError(
-      'STATE_UNREADABLE',
-      `The sink in ${files.sink} cannot be opened: ${(cause as Error).message}. Name another folder with --state, or start over with "millrace up --fresh".`,
-      { cause, details: { path: files.sink } },
-    );
-  }
-}
-
-/** The consumer's event source, by its declaration, with the error handling of Lambda's provisioned mode. */
-function startSource(
-  consumer: AnyConsumer,
-  batchSize: number,
-  { log: reader }: Stores,
-  { objects }: DeadLetterPlaces,
-  log: Logger,
-  handler: Handler,
-): EventSource {
-  return startEventSource({
-    topic: consumer.topic.name,
-    group: consumer.name,
-    mapping: {
-      mode: 'provisioned',
-      reportBatchItemFailures: true,
-      batchSize,
-      maximumBatchingWindowMs: consumer.batch.windowMs,
-      startingPosition: consumer.startingPosition,
-      functionTimeoutMs: consumer.timeoutMs,
-      maximumRetryAttempts: consumer.giveUp.afterRetries ?? MOST_RETRIES,
-      ...(consumer.giveUp.afterAgeMs !== undefined && { maximumRecordAgeMs: consumer.giveUp.afterAgeMs }),
-      onFailure: (document) => putAside(document, objects),
-    },
-    handler,
-    reader,
-    clock: systemClock,
-    random: systemRandom,
-    log,
-  });
-}
-
-/** Where Lambda would put it: a batch that was given up, with its records. */
-async function putAside(document: FailureDocument, objects: ObjectStore): Promise<void> {
-  const { timestamp, requestContext, KafkaBatchInfo } = document;
-  const [partition] = Object.keys(KafkaBatchInfo.recordsInfo);
-  const key = `${GIVEN_UP_PREFIX}local/${partition}/${timestamp}-${requestContext.requestId}`;
-  await objects.put(key, Buffer.from(JSON.stringify(document)));
-}
-
-/** An event source tries for ever; on a laptop the person who has to act is sitting there. */
-function watchForHalts(handler: Handler, onHalt: (error: MillraceError) => void): Handler {
-  return async (event, context) => {
-    try {
-      return await handler(event, context);
-    } catch (error) {
-      if (error instanceof MillraceError && error.action === 'halt') onHalt(error);
-      throw error;
-    }
-  };
-}
-
-async function addUp(totals: readonly Promise<LedgerTotals>[]): Promise<LedgerTotals> {
-  return (await Promise.all(totals)).reduce(
+function addUp(totals: readonly LedgerTotals[]): LedgerTotals {
+  return totals.reduce(
     (sum, each) => ({
       applied: sum.applied + each.applied,
       deadLettered: sum.deadLettered + each.deadLettered,

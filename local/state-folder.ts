@@ -21,6 +21,8 @@ export interface StateFolder {
   readonly salt: Buffer;
   readonly files: {
     readonly log: string;
+    /** What tells the log from one that is made after it. */
+    readonly logId: string;
     readonly queues: string;
     readonly objects: string;
     /** What redrives have done, for those that are killed. */
@@ -158,6 +160,7 @@ function readStateFolder(path: string): StateFolder {
     salt: Buffer.from(marker.salt, 'base64'),
     files: {
       log: join(path, 'log.sqlite'),
+      logId: join(path, 'log-id'),
       queues: join(path, 'queues.sqlite'),
       objects: join(path, 'objects.sqlite'),
       redrives: join(path, 'redrives'),

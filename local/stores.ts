@@ -1,23 +1,30 @@
-import { openSqliteLog, type SqliteLog } from '../adapters/sqlite/sqlite-log.ts';
+import type { KafkaConnection } from '../adapters/kafka/connection.ts';
 import { openSqliteObjects } from '../adapters/sqlite/sqlite-objects.ts';
 import { openSqliteQueues } from '../adapters/sqlite/sqlite-queue.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import type { AnyConsumer } from '../runtime/consumer.ts';
 import { type DeadLetterPlaces, deadLetterPlaces, MAX_REDELIVERIES } from '../runtime/dead-letters/places.ts';
 import type { StateFolder } from './state-folder.ts';
+import { openEmbeddedLog, openKafkaTopics, type TopicLog } from './topic-log.ts';
 
-/** What a state folder keeps that any number of processes may use at once: all but the sink. */
+export interface StoresOptions {
+  /** The cluster that has the topics. @default the state folder has them */
+  readonly kafka?: KafkaConnection;
+}
+
+/** What any number of processes may use at once, all but the sink: the topics, and what else a state folder keeps. */
 export interface Stores {
-  readonly log: SqliteLog;
+  readonly log: TopicLog;
   deadLettersOf(consumer: AnyConsumer): DeadLetterPlaces;
   /** Makes what a killed function was redriving visible at once. For who holds the folder: no function runs but its own. */
   releaseRedriven(consumer: AnyConsumer): void;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** @throws STATE_UNREADABLE, STATE_IN_USE when a file cannot be used */
-export function openStores({ files }: StateFolder): Stores {
-  const log = openSqliteLog({ path: files.log, clock: systemClock });
+export async function openStores(folder: StateFolder, { kafka }: StoresOptions = {}): Promise<Stores> {
+  const { files } = folder;
+  const log = kafka ? await openKafkaTopics(kafka) : openEmbeddedLog(folder);
   const queues = openSqliteQueues({ path: files.queues, clock: systemClock });
   const objects = openSqliteObjects({ path: files.objects, clock: systemClock });
   const namesOf = ({ name }: AnyConsumer) => ({
@@ -41,8 +48,8 @@ export function openStores({ files }: StateFolder): Stores {
       });
     },
     releaseRedriven: (consumer) => queues.releaseAll(namesOf(consumer).redrive),
-    close() {
-      log.close();
+    async close() {
+      await log.close();
       queues.close();
       objects.close();
     },

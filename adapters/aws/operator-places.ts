@@ -9,7 +9,11 @@ import {
 } from '@aws-sdk/client-sqs';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
-import { type DeadLetterPlaces, deadLetterPlaces } from '../../runtime/dead-letters/places.ts';
+import {
+  type DeadLetterPlaces,
+  deadLetterPlaces,
+  type PlaceParts,
+} from '../../runtime/dead-letters/places.ts';
 import {
   BUCKET_TAG,
   deadLetterQueueName,
@@ -32,10 +36,15 @@ export interface AwsPlaces {
 }
 
 /**
+ * @param log the environment's Kafka, where it can be reached: letters may be in a topic
  * Credentials, region and endpoints are the SDK's: environment variables, profiles, AWS_ENDPOINT_URL_*.
  * @throws INPUT_INVALID where the environment has no such consumer, or nobody is signed in
  */
-export async function openAwsPlaces(env: string, consumer: AnyConsumer): Promise<AwsPlaces> {
+export async function openAwsPlaces(
+  env: string,
+  consumer: AnyConsumer,
+  log?: PlaceParts['log'],
+): Promise<AwsPlaces> {
   // Custom endpoints have one host for all buckets; AWS takes both.
   const s3 = new S3Client({ forcePathStyle: process.env.AWS_ENDPOINT_URL_S3 !== undefined });
   // A custom endpoint is meant, whatever host the queue calls itself.
@@ -75,6 +84,7 @@ export async function openAwsPlaces(env: string, consumer: AnyConsumer): Promise
         clock: systemClock,
       }),
       objects: createS3Objects({ client: s3, bucket }),
+      ...(log && { log }),
     }),
   };
 }

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { readAuditLog } from '../../runtime/dead-letters/audit-log.ts';
 import { jsonOption, stateOption } from '../options.ts';
+import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { printable, printJson, printLine, table } from '../terminal.ts';
 import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
 import { consumerOption, envOption } from './options.ts';
@@ -16,6 +17,8 @@ export function auditCommand(): Command {
     .addOption(consumerOption())
     .addOption(stateOption())
     .addOption(envOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print an array with an object an action'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: DeskOptions & { consumer?: string; json?: true }) => {

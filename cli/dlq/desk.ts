@@ -5,12 +5,15 @@ import { contracts } from '../../contracts/index.ts';
 import { consumers } from '../../lambdas/consumers.ts';
 import { existingStateFolder, openStateFolder, type StateFolder } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
+import { openKafkaTopics } from '../../local/topic-log.ts';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
 import type { DeadLetterPlaces } from '../../runtime/dead-letters/places.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { LogReader, SchemaRegistry } from '../../runtime/ports.ts';
+import { type KafkaOptions, storesOptions } from '../outside-options.ts';
 
-export interface DeskOptions {
+/** With Kafka, letters of consumers that have theirs in a topic, and what a batch that was given up held, are read there. */
+export interface DeskOptions extends KafkaOptions {
   readonly state: string;
   /** An environment on AWS; the embedded stack where there is none. */
   readonly env?: string;
@@ -31,7 +34,7 @@ export interface Desk {
   readonly folder: StateFolder;
   /** What the embedded stack keeps; null on AWS. */
   readonly stores: Stores | null;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** @throws INPUT_INVALID where there is no such consumer, or several and none is named */
@@ -56,29 +59,36 @@ export function chooseConsumer(name: string | undefined): AnyConsumer {
 }
 
 /** @throws STATE_UNREADABLE; on AWS QUEUE_UNAVAILABLE where the environment has no such consumer */
-export async function openDesk(consumer: AnyConsumer, { state, env }: DeskOptions): Promise<Desk> {
+export async function openDesk(
+  consumer: AnyConsumer,
+  { state, env, ...cluster }: DeskOptions,
+): Promise<Desk> {
+  const { kafka } = storesOptions(cluster);
   if (env !== undefined) {
     const { openAwsPlaces } = await import('../../adapters/aws/operator-places.ts');
-    const aws = await openAwsPlaces(env, consumer);
+    const topics = kafka && (await openKafkaTopics(kafka));
+    const aws = await openAwsPlaces(env, consumer, topics);
     return {
       ...aws,
       consumer,
       at: `${env} on AWS`,
-      log: null,
+      log: topics ?? null,
       // Redrives leave their journals on the machine that they run on.
       folder: openStateFolder(state),
       stores: null,
-      close() {},
+      async close() {
+        await topics?.close();
+      },
     };
   }
   const folder = existingStateFolder(state);
-  const stores = openStores(folder);
+  const stores = await openStores(folder, kafka ? { kafka } : {});
   return {
     consumer,
     places: stores.deadLettersOf(consumer),
     registry: createMemorySchemaRegistry(contracts),
     who: `${userInfo().username}@${hostname()}`,
-    at: state,
+    at: kafka ? `${state}, and ${stores.log.at}` : state,
     retentionMs: null,
     log: stores.log,
     folder,
@@ -97,6 +107,6 @@ export async function atDesk<Result>(
   try {
     return await work(desk);
   } finally {
-    desk.close();
+    await desk.close();
   }
 }

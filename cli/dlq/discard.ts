@@ -5,6 +5,7 @@ import { systemClock } from '../../adapters/system/system-clock.ts';
 import { audited } from '../../runtime/dead-letters/audit-log.ts';
 import { type Copy, type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import { jsonOption, stateOption } from '../options.ts';
+import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
@@ -41,6 +42,8 @@ export function discardCommand(): Command {
     .option('--yes', 'do not ask')
     .addOption(stateOption())
     .addOption(envOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print {discarded, export}; takes --yes'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: DiscardOptions, command: Command) => {

@@ -3,6 +3,7 @@ import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts
 import { MillraceError } from '../../runtime/errors.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
 import { jsonOption, stateOption, wholeFrom } from '../options.ts';
+import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { count, plural, printJson, printLine, printNote, table } from '../terminal.ts';
 import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
 import { letterToJson, openLetter, printLetter, time, writtenValueOf } from './letter-view.ts';
@@ -39,6 +40,8 @@ export function listCommand(): Command {
     .option('--limit <n>', 'at most this many (default: 20, all with --json)', wholeFrom(1))
     .addOption(stateOption())
     .addOption(envOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print an array with an object a letter'))
     .addHelpText('after', LIST_EXAMPLE)
     .action(async (options: ListOptions) => {
@@ -72,6 +75,8 @@ export function showCommand(): Command {
     .argument('<id>', 'consumer/topic/partition/offset')
     .addOption(stateOption())
     .addOption(envOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
     .addOption(
       jsonOption('print one object, with key, value and header values as base64, and the value decoded'),
     )

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { audited } from '../../runtime/dead-letters/audit-log.ts';
 import { jsonOption, stateOption, wholeFrom } from '../options.ts';
+import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { count, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
@@ -31,6 +32,8 @@ export function moveCommand(): Command {
     .option('--yes', 'do not ask')
     .addOption(stateOption())
     .addOption(envOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print {moved}; takes --yes'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: MoveOptions, command: Command) => {

@@ -15,6 +15,7 @@ import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { jsonOption, seconds, stateOption, wholeFrom } from '../options.ts';
+import { kafkaAuthOption, kafkaOption, type PostgresOptions, postgresOption } from '../outside-options.ts';
 import { createProblemLog } from '../problem-log.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
@@ -31,7 +32,7 @@ ${WHERE_HELP}
 A redrive that was killed goes on when the same command is given again. What was applied before is recognised and
 changes nothing, so to redrive too much does no harm.`;
 
-interface RedriveCommandOptions extends DeskOptions {
+interface RedriveCommandOptions extends DeskOptions, PostgresOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly rate: number;
@@ -56,6 +57,9 @@ export function redriveCommand(): Command {
     .option('--yes', 'do not ask')
     .addOption(stateOption())
     .addOption(envOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
+    .addOption(postgresOption())
     .addOption(jsonOption('print {planned, applied, alreadyApplied, failed, remaining}; takes --yes'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: RedriveCommandOptions, command: Command) => {
@@ -90,7 +94,7 @@ async function redrive(desk: Desk, options: RedriveCommandOptions): Promise<void
       consumer: consumer.name,
       letters,
     });
-  const function_ = await startFunction(desk);
+  const function_ = await startFunction(desk, options.postgres);
   try {
     const progress = await run(desk, journal, request, options);
     if (options.json) printJson({ ...summary(progress), redrive: journal.plan.id });
@@ -140,7 +144,10 @@ async function run(
  * On a laptop somebody has to run the consumer: the process that holds the folder does, and where there is none, this one.
  * On AWS the function is there.
  */
-async function startFunction({ folder, stores }: Desk): Promise<{ stop(): Promise<void> }> {
+async function startFunction(
+  { folder, stores, registry }: Desk,
+  postgres: string | undefined,
+): Promise<{ stop(): Promise<void> }> {
   if (!stores) return { async stop() {} };
   for (;;) {
     const lock = tryLockStateFolder(folder, 'run');
@@ -150,6 +157,8 @@ async function startFunction({ folder, stores }: Desk): Promise<{ stop(): Promis
       const stack = await startStack({
         folder,
         stores,
+        registry,
+        postgres,
         faults: {},
         random: systemRandom,
         log: problems.log,

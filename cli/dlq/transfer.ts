@@ -16,6 +16,7 @@ import { MillraceError } from '../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { jsonOption, stateOption } from '../options.ts';
+import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
 import { lineOf, openExport } from './export-file.ts';
@@ -57,6 +58,8 @@ export function exportCommand(): Command {
     .option('--output <file>', 'a new file (default: standard output)')
     .addOption(stateOption())
     .addOption(envOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
     .addHelpText('after', EXPORT_EXAMPLE)
     .action(async (options: ExportOptions) => {
       await atDesk(chooseConsumer(options.consumer), options, async ({ places }) => {
@@ -82,6 +85,8 @@ export function importCommand(): Command {
     .requiredOption('--input <file>', 'JSON lines, or one JSON document; "-" is standard input')
     .addOption(stateOption())
     .addOption(envOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print {imported}'))
     .addHelpText('after', IMPORT_EXAMPLE)
     .action(async (options: ImportOptions) => {

@@ -9,6 +9,7 @@ import {
 } from '../../runtime/dead-letters/triage.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
 import { jsonOption, stateOption } from '../options.ts';
+import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { count, printable, printJson, printLine, printNote, styled } from '../terminal.ts';
 import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
 import { openLetter, time, valueText, writtenValueOf } from './letter-view.ts';
@@ -44,6 +45,8 @@ export function triageCommand(): Command {
     .option('--show-values', 'show what the sample holds, and its error in full; else only its shape')
     .addOption(stateOption())
     .addOption(envOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print {"groups": […]}'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: TriageOptions) => {

@@ -48,12 +48,22 @@ export async function runPoller(
     }
   };
 
+  /** Behind offsets that hold no record. Nothing of the partition is collected or in flight, so it may be committed. */
+  const passEmptyOffsets = async (partition: number) => {
+    const of = { topic, partition };
+    const next = (await reader.passed?.(of, positions[partition]!)) ?? positions[partition]!;
+    if (next === positions[partition]) return;
+    positions[partition] = next;
+    await reader.commit(context.group, [{ ...of, offset: next }]);
+  };
+
   /** Gathers a batch until it is full or its window, which begins with its first record, is over. */
   const collect = async (): Promise<readonly RawRecord[]> => {
     const batch = new OpenBatch(mapping.batchSize);
     let closesAt = Number.POSITIVE_INFINITY;
     for (;;) {
       for (const partition of free) await fetchInto(batch, partition);
+      if (batch.records.length === 0) for (const partition of free) await passEmptyOffsets(partition);
       if (batch.records.length === 0 || batch.isFull) return batch.records;
       closesAt = Math.min(closesAt, clock.now() + mapping.maximumBatchingWindowMs);
       const remainingMs = closesAt - clock.now();

@@ -254,11 +254,11 @@ describe('dead letters, from the command line', () => {
 
 /** Messages in the dead-letter queue, without the cost of a command. */
 async function lettersLeft(state: readonly string[]): Promise<number> {
-  const stores = openStores(existingStateFolder(state[1]!));
+  const stores = await openStores(existingStateFolder(state[1]!));
   try {
     return (await Array.fromAsync(stores.deadLettersOf(editorialAnalytics).shelf.look())).length;
   } finally {
-    stores.close();
+    await stores.close();
   }
 }
 

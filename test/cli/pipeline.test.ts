@@ -10,7 +10,7 @@ import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.t
 import { measureLag } from '../../local/lag.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
-import { openStores } from '../../local/stores.ts';
+import { openStores, type Stores } from '../../local/stores.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start } from './millrace.ts';
 
@@ -247,15 +247,12 @@ function sqlTime(epochMs: number): string {
     .replace(/\.?0*Z$/, '')}+00`;
 }
 
-async function withStores<Result>(
-  state: readonly string[],
-  look: (stores: ReturnType<typeof openStores>) => Promise<Result>,
-) {
-  const stores = openStores(existingStateFolder(state[1]!));
+async function withStores<Result>(state: readonly string[], look: (stores: Stores) => Promise<Result>) {
+  const stores = await openStores(existingStateFolder(state[1]!));
   try {
     return await look(stores);
   } finally {
-    stores.close();
+    await stores.close();
   }
 }
 

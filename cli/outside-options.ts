@@ -1,0 +1,96 @@
+/** Options that put a real Kafka or PostgreSQL in the place of the embedded ones. */
+import { InvalidArgumentError, Option } from 'commander';
+import {
+  type KafkaConnection,
+  type KafkaSecurity,
+  parseBrokers,
+  regionOfBroker,
+} from '../adapters/kafka/connection.ts';
+import type { StoresOptions } from '../local/stores.ts';
+import { MillraceError } from '../runtime/errors.ts';
+
+export interface KafkaOptions {
+  readonly kafka?: readonly string[];
+  readonly kafkaAuth?: KafkaSecurity['kind'];
+}
+
+export interface PostgresOptions {
+  readonly postgres?: string;
+}
+
+const USERNAME = 'MILLRACE_KAFKA_USERNAME';
+const PASSWORD = 'MILLRACE_KAFKA_PASSWORD';
+
+export const KAFKA_HELP = `
+With --kafka the topics are in that cluster; everything else stays in the state folder. Topics are created by their
+contracts where there are none, and never changed or deleted; --fresh leaves them, too. For --kafka-auth scram the login is
+in ${USERNAME} and ${PASSWORD}; for iam it is your AWS login. NODE_EXTRA_CA_CERTS names a certificate
+authority that Node does not know.`;
+
+export function kafkaOption(): Option {
+  return new Option(
+    '--kafka <host:port,...>',
+    'the topics are in this Kafka cluster, not in the state folder',
+  ).argParser((text) => {
+    const brokers = parseBrokers(text);
+    if (brokers) return brokers;
+    throw new InvalidArgumentError('It takes brokers, such as localhost:9092, with commas between several.');
+  });
+}
+
+export function kafkaAuthOption(): Option {
+  return new Option('--kafka-auth <how>', 'how to log in to Kafka (default: plaintext)').choices([
+    'plaintext',
+    'tls',
+    'scram',
+    'iam',
+  ]);
+}
+
+export function postgresOption(): Option {
+  return new Option(
+    '--postgres <url>',
+    'the sink is this PostgreSQL server; the password may be in PGPASSWORD. "millrace sql" does not look there',
+  ).argParser((text) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url && /^postgres(ql)?:$/.test(url.protocol) && url.pathname.length > 1) return text;
+    throw new InvalidArgumentError(
+      'It takes a URL with a database, such as postgres://me@localhost:5432/news.',
+    );
+  });
+}
+
+/** Where the topics are by the options. @throws INPUT_INVALID where what the login takes is missing */
+export function storesOptions(
+  { kafka, kafkaAuth }: KafkaOptions,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): StoresOptions {
+  if (kafka) return { kafka: kafkaConnection(kafka, kafkaAuth ?? 'plaintext', env) };
+  if (kafkaAuth === undefined) return {};
+  throw new MillraceError(
+    'INPUT_INVALID',
+    '--kafka-auth says how to log in to Kafka, but no --kafka says where it is. Give both.',
+  );
+}
+
+function kafkaConnection(
+  brokers: readonly string[],
+  kind: KafkaSecurity['kind'],
+  env: Readonly<Record<string, string | undefined>>,
+): KafkaConnection {
+  if (kind === 'plaintext' || kind === 'tls') return { brokers, security: { kind } };
+  if (kind === 'scram') {
+    const { [USERNAME]: username, [PASSWORD]: password } = env;
+    if (username && password) return { brokers, security: { kind, username, password } };
+    throw new MillraceError(
+      'INPUT_INVALID',
+      `--kafka-auth scram takes its login from the environment, and ${username ? PASSWORD : USERNAME} is not set. Set ${USERNAME} and ${PASSWORD}.`,
+    );
+  }
+  const region = regionOfBroker(brokers[0]!) ?? env.AWS_REGION;
+  if (region) return { brokers, security: { kind, region } };
+  throw new MillraceError(
+    'INPUT_INVALID',
+    `--kafka-auth iam takes a region, which the name of ${brokers[0]} does not tell. Set AWS_REGION.`,
+  );
+}

@@ -1,0 +1,38 @@
+import { contracts } from '../contracts/index.ts';
+import { consumers } from '../lambdas/consumers.ts';
+import type { Logger } from '../runtime/ports.ts';
+import type { TopicLog } from './topic-log.ts';
+
+/** As on AWS. */
+const DEAD_LETTER_RETENTION_MS = 14 * 24 * 60 * 60 * 1_000;
+
+/**
+ * Makes each contract's topic, and those for dead letters.
+ * @throws GROUP_IN_USE where consumers are to consume, and somebody else does in the name of one
+ */
+export async function prepareTopics(
+  topics: TopicLog,
+  consume: 'everything' | 'redrive',
+  log: Logger,
+): Promise<void> {
+  for (const contract of contracts) {
+    const differences = await topics.prepareTopic(contract);
+    if (differences.length > 0) {
+      log.warn('Topic is not as its contract says', {
+        topic: contract.name,
+        differences: differences.join(', '),
+      });
+    }
+  }
+  for (const { name, topic, deadLetter, deadLetterTopic } of consumers) {
+    if (deadLetter === 'kafka') {
+      await topics.prepareTopic({
+        name: deadLetterTopic,
+        partitions: topic.partitions,
+        retentionMs: DEAD_LETTER_RETENTION_MS,
+        cleanup: 'delete',
+      });
+    }
+    if (consume === 'everything') await topics.requireFreeGroup(name);
+  }
+}

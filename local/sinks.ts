@@ -1,0 +1,61 @@
+/** Where consumers write, with their ledger: PostgreSQL in the process, or a server. */
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { PGlite } from '@electric-sql/pglite';
+import { pgDriver } from '../adapters/postgres/pg-driver.ts';
+import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
+import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import { type QueryResult, queryReadOnly } from './read-only-query.ts';
+import type { StateFolder } from './state-folder.ts';
+
+export interface LocalSink {
+  readonly driver: SqlDriver;
+  /** In words. */
+  readonly at: string;
+  /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused */
+  query(sql: string): Promise<QueryResult>;
+  close(): Promise<void>;
+}
+
+/** Sessions: each consumer has a few batches under way at a time. */
+const POOL_SIZE = 10;
+
+/** Opens PostgreSQL on the folder, and makes it where it is missing or where a kill left it half made. @throws STATE_UNREADABLE */
+export async function openEmbeddedSink({ files }: StateFolder): Promise<LocalSink> {
+  try {
+    if (!existsSync(files.sinkReady)) rmSync(files.sink, { recursive: true, force: true });
+    const pglite = await PGlite.create(files.sink);
+    writeFileSync(files.sinkReady, '');
+    return {
+      driver: pgliteDriver(pglite),
+      at: files.sink,
+      query: (sql) => queryReadOnly(pglite, sql),
+      close: () => pglite.close(),
+    };
+  } catch (cause) {
+    throw new MillraceError(
+      'STATE_UNREADABLE',
+      `The sink in ${files.sink} cannot be opened: ${(cause as Error).message}. Name another folder with --state, or start over with "millrace up --fresh".`,
+      { cause, details: { path: files.sink } },
+    );
+  }
+}
+
+/** A server by its URL. What it needs and the URL does not have is read from PGPASSWORD and its like. */
+export async function openServerSink(url: string): Promise<LocalSink> {
+  const { default: pg } = await import('pg');
+  const pool = new pg.Pool({ connectionString: url, max: POOL_SIZE });
+  const { host, pathname } = new URL(url);
+  const at = `PostgreSQL at ${host}${pathname}`;
+  return {
+    driver: pgDriver(pool),
+    at,
+    async query() {
+      throw new MillraceError(
+        'INPUT_INVALID',
+        `The tables of this run are in ${at}, where "millrace sql" does not look. Ask there, with psql for one.`,
+      );
+    },
+    close: () => pool.end(),
+  };
+}

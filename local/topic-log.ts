@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { KafkaConnection } from '../adapters/kafka/connection.ts';
+import { openSqliteLog } from '../adapters/sqlite/sqlite-log.ts';
+import { systemClock } from '../adapters/system/system-clock.ts';
+import type { Contract } from '../runtime/contract.ts';
+import type { LogReader, Producer, TopicAdmin } from '../runtime/ports.ts';
+import type { StateFolder } from './state-folder.ts';
+
+/** Where the topics are: a state folder, or a Kafka cluster. */
+export interface TopicLog extends Producer, TopicAdmin, LogReader {
+  /** In words. */
+  readonly at: string;
+  /** What tells this log, and what its offsets mean, from every other. */
+  id(): Promise<string>;
+  /** Creates a topic where there is none. @returns how one that exists differs, in words */
+  prepareTopic(
+    topic: Pick<Contract<never>, 'name' | 'partitions' | 'retentionMs' | 'cleanup'>,
+  ): Promise<readonly string[]>;
+  /** @throws GROUP_IN_USE where the group has members elsewhere */
+  requireFreeGroup(group: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws STATE_UNREADABLE, STATE_IN_USE when the file cannot be used */
+export function openEmbeddedLog({ path, files }: StateFolder): TopicLog {
+  const log = openSqliteLog({ path: files.log, clock: systemClock });
+  return {
+    ...log,
+    at: path,
+    async id() {
+      return madeOnce(files.logId);
+    },
+    async prepareTopic({ name, partitions }) {
+      await log.createTopic(name, partitions);
+      return [];
+    },
+    async requireFreeGroup() {},
+    async close() {
+      log.close();
+    },
+  };
+}
+
+/** The client is loaded only where it is used: it takes a tenth of a second. */
+export async function openKafkaTopics(connection: KafkaConnection): Promise<TopicLog> {
+  const { openKafkaLog } = await import('../adapters/kafka/kafka-log.ts');
+  const log = openKafkaLog({ connection, clock: systemClock });
+  return {
+    ...log,
+    at: `Kafka at ${connection.brokers.join(', ')}`,
+    id: async () => `kafka ${await log.clusterId()}`,
+  };
+}
+
+/** Goes with the log: what clears the folder takes both. */
+function madeOnce(path: string): string {
+  try {
+    writeFileSync(path, `embedded ${randomUUID()}`, { flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  return readFileSync(path, 'utf8');
+}
