@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { BaseOptions } from '@platformatic/kafka';
 import { MillraceError } from '../../runtime/errors.ts';
 
@@ -29,7 +30,7 @@ export function clientOptions({ brokers, security, clientId = 'millrace' }: Kafk
     bootstrapBrokers: [...brokers],
     retries: RETRIES,
     retryDelay: (_client, _operation, attempt) => retryDelayMs(attempt),
-    ...(security && securityOptions(security)),
+    ...(security && securityOptions(security, brokers)),
   };
 }
 
@@ -38,9 +39,16 @@ export function retryDelayMs(attempt: number): number {
   return Math.min(1_000, 50 * 2 ** Math.min(attempt - 1, 10)) * (0.5 + Math.random() / 2);
 }
 
-function securityOptions(security: KafkaSecurity): Pick<BaseOptions, 'tls' | 'tlsServerName' | 'sasl'> {
+function securityOptions(
+  security: KafkaSecurity,
+  brokers: readonly string[],
+): Pick<BaseOptions, 'tls' | 'tlsServerName' | 'sasl'> {
   if (security.kind === 'plaintext') return {};
-  const tls = { tls: 'ca' in security && security.ca ? { ca: security.ca } : {}, tlsServerName: true };
+  const tls = {
+    tls: 'ca' in security && security.ca ? { ca: security.ca } : {},
+    // RFC 6066, 3: a server's name is never an address.
+    tlsServerName: !brokers.some((broker) => isIP(broker.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')) !== 0),
+  };
   if (security.kind === 'tls') return tls;
   if (security.kind === 'scram') {
     const { username, password } = security;

@@ -25,7 +25,8 @@ const REFUSED_API = /_AUTHORIZATION_FAILED$|^SASL_AUTHENTICATION_FAILED$|^UNSUPP
 const REFUSED_TLS =
   /^ERR_(TLS|SSL)_|^CERT_|CERT_SIGNATURE|^UNABLE_TO_|^DEPTH_ZERO_SELF_SIGNED_CERT$|^SELF_SIGNED_CERT_IN_CHAIN$/;
 const REFUSED_CLIENT = /^PLT_KFK_AUTHENTICATION$/;
-const REFUSED_MESSAGE = /requires TLS|TLS handshake failed/;
+// A handshake that was cut off is not among them: so a broker goes when it is restarted.
+const REFUSED_MESSAGE = /^Broker requires TLS/;
 
 /**
  * @param doing what was tried, as in "… could not be read"
@@ -57,7 +58,7 @@ export function kafkaError(
   }
   return make(
     'KAFKA_UNAVAILABLE',
-    `${doing}: ${at} does not answer: ${reason}. It is tried again; check the address.`,
+    `${doing}: ${at} does not answer: ${reason}. Check the address, and that the brokers are up.`,
   );
 }
 
