@@ -157,7 +157,8 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
       ),
     async requireFreeGroup(group) {
       const groups = await attempt('Consumer groups could not be listed', { group }, () =>
-        admin.listGroups({}),
+        // The client leaves out groups of the newer protocol unless they are asked for.
+        admin.listGroups({ types: ['classic', 'consumer'] }),
       );
       const state = groups.get(group)?.state;
       if (state !== undefined && !FREE_STATES.includes(state)) throw groupInUse(group, connection.brokers);

@@ -12,6 +12,7 @@ const VERSION = '4.3.1';
 const download = (processes) =>
   mavenArtifacts(processes, [
     `org.apache.kafka:kafka_2.13:${VERSION}`,
+    `org.apache.kafka:kafka-tools:${VERSION}`,
     // Kafka logs through slf4j; the version is that of the log4j it brings.
     'org.apache.logging.log4j:log4j-slf4j-impl:2.25.4',
   ]);

@@ -1,0 +1,17 @@
+/** What tests use of it: those that take a broker down have one of their own. */
+import type { Processes } from './processes.mjs';
+
+export interface KafkaNode {
+  readonly id: number;
+  readonly address: string;
+  start(): Promise<void>;
+  kill(): Promise<void>;
+  restart(): Promise<void>;
+}
+
+export const kafka: { download(processes: Processes): Promise<string> };
+export function startKafka(
+  processes: Processes,
+  classPath: string,
+  options: { readonly nodes: number },
+): Promise<readonly KafkaNode[]>;

@@ -1,0 +1,1 @@
+export const java: { find(): string | undefined };

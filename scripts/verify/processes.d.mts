@@ -1,0 +1,5 @@
+export class Processes {
+  constructor(folder: string, options?: { readonly ownGroups?: boolean });
+  run(name: string, command: string, args: readonly string[], options?: object): Promise<void>;
+  endAll(): Promise<void>;
+}
