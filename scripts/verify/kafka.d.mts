@@ -9,8 +9,8 @@ export interface KafkaNode {
   restart(): Promise<void>;
 }
 
-export const kafka: { download(processes: Processes): Promise<string> };
-export function startKafka(
+export declare const kafka: { download(processes: Processes): Promise<string> };
+export declare function startKafka(
   processes: Processes,
   classPath: string,
   options: { readonly nodes: number },

@@ -1,1 +1,1 @@
-export const java: { find(): string | undefined };
+export declare const java: { find(): string | undefined };
