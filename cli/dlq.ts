@@ -3,6 +3,7 @@ import { auditCommand } from './dlq/audit.ts';
 import { discardCommand } from './dlq/discard.ts';
 import { listCommand, showCommand } from './dlq/list.ts';
 import { moveCommand } from './dlq/move.ts';
+import { withDeskOptions } from './dlq/options.ts';
 import { redriveCommand } from './dlq/redrive.ts';
 import { exportCommand, importCommand } from './dlq/transfer.ts';
 import { triageCommand } from './dlq/triage.ts';
@@ -15,16 +16,20 @@ Examples:
   millrace dlq triage --env prod                          the same on AWS, with your own credentials`;
 
 export function dlqCommand(): Command {
-  return new Command('dlq')
+  const dlq = new Command('dlq')
     .description('Looks at dead letters, gives them back, or takes them away.')
-    .addCommand(triageCommand())
-    .addCommand(listCommand())
-    .addCommand(showCommand())
-    .addCommand(redriveCommand())
-    .addCommand(moveCommand())
-    .addCommand(discardCommand())
-    .addCommand(exportCommand())
-    .addCommand(importCommand())
-    .addCommand(auditCommand())
     .addHelpText('after', EXAMPLE);
+  const commands = [
+    triageCommand(),
+    listCommand(),
+    showCommand(),
+    redriveCommand(),
+    moveCommand(),
+    discardCommand(),
+    exportCommand(),
+    importCommand(),
+    auditCommand(),
+  ];
+  for (const command of commands) dlq.addCommand(withDeskOptions(command));
+  return dlq;
 }

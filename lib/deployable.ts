@@ -1,4 +1,5 @@
 import type { AnyConsumer } from '../runtime/consumer.ts';
+import { deadLetterQueueName, deployedName } from '../runtime/deployed-names.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Environment } from './config/environment.ts';
 
@@ -28,8 +29,8 @@ export function checkDeployable(consumer: AnyConsumer, { name: environment, poll
     );
   };
   const maxLength = Math.min(
-    MAX_FUNCTION_NAME - `millrace-${environment}-`.length,
-    MAX_QUEUE_NAME - `millrace-${environment}--dead-letters`.length,
+    MAX_FUNCTION_NAME - deployedName(environment, '').length,
+    MAX_QUEUE_NAME - deadLetterQueueName(environment, '').length,
   );
   check(
     'name',

@@ -1,10 +1,8 @@
 import { contracts } from '../contracts/index.ts';
 import { consumers } from '../lambdas/consumers.ts';
+import { LETTER_RETENTION_MS } from '../runtime/dead-letters/places.ts';
 import type { Logger } from '../runtime/ports.ts';
 import type { TopicLog } from './topic-log.ts';
-
-/** As on AWS. */
-const DEAD_LETTER_RETENTION_MS = 14 * 24 * 60 * 60 * 1_000;
 
 /**
  * Makes each contract's topic, and those for dead letters.
@@ -29,7 +27,7 @@ export async function prepareTopics(
       await topics.prepareTopic({
         name: deadLetterTopic,
         partitions: topic.partitions,
-        retentionMs: DEAD_LETTER_RETENTION_MS,
+        retentionMs: LETTER_RETENTION_MS,
         cleanup: 'delete',
       });
     }

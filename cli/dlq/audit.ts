@@ -1,10 +1,9 @@
 import { Command } from 'commander';
 import { readAuditLog } from '../../runtime/dead-letters/audit-log.ts';
-import { jsonOption, stateOption } from '../options.ts';
-import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
+import { jsonOption } from '../options.ts';
 import { printable, printJson, printLine, table } from '../terminal.ts';
 import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
-import { consumerOption, envOption } from './options.ts';
+import { consumerOption } from './options.ts';
 
 const EXAMPLE = `
 Example:
@@ -15,10 +14,6 @@ export function auditCommand(): Command {
   return new Command('audit')
     .description('Lists what was done to dead letters: who, when, what was planned, what came of it.')
     .addOption(consumerOption())
-    .addOption(stateOption())
-    .addOption(envOption())
-    .addOption(kafkaOption())
-    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print an array with an object an action'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: DeskOptions & { consumer?: string; json?: true }) => {

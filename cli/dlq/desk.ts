@@ -1,12 +1,14 @@
 /** The desk at which a person deals with one consumer's dead letters: of a state folder, or of an environment on AWS. */
 import { hostname, userInfo } from 'node:os';
 import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-registry.ts';
+import { systemClock } from '../../adapters/system/system-clock.ts';
 import { contracts } from '../../contracts/index.ts';
 import { consumers } from '../../lambdas/consumers.ts';
 import { existingStateFolder, openStateFolder, type StateFolder } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
 import { openKafkaTopics } from '../../local/topic-log.ts';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
 import type { DeadLetterPlaces } from '../../runtime/dead-letters/places.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { LogReader, SchemaRegistry } from '../../runtime/ports.ts';
@@ -95,6 +97,19 @@ export async function openDesk(
     stores,
     close: () => stores.close(),
   };
+}
+
+/** Does something to the desk's dead letters, noted in the audit log before it begins and after it. */
+export function auditedAt<Result extends Readonly<Record<string, unknown>>>(
+  { places, consumer, who }: Desk,
+  entry: Pick<AuditEntry, 'id' | 'action' | 'plan'>,
+  act: () => Promise<Result>,
+): Promise<Result> {
+  return audited(
+    { objects: places.objects, clock: systemClock },
+    { ...entry, consumer: consumer.name, who },
+    act,
+  );
 }
 
 /** Opens a desk for the work, and closes it whatever happens. */

@@ -1,16 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { systemClock } from '../../adapters/system/system-clock.ts';
-import { audited } from '../../runtime/dead-letters/audit-log.ts';
 import { type Copy, type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
-import { jsonOption, stateOption } from '../options.ts';
-import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
+import { jsonOption } from '../options.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
-import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
+import { atDesk, auditedAt, chooseConsumer, type DeskOptions } from './desk.ts';
 import { openExport } from './export-file.ts';
-import { consumerOption, describeFilter, envOption, WHERE_HELP, whereOption } from './options.ts';
+import { consumerOption, describeFilter, WHERE_HELP, whereOption } from './options.ts';
 
 const EXAMPLE = `
 Example:
@@ -40,10 +37,6 @@ export function discardCommand(): Command {
     .requiredOption('--reason <text>', 'why, for the audit log')
     .option('--export <file>', 'where the export goes (default: a new file in the state folder)')
     .option('--yes', 'do not ask')
-    .addOption(stateOption())
-    .addOption(envOption())
-    .addOption(kafkaOption())
-    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print {discarded, export}; takes --yes'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: DiscardOptions, command: Command) => {
@@ -51,7 +44,7 @@ export function discardCommand(): Command {
         command.error("error: option '--reason' is empty. Say why, for whoever asks later.");
       refuseUnasked(options, command);
       await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
-        const { places, consumer, who, folder } = desk;
+        const { places, consumer, folder } = desk;
         const where = describeFilter(options.where);
         let planned = 0;
         for await (const copy of places.shelf.look()) if (matches(copy, options.where)) planned++;
@@ -67,8 +60,7 @@ export function discardCommand(): Command {
         const id = randomUUID();
         const path = options.export ?? join(folder.path, `discarded-${id}.jsonl`);
         const plan = { where, letters: planned, reason: options.reason, export: path };
-        const entry = { id, action: 'discard', consumer: consumer.name, who, plan } as const;
-        const result = await audited({ objects: places.objects, clock: systemClock }, entry, async () => {
+        const result = await auditedAt(desk, { id, action: 'discard', plan }, async () => {
           const file = openExport(path);
           let discarded = 0;
           let batch: Copy[] = [];

@@ -2,12 +2,11 @@ import { Command } from 'commander';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
-import { jsonOption, stateOption, wholeFrom } from '../options.ts';
-import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
+import { jsonOption, wholeFrom } from '../options.ts';
 import { count, plural, printJson, printLine, printNote, table } from '../terminal.ts';
 import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
 import { letterToJson, openLetter, printLetter, time, writtenValueOf } from './letter-view.ts';
-import { consumerOption, envOption, WHERE_HELP, whereOption } from './options.ts';
+import { consumerOption, WHERE_HELP, whereOption } from './options.ts';
 
 const LIST_EXAMPLE = `
 Example:
@@ -38,10 +37,6 @@ export function listCommand(): Command {
     .addOption(consumerOption())
     .addOption(whereOption())
     .option('--limit <n>', 'at most this many (default: 20, all with --json)', wholeFrom(1))
-    .addOption(stateOption())
-    .addOption(envOption())
-    .addOption(kafkaOption())
-    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print an array with an object a letter'))
     .addHelpText('after', LIST_EXAMPLE)
     .action(async (options: ListOptions) => {
@@ -73,10 +68,6 @@ export function showCommand(): Command {
       "Shows a dead letter: where it comes from, why and how often it failed, its value by its writer's schema, and its original bytes.",
     )
     .argument('<id>', 'consumer/topic/partition/offset')
-    .addOption(stateOption())
-    .addOption(envOption())
-    .addOption(kafkaOption())
-    .addOption(kafkaAuthOption())
     .addOption(
       jsonOption('print one object, with key, value and header values as base64, and the value decoded'),
     )

@@ -1,13 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { Command } from 'commander';
-import { systemClock } from '../../adapters/system/system-clock.ts';
-import { audited } from '../../runtime/dead-letters/audit-log.ts';
-import { jsonOption, stateOption, wholeFrom } from '../options.ts';
-import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
+import { jsonOption, wholeFrom } from '../options.ts';
 import { count, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
-import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
-import { consumerOption, envOption } from './options.ts';
+import { atDesk, auditedAt, chooseConsumer, type DeskOptions } from './desk.ts';
+import { consumerOption } from './options.ts';
 
 const EXAMPLE = `
 Example:
@@ -30,22 +27,18 @@ export function moveCommand(): Command {
     .addOption(consumerOption())
     .option('--rate <n>', 'messages a second, up to 500', wholeFrom(1), 100)
     .option('--yes', 'do not ask')
-    .addOption(stateOption())
-    .addOption(envOption())
-    .addOption(kafkaOption())
-    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print {moved}; takes --yes'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: MoveOptions, command: Command) => {
       refuseUnasked(options, command);
-      await atDesk(chooseConsumer(options.consumer), options, async ({ places, consumer, who, at }) => {
+      await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
+        const { places, consumer, at } = desk;
         printNote(
           `Every dead letter in the queue of ${consumer.name}, in ${at}, up to ${count(options.rate)} a second`,
         );
         await confirm(options, consumer.name);
         const plan = { maxPerSecond: options.rate };
-        const entry = { id: randomUUID(), action: 'move', consumer: consumer.name, who, plan } as const;
-        const result = await audited({ objects: places.objects, clock: systemClock }, entry, async () => ({
+        const result = await auditedAt(desk, { id: randomUUID(), action: 'move', plan }, async () => ({
           ...(await places.mover.move(plan)),
         }));
         if (options.json) printJson(result);

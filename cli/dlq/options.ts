@@ -1,7 +1,18 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
+import { stateOption } from '../options.ts';
+import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 
-export function envOption(): Option {
+/** Where the dead letters are: what a desk is opened with. */
+export function withDeskOptions(command: Command): Command {
+  return command
+    .addOption(stateOption())
+    .addOption(envOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption());
+}
+
+function envOption(): Option {
   return new Option(
     '--env <name>',
     'an environment on AWS, with your own credentials, instead of --state',

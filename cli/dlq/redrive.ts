@@ -9,18 +9,17 @@ import {
   type RedriveRequest,
 } from '../../local/redrive-journal.ts';
 import { isRunning, tryLockStateFolder } from '../../local/state-folder.ts';
-import { audited } from '../../runtime/dead-letters/audit-log.ts';
 import { findLetters, type RedriveProgress, runRedrive } from '../../runtime/dead-letters/redriver.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { CommandFailed } from '../command-failed.ts';
-import { jsonOption, seconds, stateOption, wholeFrom } from '../options.ts';
-import { kafkaAuthOption, kafkaOption, type PostgresOptions, postgresOption } from '../outside-options.ts';
+import { jsonOption, seconds, wholeFrom } from '../options.ts';
+import { type PostgresOptions, postgresOption } from '../outside-options.ts';
 import { createProblemLog } from '../problem-log.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
-import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
-import { consumerOption, describeFilter, envOption, WHERE_HELP, whereOption } from './options.ts';
+import { atDesk, auditedAt, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
+import { consumerOption, describeFilter, WHERE_HELP, whereOption } from './options.ts';
 
 const EXAMPLE = `
 Example:
@@ -55,10 +54,6 @@ export function redriveCommand(): Command {
     .option('--max-failures <n>', 'stop when so many have failed again', wholeFrom(1), 20)
     .option('--wait <seconds>', 'how long to wait for results when none come', seconds, 60)
     .option('--yes', 'do not ask')
-    .addOption(stateOption())
-    .addOption(envOption())
-    .addOption(kafkaOption())
-    .addOption(kafkaAuthOption())
     .addOption(postgresOption())
     .addOption(jsonOption('print {planned, applied, alreadyApplied, failed, remaining}; takes --yes'))
     .addHelpText('after', EXAMPLE)
@@ -111,7 +106,7 @@ async function run(
   request: RedriveRequest,
   options: RedriveCommandOptions,
 ): Promise<RedriveProgress> {
-  const { places, who } = desk;
+  const { places } = desk;
   const settings = {
     ratePerSecond: options.rate,
     canary: options.canary,
@@ -120,9 +115,8 @@ async function run(
   };
   const showProgress = progressLine();
   const plan = { where: request.where, letters: journal.plan.letters.size, ...settings };
-  const entry = { id: journal.plan.id, action: 'redrive', consumer: request.consumer, who, plan } as const;
   try {
-    const progress = await audited({ objects: places.objects, clock: systemClock }, entry, async () => ({
+    const progress = await auditedAt(desk, { id: journal.plan.id, action: 'redrive', plan }, async () => ({
       ...(await runRedrive(journal, { ...places, clock: systemClock }, settings, showProgress)),
     }));
     journal.end();

@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
-import { audited } from '../../runtime/dead-letters/audit-log.ts';
 import type { DeadLetter } from '../../runtime/dead-letters/dead-letter.ts';
 import {
   isGivenUpBatch,
@@ -15,12 +13,11 @@ import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts
 import { MillraceError } from '../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
 import type { RawRecord } from '../../runtime/record.ts';
-import { jsonOption, stateOption } from '../options.ts';
-import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
+import { jsonOption } from '../options.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
-import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
+import { atDesk, auditedAt, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
 import { lineOf, openExport } from './export-file.ts';
-import { consumerOption, describeFilter, envOption, WHERE_HELP, whereOption } from './options.ts';
+import { consumerOption, describeFilter, WHERE_HELP, whereOption } from './options.ts';
 
 const EXPORT_EXAMPLE = `
 Example:
@@ -56,10 +53,6 @@ export function exportCommand(): Command {
     .addOption(consumerOption())
     .addOption(whereOption())
     .option('--output <file>', 'a new file (default: standard output)')
-    .addOption(stateOption())
-    .addOption(envOption())
-    .addOption(kafkaOption())
-    .addOption(kafkaAuthOption())
     .addHelpText('after', EXPORT_EXAMPLE)
     .action(async (options: ExportOptions) => {
       await atDesk(chooseConsumer(options.consumer), options, async ({ places }) => {
@@ -83,19 +76,14 @@ export function importCommand(): Command {
     .description('Puts letters among the dead letters, from where they can be redriven.')
     .addOption(consumerOption())
     .requiredOption('--input <file>', 'JSON lines, or one JSON document; "-" is standard input')
-    .addOption(stateOption())
-    .addOption(envOption())
-    .addOption(kafkaOption())
-    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print {imported}'))
     .addHelpText('after', IMPORT_EXAMPLE)
     .action(async (options: ImportOptions) => {
       await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
-        const { places, consumer, who } = desk;
+        const { places } = desk;
         const letters = await readInput(options.input, desk);
         const plan = { input: options.input, letters: letters.length };
-        const entry = { id: randomUUID(), action: 'import', consumer: consumer.name, who, plan } as const;
-        await audited({ objects: places.objects, clock: systemClock }, entry, async () => {
+        await auditedAt(desk, { id: randomUUID(), action: 'import', plan }, async () => {
           for (let at = 0; at < letters.length; at += PUT_BATCH) {
             await places.store.put(letters.slice(at, at + PUT_BATCH));
           }

@@ -8,12 +8,11 @@ import {
   Triage,
 } from '../../runtime/dead-letters/triage.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
-import { jsonOption, stateOption } from '../options.ts';
-import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
+import { jsonOption } from '../options.ts';
 import { count, printable, printJson, printLine, printNote, styled } from '../terminal.ts';
 import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
 import { openLetter, time, valueText, writtenValueOf } from './letter-view.ts';
-import { consumerOption, envOption, WHERE_HELP, whereOption } from './options.ts';
+import { consumerOption, WHERE_HELP, whereOption } from './options.ts';
 
 const EXAMPLE = `
 Example:
@@ -43,10 +42,6 @@ export function triageCommand(): Command {
     .addOption(whereOption())
     .option('--by <facts>', 'split groups further: partition, schema, or both with a comma', splits, [])
     .option('--show-values', 'show what the sample holds, and its error in full; else only its shape')
-    .addOption(stateOption())
-    .addOption(envOption())
-    .addOption(kafkaOption())
-    .addOption(kafkaAuthOption())
     .addOption(jsonOption('print {"groups": […]}'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: TriageOptions) => {

@@ -6,6 +6,7 @@ import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import { type AnyConsumer, MOST_RETRIES } from '../../runtime/consumer.ts';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
+import { LETTER_RETENTION_MS } from '../../runtime/dead-letters/places.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
 import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive-results.ts';
 import { SETTINGS } from '../../runtime/function-settings.ts';
@@ -209,9 +210,7 @@ function addDeadLetterTopic(
     topicName: deadLetterTopic,
     partitionCount: topic.partitions,
     replicationFactor: 3,
-    configs: Buffer.from(
-      `cleanup.policy=delete\nretention.ms=${Duration.days(14).toMilliseconds()}\n`,
-    ).toString('base64'),
+    configs: Buffer.from(`cleanup.policy=delete\nretention.ms=${LETTER_RETENTION_MS}\n`).toString('base64'),
   }).applyRemovalPolicy(removal);
   fn.addToRolePolicy(
     new PolicyStatement({

@@ -6,7 +6,11 @@ import { Queue, QueueEncryption, RedrivePermission } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
-import { MAX_REDELIVERIES } from '../../runtime/dead-letters/places.ts';
+import {
+  LETTER_RETENTION_MS,
+  MAX_REDELIVERIES,
+  VISIBILITY_TIMEOUTS,
+} from '../../runtime/dead-letters/places.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
 import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive-results.ts';
 import { BUCKET_TAG, deadLetterQueueName, redriveQueueName } from '../../runtime/deployed-names.ts';
@@ -14,16 +18,13 @@ import type { Environment } from '../config/environment.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 
 /** SQS's longest: a fortnight to look at what failed. */
-export const LETTER_RETENTION = Duration.days(14);
+export const LETTER_RETENTION = Duration.millis(LETTER_RETENTION_MS);
 
 /** Kept longer than the letters: to redrive a whole batch takes somebody who reads the alarm's runbook. */
 const GIVEN_UP_RETENTION = Duration.days(30);
 
 /** A letter that is moved begins its fortnight anew, and its bytes have to be there all the while. */
 const PAYLOAD_RETENTION = Duration.days(90);
-
-/** A message must stay hidden for as long as Lambda can need: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html (2026-11-24) */
-const VISIBILITY_TIMEOUTS = 6;
 
 /** Where one consumer's failures stay until somebody has dealt with them. */
 export interface DeadLetterPlaces {

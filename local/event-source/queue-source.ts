@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { VISIBILITY_TIMEOUTS } from '../../runtime/dead-letters/places.ts';
 import type { Clock, Logger, Queue, QueueMessage, Random } from '../../runtime/ports.ts';
 import { createFunction, createRequestId } from './function.ts';
 
@@ -26,8 +27,6 @@ export interface QueueSource {
   stop(): Promise<void>;
 }
 
-/** What Lambda asks of a queue, and what our stacks give it. */
-const VISIBILITY_TIMEOUTS = 6;
 const POLL_INTERVAL_MS = 100;
 const MAX_POLL_INTERVAL_MS = 1_000;
 

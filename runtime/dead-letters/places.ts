@@ -16,6 +16,12 @@ import { createTopicLetters, createTopicShelf } from './topic-letters.ts';
 /** Deliveries of a redriven letter that its consumer does not settle, before the queue puts it among the dead letters. */
 export const MAX_REDELIVERIES = 10;
 
+/** How long a dead letter is kept, from the time it was stored: SQS's longest. */
+export const LETTER_RETENTION_MS = 14 * 24 * 60 * 60 * 1_000;
+
+/** For how many of its function's timeouts a redriven message stays hidden: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html (2026-11-24) */
+export const VISIBILITY_TIMEOUTS = 6;
+
 /** Where one consumer's dead letters are kept, and the way back to the consumer. */
 export interface DeadLetterPlaces {
   /** Where the consumer puts them. */

@@ -117,18 +117,17 @@ export async function runRedrive(
 
   /** Sends letters until so many are sent in all, and takes every copy of what is sent off the shelf. */
   const sendUpTo = async (limit: number, maxFailures: number) => {
+    /** Copies to take away, and of each letter among them that is yet to be sent, one. */
     let batch: StoredLetter[] = [];
+    const fresh = new Map<string, StoredLetter>();
     const flush = async () => {
-      const isFirst = new Set<string>();
-      const fresh = batch.filter(({ letter: { id } }) => {
-        if (journal.sent.has(id) || isFirst.has(id)) return false;
-        return isFirst.add(id);
-      });
-      if (fresh.length > 0) {
+      if (fresh.size > 0) {
         await clock.sleep(Math.max(0, nextSendAt - clock.now()));
-        nextSendAt = clock.now() + (fresh.length * 1_000) / options.ratePerSecond;
-        await redrive.send(await Promise.all(fresh.map((stored) => messageOf(stored, plan.id, objects))));
-        journal.noteSent(fresh.map(({ letter }) => letter.id));
+        nextSendAt = clock.now() + (fresh.size * 1_000) / options.ratePerSecond;
+        const messages = [...fresh.values()].map((stored) => messageOf(stored, plan.id, objects));
+        await redrive.send(await Promise.all(messages));
+        journal.noteSent([...fresh.keys()]);
+        fresh.clear();
       }
       await shelf.remove(batch);
       batch = [];
@@ -137,9 +136,10 @@ export async function runRedrive(
     for await (const copy of shelf.look()) {
       const id = letterOf.get(copy.copy);
       if (id === undefined || !('letter' in copy)) continue;
-      const inBatch = new Set(batch.map(({ letter }) => letter.id));
-      const isNew = !journal.sent.has(id) && !inBatch.has(id);
-      if (isNew && journal.sent.size + inBatch.size >= limit) continue;
+      if (!journal.sent.has(id) && !fresh.has(id)) {
+        if (journal.sent.size + fresh.size >= limit) continue;
+        fresh.set(id, copy);
+      }
       batch.push(copy);
       if (batch.length < batchSize) continue;
       await flush();

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
@@ -10,13 +9,7 @@ import { createTraffic } from '../../local/publishing/traffic.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millrace, millraceJson, start } from './millrace.ts';
-
-const TABLES = `
-  select content_id as id, minute::text as at, views as n, engaged_ms from article_minute
-  union all
-  select session_id, first_seen || ' ' || last_seen, pageviews, engaged_ms from session_engagement
-  order by 1, 2`;
+import { millrace, millraceJson, start, TABLES, until } from './millrace.ts';
 
 // Each step is a process or several, and some of them make a PostgreSQL.
 jest.setTimeout(120_000);
@@ -260,9 +253,4 @@ async function lettersLeft(state: readonly string[]): Promise<number> {
   } finally {
     await stores.close();
   }
-}
-
-/** Waits for something another process does; the test's own timeout is the bound. */
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await sleep(20);
 }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const COMMAND = fileURLToPath(new URL('../../bin/millrace.ts', import.meta.url));
@@ -41,4 +42,16 @@ export function start(args: readonly string[]): ChildProcess {
   process.once('exit', kill);
   child.once('exit', () => process.removeListener('exit', kill));
   return child;
+}
+
+/** All rows of the tables that the newsroom's consumer writes, in one order. */
+export const TABLES = `
+  select content_id as id, minute::text as at, views as n, engaged_ms from article_minute
+  union all
+  select session_id, first_seen || ' ' || last_seen, pageviews, engaged_ms from session_engagement
+  order by 1, 2`;
+
+/** Waits for something another process does; the test's own timeout is the bound. */
+export async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await sleep(20);
 }

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
@@ -12,16 +11,11 @@ import { createTraffic } from '../../local/publishing/traffic.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millrace, millraceJson, start } from './millrace.ts';
+import { millrace, millraceJson, start, TABLES, until } from './millrace.ts';
 
 const VIEWS = `
   select content_id, sum(views) as views from article_minute
   where content_id in ('/', '/blog/tags/puppet') group by 1 order by 2 desc, 1`;
-const TABLES = `
-  select content_id as id, minute::text as at, views as n, engaged_ms from article_minute
-  union all
-  select session_id, first_seen || ' ' || last_seen, pageviews, engaged_ms from session_engagement
-  order by 1, 2`;
 
 // Each step is a process or several, and some of them make a PostgreSQL.
 jest.setTimeout(120_000);
@@ -270,9 +264,4 @@ function rawRecord(state: readonly string[], position: { topic: string; partitio
 async function appliedViews(state: readonly string[]): Promise<number> {
   const [row] = await millraceJson(['sql', 'select sum(views) as n from article_minute', ...state]);
   return row.n;
-}
-
-/** Waits for something another process does; the test's own timeout is the bound. */
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await sleep(20);
 }
