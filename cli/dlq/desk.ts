@@ -11,7 +11,7 @@ import type { AnyConsumer } from '../../runtime/consumer.ts';
 import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
 import type { DeadLetterPlaces } from '../../runtime/dead-letters/places.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { LogReader, SchemaRegistry } from '../../runtime/ports.ts';
+import type { LogReader, SchemaId, SchemaRegistry } from '../../runtime/ports.ts';
 import { type KafkaOptions, storesOptions } from '../outside-options.ts';
 
 /** With Kafka, letters of consumers that have theirs in a topic, and what a batch that was given up held, are read there. */
@@ -72,6 +72,7 @@ export async function openDesk(
     const aws = await openAwsPlaces(env, consumer, topics);
     return {
       ...aws,
+      registry: remembering(aws.registry),
       consumer,
       at: `${env} on AWS`,
       log: topics ?? null,
@@ -96,6 +97,23 @@ export async function openDesk(
     folder,
     stores,
     close: () => stores.close(),
+  };
+}
+
+/** Asks for each schema once: a list of letters has few of them. */
+function remembering(registry: SchemaRegistry): SchemaRegistry {
+  const schemas = new Map<SchemaId, ReturnType<SchemaRegistry['schemaById']>>();
+  return {
+    ...registry,
+    schemaById(id) {
+      const known = schemas.get(id);
+      if (known) return known;
+      const asked = registry.schemaById(id);
+      schemas.set(id, asked);
+      // An outage is no answer.
+      asked.catch(() => schemas.delete(id));
+      return asked;
+    },
   };
 }
 

@@ -37,7 +37,7 @@ export function listCommand(): Command {
     .addOption(consumerOption())
     .addOption(whereOption())
     .option('--limit <n>', 'at most this many (default: 20, all with --json)', wholeFrom(1))
-    .addOption(jsonOption('print an array with an object a letter'))
+    .addOption(jsonOption('print an array with an object a letter, its value decoded beside its bytes'))
     .addHelpText('after', LIST_EXAMPLE)
     .action(async (options: ListOptions) => {
       const { where, json } = options;
@@ -51,8 +51,11 @@ export function listCommand(): Command {
         }
         const shown = [...letters.values()].slice(0, options.limit ?? (json ? letters.size : TABLE_LIMIT));
         if (json) {
-          const whole = await Promise.all(shown.map((stored) => openLetter(stored, desk)));
-          return printJson(whole.map((letter) => letterToJson(letter)));
+          const whole = shown.map(async (stored) => {
+            const letter = await openLetter(stored, desk);
+            return letterToJson(letter, await writtenValueOf(letter, desk));
+          });
+          return printJson(await Promise.all(whole));
         }
         printTable(shown, letters.size);
         if (unreadable > 0) {
