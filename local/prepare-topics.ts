@@ -1,6 +1,7 @@
+import type { TopicContract } from '../adapters/kafka/kafka-topics.ts';
 import { contracts } from '../contracts/index.ts';
 import { consumers } from '../lambdas/consumers.ts';
-import { LETTER_RETENTION_MS } from '../runtime/dead-letters/places.ts';
+import { LETTER_RETENTION_MS, MAX_LETTER_BYTES } from '../runtime/dead-letters/places.ts';
 import type { Logger } from '../runtime/ports.ts';
 import type { TopicLog } from './topic-log.ts';
 
@@ -13,22 +14,24 @@ export async function prepareTopics(
   consume: 'everything' | 'redrive',
   log: Logger,
 ): Promise<void> {
-  for (const contract of contracts) {
-    const differences = await topics.prepareTopic(contract);
+  const prepare = async (topic: TopicContract) => {
+    const differences = await topics.prepareTopic(topic);
     if (differences.length > 0) {
       log.warn('Topic is not as its contract says', {
-        topic: contract.name,
+        topic: topic.name,
         differences: differences.join(', '),
       });
     }
-  }
+  };
+  for (const contract of contracts) await prepare(contract);
   for (const { name, topic, deadLetter, deadLetterTopic } of consumers) {
     if (deadLetter === 'kafka') {
-      await topics.prepareTopic({
+      await prepare({
         name: deadLetterTopic,
         partitions: topic.partitions,
         retentionMs: LETTER_RETENTION_MS,
         cleanup: 'delete',
+        maxRecordBytes: MAX_LETTER_BYTES,
       });
     }
     if (consume === 'everything') await topics.requireFreeGroup(name);

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { KafkaConnection } from '../adapters/kafka/connection.ts';
+import type { TopicContract } from '../adapters/kafka/kafka-topics.ts';
 import { openSqliteLog } from '../adapters/sqlite/sqlite-log.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
-import type { Contract } from '../runtime/contract.ts';
 import type { LogReader, Producer, TopicAdmin } from '../runtime/ports.ts';
 import type { StateFolder } from './state-folder.ts';
 
@@ -14,9 +14,7 @@ export interface TopicLog extends Producer, TopicAdmin, LogReader {
   /** What tells this log, and what its offsets mean, from every other. */
   id(): Promise<string>;
   /** Creates a topic where there is none. @returns how one that exists differs, in words */
-  prepareTopic(
-    topic: Pick<Contract<never>, 'name' | 'partitions' | 'retentionMs' | 'cleanup'>,
-  ): Promise<readonly string[]>;
+  prepareTopic(topic: TopicContract): Promise<readonly string[]>;
   /** @throws GROUP_IN_USE where the group has members elsewhere */
   requireFreeGroup(group: string): Promise<void>;
   close(): Promise<void>;

@@ -3,6 +3,8 @@ export const SETTINGS = {
   databaseHost: 'MILLRACE_DATABASE_HOST',
   databaseName: 'MILLRACE_DATABASE_NAME',
   databaseUser: 'MILLRACE_DATABASE_USER',
+  /** Of the Kafka cluster, each `host:port`, with a comma between two; where the function writes to topics. */
+  brokers: 'MILLRACE_BROKERS',
   deadLetterQueueUrl: 'MILLRACE_DEAD_LETTER_QUEUE_URL',
   /** Of the bucket for the bytes of large dead letters, and for what becomes of redrives. */
   bucketName: 'MILLRACE_BUCKET_NAME',

@@ -4,6 +4,7 @@ import { SQSClient } from '@aws-sdk/client-sqs';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
 import { createQueueStore } from '../../runtime/dead-letters/queue-letters.ts';
 import { createEngine } from '../../runtime/engine.ts';
+import type { DeadLetterStore, ObjectStore } from '../../runtime/ports.ts';
 import { consumerHandler } from '../lambda/consumer-handler.ts';
 import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
@@ -12,6 +13,7 @@ import { systemClock } from '../system/system-clock.ts';
 import { systemRandom } from '../system/system-random.ts';
 import { flag, setting } from './function-settings.ts';
 import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
+import type { openMskLetters } from './msk.ts';
 import { connectToRds } from './rds-connection.ts';
 import { createS3Objects } from './s3-objects.ts';
 import { createSqsSender } from './sqs-queue.ts';
@@ -47,15 +49,35 @@ export function consumerFunction(consumer: AnyConsumer) {
         region,
       }),
     ),
-    deadLetters: createQueueStore({
-      queue: createSqsSender({
-        client: new SQSClient({ region, requestHandler }),
-        queueUrl: setting('deadLetterQueueUrl'),
-      }),
-      objects,
-    }),
+    deadLetters: openDeadLetters(consumer, objects, region),
     log: logger,
     metrics,
   });
   return consumerHandler({ engine, logger, metrics, objects, partialResponses: flag('partialResponses') });
+}
+
+function openDeadLetters(
+  { name, deadLetter, deadLetterTopic }: AnyConsumer,
+  objects: ObjectStore,
+  region: string,
+): DeadLetterStore {
+  if (deadLetter === 'kafka') {
+    return openWhenNeeded({ topic: deadLetterTopic, brokers: setting('brokers'), region, clientId: name });
+  }
+  const client = new SQSClient({ region, requestHandler });
+  return createQueueStore({
+    queue: createSqsSender({ client, queueUrl: setting('deadLetterQueueUrl') }),
+    objects,
+  });
+}
+
+/** Dead letters are rare: no start of the function waits for Kafka's client. */
+function openWhenNeeded(options: Parameters<typeof openMskLetters>[0]): DeadLetterStore {
+  let opening: Promise<DeadLetterStore> | undefined;
+  return {
+    async put(letters) {
+      opening ??= import('#msk').then((msk) => msk.openMskLetters(options));
+      await (await opening).put(letters);
+    },
+  };
 }

@@ -4,7 +4,10 @@ import { MillraceError } from '../../runtime/errors.ts';
 import type { TopicAdmin } from '../../runtime/ports.ts';
 import { hasApiError } from './kafka-errors.ts';
 
-export type TopicContract = Pick<Contract<never>, 'name' | 'partitions' | 'retentionMs' | 'cleanup'>;
+export type TopicContract = Pick<Contract<never>, 'name' | 'partitions' | 'retentionMs' | 'cleanup'> & {
+  /** The largest record, with its headers. @default what the cluster says */
+  readonly maxRecordBytes?: number;
+};
 
 export interface KafkaTopics extends TopicAdmin {
   /**
@@ -89,8 +92,12 @@ export function createKafkaTopics({
 }
 
 /** What the contract says, in Kafka's names: https://kafka.apache.org/documentation/#topicconfigs (2026-11-25) */
-function settingsOfContract({ cleanup, retentionMs }: TopicContract): Record<string, string> {
-  return { 'cleanup.policy': cleanup, 'retention.ms': String(retentionMs) };
+function settingsOfContract({ cleanup, retentionMs, maxRecordBytes }: TopicContract): Record<string, string> {
+  return {
+    'cleanup.policy': cleanup,
+    'retention.ms': String(retentionMs),
+    ...(maxRecordBytes !== undefined && { 'max.message.bytes': String(maxRecordBytes) }),
+  };
 }
 
 /** @returns for each setting that is not as wanted, a line about it */

@@ -60,7 +60,7 @@ export function chooseConsumer(name: string | undefined): AnyConsumer {
   );
 }
 
-/** @throws STATE_UNREADABLE; on AWS QUEUE_UNAVAILABLE where the environment has no such consumer */
+/** @throws STATE_UNREADABLE; on AWS QUEUE_UNAVAILABLE where the environment has no such consumer; INPUT_INVALID where its topic cannot be found */
 export async function openDesk(
   consumer: AnyConsumer,
   { state, env, ...cluster }: DeskOptions,
@@ -68,6 +68,14 @@ export async function openDesk(
   const { kafka } = storesOptions(cluster);
   if (env !== undefined) {
     const { openAwsPlaces } = await import('../../adapters/aws/operator-places.ts');
+    if (consumer.deadLetter === 'kafka' && !kafka) {
+      throw new MillraceError(
+        'INPUT_INVALID',
+        `${consumer.name} has its dead letters in the topic ${consumer.deadLetterTopic}, and where the Kafka of ${env} is has not ` +
+          'been given. Give --kafka with its brokers, and --kafka-auth iam.',
+        { details: { consumer: consumer.name, env } },
+      );
+    }
     const topics = kafka && (await openKafkaTopics(kafka));
     const aws = await openAwsPlaces(env, consumer, topics);
     return {

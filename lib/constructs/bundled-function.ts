@@ -7,6 +7,7 @@ import { type CfnPolicy, type Policy, PolicyStatement, Role, ServicePrincipal } 
 import { Architecture, type CfnFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
 import {
   Charset,
+  type ICommandHooks,
   LogLevel,
   NodejsFunction,
   OutputFormat,
@@ -14,8 +15,11 @@ import {
 } from 'aws-cdk-lib/aws-lambda-nodejs';
 import type { Construct } from 'constructs';
 import { MillraceError } from '../../runtime/errors.ts';
+import { SETTINGS } from '../../runtime/function-settings.ts';
+import { type Cluster, kafkaArn } from '../stacks/cluster-stack.ts';
 import type { NetworkStack } from '../stacks/network-stack.ts';
 import type { OperationsStack } from '../stacks/operations-stack.ts';
+import { bootstrapBrokers } from './bootstrap-brokers.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PG_UNUSED = join(ROOT, 'adapters/postgres/pg-unused.cjs');
@@ -29,16 +33,50 @@ export const BUNDLING = {
   charset: Charset.UTF8,
   // Stacks in logs and dead letters name our own files and lines; the sources themselves stay at home.
   sourceMap: true,
-  sourceMapMode: SourceMapMode.EXTERNAL,
+  sourceMapMode: SourceMapMode.DEFAULT,
   sourcesContent: false,
-  // The runtime brings the SDK; pg asks for pgpass only where it is given no password.
-  externalModules: ['@aws-sdk/*', 'pgpass'],
+  // The runtime brings the SDK; pg asks for pgpass only where it is given no password; Kafka's client is a file by itself.
+  externalModules: ['@aws-sdk/*', 'pgpass', '#msk'],
   esbuildArgs: {
     '--legal-comments': 'none',
     // avsc's own entry for Avro types alone, without its RPC and its files.
     '--alias:avsc': 'avsc/etc/browser/avsc-types.js',
     '--alias:pg-types': PG_UNUSED,
     '--alias:pg-connection-string': PG_UNUSED,
+  },
+};
+
+/**
+ * Puts `#msk` (package.json, adapters/aws/msk.ts) beside a function's own file. The signer's part of the SDK comes along:
+ * not all of it is in the runtime.
+ */
+const WITH_MSK: ICommandHooks = {
+  beforeBundling: () => [],
+  beforeInstall: () => [],
+  afterBundling: (inputDir, outputDir) => {
+    const { minify, sourcesContent, target, format, charset, esbuildArgs } = BUNDLING;
+    const options = {
+      '--bundle': true,
+      '--minify': minify,
+      '--sourcemap': 'linked',
+      '--sources-content': sourcesContent,
+      '--platform': 'node',
+      '--target': target,
+      '--format': format,
+      '--charset': charset,
+      '--log-level': LogLevel.ERROR,
+      ...esbuildArgs,
+      '--define:import.meta.url': '__filename',
+      // Its own form for bundlers: the other one reads its code from a file.
+      '--alias:@platformatic/wasm-utils': '@platformatic/wasm-utils/bundled',
+      '--outfile': join(outputDir, 'msk.js'),
+    };
+    const args = Object.entries(options).map(([name, value]) => `"${name}=${value}"`);
+    const imports = JSON.stringify({ imports: { '#msk': './msk.js' } });
+    return [
+      `cd "${inputDir}" && npx --no-install esbuild adapters/aws/msk.ts ${args.join(' ')}`,
+      `echo '${imports}' > "${join(outputDir, 'package.json')}"`,
+    ];
   },
 };
 
@@ -54,6 +92,8 @@ export interface BundledFunctionProps {
   readonly reservedConcurrency?: number;
   readonly securityGroup: SecurityGroup;
   readonly environment: Readonly<Record<string, string>>;
+  /** Topics that it writes to: it gets Kafka's client as `#msk`, the cluster's brokers, and the rights. */
+  readonly writesTo?: { readonly cluster: Cluster; readonly topics: readonly string[] };
 }
 
 /**
@@ -80,11 +120,12 @@ export class BundledFunction extends NodejsFunction {
       }),
     );
     role.addToPolicy(networkInterfaces());
+    const { writesTo } = props;
     super(scope, id, {
       entry: entryOf(props.folder),
       projectRoot: ROOT,
       depsLockFilePath: join(ROOT, 'package-lock.json'),
-      bundling: BUNDLING,
+      bundling: writesTo ? { ...BUNDLING, commandHooks: WITH_MSK } : BUNDLING,
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
       functionName: props.functionName,
@@ -107,8 +148,12 @@ export class BundledFunction extends NodejsFunction {
         // only when told to: https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html (2026-11-24)
         NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem',
         ...props.environment,
+        ...(writesTo && {
+          [SETTINGS.brokers]: bootstrapBrokers(scope, `${id}Brokers`, writesTo.cluster, operations),
+        }),
       },
     });
+    if (writesTo) for (const right of writing(writesTo)) this.addToRolePolicy(right);
     dependOnlyOn(this, role.node.findChild('DefaultPolicy') as Policy);
     this.acknowledgeWildcard('*', 'EC2 and Glue know no narrower resource for these actions.');
   }
@@ -148,6 +193,20 @@ function networkInterfaces(): PolicyStatement {
     ],
     resources: ['*'],
   });
+}
+
+/** https://docs.aws.amazon.com/msk/latest/developerguide/iam-access-control-use-cases.html (2026-11-25): "Produce data idempotently" */
+function writing({ cluster, topics }: NonNullable<BundledFunctionProps['writesTo']>): PolicyStatement[] {
+  return [
+    new PolicyStatement({
+      actions: ['kafka-cluster:Connect', 'kafka-cluster:WriteDataIdempotently'],
+      resources: [cluster.arn],
+    }),
+    new PolicyStatement({
+      actions: ['kafka-cluster:DescribeTopic', 'kafka-cluster:WriteData'],
+      resources: topics.map((topic) => kafkaArn(cluster, 'topic', topic)),
+    }),
+  ];
 }
 
 function entryOf(folder: string): string {

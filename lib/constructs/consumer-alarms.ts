@@ -46,8 +46,8 @@ export function drainTimeOf({ name, topic }: AnyConsumer, clusterName: string): 
 }
 
 /** One of the consumer's own figures. */
-export function reportedBy({ name, topic }: AnyConsumer, metric: MetricName): IMetric {
-  return counter(METRICS_NAMESPACE, metric, { service: name, topic: topic.name });
+export function reportedBy({ name, topic }: AnyConsumer, metric: MetricName, period?: Duration): IMetric {
+  return counter(METRICS_NAMESPACE, metric, { service: name, topic: topic.name }, period);
 }
 
 export function functionMetric(functionName: string, metric: string, period?: Duration): IMetric {
@@ -181,8 +181,9 @@ function addPollerAlarms(alarms: Alarms, { name, topic }: AnyConsumer, mappingId
   });
 }
 
-function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, { places }: ConsumerMetrics): void {
-  const { name, deadLetter } = consumer;
+function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics): void {
+  const { name, deadLetter, deadLetterTopic } = consumer;
+  const { places } = of;
   alarms.add({
     kind: 'records-passed-over',
     severity: 'incident',
@@ -194,30 +195,38 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, { places }: 
     happened: `The event source passed over records of ${name}: it gave up on a batch, or the topic's retention removed it.`,
     command: `aws s3 ls --recursive s3://${places.bucket.bucketName}/aws/lambda/`,
   });
-  if (deadLetter === 'kafka') return;
   const queue = { QueueName: places.deadLetters.queueName };
   const depth = gauge('AWS/SQS', 'ApproximateNumberOfMessagesVisible', queue, { period: FIVE_MINUTES });
-  const look = `aws sqs get-queue-attributes --attribute-names All --queue-url ${places.deadLetters.queueUrl}`;
+  // How many letters a topic holds nobody measures; but in a topic they only ever get more.
+  const added = reportedBy(consumer, 'DeadLettered', FIVE_MINUTES);
+  const isInKafka = deadLetter === 'kafka';
+  const look = isInKafka
+    ? tailErrors(of)
+    : `aws sqs get-queue-attributes --attribute-names All --queue-url ${places.deadLetters.queueUrl}`;
   const rising = alarms.add({
     kind: 'dead-letters-rising',
     severity: 'incident',
-    metric: math('DIFF(depth)', { depth }, 'new dead letters', FIVE_MINUTES),
+    metric: isInKafka ? added : math('DIFF(depth)', { depth }, 'new dead letters', FIVE_MINUTES),
     threshold: 0,
     datapoints: 3,
     of: 3,
-    missing: 'ignore',
+    missing: isInKafka ? 'not-breaching' : 'ignore',
     happened: `${name} has had more dead letters every five minutes for a quarter of an hour: a producer or the consumer itself is broken.`,
     command: look,
   });
   alarms.add({
     kind: 'dead-letters',
     severity: 'warning',
-    metric: depth,
+    metric: isInKafka
+      ? math('FILL(added, 0) + FILL(depth, 0)', { added, depth }, 'dead letters', FIVE_MINUTES)
+      : depth,
     threshold: 0,
     datapoints: 1,
     of: 1,
     missing: 'ignore',
-    happened: `${name} has dead letters.`,
+    happened: isInKafka
+      ? `${name} had dead letters in the last five minutes: they are in the topic ${deadLetterTopic}.`
+      : `${name} has dead letters.`,
     command: look,
     suppressedBy: rising,
   });
@@ -229,7 +238,7 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, { places }: 
     datapoints: 1,
     of: 1,
     missing: 'ignore',
-    happened: `The oldest dead letter of ${name} is ${OLD_LETTER.toDays()} days old; SQS deletes it after ${LETTER_RETENTION.toDays()}.`,
+    happened: `The oldest dead letter in the queue of ${name} is ${OLD_LETTER.toDays()} days old; SQS deletes it after ${LETTER_RETENTION.toDays()}.`,
     command: look,
   });
 }

@@ -1,12 +1,10 @@
-import { Duration, type RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
-import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import { type AnyConsumer, MOST_RETRIES } from '../../runtime/consumer.ts';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
-import { LETTER_RETENTION_MS } from '../../runtime/dead-letters/places.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
 import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive-results.ts';
 import { SETTINGS } from '../../runtime/function-settings.ts';
@@ -53,16 +51,16 @@ export class PipelineConsumer extends Construct {
   ) {
     super(scope, id);
     const { target } = scope;
-    const { operations, cluster, deadLetters } = surroundings;
+    const { operations, cluster, contracts, deadLetters } = surroundings;
     this.functionName = scope.nameOf(consumer.name);
     const places = deadLetters.addConsumer(consumer);
+    if (consumer.deadLetter === 'kafka') contracts.addDeadLetterTopic(consumer);
     const fn = addFunction(this, this.functionName, consumer, surroundings, target, places);
     grantConsuming(fn, consumer, surroundings, places);
     const mapping = addTopicMapping(this, consumer, cluster, target, fn, places);
     const redrive = addRedriveMapping(this, fn, places);
     // A mapping is tried out when it is made: its function must have its rights by then.
     for (const each of [mapping, redrive]) each.node.addDependency(fn.role!);
-    if (consumer.deadLetter === 'kafka') addDeadLetterTopic(this, consumer, cluster, scope.dataRemoval, fn);
 
     const alarms = new Alarms(this, operations, consumer.name);
     addConsumerAlarms(alarms, consumer, {
@@ -84,8 +82,8 @@ function addFunction(
   { polling }: Environment,
   places: DeadLetterPlaces,
 ): BundledFunction {
-  const { network, contracts, database } = surroundings;
-  const { name, topic, memoryMb, timeoutMs, reservedConcurrency } = consumer;
+  const { network, cluster, contracts, database } = surroundings;
+  const { name, topic, memoryMb, timeoutMs, reservedConcurrency, deadLetter, deadLetterTopic } = consumer;
   return new BundledFunction(scope, 'Function', surroundings, {
     folder: name,
     functionName,
@@ -104,6 +102,7 @@ function addFunction(
       [SETTINGS.bucketName]: places.bucket.bucketName,
       [SETTINGS.partialResponses]: String(polling.mode === 'provisioned'),
     },
+    ...(deadLetter === 'kafka' && { writesTo: { cluster, topics: [deadLetterTopic] } }),
   });
 }
 
@@ -195,31 +194,4 @@ function addRedriveMapping(
     functionResponseTypes: ['ReportBatchItemFailures'],
     scalingConfig: { maximumConcurrency: REDRIVE_CONCURRENCY },
   });
-}
-
-/** As long kept as letters in a queue, and spread as the topic that they come from. */
-function addDeadLetterTopic(
-  scope: Construct,
-  { deadLetterTopic, topic }: AnyConsumer,
-  cluster: Cluster,
-  removal: RemovalPolicy,
-  fn: BundledFunction,
-): void {
-  new CfnTopic(scope, 'DeadLetterTopic', {
-    clusterArn: cluster.arn,
-    topicName: deadLetterTopic,
-    partitionCount: topic.partitions,
-    replicationFactor: 3,
-    configs: Buffer.from(`cleanup.policy=delete\nretention.ms=${LETTER_RETENTION_MS}\n`).toString('base64'),
-  }).applyRemovalPolicy(removal);
-  fn.addToRolePolicy(
-    new PolicyStatement({
-      actions: ['kafka-cluster:DescribeTopic', 'kafka-cluster:WriteData'],
-      resources: [kafkaArn(cluster, 'topic', deadLetterTopic)],
-    }),
-  );
-  Validations.of(scope).addError(
-    'DeadLettersInKafka',
-    'deadLetter "kafka": the topic and the rights are here, but functions cannot write to Kafka yet. Declare "sqs".',
-  );
 }

@@ -2,7 +2,9 @@ import type { CfnResource } from 'aws-cdk-lib';
 import { CfnRegistry, CfnSchema, CfnSchemaVersion } from 'aws-cdk-lib/aws-glue';
 import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
+import type { AnyConsumer } from '../../runtime/consumer.ts';
 import type { CompatibilityMode, Contract } from '../../runtime/contract.ts';
+import { LETTER_RETENTION_MS, MAX_LETTER_BYTES } from '../../runtime/dead-letters/places.ts';
 import { registryName } from '../../runtime/deployed-names.ts';
 import type { Environment } from '../config/environment.ts';
 import type { Cluster } from './cluster-stack.ts';
@@ -21,9 +23,13 @@ const GLUE_COMPATIBILITY: Readonly<Record<CompatibilityMode, string>> = {
 
 const REPLICATION_FACTOR = 3;
 
-/** Each contract's topic, and its versions in the schema registry in the order in which they were published. */
+/**
+ * Each contract's topic, and its versions in the schema registry in the order in which they were published; and the topics
+ * of consumers whose dead letters are in Kafka.
+ */
 export class ContractsStack extends EnvironmentStack {
   readonly registryName: string;
+  readonly #cluster: Cluster;
 
   constructor(
     scope: Construct,
@@ -32,9 +38,10 @@ export class ContractsStack extends EnvironmentStack {
     contracts: readonly Contract<never>[],
   ) {
     super(scope, 'contracts', environment, {
-      description: 'Millrace: topics and schemas, one of each a contract',
+      description: 'Millrace: topics and schemas',
       holdsData: true,
     });
+    this.#cluster = cluster;
     this.registryName = registryName(environment.name);
     const registry = new CfnRegistry(this, 'Registry', {
       name: this.registryName,
@@ -42,25 +49,40 @@ export class ContractsStack extends EnvironmentStack {
     });
     registry.applyRemovalPolicy(this.dataRemoval);
     for (const contract of contracts) {
-      this.addTopic(contract, cluster.arn);
+      this.addTopic(contract);
       this.addSchema(contract, registry);
     }
   }
 
-  private addTopic(contract: Contract<never>, clusterArn: string): void {
-    new CfnTopic(this, `Topic-${contract.name}`, {
-      clusterArn,
-      topicName: contract.name,
-      partitionCount: contract.partitions,
-      replicationFactor: REPLICATION_FACTOR,
-      configs: Buffer.from(this.topicProperties(contract)).toString('base64'),
-    }).applyRemovalPolicy(this.dataRemoval);
+  /** A consumer's dead letters: as long kept as in a queue, and spread as the topic that they come from. */
+  addDeadLetterTopic({ deadLetterTopic, topic }: AnyConsumer): void {
+    this.addTopic({
+      name: deadLetterTopic,
+      partitions: topic.partitions,
+      retentionMs: LETTER_RETENTION_MS,
+      cleanup: 'delete',
+      more: [`max.message.bytes=${MAX_LETTER_BYTES}`],
+    });
   }
 
-  private topicProperties({ retentionMs, cleanup }: Contract<never>): string {
-    const properties = [`cleanup.policy=${cleanup}`, `retention.ms=${retentionMs}`];
+  private addTopic({
+    name,
+    partitions,
+    retentionMs,
+    cleanup,
+    more = [],
+  }: Pick<Contract<never>, 'name' | 'partitions' | 'retentionMs' | 'cleanup'> & {
+    readonly more?: readonly string[];
+  }): void {
+    const properties = [`cleanup.policy=${cleanup}`, `retention.ms=${retentionMs}`, ...more];
     if (this.target.brokers.type === 'standard') properties.push('min.insync.replicas=2');
-    return `${properties.join('\n')}\n`;
+    new CfnTopic(this, `Topic-${name}`, {
+      clusterArn: this.#cluster.arn,
+      topicName: name,
+      partitionCount: partitions,
+      replicationFactor: REPLICATION_FACTOR,
+      configs: Buffer.from(`${properties.join('\n')}\n`).toString('base64'),
+    }).applyRemovalPolicy(this.dataRemoval);
   }
 
   private addSchema({ name, owner, compatibility, versions }: Contract<never>, registry: CfnRegistry): void {

@@ -19,6 +19,9 @@ export const MAX_REDELIVERIES = 10;
 /** How long a dead letter is kept, from the time it was stored: SQS's longest. */
 export const LETTER_RETENTION_MS = 14 * 24 * 60 * 60 * 1_000;
 
+/** Twice what a topic takes unless it is told: a letter in a topic is the whole record, and its failure besides. */
+export const MAX_LETTER_BYTES = 2 * 1_048_588;
+
 /** For how many of its function's timeouts a redriven message stays hidden: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html (2026-11-24) */
 export const VISIBILITY_TIMEOUTS = 6;
 

@@ -3,7 +3,13 @@ import { describe, expect, test } from '@jest/globals';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { ENVIRONMENTS } from '../../lib/config/environment.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
-import { ENVIRONMENT_NAMES, type Resource, resourcesOf, templatesOf } from './synthesized.ts';
+import {
+  DEAD_LETTERS_IN_KAFKA,
+  ENVIRONMENT_NAMES,
+  type Resource,
+  resourcesOf,
+  templatesOf,
+} from './synthesized.ts';
 
 const RUNBOOKS = new URL('../../docs/runbooks/', import.meta.url);
 
@@ -394,6 +400,18 @@ describe('the policy', () => {
         '3 of 5 × 60 s',
         'ignore',
       ],
+    });
+  });
+
+  test('of dead letters in Kafka, whose number nobody measures', () => {
+    expect(rowsOf(resourcesOf(templatesOf('prod', DEAD_LETTERS_IN_KAFKA)))).toMatchObject({
+      'dead-letters': [
+        'FILL(added, 0) + FILL(depth, 0); Millrace DeadLettered sum; AWS/SQS ApproximateNumberOfMessagesVisible max',
+        '> 0',
+        '1 of 1 × 300 s',
+        'ignore',
+      ],
+      'dead-letters-rising': ['Millrace DeadLettered sum', '> 0', '3 of 3 × 300 s', 'notBreaching'],
     });
   });
 });

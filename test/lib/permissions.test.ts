@@ -1,7 +1,13 @@
 /** Walks every statement of every policy, in every environment: a wildcard is an exception with a reason, or a mistake. */
 import { describe, expect, test } from '@jest/globals';
 import { Match } from 'aws-cdk-lib/assertions';
-import { ENVIRONMENT_NAMES, type Resource, resourcesOf, templatesOf } from './synthesized.ts';
+import {
+  DEAD_LETTERS_IN_KAFKA,
+  ENVIRONMENT_NAMES,
+  type Resource,
+  resourcesOf,
+  templatesOf,
+} from './synthesized.ts';
 
 /** Every wildcard that may be, by action, with the resource it may stand in and why nothing narrower will do. */
 const ALLOWED: readonly { readonly action: RegExp; readonly resource: string; readonly because: string }[] = [
@@ -139,6 +145,10 @@ describe('no wildcard that is not on the list', () => {
     expect(wildcardsIn(resources)).toEqual([]);
   });
 
+  test('where dead letters are in Kafka', () => {
+    expect(wildcardsIn(resourcesOf(templatesOf('prod', DEAD_LETTERS_IN_KAFKA)))).toEqual([]);
+  });
+
   test('only the trigger that the CDK makes has a managed policy', () => {
     const withManaged = resourcesOf(templatesOf('prod')).filter(
       ({ Type, Properties }) => Type === 'AWS::IAM::Role' && Properties.ManagedPolicyArns,
@@ -239,6 +249,24 @@ describe.each(ENVIRONMENT_NAMES)('in %s a consumer', (env) => {
         'kms:GenerateDataKey <dead-letters KeyArn>',
       ].toSorted(),
     );
+  });
+
+  test('may write to its dead-letter topic besides, where it has one', () => {
+    const own = resourcesOf({
+      consumer: templatesOf(env, DEAD_LETTERS_IN_KAFKA)['consumer-editorial-analytics']!,
+    });
+    const granted = own
+      .filter(({ Type, id }) => Type === 'AWS::IAM::Policy' && id.includes('FunctionRoleDefaultPolicy'))
+      .flatMap(({ Properties }) => statementsIn(Properties))
+      .flatMap(({ Action, Resource }) =>
+        asList(Resource).flatMap((each) => asList(Action).map((action) => `${action} ${named(each)}`)),
+      );
+    const topic = `${cluster}[0]:topic/${cluster}[1]/news.pageviews.editorial-analytics.dead-letters`;
+    expect(granted.filter((each) => each.includes('Write') || each.endsWith(topic)).toSorted()).toEqual([
+      `kafka-cluster:DescribeTopic ${topic}`,
+      `kafka-cluster:WriteData ${topic}`,
+      `kafka-cluster:WriteDataIdempotently ${cluster}`,
+    ]);
   });
 
   test('has one role, for Lambda alone, with that policy alone', () => {

@@ -1,22 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Stack } from 'aws-cdk-lib';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
-import { CfnPolicy } from 'aws-cdk-lib/aws-iam';
-import { CfnTopic } from 'aws-cdk-lib/aws-msk';
+import { contracts as allContracts } from '../../contracts/index.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
-import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
-import { appOf, type SynthesisOptions, templatesOf } from './synthesized.ts';
-
-/** The model consumer with something else about its declaration. */
-const consumerWith = (changes: Partial<Parameters<typeof defineConsumer>[0]>): AnyConsumer =>
-  defineConsumer({
-    name: 'editorial-analytics',
-    topic: pageviews,
-    sink: 'postgres',
-    handle: async () => {},
-    ...changes,
-  } as Parameters<typeof defineConsumer>[0]) as AnyConsumer;
+import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { consumerWith, DEAD_LETTERS_IN_KAFKA, type SynthesisOptions, templatesOf } from './synthesized.ts';
 
 const stackOf = (env: string, consumer: AnyConsumer = editorialAnalytics, options: SynthesisOptions = {}) =>
   templatesOf(env, { ...options, consumers: [consumer] })[`consumer-${consumer.name}`]!;
@@ -266,21 +254,45 @@ describe('refused at synth', () => {
 });
 
 describe('dead letters in Kafka', () => {
-  const app = appOf('prod', { consumers: [consumerWith({ deadLetter: 'kafka' })] });
-  const stack = app.node.findChild('millrace-prod-consumer-editorial-analytics') as Stack;
+  const { contracts, 'consumer-editorial-analytics': consumer } = templatesOf('prod', DEAD_LETTERS_IN_KAFKA);
+  const deadLetterTopic = 'news.pageviews.editorial-analytics.dead-letters';
 
-  test('have a topic of their own, which the function may write to', () => {
-    const topics = stack.node.findAll().filter((each) => each instanceof CfnTopic);
-    expect(topics).toMatchObject([
-      { topicName: 'news.pageviews.editorial-analytics.dead-letters', partitionCount: 12 },
+  test('have a topic with the data that stays, with room for a whole record and its failure', () => {
+    const topic = Object.values(contracts!.findResources('AWS::MSK::Topic')).find(
+      ({ Properties }) => Properties.TopicName === deadLetterTopic,
+    )!;
+    expect(topic).toMatchObject({
+      DeletionPolicy: 'Retain',
+      Properties: { PartitionCount: 12, ReplicationFactor: 3 },
+    });
+    expect(Buffer.from(topic.Properties.Configs, 'base64').toString().split('\n')).toEqual([
+      'cleanup.policy=delete',
+      'retention.ms=1209600000',
+      'max.message.bytes=2097176',
+      '',
     ]);
-    const policy = stack.node.findAll().find((each) => each instanceof CfnPolicy)!;
-    expect(stack.resolve(policy.policyDocument).Statement).toContainEqual(
-      expect.objectContaining({ Action: ['kafka-cluster:DescribeTopic', 'kafka-cluster:WriteData'] }),
-    );
   });
 
-  test('fail the synthesis, for as long as functions cannot write to Kafka', () => {
-    expect(() => app.synth()).toThrow(/cannot write to Kafka yet/);
+  test('are written to brokers that MSK names in the course of the deployment', () => {
+    const [[asking, { Properties: question, DependsOn: rights }]] = Object.entries(
+      consumer!.findResources('Custom::BootstrapBrokers'),
+    ) as [[string, Record<string, never>]];
+    expect(JSON.stringify(question)).toContain('GetBootstrapBrokers');
+    expect(rights).toEqual([expect.stringContaining('BrokersRoleDefaultPolicy')]);
+    consumer!.hasResourceProperties('AWS::Lambda::Function', {
+      FunctionName: 'millrace-prod-editorial-analytics',
+      Environment: {
+        Variables: Match.objectLike({
+          MILLRACE_BROKERS: { 'Fn::GetAtt': [asking, 'BootstrapBrokerStringSaslIam'] },
+        }),
+      },
+    });
+  });
+
+  test('no other consumer has any of it', () => {
+    const { contracts, 'consumer-editorial-analytics': other } = templatesOf('prod');
+    contracts!.resourceCountIs('AWS::MSK::Topic', allContracts.length);
+    other!.resourceCountIs('Custom::BootstrapBrokers', 0);
+    other!.resourceCountIs('AWS::Lambda::Function', 1);
   });
 });

@@ -4,10 +4,11 @@ import { afterAll } from '@jest/globals';
 import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { contracts as allContracts } from '../../contracts/index.ts';
+import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { consumers as allConsumers } from '../../lambdas/consumers.ts';
 import { ENVIRONMENTS, type EnvironmentSettings, resolveEnvironment } from '../../lib/config/environment.ts';
 import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
+import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
 import type { Contract } from '../../runtime/contract.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
@@ -26,6 +27,19 @@ export interface SynthesisOptions {
 
 const { path: outputs, remove } = createTemporaryFolder();
 afterAll(remove);
+
+/** The model consumer with something else about its declaration. */
+export const consumerWith = (changes: Partial<Parameters<typeof defineConsumer>[0]>): AnyConsumer =>
+  defineConsumer({
+    name: 'editorial-analytics',
+    topic: pageviews,
+    sink: 'postgres',
+    handle: async () => {},
+    ...changes,
+  } as Parameters<typeof defineConsumer>[0]) as AnyConsumer;
+
+/** For what no consumer of ours declares. */
+export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'kafka' })] };
 
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {

@@ -1,0 +1,58 @@
+import { type CfnResource, Duration, Stack } from 'aws-cdk-lib';
+import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { AwsCustomResource, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
+import type { Construct } from 'constructs';
+import type { Cluster } from '../stacks/cluster-stack.ts';
+import type { OperationsStack } from '../stacks/operations-stack.ts';
+
+const RESULT = 'BootstrapBrokerStringSaslIam';
+
+/** What the CDK calls its function that asks. */
+const PROVIDER = `AWS${AwsCustomResource.PROVIDER_FUNCTION_UUID.replaceAll('-', '')}`;
+
+/**
+ * Where a cluster's brokers take logins by IAM: each `host:port`, with a comma between two. CloudFormation does not know,
+ * so MSK is asked in the course of a deployment, and again when the cluster is another one; the names stay as long as it does:
+ * https://docs.aws.amazon.com/msk/latest/developerguide/msk-get-bootstrap-brokers.html (2026-11-25)
+ */
+export function bootstrapBrokers(
+  scope: Construct,
+  id: string,
+  cluster: Cluster,
+  operations: OperationsStack,
+): string {
+  const logGroup = operations.addLogGroup(scope, `${id}Logs`);
+  const role = new Role(scope, `${id}Role`, {
+    assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+    description: 'Asks MSK where the brokers are',
+  });
+  role.addToPolicy(
+    new PolicyStatement({
+      actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+      resources: [logGroup.logGroupArn],
+    }),
+  );
+  role.addToPolicy(new PolicyStatement({ actions: ['kafka:GetBootstrapBrokers'], resources: [cluster.arn] }));
+  const ask = {
+    service: '@aws-sdk/client-kafka',
+    action: 'GetBootstrapBrokers',
+    parameters: { ClusterArn: cluster.arn },
+    physicalResourceId: PhysicalResourceId.of(cluster.arn),
+    outputPaths: [RESULT],
+  };
+  const asking = new AwsCustomResource(scope, id, {
+    resourceType: 'Custom::BootstrapBrokers',
+    onCreate: ask,
+    onUpdate: ask,
+    role,
+    logGroup,
+    timeout: Duration.minutes(2),
+    installLatestAwsSdk: false,
+  });
+  // Its rights are a resource of their own. That its function waits for the role too, the role's property says already, and
+  // cfn-lint calls saying it twice a mistake.
+  asking.node.addDependency(role.node.findChild('DefaultPolicy'));
+  const provider = Stack.of(scope).node.findChild(PROVIDER).node.defaultChild as CfnResource;
+  provider.addDeletionOverride('DependsOn');
+  return asking.getResponseField(RESULT);
+}
