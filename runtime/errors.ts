@@ -73,7 +73,7 @@ export const ERRORS = {
   DEAD_LETTER_UNREADABLE: row('halt', 'A stored dead letter cannot be read.'),
   DEAD_LETTER_VERSION_UNKNOWN: row('halt', 'A later major version of the envelope wrote the dead letter.'),
   DEAD_LETTER_PAYLOAD_LOST: row('halt', "The object with a dead letter's bytes is gone or was changed."),
-  DEAD_LETTER_FOREIGN: row('halt', 'The dead letter belongs to another consumer.'),
+  DEAD_LETTER_FOREIGN: row('halt', 'The dead letter belongs to another consumer or topic.'),
   DEAD_LETTER_NOT_FOUND: row('halt', 'No dead letter has this id.'),
   BATCH_GIVEN_UP: row('dead-letter', 'The event source gave up on the batch that held the record.'),
   DEAD_LETTERED_ELSEWHERE: row('dead-letter', 'Another tool dead-lettered the record.'),

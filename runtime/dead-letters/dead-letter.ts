@@ -56,6 +56,11 @@ export function deadLetterId(consumer: string, record: RawRecord): string {
   return `${consumer}/${recordId(record)}`;
 }
 
+/** What tells a letter from every other: in another epoch the topic was another one, and its offsets began again. */
+export function letterKey({ id, epoch }: Pick<DeadLetter, 'id' | 'epoch'>): string {
+  return `${id}@${epoch}`;
+}
+
 /** What of a letter's failure the next one has to know, should the record fail again. */
 export type FailureHistory = Pick<Failure, 'attempts' | 'earlier'> & {
   readonly firstFailedAt: number | null;

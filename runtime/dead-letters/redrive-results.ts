@@ -10,8 +10,8 @@ export const RESULTS_PREFIX = 'redrives/';
 const prefixOf = (redriveId: string) => `${RESULTS_PREFIX}${redriveId}/`;
 
 /**
- * Leaves what became of letters for the person who redrove them; durable when it resolves. `part` names this part of the
- * redrive's results: writing it again replaces it.
+ * Leaves what became of letters, by `letterKey`, for the person who redrove them; durable when it resolves. `part` names
+ * this part of the redrive's results: writing it again replaces it.
  * @throws OBJECT_STORE_UNAVAILABLE
  */
 export async function writeRedriveResults(
@@ -24,7 +24,7 @@ export async function writeRedriveResults(
 }
 
 /**
- * Reads everything written so far, by letter id. Keep the reader: it fetches each part once.
+ * Reads everything written so far, by `letterKey`. Keep the reader: it fetches each part once.
  * @throws OBJECT_STORE_UNAVAILABLE
  */
 export function redriveResultsReader(
@@ -39,8 +39,8 @@ export function redriveResultsReader(
       const body = await objects.get(key);
       if (!body) continue;
       seen.add(key);
-      for (const [id, result] of JSON.parse(body.toString()) as [string, LetterResult][]) {
-        results.set(id, better(results.get(id), result));
+      for (const [letter, result] of JSON.parse(body.toString()) as [string, LetterResult][]) {
+        results.set(letter, better(results.get(letter), result));
       }
     }
     return results;

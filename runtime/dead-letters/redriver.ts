@@ -4,6 +4,7 @@
  */
 import { MillraceError } from '../errors.ts';
 import type { Clock, DeadLetterShelf, ObjectStore, OutgoingMessage, Queue, StoredLetter } from '../ports.ts';
+import { letterKey } from './dead-letter.ts';
 import { REDRIVE_ATTRIBUTE, toMessage } from './queue-message.ts';
 import { type LetterResult, redriveResultsReader } from './redrive-results.ts';
 import { type LetterFilter, matches } from './triage.ts';
@@ -12,16 +13,16 @@ import { type LetterFilter, matches } from './triage.ts';
 export interface RedrivePlan {
   readonly id: string;
   readonly consumer: string;
-  /** By letter id: the copies of it that are on the shelf. */
+  /** By `letterKey`: the copies of the letter that are on the shelf. */
   readonly letters: ReadonlyMap<string, readonly string[]>;
 }
 
 /** What a redrive has done, kept where it survives the process. Every write is durable when it returns. */
 export interface RedriveJournal {
   readonly plan: RedrivePlan;
-  /** Ids of letters that are known to be in the redrive queue. */
+  /** Of letters that are known to be in the redrive queue, by `letterKey`. */
   readonly sent: ReadonlySet<string>;
-  noteSent(ids: readonly string[]): void;
+  noteSent(keys: readonly string[]): void;
 }
 
 export interface RedriveOptions {
@@ -66,12 +67,12 @@ export async function findLetters(
   const others = new Map<string, string[]>();
   for await (const copy of shelf.look()) {
     if (!('letter' in copy)) continue;
-    const { id } = copy.letter;
+    const key = letterKey(copy.letter);
     // A copy that failed otherwise is a copy all the same: once the record is applied, it is of no use.
     const into = matches(copy, filter) ? letters : others;
-    into.set(id, [...(into.get(id) ?? []), copy.copy]);
+    into.set(key, [...(into.get(key) ?? []), copy.copy]);
   }
-  return new Map([...letters].map(([id, copies]) => [id, [...copies, ...(others.get(id) ?? [])]]));
+  return new Map([...letters].map(([key, copies]) => [key, [...copies, ...(others.get(key) ?? [])]]));
 }
 
 /**
@@ -90,13 +91,13 @@ export async function runRedrive(
   const { shelf, redrive, objects, clock } = ports;
   const readResults = redriveResultsReader(objects, plan.id);
   const letterOf = new Map(
-    [...plan.letters].flatMap(([id, copies]) => copies.map((copy) => [copy, id] as const)),
+    [...plan.letters].flatMap(([key, copies]) => copies.map((copy) => [copy, key] as const)),
   );
   let nextSendAt = clock.now();
 
   const progress = async (): Promise<RedriveProgress> => {
     const results = [...(await readResults())]
-      .filter(([id]) => plan.letters.has(id))
+      .filter(([key]) => plan.letters.has(key))
       .map(([, result]) => result);
     const count = (...wanted: LetterResult[]) => results.filter((result) => wanted.includes(result)).length;
     const now: RedriveProgress = {
@@ -134,11 +135,11 @@ export async function runRedrive(
     };
     const batchSize = Math.max(1, Math.min(SEND_BATCH, Math.floor(options.ratePerSecond)));
     for await (const copy of shelf.look()) {
-      const id = letterOf.get(copy.copy);
-      if (id === undefined || !('letter' in copy)) continue;
-      if (!journal.sent.has(id) && !fresh.has(id)) {
+      const key = letterOf.get(copy.copy);
+      if (key === undefined || !('letter' in copy)) continue;
+      if (!journal.sent.has(key) && !fresh.has(key)) {
         if (journal.sent.size + fresh.size >= limit) continue;
-        fresh.set(id, copy);
+        fresh.set(key, copy);
       }
       batch.push(copy);
       if (batch.length < batchSize) continue;

@@ -6,8 +6,8 @@ import type { Engine, Invocation } from '../engine.ts';
 import { ERRORS, MillraceError } from '../errors.ts';
 import type { Logger, Metrics, ObjectStore } from '../ports.ts';
 import type { Outcome } from '../settle.ts';
-import type { DeadLetter } from './dead-letter.ts';
-import { decodeEnvelope } from './json-envelope.ts';
+import { type DeadLetter, letterKey } from './dead-letter.ts';
+import { decodeEnvelope, type Envelope } from './json-envelope.ts';
 import { fetchPayload } from './queue-message.ts';
 import { type LetterResult, writeRedriveResults } from './redrive-results.ts';
 
@@ -34,7 +34,7 @@ const RESULT_OF: Readonly<Partial<Record<Outcome, LetterResult>>> = {
 
 /**
  * Settles the letters of the messages, as the engine's `redrive` does, and gives the ids of those that are to be
- * delivered again: their letter is not settled, cannot be read, or is another consumer's. The queue puts what comes
+ * delivered again: their letter is not settled, cannot be read, or is another consumer's or topic's. The queue puts what comes
  * again too often among the dead letters. Of every other message the letter is applied, was applied before, or is
  * durable among the dead letters once more, and where somebody waits for the result it is written.
  * @throws whatever the engine's `redrive` throws; all messages come again then
@@ -45,14 +45,23 @@ export async function settleMessages(
   invocation: Invocation,
 ): Promise<readonly string[]> {
   const handedBack = new Set<string>();
+  const results = new Map<string, Map<string, LetterResult>>();
+  const note = ({ redriveId }: RedriveMessage, letter: DeadLetter, result: LetterResult) => {
+    if (redriveId === null) return;
+    results.set(redriveId, (results.get(redriveId) ?? new Map()).set(letterKey(letter), result));
+  };
   const opened: { readonly message: RedriveMessage; readonly letter: DeadLetter }[] = [];
   for (const message of messages) {
+    let envelope: Envelope | undefined;
     try {
-      opened.push({ message, letter: await open(message, engine.consumer, objects) });
+      envelope = decodeEnvelope(message.body);
+      opened.push({ message, letter: await open(envelope, engine, objects) });
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error;
       log.error('Message handed back', { messageId: message.id, ...ERRORS[error.code], error });
       handedBack.add(message.id);
+      // An outage refuses nothing.
+      if (envelope && error.action !== 'hold') note(message, envelope.letter, 'refused');
     }
   }
   const refused = handedBack.size;
@@ -61,16 +70,13 @@ export async function settleMessages(
     opened.map(({ letter }) => letter),
     invocation,
   );
-  const results = new Map<string, Map<string, LetterResult>>();
   for (const [index, { message, letter }] of opened.entries()) {
     const { id } = letter;
     const outcome = outcomes[index]!;
     const result = RESULT_OF[outcome];
     log.info(result ? 'Redriven' : 'Not redriven yet', { id, outcome });
-    if (!result) handedBack.add(message.id);
-    else if (message.redriveId !== null) {
-      results.set(message.redriveId, (results.get(message.redriveId) ?? new Map()).set(id, result));
-    }
+    if (result) note(message, letter, result);
+    else handedBack.add(message.id);
   }
 
   for (const [redriveId, ofRedrive] of results) {
@@ -98,16 +104,16 @@ export async function settleMessages(
 
 /** @throws DEAD_LETTER_*, OBJECT_STORE_UNAVAILABLE where the message holds no letter of this consumer */
 async function open(
-  { body }: RedriveMessage,
-  consumer: string,
+  envelope: Envelope,
+  { consumer, topic }: Engine,
   objects: Pick<ObjectStore, 'get'>,
 ): Promise<DeadLetter> {
-  const { letter, payload } = decodeEnvelope(body);
-  if (letter.consumer === consumer) return fetchPayload({ letter, payload }, objects);
+  const { id, record, ...letter } = envelope.letter;
+  if (letter.consumer === consumer && record.topic === topic) return fetchPayload(envelope, objects);
   throw new MillraceError(
     'DEAD_LETTER_FOREIGN',
-    `Dead letter ${letter.id} is in the redrive queue of ${JSON.stringify(consumer)}. Redrive it to the consumer that ` +
-      'failed it.',
-    { details: { id: letter.id, consumer } },
+    `Dead letter ${id} is in the redrive queue of ${JSON.stringify(consumer)}, which reads ${JSON.stringify(topic)}. ` +
+      'Redrive it to the consumer that failed it.',
+    { details: { id, consumer, topic } },
   );
 }

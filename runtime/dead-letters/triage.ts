@@ -1,5 +1,6 @@
 /** Which dead letters there are: choosing some, and grouping them by what went wrong. */
 import type { StoredLetter, UnreadableLetter } from '../ports.ts';
+import { letterKey } from './dead-letter.ts';
 
 /** Every condition given has to hold. */
 export interface LetterFilter {
@@ -100,6 +101,7 @@ export class Triage {
 }
 
 interface Facts {
+  readonly key: string;
   readonly id: string;
   readonly errorCode: string;
   readonly stage: string;
@@ -117,6 +119,7 @@ function factsOf(copy: Copy): Facts {
   if (!('letter' in copy)) {
     const { error, storedAt } = copy;
     return {
+      key: copy.copy,
       id: copy.copy,
       errorCode: error.code,
       stage: 'unreadable',
@@ -134,6 +137,7 @@ function factsOf(copy: Copy): Facts {
   const { code, stage, firstFailedAt, lastFailedAt, name, message } = letter.failure;
   const { topic, partition } = letter.record;
   return {
+    key: letterKey(letter),
     id: letter.id,
     errorCode: code,
     stage,
@@ -150,7 +154,7 @@ function factsOf(copy: Copy): Facts {
 
 class OpenGroup {
   readonly #first: Facts;
-  readonly #ids = new Set<string>();
+  readonly #keys = new Set<string>();
   #partition: number | undefined;
   #schemaId: string | undefined;
   #firstSeenAt: number;
@@ -159,7 +163,7 @@ class OpenGroup {
 
   constructor(first: Facts) {
     this.#first = first;
-    this.#ids.add(first.id);
+    this.#keys.add(first.key);
     this.#partition = first.partition;
     this.#schemaId = first.schemaId;
     this.#firstSeenAt = first.firstFailedAt;
@@ -168,7 +172,7 @@ class OpenGroup {
   }
 
   add(facts: Facts): void {
-    this.#ids.add(facts.id);
+    this.#keys.add(facts.key);
     if (facts.partition !== this.#partition) this.#partition = undefined;
     if (facts.schemaId !== this.#schemaId) this.#schemaId = undefined;
     this.#firstSeenAt = Math.min(this.#firstSeenAt, facts.firstFailedAt);
@@ -185,7 +189,7 @@ class OpenGroup {
       topic,
       ...(this.#partition !== undefined && { partition: this.#partition }),
       ...(this.#schemaId !== undefined && { schemaId: this.#schemaId }),
-      count: this.#ids.size,
+      count: this.#keys.size,
       firstSeenAt: this.#firstSeenAt,
       lastSeenAt: this.#lastSeenAt,
       oldestStoredAt: this.#oldestStoredAt,

@@ -142,10 +142,36 @@ describe('what became of them', () => {
     await handler(redriveOf('r-1', ...four.map(encodeDeadLetter)), context);
     const read = redriveResultsReader(objects, 'r-1');
     expect(Object.fromEntries(await read())).toEqual({
-      'c/t/0/0': 'applied',
-      'c/t/0/1': 'already-applied',
-      'c/t/0/2': 'failed-again',
+      'c/t/0/0@1': 'applied',
+      'c/t/0/1@1': 'already-applied',
+      'c/t/0/2@1': 'failed-again',
     });
+  });
+
+  test('is refused of a letter of another consumer or topic, and of one whose bytes are gone', async () => {
+    const { handler, objects } = open(async () => []);
+    const lost = await toMessage(deadLetter({ value: Buffer.alloc(900_000) }), objects);
+    for await (const { key } of objects.list('')) await objects.delete([key]);
+    const others = [deadLetter({ consumer: 'd' }), deadLetter({ topic: 'u' })];
+    const event = redriveOf('r-1', lost.body, ...others.map(encodeDeadLetter));
+    expect(await handler(event, context)).toEqual({
+      batchItemFailures: ['m0', 'm1', 'm2'].map((itemIdentifier) => ({ itemIdentifier })),
+    });
+    expect(Object.fromEntries(await redriveResultsReader(objects, 'r-1')())).toEqual({
+      'c/t/0/0@1': 'refused',
+      'd/t/0/0@1': 'refused',
+      'c/u/0/0@1': 'refused',
+    });
+  });
+
+  test('is not known of a letter whose bytes an outage keeps', async () => {
+    const { handler, objects } = open(async () => []);
+    const { body } = await toMessage(deadLetter({ value: Buffer.alloc(900_000) }), objects);
+    objects.get = () => Promise.reject(new MillraceError('OBJECT_STORE_UNAVAILABLE', 'down'));
+    expect(await handler(redriveOf('r-1', body), context)).toEqual({
+      batchItemFailures: [{ itemIdentifier: 'm0' }],
+    });
+    expect(await Array.fromAsync(objects.list('redrives/'))).toEqual([]);
   });
 
   test('is written nowhere when nobody waits', async () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
 import { createMemoryQueues } from '../../../adapters/memory/memory-queue.ts';
-import type { DeadLetter } from '../../../runtime/dead-letters/dead-letter.ts';
+import { type DeadLetter, letterKey } from '../../../runtime/dead-letters/dead-letter.ts';
 import { createQueueLetters } from '../../../runtime/dead-letters/queue-letters.ts';
 import { REDRIVE_ATTRIBUTE } from '../../../runtime/dead-letters/queue-message.ts';
 import { type LetterResult, writeRedriveResults } from '../../../runtime/dead-letters/redrive-results.ts';
@@ -32,7 +32,8 @@ function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
   const consume = async () => {
     const messages = await redrive.receive({ maxMessages: 10, visibilityMs: 60_000 });
     for (const { body, attributes, receipt } of messages) {
-      const { id } = JSON.parse(body) as DeadLetter;
+      const letter = JSON.parse(body) as DeadLetter;
+      const { id } = letter;
       const result = resultOf(id);
       if (result === null) continue;
       consumed.push({ id, at: clock.now() });
@@ -40,7 +41,7 @@ function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
         objects,
         attributes[REDRIVE_ATTRIBUTE]!,
         `${part++}`,
-        new Map([[id, result]]),
+        new Map([[letterKey(letter), result]]),
       );
       if (result === 'failed-again') await shelf.put([failedAgain(id)]);
       await redrive.delete([receipt]);
@@ -137,6 +138,14 @@ describe('a redrive', () => {
       deadLetter({ offset: 1 }),
     ]);
     expect(await run({}, { error: 'HANDLER_FAILED' })).toMatchObject({ planned: 1, applied: 1 });
+    expect(await left()).toEqual([]);
+  });
+
+  test('gives back both letters of an offset that two epochs have: they are different records', async () => {
+    const { shelf, run, left, consumed } = open();
+    await shelf.put([deadLetter(), { ...deadLetter({ value: Buffer.from('newer') }), epoch: 2 }]);
+    expect(await run()).toMatchObject({ planned: 2, sent: 2, applied: 2, remaining: 0 });
+    expect(consumed).toHaveLength(2);
     expect(await left()).toEqual([]);
   });
 

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { type Copy, type LetterFilter, matches, Triage } from '../../../runtime/dead-letters/triage.ts';
 import type { ErrorCode } from '../../../runtime/errors.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import type { StoredLetter } from '../../../runtime/ports.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
 let copies = 0;
@@ -116,7 +117,10 @@ describe('triage', () => {
   });
 
   test('counts the copies of a letter once', () => {
-    expect(groupsOf([copyOf({ offset: 1 }), copyOf({ offset: 1 })])).toMatchObject([{ count: 1 }]);
+    const copy = copyOf({ offset: 1 }) as StoredLetter;
+    expect(groupsOf([copy, copyOf({ offset: 1 })])).toMatchObject([{ count: 1 }]);
+    const ofNextEpoch = { ...copy, letter: { ...copy.letter, epoch: 2 } };
+    expect(groupsOf([copy, ofNextEpoch])).toMatchObject([{ count: 2 }]);
   });
 
   test('has a group for what cannot be read', () => {
