@@ -7,7 +7,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { RedriveJournal, RedrivePlan } from '../runtime/dead-letters/redriver.ts';
@@ -87,7 +87,7 @@ function append(path: string, entry: Entry): void {
   const file = openSync(path, 'a', 0o600);
   try {
     // Begins on a line of its own, also behind one that a kill cut short.
-    writeSync(file, `\n${JSON.stringify(entry)}\n`);
+    writeFileSync(file, `\n${JSON.stringify(entry)}\n`);
     fsyncSync(file);
   } finally {
     closeSync(file);

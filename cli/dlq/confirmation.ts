@@ -1,4 +1,4 @@
-import { createInterface } from 'node:readline/promises';
+import { createInterface, type ReadLineOptions } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { CommandFailed } from '../command-failed.ts';
 import { printNote } from '../terminal.ts';
@@ -18,11 +18,19 @@ export function refuseUnasked({ yes, json }: Confirmable, command: Command): voi
  * Has the person type the consumer's name, unless `--yes` was given.
  * @throws CommandFailed when something else was typed
  */
-export async function confirm({ yes }: Confirmable, consumer: string): Promise<void> {
+export async function confirm(
+  { yes }: Confirmable,
+  consumer: string,
+  streams: ReadLineOptions = { input: process.stdin, output: process.stderr },
+): Promise<void> {
   if (yes) return;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const terminal = createInterface(streams);
   try {
     if ((await terminal.question("Type the consumer's name to go on: ")).trim() === consumer) return;
+  } catch (error) {
+    // Ctrl-C and Ctrl-D are answers, too.
+    if ((error as Error).name !== 'AbortError') throw error;
+    printNote('');
   } finally {
     terminal.close();
   }

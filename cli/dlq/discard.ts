@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { type Copy, type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
+import { discardCopies } from '../../runtime/dead-letters/discard.ts';
+import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import { jsonOption } from '../options.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { atDesk, auditedAt, chooseConsumer, type DeskOptions } from './desk.ts';
 import { openExport } from './export-file.ts';
-import { consumerOption, describeFilter, WHERE_HELP, whereOption } from './options.ts';
+import { consumerOption, describeFilter, noneMatch, WHERE_HELP, whereOption } from './options.ts';
 
 const EXAMPLE = `
 Example:
@@ -26,9 +27,6 @@ interface DiscardOptions extends DeskOptions {
   readonly json?: true;
 }
 
-/** So many are exported, and on the disk, before they are taken away. */
-const BATCH = 10;
-
 export function discardCommand(): Command {
   return new Command('discard')
     .description('Takes dead letters away that nobody wants applied, after an export of them.')
@@ -46,42 +44,33 @@ export function discardCommand(): Command {
       await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
         const { places, consumer, folder } = desk;
         const where = describeFilter(options.where);
-        let planned = 0;
-        for await (const copy of places.shelf.look()) if (matches(copy, options.where)) planned++;
-        if (planned === 0) {
+        // What matches later was not confirmed.
+        const planned = new Set<string>();
+        for await (const copy of places.shelf.look())
+          if (matches(copy, options.where)) planned.add(copy.copy);
+        if (planned.size === 0) {
           if (options.json) return printJson({ discarded: 0, export: null });
-          return printLine(`No dead letters of ${consumer.name} match: ${where}.`);
+          return printLine(noneMatch(consumer.name, options.where));
         }
         printNote(
-          `To be discarded: ${plural(planned, 'dead letter')} of ${consumer.name}, in ${desk.at}: ${where}`,
+          `To be discarded: ${plural(planned.size, 'dead letter')} of ${consumer.name}, in ${desk.at}: ${where}`,
         );
         await confirm(options, consumer.name);
 
         const id = randomUUID();
         const path = options.export ?? join(folder.path, `discarded-${id}.jsonl`);
-        const plan = { where, letters: planned, reason: options.reason, export: path };
+        const plan = { where, letters: planned.size, reason: options.reason, export: path };
         const result = await auditedAt(desk, { id, action: 'discard', plan }, async () => {
           const file = openExport(path);
-          let discarded = 0;
-          let batch: Copy[] = [];
-          const flush = async () => {
-            for (const copy of batch) await file.write(copy, places.objects);
-            file.flush();
-            await places.shelf.remove(batch);
-            discarded += batch.length;
-            batch = [];
-          };
           try {
-            for await (const copy of places.shelf.look()) {
-              if (!matches(copy, options.where)) continue;
-              batch.push(copy);
-              if (batch.length === BATCH) await flush();
-            }
-            await flush();
+            const discarded = await discardCopies(places.shelf, planned, async (copies) => {
+              for (const copy of copies) await file.write(copy, places.objects);
+              file.flush();
+            });
+            return { discarded, export: path };
           } finally {
             file.close();
           }
-          return { discarded, export: path };
         });
         if (options.json) printJson(result);
         else printLine(`${count(result.discarded)} discarded. They are in ${path}.`);

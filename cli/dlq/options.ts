@@ -126,3 +126,9 @@ export function describeFilter(filter: LetterFilter): string {
   });
   return conditions.length > 0 ? conditions.join(', ') : 'all';
 }
+
+/** What a command says that finds nothing to show or do. */
+export function noneMatch(consumer: string, where: LetterFilter): string {
+  const isAll = Object.keys(where).length === 0;
+  return `No dead letters of ${consumer}${isAll ? '' : ` match ${describeFilter(where)}`}.`;
+}

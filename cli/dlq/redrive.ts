@@ -19,7 +19,7 @@ import { createProblemLog } from '../problem-log.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { atDesk, auditedAt, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
-import { consumerOption, describeFilter, WHERE_HELP, whereOption } from './options.ts';
+import { consumerOption, describeFilter, noneMatch, WHERE_HELP, whereOption } from './options.ts';
 
 const EXAMPLE = `
 Example:
@@ -76,7 +76,7 @@ async function redrive(desk: Desk, options: RedriveCommandOptions): Promise<void
   if (letters.size === 0) {
     if (options.json)
       printJson(summary({ planned: 0, sent: 0, applied: 0, alreadyApplied: 0, failed: 0, remaining: 0 }));
-    else printLine(`No dead letters of ${consumer.name} match: ${request.where}.`);
+    else printLine(noneMatch(consumer.name, options.where));
     return;
   }
   printPlan(letters.size, request, options);
@@ -197,12 +197,17 @@ function summary({ planned, applied, alreadyApplied, failed, remaining }: Redriv
   return { planned, applied, alreadyApplied, failed, remaining };
 }
 
-function printEnd({ applied, alreadyApplied, failed, remaining }: RedriveProgress): void {
+function printEnd({ planned, sent, applied, alreadyApplied, failed, remaining }: RedriveProgress): void {
+  const gone = planned - sent;
+  const waiting = remaining - gone;
   const parts = [
     `${count(applied)} applied`,
     alreadyApplied > 0 ? `${count(alreadyApplied)} applied before` : '',
     failed > 0 ? `${count(failed)} failed again: "millrace dlq triage" says why` : '',
-    remaining > 0 ? `${count(remaining)} without a result yet: they are in the redrive queue` : '',
+    waiting > 0
+      ? `${count(waiting)} without a result yet: they are in the redrive queue, and come again from there`
+      : '',
+    gone > 0 ? `${count(gone)} not there any more: given back or discarded by somebody else` : '',
   ];
   printLine(`${parts.filter(Boolean).join(', ')}.`);
 }

@@ -34,15 +34,17 @@ export async function audited<Result extends Readonly<Record<string, unknown>>>(
     return objects.put(key, Buffer.from(`${JSON.stringify(whole)}\n`));
   };
   await write(null);
+  let result: Result;
   try {
-    const result = await act();
-    await write(result);
-    return result;
+    result = await act();
   } catch (error) {
     const { code, message } = error as { code?: unknown; message?: unknown };
-    await write({ error: code ?? 'UNEXPECTED', message: String(message) });
+    // Why it failed is what has to be known: also where the store that is down is this one, too.
+    await write({ error: code ?? 'UNEXPECTED', message: String(message) }).catch(() => {});
     throw error;
   }
+  await write(result);
+  return result;
 }
 
 /** Oldest first. */

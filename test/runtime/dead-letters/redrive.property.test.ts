@@ -10,13 +10,14 @@ import { createMemoryQueues } from '../../../adapters/memory/memory-queue.ts';
 import { failureDocument } from '../../../local/event-source/failure-document.ts';
 import { defineConsumer } from '../../../runtime/consumer.ts';
 import type { DeadLetter } from '../../../runtime/dead-letters/dead-letter.ts';
+import { discardCopies } from '../../../runtime/dead-letters/discard.ts';
 import { GIVEN_UP_PREFIX } from '../../../runtime/dead-letters/given-up-letters.ts';
 import { deadLetterPlaces } from '../../../runtime/dead-letters/places.ts';
 import { fetchPayload, REDRIVE_ATTRIBUTE } from '../../../runtime/dead-letters/queue-message.ts';
 import { findLetters, type RedriveJournal, runRedrive } from '../../../runtime/dead-letters/redriver.ts';
 import { type LetterFilter, matches } from '../../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
-import type { Queue } from '../../../runtime/ports.ts';
+import type { Queue, StoredLetter } from '../../../runtime/ports.ts';
 import { type Nature, Stopped, type Trouble, World } from '../delivery-world.ts';
 import { events } from '../events.ts';
 
@@ -273,12 +274,15 @@ class Desk {
 
   async discard(filter: LetterFilter): Promise<void> {
     const { shelf } = this.places;
-    for await (const copy of shelf.look()) {
-      if (!('letter' in copy) || !matches(copy, filter)) continue;
-      this.exported.push(await fetchPayload(copy, this.objects));
-      this.discarded.add(copy.letter.id);
-      await shelf.remove([copy]);
-    }
+    const names = new Set<string>();
+    for await (const copy of shelf.look())
+      if ('letter' in copy && matches(copy, filter)) names.add(copy.copy);
+    await discardCopies(shelf, names, async (copies) => {
+      for (const copy of copies as readonly StoredLetter[]) {
+        this.exported.push(await fetchPayload(copy, this.objects));
+        this.discarded.add(copy.letter.id);
+      }
+    });
   }
 
   /** SQS delivers at least once: what was deleted or moved may be there all the same. */
