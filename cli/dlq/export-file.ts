@@ -1,12 +1,12 @@
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
 import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
-import { fetchPayload } from '../../runtime/dead-letters/queue-message.ts';
+import { fetchIfKept } from '../../runtime/dead-letters/queue-message.ts';
 import type { Copy } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { ObjectStore } from '../../runtime/ports.ts';
 
 export interface ExportFile {
-  /** A whole letter a line, its bytes included; what cannot be read as it stands, in {"unreadable": …}. */
+  /** A whole letter a line, its bytes included; what cannot be read, or has lost its bytes, as it stands, in {"unreadable": …}. */
   write(copy: Copy, objects: ObjectStore): Promise<void>;
   /** What was written is on the disk when this returns. */
   flush(): void;
@@ -28,7 +28,8 @@ export function openExport(path: string): ExportFile {
   }
   return {
     async write(copy, objects) {
-      writeSync(file, `${await lineOf(copy, objects)}\n`);
+      // All of it: writeSync may stop short, as on a disk that is full.
+      writeFileSync(file, `${await lineOf(copy, objects)}\n`);
     },
     flush: () => fsyncSync(file),
     close: () => closeSync(file),
@@ -36,6 +37,7 @@ export function openExport(path: string): ExportFile {
 }
 
 export async function lineOf(copy: Copy, objects: ObjectStore): Promise<string> {
-  if ('letter' in copy) return encodeDeadLetter(await fetchPayload(copy, objects));
+  const letter = 'letter' in copy && (await fetchIfKept(copy, objects));
+  if (letter) return encodeDeadLetter(letter);
   return JSON.stringify({ unreadable: copy.message?.body ?? null, copy: copy.copy });
 }

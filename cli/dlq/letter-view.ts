@@ -2,8 +2,8 @@
 
 import type { DeadLetter } from '../../runtime/dead-letters/dead-letter.ts';
 import { decodeByWriter, masked, type WrittenValue } from '../../runtime/dead-letters/decode-value.ts';
-import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
-import { fetchPayload } from '../../runtime/dead-letters/queue-message.ts';
+import { encodeDeadLetter, encodeWithPointer } from '../../runtime/dead-letters/json-envelope.ts';
+import { fetchIfKept, fetchPayload } from '../../runtime/dead-letters/queue-message.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
 import { plural, printable, printLine, styled } from '../terminal.ts';
 import type { Desk } from './desk.ts';
@@ -26,6 +26,14 @@ export async function writtenValueOf(
 export function letterToJson(letter: DeadLetter, written?: WrittenValue): object {
   const { version: _, ...fields } = JSON.parse(encodeDeadLetter(letter));
   return { ...fields, ...(written && 'value' in written && { decoded: jsonOf(written.value) }) };
+}
+
+/** The same of a stored letter; the bytes of one that has lost them are where they were, in `record.payload`. */
+export async function storedToJson(stored: StoredLetter, desk: Desk): Promise<object> {
+  const letter = await fetchIfKept(stored, desk.places.objects);
+  if (letter) return letterToJson(letter, await writtenValueOf(letter, desk));
+  const { version: _, ...fields } = JSON.parse(encodeWithPointer(stored.letter, stored.payload!));
+  return fields;
 }
 
 export function valueText(written: WrittenValue, isMasked: boolean): string {

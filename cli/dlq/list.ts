@@ -1,12 +1,13 @@
 import { Command } from 'commander';
+import { letterKey } from '../../runtime/dead-letters/dead-letter.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
 import { jsonOption, wholeFrom } from '../options.ts';
 import { count, plural, printJson, printLine, printNote, table } from '../terminal.ts';
 import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
-import { letterToJson, openLetter, printLetter, time, writtenValueOf } from './letter-view.ts';
-import { consumerOption, WHERE_HELP, whereOption } from './options.ts';
+import { letterToJson, openLetter, printLetter, storedToJson, time, writtenValueOf } from './letter-view.ts';
+import { consumerOption, noneMatch, WHERE_HELP, whereOption } from './options.ts';
 
 const LIST_EXAMPLE = `
 Example:
@@ -46,18 +47,21 @@ export function listCommand(): Command {
         let unreadable = 0;
         for await (const copy of desk.places.shelf.look()) {
           if (!matches(copy, where)) continue;
-          if ('letter' in copy) letters.set(copy.letter.id, newer(letters.get(copy.letter.id), copy));
-          else unreadable++;
+          if (!('letter' in copy)) unreadable++;
+          else {
+            const key = letterKey(copy.letter);
+            letters.set(key, newer(letters.get(key), copy));
+          }
         }
         const shown = [...letters.values()].slice(0, options.limit ?? (json ? letters.size : TABLE_LIMIT));
         if (json) {
-          const whole = shown.map(async (stored) => {
-            const letter = await openLetter(stored, desk);
-            return letterToJson(letter, await writtenValueOf(letter, desk));
-          });
-          return printJson(await Promise.all(whole));
+          const whole: object[] = [];
+          // One after the other: large letters are objects, and a bucket is asked for one at a time.
+          for (const stored of shown) whole.push(await storedToJson(stored, desk));
+          return printJson(whole);
         }
-        printTable(shown, letters.size);
+        if (letters.size === 0) printLine(noneMatch(desk.consumer.name, where));
+        else printTable(shown, letters.size);
         if (unreadable > 0) {
           printNote(`(${plural(unreadable, 'message')} cannot be read: "millrace dlq triage" says why)`);
         }
@@ -96,10 +100,6 @@ function newer(known: StoredLetter | undefined, copy: StoredLetter): StoredLette
 }
 
 function printTable(letters: readonly StoredLetter[], total: number): void {
-  if (letters.length === 0) {
-    printLine('No dead letters.');
-    return;
-  }
   const rows = letters.map(({ letter: { id, failure } }) => [
     id,
     failure.stage,

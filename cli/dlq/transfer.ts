@@ -12,6 +12,7 @@ import { decodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
+import { readRange } from '../../runtime/read-range.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { jsonOption } from '../options.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
@@ -81,7 +82,7 @@ export function importCommand(): Command {
     .action(async (options: ImportOptions) => {
       await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
         const { places } = desk;
-        const letters = await readInput(options.input, desk);
+        const { letters, unreadable } = await readInput(options.input, desk);
         const plan = { input: options.input, letters: letters.length };
         await auditedAt(desk, { id: randomUUID(), action: 'import', plan }, async () => {
           for (let at = 0; at < letters.length; at += PUT_BATCH) {
@@ -91,16 +92,20 @@ export function importCommand(): Command {
         });
         if (options.json) printJson({ imported: letters.length });
         else printLine(`${count(letters.length)} imported.`);
+        if (unreadable > 0)
+          printNote(`(${plural(unreadable, 'message')} could not be read before, and were left out)`);
       });
     });
 }
 
 /** All of the input is read and checked before any of it is put anywhere. */
-async function readInput(path: string, desk: Desk): Promise<readonly DeadLetter[]> {
+async function readInput(path: string, desk: Desk) {
   const letters: DeadLetter[] = [];
+  let unreadable = 0;
   for (const { text, where } of documentsOf(path)) {
     try {
-      letters.push(...(await lettersIn(text, desk)));
+      if (isUnreadableLine(text)) unreadable++;
+      else letters.push(...(await lettersIn(text, desk)));
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error;
       throw new MillraceError('INPUT_INVALID', `${where}: ${error.message} Nothing was imported.`, {
@@ -109,7 +114,7 @@ async function readInput(path: string, desk: Desk): Promise<readonly DeadLetter[
       });
     }
   }
-  return letters;
+  return { letters, unreadable };
 }
 
 function documentsOf(path: string): readonly { readonly text: string; readonly where: string }[] {
@@ -133,6 +138,11 @@ function documentsOf(path: string): readonly { readonly text: string; readonly w
     .filter((line) => line.text.trim() !== '');
 }
 
+/** What an export has in place of a letter that could not be read: no letter, and none of the reader's mistakes. */
+function isUnreadableLine(text: string): boolean {
+  return /^\{"unreadable":/.test(text) && isJson(text);
+}
+
 function isJson(text: string): boolean {
   try {
     JSON.parse(text);
@@ -150,11 +160,19 @@ async function lettersIn(text: string, desk: Desk): Promise<readonly DeadLetter[
     return [...letters, ...(await fetchMissing(missing, document, desk))];
   }
   const letter = decodeDeadLetter(text);
-  if (letter.consumer === consumer.name) return [letter];
-  throw new MillraceError(
-    'DEAD_LETTER_FOREIGN',
-    `The letter ${letter.id} is not ${consumer.name}'s. Import it with --consumer ${letter.consumer}.`,
-  );
+  if (letter.consumer !== consumer.name) {
+    throw new MillraceError(
+      'DEAD_LETTER_FOREIGN',
+      `The letter ${letter.id} is not ${consumer.name}'s. Import it with --consumer ${letter.consumer}.`,
+    );
+  }
+  if (letter.record.topic !== consumer.topic.name) {
+    throw new MillraceError(
+      'DEAD_LETTER_FOREIGN',
+      `The letter ${letter.id} is of topic ${letter.record.topic}; ${consumer.name} reads ${consumer.topic.name}.`,
+    );
+  }
+  return [letter];
 }
 
 /** The records that a document names and does not have, from the topic itself. */
@@ -173,15 +191,14 @@ async function fetchMissing(
   }
   const records: RawRecord[] = [];
   for (const { topic, partition, from, to } of missing) {
-    const found = await log.read({ topic, partition }, from, to - from);
-    const inRange = found.filter(({ offset }) => offset < to);
-    if (inRange.length === 0) {
+    const found = await Array.fromAsync(readRange(log, { topic, partition }, from, to));
+    if (found.length === 0) {
       throw new MillraceError(
         'DEAD_LETTER_UNREADABLE',
         `${topic}/${partition} keeps no record from ${from} to ${to - 1} any more.`,
       );
     }
-    records.push(...inRange);
+    records.push(...found);
   }
   const whole = { ...(document as object), payload: encodeKafkaEvent(records) };
   return readGivenUpBatch(whole, ownerOf(consumer)).letters;

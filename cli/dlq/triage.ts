@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { fetchIfKept } from '../../runtime/dead-letters/queue-message.ts';
 import {
   type LetterFilter,
   type LetterGroup,
@@ -11,8 +12,8 @@ import type { StoredLetter } from '../../runtime/ports.ts';
 import { jsonOption } from '../options.ts';
 import { count, printable, printJson, printLine, printNote, styled } from '../terminal.ts';
 import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
-import { openLetter, time, valueText, writtenValueOf } from './letter-view.ts';
-import { consumerOption, WHERE_HELP, whereOption } from './options.ts';
+import { time, valueText, writtenValueOf } from './letter-view.ts';
+import { consumerOption, noneMatch, WHERE_HELP, whereOption } from './options.ts';
 
 const EXAMPLE = `
 Example:
@@ -60,6 +61,7 @@ export function triageCommand(): Command {
             ),
         );
         if (options.json) printJson({ groups });
+        else if (groups.length === 0) printLine(noneMatch(desk.consumer.name, options.where));
         else printGroups(groups, desk, options);
       });
     });
@@ -75,9 +77,8 @@ async function withSample(
 ) {
   const { retentionMs } = desk;
   const { id, name, message } = group.sample;
-  const value = stored
-    ? valueText(await writtenValueOf(await openLetter(stored, desk), desk), !showValues)
-    : '(cannot be read)';
+  const letter = stored && (await fetchIfKept(stored, desk.places.objects));
+  const value = letter ? valueText(await writtenValueOf(letter, desk), !showValues) : '(cannot be read)';
   return {
     ...group,
     oldestAgeMs: Date.now() - group.oldestStoredAt,
@@ -92,10 +93,6 @@ function printGroups(
   { at, retentionMs }: Desk,
   { showValues }: TriageOptions,
 ): void {
-  if (groups.length === 0) {
-    printLine('No dead letters.');
-    return;
-  }
   for (const group of groups) {
     const of = [
       group.stage,

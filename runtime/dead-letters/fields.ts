@@ -73,7 +73,7 @@ export function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch {
     // Without its cause: JSON.parse quotes the text, which holds the record's payload.
-    throw unreadable('the letter', text, 'JSON');
+    throw unreadable('the letter', text, 'JSON, whole');
   }
 }
 
@@ -81,7 +81,7 @@ export function parseJson(text: string): unknown {
 export function unreadable(field: string, got: unknown, allowed: string): MillraceError {
   return new MillraceError(
     'DEAD_LETTER_UNREADABLE',
-    `A stored dead letter cannot be read: ${field} is ${kindOf(got)}; it takes ${allowed}. Millrace did not write it in this form: look at the message in its queue.`,
+    `A stored dead letter cannot be read: ${field} is ${kindOf(got)}; it takes ${allowed}. It was cut, or Millrace did not write it: look at it where it is stored.`,
     { details: { field } },
   );
 }
@@ -91,5 +91,6 @@ function kindOf(value: unknown): string {
   if (value === undefined) return 'missing';
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'string') return 'other text';
   return typeof value === 'object' ? 'an object' : `another ${typeof value}`;
 }

@@ -67,6 +67,22 @@ export async function fetchPayload(
   return decodeDeadLetter(object.toString());
 }
 
+/**
+ * As `fetchPayload`; undefined where the bytes are lost, for who looks at more than this one letter.
+ * @throws OBJECT_STORE_UNAVAILABLE
+ */
+export async function fetchIfKept(
+  envelope: Envelope,
+  objects: Pick<ObjectStore, 'get'>,
+): Promise<DeadLetter | undefined> {
+  try {
+    return await fetchPayload(envelope, objects);
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === 'DEAD_LETTER_PAYLOAD_LOST') return undefined;
+    throw error;
+  }
+}
+
 /** A message's size as SQS counts it: the body, and each attribute's name, type and value. */
 export function messageBytes({ body, attributes = {} }: OutgoingMessage): number {
   return Object.entries(attributes).reduce(

@@ -7,6 +7,7 @@ import type {
   StoredLetter,
   UnreadableLetter,
 } from '../ports.ts';
+import { readRange } from '../read-range.ts';
 import { type RawRecord, recordId } from '../record.ts';
 import type { DeadLetter } from './dead-letter.ts';
 import { fromForeignRecord } from './foreign-letters.ts';
@@ -23,9 +24,6 @@ interface Owner {
   readonly epoch: number;
   readonly topic: string;
 }
-
-/** How many records are read in one go. */
-const PAGE = 500;
 
 /** One consumer's dead letters in a Kafka topic: key, value and headers untouched, the failure in further headers. */
 export function createTopicLetters({
@@ -66,13 +64,7 @@ export function createTopicShelf({
 }): DeadLetterShelf {
   async function* recordsUpTo(ends: readonly number[], starts: readonly number[]): AsyncIterable<RawRecord> {
     for (const [partition, end] of ends.entries()) {
-      let from = starts[partition]!;
-      while (from < end) {
-        const page = await reader.read({ topic, partition }, from, PAGE);
-        if (page.length === 0) break;
-        for (const record of page) if (record.offset < end) yield record;
-        from = page.at(-1)!.offset + 1;
-      }
+      yield* readRange(reader, { topic, partition }, starts[partition]!, end);
     }
   }
 

@@ -6,8 +6,11 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
-import { existingStateFolder } from '../../local/state-folder.ts';
+import { existingStateFolder, openStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
+import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
+import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
+import { deadLetter } from '../dead-letters.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start, TABLES, until } from './millrace.ts';
 
@@ -243,6 +246,67 @@ describe('dead letters, from the command line', () => {
       ['move', { moved: poisoned }],
     ]);
     expect(entries.at(-3).plan).toMatchObject({ reason: 'a load test', where: 'all' });
+  });
+});
+
+describe('letters that are not as they should be', () => {
+  let temporary: ReturnType<typeof createTemporaryFolder>;
+  let state: string[];
+  const consumer = 'editorial-analytics';
+  const topic = 'news.pageviews';
+  const large = deadLetter({ consumer, topic, offset: 1, value: Buffer.alloc(900_000) });
+  const small = deadLetter({ consumer, topic, offset: 2 });
+
+  beforeAll(async () => {
+    temporary = createTemporaryFolder();
+    state = ['--state', temporary.path];
+    const stores = await openStores(openStateFolder(temporary.path));
+    const { store, objects } = stores.deadLettersOf(editorialAnalytics);
+    await store.put([large, small]);
+    for await (const { key } of objects.list(PAYLOAD_PREFIX)) await objects.delete([key]);
+    await stores.close();
+  });
+  afterAll(() => temporary.remove());
+
+  test('a command that finds none says what it looked for', async () => {
+    const { stdout } = await millrace(['dlq', 'list', '--where', 'error=NO_SUCH', ...state]);
+    expect(stdout).toBe('No dead letters of editorial-analytics match error=NO_SUCH.\n');
+  });
+
+  test('one that has lost its bytes keeps nobody from the others, and can be taken away', async () => {
+    const triage = await millraceJson(['dlq', 'triage', ...state]);
+    expect(triage.groups).toMatchObject([{ count: 2, sample: { id: large.id, value: '(cannot be read)' } }]);
+    const listed = await millraceJson(['dlq', 'list', ...state]);
+    expect(listed).toMatchObject([
+      { id: large.id, record: { payload: { objectKey: expect.stringContaining(large.id) } } },
+      { id: small.id, record: { value: small.record.value!.toString('base64') } },
+    ]);
+    const shown = await millrace(['dlq', 'show', large.id, ...state]);
+    expect(shown).toMatchObject({ code: 1, stderr: expect.stringContaining('[DEAD_LETTER_PAYLOAD_LOST]') });
+
+    const discarded = await millraceJson(['dlq', 'discard', '--reason', 'a test', '--yes', ...state]);
+    expect(discarded).toMatchObject({ discarded: 2 });
+    const imported = await millrace(['dlq', 'import', '--input', discarded.export, ...state]);
+    expect(imported).toMatchObject({ code: 0, stdout: '1 imported.\n' });
+    expect(imported.stderr).toContain('1 message could not be read before');
+  });
+
+  test('what is cut, or not this consumer’s and topic’s, is not imported, and nothing beside it', async () => {
+    const whole = encodeDeadLetter(small);
+    const refused = async (line: string) => {
+      const { code, stderr } = await millrace(
+        ['dlq', 'import', '--input', '-', ...state],
+        `${whole}\n${line}`,
+      );
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/^error: -, line 2: .*Nothing was imported/)]);
+      return stderr;
+    };
+    expect(await refused(whole.slice(0, -9))).toContain('the letter is other text; it takes JSON, whole');
+    expect(await refused(encodeDeadLetter(deadLetter({ consumer: 'other', topic })))).toContain('other');
+    expect(await refused(encodeDeadLetter(deadLetter({ consumer, topic: 'other' })))).toContain(
+      'is of topic other; editorial-analytics reads news.pageviews',
+    );
+    expect(await lettersLeft(state)).toBe(1);
   });
 });
 
