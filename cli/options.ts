@@ -50,6 +50,12 @@ export function wholeFrom(least: number): (text: string) => number {
   };
 }
 
+export function tcpPort(text: string): number {
+  const value = toNumber(text);
+  if (Number.isInteger(value) && value <= 65_535) return value;
+  throw new InvalidArgumentError('It takes a port from 1 to 65535, or 0 for any that is free.');
+}
+
 function toNumber(text: string): number {
   // Number('') is 0 and Number('0x1') is 1: neither is what a person means.
   return /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;

@@ -1,5 +1,5 @@
 import { createLogUpdate } from 'log-update';
-import { type Feed, NOTHING_FED } from '../local/publishing/feed.ts';
+import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Stack, StackTotals } from '../local/stack.ts';
 import { renderView, type Snapshot } from './live-view.ts';
 import type { Problem } from './problem-log.ts';
@@ -14,7 +14,9 @@ export interface Progress {
 
 export interface ProgressOptions {
   readonly stack: Stack;
-  readonly feed: Feed | undefined;
+  /** What was published, by whichever way. */
+  readonly feedCounts: () => FeedCounts;
+  readonly phase: Snapshot['phase'];
   readonly problems: () => readonly Problem[];
   readonly source: string;
   readonly state: string;
@@ -34,10 +36,10 @@ const TOP_ARTICLES = `
 
 /** Shows a run while it goes on. */
 export function startProgress(options: ProgressOptions): Progress {
-  const { feed, isLive } = options;
+  const { isLive } = options;
   const sampler = createSampler(options);
   const logUpdate = createLogUpdate(process.stdout);
-  let phase: Snapshot['phase'] = feed ? 'publishing' : 'consuming';
+  let { phase } = options;
 
   const draw = () => {
     const { columns = 80, rows = 24 } = process.stdout;
@@ -63,9 +65,8 @@ export function startProgress(options: ProgressOptions): Progress {
 }
 
 /** Looks at the run once a second, and remembers how fast it went. */
-function createSampler({ stack, feed, problems, source, state, isLive }: ProgressOptions) {
+function createSampler({ stack, feedCounts, problems, source, state, isLive }: ProgressOptions) {
   const startedAt = performance.now();
-  const feedCounts = () => feed?.counts() ?? NOTHING_FED;
   const publishedPerSecond = createRate(() => feedCounts().published + feedCounts().poisoned);
   const appliedPerSecond = createRate(() => totals.applied);
   let totals: StackTotals = { applied: 0, deadLettered: 0, holes: 0, duplicates: 0, retries: 0 };

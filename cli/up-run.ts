@@ -2,6 +2,8 @@ import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-reg
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { contracts } from '../contracts/index.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
+import { collected } from '../lambdas/collector/collector.ts';
+import { type CollectorServer, serveCollector } from '../local/collector-server.ts';
 import { serveQueries } from '../local/control-socket.ts';
 import { type Feed, NOTHING_FED, startFeed } from '../local/publishing/feed.ts';
 import { checkReadable } from '../local/publishing/input.ts';
@@ -15,9 +17,10 @@ import {
   type StateFolder,
 } from '../local/state-folder.ts';
 import { openStores, type Stores } from '../local/stores.ts';
-import type { SchemaRegistry } from '../runtime/ports.ts';
+import type { Logger, SchemaRegistry } from '../runtime/ports.ts';
 import { CommandFailed } from './command-failed.ts';
 import { requireSoundContracts } from './contract-files.ts';
+import { exampleEvent } from './example-event.ts';
 import { type Interrupts, watchInterrupts } from './interrupts.ts';
 import { type KafkaOptions, type PostgresOptions, storesOptions } from './outside-options.ts';
 import { createProblemLog } from './problem-log.ts';
@@ -33,6 +36,8 @@ export interface UpOptions extends KafkaOptions, PostgresOptions {
   readonly rate: number;
   readonly poison: number;
   readonly seed: number;
+  readonly collectorPort?: number;
+  readonly collectorOrigin?: readonly string[];
   readonly exitWhenDrained?: true;
   readonly duration?: number;
   readonly redeliver: number;
@@ -96,18 +101,27 @@ async function run(folder: StateFolder, options: UpOptions, interrupts: Interrup
     consume: 'everything',
   });
   const queries = await serveQueries(folder, stack.query);
+  let collector: CollectorServer | undefined;
   const startedAt = performance.now();
   const feed = options.publish ? openFeed(folder, stores, registry, options, random) : undefined;
+  const feedCounts = () => {
+    const counts = feed?.counts() ?? NOTHING_FED;
+    // What the collector refused, it has told whoever sent it.
+    return { ...counts, published: counts.published + (collector?.accepted() ?? 0) };
+  };
   const progress = startProgress({
     stack,
-    feed,
+    feedCounts,
+    phase: feed ? 'publishing' : 'consuming',
     problems: problemLog.problems,
     source: describeSource(options),
     state: options.state,
     isLive: process.stdout.isTTY === true && !options.json,
   });
   try {
+    collector = await openCollector(stores, registry, options, problemLog.log);
     await Promise.race([enough(feed, options, interrupts), stack.halted]);
+    await collector?.close();
     feed?.stop();
     await feed?.done;
     progress.setPhase('draining');
@@ -117,12 +131,13 @@ async function run(folder: StateFolder, options: UpOptions, interrupts: Interrup
     ]);
     const elapsedMs = Math.round(performance.now() - startedAt);
     await stack.stop();
-    return runReport(feed?.counts() ?? NOTHING_FED, await stack.totals(), await stack.lag(), {
+    return runReport(feedCounts(), await stack.totals(), await stack.lag(), {
       elapsedMs,
       seed: options.seed,
       complaints: feed?.complaints() ?? [],
     });
   } finally {
+    await collector?.close();
     feed?.stop();
     await progress.stop();
     queries.close();
@@ -170,6 +185,29 @@ function openFeed(
     ratePerSecond: options.rate,
     clock: systemClock,
   });
+}
+
+/** Takes events until the run has had enough. With an end in sight it takes none: they would put it off. */
+async function openCollector(
+  { log: producer }: Stores,
+  registry: SchemaRegistry,
+  { exitWhenDrained, collectorPort, collectorOrigin = [] }: UpOptions,
+  log: Logger,
+): Promise<CollectorServer | undefined> {
+  const [first] = collected;
+  if (exitWhenDrained || !first) return undefined;
+  const collector = await serveCollector({
+    registry,
+    producer,
+    log,
+    allowedOrigins: collectorOrigin,
+    port: collectorPort,
+  });
+  const event = JSON.stringify(exampleEvent(first, systemClock.now()));
+  printNote(
+    `Collector: curl -H content-type:application/json -d '${event}' ${collector.url}/events/${first.name}`,
+  );
+  return collector;
 }
 
 async function noteWhatIsThere({ log }: Stores, { input, kafka, state }: UpOptions): Promise<void> {

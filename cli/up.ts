@@ -6,6 +6,7 @@ import {
   seconds,
   share,
   stateOption,
+  tcpPort,
   wholeFrom,
 } from './options.ts';
 import { KAFKA_HELP, kafkaAuthOption, kafkaOption, postgresOption } from './outside-options.ts';
@@ -22,6 +23,7 @@ Examples:
   millrace up --kafka localhost:9092 --postgres postgres://me@localhost/news
 
 An input is a web server's access log (Apache's combined or common format) or JSON, one pageview a line.
+While it runs it takes events by HTTP, too; not with --exit-when-drained, where the end of the input is the end.
 ${KAFKA_HELP}`;
 
 const TRAFFIC_RATE = 200;
@@ -48,6 +50,12 @@ export function upCommand(): Command {
       `add this share of records that break the contract (default: ${TRAFFIC_POISON} for traffic, 0 for files)`,
       share,
     )
+    .option(
+      '--collector-port <n>',
+      'where the collector listens on 127.0.0.1 (default: 4180, or any free one)',
+      tcpPort,
+    )
+    .option('--collector-origin <origin...>', 'pages of these origins may send events to it; "*" is all')
     .option('--exit-when-drained', 'end when all is published and consumed')
     .option('--duration <seconds>', 'publish for this long, then drain and end', seconds)
     .addOption(stateOption())
@@ -87,7 +95,17 @@ export function upCommand(): Command {
 }
 
 function refuseContradictions(
-  { input, publish, rate, poison, crash, exitWhenDrained, duration }: GivenOptions,
+  {
+    input,
+    publish,
+    rate,
+    poison,
+    crash,
+    exitWhenDrained,
+    duration,
+    collectorPort,
+    collectorOrigin,
+  }: GivenOptions,
   command: Command,
 ) {
   const refuse = (problem: string) => command.error(`error: ${problem}`);
@@ -99,6 +117,8 @@ function refuseContradictions(
     refuse("option '--poison' publishes, which '--no-publish' rules out.");
   if (crash === 1)
     refuse("option '--crash' at 1 lets no invocation end, so nothing would ever drain. Give less.");
+  if (exitWhenDrained && (collectorPort !== undefined || collectorOrigin))
+    refuse("the collector does not run with '--exit-when-drained': its events have no end. Leave one out.");
   if (exitWhenDrained && publish && !input && duration === undefined) {
     refuse(
       "option '--exit-when-drained' needs an end, and traffic has none. Add --duration, --input or --no-publish.",

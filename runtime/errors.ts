@@ -25,6 +25,13 @@ export const ERRORS = {
   PUBLISH_FAILED: row('hold', 'The topic did not take the records; some of the call may have been sent.'),
   TOPIC_UNKNOWN: row('halt', 'The topic does not exist.'),
 
+  // What a collector is sent.
+  EVENT_REFUSED: row('halt', 'An event breaks the contract of its topic.'),
+  REQUEST_UNREADABLE: row('halt', "The request's body is no event and no list of events."),
+  REQUEST_TOO_LARGE: row('halt', 'The request has more bytes or events than the collector takes.'),
+  REQUEST_UNSUPPORTED: row('halt', 'The collector does not take this method, content type or encoding.'),
+  ORIGIN_REFUSED: row('halt', "The request comes from a page whose origin is not on the collector's list."),
+
   // Kafka itself.
   KAFKA_UNAVAILABLE: row('hold', 'No Kafka broker could be reached, or none answered in time.'),
   KAFKA_REFUSED: row(

@@ -1,4 +1,4 @@
-import type { BatchReport, RedriveReport } from './ports.ts';
+import type { BatchReport, CollectReport, RedriveReport } from './ports.ts';
 
 /** Where monitoring finds what consumers report: alarms and dashboards are built on these names. */
 export const METRICS_NAMESPACE = 'Millrace';
@@ -25,5 +25,15 @@ export const REDRIVE_METRICS = {
   RedriveRefused: { unit: 'Count', of: ({ refused }) => refused },
   RedriveReturned: { unit: 'Count', of: ({ returned }) => returned },
 } as const satisfies Record<string, { unit: string; of: (report: RedriveReport) => number }>;
+
+/** Likewise those of a collect report, under the service COLLECTOR_SERVICE. */
+export const COLLECT_METRICS = {
+  Accepted: { unit: 'Count', of: ({ accepted }) => accepted },
+  Refused: { unit: 'Count', of: ({ refused }) => refused },
+  Failed: { unit: 'Count', of: ({ failed }) => failed },
+} as const satisfies Record<string, { unit: string; of: (report: CollectReport) => number }>;
+
+/** `service` on the collector's log lines and metrics. */
+export const COLLECTOR_SERVICE = 'collector';
 
 export type MetricName = keyof typeof METRICS | keyof typeof REDRIVE_METRICS;

@@ -73,6 +73,19 @@ export interface Metrics {
   reportRedrive(report: RedriveReport): void;
 }
 
+/** What became of the events of one request to the collector, in counts. */
+export interface CollectReport {
+  readonly topic: string;
+  readonly accepted: number;
+  readonly refused: number;
+  readonly failed: number;
+}
+
+export interface CollectMetrics {
+  /** Called once for each request whose events were judged. */
+  reportCollect(report: CollectReport): void;
+}
+
 /** A registry's name for a schema: a UUID for Glue, a decimal number for Confluent. */
 export type SchemaId = string;
 

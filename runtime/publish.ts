@@ -27,6 +27,12 @@ export interface PublishResult {
 
 export type Publish<Value> = (values: readonly Value[]) => Promise<PublishResult>;
 
+/** As far as it came: `published` are the first of those that were not refused. */
+export interface PublishAttempt extends PublishResult {
+  /** PUBLISH_FAILED or TOPIC_UNKNOWN, where the topic did not take everything. */
+  readonly failure?: MillraceError;
+}
+
 /**
  * The most that one request may hold, and so the most that one record may: `max.request.size` of Kafka's producer,
  * which fits a topic's default `max.message.bytes` (1,048,588).
@@ -55,6 +61,22 @@ const MAX_REQUEST_RECORDS = 5_000;
  * @throws CONTRACT_INVALID when the contract's newest version does not parse
  */
 export function createPublish<Value>(contract: Contract<Value>, ports: PublishPorts): Publish<Value> {
+  const attempt = createPublishAttempt(contract, ports);
+  return async (values) => {
+    const { published, refused, failure } = await attempt(values);
+    if (failure) throw failure;
+    return { published, refused };
+  };
+}
+
+/**
+ * As `createPublish`, for who has to answer for each value: what the topic did not take comes back in `failure`, beside
+ * what it did take and what was refused.
+ */
+export function createPublishAttempt(
+  contract: Contract<never>,
+  ports: PublishPorts,
+): (values: readonly unknown[]) => Promise<PublishAttempt> {
   const encoder = createEncoder(contract, ports.registry);
 
   return async (values) => {
@@ -71,13 +93,16 @@ export function createPublish<Value>(contract: Contract<Value>, ports: PublishPo
       try {
         published.push(...(await ports.producer.send(contract.name, request)));
       } catch (cause) {
-        if (cause instanceof MillraceError && cause.code === 'TOPIC_UNKNOWN') throw cause;
-        throw publishFailed(cause, contract.name, {
+        if (cause instanceof MillraceError && cause.code === 'TOPIC_UNKNOWN') {
+          return { published, refused, failure: cause };
+        }
+        const failure = publishFailed(cause, contract.name, {
           published: published.length,
           unconfirmed: request.length,
           unsent: accepted.length - published.length - request.length,
           refused: refused.length,
         });
+        return { published, refused, failure };
       }
     }
     return { published, refused };

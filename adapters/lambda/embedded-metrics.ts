@@ -1,16 +1,29 @@
-import { METRICS, METRICS_NAMESPACE, REDRIVE_METRICS } from '../../runtime/metrics.ts';
-import type { BatchReport, Clock, Metrics, RedriveReport } from '../../runtime/ports.ts';
+import {
+  COLLECT_METRICS,
+  COLLECTOR_SERVICE,
+  METRICS,
+  METRICS_NAMESPACE,
+  REDRIVE_METRICS,
+} from '../../runtime/metrics.ts';
+import type {
+  BatchReport,
+  Clock,
+  CollectMetrics,
+  CollectReport,
+  Metrics,
+  RedriveReport,
+} from '../../runtime/ports.ts';
 
 /**
  * One CloudWatch metric document an invocation, on the standard output, in the embedded metric format; namespace
- * Millrace, dimensions `service` (the consumer) and `topic`. Every metric is in every document, zeros included, so
+ * Millrace, dimensions `service` (the consumer, or the collector) and `topic`. Every metric is in every document, zeros included, so
  * that an alarm can tell nothing to do from nothing reported.
  *
  * Not by Powertools, whose metrics take 14 kB of a function's bundle for this one document.
  * Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
  * (read 2026-11-24).
  */
-export class EmbeddedMetrics implements Metrics {
+export class EmbeddedMetrics implements Metrics, CollectMetrics {
   readonly #clock: Clock;
 
   constructor(clock: Clock) {
@@ -18,14 +31,19 @@ export class EmbeddedMetrics implements Metrics {
   }
 
   report(report: BatchReport): void {
-    this.#write(report, METRICS);
+    this.#write(report.consumer, report, METRICS);
   }
 
   reportRedrive(report: RedriveReport): void {
-    this.#write(report, REDRIVE_METRICS);
+    this.#write(report.consumer, report, REDRIVE_METRICS);
   }
 
-  #write<Report extends { readonly consumer: string; readonly topic: string }>(
+  reportCollect(report: CollectReport): void {
+    this.#write(COLLECTOR_SERVICE, report, COLLECT_METRICS);
+  }
+
+  #write<Report extends { readonly topic: string }>(
+    service: string,
     report: Report,
     metrics: Readonly<Record<string, { readonly unit: string; of(report: Report): number }>>,
   ): void {
@@ -40,7 +58,7 @@ export class EmbeddedMetrics implements Metrics {
           },
         ],
       },
-      service: report.consumer,
+      service,
       topic: report.topic,
       ...Object.fromEntries(Object.entries(metrics).map(([name, { of }]) => [name, of(report)])),
     };

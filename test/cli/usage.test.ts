@@ -38,6 +38,16 @@ describe.each([
   ],
   ['an end that never comes', ['up', '--exit-when-drained'], /traffic has none\. Add --duration/],
   ['crashes without an end', ['up', '--crash', '1'], /'--crash' at 1 lets no invocation end/],
+  [
+    'a port that is none',
+    ['up', '--collector-port', '65536'],
+    /'65536' is invalid\. It takes a port from 1 to 65535, or 0/,
+  ],
+  [
+    'a collector where the end of the input is the end',
+    ['up', '--no-publish', '--exit-when-drained', '--collector-port', '0'],
+    /does not run with '--exit-when-drained'/,
+  ],
   ['an empty statement', ['sql', ' '], /'statement' is empty/],
   ['two that exclude each other', ['up', '--no-publish', '--input', 'x'], /cannot be used together/],
   ['a missing argument', ['sql'], /missing required argument 'statement'/],

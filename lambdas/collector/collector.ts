@@ -1,0 +1,4 @@
+import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+
+/** Every topic that the collector takes events for, from whoever is outside. What is not listed here it answers with 404. */
+export const collected = [pageviews] as const;

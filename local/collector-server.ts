@@ -1,0 +1,141 @@
+/** The collector over HTTP on this machine: the handler that API Gateway invokes, behind node:http. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { APIGatewayProxyResult, Context } from 'aws-lambda';
+import { type CollectorEvent, collectorHandler } from '../adapters/lambda/collector-handler.ts';
+import { collected } from '../lambdas/collector/collector.ts';
+import { createCollector } from '../runtime/collect.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import type { Logger } from '../runtime/ports.ts';
+import type { PublishPorts } from '../runtime/publish.ts';
+
+export interface CollectorServer {
+  /** Such as `http://127.0.0.1:4180`. */
+  readonly url: string;
+  /** Events published since the start. */
+  accepted(): number;
+  /** Takes nothing more, and resolves when what was taken is answered. */
+  close(): Promise<void>;
+}
+
+export interface CollectorServerOptions extends PublishPorts {
+  /** 0 for any that is free. @default 4180, or any where that is taken */
+  readonly port?: number | undefined;
+  /** Origins of pages that may send events, as the deployed collector's. */
+  readonly allowedOrigins: readonly string[];
+  readonly log: Logger;
+}
+
+const DEFAULT_PORT = 4180;
+const HOST = '127.0.0.1';
+/** What Lambda takes of a request: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (2026-11-25) */
+const MAX_REQUEST_BYTES = 6 * 1_048_576;
+
+/**
+ * Serves the collector, to this machine alone. The topics are there.
+ * @throws INPUT_INVALID when the port is taken
+ */
+export async function serveCollector(options: CollectorServerOptions): Promise<CollectorServer> {
+  const { registry, producer, allowedOrigins, log } = options;
+  let eventsAccepted = 0;
+  const handler = collectorHandler({
+    collector: createCollector(collected, { registry, producer }),
+    logger: { ...log, addContext() {} },
+    metrics: {
+      reportCollect({ accepted }) {
+        eventsAccepted += accepted;
+      },
+    },
+    allowedOrigins,
+  });
+
+  const underWay = new Set<Promise<unknown>>();
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    const event = await eventOf(request);
+    if (!event) return end(response, { statusCode: 413, headers: { Connection: 'close' }, body: '' });
+    // middy types what it makes for any context; the handler reads none.
+    const answering = handler(event, {} as Context) as Promise<APIGatewayProxyResult>;
+    const answered = answering.then((result) => end(response, result));
+    underWay.add(answered);
+    await answered.finally(() => underWay.delete(answered));
+  };
+  const server = createServer((request, response) => {
+    // A caller that hangs up needs no answer.
+    answer(request, response).catch(() => response.destroy());
+  });
+
+  const listen = async (port: number) => {
+    server.listen(port, HOST);
+    await once(server, 'listening');
+  };
+  try {
+    await listen(options.port ?? DEFAULT_PORT);
+  } catch (error) {
+    if (!isTaken(error)) throw error;
+    if (options.port !== undefined) throw portTaken(options.port, error);
+    await listen(0);
+  }
+  const { port } = server.address() as AddressInfo;
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    const closed = once(server, 'close');
+    server.close();
+    await Promise.allSettled(underWay);
+    server.closeAllConnections();
+    await closed;
+  };
+  return {
+    url: `http://${HOST}:${port}`,
+    accepted: () => eventsAccepted,
+    close() {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+/** As API Gateway makes it of a request for `/events/{topic}`; undefined where it is too large to be one. */
+async function eventOf(request: IncomingMessage): Promise<CollectorEvent | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_REQUEST_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  const [, topic] = /^\/events\/([^/?]+)\/?(?:\?|$)/.exec(request.url ?? '') ?? [];
+  return {
+    httpMethod: request.method ?? 'GET',
+    pathParameters: topic === undefined ? null : { topic },
+    headers: Object.fromEntries(
+      Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
+    ),
+    // API Gateway sends text as text; as base64 no byte of it is lost on the way.
+    body: Buffer.concat(chunks).toString('base64'),
+    isBase64Encoded: true,
+  };
+}
+
+/** Resolves when the answer is on its way, or the caller has gone. */
+async function end(
+  response: ServerResponse,
+  { statusCode, headers, body }: APIGatewayProxyResult,
+): Promise<void> {
+  for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, String(value));
+  const closed = once(response, 'close');
+  response.writeHead(statusCode).end(body);
+  await closed;
+}
+
+function isTaken(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+}
+
+function portTaken(port: number, cause: unknown): MillraceError {
+  return new MillraceError(
+    'INPUT_INVALID',
+    `Port ${port} of ${HOST} is taken. Give another one to --collector-port, or 0 for any that is free.`,
+    { cause, details: { port } },
+  );
+}

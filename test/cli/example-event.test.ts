@@ -1,0 +1,52 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { exampleEvent } from '../../cli/example-event.ts';
+import { contracts } from '../../contracts/index.ts';
+import { parseAvro } from '../../runtime/avro/avro-type.ts';
+import { createValidator } from '../../runtime/avro/validator.ts';
+import { type AvroSchema, defineTopic } from '../../runtime/contract.ts';
+
+const NOW_MS = 1_764_000_000_000;
+
+const exampleOf = (schema: AvroSchema) =>
+  exampleEvent(
+    defineTopic({ name: 't', owner: 'tests', key: 'id' as never, versions: [{ version: 1, schema }] }),
+    NOW_MS,
+  );
+
+test.each(contracts)('keeps the contract of $name, as JSON', (contract) => {
+  const event = JSON.parse(JSON.stringify(exampleEvent(contract, NOW_MS)));
+  expect(createValidator(parseAvro(contract.latest.schema))(event)).toEqual([]);
+});
+
+const simple = fc.constantFrom<AvroSchema>('string', 'int', 'long', 'float', 'double', 'boolean', 'null', {
+  type: 'enum',
+  name: 'E',
+  symbols: ['A', 'B'],
+});
+const field = fc.oneof(
+  simple,
+  simple.map((items): AvroSchema => ({ type: 'array', items })),
+  simple.map((values): AvroSchema => ({ type: 'map', values })),
+  fc.constantFrom<AvroSchema>(['R', 'null'], ['null', 'string'], ['int', 'string'], {
+    type: 'record',
+    name: 'Inner',
+    fields: [{ name: 'a', type: ['R', 'string', { type: 'map', values: 'int' }] }],
+  }),
+);
+
+test('keeps any contract, one that holds itself included', () => {
+  fc.assert(
+    fc.property(field, (type) => {
+      const schema = {
+        type: 'record',
+        name: 'R',
+        fields: [
+          { name: 'id', type: 'string' },
+          { name: 'f', type },
+        ],
+      };
+      expect(createValidator(parseAvro(schema))(exampleOf(schema))).toEqual([]);
+    }),
+  );
+});

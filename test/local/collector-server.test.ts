@@ -1,0 +1,111 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { afterEach, expect, test } from '@jest/globals';
+import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
+import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
+import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-registry.ts';
+import { exampleEvent } from '../../cli/example-event.ts';
+import { collected } from '../../lambdas/collector/collector.ts';
+import {
+  type CollectorServer,
+  type CollectorServerOptions,
+  serveCollector,
+} from '../../local/collector-server.ts';
+import type { Producer } from '../../runtime/ports.ts';
+import { codeOf } from '../rejection.ts';
+
+const [topic] = collected;
+const EVENT = JSON.stringify(exampleEvent(topic, 1_764_000_000_000));
+const servers: CollectorServer[] = [];
+afterEach(() => Promise.all(servers.splice(0).map((server) => server.close())));
+
+const log = createMemoryLog({ clock: createFakeClock() });
+await log.createTopic(topic.name, 1);
+
+async function open(options: Partial<CollectorServerOptions> = {}) {
+  const server = await serveCollector({
+    registry: createMemorySchemaRegistry(collected),
+    producer: log,
+    log: { debug() {}, info() {}, warn() {}, error() {} },
+    allowedOrigins: [],
+    port: 0,
+    ...options,
+  });
+  servers.push(server);
+  return {
+    server,
+    post: (
+      body: string | Uint8Array<ArrayBuffer>,
+      path = `/events/${topic.name}`,
+      headers: Record<string, string> = {},
+    ) =>
+      fetch(server.url + path, {
+        method: 'POST',
+        body,
+        headers: { 'content-type': 'application/json', ...headers },
+      }),
+  };
+}
+
+test('serves the handler: events by topic, answers with status, headers and body', async () => {
+  const { server, post } = await open({ allowedOrigins: ['http://localhost:3000'] });
+  const answer = await post(EVENT, undefined, { Origin: 'http://localhost:3000' });
+  expect([answer.status, answer.headers.get('access-control-allow-origin')]).toEqual([
+    202,
+    'http://localhost:3000',
+  ]);
+  expect(await answer.json()).toMatchObject({ accepted: 1 });
+  expect((await post(EVENT, `/events/${topic.name}/?x=1`)).status).toBe(202);
+  expect(server.accepted()).toBe(2);
+  for (const path of ['/', '/events', '/events/payments', `/events/${topic.name}/more`]) {
+    expect((await post(EVENT, path)).status).toBe(404);
+  }
+});
+
+test('refuses a page that is not on the list: any that is open in a browser here could send', async () => {
+  const { post } = await open();
+  expect((await post(EVENT, undefined, { Origin: 'https://evil.example' })).status).toBe(403);
+});
+
+test('takes no more of a body than Lambda would', async () => {
+  const { post } = await open();
+  expect((await post('x'.repeat(2 * 1_048_576))).status).toBe(413);
+  const tooLarge = await post(new Uint8Array(7 * 1_048_576)).then(
+    ({ status }) => status,
+    () => 'hung up',
+  );
+  // The answer can overtake what is still being sent.
+  expect([413, 'hung up']).toContain(tooLarge);
+  expect((await post(EVENT)).status).toBe(202);
+});
+
+test('a port that is taken is said, unless any will do', async () => {
+  const { server } = await open();
+  const port = Number(new URL(server.url).port);
+  expect(await codeOf(open({ port }))).toBe('INPUT_INVALID');
+  const [first, second] = [await open({ port: undefined }), await open({ port: undefined })];
+  expect(first.server.url).not.toBe(second.server.url);
+});
+
+test('when closed, what was taken is published and answered; a caller that dawdles is not waited for', async () => {
+  const sending = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const producer: Producer = {
+    async send(...args) {
+      sending.resolve();
+      await release.promise;
+      return log.send(...args);
+    },
+  };
+  const { server, post } = await open({ producer });
+  const dawdling = connect(Number(new URL(server.url).port), '127.0.0.1');
+  await once(dawdling, 'connect');
+  dawdling.on('error', () => {}).write('POST /events/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{');
+  const answering = post(EVENT);
+  await sending.promise;
+  const closing = server.close();
+  release.resolve();
+  expect((await answering).status).toBe(202);
+  await closing;
+  await expect(post(EVENT)).rejects.toThrow('fetch failed');
+});
