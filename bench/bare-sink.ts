@@ -1,5 +1,6 @@
 /** The floor under the consumer: the same rows by the least SQL, with no ledger, no contract and no dead letters. */
 import type { PGlite } from '@electric-sql/pglite';
+import type { Pool } from 'pg';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 
 const UPSERT_ARTICLES = `
@@ -14,7 +15,31 @@ const UPSERT_SESSIONS = `
     first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen),
     pageviews = t.pageviews + excluded.pageviews, engaged_ms = t.engaged_ms + excluded.engaged_ms`;
 
-export async function flush(database: PGlite, values: readonly Pageview[]): Promise<void> {
+/** Runs work in one transaction. */
+export type Transact = (work: (query: Query) => Promise<void>) => Promise<void>;
+export type Query = (sql: string, parameters: unknown[]) => Promise<unknown>;
+
+export const onPglite =
+  (database: PGlite): Transact =>
+  (work) =>
+    database.transaction((tx) => work((sql, parameters) => tx.query(sql, parameters)));
+
+export const onPool =
+  (pool: Pool): Transact =>
+  async (work) => {
+    const client = await pool.connect();
+    await client.query('BEGIN');
+    await work((sql, parameters) => client.query(sql, parameters));
+    await client.query('COMMIT');
+    client.release();
+  };
+
+export async function flush(transact: Transact, values: readonly Pageview[]): Promise<void> {
+  await transact((query) => upsert(query, values));
+}
+
+/** The same rows within a transaction of the caller's. */
+export async function upsert(query: Query, values: readonly Pageview[]): Promise<void> {
   const articles = new Map<string, [id: string, minute: Date, views: number, engagedMs: number]>();
   const sessions = new Map<
     string,
@@ -35,21 +60,19 @@ export async function flush(database: PGlite, values: readonly Pageview[]): Prom
       session[4] += engagedMs;
     } else sessions.set(sessionId, [sessionId, occurredAt, occurredAt, 1, engagedMs]);
   }
-  await database.transaction(async (tx) => {
-    const byArticle = [...articles.values()];
-    await tx.query(
-      UPSERT_ARTICLES,
-      [0, 1, 2, 3].map((column) => byArticle.map((row) => row[column])),
-    );
-    const bySession = [...sessions.values()].map(([id, first, last, ...rest]) => [
-      id,
-      new Date(first),
-      new Date(last),
-      ...rest,
-    ]);
-    await tx.query(
-      UPSERT_SESSIONS,
-      [0, 1, 2, 3, 4].map((column) => bySession.map((row) => row[column])),
-    );
-  });
+  const byArticle = [...articles.values()];
+  await query(
+    UPSERT_ARTICLES,
+    [0, 1, 2, 3].map((column) => byArticle.map((row) => row[column])),
+  );
+  const bySession = [...sessions.values()].map(([id, first, last, ...rest]) => [
+    id,
+    new Date(first),
+    new Date(last),
+    ...rest,
+  ]);
+  await query(
+    UPSERT_SESSIONS,
+    [0, 1, 2, 3, 4].map((column) => bySession.map((row) => row[column])),
+  );
 }

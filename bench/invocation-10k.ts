@@ -1,10 +1,12 @@
 import { kafkaConsumer, SchemaType } from '@aws-lambda-powertools/kafka';
 import { PGlite } from '@electric-sql/pglite';
 import type { Context } from 'aws-lambda';
+import type { Pool } from 'pg';
 import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
+import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
@@ -12,7 +14,7 @@ import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
 import { createEngine, type Engine, type Invocation } from '../runtime/engine.ts';
 import { encodeKafkaEvent, type KafkaEvent } from '../runtime/kafka-event.ts';
 import type { SchemaRegistry } from '../runtime/ports.ts';
-import { flush } from './bare-sink.ts';
+import { flush, onPglite } from './bare-sink.ts';
 import { withoutFraming } from './decode-avro.ts';
 import { measure, type Result, resultOf } from './measure.ts';
 import { FRAME_BYTES, inPartitions, makeRecords, schema, type } from './pageviews.ts';
@@ -35,11 +37,11 @@ export async function benchInvocation(
   const peer = eventsOf().map(withoutFraming);
 
   const databases = { ours: await openDatabase(), floor: await openDatabase(), peer: await openDatabase() };
-  const engine = await openEngine(databases.ours, registry);
+  const engine = await openEngine(pgliteDriver(databases.ours), registry);
   const powertools = kafkaConsumer(
     async (event) =>
       flush(
-        databases.peer,
+        onPglite(databases.peer),
         event.records.map(({ value }) => value as Pageview),
       ),
     { value: { type: SchemaType.AVRO, schema: JSON.stringify(schema) } },
@@ -50,7 +52,7 @@ export async function benchInvocation(
         const { batchItemFailures } = await engine.consumeBatch(ours.pop(), invocation());
         if (batchItemFailures.length > 0) throw new Error('the batch was not settled');
       },
-      floor: () => flush(databases.floor, decodeBare(floor.pop()!)),
+      floor: () => flush(onPglite(databases.floor), decodeBare(floor.pop()!)),
       peer: () => powertools(peer.pop() as never, {} as Context),
     },
     { rounds, warmUps },
@@ -67,13 +69,16 @@ export async function benchInvocation(
 /** A database with the consumer's tables, in memory unless it is given a folder. */
 export async function openDatabase(folder?: string): Promise<PGlite> {
   const database = await PGlite.create(folder ? { dataDir: folder } : {});
-  const driver = pgliteDriver(database);
-  await migrate(driver, 'millrace', ledgerMigrations);
-  await migrate(driver, editorialAnalytics.name, editorialAnalytics.migrations);
+  await makeTables(pgliteDriver(database));
   return database;
 }
 
-export async function openEngine(database: PGlite, registry: SchemaRegistry): Promise<Engine> {
+export async function makeTables(driver: SqlDriver): Promise<void> {
+  await migrate(driver, 'millrace', ledgerMigrations);
+  await migrate(driver, editorialAnalytics.name, editorialAnalytics.migrations);
+}
+
+export async function openEngine(driver: SqlDriver, registry: SchemaRegistry): Promise<Engine> {
   const refuse = (message: string) => {
     throw new Error(`the benchmark met trouble: ${message}`);
   };
@@ -81,7 +86,7 @@ export async function openEngine(database: PGlite, registry: SchemaRegistry): Pr
     clock: systemClock,
     random: systemRandom,
     registry,
-    sink: new PostgresSink(pgliteDriver(database)),
+    sink: new PostgresSink(driver),
     deadLetters: { put: async () => refuse('a dead letter') },
     log: { debug() {}, info() {}, warn: refuse, error: refuse },
     metrics: { report() {}, reportRedrive() {} },
@@ -109,8 +114,8 @@ function decodeBare(event: KafkaEvent): Pageview[] {
   return values;
 }
 
-export async function totalViews(database: PGlite): Promise<number> {
-  const { rows } = await database.query<{ views: string }>(
+export async function totalViews(database: Pick<PGlite, 'query'> | Pool): Promise<number> {
+  const { rows } = await (database as PGlite).query<{ views: string }>(
     'SELECT sum(views)::bigint AS views FROM article_minute',
   );
   return Number(rows[0]!.views);

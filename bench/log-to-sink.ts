@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
 import { openSqliteLog } from '../adapters/sqlite/sqlite-log.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
@@ -9,7 +10,7 @@ import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
 import { startEventSource } from '../local/event-source/event-source.ts';
 import type { SchemaRegistry } from '../runtime/ports.ts';
-import { flush } from './bare-sink.ts';
+import { flush, onPglite } from './bare-sink.ts';
 import { invocation, openDatabase, openEngine, totalViews } from './invocation-10k.ts';
 import { measure, type Result, resultOf } from './measure.ts';
 import { FRAME_BYTES, makeRecords, type } from './pageviews.ts';
@@ -35,7 +36,7 @@ export async function benchLogToSink(
         ours: async () => {
           // A group of its own has not read anything yet; a ledger of its own has settled nothing.
           await ours.query('DELETE FROM millrace_ledger');
-          const engine = await openEngine(ours, registry);
+          const engine = await openEngine(pgliteDriver(ours), registry);
           const source = startEventSource({
             topic: pageviews.name,
             group: `bench-${run++}`,
@@ -63,7 +64,7 @@ export async function benchLogToSink(
               const values = records.map(
                 ({ value }): Pageview => type.fromBuffer(value!.subarray(FRAME_BYTES)),
               );
-              await flush(floor, values);
+              await flush(onPglite(floor), values);
               offset = records.at(-1)!.offset + 1;
             }
           }

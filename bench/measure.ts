@@ -44,6 +44,12 @@ export interface Result {
   readonly peerRatio: number | null;
 }
 
+/** One that is no rate beside others: figures by what they are, the unit at the end of the name. */
+export interface Figures {
+  readonly name: string;
+  readonly figures: Readonly<Record<string, number>>;
+}
+
 export function resultOf(
   name: string,
   records: number,

@@ -11,6 +11,7 @@ import type { RawRecord } from '../runtime/record.ts';
 
 const STARTED_AT = Date.UTC(2026, 0, 5, 8);
 const RECORDS_PER_SECOND = 2_000;
+const CHUNK_RECORDS = 10_000;
 
 /** The schema and the parsed type that the floor and the peer read with. */
 export const { schema } = pageviews.latest;
@@ -20,15 +21,26 @@ export const FRAME_BYTES = 18;
 
 /** Keyed, encoded pageviews, the same at every run. */
 export async function makeRecords(count: number, registry: SchemaRegistry): Promise<OutgoingRecord[]> {
+  return (await Array.fromAsync(makeRecordChunks(count, registry))).flat();
+}
+
+/** The same, a part at a time: a million of them need not be in memory together. */
+export async function* makeRecordChunks(
+  count: number,
+  registry: SchemaRegistry,
+): AsyncGenerator<readonly OutgoingRecord[]> {
   const traffic = createTraffic(createSeededRandom(2026));
-  const values: Pageview[] = Array.from({ length: count }, (_, index) =>
-    traffic.next(STARTED_AT + Math.floor((index * 1000) / RECORDS_PER_SECOND)),
-  );
-  const encoded = await createEncoder(pageviews, registry).encodeBatch(values);
-  return encoded.map((result, index) => {
-    if (!('record' in result)) throw new Error(`pageview ${index} breaks its contract`);
-    return { ...result.record, timestamp: values[index]!.occurredAt };
-  });
+  const encoder = createEncoder(pageviews, registry);
+  for (let made = 0; made < count; made += CHUNK_RECORDS) {
+    const values: Pageview[] = Array.from({ length: Math.min(CHUNK_RECORDS, count - made) }, (_, index) =>
+      traffic.next(STARTED_AT + Math.floor(((made + index) * 1000) / RECORDS_PER_SECOND)),
+    );
+    const encoded = await encoder.encodeBatch(values);
+    yield encoded.map((result, index) => {
+      if (!('record' in result)) throw new Error(`pageview ${made + index} breaks its contract`);
+      return { ...result.record, timestamp: values[index]!.occurredAt };
+    });
+  }
 }
 
 /** The records as they stand in the topic's partitions, `firstOffset` being every partition's first. */

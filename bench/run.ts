@@ -4,8 +4,11 @@ import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-reg
 import { contracts } from '../contracts/index.ts';
 import { benchDecode } from './decode-avro.ts';
 import { benchInvocation } from './invocation-10k.ts';
+import { benchKafkaDrain } from './kafka-drain.ts';
+import { benchKafkaToPostgres } from './kafka-to-postgres.ts';
 import { benchLogToSink } from './log-to-sink.ts';
-import type { Result } from './measure.ts';
+import type { Figures, Result } from './measure.ts';
+import { withProcesses } from './real-parts.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -13,19 +16,29 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     /** Few and small rounds: shows that the benchmark works, not how fast anything is. */
     smoke: { type: 'boolean', default: false },
+    /** Instead of the others: those on real parts, which are started as for `npm run verify`. */
+    real: { type: 'boolean', default: false },
   },
 });
 
 const registry = createMemorySchemaRegistry(contracts);
 const [records, rounds] = options.smoke ? [500, 2] : [10_000, 15];
-const benchmarks: Record<string, () => Promise<Result>> = {
+type Benchmark = () => Promise<Result | Figures>;
+const benchmarks: Record<string, Benchmark> = {
   'decode-avro': () => benchDecode(records, options.smoke ? 2 : 25, registry),
   'invocation-10k': () => benchInvocation(records, rounds, registry),
   'log-to-sink': () => benchLogToSink(records * 5, options.smoke ? 1 : 5, registry),
 };
+const realBenchmarks: Record<string, Benchmark> = {
+  'kafka-to-postgres': () =>
+    withProcesses((processes) =>
+      benchKafkaToPostgres(processes, records * 20, options.smoke ? 1 : 5, registry),
+    ),
+  'kafka-drain': () => withProcesses((processes) => benchKafkaDrain(processes, records * 100, registry)),
+};
 
-const results: Result[] = [];
-for (const [name, run] of Object.entries(benchmarks)) {
+const results: (Result | Figures)[] = [];
+for (const [name, run] of Object.entries(options.real ? realBenchmarks : benchmarks)) {
   if (process.stderr.isTTY) process.stderr.write(`\r${name} …\u001b[K`);
   results.push(await run());
 }
@@ -34,11 +47,16 @@ if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
 if (options.json) {
   console.log(JSON.stringify({ results }));
 } else {
-  for (const { name, recordsPerSecond, floorRatio, peerRatio } of results) {
-    const rate = recordsPerSecond.toLocaleString('en').padStart(12);
-    const peer = peerRatio === null ? '' : `, ${peerRatio.toFixed(1)} times the rate of Powertools`;
-    console.log(
-      `${name.padEnd(15)}${rate} records/s, ${floorRatio.toFixed(2)} times the floor's time${peer}`,
-    );
+  for (const result of results) console.log(`${result.name.padEnd(18)}${describe(result)}`);
+}
+
+function describe(result: Result | Figures): string {
+  if ('figures' in result) {
+    const figures = Object.entries(result.figures);
+    return figures.map(([name, value]) => `${name} ${value.toLocaleString('en')}`).join(', ');
   }
+  const { recordsPerSecond, floorRatio, peerRatio } = result;
+  const rate = recordsPerSecond.toLocaleString('en').padStart(9);
+  const beside = peerRatio === null ? '' : `, ${peerRatio.toFixed(1)} times the peer's rate`;
+  return `${rate} records/s, ${floorRatio.toFixed(2)} times the floor's time${beside}`;
 }

@@ -16,6 +16,7 @@ export async function mavenArtifacts(processes, artifacts) {
   const name = coordinates.map(([, artifact, version]) => `${artifact}-${version}`).join('+');
   const folder = join(cache, name);
   if (!existsSync(folder)) {
+    if (!maven.find()) throw new Error(missing([maven])[0]);
     console.log(`Fetching ${name} …`);
     mkdirSync(cache, { recursive: true });
     // Complete or not there: it gets its name when all is in it.

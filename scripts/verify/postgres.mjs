@@ -12,36 +12,81 @@ export const postgres = {
   prerequisites: [postgresql],
 
   async start(processes) {
-    const bin = postgresql.find();
-    const folder = processes.makeFolder('postgres');
+    const { url, version } = await startPostgres(processes);
+    return { value: url, version };
+  },
+};
+
+/**
+ * For a test that takes the server down: one of its own.
+ * @param options `fsync`: commits wait for the disk, as they should where it is measured how long they take
+ */
+export async function startPostgres(processes, { fsync = false } = {}) {
+  const server = new PostgresServer(processes, await freePort(), [
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    `fsync=${fsync ? 'on' : 'off'}`,
+    'log_statement=none',
+  ]);
+  await server.init();
+  await server.start();
+  return server;
+}
+
+class PostgresServer {
+  #processes;
+  #name;
+  #port;
+  #settings;
+  #data;
+  #options;
+  #server;
+
+  constructor(processes, port, settings) {
+    this.#processes = processes;
+    this.#port = port;
+    this.#name = `postgres-${port}`;
+    this.#settings = settings;
+    this.url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+    const folder = processes.makeFolder(this.#name);
+    this.#data = join(folder, 'data');
     const user = unprivilegedUser();
     if (user.uid !== undefined) {
       chownSync(folder, user.uid, user.gid);
       chmodSync(dirname(folder), 0o711);
     }
-    const data = join(folder, 'data');
-    const options = { ...user, cwd: folder, env: { PATH: process.env.PATH, LC_ALL: 'C', HOME: folder } };
-    const init = ['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync'];
-    await processes.run('initdb', join(bin, 'initdb'), ['-D', data, ...init], options);
+    this.#options = { ...user, cwd: folder, env: { PATH: process.env.PATH, LC_ALL: 'C', HOME: folder } };
+  }
 
-    const port = await freePort();
-    const settings = [
-      'listen_addresses=127.0.0.1',
-      'unix_socket_directories=',
-      'fsync=off',
-      'log_statement=none',
-    ];
-    const server = processes.start(
-      'postgres',
-      join(bin, 'postgres'),
-      ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])],
+  async init() {
+    const options = ['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync'];
+    const initdb = join(postgresql.find(), 'initdb');
+    await this.#processes.run('initdb', initdb, ['-D', this.#data, ...options], this.#options);
+  }
+
+  /** Also after crash(): it has the same data and port. */
+  async start() {
+    this.#server = this.#processes.start(
+      this.#name,
+      join(postgresql.find(), 'postgres'),
+      ['-D', this.#data, '-p', String(this.#port), ...this.#settings.flatMap((setting) => ['-c', setting])],
       // Its fast shutdown: on SIGTERM it would wait for its clients.
-      { ...options, endWith: 'SIGINT' },
+      { ...this.#options, endWith: 'SIGINT' },
     );
-    const value = `postgres://postgres@127.0.0.1:${port}/postgres`;
-    return { value, version: await server.untilAnswers(() => serverVersion(value)) };
-  },
-};
+    this.version = await this.#server.untilAnswers(() => serverVersion(this.url));
+  }
+
+  /** Its immediate shutdown: nothing is finished, and the next start recovers from the log. */
+  async crash() {
+    this.#server.signal('SIGQUIT');
+    await this.#server.ended;
+  }
+
+  async restart() {
+    await this.crash();
+    await this.start();
+  }
+}
 
 async function serverVersion(connectionString) {
   const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000 });

@@ -1,0 +1,59 @@
+/** What the benchmarks on real parts share: their processes, and a Kafka that holds pageviews. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openKafkaLog } from '../adapters/kafka/kafka-log.ts';
+import { systemClock } from '../adapters/system/system-clock.ts';
+import { pageviews } from '../contracts/news.pageviews/topic.ts';
+import type { SchemaRegistry } from '../runtime/ports.ts';
+import { kafka, startKafka } from '../scripts/verify/kafka.mjs';
+import { Processes } from '../scripts/verify/processes.mjs';
+import { makeRecordChunks } from './pageviews.ts';
+
+/** Runs the work with processes of its own, which end with it, or with a signal. */
+export async function withProcesses<Outcome>(
+  work: (processes: Processes) => Promise<Outcome>,
+): Promise<Outcome> {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
+  const processes = new Processes(folder, { ownGroups: true });
+  // As they end, the work fails.
+  const endAll = () => void processes.endAll();
+  for (const signal of SIGNALS) process.on(signal, endAll);
+  try {
+    return await work(processes);
+  } finally {
+    await processes.endAll();
+    for (const signal of SIGNALS) process.off(signal, endAll);
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** One node with `count` pageviews. @returns its address */
+export async function startFilledKafka(
+  processes: Processes,
+  count: number,
+  registry: SchemaRegistry,
+): Promise<string> {
+  const [node] = await startKafka(processes, await kafka.download(processes), { nodes: 1 });
+  const log = openKafkaLog({ connection: { brokers: [node!.address] }, clock: systemClock });
+  await log.createTopic(pageviews.name, pageviews.partitions);
+  for await (const records of makeRecordChunks(count, registry)) {
+    // Stamped as they are sent: Kafka would not keep what is older than a week.
+    await log.send(
+      pageviews.name,
+      records.map(({ key, value }) => ({ key, value })),
+    );
+  }
+  await log.close();
+  return node!.address;
+}
+
+/** The memory that a process has in RAM; undefined where it has ended. */
+export function residentMb(pid: number): number | undefined {
+  const { stdout } = spawnSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' });
+  const kb = Number.parseInt(stdout, 10);
+  return Number.isNaN(kb) ? undefined : kb / 1_024;
+}
