@@ -9,7 +9,7 @@ export type KafkaSecurity =
   /** SASL/SCRAM-SHA-512 over TLS, as MSK has it. */
   | { readonly kind: 'scram'; readonly username: string; readonly password: string; readonly ca?: string }
   /** MSK's IAM access control, over TLS, with the credentials of AWS's default chain. */
-  | { readonly kind: 'iam'; readonly region: string };
+  | { readonly kind: 'iam'; readonly region: string; readonly ca?: string };
 
 export interface KafkaConnection {
   /** Each `host:port`. */

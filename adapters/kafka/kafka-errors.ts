@@ -1,4 +1,5 @@
 /** What the client throws, as errors of the one table. */
+import { isNativeError } from 'node:util/types';
 import { type ErrorCode, MillraceError } from '../../runtime/errors.ts';
 
 /** What the client's and Node's errors have: `apiId` is Kafka's name of the error, `response` what came with it. */
@@ -10,9 +11,13 @@ interface ClientError extends Error {
 
 /** The error and all that it is made of, causes last. */
 export function errorsIn(error: unknown): readonly ClientError[] {
-  if (!(error instanceof Error)) return [];
-  const parts = error instanceof AggregateError ? error.errors : [];
-  return [error, ...parts.flatMap(errorsIn), ...errorsIn(error.cause)];
+  // Also those of another realm, which are no instances of this one's Error.
+  if (!isNativeError(error)) return [];
+  return [error, ...partsOf(error).flatMap(errorsIn), ...errorsIn(error.cause)];
+}
+
+function partsOf(error: Error): readonly unknown[] {
+  return 'errors' in error && Array.isArray(error.errors) ? error.errors : [];
 }
 
 export function hasApiError(error: unknown, ...apiIds: readonly string[]): boolean {
@@ -20,7 +25,8 @@ export function hasApiError(error: unknown, ...apiIds: readonly string[]): boole
 }
 
 /** Errors that a later try would meet again: a person has to change the settings, the login or its rights. */
-const REFUSED_API = /_AUTHORIZATION_FAILED$|^SASL_AUTHENTICATION_FAILED$|^UNSUPPORTED_SASL_MECHANISM$/;
+const REFUSED_API =
+  /_AUTHORIZATION_FAILED$|^SASL_AUTHENTICATION_FAILED$|^UNSUPPORTED_SASL_MECHANISM$|^ILLEGAL_SASL_STATE$/;
 // Codes of OpenSSL's checks, and of Node's own: https://nodejs.org/api/tls.html#x509-certificate-error-codes (2026-11-25)
 const REFUSED_TLS =
   /^ERR_(TLS|SSL)_|^CERT_|CERT_SIGNATURE|^UNABLE_TO_|^DEPTH_ZERO_SELF_SIGNED_CERT$|^SELF_SIGNED_CERT_IN_CHAIN$/;
@@ -58,7 +64,7 @@ export function kafkaError(
   }
   return make(
     'KAFKA_UNAVAILABLE',
-    `${doing}: ${at} does not answer: ${reason}. Check the address, and that the brokers are up.`,
+    `${doing}: ${at} does not answer: ${reason}. Check the address, how one logs in there, and that the brokers are up.`,
   );
 }
 
@@ -78,7 +84,7 @@ function isRefusal({ code = '', apiId = '', message }: ClientError): boolean {
 /** The innermost errors' own words, each once: what wraps them only says how often it was tried. */
 export function reasonOf(errors: readonly ClientError[]): string {
   const innermost = errors.filter(
-    (error) => !(error instanceof AggregateError) && errorsIn(error.cause).length === 0,
+    (error) => partsOf(error).length === 0 && errorsIn(error.cause).length === 0,
   );
   const words = innermost.map(({ message, code }) => message || code || 'no reason given');
   return [...new Set(words)].slice(-3).join('; ').replace(/\.$/, '') || 'no reason given';

@@ -1,1 +1,2 @@
 export declare const java: { find(): string | undefined };
+export declare const jdk: { find(): string | undefined };

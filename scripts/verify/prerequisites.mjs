@@ -26,20 +26,36 @@ export const postgresql = {
   ),
 };
 
+const javaFolders = () => [
+  ...(process.env.JAVA_HOME ? [join(process.env.JAVA_HOME, 'bin')] : []),
+  ...onPath,
+  ...versions('/usr/lib/jvm', 'bin'),
+  ...homebrew('openjdk'),
+];
+// macOS has a java that only says where to get one.
+const isJava17 = (path) => existsSync(path) && javaMajor(path) >= 17;
+
 export const java = {
   name: 'Java 17 or newer',
   debian: 'apt-get install default-jre-headless',
   macos: 'brew install openjdk',
   find: once(() =>
-    [
-      ...(process.env.JAVA_HOME ? [join(process.env.JAVA_HOME, 'bin')] : []),
-      ...onPath,
-      ...versions('/usr/lib/jvm', 'bin'),
-      ...homebrew('openjdk'),
-    ]
+    javaFolders()
       .map((path) => join(path, 'java'))
-      // macOS has a java that only says where to get one.
-      .find((path) => existsSync(path) && javaMajor(path) >= 17),
+      .find(isJava17),
+  ),
+};
+
+/** A java that has the compiler beside it, and so runs a source file. */
+export const jdk = {
+  name: "Java's development kit, 17 or newer",
+  debian: 'apt-get install default-jdk-headless',
+  macos: 'brew install openjdk',
+  find: once(() =>
+    javaFolders()
+      .filter((path) => existsSync(join(path, 'javac')))
+      .map((path) => join(path, 'java'))
+      .find(isJava17),
   ),
 };
 

@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { elasticmq } from './elasticmq.mjs';
-import { kafka, kafkaCluster } from './kafka.mjs';
+import { guardedKafka, kafka, kafkaCluster } from './kafka.mjs';
 import { moto } from './moto.mjs';
 import { postgres } from './postgres.mjs';
 import { missing } from './prerequisites.mjs';
 import { Processes } from './processes.mjs';
 
 /** A part has the environment variable by which tests find it, and is started when one of them names that. */
-const PARTS = [postgres, elasticmq, moto, kafka, kafkaCluster];
+const PARTS = [postgres, elasticmq, moto, kafka, kafkaCluster, guardedKafka];
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'millrace-verify-'));

@@ -2,17 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { appOf, DEAD_LETTERS_IN_KAFKA, type SynthesisOptions } from './synthesized.ts';
+import { bundlesOf, DEAD_LETTERS_IN_KAFKA } from './synthesized.ts';
 
 const MAX_BYTES = 200_000;
-
-/** The code of each function as it is deployed, by the folder of its index.js. */
-function bundlesOf(options: SynthesisOptions): readonly string[] {
-  const { directory } = appOf('dev', { ...options, bundles: true }).synth();
-  return readdirSync(directory)
-    .map((name) => join(directory, name))
-    .filter((path) => existsSync(join(path, 'index.js.map')));
-}
 
 const bundles = bundlesOf({});
 const [writing] = bundlesOf(DEAD_LETTERS_IN_KAFKA).filter((path) => existsSync(join(path, 'msk.js')));

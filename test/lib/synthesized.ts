@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll } from '@jest/globals';
 import { App, Stack } from 'aws-cdk-lib';
@@ -85,4 +85,12 @@ export function resourcesOf(
 export function dependenciesOf(env: string, part: string): readonly string[] {
   const stack = appOf(env).node.findChild(`millrace-${env}-${part}`) as Stack;
   return stack.dependencies.map(({ stackName }) => stackName);
+}
+
+/** The folders of the code of each function, as it is deployed: `index.js`, and `msk.js` where it writes to topics. */
+export function bundlesOf(options: SynthesisOptions): readonly string[] {
+  const { directory } = appOf('dev', { ...options, bundles: true }).synth();
+  return readdirSync(directory)
+    .map((name) => join(directory, name))
+    .filter((path) => existsSync(join(path, 'index.js.map')));
 }
