@@ -102,6 +102,16 @@ export interface SchemaRegistry {
   latestId(contract: Contract<never>): Promise<SchemaId>;
 }
 
+/** A registry that versions can be put into. Only `register` does so, never reading or publishing. */
+export interface SchemaRegistrar extends SchemaRegistry {
+  /**
+   * Registers the contract's versions, oldest first, and gives the id of each. What is registered already stays as it is.
+   * @throws CONTRACT_INCOMPATIBLE when the registry does not take a version: those before it are registered
+   * @throws INPUT_INVALID when there is no such registry; REGISTRY_UNAVAILABLE when it did not answer
+   */
+  register(contract: Contract<never>): Promise<readonly SchemaId[]>;
+}
+
 /** A record on its way to a topic. Its partition follows from its key, as Kafka's own producers choose it. */
 export interface OutgoingRecord {
   readonly key: Buffer | null;

@@ -5,7 +5,8 @@ import type { SchemaRegistry } from '../../runtime/ports.ts';
 
 /**
  * AWS Glue's schema registry. Ids are schema version UUIDs, the ones in Glue's framing. Registers nothing: the stacks
- * of an environment do, from its contracts. Keeps no cache: the decoder asks for an id once.
+ * of an environment do, from its contracts, and createGlueSchemaRegistrar. Keeps no cache: decoders and encoders do, and
+ * ask for an id once. The client tries again by itself.
  * Source: https://docs.aws.amazon.com/glue/latest/dg/schema-registry-gs.html (read 2026-11-24).
  */
 export function createGlueSchemaRegistry({
@@ -66,15 +67,15 @@ function knowsNoSuchId(cause: unknown): boolean {
   return ['EntityNotFoundException', 'InvalidInputException'].includes(nameOf(cause));
 }
 
-function nameOf(cause: unknown): string {
+export function nameOf(cause: unknown): string {
   return cause instanceof Error ? cause.name : '';
 }
 
-function unavailable(cause: unknown): MillraceError {
+export function unavailable(cause: unknown): MillraceError {
   return new MillraceError(
     'REGISTRY_UNAVAILABLE',
-    `Glue's schema registry did not answer (${nameOf(cause) || 'no reason given'}). The batch is held and tried ` +
-      "again; if it stays so, check the function's endpoint for Glue and its permissions.",
+    `Glue's schema registry did not answer (${nameOf(cause) || 'no reason given'}). A consumer holds the batch and ` +
+      'tries again; if it stays so, check region, credentials, the endpoint for Glue and the permissions.',
     { cause },
   );
 }

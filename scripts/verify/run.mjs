@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { elasticmq } from './elasticmq.mjs';
+import { avroJava, glueSerde } from './java-libraries.mjs';
 import { guardedKafka, kafka, kafkaCluster } from './kafka.mjs';
 import { moto } from './moto.mjs';
 import { postgres } from './postgres.mjs';
@@ -12,7 +13,7 @@ import { missing } from './prerequisites.mjs';
 import { Processes } from './processes.mjs';
 
 /** A part has the environment variable by which tests find it, and is started when one of them names that. */
-const PARTS = [postgres, elasticmq, moto, kafka, kafkaCluster, guardedKafka];
+const PARTS = [postgres, elasticmq, moto, kafka, kafkaCluster, guardedKafka, glueSerde, avroJava];
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'millrace-verify-'));

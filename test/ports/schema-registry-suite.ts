@@ -1,8 +1,10 @@
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type AvroSchema, type Contract, defineTopic } from '../../runtime/contract.ts';
 import { createFramer } from '../../runtime/framing.ts';
-import type { SchemaRegistry } from '../../runtime/ports.ts';
+import type { SchemaRegistrar, SchemaRegistry } from '../../runtime/ports.ts';
 import { codeOf } from '../rejection.ts';
+
+type Framing = 'glue' | 'confluent';
 
 const schema = (...names: string[]): AvroSchema => ({
   type: 'record',
@@ -10,10 +12,19 @@ const schema = (...names: string[]): AvroSchema => ({
   fields: names.map((name) => ({ name, type: 'string', default: '' })),
 });
 
+const topicOf = (framing: Framing, name: string, ...schemas: readonly AvroSchema[]) =>
+  defineTopic<{ a: string }>({
+    name,
+    owner: 'tests',
+    key: 'a',
+    framing,
+    versions: schemas.map((of, index) => ({ version: index + 1, schema: of })),
+  });
+
 /** What every schema registry must do. `open` gives one that holds all versions of the contracts, and no more. */
 export function schemaRegistrySuite(
   name: string,
-  framing: 'glue' | 'confluent',
+  framing: Framing,
   open: (contracts: readonly Contract<never>[]) => Promise<{
     readonly registry: SchemaRegistry;
     readonly dispose: () => void;
@@ -24,13 +35,7 @@ export function schemaRegistrySuite(
     afterEach(() => dispose());
 
     const topic = (topicName: string, ...schemas: readonly AvroSchema[]) =>
-      defineTopic<{ a: string }>({
-        name: topicName,
-        owner: 'tests',
-        key: 'a',
-        framing,
-        versions: schemas.map((of, index) => ({ version: index + 1, schema: of })),
-      });
+      topicOf(framing, topicName, ...schemas);
     const orders = topic('orders', schema('a'), schema('a', 'b'));
     const refunds = topic('refunds', schema('a', 'c'));
 
@@ -71,6 +76,45 @@ export function schemaRegistrySuite(
       expect(await codeOf(registry.latestId(refunds))).toBe('SCHEMA_UNKNOWN');
       const newer = topic('orders', schema('a'), schema('a', 'b'), schema('a', 'b', 'c'));
       expect(await codeOf(registry.latestId(newer))).toBe('SCHEMA_UNKNOWN');
+    });
+  });
+}
+
+/** What every registry must do that versions can be put into. `open` gives one that holds nothing. */
+export function schemaRegistrarSuite(
+  name: string,
+  framing: Framing,
+  open: () => Promise<{ readonly registrar: SchemaRegistrar; readonly dispose: () => void }>,
+): void {
+  describe(`${name} as a schema registrar (${framing})`, () => {
+    let registrar: SchemaRegistrar;
+    let dispose: () => void;
+    beforeEach(async () => {
+      ({ registrar, dispose } = await open());
+    });
+    afterEach(() => dispose());
+
+    const [v1, v2] = [schema('a'), schema('a', 'b')];
+
+    test('registers every version, and gives their ids in order', async () => {
+      const orders = topicOf(framing, 'orders', v1, v2);
+      const ids = await registrar.register(orders);
+      expect(await Promise.all(ids.map((id) => registrar.schemaById(id)))).toEqual([v1, v2]);
+      expect(await registrar.latestId(orders)).toBe(ids[1]);
+    });
+
+    test('gives the same ids when all is registered, and registers only what is new', async () => {
+      const [first] = await registrar.register(topicOf(framing, 'orders', v1));
+      expect(await registrar.register(topicOf(framing, 'orders', v1))).toEqual([first]);
+      const both = await registrar.register(topicOf(framing, 'orders', v1, v2));
+      expect(both).toEqual([first, expect.not.stringMatching(first!)]);
+    });
+
+    test('registers nothing when it is only asked', async () => {
+      const orders = topicOf(framing, 'orders', v1);
+      for (let attempt = 0; attempt < 2; attempt++) {
+        expect(await codeOf(registrar.latestId(orders))).toBe('SCHEMA_UNKNOWN');
+      }
     });
   });
 }

@@ -1,9 +1,10 @@
 /** Random Avro schemas, and random edits to them: pairs of versions as people make them. */
+import avsc from 'avsc';
 import fc from 'fast-check';
 
 type Json = Record<string, unknown>;
 /** A whole number in [0, below). */
-type Choose = (below: number) => number;
+export type Choose = (below: number) => number;
 
 export interface SchemaPair {
   readonly before: Json;
@@ -19,6 +20,35 @@ export const schemaPair: fc.Arbitrary<SchemaPair> = fc.noBias(fc.gen()).map((gen
   for (let edits = 1 + choose(3); edits > 0; edits--) editor.edit();
   return { before, after };
 });
+
+/** A value of the type. avsc's own `random` follows recursive types without end. */
+export function sampleOf(type: avsc.Type, choose: Choose, depth = 4): unknown {
+  if (isUnion(type)) {
+    const nullable = type.types.find(({ typeName }) => typeName === 'null');
+    const branch = depth <= 0 && nullable ? nullable : type.types[choose(type.types.length)]!;
+    const value = sampleOf(branch, choose, depth);
+    return type.typeName === 'union:wrapped' && value !== null ? { [branch.branchName!]: value } : value;
+  }
+  if (type instanceof avsc.types.ArrayType) {
+    return depth <= 0 ? [] : [sampleOf(type.itemsType, choose, depth - 1)];
+  }
+  if (type instanceof avsc.types.MapType) {
+    return depth <= 0 ? {} : { key: sampleOf(type.valuesType, choose, depth - 1) };
+  }
+  if (type instanceof avsc.types.RecordType) {
+    return Object.fromEntries(
+      type.fields.map((field) => [field.name, sampleOf(field.type, choose, depth - 1)]),
+    );
+  }
+  // avsc's own has more digits than a float keeps.
+  return type.typeName === 'float' ? Math.fround(type.random() as unknown as number) : type.random();
+}
+
+export function isUnion(
+  type: avsc.Type,
+): type is avsc.types.UnwrappedUnionType | avsc.types.WrappedUnionType {
+  return type.typeName.startsWith('union:');
+}
 
 const PRIMITIVES = ['null', 'boolean', 'int', 'long', 'float', 'double', 'bytes', 'string'];
 const LOGICAL = [
