@@ -4,6 +4,7 @@ import { PGlite } from '@electric-sql/pglite';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
+import { sinkError } from '../adapters/postgres/sql-errors.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { type QueryResult, queryReadOnly } from './read-only-query.ts';
 import type { StateFolder } from './state-folder.ts';
@@ -19,6 +20,8 @@ export interface LocalSink {
 
 /** Sessions: each consumer has a few batches under way at a time. */
 const POOL_SIZE = 10;
+/** What does not speak PostgreSQL may never answer. */
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Opens PostgreSQL on the folder, and makes it where it is missing or where a kill left it half made. @throws STATE_UNREADABLE */
 export async function openEmbeddedSink({ files }: StateFolder): Promise<LocalSink> {
@@ -41,14 +44,30 @@ export async function openEmbeddedSink({ files }: StateFolder): Promise<LocalSin
   }
 }
 
-/** A server by its URL. What it needs and the URL does not have is read from PGPASSWORD and its like. */
+/**
+ * A server by its URL. What it needs and the URL does not have is read from PGPASSWORD and its like.
+ * @throws SINK_UNAVAILABLE, SINK_MISCONFIGURED when it cannot be used
+ */
 export async function openServerSink(url: string): Promise<LocalSink> {
   const { default: pg } = await import('pg');
-  const pool = new pg.Pool({ connectionString: url, max: POOL_SIZE });
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: POOL_SIZE,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+  });
+  const driver = pgDriver(pool);
   const { host, pathname } = new URL(url);
   const at = `PostgreSQL at ${host}${pathname}`;
+  try {
+    await (await driver.begin()).rollback();
+  } catch (cause) {
+    await pool.end();
+    const { code, message } = sinkError(cause);
+    const next = 'Check the address, that the server is up, and that it has the database.';
+    throw new MillraceError(code, `${at} cannot be used: ${message} ${next}`, { cause, details: { at } });
+  }
   return {
-    driver: pgDriver(pool),
+    driver,
     at,
     async query() {
       throw new MillraceError(

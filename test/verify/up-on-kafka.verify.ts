@@ -1,0 +1,179 @@
+/** The command line on a real Kafka and a real PostgreSQL: as on the embedded stack, and what it says where it cannot be. */
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import pg from 'pg';
+import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createTraffic } from '../../local/publishing/traffic.ts';
+import { kafka, startKafka } from '../../scripts/verify/kafka.mjs';
+import { Processes } from '../../scripts/verify/processes.mjs';
+import { millrace, millraceJson, TABLES } from '../cli/millrace.ts';
+import { createTemporaryFolder } from '../temporary-folder.ts';
+
+jest.setTimeout(180_000);
+
+const postgres = process.env.MILLRACE_TEST_POSTGRES;
+if (!postgres) throw new Error('MILLRACE_TEST_POSTGRES is not set; run npm run verify');
+
+const RECORDS = 2_000;
+const TOPIC = 'news.pageviews';
+/** As the two clients give them. */
+const asText = (rows: readonly Record<string, unknown>[]) =>
+  rows.map((row) => Object.values(row).map(String).join(' '));
+
+/** The steps build on one another, on a broker of their own: a contract's topic and a consumer's group have one name. */
+describe('up on Kafka', () => {
+  const temporary = createTemporaryFolder();
+  const processes = new Processes(temporary.path);
+  const embedded = ['--state', join(temporary.path, 'embedded')];
+  const state = ['--state', join(temporary.path, 'state')];
+  const database = new URL(postgres);
+  let brokers: string;
+  let cluster: string[];
+  let sink: string[];
+  let article: string;
+  let input: string[];
+  let admin: pg.Client;
+  let client: pg.Client;
+
+  beforeAll(async () => {
+    const [node] = await startKafka(processes, await kafka.download(processes), { nodes: 1 });
+    brokers = node!.address;
+    admin = new pg.Client({ connectionString: postgres });
+    await admin.connect();
+    database.pathname = 'up_verify';
+    await admin.query('CREATE DATABASE up_verify');
+    client = new pg.Client({ connectionString: database.href });
+    await client.connect();
+    cluster = ['--kafka', brokers, ...state];
+    sink = ['--postgres', database.href];
+    const traffic = createTraffic(createSeededRandom(7));
+    const views = Array.from({ length: RECORDS }, (_, n) => traffic.next(Date.UTC(2026, 0, 1) + n * 40));
+    article = [...Map.groupBy(views, ({ contentId }) => contentId)].find(
+      ([, of]) => of.length > 5 && of.length < 25,
+    )![0];
+    const file = join(temporary.path, 'pageviews.jsonl');
+    writeFileSync(file, views.map((view) => JSON.stringify(view)).join('\n'));
+    input = [TOPIC, '--input', file, '--poison', '0.02', '--seed', '3'];
+  });
+  afterAll(async () => {
+    await client?.end();
+    await admin?.query('DROP DATABASE up_verify WITH (FORCE)');
+    await admin?.end();
+    await processes.endAll();
+    temporary.remove();
+  });
+
+  const tables = async () => asText((await client.query(TABLES)).rows);
+  const lag = async () => (await millraceJson(['lag', '--kafka', brokers]))[0];
+  const letters = async (where: readonly string[]) =>
+    (await millraceJson(['dlq', 'list', ...where])).map(({ id }: { id: string }) => id).sort();
+
+  test('says that a cluster without the topic has no lag', async () => {
+    expect(await lag()).toMatchObject({ lag: 0, level: 'ok', partitions: [] });
+  });
+
+  let poisoned: number;
+  test('publishes, and shows what nobody has consumed as lag', async () => {
+    const [there, here] = [
+      await millraceJson(['publish', ...input, ...embedded]),
+      await millraceJson(['publish', ...input, ...cluster]),
+    ];
+    expect(here).toEqual({ ...there, elapsedMs: expect.any(Number) });
+    expect(here).toMatchObject({ published: RECORDS, refused: 0 });
+    poisoned = here.poisoned;
+    expect(poisoned).toBeGreaterThan(20);
+    expect(await lag()).toMatchObject({ lag: RECORDS + poisoned });
+  });
+
+  test('has the same rows and the same dead letters as the embedded stack, to the offset', async () => {
+    const up = ['up', '--no-publish', '--exit-when-drained', '--fail', `contentId=${article}`];
+    const there = await millraceJson([...up, ...embedded]);
+    const here = await millraceJson([...up, ...sink, ...cluster]);
+    const { applied, deadLettered } = there;
+    expect(here).toMatchObject({ applied, deadLettered, holes: 0, duplicates: 0, lag: 0 });
+    expect(await lag()).toMatchObject({ lag: 0, level: 'ok' });
+
+    expect(await tables()).toEqual(asText(await millraceJson(['sql', TABLES, ...embedded])));
+    const ids = await letters(cluster);
+    expect(ids).toHaveLength(deadLettered);
+    expect(ids).toEqual(await letters(embedded));
+  });
+
+  test('redrives what a mended handler takes into the same database', async () => {
+    const redrive = ['dlq', 'redrive', '--where', 'error=HANDLER_FAILED', '--yes', '--rate', '1000'];
+    const there = await millraceJson([...redrive, ...embedded]);
+    const here = await millraceJson([...redrive, ...sink, ...cluster]);
+    expect(here).toEqual({ ...there, redrive: expect.any(String) });
+    expect(here).toMatchObject({ failed: 0, remaining: 0 });
+    expect(here.applied).toBeGreaterThan(5);
+    expect(await tables()).toEqual(asText(await millraceJson(['sql', TABLES, ...embedded])));
+    expect(await letters(cluster)).toHaveLength(poisoned);
+  });
+
+  test('starts nothing over: what is applied stays applied, and another log gets no such ledger', async () => {
+    const before = await tables();
+    const up = ['up', '--no-publish', '--exit-when-drained', ...sink];
+    expect(await millraceJson([...up, ...cluster])).toMatchObject({ applied: 0, deadLettered: 0, lag: 0 });
+    expect(await tables()).toEqual(before);
+    // The ledger knows whose offsets it has.
+    const { code, stderr } = await millrace([...up, ...embedded]);
+    expect(stderr).toMatch(/belongs to other topics.*--postgres.*\[STATE_UNREADABLE\]/s);
+    expect(code).toBe(1);
+  });
+
+  describe('says what is wrong, and what to do', () => {
+    const up = ['up', '--no-publish', '--exit-when-drained'];
+    const outcome = async (args: readonly string[]) => {
+      const { code, stderr } = await millrace([...args, ...state]);
+      expect(code).toBe(1);
+      return stderr;
+    };
+
+    test.each([
+      ['no broker there', '127.0.0.1:1', /127\.0\.0\.1:1 does not answer: .*ECONNREFUSED.*Check the address/],
+      [
+        'no such host',
+        'nowhere.invalid',
+        /nowhere\.invalid:9092 does not answer: .*ENOTFOUND.*Check the address/,
+      ],
+      ['a database’s port', new URL(postgres).host, /does not answer: .*Check the address/],
+    ])('%s', async (_, address, message) => {
+      const where = ['--kafka', address];
+      const all = [['publish', ...input, ...state], [...up, ...sink, ...state], ['lag']].map(async (args) => {
+        const { code, stderr } = await millrace([...args, ...where]);
+        expect(stderr).toMatch(message);
+        expect(stderr).toContain('[KAFKA_UNAVAILABLE]');
+        expect(code).toBe(1);
+      });
+      await Promise.all(all);
+    });
+
+    test('something in the place of PostgreSQL that never answers', async () => {
+      const silent = createServer().listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const { port } = silent.address() as { port: number };
+      const url = `postgres://me:secret@127.0.0.1:${port}/news`;
+      const stderr = await outcome([...up, '--kafka', brokers, '--postgres', url]);
+      silent.close();
+      expect(stderr).toMatch(/PostgreSQL at 127\.0\.0\.1:\d+\/news cannot be used: .*\[SINK_UNAVAILABLE\]/);
+      expect(stderr).not.toContain('secret');
+    });
+
+    test('no PostgreSQL, or none with that database', async () => {
+      const nobody = 'postgres://me:secret@127.0.0.1:1/news';
+      const down = await outcome([...up, '--kafka', brokers, '--postgres', nobody]);
+      expect(down).toMatch(
+        /PostgreSQL at 127\.0\.0\.1:1\/news cannot be used: .*ECONNREFUSED.*\[SINK_UNAVAILABLE\]/,
+      );
+      expect(down).not.toContain('secret');
+      const other = new URL(database);
+      other.pathname = 'nothing';
+      expect(await outcome([...up, '--kafka', brokers, '--postgres', other.href])).toMatch(
+        /nothing cannot be used: .*"nothing" does not exist.*that it has the database.*\[SINK_MISCONFIGURED\]/,
+      );
+    });
+  });
+});
