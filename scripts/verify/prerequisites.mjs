@@ -75,6 +75,13 @@ export const python = {
   ),
 };
 
+export const openssl = {
+  name: 'OpenSSL',
+  debian: 'apt-get install openssl',
+  macos: 'it is there',
+  find: once(() => onPath.map((path) => join(path, 'openssl')).find(existsSync)),
+};
+
 /** Says what is missing, and how to get it. */
 export const missing = (prerequisites) =>
   prerequisites.map(

@@ -1,5 +1,6 @@
 // The child processes of a run. Whatever happens, none of them outlives it; each is ended by its id.
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -144,6 +145,15 @@ class Child {
   }
 }
 
+/** An address of the loopback where nobody has the port. Only Linux has more of them than one. */
+export async function freeAddress(port) {
+  if (process.platform !== 'linux') return '127.0.0.1';
+  for (;;) {
+    const address = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`;
+    if (await isFree(port, address)) return address;
+  }
+}
+
 const given = new Set();
 
 /**
@@ -154,15 +164,20 @@ export async function freePort() {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
     if (given.has(port)) continue;
-    const probe = createServer().listen(port, '127.0.0.1');
-    const isFree = await once(probe, 'listening').then(
-      () => true,
-      () => false,
-    );
-    if (!isFree) continue;
-    probe.close();
-    await once(probe, 'close');
+    if (!(await isFree(port, '127.0.0.1'))) continue;
     given.add(port);
     return port;
   }
+}
+
+async function isFree(port, address) {
+  const probe = createServer().listen(port, address);
+  const listens = await once(probe, 'listening').then(
+    () => true,
+    () => false,
+  );
+  if (!listens) return false;
+  probe.close();
+  await once(probe, 'close');
+  return true;
 }

@@ -1,0 +1,18 @@
+import type { Processes } from './processes.mjs';
+
+export interface BuiltFunction {
+  /** Of its folder in lambdas/. */
+  readonly name: string;
+  readonly functionName: string;
+  /** The folder of its bundle. */
+  readonly code: string;
+  readonly handler: string;
+  readonly timeoutSeconds: number;
+  readonly memoryMb: number;
+  readonly environment: Readonly<Record<string, unknown>>;
+}
+
+export declare function buildFunctions(
+  processes: Processes,
+  environment: string,
+): Promise<readonly BuiltFunction[]>;

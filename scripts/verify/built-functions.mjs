@@ -1,0 +1,31 @@
+// The functions of an environment as the CDK hands them to a deployment.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/**
+ * Bundles the functions of lambdas/ by `cdk synth`.
+ * @returns each one's bundle, and what its template says of it; what a deployment would fill in stands as an object
+ */
+export async function buildFunctions(processes, environment) {
+  const output = processes.makeFolder(`cdk-${environment}`);
+  const args = ['synth', '--quiet', '--context', `env=${environment}`, '--output', output];
+  const cdk = join(root, 'node_modules', '.bin', 'cdk');
+  await processes.run(`synth-${environment}`, cdk, args, { cwd: root });
+  return readdirSync(output)
+    .filter((name) => name.endsWith('.template.json'))
+    .map((name) => JSON.parse(readFileSync(join(output, name), 'utf8')))
+    .flatMap(({ Resources }) => Object.values(Resources))
+    .filter(({ Type, Metadata }) => Type === 'AWS::Lambda::Function' && Metadata?.['aws:asset:is-bundled'])
+    .map(({ Properties, Metadata }) => ({
+      name: Properties.FunctionName.replace(`millrace-${environment}-`, ''),
+      functionName: Properties.FunctionName,
+      code: join(output, Metadata['aws:asset:path']),
+      handler: Properties.Handler,
+      timeoutSeconds: Properties.Timeout,
+      memoryMb: Properties.MemorySize,
+      environment: Properties.Environment.Variables,
+    }));
+}

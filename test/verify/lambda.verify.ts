@@ -1,0 +1,291 @@
+/** The functions' bundles as they are deployed, run by Lambda's runtime, on a database, queues and a registry beside them. */
+import { CreateRegistryCommand, CreateSchemaCommand, GlueClient } from '@aws-sdk/client-glue';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { CreateQueueCommand, GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import pg from 'pg';
+import { createGlueSchemaRegistry } from '../../adapters/aws/glue-schema-registry.ts';
+import { createSqsMover, createSqsQueue } from '../../adapters/aws/sqs-queue.ts';
+import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { pgDriver } from '../../adapters/postgres/pg-driver.ts';
+import { PostgresSink } from '../../adapters/postgres/postgres-sink.ts';
+import { systemClock } from '../../adapters/system/system-clock.ts';
+import { systemRandom } from '../../adapters/system/system-random.ts';
+import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
+import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
+import { startQueueSource } from '../../local/event-source/queue-source.ts';
+import { createTraffic } from '../../local/publishing/traffic.ts';
+import { createEncoder } from '../../runtime/codec.ts';
+import { createQueueShelf } from '../../runtime/dead-letters/queue-letters.ts';
+import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
+import { partitionOf } from '../../runtime/partitioner.ts';
+import type { RawRecord } from '../../runtime/record.ts';
+import { type BuiltFunction, buildFunctions } from '../../scripts/verify/built-functions.mjs';
+import { type RunningFunction, startFunction } from '../../scripts/verify/lambda-runtime.mjs';
+import { type PostgresServer, startPostgres } from '../../scripts/verify/postgres.mjs';
+import { Processes } from '../../scripts/verify/processes.mjs';
+import { expectedTables, readTables } from '../lambdas/editorial-analytics/pageviews.ts';
+import { createTemporaryFolder } from '../temporary-folder.ts';
+
+jest.setTimeout(120_000);
+
+const variable = (name: string) => {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set; run npm run verify`);
+  return value;
+};
+const runtime = variable('MILLRACE_TEST_LAMBDA_RUNTIME');
+const endpoints = {
+  AWS_ENDPOINT_URL_SQS: variable('MILLRACE_TEST_SQS'),
+  AWS_ENDPOINT_URL_S3: variable('MILLRACE_TEST_AWS'),
+  AWS_ENDPOINT_URL_GLUE: variable('MILLRACE_TEST_AWS'),
+};
+const sqs = new SQSClient({ endpoint: endpoints.AWS_ENDPOINT_URL_SQS });
+const s3 = new S3Client({ endpoint: endpoints.AWS_ENDPOINT_URL_S3, forcePathStyle: true });
+const glue = new GlueClient({ endpoint: endpoints.AWS_ENDPOINT_URL_GLUE });
+const temporary = createTemporaryFolder();
+const processes = new Processes(temporary.path);
+
+const REGISTRY = 'millrace-dev';
+const BUCKET = 'millrace-verify-lambda';
+const CONSUMER = editorialAnalytics.name;
+
+let functions: readonly BuiltFunction[];
+let postgres: PostgresServer;
+/** What a deployment fills in, and what stands here for RDS's certificates and AWS's endpoints. */
+let settings: Readonly<Record<string, string>>;
+let dead: { url: string; arn: string };
+let redrive: { url: string; arn: string };
+/** The functions that have given an answer. */
+const answered = new Set<string>();
+
+beforeAll(async () => {
+  [functions, postgres] = await Promise.all([
+    buildFunctions(processes, 'dev'),
+    startPostgres(processes, { likeRds: true }),
+  ]);
+  await inDatabase('postgres', async (admin) => {
+    // As on RDS, where the administrator is no superuser, and logs in with a token.
+    await admin.query('CREATE ROLE rds_iam NOLOGIN');
+    await admin.query('CREATE ROLE millrace_admin LOGIN CREATEROLE');
+    await admin.query('GRANT rds_iam TO millrace_admin WITH ADMIN OPTION');
+    await admin.query('CREATE DATABASE millrace OWNER millrace_admin');
+  });
+  dead = await createQueue('dead-letters');
+  const policy = { deadLetterTargetArn: dead.arn, maxReceiveCount: 10 };
+  redrive = await createQueue('redrive', { RedrivePolicy: JSON.stringify(policy) });
+  await s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  await glue.send(new CreateRegistryCommand({ RegistryName: REGISTRY }));
+  await glue.send(
+    new CreateSchemaCommand({
+      RegistryId: { RegistryName: REGISTRY },
+      SchemaName: pageviews.name,
+      DataFormat: 'AVRO',
+      Compatibility: 'BACKWARD',
+      SchemaDefinition: JSON.stringify(pageviews.latest.schema),
+    }),
+  );
+  settings = {
+    ...endpoints,
+    NODE_EXTRA_CA_CERTS: postgres.certificate!,
+    MILLRACE_DATABASE_HOST: new URL(postgres.url).hostname,
+    MILLRACE_DEAD_LETTER_QUEUE_URL: dead.url,
+    MILLRACE_BUCKET_NAME: BUCKET,
+  };
+});
+afterAll(async () => {
+  await processes.endAll();
+  for (const client of [sqs, s3, glue]) client.destroy();
+  temporary.remove();
+});
+
+async function createQueue(name: string, attributes: Record<string, string> = {}) {
+  const QueueName = `millrace-verify-lambda-${name}`;
+  const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName, Attributes: attributes }));
+  const { Attributes } = await sqs.send(
+    new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['QueueArn'] }),
+  );
+  return { url: QueueUrl!, arn: Attributes!.QueueArn! };
+}
+
+async function inDatabase<Outcome>(name: string, work: (client: pg.Pool) => Promise<Outcome>) {
+  const pool = new pg.Pool({ connectionString: new URL(name, postgres.url).href, max: 1 });
+  try {
+    return await work(pool);
+  } finally {
+    await pool.end();
+  }
+}
+
+/** An execution environment of a function, for one test. */
+async function using(
+  name: string,
+  work: (fn: RunningFunction) => Promise<void>,
+  others: Readonly<Record<string, string>> = {},
+) {
+  const built = functions.find((fn) => fn.name === name)!;
+  const fn = await startFunction(processes, runtime, built, { ...settings, ...others });
+  try {
+    await work({
+      ...fn,
+      async invoke(event) {
+        const answer = await fn.invoke(event);
+        if (!('errorType' in answer)) answered.add(name);
+        return answer;
+      },
+    });
+  } finally {
+    await fn.end();
+  }
+}
+
+const tables = () => inDatabase('millrace', (pool) => readTables(new PostgresSink(pgDriver(pool))));
+/** The dead letters in the queue: what is told of each, by its record's place. A letter may be there twice. */
+async function letters() {
+  const shelf = createQueueShelf({ queue: createSqsQueue({ client: sqs, queueUrl: dead.url }) });
+  const found = (await Array.fromAsync(shelf.look())).flatMap((stored) =>
+    'letter' in stored ? [[placeOf(stored.letter.record), stored.letter] as const] : [],
+  );
+  return Object.fromEntries(
+    found.map(([place, { failure, record }]) => [place, [failure.code, failure.attempts, base64(record)]]),
+  );
+}
+const placeOf = ({ partition, offset }: Pick<RawRecord, 'partition' | 'offset'>) => `${partition}/${offset}`;
+const base64 = ({ value }: Pick<RawRecord, 'value'>) => value!.toString('base64');
+
+/** Views that follow one another in the topic; each call continues the partitions. */
+const next = new Array<number>(pageviews.partitions).fill(0);
+const place = (key: Buffer, value: Buffer, timestamp: number): RawRecord => {
+  const partition = partitionOf(key, pageviews.partitions);
+  const offset = next[partition]!++;
+  const where = { topic: pageviews.name, partition, offset };
+  return { ...where, timestamp, timestampType: 'CREATE_TIME', key, value, headers: [] };
+};
+const traffic = createTraffic(createSeededRandom(7));
+const STARTED_AT = Date.UTC(2026, 0, 1);
+const makeViews = (count: number): Pageview[] =>
+  Array.from({ length: count }, (_, n) => traffic.next(STARTED_AT + n * 40));
+async function recordsOf(views: readonly Pageview[]): Promise<RawRecord[]> {
+  const registry = createGlueSchemaRegistry({ client: glue, registryName: REGISTRY });
+  const encoded = await createEncoder(pageviews, registry).encodeBatch(views);
+  return encoded.map((each, n) => {
+    if ('violations' in each) throw new Error('a view breaks its contract');
+    return place(each.record.key!, each.record.value!, views[n]!.occurredAt);
+  });
+}
+
+const SETTLED = { batchItemFailures: [] };
+let applied: Pageview[];
+
+test('migrations makes the tables, and nothing when it runs again', async () => {
+  await using('migrations', async (fn) => {
+    const { applied: names } = await fn.invoke({});
+    expect(names).toContain(`${CONSUMER}/0001-engagement`);
+    expect(await fn.invoke({})).toEqual({ applied: [] });
+  });
+});
+
+test('editorial-analytics applies a batch once, and puts aside what fails; a redrive applies it when it can', async () => {
+  const views = makeViews(400);
+  const refused = views[17]!.contentId;
+  const records = await recordsOf(views);
+  const poison = place(Buffer.from('k'), Buffer.from('{"no":"frame"}'), STARTED_AT);
+  const event = encodeKafkaEvent([...records, poison]);
+  expect(Object.keys(event.records).length).toBeGreaterThan(3);
+  const accepted = views.filter(({ contentId }) => contentId !== refused);
+  const bad = records.filter((_, n) => views[n]!.contentId === refused);
+  const { attempts } = editorialAnalytics.retry;
+  await inDatabase('millrace', (pool) =>
+    pool.query(`ALTER TABLE article_minute ADD CONSTRAINT bug CHECK (content_id <> '${refused}')`),
+  );
+
+  await using(CONSUMER, async (fn) => {
+    expect(await fn.invoke(event)).toEqual(SETTLED);
+    expect(await tables()).toEqual(expectedTables(accepted));
+    const expected = {
+      [placeOf(poison)]: ['FRAME_UNKNOWN', 1, base64(poison)],
+      ...Object.fromEntries(
+        bad.map((record) => [placeOf(record), ['SINK_REJECTED', attempts, base64(record)]]),
+      ),
+    };
+    expect(await letters()).toEqual(expected);
+
+    // What is dead-lettered is not settled: delivered again, it is tried again.
+    expect(await fn.invoke(event)).toEqual(SETTLED);
+    expect(await tables()).toEqual(expectedTables(accepted));
+    expect(await letters()).toEqual(expected);
+
+    await inDatabase('millrace', (pool) => pool.query('ALTER TABLE article_minute DROP CONSTRAINT bug'));
+    await createSqsMover({
+      client: sqs,
+      sourceArn: dead.arn,
+      destinationArn: redrive.arn,
+      clock: systemClock,
+    }).move({ maxPerSecond: 500 });
+    const queue = createSqsQueue({ client: sqs, queueUrl: redrive.url });
+    const answers: unknown[] = [];
+    const source = startQueueSource({
+      queue,
+      name: CONSUMER,
+      handler: async (message) => {
+        const answer = await fn.invoke(message);
+        answers.push(answer);
+        return answer;
+      },
+      functionTimeoutMs: 60_000,
+      clock: systemClock,
+      random: systemRandom,
+      log: { debug() {}, info() {}, warn() {}, error() {} },
+    });
+    while ((await queue.depth()) > 0) await systemClock.sleep(50);
+    await source.stop();
+    expect(new Set(answers.map((answer) => JSON.stringify(answer)))).toEqual(
+      new Set([JSON.stringify(SETTLED)]),
+    );
+    expect(await tables()).toEqual(expectedTables(views));
+    // Poison stays poison.
+    expect(await letters()).toEqual({ [placeOf(poison)]: ['FRAME_UNKNOWN', 2, base64(poison)] });
+  });
+  applied = views;
+});
+
+test('editorial-analytics fails while its database is away, and applies the batch when it is back', async () => {
+  const views = makeViews(100);
+  const event = encodeKafkaEvent(await recordsOf(views));
+  await using(
+    CONSUMER,
+    async (fn) => {
+      expect(await fn.invoke(encodeKafkaEvent([]))).toEqual(SETTLED);
+      await postgres.crash();
+      expect(await fn.invoke(event)).toMatchObject({
+        errorMessage: expect.stringMatching(/^100 of 100 records are not settled: .* SINK_UNAVAILABLE\./),
+      });
+      await postgres.start();
+      expect(await fn.invoke(event)).toEqual(SETTLED);
+    },
+    { AWS_LAMBDA_FUNCTION_TIMEOUT: '10' },
+  );
+  expect(await tables()).toEqual(expectedTables([...applied, ...views]));
+  expect(Object.keys(await letters())).toHaveLength(1);
+});
+
+test('each function that lacks a setting says which one, and where by our own files and lines', async () => {
+  for (const { name, environment } of functions) {
+    const setting = Object.keys(environment).find((each) => each.startsWith('MILLRACE_'))!;
+    await using(
+      name,
+      async (fn) => {
+        const { errorMessage, trace } = await fn.invoke({});
+        expect(errorMessage).toMatch(`The environment variable ${setting} is missing.`);
+        expect(trace).toContainEqual(expect.stringMatching(`lambdas/${name}/index\\.ts:\\d+`));
+      },
+      { [setting]: '' },
+    );
+  }
+});
+
+// A function that is added has its event in a test above.
+test('each function has answered', () => {
+  expect([...answered].toSorted()).toEqual(functions.map(({ name }) => name).toSorted());
+});
