@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
-import type { BaseOptions } from '@platformatic/kafka';
+import type { Base, BaseOptions } from '@platformatic/kafka';
 import { MillraceError } from '../../runtime/errors.ts';
+import { hasApiError } from './kafka-errors.ts';
 
 /** How the brokers are spoken to. Certificates are checked by Node's own list unless `ca` is given (PEM). */
 export type KafkaSecurity =
@@ -29,7 +30,12 @@ export function clientOptions({ brokers, security, clientId = 'millrace' }: Kafk
     clientId,
     bootstrapBrokers: [...brokers],
     retries: RETRIES,
-    retryDelay: (_client, _operation, attempt) => retryDelayMs(attempt),
+    retryDelay: (client, _operation, attempt, _retries, error) => {
+      // The client would ask the broker again that does not lead the partition any more.
+      if (hasApiError(error, 'NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH'))
+        (client as Base).clearMetadata();
+      return retryDelayMs(attempt);
+    },
     ...(security && securityOptions(security, brokers)),
   };
 }

@@ -5,15 +5,7 @@ import type { Clock, Producer } from '../../runtime/ports.ts';
 import type { Position } from '../../runtime/record.ts';
 import { clientOptions, type KafkaConnection } from './connection.ts';
 import { errorsIn, reasonOf } from './kafka-errors.ts';
-import {
-  acknowledgedIn,
-  type Call,
-  confirm,
-  type Entry,
-  offsetsIn,
-  takeRequest,
-  toMessage,
-} from './produce-requests.ts';
+import { type Call, confirm, type Entry, takeRound, toMessage } from './produce-requests.ts';
 
 export interface KafkaProducerOptions {
   readonly connection: KafkaConnection;
@@ -35,19 +27,13 @@ export interface KafkaProducer extends Producer {
   close(): Promise<void>;
 }
 
-interface Outcome {
-  /** The offset of a request's first record in a partition, by `topic/partition`; only what was acknowledged. */
-  readonly offsets: ReadonlyMap<string, number>;
-  readonly failure?: unknown;
-}
-
 type KafkaClient = Client<Buffer, Buffer, Buffer, Buffer>;
 
 /**
- * An idempotent producer whose records all replicas in sync acknowledge. One request is under way at a time, so that
- * nothing overtakes what is being tried again; what is sent meanwhile goes out together in the next one. `send` resolves
- * when the records are durable: awaiting it is the backpressure. After a rejection, records of the call may stand in the
- * topic: those of the request that failed if it did arrive, and all before it; none after it.
+ * An idempotent producer whose records all replicas in sync acknowledge. One request a partition is under way at a time,
+ * so that nothing overtakes what is being tried again; what is sent meanwhile goes out together in the next round.
+ * `send` resolves when the records are durable: awaiting it is the backpressure. After a rejection, records of the call
+ * may stand in the topic: those of the request that failed if it did arrive, and all before it; none after it.
  */
 export function createKafkaProducer(options: KafkaProducerOptions): KafkaProducer {
   const { connection, clock, partitionsOf, deliveryTimeoutMs = 60_000, compression = 'zstd' } = options;
@@ -100,12 +86,11 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
         pumping = undefined;
         return;
       }
-      const request = takeRequest(queue, clock.now());
-      const outcome = await produce(request);
-      confirm(request, outcome.offsets);
-      for (const call of new Set(request.map((entry) => entry.call))) {
+      const round = takeRound(queue, clock.now());
+      const failures = await produce(round);
+      for (const call of new Set(round.flat().map((entry) => entry.call))) {
         if (call.confirmed < call.taken) {
-          call.reject(publishFailed(outcome.failure, call, connection.brokers));
+          call.reject(publishFailed(failures.get(call), call, connection.brokers));
           call.isSettled = true;
         } else if (call.confirmed === call.records.length) settle(call);
       }
@@ -113,7 +98,12 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
     }
   };
 
-  const produce = async (request: readonly Entry[]): Promise<Outcome> => {
+  /**
+   * A request a partition: of one request for several, the client would try all again where a partition's leader is
+   * asked, and write those twice that it had written.
+   * @returns why records are not confirmed, by their call
+   */
+  const produce = async (requests: readonly (readonly Entry[])[]): Promise<ReadonlyMap<Call, unknown>> => {
     client ??= new Client<Buffer, Buffer, Buffer, Buffer>({
       ...clientOptions(connection),
       idempotent: true,
@@ -129,16 +119,21 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
       client = undefined;
       used.close().catch(() => {});
     }, deliveryTimeoutMs);
-    try {
-      return {
-        offsets: offsetsIn(await used.send({ messages: request.map(toMessage) })),
-      };
-    } catch (error) {
-      const failure = isLate ? new AggregateError([error], `Given up after ${deliveryTimeoutMs} ms`) : error;
-      return { offsets: acknowledgedIn(error), failure };
-    } finally {
-      clearTimeout(deadline);
-    }
+    const failures = new Map<Call, unknown>();
+    const produceOne = async (request: readonly Entry[]) => {
+      try {
+        const { offsets } = await used.send({ messages: request.map(toMessage) });
+        confirm(request, Number(offsets![0]!.offset));
+      } catch (error) {
+        const failure = isLate
+          ? new AggregateError([error], `Given up after ${deliveryTimeoutMs} ms`)
+          : error;
+        for (const { call } of request) failures.set(call, failure);
+      }
+    };
+    await Promise.all(requests.map(produceOne));
+    clearTimeout(deadline);
+    return failures;
   };
 
   return {

@@ -1,12 +1,11 @@
-/** What a request to Kafka is made of, and what its answer says of each record: pure. */
+/** What requests to Kafka are made of, and what their answers say of each record: pure. */
 import type { MessageToProduce } from '@platformatic/kafka';
 import type { OutgoingRecord } from '../../runtime/ports.ts';
 import type { Position } from '../../runtime/record.ts';
-import { errorsIn } from './kafka-errors.ts';
 
-/** A topic's default max.message.bytes is 1,048,588, and a request's part for one partition is one such message. */
-const REQUEST_BYTES = 1_000_000;
-const REQUEST_RECORDS = 5_000;
+/** A topic's default max.message.bytes is 1,048,588, and what one request brings is one such message. */
+const ROUND_BYTES = 1_000_000;
+const ROUND_RECORDS = 5_000;
 /** Bounds from above what the format adds to the bytes of a record, and of a header. */
 const RECORD_OVERHEAD_BYTES = 40;
 const HEADER_OVERHEAD_BYTES = 10;
@@ -40,11 +39,14 @@ export interface Entry {
 
 type Message = MessageToProduce<Buffer, Buffer, Buffer, Buffer>;
 
-/** The next records of the queue, in order, that fit one request; one record that is too large for any goes alone. */
-export function takeRequest(queue: readonly Call[], now: number): Entry[] {
-  const request: Entry[] = [];
-  const firstTimestamps = new Map<string, number>();
+/**
+ * The next records of the queue, in order, as one request a partition. One record that is too large for any goes alone.
+ */
+export function takeRound(queue: readonly Call[], now: number): readonly (readonly Entry[])[] {
+  const requests = new Map<string, Entry[]>();
+  let records = 0;
   let bytes = 0;
+  const round = () => [...requests.values()];
   for (const call of queue) {
     // It came while the others were planned.
     if (!call.partitions) break;
@@ -53,16 +55,17 @@ export function takeRequest(queue: readonly Call[], now: number): Entry[] {
       const partition = call.partitions[call.taken]!;
       const timestamp = record.timestamp ?? now;
       const added = sizeOf(record);
-      const isFull =
-        request.length === REQUEST_RECORDS || (request.length > 0 && bytes + added > REQUEST_BYTES);
-      const first = firstTimestamps.get(`${call.topic}/${partition}`) ?? timestamp;
-      if (isFull || Math.abs(timestamp - first) > MOST_TIMESTAMP_DELTA) return request;
+      const request = requests.get(`${call.topic}/${partition}`) ?? [];
+      const isFull = records === ROUND_RECORDS || (records > 0 && bytes + added > ROUND_BYTES);
+      const first = request[0]?.timestamp ?? timestamp;
+      if (isFull || Math.abs(timestamp - first) > MOST_TIMESTAMP_DELTA) return round();
       request.push({ call, index: call.taken, partition, timestamp });
-      firstTimestamps.set(`${call.topic}/${partition}`, first);
+      requests.set(`${call.topic}/${partition}`, request);
+      records++;
       bytes += added;
     }
   }
-  return request;
+  return round();
 }
 
 function sizeOf({ key, value, headers = [] }: OutgoingRecord): number {
@@ -88,49 +91,10 @@ export function toMessage({ call, index, partition, timestamp }: Entry): Message
   };
 }
 
-interface ProduceResult {
-  readonly offsets?: readonly {
-    readonly topic: string;
-    readonly partition: number;
-    readonly offset: bigint;
-  }[];
-}
-
-export function offsetsIn({ offsets = [] }: ProduceResult): Map<string, number> {
-  return new Map(offsets.map(({ topic, partition, offset }) => [`${topic}/${partition}`, Number(offset)]));
-}
-
-interface ProduceResponse {
-  readonly responses?: readonly {
-    readonly name: string;
-    readonly partitionResponses?: readonly { index: number; errorCode: number; baseOffset: bigint }[];
-  }[];
-}
-
-/** What was acknowledged beside what failed, or in an earlier try. */
-export function acknowledgedIn(error: unknown): Map<string, number> {
-  const offsets = new Map<string, number>();
-  for (const each of errorsIn(error) as readonly { response?: unknown; produced?: unknown }[]) {
-    for (const [partition, offset] of offsetsIn((each.produced as ProduceResult) ?? {}))
-      offsets.set(partition, offset);
-    for (const { name, partitionResponses = [] } of (each.response as ProduceResponse)?.responses ?? []) {
-      for (const { index, errorCode, baseOffset } of partitionResponses) {
-        if (errorCode === 0 && baseOffset >= 0n) offsets.set(`${name}/${index}`, Number(baseOffset));
-      }
-    }
-  }
-  return offsets;
-}
-
-/** Records of one partition stand behind one another, in the order of the request. */
-export function confirm(request: readonly Entry[], offsets: ReadonlyMap<string, number>): void {
-  const next = new Map(offsets);
-  for (const { call, index, partition } of request) {
-    const key = `${call.topic}/${partition}`;
-    const offset = next.get(key);
-    if (offset === undefined) continue;
-    next.set(key, offset + 1);
-    call.positions[index] = { topic: call.topic, partition, offset };
+/** The first record of the request stands at `firstOffset`, and the others behind it. */
+export function confirm(request: readonly Entry[], firstOffset: number): void {
+  for (const [at, { call, index, partition }] of request.entries()) {
+    call.positions[index] = { topic: call.topic, partition, offset: firstOffset + at };
     call.confirmed++;
   }
 }
