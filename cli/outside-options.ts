@@ -54,8 +54,10 @@ export function postgresOption(): Option {
   ).argParser((text) => {
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url && /^postgres(ql)?:$/.test(url.protocol) && url.pathname.length > 1) return text;
-    throw new InvalidArgumentError(
-      'It takes a URL with a database, such as postgres://me@localhost:5432/news.',
+    // Commander's own complaint would quote it, with its password.
+    throw new MillraceError(
+      'INPUT_INVALID',
+      '--postgres is no URL with a database. It takes one such as postgres://me@localhost:5432/news.',
     );
   });
 }

@@ -79,6 +79,11 @@ describe('a mistake that is none of usage', () => {
       ['dlq', 'list', '--consumer', 'nobody'],
       /there is editorial-analytics.*\[INPUT_INVALID\]/,
     ],
+    [
+      'no URL, which may hold a password,',
+      ['up', '--postgres', 'me:hidden@host/db'],
+      /^(?!.*hidden).*It takes one such as postgres:.*\[INPUT_INVALID\]/,
+    ],
   ])('%s ends with 1, one line and no stack trace', async (_, args, message) => {
     const folder = join(temporary.path, 'other');
     const { code, stderr } = await millrace([...args, '--state', folder]);
