@@ -28,11 +28,11 @@ export function patientReader(
       }
     }
   };
-  const passed = reader.passed?.bind(reader);
   return {
     partitions: (topic) => patiently(() => reader.partitions(topic)),
     read: (from, fromOffset, maxRecords) => patiently(() => reader.read(from, fromOffset, maxRecords)),
-    ...(passed && { passed: (of, fromOffset) => patiently(() => passed(of, fromOffset)) }),
+    // It tells of what was read, and so nothing of whether the topics can be reached.
+    ...(reader.passed && { passed: reader.passed.bind(reader) }),
     bounds: (of) => patiently(() => reader.bounds(of)),
     offsetAt: (of, timestampMs) => patiently(() => reader.offsetAt(of, timestampMs)),
     committed: (group, of) => patiently(() => reader.committed(group, of)),

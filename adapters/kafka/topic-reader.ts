@@ -1,4 +1,5 @@
 import { type Consumer, FetchIsolationLevels, type RecordsBatch } from '@platformatic/kafka';
+import { MillraceError } from '../../runtime/errors.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { errorsIn, hasApiError } from './kafka-errors.ts';
 import { offsetAfter, readableRecords } from './record-batches.ts';
@@ -16,7 +17,7 @@ const REFILL_RECORDS = 2_000;
 const READ_BYTES = 8 * PARTITION_FETCH_BYTES;
 /** A partition that nobody has read for so long is no longer fetched along. */
 const IDLE_MS = 10_000;
-/** A broker that throttles this client brings nothing although there is something. */
+/** A broker that throttles this client, or a leader that moves, brings nothing although there is something. */
 const MOST_FRUITLESS = 3;
 /** A record's own share of memory, beyond its bytes. */
 const RECORD_OVERHEAD_BYTES = 100;
@@ -53,6 +54,7 @@ export class TopicReader {
     consumer.topics.track(topic);
   }
 
+  /** @throws KAFKA_UNAVAILABLE where nothing comes although the partition goes on: none is its end, and nothing else */
   async read(partition: number, fromOffset: number, maxRecords: number): Promise<readonly RawRecord[]> {
     const window = this.#windowAt(partition, fromOffset);
     let fruitless = 0;
@@ -71,6 +73,14 @@ export class TopicReader {
       // When others took all of a fetch, the next one is for this partition alone.
       await this.#fetch(fruitless > 0 ? [partition] : this.#runningLow(partition));
       fruitless = window.next === before ? fruitless + 1 : 0;
+    }
+    if (window.records.length === 0 && fruitless === MOST_FRUITLESS) {
+      throw new MillraceError(
+        'KAFKA_UNAVAILABLE',
+        `Kafka brings no records of ${this.#topic}/${partition} from ${window.next} on, although there are some: its ` +
+          'brokers throttle this client, or the partition is moving to another one.',
+        { details: { topic: this.#topic, partition, offset: window.next } },
+      );
     }
     const records = window.records.slice(0, maxRecords);
     if (records.length === maxRecords && this.#isLow(window) && window.endSeenIn === undefined)
@@ -187,7 +197,12 @@ export class TopicReader {
         isolationLevel: FetchIsolationLevels.READ_COMMITTED,
       });
     } catch (error) {
-      if (!hasApiError(error, 'OFFSET_OUT_OF_RANGE')) throw error;
+      if (!hasApiError(error, 'OFFSET_OUT_OF_RANGE')) {
+        // The client has tried again where it was told to. Who leads by now is asked anew.
+        this.#consumer.clearMetadata();
+        if (hasApiError(error, ...MOVED)) return;
+        throw error;
+      }
       const outOfRange = [...asked].filter(([partition]) => isOutOfRange(error, partition));
       await Promise.all(outOfRange.map(([partition, window]) => this.#moveIntoRange(partition, window)));
       return;
@@ -240,6 +255,7 @@ function sizeOf({ key, value }: RawRecord): number {
   return RECORD_OVERHEAD_BYTES + (key?.length ?? 0) + (value?.length ?? 0);
 }
 
+const MOVED = ['NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH', 'LEADER_NOT_AVAILABLE'] as const;
 const OFFSET_OUT_OF_RANGE = 1;
 
 /** The whole request fails for one partition; the response that comes with the error says for which. */

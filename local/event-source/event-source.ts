@@ -64,8 +64,9 @@ export function startEventSource(options: EventSourceOptions): EventSource {
   };
   const context: PollerContext = { ...options, mapping, fn, counts, stop: stopping.signal, fail };
 
+  const begun = startingPositions(options, mapping);
   const run = async (): Promise<'stopped'> => {
-    const positions = await startingPositions(options, mapping);
+    const positions = await begun;
     const pollers = Math.min(mapping.pollers, positions.length);
     await Promise.all(
       Array.from({ length: pollers }, (_, poller) => {
@@ -94,6 +95,8 @@ export function startEventSource(options: EventSourceOptions): EventSource {
     counts: () => ({ ...counts }),
     lag,
     async drained() {
+      // What the group had committed may be another topic's.
+      await begun;
       while ((await lag()).some((records) => records > 0)) {
         const slept = clock.sleep(POLL_INTERVAL_MS).then(() => 'slept' as const);
         if ((await Promise.race([closed, slept])) === 'stopped') return;
@@ -106,7 +109,11 @@ export function startEventSource(options: EventSourceOptions): EventSource {
   };
 }
 
-/** The next offset of each partition: where the group stands, or where it is to begin. */
+/**
+ * The next offset of each partition: where the group stands, or where it is to begin. A group that stands behind the end
+ * stood in another topic of this name: it begins as one that never committed, as Kafka's consumers do by their
+ * auto.offset.reset, and the ledger tells what is new.
+ */
 async function startingPositions(
   { topic, group, reader }: EventSourceOptions,
   { startingPosition }: ResolvedMapping,
@@ -119,7 +126,7 @@ async function startingPositions(
     const { start, end } = await reader.bounds(of);
     const committed = await reader.committed(group, of);
     // Retention may have passed the group by.
-    if (committed !== undefined) {
+    if (committed !== undefined && committed <= end) {
       positions.push(Math.max(start, committed));
       continue;
     }

@@ -579,6 +579,17 @@ describe('starting and stopping', () => {
     expect(world.seen.flatMap(({ records }) => records)).toEqual(names(6, 10));
   });
 
+  test('begins anew where the group stands behind the end: the topic is another one by now', async () => {
+    const world = await createWorld();
+    await world.send(0, 3);
+    await world.log.commit(GROUP, [{ topic: TOPIC, partition: 0, offset: 10 }]);
+    const source = world.start({});
+    await source.drained();
+    await source.stop();
+    expect(world.seen.flatMap(({ records }) => records)).toEqual(names(0, 3));
+    expect(await world.committed()).toBe(3);
+  });
+
   test('stop waits for the invocations in flight and commits what they took', async () => {
     const world = await createWorld();
     await world.send(0, 10);
