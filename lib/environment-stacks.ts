@@ -3,8 +3,10 @@ import type { AnyConsumer } from '../runtime/consumer.ts';
 import type { Contract } from '../runtime/contract.ts';
 import { checkDeclarations } from '../runtime/declarations.ts';
 import type { Environment } from './config/environment.ts';
+import type { ConsumerSurroundings } from './constructs/pipeline-consumer.ts';
 import { checkDeployable } from './deployable.ts';
 import { type Cluster, ClusterStack, existingCluster, type OwnBrokers } from './stacks/cluster-stack.ts';
+import { CollectorStack } from './stacks/collector-stack.ts';
 import { ConsumerStack } from './stacks/consumer-stack.ts';
 import { ContractsStack } from './stacks/contracts-stack.ts';
 import { DatabaseStack } from './stacks/database-stack.ts';
@@ -24,8 +26,9 @@ export function addEnvironmentStacks(
   environment: Environment,
   contracts: readonly Contract<never>[],
   consumers: readonly AnyConsumer[],
+  collected: readonly Contract<never>[],
 ): void {
-  checkDeclarations(contracts, consumers);
+  checkDeclarations(contracts, consumers, collected);
   for (const consumer of consumers) checkDeployable(consumer, environment);
   const operations = new OperationsStack(app, environment);
   const network = new NetworkStack(app, environment, operations);
@@ -39,7 +42,20 @@ export function addEnvironmentStacks(
   const stacks = consumers.map(
     (consumer) => new ConsumerStack(app, environment, consumer, surroundings, migrations),
   );
-  new HealthStack(app, environment, cluster, database, operations, stacks);
+  const collector = addCollector(app, environment, collected, surroundings);
+  new HealthStack(app, environment, { cluster, database, operations, consumers: stacks, collector });
+}
+
+/** Where the environment has one, and there is something to collect. */
+function addCollector(
+  app: Construct,
+  environment: Environment,
+  collected: readonly Contract<never>[],
+  surroundings: ConsumerSurroundings,
+): CollectorStack | undefined {
+  const { collector } = environment;
+  if (!collector || collected.length === 0) return undefined;
+  return new CollectorStack(app, { ...environment, collector }, collected, surroundings);
 }
 
 function addCluster(

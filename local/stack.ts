@@ -7,6 +7,7 @@ import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import { contracts } from '../contracts/index.ts';
+import { collected } from '../lambdas/collector/collector.ts';
 import { consumers } from '../lambdas/consumers.ts';
 import { checkDeclarations } from '../runtime/declarations.ts';
 import { createEngine } from '../runtime/engine.ts';
@@ -69,7 +70,7 @@ export interface Stack {
  * @throws STATE_UNREADABLE when the sink's files cannot be used; SINK_MISCONFIGURED when a migration fails
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  checkDeclarations(contracts, consumers);
+  checkDeclarations(contracts, consumers, collected);
   const local = await (options.postgres
     ? openServerSink(options.postgres)
     : openEmbeddedSink(options.folder));

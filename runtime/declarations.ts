@@ -4,12 +4,13 @@ import { MillraceError } from './errors.ts';
 
 /**
  * Checks what no declaration can see by itself: each topic and each consumer is listed once, and every consumer
- * reads a listed topic.
+ * reads a listed topic, as the collector writes to listed ones.
  * @throws CONTRACT_INVALID or CONSUMER_INVALID naming the first that is not so
  */
 export function checkDeclarations(
   contracts: readonly Contract<never>[],
   consumers: readonly AnyConsumer[],
+  collected: readonly Contract<never>[],
 ): void {
   const topic = firstRepeated(contracts.map(({ name }) => name));
   if (topic !== undefined) {
@@ -35,6 +36,17 @@ export function checkDeclarations(
       { details: { consumer: stray.name, topic: stray.topic.name } },
     );
   }
+  const collectedNames = collected.map(({ name }) => name);
+  const unlisted = collectedNames.find((topic) => contracts.every(({ name }) => name !== topic));
+  const twice = firstRepeated(collectedNames);
+  if (unlisted === undefined && twice === undefined) return;
+  throw new MillraceError(
+    'CONTRACT_INVALID',
+    unlisted === undefined
+      ? `lambdas/collector/collector.ts lists the topic ${twice} twice. List it once.`
+      : `lambdas/collector/collector.ts lists ${unlisted}, which contracts/index.ts does not list. List the topic's contract there.`,
+    { details: { topic: unlisted ?? twice } },
+  );
 }
 
 /** The first name that stands in the list more than once. */

@@ -11,6 +11,8 @@ export const SETTINGS = {
   registryName: 'MILLRACE_REGISTRY_NAME',
   /** `true` where the event source mapping reads partial batch responses, else `false`. */
   partialResponses: 'MILLRACE_PARTIAL_RESPONSES',
+  /** Origins of the pages that may send events to the collector, as a JSON array. */
+  allowedOrigins: 'MILLRACE_ALLOWED_ORIGINS',
   /** Lambda's own. */
   region: 'AWS_REGION',
 } as const;

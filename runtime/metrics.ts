@@ -33,6 +33,8 @@ export const COLLECT_METRICS = {
   Failed: { unit: 'Count', of: ({ failed }) => failed },
 } as const satisfies Record<string, { unit: string; of: (report: CollectReport) => number }>;
 
+export type CollectMetricName = keyof typeof COLLECT_METRICS;
+
 /** `service` on the collector's log lines and metrics. */
 export const COLLECTOR_SERVICE = 'collector';
 

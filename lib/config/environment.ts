@@ -32,6 +32,8 @@ export interface EnvironmentSettings {
     readonly proxy: boolean;
     readonly backupDays: number;
   };
+  /** What takes events by HTTP from whoever is on the internet. @default there is none */
+  readonly collector?: CollectorSettings;
   /** Whether alarms notify anybody; they change their state all the same. */
   readonly alarmActions: boolean;
   /** Keeps what holds data when its stack is deleted, and protects it from deletion: cluster, topics, schemas, database, dead letters, keys. */
@@ -54,6 +56,19 @@ export interface ExistingNetwork {
   readonly subnetIds: Readonly<Record<SubnetGroup, readonly string[]>>;
 }
 
+/** Left out, an environment takes no events by HTTP. */
+export interface CollectorSettings {
+  /** Of the pages that may send events, such as `https://www.example.org`; `*` alone for every page, none for apps and servers only. */
+  readonly allowedOrigins: readonly string[];
+  /** What all callers together may send: requests a second, and how many of them in one moment. More are answered with 429. */
+  readonly rate: number;
+  readonly burst: number;
+  /** How many instances of the function may run, each with a connection to each broker. @default as many as the account has left */
+  readonly maxConcurrency?: number;
+  /** Of AWS WAF's, regional, of this account and region: stands in front of the collector. @default none */
+  readonly webAclArn?: string;
+}
+
 export const SUBNET_GROUPS = ['brokers', 'functions', 'databases'] as const;
 export type SubnetGroup = (typeof SUBNET_GROUPS)[number];
 
@@ -71,6 +86,7 @@ export const ENVIRONMENTS: Readonly<Record<string, EnvironmentSettings>> = {
     monitoring: 'DEFAULT',
     polling: { mode: 'on-demand' },
     database: { minCapacity: 0, maxCapacity: 2, standbys: 0, proxy: false, backupDays: 1 },
+    collector: { allowedOrigins: ['http://localhost:3000'], rate: 20, burst: 20 },
     alarmActions: false,
     retainsData: false,
     logRetentionDays: 7,
@@ -81,6 +97,7 @@ export const ENVIRONMENTS: Readonly<Record<string, EnvironmentSettings>> = {
     monitoring: 'DEFAULT',
     polling: { mode: 'provisioned', minimumPollers: 1, maximumPollers: 4 },
     database: { minCapacity: 0.5, maxCapacity: 4, standbys: 0, proxy: true, backupDays: 7 },
+    collector: { allowedOrigins: [], rate: 100, burst: 100, maxConcurrency: 20 },
     alarmActions: true,
     retainsData: false,
     logRetentionDays: 30,
@@ -91,6 +108,8 @@ export const ENVIRONMENTS: Readonly<Record<string, EnvironmentSettings>> = {
     monitoring: 'DEFAULT',
     polling: { mode: 'provisioned', minimumPollers: 2, maximumPollers: 12 },
     database: { minCapacity: 2, maxCapacity: 32, standbys: 1, proxy: true, backupDays: 35 },
+    // The pages' origins belong here, once there are any.
+    collector: { allowedOrigins: [], rate: 2_000, burst: 1_000, maxConcurrency: 200 },
     alarmActions: true,
     retainsData: true,
     logRetentionDays: 365,
@@ -158,11 +177,17 @@ const LEAST_SUBNETS = 2;
 // https://docs.aws.amazon.com/msk/latest/developerguide/broker-instance-types.html (2026-11-25)
 const INSTANCE_PREFIX = { standard: 'kafka.', express: 'express.' };
 const INSTANCE_TYPE = /^[a-z]+\.[a-z0-9]+\.[a-z0-9]+$/;
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html (2026-11-25): what a region has before one asks for more.
+const MAX_REQUEST_RATE = 10_000;
+const MAX_REQUEST_BURST = 5_000;
+// https://docs.aws.amazon.com/msk/latest/developerguide/limits.html (2026-11-25): connections with IAM that a broker takes.
+const MAX_CONNECTIONS = 3_000;
+const WEB_ACL_ARN = /^arn:aws[a-z-]*:wafv2:[a-z0-9-]+:\d{12}:regional\/webacl\/[A-Za-z0-9_-]+\/[0-9a-f-]+$/;
 const CLUSTER_ARN = /^arn:aws[a-z-]*:kafka:[a-z0-9-]+:\d{12}:cluster\/[A-Za-z0-9-]+\/[A-Za-z0-9-]+$/;
 
 /** The types cannot tell what AWS takes; this does, before a deployment is half done. */
 function checkSettings(name: string, settings: EnvironmentSettings): void {
-  const { network, brokers, polling, database } = settings;
+  const { network, brokers, polling, database, collector } = settings;
   const check = (field: string, got: unknown, isAllowed: boolean, allowed: string) => {
     if (!isAllowed) refuse(`${name}.${field}`, got, allowed, 'Change it in lib/config/environment.ts.');
   };
@@ -232,6 +257,30 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
   );
   checkWhole('database.standbys', database.standbys, 0, MAX_STANDBYS);
   checkWhole('database.backupDays', database.backupDays, 1, MAX_BACKUP_DAYS);
+  if (collector) {
+    const { allowedOrigins, rate, burst, maxConcurrency, webAclArn } = collector;
+    check(
+      'collector.allowedOrigins',
+      allowedOrigins,
+      areDistinct(allowedOrigins) &&
+        (allowedOrigins.every(isOrigin) || (allowedOrigins.length === 1 && allowedOrigins[0] === '*')),
+      'origins as browsers write them, such as https://www.example.org: no path, no capitals, http for localhost only; or "*" alone',
+    );
+    checkWhole('collector.rate', rate, 1, MAX_REQUEST_RATE);
+    checkWhole('collector.burst', burst, 1, MAX_REQUEST_BURST);
+    if (maxConcurrency !== undefined)
+      checkWhole('collector.maxConcurrency', maxConcurrency, 1, MAX_CONNECTIONS);
+    if (webAclArn !== undefined) {
+      check('collector.webAclArn', webAclArn, WEB_ACL_ARN.test(webAclArn), 'the ARN of a regional web ACL');
+    }
+  }
+}
+
+/** https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin (2026-11-25) */
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { origin, protocol, hostname } = new URL(text);
+  return origin === text && (protocol === 'https:' || (protocol === 'http:' && hostname === 'localhost'));
 }
 
 function areDistinct(values: readonly string[]): boolean {

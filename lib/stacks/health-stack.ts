@@ -9,8 +9,10 @@ import {
   TextWidget,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Construct } from 'constructs';
+import type { CollectMetricName } from '../../runtime/metrics.ts';
 import type { Environment } from '../config/environment.ts';
 import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
+import { collectedEvents, latencyOf, requestMetric } from '../constructs/collector-alarms.ts';
 import { drainTimeOf, functionMetric, lagOf, reportedBy } from '../constructs/consumer-alarms.ts';
 import {
   addClusterAlarms,
@@ -20,6 +22,7 @@ import {
   databaseCpu,
 } from '../constructs/shared-alarms.ts';
 import type { Cluster } from './cluster-stack.ts';
+import type { CollectorStack } from './collector-stack.ts';
 import type { ConsumerStack } from './consumer-stack.ts';
 import type { DatabaseStack } from './database-stack.ts';
 import { EnvironmentStack } from './environment-stack.ts';
@@ -33,10 +36,19 @@ export class HealthStack extends EnvironmentStack {
   constructor(
     scope: Construct,
     environment: Environment,
-    cluster: Cluster,
-    database: DatabaseStack,
-    operations: OperationsStack,
-    consumers: readonly ConsumerStack[],
+    {
+      cluster,
+      database,
+      operations,
+      consumers,
+      collector,
+    }: {
+      readonly cluster: Cluster;
+      readonly database: DatabaseStack;
+      readonly operations: OperationsStack;
+      readonly consumers: readonly ConsumerStack[];
+      readonly collector: CollectorStack | undefined;
+    },
   ) {
     super(scope, 'health', environment, {
       description: 'Millrace: alarms of cluster and database, and the dashboard',
@@ -50,7 +62,12 @@ export class HealthStack extends EnvironmentStack {
     const ofDatabase = new Alarms(this, operations, 'database');
     addDatabaseAlarms(ofDatabase, environment, database.clusterName);
 
-    const all = [...consumers.flatMap(({ alarms }) => alarms), ...ofCluster.names, ...ofDatabase.names];
+    const all = [
+      ...consumers.flatMap(({ alarms }) => alarms),
+      ...(collector?.alarms ?? []),
+      ...ofCluster.names,
+      ...ofDatabase.names,
+    ];
     new Dashboard(this, 'Dashboard', {
       dashboardName: `millrace-${environment.name}`,
       defaultInterval: Duration.hours(3),
@@ -58,6 +75,7 @@ export class HealthStack extends EnvironmentStack {
         [this.alarmRow('Incidents', 'incident', all)],
         [this.alarmRow('Warnings', 'warning', all)],
         ...consumers.flatMap((stack) => consumerRows(stack, cluster.name)),
+        ...(collector ? collectorRows(collector) : []),
         [
           graph('Brokers', 12, [brokerCpu(cluster.name)]),
           graph('Database', 12, [databaseCapacity(database.clusterName), databaseCpu(database.clusterName)]),
@@ -105,6 +123,28 @@ function consumerRows({ consumer, functionName }: ConsumerStack, clusterName: st
         6,
         [functionMetric(functionName, 'Errors'), functionMetric(functionName, 'Throttles')],
         [gauge('AWS/Lambda', 'Duration', { FunctionName: functionName })],
+      ),
+    ],
+  ];
+}
+
+function collectorRows({ apiName, functionName, topics }: CollectorStack): IWidget[][] {
+  const events = (metric: CollectMetricName) => topics.map((topic) => collectedEvents(topic, metric));
+  return [
+    [new TextWidget({ markdown: `## collector → ${topics.join(', ')}`, width: FULL_WIDTH, height: 1 })],
+    [
+      graph(
+        'Requests | milliseconds, p99',
+        8,
+        (['Count', '4XXError', '5XXError'] as const).map((metric) => requestMetric(apiName, metric)),
+        [latencyOf(apiName)],
+      ),
+      graph('Events', 8, [...events('Accepted'), ...events('Refused'), ...events('Failed')]),
+      graph(
+        'Function: errors | at once',
+        8,
+        [functionMetric(functionName, 'Errors'), functionMetric(functionName, 'Throttles')],
+        [gauge('AWS/Lambda', 'ConcurrentExecutions', { FunctionName: functionName })],
       ),
     ],
   ];

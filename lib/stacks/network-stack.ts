@@ -46,6 +46,8 @@ export class NetworkStack extends EnvironmentStack {
   readonly brokers: SecurityGroup;
   readonly functions: SecurityGroup;
   readonly migrations: SecurityGroup;
+  /** Where the environment has a collector. */
+  readonly collector: SecurityGroup | undefined;
   readonly proxy: SecurityGroup;
   readonly database: SecurityGroup;
 
@@ -58,6 +60,9 @@ export class NetworkStack extends EnvironmentStack {
     this.vpc = network.type === 'new' ? this.addVpc(operations) : this.importVpc(network);
     this.brokers = this.addGroup('Brokers', 'Kafka brokers, and the pollers that Lambda places beside them');
     this.functions = this.addGroup('Functions', 'Consumer functions');
+    this.collector =
+      environment.collector &&
+      this.addGroup('Collector', 'The function that takes events by HTTP, from outside of this network');
     this.migrations = this.addGroup('Migrations', 'The function that migrates the database');
     this.proxy = this.addGroup('Proxy', 'RDS Proxy');
     this.database = this.addGroup('Database', 'Aurora PostgreSQL');
@@ -129,6 +134,8 @@ export class NetworkStack extends EnvironmentStack {
       Port.HTTPS,
       isOwn ? 'consumers to S3, with large dead letters' : 'consumers to S3, Glue and SQS',
     );
+    this.collector?.connections.allowTo(brokers, kafka, 'the collector publishes events, IAM over TLS');
+    if (!isOwn) this.collector?.addEgressRule(Peer.anyIpv4(), Port.HTTPS, 'the collector to Glue');
     migrations.connections.allowTo(database, postgres, 'migrations to the database');
     if (this.target.database.proxy) {
       functions.connections.allowTo(proxy, postgres, 'consumers to the proxy');
@@ -142,6 +149,7 @@ export class NetworkStack extends EnvironmentStack {
     const endpoints = this.addGroup('Endpoints', 'Interface endpoints of AWS services');
     this.brokers.connections.allowTo(endpoints, Port.HTTPS, 'pollers to Lambda and STS');
     this.functions.connections.allowTo(endpoints, Port.HTTPS, 'consumers to Glue and SQS');
+    this.collector?.connections.allowTo(endpoints, Port.HTTPS, 'the collector to Glue');
     for (const [name, { service, caller }] of Object.entries(ENDPOINTS)) {
       const endpoint = this.vpc.addInterfaceEndpoint(name, {
         service,

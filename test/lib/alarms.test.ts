@@ -257,6 +257,7 @@ describe('the policy', () => {
     readonly Namespace: string;
     readonly MetricName: string;
     readonly Statistic: string;
+    readonly ExtendedStatistic?: string;
     readonly Period: number;
   }
 
@@ -270,7 +271,8 @@ describe('the policy', () => {
             stat ? [{ ...stat.Metric, Statistic: stat.Stat, Period: stat.Period }] : [],
         );
     const metrics = stats.map(
-      ({ Namespace, MetricName, Statistic }) => `${Namespace} ${MetricName} ${STATISTIC[Statistic]}`,
+      ({ Namespace, MetricName, Statistic, ExtendedStatistic }) =>
+        `${Namespace} ${MetricName} ${ExtendedStatistic ?? STATISTIC[Statistic]}`,
     );
     const expressions = Metrics.flatMap(({ Expression }: { Expression?: string }) => Expression ?? []);
     const [period, ...others] = new Set(stats.map(({ Period }) => Period));
@@ -324,6 +326,19 @@ describe('the policy', () => {
     errors: ['AWS/Lambda Errors sum', '> 0', '3 of 5 × 60 s', 'notBreaching'],
     throttles: ['AWS/Lambda Throttles sum', '> 0', '3 of 5 × 60 s', 'notBreaching'],
     duration: ['AWS/Lambda Duration max', '> 48000', '3 of 5 × 60 s', 'notBreaching'],
+    'collector-failing': [
+      'IF(requests > 0, 100 * FILL(failures, 0) / requests, 0); AWS/ApiGateway Count sum; AWS/ApiGateway 5XXError sum',
+      '> 5',
+      '3 of 5 × 60 s',
+      'notBreaching',
+    ],
+    'collector-errors': [
+      'FILL(errors, 0) + FILL(throttles, 0); AWS/Lambda Errors sum; AWS/Lambda Throttles sum',
+      '> 0',
+      '3 of 5 × 60 s',
+      'notBreaching',
+    ],
+    'collector-slow': ['AWS/ApiGateway Latency p99', '> 3000', '10 of 15 × 60 s', 'notBreaching'],
     'broker-cpu': [
       'MAX([user1 + system1, user2 + system2, user3 + system3]); AWS/Kafka CpuUser max; AWS/Kafka CpuSystem max',
       '> 60',
@@ -336,9 +351,17 @@ describe('the policy', () => {
     'transaction-ids': ['AWS/RDS MaximumUsedTransactionIDs max', '> 1000000000', '3 of 3 × 300 s', 'ignore'],
   };
 
+  const throttled = (env: string) => [
+    `Millrace millrace-${env}-collector-throttled sum`,
+    '> 0',
+    '3 of 5 × 60 s',
+    'notBreaching',
+  ];
+
   test('of provisioned pollers, Express brokers and a database that never pauses', () => {
     expect(inProd).toEqual({
       ...ALL,
+      'collector-throttled': throttled('prod'),
       stalled: [
         'IF((FILL(behind, 0) > 0 OR FILL(tried, 0) > 0) AND FILL(done, 0) == 0, 1, 0); FILL(polled, 0) + FILL(invoked, 0); ' +
           'AWS/Kafka SumOffsetLag max; AWS/Lambda PolledEventCount sum; AWS/Lambda InvokedEventCount sum; ' +
@@ -361,6 +384,7 @@ describe('the policy', () => {
   test('of pollers on demand, standard brokers and a database that pauses', () => {
     expect(inDev).toEqual({
       ...ALL,
+      'collector-throttled': throttled('dev'),
       stalled: [
         'IF((FILL(behind, 0) > 0 OR FILL(tried, 0) > 0) AND FILL(done, 0) == 0, 1, 0); ' +
           'FILL(invocations, 0) - FILL(errors, 0); AWS/Kafka SumOffsetLag max; AWS/Lambda Invocations sum; ' +

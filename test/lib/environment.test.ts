@@ -38,10 +38,24 @@ describe('settings that AWS would refuse are refused before', () => {
     databases: ['subnet-6', 'subnet-7'],
   };
   const network = { type: 'existing', vpcId: 'vpc-0a1b', subnetIds } as const;
+  const { collector, ...withoutCollector } = dev as Required<EnvironmentSettings>;
   const clusterArn =
     'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/6b1f0e6c-6c0a-4b0e-8f5a-0f1d2c3b4a59-2';
 
   test.each<[string, EnvironmentSettings]>([
+    ['no collector', withoutCollector],
+    ['pages of any origin', { ...dev, collector: { ...collector, allowedOrigins: ['*'] } }],
+    [
+      'pages of several origins, and a web ACL',
+      {
+        ...prod,
+        collector: {
+          ...collector,
+          allowedOrigins: ['https://www.example.org', 'https://example.org:8443', 'http://localhost:3000'],
+          webAclArn: 'arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/theirs/6b1f0e6c-6c0a-4b0e',
+        },
+      },
+    ],
     ['a network of somebody else', { ...dev, network }],
     ['a cluster of somebody else', { ...dev, brokers: { type: 'existing', clusterArn } }],
     [
@@ -154,6 +168,39 @@ describe('settings that AWS would refuse are refused before', () => {
       'database.minCapacity',
       { ...dev, database: { ...dev.database, proxy: true } },
       /at least 0.5 with database.proxy: .* would never pause/,
+    ],
+    ...[
+      'https://www.example.org/',
+      'https://WWW.example.org',
+      'http://www.example.org',
+      'www.example.org',
+      '*',
+    ].map((origin): [string, EnvironmentSettings, RegExp] => [
+      'collector.allowedOrigins',
+      { ...dev, collector: { ...collector, allowedOrigins: [origin, 'https://www.example.org'] } },
+      /it takes origins as browsers write them, such as https:\/\/www\.example\.org/,
+    ]),
+    ['collector.rate', { ...dev, collector: { ...collector, rate: 10_001 } }, /from 1 to 10000/],
+    [
+      'collector.burst',
+      { ...dev, collector: { ...collector, burst: 0 } },
+      /is 0; it takes .* from 1 to 5000/,
+    ],
+    [
+      'collector.maxConcurrency',
+      { ...dev, collector: { ...collector, maxConcurrency: 0.5 } },
+      /is 0.5; it takes a whole number from 1 to 3000/,
+    ],
+    [
+      'collector.webAclArn',
+      {
+        ...dev,
+        collector: {
+          ...collector,
+          webAclArn: 'arn:aws:wafv2:us-east-1:123456789012:global/webacl/theirs/6b1f0e6c',
+        },
+      },
+      /the ARN of a regional web ACL/,
     ],
     ['database.standbys', { ...dev, database: { ...dev.database, standbys: -1 } }, /from 0 to 14/],
     ['database.backupDays', { ...dev, database: { ...dev.database, backupDays: 36 } }, /from 1 to 35/],

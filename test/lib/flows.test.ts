@@ -48,10 +48,12 @@ const ALWAYS: readonly Flow[] = [
   ['functions', 'brokers', 9098],
   ['functions', ANYWHERE, 443],
   ['migrations', 'database', 5432],
+  ['collector', 'brokers', 9098],
 ];
 const OWN_NETWORK: readonly Flow[] = [
   ['brokers', 'endpoints', 443],
   ['functions', 'endpoints', 443],
+  ['collector', 'endpoints', 443],
 ];
 const PROXY: readonly Flow[] = [
   ['functions', 'proxy', 5432],
@@ -69,7 +71,12 @@ test.each<[string, string, SynthesisOptions, readonly Flow[]]>([
   ['prod', 'prod', {}, [...ALWAYS, ...OWN_NETWORK, ...PROXY]],
   ['staging', 'staging', {}, [...ALWAYS, ...OWN_NETWORK, ...PROXY]],
   ['dev, without a proxy', 'dev', {}, [...ALWAYS, ...OWN_NETWORK, ['functions', 'database', 5432]]],
-  ["somebody else's network", 'prod', { settings: { network } }, [...ALWAYS, ...PROXY]],
+  [
+    "somebody else's network",
+    'prod',
+    { settings: { network } },
+    [...ALWAYS, ...PROXY, ['collector', ANYWHERE, 443]],
+  ],
 ])('%s has these flows and no others', (_, env, options, flows) => {
   expect(rulesIn(env, options).toSorted()).toEqual(both(flows).toSorted());
 });

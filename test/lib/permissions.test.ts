@@ -149,11 +149,14 @@ describe('no wildcard that is not on the list', () => {
     expect(wildcardsIn(resourcesOf(templatesOf('prod', DEAD_LETTERS_IN_KAFKA)))).toEqual([]);
   });
 
-  test('only the trigger that the CDK makes has a managed policy', () => {
+  test('only the trigger that the CDK makes, and API Gateway as it writes logs, have a managed policy', () => {
     const withManaged = resourcesOf(templatesOf('prod')).filter(
       ({ Type, Properties }) => Type === 'AWS::IAM::Role' && Properties.ManagedPolicyArns,
     );
-    expect(withManaged.map(({ id }) => id)).toEqual([expect.stringMatching(/^migrations\/AWSCDKTrigger/)]);
+    expect(withManaged.map(({ id }) => id)).toEqual([
+      expect.stringMatching(/^migrations\/AWSCDKTrigger/),
+      expect.stringMatching(/^collector\/CollectorLogsRole/),
+    ]);
   });
 
   test.each<[string, Statement]>([
@@ -322,4 +325,27 @@ describe.each(ENVIRONMENT_NAMES)('in %s the alarms of this account, and of no ot
       })),
     );
   });
+});
+
+test.each(ENVIRONMENT_NAMES)('in %s the collector may write to its topics, and nothing else', (env) => {
+  const granted = resourcesOf({ collector: templatesOf(env).collector! })
+    .filter(({ Type, id }) => Type === 'AWS::IAM::Policy' && id.includes('/FunctionRoleDefaultPolicy'))
+    .flatMap(({ Properties }) => statementsIn(Properties))
+    .flatMap(({ Action, Resource }) =>
+      asList(Resource).flatMap((each) => asList(Action).map((action) => `${action} ${named(each)}`)),
+    );
+  const cluster = '<cluster ResourceArn>';
+  const glue = 'arn:<AWS::Partition>:glue:<AWS::Region>:<AWS::AccountId>';
+  expect(granted.filter((each) => !each.startsWith('ec2:')).toSorted()).toEqual(
+    [
+      'logs:CreateLogStream <FunctionLogs Arn>',
+      'logs:PutLogEvents <FunctionLogs Arn>',
+      `kafka-cluster:Connect ${cluster}`,
+      `kafka-cluster:WriteDataIdempotently ${cluster}`,
+      `kafka-cluster:DescribeTopic ${cluster}[0]:topic/${cluster}[1]/news.pageviews`,
+      `kafka-cluster:WriteData ${cluster}[0]:topic/${cluster}[1]/news.pageviews`,
+      `glue:GetSchemaByDefinition ${glue}:registry/millrace-${env}`,
+      `glue:GetSchemaByDefinition ${glue}:schema/millrace-${env}/news.pageviews`,
+    ].toSorted(),
+  );
 });

@@ -175,7 +175,7 @@ describe('refused at synth', () => {
       'a name that is taken',
       'dev',
       () => consumerWith({ name: 'migrations' }),
-      /is none of cluster, database, migrations/,
+      /is none of cluster, collector, database, migrations/,
     ],
     [
       'a folder that is not there',

@@ -222,6 +222,10 @@ test('what holds data is kept in prod and goes with its stack elsewhere', () => 
 /** Whatever writes logs, with the log group that its resource names or waits for. */
 const LOG_WRITERS: Readonly<Record<string, (resource: Writer) => unknown>> = {
   'AWS::Lambda::Function': ({ Properties }) => Properties.LoggingConfig?.LogGroup.Ref,
+  'AWS::ApiGateway::Stage': ({ Properties }) =>
+    Properties.AccessLogSetting.DestinationArn['Fn::Join'][1].find((part: { Ref?: string }) =>
+      part.Ref?.startsWith('AccessLogs'),
+    )?.Ref,
   'AWS::EC2::FlowLog': ({ Properties }) => Properties.LogGroupName.Ref,
   'AWS::MSK::Cluster': ({ Properties }) => Properties.LoggingInfo.BrokerLogs.CloudWatchLogs.LogGroup.Ref,
   // RDS has no property for it, but a name of its own for each.

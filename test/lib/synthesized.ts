@@ -5,6 +5,7 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { contracts as allContracts } from '../../contracts/index.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import { collected as allCollected } from '../../lambdas/collector/collector.ts';
 import { consumers as allConsumers } from '../../lambdas/consumers.ts';
 import { ENVIRONMENTS, type EnvironmentSettings, resolveEnvironment } from '../../lib/config/environment.ts';
 import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
@@ -44,13 +45,14 @@ export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'k
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
   const { contracts = allContracts, consumers = allConsumers, settings = {}, bundles = false } = options;
+  const collected = allCollected.filter((each) => contracts.some(({ name }) => name === each.name));
   const app = new App({
     outdir: mkdtempSync(join(outputs, env)),
     context: { ...context, ...(!bundles && { 'aws:cdk:bundling-stacks': [] }) },
     analyticsReporting: false,
   });
   const environments = { [env]: { ...ENVIRONMENTS[env]!, ...settings } };
-  addEnvironmentStacks(app, resolveEnvironment({ env }, environments), contracts, consumers);
+  addEnvironmentStacks(app, resolveEnvironment({ env }, environments), contracts, consumers, collected);
   return app;
 }
 

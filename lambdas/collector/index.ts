@@ -1,0 +1,4 @@
+import { collectorFunction } from '../../adapters/aws/collector-function.ts';
+import { collected } from './collector.ts';
+
+export const handler = collectorFunction(collected);

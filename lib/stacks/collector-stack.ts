@@ -1,0 +1,96 @@
+import { CfnOutput, Duration } from 'aws-cdk-lib';
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { Construct } from 'constructs';
+import type { Contract } from '../../runtime/contract.ts';
+import { SETTINGS } from '../../runtime/function-settings.ts';
+import { COLLECTOR_SERVICE } from '../../runtime/metrics.ts';
+import type { CollectorSettings, Environment } from '../config/environment.ts';
+import { type AlarmName, Alarms } from '../constructs/alarm.ts';
+import { BundledFunction } from '../constructs/bundled-function.ts';
+import { addCollectorAlarms, type CollectorNames, countThrottled } from '../constructs/collector-alarms.ts';
+import { CollectorApi } from '../constructs/collector-api.ts';
+import type { ConsumerSurroundings } from '../constructs/pipeline-consumer.ts';
+import { EnvironmentStack } from './environment-stack.ts';
+
+/** Less than API Gateway waits, so that a caller hears of it, and more than a leader of Kafka's takes to be replaced. */
+const TIMEOUT = Duration.seconds(25);
+const MEMORY_MB = 1_024;
+
+/** Takes events by HTTP and publishes them: an API, its function, and their alarms. */
+export class CollectorStack extends EnvironmentStack implements CollectorNames {
+  readonly apiName: string;
+  readonly functionName: string;
+  readonly topics: readonly string[];
+  readonly alarms: readonly AlarmName[];
+
+  constructor(
+    scope: Construct,
+    environment: Environment & { readonly collector: CollectorSettings },
+    collected: readonly Contract<never>[],
+    surroundings: Pick<ConsumerSurroundings, 'network' | 'operations' | 'cluster' | 'contracts'>,
+  ) {
+    super(scope, 'collector', environment, {
+      description: 'Millrace: takes events by HTTP and publishes them',
+      holdsData: false,
+    });
+    const { collector } = environment;
+    const { network, operations, cluster, contracts } = surroundings;
+    this.apiName = this.nameOf('collector');
+    this.functionName = this.nameOf('collector');
+    this.topics = collected.map(({ name }) => name);
+    // Its topics and their schemas are there before it starts.
+    this.addStackDependency(contracts);
+    const fn = new BundledFunction(this, 'Function', surroundings, {
+      folder: 'collector',
+      functionName: this.functionName,
+      description: 'Takes events by HTTP and publishes them',
+      service: COLLECTOR_SERVICE,
+      memoryMb: MEMORY_MB,
+      timeout: TIMEOUT,
+      ...(collector.maxConcurrency !== undefined && { reservedConcurrency: collector.maxConcurrency }),
+      securityGroup: network.collector!,
+      environment: {
+        [SETTINGS.registryName]: contracts.registryName,
+        [SETTINGS.allowedOrigins]: JSON.stringify(collector.allowedOrigins),
+      },
+      writesTo: { cluster, topics: this.topics },
+    });
+    fn.addToRolePolicy(this.readingSchemas(contracts.registryName));
+
+    const accessLogs = operations.addLogGroup(this, 'AccessLogs');
+    const api = new CollectorApi(this, 'Collector', {
+      ...collector,
+      apiName: this.apiName,
+      handler: fn,
+      accessLogs,
+    });
+    // Of a name of its own: what a filter makes of such logs has no dimension that would tell two environments apart.
+    const throttledMetric = this.nameOf('collector-throttled');
+    countThrottled(accessLogs, throttledMetric);
+    const alarms = new Alarms(this, operations, 'collector');
+    addCollectorAlarms(alarms, {
+      apiName: this.apiName,
+      functionName: this.functionName,
+      functionLogs: fn.logGroup.logGroupName,
+      accessLogs: accessLogs.logGroupName,
+      throttledMetric,
+    });
+    this.alarms = alarms.names;
+    new CfnOutput(this, 'Url', {
+      value: `${api.url}events/`,
+      description: 'Followed by a topic: POST events here',
+    });
+  }
+
+  /** https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsglue.html (2026-11-25): it takes both. */
+  private readingSchemas(registryName: string): PolicyStatement {
+    const arnOf = (resource: string) => this.formatArn({ service: 'glue', resource });
+    return new PolicyStatement({
+      actions: ['glue:GetSchemaByDefinition'],
+      resources: [
+        arnOf(`registry/${registryName}`),
+        ...this.topics.map((topic) => arnOf(`schema/${registryName}/${topic}`)),
+      ],
+    });
+  }
+}
