@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { maven, missing, python } from './prerequisites.mjs';
 
 const cache = fileURLToPath(new URL('../../node_modules/.cache', import.meta.url));
-const COPY_DEPENDENCIES = 'org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy-dependencies';
+const DEPENDENCY_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.11.0';
+const QUIET = ['--batch-mode', '--quiet'];
 const GO_VERSION = '1.26.6';
 
 /**
@@ -15,24 +16,45 @@ const GO_VERSION = '1.26.6';
 export async function mavenArtifacts(processes, artifacts) {
   const coordinates = artifacts.map((artifact) => artifact.split(':'));
   const name = coordinates.map(([, artifact, version]) => `${artifact}-${version}`).join('+');
-  const folder = join(cache, name);
-  if (!existsSync(folder)) {
-    if (!maven.find()) throw new Error(missing([maven])[0]);
-    console.log(`Fetching ${name} …`);
-    mkdirSync(cache, { recursive: true });
-    // Complete or not there: it gets its name when all is in it.
-    const partial = mkdtempSync(`${folder}.`);
-    try {
-      const pom = join(partial, 'pom.xml');
-      writeFileSync(pom, project(coordinates));
-      const goal = [COPY_DEPENDENCIES, '-DincludeScope=runtime', `-DoutputDirectory=${partial}`];
-      await processes.run(`fetch-${name}`, maven.find(), ['--batch-mode', '--quiet', '--file', pom, ...goal]);
-      renameSync(partial, folder);
-    } finally {
-      rmSync(partial, { recursive: true, force: true });
-    }
-  }
+  const folder = await fetchOnce(name, async (partial) => {
+    const pom = join(partial, 'pom.xml');
+    writeFileSync(pom, project(coordinates));
+    const goal = [`${DEPENDENCY_PLUGIN}:copy-dependencies`, '-DincludeScope=runtime'];
+    const options = ['--file', pom, `-DoutputDirectory=${partial}`];
+    await processes.run(`fetch-${name}`, maven.find(), [...QUIET, ...goal, ...options]);
+  });
   return join(folder, '*');
+}
+
+/**
+ * What an archive (GROUP:ARTIFACT:VERSION:TYPE:CLASSIFIER) holds.
+ * @returns the folder
+ */
+export function mavenArchive(processes, artifact) {
+  const [, id, version] = artifact.split(':');
+  const name = `${id}-${version}`;
+  return fetchOnce(name, async (partial) => {
+    const goal = [`${DEPENDENCY_PLUGIN}:unpack`, `-Dartifact=${artifact}`];
+    // Without a project it would keep its markers wherever it is run.
+    const folders = [`-DoutputDirectory=${partial}`, `-DmarkersDirectory=${join(partial, 'markers')}`];
+    await processes.run(`fetch-${name}`, maven.find(), [...QUIET, ...goal, ...folders]);
+  });
+}
+
+/** The folder `name` of the cache, complete or not there: it gets its name when all is in it. */
+async function fetchOnce(name, fetchInto) {
+  const folder = join(cache, name);
+  if (existsSync(folder)) return folder;
+  console.log(`Fetching ${name} …`);
+  mkdirSync(cache, { recursive: true });
+  const partial = mkdtempSync(`${folder}.`);
+  try {
+    await fetchInto(partial);
+    renameSync(partial, folder);
+  } finally {
+    rmSync(partial, { recursive: true, force: true });
+  }
+  return folder;
 }
 
 /**

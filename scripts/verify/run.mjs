@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { apicurio } from './apicurio.mjs';
 import { elasticmq } from './elasticmq.mjs';
 import { avroJava, glueSerde } from './java-libraries.mjs';
 import { guardedKafka, kafka, kafkaCluster } from './kafka.mjs';
@@ -21,6 +22,7 @@ const PARTS = [
   kafka,
   kafkaCluster,
   guardedKafka,
+  apicurio,
   glueSerde,
   avroJava,
   lambdaRuntime,
