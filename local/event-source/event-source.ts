@@ -3,6 +3,7 @@
  * once, in order within a partition, and an offset is committed only when all before it was taken or given up.
  */
 import type { Clock, Logger, LogReader, Random } from '../../runtime/ports.ts';
+import type { Position } from '../../runtime/record.ts';
 import type { DeliveryCounts } from './delivery.ts';
 import { type EventSourceMapping, type ResolvedMapping, resolveMapping } from './event-source-mapping.ts';
 import { createFunction, type Handler } from './function.ts';
@@ -34,6 +35,9 @@ export interface EventSource {
    */
   stop(): Promise<void>;
 }
+
+/** How often a topic is looked at for partitions that it was given meanwhile. */
+const GROWTH_LOOK_MS = 60_000;
 
 /**
  * Starts polling at once. A group that never committed begins at the mapping's starting position, and commits it:
@@ -68,12 +72,21 @@ export function startEventSource(options: EventSourceOptions): EventSource {
   const run = async (): Promise<'stopped'> => {
     const positions = await begun;
     const pollers = Math.min(mapping.pollers, positions.length);
-    await Promise.all(
-      Array.from({ length: pollers }, (_, poller) => {
-        const partitions = [...positions.keys()].filter((partition) => partition % pollers === poller);
-        return runPoller(topic, partitions, positions, context);
-      }),
-    );
+    const running = Array.from({ length: pollers }, (_, poller) => {
+      const partitions = [...positions.keys()].filter((partition) => partition % pollers === poller);
+      return runPoller(topic, partitions, positions, context);
+    });
+    for (;;) {
+      await clock.sleep(GROWTH_LOOK_MS, stopping.signal);
+      if (stopping.signal.aborted) break;
+      try {
+        const added = await beginAdded(options, positions);
+        if (added.length > 0) running.push(runPoller(topic, added, positions, context));
+      } catch (error) {
+        fail(error);
+      }
+    }
+    await Promise.all(running);
     if (failures.length > 0) throw failures[0];
     return 'stopped';
   };
@@ -112,7 +125,8 @@ export function startEventSource(options: EventSourceOptions): EventSource {
 /**
  * The next offset of each partition: where the group stands, or where it is to begin. A group that stands behind the end
  * stood in another topic of this name: it begins as one that never committed, as Kafka's consumers do by their
- * auto.offset.reset, and the ledger tells what is new.
+ * auto.offset.reset, and the ledger tells what is new. A partition that the topic was given since begins at its start,
+ * wherever others began: all in it is new.
  */
 async function startingPositions(
   { topic, group, reader }: EventSourceOptions,
@@ -120,18 +134,21 @@ async function startingPositions(
 ): Promise<number[]> {
   const positions: number[] = [];
   const firstCommit = [];
-  const partitions = await reader.partitions(topic);
-  for (let partition = 0; partition < partitions; partition++) {
+  const partitions = Array.from({ length: await reader.partitions(topic) }, (_, partition) => partition);
+  const offsets: (number | undefined)[] = [];
+  for (const partition of partitions) offsets.push(await reader.committed(group, { topic, partition }));
+  const isFirst = offsets.every((committed) => committed === undefined);
+  for (const [partition, committed] of offsets.entries()) {
     const of = { topic, partition };
     const { start, end } = await reader.bounds(of);
-    const committed = await reader.committed(group, of);
     // Retention may have passed the group by.
     if (committed !== undefined && committed <= end) {
       positions.push(Math.max(start, committed));
       continue;
     }
+    const isAdded = !isFirst && committed === undefined;
     const begin =
-      startingPosition === 'TRIM_HORIZON'
+      startingPosition === 'TRIM_HORIZON' || isAdded
         ? start
         : startingPosition === 'LATEST'
           ? end
@@ -141,4 +158,19 @@ async function startingPositions(
   }
   if (firstCommit.length > 0) await reader.commit(group, firstCommit);
   return positions;
+}
+
+/** Partitions that the topic has been given, from their start on: adds their positions and commits them. */
+async function beginAdded(
+  { topic, group, reader }: EventSourceOptions,
+  positions: number[],
+): Promise<readonly number[]> {
+  const added: Position[] = [];
+  for (let partition = positions.length; partition < (await reader.partitions(topic)); partition++) {
+    added.push({ topic, partition, offset: (await reader.bounds({ topic, partition })).start });
+  }
+  if (added.length === 0) return [];
+  await reader.commit(group, added);
+  positions.push(...added.map(({ offset }) => offset));
+  return added.map(({ partition }) => partition);
 }

@@ -579,6 +579,26 @@ describe('starting and stopping', () => {
     expect(world.seen.flatMap(({ records }) => records)).toEqual(names(6, 10));
   });
 
+  test('reads partitions that the topic is given, from their start, while it runs and when it starts again', async () => {
+    const world = await createWorld({ partitions: 3 });
+    let partitions = 1;
+    const reader = { ...world.log, partitions: async () => partitions };
+    const start = () => world.start({ startingPosition: 'LATEST' }, undefined, { reader });
+    const first = start();
+    await world.clock.sleep(1_000);
+    partitions = 2;
+    await world.send(1, 2);
+    await world.clock.sleep(60_000);
+    await first.drained();
+    await first.stop();
+    partitions = 3;
+    await world.send(2, 2);
+    const second = start();
+    await second.drained();
+    await second.stop();
+    expect(world.seen.flatMap(({ records }) => records)).toEqual([...names(0, 2, 1), ...names(0, 2, 2)]);
+  });
+
   test('begins anew where the group stands behind the end: the topic is another one by now', async () => {
     const world = await createWorld();
     await world.send(0, 3);
