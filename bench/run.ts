@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
 import { contracts } from '../contracts/index.ts';
+import { benchColdStart } from './cold-start.ts';
 import { benchDecode } from './decode-avro.ts';
 import { benchInvocation } from './invocation-10k.ts';
 import { benchKafkaDrain } from './kafka-drain.ts';
@@ -10,7 +11,9 @@ import { benchLogToSink } from './log-to-sink.ts';
 import type { Figures, Result } from './measure.ts';
 import { withProcesses } from './real-parts.ts';
 
-const { values: options } = parseArgs({
+const { values: options, positionals: wanted } = parseArgs({
+  /** Names of benchmarks: these alone. */
+  allowPositionals: true,
   options: {
     /** Prints one JSON object instead of a table. */
     json: { type: 'boolean', default: false },
@@ -23,7 +26,7 @@ const { values: options } = parseArgs({
 
 const registry = createMemorySchemaRegistry(contracts);
 const [records, rounds] = options.smoke ? [500, 2] : [10_000, 15];
-type Benchmark = () => Promise<Result | Figures>;
+type Benchmark = () => Promise<Result | Figures | readonly Figures[]>;
 const benchmarks: Record<string, Benchmark> = {
   'decode-avro': () => benchDecode(records, options.smoke ? 2 : 25, registry),
   'invocation-10k': () => benchInvocation(records, rounds, registry),
@@ -35,19 +38,27 @@ const realBenchmarks: Record<string, Benchmark> = {
       benchKafkaToPostgres(processes, records * 20, options.smoke ? 1 : 5, registry),
     ),
   'kafka-drain': () => withProcesses((processes) => benchKafkaDrain(processes, records * 100, registry)),
+  'cold-start': () => withProcesses((processes) => benchColdStart(processes, options.smoke ? 1 : 20)),
 };
 
 const results: (Result | Figures)[] = [];
-for (const [name, run] of Object.entries(options.real ? realBenchmarks : benchmarks)) {
+const all = options.real ? realBenchmarks : benchmarks;
+const unknown = wanted.find((name) => !(name in all));
+if (unknown !== undefined) {
+  console.error(`There is no benchmark ${unknown}; there are ${Object.keys(all).join(', ')}.`);
+  process.exit(2);
+}
+for (const [name, run] of Object.entries(all)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
   if (process.stderr.isTTY) process.stderr.write(`\r${name} …\u001b[K`);
-  results.push(await run());
+  results.push(...[await run()].flat());
 }
 if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
 
 if (options.json) {
   console.log(JSON.stringify({ results }));
 } else {
-  for (const result of results) console.log(`${result.name.padEnd(18)}${describe(result)}`);
+  for (const result of results) console.log(`${result.name.padEnd(32)}${describe(result)}`);
 }
 
 function describe(result: Result | Figures): string {

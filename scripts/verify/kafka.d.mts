@@ -10,6 +10,10 @@ export interface KafkaNode {
 }
 
 export declare const kafka: { download(processes: Processes): Promise<string> };
+export declare const guardedKafka: {
+  download(processes: Processes): Promise<string>;
+  start(processes: Processes, classPath: string): Promise<{ readonly value: string }>;
+};
 export declare function startKafka(
   processes: Processes,
   classPath: string,

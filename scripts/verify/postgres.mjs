@@ -20,7 +20,8 @@ export const postgres = {
 /**
  * For a test that takes the server down: one of its own.
  * @param options `fsync`: commits wait for the disk, as they should where it is measured how long they take.
- *   `likeRds`: at RDS's port, on an address of its own, with TLS, its certificate in `certificate`
+ *   `likeRds`: at RDS's port, on an address of its own, with TLS, its certificate in `certificate`; with the database
+ *   and the administrator that lib/stacks/database-stack.ts asks for
  */
 export async function startPostgres(processes, { fsync = false, likeRds = false } = {}) {
   const [address, port] = likeRds ? [await freeAddress(5432), 5432] : ['127.0.0.1', await freePort()];
@@ -33,6 +34,7 @@ export async function startPostgres(processes, { fsync = false, likeRds = false 
   await server.init();
   if (likeRds) await server.certify();
   await server.start();
+  if (likeRds) await query(server.url, DATABASE_STACK);
   return server;
 }
 
@@ -109,13 +111,27 @@ class PostgresServer {
   }
 }
 
-async function serverVersion(connectionString) {
+/** On RDS the administrator is no superuser, and logs in with a token, as all do that have rds_iam. */
+const DATABASE_STACK = [
+  'CREATE ROLE rds_iam NOLOGIN',
+  'CREATE ROLE millrace_admin LOGIN CREATEROLE',
+  'GRANT rds_iam TO millrace_admin WITH ADMIN OPTION',
+  'CREATE DATABASE millrace OWNER millrace_admin',
+];
+
+async function serverVersion(url) {
+  const [version] = await query(url, ['SHOW server_version']);
+  // Debian adds the name of its package.
+  return version.rows[0].server_version.split(' ')[0];
+}
+
+async function query(connectionString, statements) {
   const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000 });
   try {
     await client.connect();
-    const { rows } = await client.query('SHOW server_version');
-    // Debian adds the name of its package.
-    return rows[0].server_version.split(' ')[0];
+    const results = [];
+    for (const statement of statements) results.push(await client.query(statement));
+    return results;
   } finally {
     await client.end().catch(() => {});
   }

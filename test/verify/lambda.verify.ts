@@ -1,11 +1,13 @@
 /** The functions' bundles as they are deployed, run by Lambda's runtime, on a database, queues and a registry beside them. */
-import { CreateRegistryCommand, CreateSchemaCommand, GlueClient } from '@aws-sdk/client-glue';
+import { readFileSync } from 'node:fs';
+import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { CreateQueueCommand, GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
-import { createGlueSchemaRegistry } from '../../adapters/aws/glue-schema-registry.ts';
+import { createGlueSchemaRegistrar } from '../../adapters/aws/glue-schema-registrar.ts';
 import { createSqsMover, createSqsQueue } from '../../adapters/aws/sqs-queue.ts';
+import { openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { pgDriver } from '../../adapters/postgres/pg-driver.ts';
 import { PostgresSink } from '../../adapters/postgres/postgres-sink.ts';
@@ -16,7 +18,7 @@ import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { startQueueSource } from '../../local/event-source/queue-source.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
-import { createEncoder } from '../../runtime/codec.ts';
+import { createDecoder, createEncoder } from '../../runtime/codec.ts';
 import { createQueueShelf } from '../../runtime/dead-letters/queue-letters.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
 import { partitionOf } from '../../runtime/partitioner.ts';
@@ -48,6 +50,7 @@ const temporary = createTemporaryFolder();
 const processes = new Processes(temporary.path);
 
 const REGISTRY = 'millrace-dev';
+const registry = createGlueSchemaRegistrar({ client: glue, registryName: REGISTRY, clock: systemClock });
 const BUCKET = 'millrace-verify-lambda';
 const CONSUMER = editorialAnalytics.name;
 
@@ -65,27 +68,12 @@ beforeAll(async () => {
     buildFunctions(processes, 'dev'),
     startPostgres(processes, { likeRds: true }),
   ]);
-  await inDatabase('postgres', async (admin) => {
-    // As on RDS, where the administrator is no superuser, and logs in with a token.
-    await admin.query('CREATE ROLE rds_iam NOLOGIN');
-    await admin.query('CREATE ROLE millrace_admin LOGIN CREATEROLE');
-    await admin.query('GRANT rds_iam TO millrace_admin WITH ADMIN OPTION');
-    await admin.query('CREATE DATABASE millrace OWNER millrace_admin');
-  });
   dead = await createQueue('dead-letters');
   const policy = { deadLetterTargetArn: dead.arn, maxReceiveCount: 10 };
   redrive = await createQueue('redrive', { RedrivePolicy: JSON.stringify(policy) });
   await s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
   await glue.send(new CreateRegistryCommand({ RegistryName: REGISTRY }));
-  await glue.send(
-    new CreateSchemaCommand({
-      RegistryId: { RegistryName: REGISTRY },
-      SchemaName: pageviews.name,
-      DataFormat: 'AVRO',
-      Compatibility: 'BACKWARD',
-      SchemaDefinition: JSON.stringify(pageviews.latest.schema),
-    }),
-  );
+  await registry.register(pageviews);
   settings = {
     ...endpoints,
     NODE_EXTRA_CA_CERTS: postgres.certificate!,
@@ -167,7 +155,6 @@ const STARTED_AT = Date.UTC(2026, 0, 1);
 const makeViews = (count: number): Pageview[] =>
   Array.from({ length: count }, (_, n) => traffic.next(STARTED_AT + n * 40));
 async function recordsOf(views: readonly Pageview[]): Promise<RawRecord[]> {
-  const registry = createGlueSchemaRegistry({ client: glue, registryName: REGISTRY });
   const encoded = await createEncoder(pageviews, registry).encodeBatch(views);
   return encoded.map((each, n) => {
     if ('violations' in each) throw new Error('a view breaks its contract');
@@ -270,6 +257,38 @@ test('editorial-analytics fails while its database is away, and applies the batc
   expect(Object.keys(await letters())).toHaveLength(1);
 });
 
+test('collector publishes what API Gateway hands it, and answers for each event', async () => {
+  const { sasl, ca, username, password } = JSON.parse(variable('MILLRACE_TEST_GUARDED_KAFKA'));
+  const security = { kind: 'scram', username, password, ca: readFileSync(ca, 'utf8') } as const;
+  const log = openKafkaLog({ connection: { brokers: [sasl], security }, clock: systemClock });
+  await log.createTopic(pageviews.name, 1);
+  const { end } = await log.bounds({ topic: pageviews.name, partition: 0 });
+  const [view] = makeViews(1);
+  const request = {
+    httpMethod: 'POST',
+    pathParameters: { topic: pageviews.name },
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify([view, { contentId: 'alone' }]),
+    isBase64Encoded: false,
+  };
+  await using(
+    'collector',
+    async (fn) => {
+      const { statusCode, body } = await fn.invoke(request);
+      expect([statusCode, JSON.parse(body)]).toEqual([
+        207,
+        expect.objectContaining({ accepted: 1, refused: 1 }),
+      ]);
+    },
+    { MILLRACE_BROKERS: sasl, NODE_EXTRA_CA_CERTS: ca },
+  );
+  const records = await log.read({ topic: pageviews.name, partition: 0 }, end, 10);
+  await log.close();
+  expect(await createDecoder(pageviews, registry).decodeBatch(records)).toMatchObject([
+    { record: { key: view!.contentId, value: view } },
+  ]);
+});
+
 test('each function that lacks a setting says which one, and where by our own files and lines', async () => {
   for (const { name, environment } of functions) {
     const setting = Object.keys(environment).find((each) => each.startsWith('MILLRACE_'))!;
@@ -280,7 +299,7 @@ test('each function that lacks a setting says which one, and where by our own fi
         expect(errorMessage).toMatch(`The environment variable ${setting} is missing.`);
         expect(trace).toContainEqual(expect.stringMatching(`lambdas/${name}/index\\.ts:\\d+`));
       },
-      { [setting]: '' },
+      { MILLRACE_BROKERS: 'unused', [setting]: '' },
     );
   }
 });
