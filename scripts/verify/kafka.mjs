@@ -29,17 +29,6 @@ export const kafka = {
   },
 };
 
-export const kafkaCluster = {
-  name: 'Kafka, 3 nodes',
-  variable: 'MILLRACE_TEST_KAFKA_CLUSTER',
-  prerequisites: [java, maven],
-  download,
-  async start(processes, classPath) {
-    const nodes = await startKafka(processes, classPath, { nodes: 3 });
-    return { value: nodes.map(({ address }) => address).join(','), version: VERSION };
-  },
-};
-
 /** Users of the guarded one: whoever logs in with SCRAM, and the key by which IAM knows its caller. */
 const USER = { username: 'verify', password: 'a secret of verify' };
 const ACCESS_KEY = 'verify';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { apicurio } from './apicurio.mjs';
 import { elasticmq } from './elasticmq.mjs';
 import { avroJava, glueSerde } from './java-libraries.mjs';
-import { guardedKafka, kafka, kafkaCluster } from './kafka.mjs';
+import { guardedKafka, kafka } from './kafka.mjs';
 import { lambdaRuntime } from './lambda-runtime.mjs';
 import { moto } from './moto.mjs';
 import { postgres } from './postgres.mjs';
@@ -15,18 +15,7 @@ import { missing } from './prerequisites.mjs';
 import { Processes } from './processes.mjs';
 
 /** A part has the environment variable by which tests find it, and is started when one of them names that. */
-const PARTS = [
-  postgres,
-  elasticmq,
-  moto,
-  kafka,
-  kafkaCluster,
-  guardedKafka,
-  apicurio,
-  glueSerde,
-  avroJava,
-  lambdaRuntime,
-];
+const PARTS = [postgres, elasticmq, moto, kafka, guardedKafka, apicurio, glueSerde, avroJava, lambdaRuntime];
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'millrace-verify-'));

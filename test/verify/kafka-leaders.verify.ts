@@ -1,4 +1,4 @@
-/** The Kafka log while partitions move between brokers: `npm run verify` starts three, named in MILLRACE_TEST_KAFKA_CLUSTER. */
+/** The Kafka log while partitions change their leaders, on a cluster of its own. */
 import { randomBytes } from 'node:crypto';
 import { openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,29 +6,31 @@ import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { Admin } from '@platformatic/kafka';
 import { type KafkaLog, openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import { kafka } from '../../scripts/verify/kafka.mjs';
+import { readRange } from '../../runtime/read-range.ts';
+import { type KafkaNode, kafka, startKafka } from '../../scripts/verify/kafka.mjs';
 import { java } from '../../scripts/verify/prerequisites.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
-jest.setTimeout(120_000);
-const address = process.env.MILLRACE_TEST_KAFKA_CLUSTER;
-if (!address) throw new Error('MILLRACE_TEST_KAFKA_CLUSTER is not set; run npm run verify');
-const brokers = address.split(',');
-const client = { clientId: 'verify', bootstrapBrokers: brokers };
+jest.setTimeout(180_000);
 
 let temporary: ReturnType<typeof createTemporaryFolder>;
 let processes: Processes;
+let nodes: readonly KafkaNode[];
+let brokers: readonly string[];
 let log: KafkaLog;
 let admin: Admin;
-beforeAll(() => {
+beforeAll(async () => {
   temporary = createTemporaryFolder();
   processes = new Processes(temporary.path);
+  nodes = await startKafka(processes, await kafka.download(processes), { nodes: 3 });
+  brokers = nodes.map(({ address }) => address);
   log = openKafkaLog({ connection: { brokers }, clock: systemClock, deliveryTimeoutMs: 20_000 });
-  admin = new Admin(client);
+  admin = new Admin({ clientId: 'verify', bootstrapBrokers: [...brokers] });
 });
 afterAll(async () => {
-  await Promise.all([log.close(), admin.close(), processes.endAll()]);
+  await Promise.all([log?.close(), admin?.close()]);
+  await processes.endAll();
   temporary.remove();
 });
 
@@ -105,4 +107,45 @@ test('a partition is read and written on where its leader has moved', async () =
   await move(topic, 0, [3, 1]);
   await sendToEach(topic, ['c']);
   expect((await read()).map(({ value }) => value!.toString())).toEqual(['a', 'b', 'c']);
+});
+
+test('what is sent while a broker is lost is written once, each partition in its order', async () => {
+  // Those that the lost one leads go to two others.
+  const replicas = [
+    [2, 3, 1],
+    [2, 1, 3],
+    [1, 2, 3],
+    [3, 1, 2],
+  ];
+  const topic = await create(replicas);
+  const patient = openKafkaLog({ connection: { brokers }, clock: systemClock });
+  const lost = nodes[1]!;
+  const keys = Array.from({ length: 40 }, (_, n) => Buffer.from(`key ${n}`));
+  let sent = 0;
+  let isKilled: Promise<void> | undefined;
+  let callsSince = 0;
+  while (callsSince < 200) {
+    const calls = Array.from({ length: 20 }, () =>
+      patient.send(
+        topic,
+        keys.map((key) => ({ key, value: Buffer.from(String(sent++)) })),
+      ),
+    );
+    if (sent > 8_000) isKilled ??= lost.kill();
+    if (isKilled) callsSince += calls.length;
+    await Promise.all(calls);
+  }
+  await isKilled;
+  await lost.start();
+
+  const values: number[] = [];
+  for (let partition = 0; partition < replicas.length; partition++) {
+    const { start, end } = await patient.bounds({ topic, partition });
+    const records = await Array.fromAsync(readRange(patient, { topic, partition }, start, end));
+    const written = records.map(({ value }) => Number(value));
+    expect(written).toEqual(written.toSorted((a, b) => a - b));
+    values.push(...written);
+  }
+  await patient.close();
+  expect(values.toSorted((a, b) => a - b)).toEqual(Array.from({ length: sent }, (_, n) => n));
 });
