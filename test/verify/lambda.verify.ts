@@ -1,5 +1,7 @@
 /** The functions' bundles as they are deployed, run by Lambda's runtime, on a database, queues and a registry beside them. */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { CreateQueueCommand, GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
@@ -287,6 +289,33 @@ test('collector publishes what API Gateway hands it, and answers for each event'
   expect(await createDecoder(pageviews, registry).decodeBatch(records)).toMatchObject([
     { record: { key: view!.contentId, value: view } },
   ]);
+});
+
+test('collector says in time that it cannot publish, be it that a broker says nothing at all', async () => {
+  const silent = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const event = {
+    httpMethod: 'POST',
+    pathParameters: { topic: pageviews.name },
+    headers: { 'content-type': 'text/plain' },
+    body: JSON.stringify(makeViews(1)),
+    isBase64Encoded: false,
+  };
+  for (const address of ['127.0.0.1:1', `127.0.0.1:${port}`]) {
+    await using(
+      'collector',
+      async (fn) => {
+        const { statusCode, body } = await fn.invoke(event);
+        expect([statusCode, JSON.parse(body).verdicts]).toEqual([
+          503,
+          [{ index: 0, status: 'failed', code: 'PUBLISH_FAILED' }],
+        ]);
+      },
+      { MILLRACE_BROKERS: address },
+    );
+  }
+  silent.close();
 });
 
 test('each function that lacks a setting says which one, and where by our own files and lines', async () => {
