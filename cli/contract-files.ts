@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { parseSchema } from '../runtime/avro/schema-parser.ts';
-import type { AvroSchema, ContractVersion } from '../runtime/contract.ts';
+import type { AvroSchema, Contract, ContractVersion } from '../runtime/contract.ts';
 import {
   type CheckedContract,
   type ContractProblem,
@@ -98,6 +98,17 @@ export async function requireSoundContracts(contracts: readonly CheckedContract[
   throw new MillraceError(
     code,
     `${where}: ${message}${more} ("millrace contracts check" shows all that is wrong)`,
+    { details: { topic } },
+  );
+}
+
+/** @throws TOPIC_UNKNOWN */
+export function findContract(contracts: readonly Contract<never>[], topic: string): Contract<never> {
+  const contract = contracts.find(({ name }) => name === topic);
+  if (contract) return contract;
+  throw new MillraceError(
+    'TOPIC_UNKNOWN',
+    `No contract has the topic ${JSON.stringify(topic)}; there is ${contracts.map(({ name }) => name).join(', ')}. Without a contract there is no topic: add one in contracts/.`,
     { details: { topic } },
   );
 }

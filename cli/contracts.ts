@@ -1,14 +1,19 @@
 import { relative } from 'node:path';
 import { Command } from 'commander';
 import type { Contract } from '../runtime/contract.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import type { SchemaId } from '../runtime/ports.ts';
 import { CommandFailed } from './command-failed.ts';
 import {
   CONTRACTS_DIR,
   type ContractFolderProblem,
   checkContracts,
+  findContract,
   generateContracts,
+  requireSoundContracts,
 } from './contract-files.ts';
 import { jsonOption } from './options.ts';
+import { openRegistrar, type RegistryChoice, registryOption, requireFraming } from './registry-option.ts';
 import { plural, printJson, printLine, printNote, styled, table } from './terminal.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -26,6 +31,14 @@ Example:
 const LIST_EXAMPLE = `
 Example:
   millrace contracts list --json | jq '.[].topic'`;
+
+const REGISTER_EXAMPLE = `
+Example:
+  millrace contracts register --registry glue:millrace-dev
+  millrace contracts register news.pageviews --registry http://localhost:8081
+
+Puts what "check" passes there, oldest version first; what is there stays as it is. A deployment registers in the environment's
+Glue by itself. With Confluent's API a topic's subject is <topic>-value, and the registry compares by the level that it has for it.`;
 
 const EXAMPLE = `
 Example:
@@ -72,17 +85,68 @@ export function contractsCommand(): Command {
       else printList(contracts);
     });
 
+  const register = new Command('register')
+    .description(
+      "Registers every version of the contracts in a schema registry, and prints each one's schema id.",
+    )
+    .argument('[topics...]', "which contracts (default: all with the registry's framing)")
+    .addOption(registryOption().makeOptionMandatory())
+    .addOption(jsonOption('print an array with an object a version'))
+    .addHelpText('after', REGISTER_EXAMPLE)
+    .action(
+      async (topics: readonly string[], { registry, json }: { registry: RegistryChoice; json?: true }) => {
+        const all = await loadContracts();
+        await requireSoundContracts(all);
+        const registered = await registerIn(registry, chooseContracts(all, topics, registry));
+        if (json) printJson(registered);
+        else for (const { topic, version, id } of registered) printLine(`${topic} v${version}  ${id}`);
+      },
+    );
+
   return new Command('contracts')
-    .description('Checks, generates and lists contracts.')
+    .description('Checks, generates, lists and registers contracts.')
     .addCommand(check)
     .addCommand(generate)
     .addCommand(list)
+    .addCommand(register)
     .addHelpText('after', EXAMPLE);
 }
 
 /** Imported only where needed: `generate` has to work while the contracts do not load. */
 async function loadContracts(): Promise<readonly Contract<never>[]> {
   return (await import('../contracts/index.ts')).contracts;
+}
+
+/** @throws TOPIC_UNKNOWN, INPUT_INVALID where a topic that is named has another framing, or none has this one */
+function chooseContracts(
+  all: readonly Contract<never>[],
+  topics: readonly string[],
+  { framing }: RegistryChoice,
+): readonly Contract<never>[] {
+  const chosen =
+    topics.length > 0
+      ? topics.map((topic) => findContract(all, topic))
+      : all.filter((contract) => contract.framing === framing);
+  if (chosen.length === 0) {
+    throw new MillraceError(
+      'INPUT_INVALID',
+      `No contract has ${framing} framing, whose schema ids this registry gives. Set framing in a topic's defineTopic().`,
+    );
+  }
+  requireFraming(chosen, framing);
+  return chosen;
+}
+
+async function registerIn(choice: RegistryChoice, contracts: readonly Contract<never>[]) {
+  const registrar = await openRegistrar(choice);
+  const registered: { topic: string; version: number; id: SchemaId }[] = [];
+  for (const contract of contracts) {
+    const ids = await registrar.register(contract);
+    for (const [index, { version }] of contract.versions.entries()) {
+      registered.push({ topic: contract.name, version, id: ids[index]! });
+    }
+  }
+  return registered;
 }
 
 function printCheck(contracts: readonly Contract<never>[], problems: readonly ContractFolderProblem[]): void {

@@ -1,4 +1,3 @@
-import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { contracts } from '../contracts/index.ts';
 import { startFeed } from '../local/publishing/feed.ts';
@@ -9,15 +8,15 @@ import { openStateFolder } from '../local/state-folder.ts';
 import { openStores } from '../local/stores.ts';
 import type { TopicLog } from '../local/topic-log.ts';
 import type { Contract } from '../runtime/contract.ts';
-import { MillraceError } from '../runtime/errors.ts';
 import { CommandFailed } from './command-failed.ts';
-import { requireSoundContracts } from './contract-files.ts';
+import { findContract, requireSoundContracts } from './contract-files.ts';
 import { type KafkaOptions, storesOptions } from './outside-options.ts';
+import { openRegistry, type RegistryOptions } from './registry-option.ts';
 import { notPublished, printComplaints } from './run-report.ts';
 import { newSeed, runRandom } from './seeds.ts';
 import { count, plural, printJson, printLine, printNote } from './terminal.ts';
 
-export interface PublishOptions extends KafkaOptions {
+export interface PublishOptions extends KafkaOptions, RegistryOptions {
   readonly input: readonly string[];
   readonly rate?: number;
   readonly poison: number;
@@ -30,9 +29,10 @@ const PROGRESS_MS = 1_000;
 
 /** Publishes files to a topic and prints how many values were taken, and why others were not. */
 export async function runPublish(topic: string, options: PublishOptions): Promise<void> {
-  const contract = contractOf(topic);
+  const contract = findContract(contracts, topic);
   checkReadable(options.input);
   await requireSoundContracts(contracts);
+  const registry = await openRegistry(options.registry, [contract]);
   const folder = openStateFolder(options.state);
   const stores = await openStores(folder, storesOptions(options));
   const startedAt = performance.now();
@@ -41,7 +41,7 @@ export async function runPublish(topic: string, options: PublishOptions): Promis
     const feed = startFeed({
       source: fileSource(options.input, contract, folder.salt),
       outlet: createOutlet(contract, {
-        registry: createMemorySchemaRegistry(contracts),
+        registry,
         producer: stores.log,
         poisonShare: options.poison,
         random: runRandom(options.seed ?? newSeed()).poison,
@@ -77,14 +77,4 @@ async function prepareTopic(log: TopicLog, contract: Contract<never>): Promise<v
   for (const difference of await log.prepareTopic(contract)) {
     printNote(`warning: ${contract.name} on ${log.at} is not as its contract says: ${difference}.`);
   }
-}
-
-function contractOf(topic: string): Contract<never> {
-  const contract = contracts.find(({ name }) => name === topic);
-  if (contract) return contract;
-  throw new MillraceError(
-    'TOPIC_UNKNOWN',
-    `No contract has the topic ${JSON.stringify(topic)}; there is ${contracts.map(({ name }) => name).join(', ')}. Without a contract there is no topic: add one in contracts/.`,
-    { details: { topic } },
-  );
 }

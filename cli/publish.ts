@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { jsonOption, recordsPerSecond, share, stateOption, wholeFrom } from './options.ts';
 import { KAFKA_HELP, kafkaAuthOption, kafkaOption } from './outside-options.ts';
 import type { PublishOptions } from './publish-run.ts';
+import { REGISTRY_HELP, registryOption } from './registry-option.ts';
 
 const EXAMPLE = `
 Examples:
@@ -11,7 +12,8 @@ Examples:
 
 A file holds JSON, one object a line, or, for news.pageviews, a web server's access log. What breaks the contract is
 refused, named by its line, and the rest is published; the exit code is 1 then. It works beside a running "millrace up".
-${KAFKA_HELP}`;
+${KAFKA_HELP}
+${REGISTRY_HELP}`;
 
 export function publishCommand(): Command {
   return new Command('publish')
@@ -24,6 +26,7 @@ export function publishCommand(): Command {
     .addOption(stateOption())
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
+    .addOption(registryOption())
     .addOption(jsonOption('print the counts as one JSON object'))
     .addHelpText('after', EXAMPLE)
     .action(async (topic: string, options: PublishOptions) => {

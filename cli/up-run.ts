@@ -1,4 +1,3 @@
-import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { contracts } from '../contracts/index.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
@@ -25,11 +24,12 @@ import { type Interrupts, watchInterrupts } from './interrupts.ts';
 import { type KafkaOptions, type PostgresOptions, storesOptions } from './outside-options.ts';
 import { createProblemLog } from './problem-log.ts';
 import { startProgress } from './progress.ts';
+import { openRegistry, type RegistryOptions } from './registry-option.ts';
 import { printComplaints, printReport, type RunReport, runReport } from './run-report.ts';
 import { type RunRandom, runRandom } from './seeds.ts';
 import { count, printJson, printNote } from './terminal.ts';
 
-export interface UpOptions extends KafkaOptions, PostgresOptions {
+export interface UpOptions extends KafkaOptions, PostgresOptions, RegistryOptions {
   readonly input?: readonly string[];
   readonly publish: boolean;
   /** Values a second; infinite for as many as go. */
@@ -58,12 +58,13 @@ const QUIT_AT_ONCE = 130;
 export async function runUp(options: UpOptions): Promise<void> {
   checkReadable(options.input ?? []);
   await requireSoundContracts(contracts);
+  const registry = await openRegistry(options.registry, contracts);
   const folder = openStateFolder(options.state);
   const lock = await lockStateFolder(folder);
   const interrupts = watchInterrupts();
   try {
     if (options.fresh) clearStateFolder(folder);
-    const report = await Promise.race([run(folder, options, interrupts), interrupts.second]);
+    const report = await Promise.race([run(folder, registry, options, interrupts), interrupts.second]);
     // What is under way is left to the next run, as after a kill.
     if (!report) throw new CommandFailed(QUIT_AT_ONCE);
     if (options.json) printJson(report);
@@ -76,9 +77,13 @@ export async function runUp(options: UpOptions): Promise<void> {
   }
 }
 
-async function run(folder: StateFolder, options: UpOptions, interrupts: Interrupts): Promise<RunReport> {
+async function run(
+  folder: StateFolder,
+  registry: SchemaRegistry,
+  options: UpOptions,
+  interrupts: Interrupts,
+): Promise<RunReport> {
   const stores = await openStores(folder, storesOptions(options));
-  const registry = createMemorySchemaRegistry(contracts);
   const problemLog = createProblemLog();
   const random = runRandom(options.seed);
   await noteWhatIsThere(stores, options);

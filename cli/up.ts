@@ -10,6 +10,7 @@ import {
   wholeFrom,
 } from './options.ts';
 import { KAFKA_HELP, kafkaAuthOption, kafkaOption, postgresOption } from './outside-options.ts';
+import { REGISTRY_HELP, registryOption } from './registry-option.ts';
 import { newSeed } from './seeds.ts';
 import type { UpOptions } from './up-run.ts';
 
@@ -24,7 +25,8 @@ Examples:
 
 An input is a web server's access log (Apache's combined or common format) or JSON, one pageview a line.
 While it runs it takes events by HTTP, too; not with --exit-when-drained, where the end of the input is the end.
-${KAFKA_HELP}`;
+${KAFKA_HELP}
+${REGISTRY_HELP}`;
 
 const TRAFFIC_RATE = 200;
 const TRAFFIC_POISON = 0.002;
@@ -62,6 +64,7 @@ export function upCommand(): Command {
     .option('--fresh', 'clear the state folder first')
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
+    .addOption(registryOption())
     .addOption(postgresOption())
     .addOption(jsonOption('print the summary as one JSON object, as the last line'))
     .optionsGroup('Faults, to see that nothing is lost or counted twice:')

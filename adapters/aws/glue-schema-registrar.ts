@@ -2,7 +2,7 @@ import {
   type Compatibility,
   CreateSchemaCommand,
   GetSchemaVersionCommand,
-  type GlueClient,
+  GlueClient,
   RegisterSchemaVersionCommand,
 } from '@aws-sdk/client-glue';
 import type { Contract, ContractVersion } from '../../runtime/contract.ts';
@@ -85,6 +85,22 @@ export function createGlueSchemaRegistrar(options: {
       return ids;
     },
   };
+}
+
+/**
+ * With credentials, region and endpoint of the SDK's: environment variables, profiles, AWS_ENDPOINT_URL_*.
+ * @throws INPUT_INVALID where none of these tells the region
+ */
+export async function openGlueSchemaRegistrar(registryName: string, clock: Clock): Promise<SchemaRegistrar> {
+  const client = new GlueClient({});
+  await client.config.region().catch((cause: unknown) => {
+    throw new MillraceError(
+      'INPUT_INVALID',
+      `Glue's registry ${JSON.stringify(registryName)} is in a region, and nothing says in which. Set AWS_REGION.`,
+      { cause },
+    );
+  });
+  return createGlueSchemaRegistrar({ client, registryName, clock });
 }
 
 function refusal(cause: unknown, contract: Contract<never>, version: number): MillraceError {

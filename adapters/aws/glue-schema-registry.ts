@@ -46,7 +46,7 @@ export function createGlueSchemaRegistry({
       throw new MillraceError(
         'SCHEMA_UNKNOWN',
         `Version ${latest.version} of ${JSON.stringify(name)} is not registered in Glue's registry ` +
-          `${JSON.stringify(registryName)}. Deploy the environment's contracts stack, then try again.`,
+          `${JSON.stringify(registryName)}. Deploy the environment's contracts stack, or run \`millrace contracts register\`.`,
         { details: { topic: name, version: latest.version, registry: registryName } },
       );
     },

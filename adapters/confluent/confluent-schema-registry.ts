@@ -149,8 +149,8 @@ function reasonOf(error: unknown): string {
 function unregistered({ name, latest }: Contract<never>, registry: string): MillraceError {
   return new MillraceError(
     'SCHEMA_UNKNOWN',
-    `Version ${latest.version} of ${JSON.stringify(name)} is not registered in the registry at ${registry}. Register it, then ` +
-      'try again.',
+    `Version ${latest.version} of ${JSON.stringify(name)} is not registered in the registry at ${registry}. Run ` +
+      '`millrace contracts register`.',
     { details: { topic: name, version: latest.version, registry } },
   );
 }

@@ -1,8 +1,6 @@
 /** The desk at which a person deals with one consumer's dead letters: of a state folder, or of an environment on AWS. */
 import { hostname, userInfo } from 'node:os';
-import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-registry.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import { contracts } from '../../contracts/index.ts';
 import { consumers } from '../../lambdas/consumers.ts';
 import { existingStateFolder, openStateFolder, type StateFolder } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
@@ -13,9 +11,10 @@ import type { DeadLetterPlaces } from '../../runtime/dead-letters/places.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { LogReader, SchemaId, SchemaRegistry } from '../../runtime/ports.ts';
 import { type KafkaOptions, storesOptions } from '../outside-options.ts';
+import { openRegistry, type RegistryOptions } from '../registry-option.ts';
 
 /** With Kafka, letters of consumers that have theirs in a topic, and what a batch that was given up held, are read there. */
-export interface DeskOptions extends KafkaOptions {
+export interface DeskOptions extends KafkaOptions, RegistryOptions {
   readonly state: string;
   /** An environment on AWS; the embedded stack where there is none. */
   readonly env?: string;
@@ -63,10 +62,11 @@ export function chooseConsumer(name: string | undefined): AnyConsumer {
 /** @throws STATE_UNREADABLE; on AWS QUEUE_UNAVAILABLE where the environment has no such consumer; INPUT_INVALID where its topic cannot be found */
 export async function openDesk(
   consumer: AnyConsumer,
-  { state, env, ...cluster }: DeskOptions,
+  { state, env, registry, ...cluster }: DeskOptions,
 ): Promise<Desk> {
   const { kafka } = storesOptions(cluster);
   if (env !== undefined) {
+    if (registry) throw registryOfEnvironment(env);
     const { openAwsPlaces } = await import('../../adapters/aws/operator-places.ts');
     if (consumer.deadLetter === 'kafka' && !kafka) {
       throw new MillraceError(
@@ -93,11 +93,12 @@ export async function openDesk(
     };
   }
   const folder = existingStateFolder(state);
+  const remembered = remembering(await openRegistry(registry, [consumer.topic]));
   const stores = await openStores(folder, kafka ? { kafka } : {});
   return {
     consumer,
     places: stores.deadLettersOf(consumer),
-    registry: createMemorySchemaRegistry(contracts),
+    registry: remembered,
     who: `${userInfo().username}@${hostname()}`,
     at: kafka ? `${state}, and ${stores.log.at}` : state,
     retentionMs: null,
@@ -106,6 +107,13 @@ export async function openDesk(
     stores,
     close: () => stores.close(),
   };
+}
+
+function registryOfEnvironment(env: string): MillraceError {
+  return new MillraceError(
+    'INPUT_INVALID',
+    `${env} has a registry of its own, in Glue. Leave --registry out.`,
+  );
 }
 
 /** Asks for each schema once: a list of letters has few of them. */

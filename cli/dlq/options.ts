@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { stateOption } from '../options.ts';
 import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
+import { registryOption } from '../registry-option.ts';
 
 /** Where the dead letters are: what a desk is opened with. */
 export function withDeskOptions(command: Command): Command {
@@ -9,7 +10,8 @@ export function withDeskOptions(command: Command): Command {
     .addOption(stateOption())
     .addOption(envOption())
     .addOption(kafkaOption())
-    .addOption(kafkaAuthOption());
+    .addOption(kafkaAuthOption())
+    .addOption(registryOption());
 }
 
 function envOption(): Option {

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-const COMMAND = fileURLToPath(new URL('../../bin/millrace.ts', import.meta.url));
+const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 
 export interface Finished {
   readonly code: number | null;
@@ -11,9 +12,9 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs the command line as a process of its own, and gives what it printed and how it ended. */
-export async function millrace(args: readonly string[], input = ''): Promise<Finished> {
-  const child = start(args);
+/** Runs a project's command line as a process of its own, and gives what it printed and how it ended. */
+export async function millrace(args: readonly string[], input = '', project = PROJECT): Promise<Finished> {
+  const child = start(args, project);
   child.stdin!.end(input);
   const output = { stdout: '', stderr: '' };
   child.stdout!.setEncoding('utf8').on('data', (text) => {
@@ -27,16 +28,16 @@ export async function millrace(args: readonly string[], input = ''): Promise<Fin
 }
 
 /** The last line of stdout, as JSON, of a command that has to succeed. */
-export async function millraceJson(args: readonly string[], input = '') {
-  const { code, stdout, stderr } = await millrace([...args, '--json'], input);
+export async function millraceJson(args: readonly string[], input = '', project = PROJECT) {
+  const { code, stdout, stderr } = await millrace([...args, '--json'], input, project);
   if (code !== 0) throw new Error(`millrace ${args.join(' ')} ended with ${code}: ${stderr}`);
   return JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
 }
 
 /** Starts the command line and lets it run. The test's own NODE_OPTIONS are for jest. */
-export function start(args: readonly string[]): ChildProcess {
+export function start(args: readonly string[], project = PROJECT): ChildProcess {
   const { NODE_OPTIONS: _, FORCE_COLOR: __, ...env } = process.env;
-  const child = spawn(process.execPath, [COMMAND, ...args], { env, stdio: 'pipe' });
+  const child = spawn(process.execPath, [join(project, 'bin/millrace.ts'), ...args], { env, stdio: 'pipe' });
   // A test that failed half-way must not leave a pipeline running on a folder that is gone.
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);

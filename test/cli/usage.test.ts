@@ -52,6 +52,7 @@ describe.each([
   ['two that exclude each other', ['up', '--no-publish', '--input', 'x'], /cannot be used together/],
   ['a missing argument', ['sql'], /missing required argument 'statement'/],
   ['a missing option', ['publish', 'news.pageviews'], /required option '--input/],
+  ['a registry to register in', ['contracts', 'register'], /required option '--registry/],
 ])('%s', (_, args, message) => {
   test('ends with 2, says what is allowed, and touches nothing', async () => {
     const { code, stdout, stderr } = await millrace([...args, '--state', state]);
@@ -83,6 +84,22 @@ describe('a mistake that is none of usage', () => {
       'no URL, which may hold a password,',
       ['up', '--postgres', 'me:hidden@host/db'],
       /^(?!.*hidden).*It takes one such as postgres:.*\[INPUT_INVALID\]/,
+    ],
+    ['no registry', ['up', '--registry', 'glue'], /It takes glue:NAME, or a URL.*\[INPUT_INVALID\]/],
+    [
+      "a registry's URL with a password",
+      ['up', '--registry', 'http://me:hidden@localhost:8081'],
+      /^(?!.*hidden).*login into MILLRACE_REGISTRY_USERNAME.*\[INPUT_INVALID\]/,
+    ],
+    [
+      'a registry of another framing',
+      ['publish', 'news.pageviews', '--input', '-', '--registry', 'http://localhost:8081'],
+      /news\.pageviews has glue framing.*\[INPUT_INVALID\]/,
+    ],
+    [
+      'a registry beside the one of an environment',
+      ['dlq', 'list', '--env', 'prod', '--registry', 'glue:other'],
+      /prod has a registry of its own.*\[INPUT_INVALID\]/,
     ],
   ])('%s ends with 1, one line and no stack trace', async (_, args, message) => {
     const folder = join(temporary.path, 'other');
