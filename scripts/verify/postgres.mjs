@@ -1,10 +1,11 @@
 // PostgreSQL: the installed one, as a server with data of its own.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync } from 'node:fs';
+import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { openssl, postgresql } from './prerequisites.mjs';
 import { freeAddress, freePort } from './processes.mjs';
+import { startLogins } from './rds-logins.mjs';
 
 export const postgres = {
   name: 'PostgreSQL',
@@ -20,8 +21,8 @@ export const postgres = {
 /**
  * For a test that takes the server down: one of its own.
  * @param options `fsync`: commits wait for the disk, as they should where it is measured how long they take.
- *   `likeRds`: at RDS's port, on an address of its own, with TLS, its certificate in `certificate`; with the database
- *   and the administrator that lib/stacks/database-stack.ts asks for
+ *   `likeRds`: at RDS's port, on an address of its own, with TLS, its certificate in `certificate`; who has rds_iam logs in
+ *   with a token; with the database and the administrator that lib/stacks/database-stack.ts asks for
  */
 export async function startPostgres(processes, { fsync = false, likeRds = false } = {}) {
   const [address, port] = likeRds ? [await freeAddress(5432), 5432] : ['127.0.0.1', await freePort()];
@@ -32,7 +33,7 @@ export async function startPostgres(processes, { fsync = false, likeRds = false 
     'log_statement=none',
   ]);
   await server.init();
-  if (likeRds) await server.certify();
+  if (likeRds) await server.guard();
   await server.start();
   if (likeRds) await query(server.url, DATABASE_STACK);
   return server;
@@ -71,8 +72,8 @@ class PostgresServer {
     await this.#processes.run('initdb', initdb, ['-D', this.#data, ...options], this.#options);
   }
 
-  /** With a certificate signed by itself. */
-  async certify() {
+  /** With a certificate that it has signed itself, and tokens. */
+  async guard() {
     this.certificate = join(this.#data, 'server.crt');
     const key = join(this.#data, 'server.key');
     await this.#processes.run(
@@ -85,6 +86,11 @@ class PostgresServer {
       this.#options,
     );
     this.#settings.push('ssl=on');
+    const logins = `ldap ldapprefix="" ldapserver=127.0.0.1 ldapport=${await startLogins(`${this.#address}:${this.#port}`)}`;
+    writeFileSync(
+      join(this.#data, 'pg_hba.conf'),
+      `hostssl all +rds_iam all ${logins}\nhost all +rds_iam all reject\nhost all all all trust\n`,
+    );
   }
 
   /** Also after crash(): it has the same data and port. */

@@ -175,6 +175,13 @@ test('migrations makes the tables, and nothing when it runs again', async () => 
   });
 });
 
+test('the database lets in who brings a token for it, as RDS does, and nobody else', async () => {
+  const { hostname: host, port } = new URL(postgres.url);
+  const ssl = { ca: readFileSync(postgres.certificate!) };
+  const client = new pg.Client({ host, port: Number(port), user: CONSUMER, password: 'no token', ssl });
+  await expect(client.connect()).rejects.toMatchObject({ code: '28000' });
+});
+
 test('editorial-analytics applies a batch once, and puts aside what fails; a redrive applies it when it can', async () => {
   const views = makeViews(400);
   const refused = views[17]!.contentId;
