@@ -9,7 +9,7 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
 import { kafka, startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
-import { millrace, millraceJson, TABLES } from '../cli/millrace.ts';
+import { millrace, millraceJson, start, TABLES, until } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 jest.setTimeout(180_000);
@@ -122,6 +122,27 @@ describe('up on Kafka', () => {
     const { code, stderr } = await millrace([...up, ...embedded]);
     expect(stderr).toMatch(/belongs to other topics.*--postgres.*\[STATE_UNREADABLE\]/s);
     expect(code).toBe(1);
+  });
+
+  test('takes events by HTTP into the topic, and applies them', async () => {
+    const up = start(['up', '--no-publish', '--collector-port', '0', '--json', ...sink, ...cluster]);
+    const ended = once(up, 'close');
+    const printed = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      up[name]!.setEncoding('utf8').on('data', (text) => {
+        printed[name] += text;
+      });
+    }
+    const CURL = /-d '(\{.*\})' (http:\S+)/;
+    await until(async () => CURL.test(printed.stderr) || up.exitCode !== null);
+    const [, event, url] = CURL.exec(printed.stderr)!;
+    const body = JSON.stringify([JSON.parse(event!), {}]);
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(url!, { method: 'POST', body, headers });
+    expect([answer.status, await answer.json()]).toMatchObject([207, { accepted: 1, refused: 1 }]);
+    up.kill('SIGINT');
+    expect(await ended).toEqual([0, null]);
+    expect(JSON.parse(printed.stdout)).toMatchObject({ published: 1, applied: 1, lag: 0 });
   });
 
   describe('says what is wrong, and what to do', () => {
