@@ -109,14 +109,18 @@ function corsHeaders(
   origin: string | undefined,
   allowedOrigins: readonly string[],
 ): Readonly<Record<string, string>> {
-  if (allowedOrigins.includes('*')) return { 'Access-Control-Allow-Origin': '*' };
+  if (allowedOrigins.includes('*')) return { 'Access-Control-Allow-Origin': '*', ...READABLE };
   if (origin === undefined || !isAllowed(origin, allowedOrigins)) return { Vary: 'Origin' };
   return {
     'Access-Control-Allow-Origin': origin,
     'Access-Control-Allow-Credentials': 'true',
+    ...READABLE,
     Vary: 'Origin',
   };
 }
+
+/** What a page may read beside status and body. */
+const READABLE = { 'Access-Control-Expose-Headers': 'Retry-After' };
 
 function formatOf(event: CollectorEvent): EventFormat {
   const [type = ''] = (headerOf(event, 'content-type') ?? '').split(';');

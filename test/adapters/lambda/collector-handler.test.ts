@@ -208,6 +208,7 @@ describe('pages', () => {
         'Access-Control-Allow-Credentials': 'true',
         'Access-Control-Allow-Methods': 'POST',
         'Access-Control-Allow-Headers': 'content-type',
+        'Access-Control-Expose-Headers': 'Retry-After',
         'Access-Control-Max-Age': '7200',
         Vary: 'Origin',
       },
