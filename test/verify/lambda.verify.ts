@@ -99,8 +99,8 @@ async function createQueue(name: string, attributes: Record<string, string> = {}
   return { url: QueueUrl!, arn: Attributes!.QueueArn! };
 }
 
-async function inDatabase<Outcome>(name: string, work: (client: pg.Pool) => Promise<Outcome>) {
-  const pool = new pg.Pool({ connectionString: new URL(name, postgres.url).href, max: 1 });
+async function inDatabase<Outcome>(work: (pool: pg.Pool) => Promise<Outcome>) {
+  const pool = new pg.Pool({ connectionString: new URL('millrace', postgres.url).href, max: 1 });
   try {
     return await work(pool);
   } finally {
@@ -130,7 +130,7 @@ async function using(
   }
 }
 
-const tables = () => inDatabase('millrace', (pool) => readTables(new PostgresSink(pgDriver(pool))));
+const tables = () => inDatabase((pool) => readTables(new PostgresSink(pgDriver(pool))));
 /** The dead letters in the queue: what is told of each, by its record's place. A letter may be there twice. */
 async function letters() {
   const shelf = createQueueShelf({ queue: createSqsQueue({ client: sqs, queueUrl: dead.url }) });
@@ -144,7 +144,7 @@ async function letters() {
 const placeOf = ({ partition, offset }: Pick<RawRecord, 'partition' | 'offset'>) => `${partition}/${offset}`;
 const base64 = ({ value }: Pick<RawRecord, 'value'>) => value!.toString('base64');
 
-/** Views that follow one another in the topic; each call continues the partitions. */
+/** The next offset of each partition: what is made for one test follows upon what was made for those before. */
 const next = new Array<number>(pageviews.partitions).fill(0);
 const place = (key: Buffer, value: Buffer, timestamp: number): RawRecord => {
   const partition = partitionOf(key, pageviews.partitions);
@@ -192,7 +192,7 @@ test('editorial-analytics applies a batch once, and puts aside what fails; a red
   const accepted = views.filter(({ contentId }) => contentId !== refused);
   const bad = records.filter((_, n) => views[n]!.contentId === refused);
   const { attempts } = editorialAnalytics.retry;
-  await inDatabase('millrace', (pool) =>
+  await inDatabase((pool) =>
     pool.query(`ALTER TABLE article_minute ADD CONSTRAINT bug CHECK (content_id <> '${refused}')`),
   );
 
@@ -212,7 +212,7 @@ test('editorial-analytics applies a batch once, and puts aside what fails; a red
     expect(await tables()).toEqual(expectedTables(accepted));
     expect(await letters()).toEqual(expected);
 
-    await inDatabase('millrace', (pool) => pool.query('ALTER TABLE article_minute DROP CONSTRAINT bug'));
+    await inDatabase((pool) => pool.query('ALTER TABLE article_minute DROP CONSTRAINT bug'));
     await createSqsMover({
       client: sqs,
       sourceArn: dead.arn,
