@@ -19,7 +19,7 @@ const TAKEN = ['cluster', 'collector', 'database', 'migrations'];
  * @throws CONSUMER_INVALID naming the consumer, the field, what it got and what it takes
  */
 export function checkDeployable(consumer: AnyConsumer, { name: environment, polling }: Environment): void {
-  const { name, giveUp } = consumer;
+  const { name, giveUp, topic } = consumer;
   const check = (field: string, got: unknown, isAllowed: boolean, allowed: string) => {
     if (isAllowed) return;
     throw new MillraceError(
@@ -37,6 +37,12 @@ export function checkDeployable(consumer: AnyConsumer, { name: environment, poll
     name,
     RESOURCE_NAME.test(name) && name.length <= maxLength && !TAKEN.includes(name),
     `up to ${maxLength} letters, digits and "-", and is none of ${TAKEN.join(', ')}: its function, its queues and its stack are called by it`,
+  );
+  check(
+    'topic.framing',
+    topic.framing,
+    topic.framing === 'glue',
+    '"glue": functions look for schemas in Glue, and would take every record of another framing for a dead letter',
   );
   for (const field of ['afterRetries', 'afterAgeMs'] as const) {
     check(

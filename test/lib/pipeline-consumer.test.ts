@@ -195,6 +195,12 @@ describe('refused at synth', () => {
       () => consumerWith({ giveUp: { afterAgeMs: 60_000 } }),
       /giveUp.afterAgeMs is 60000; in dev/,
     ],
+    [
+      'a framing that is not Glue’s',
+      'dev',
+      () => ({ ...editorialAnalytics, topic: { ...editorialAnalytics.topic, framing: 'confluent' } }),
+      /topic.framing is "confluent"; in dev it takes "glue"/,
+    ],
   ])('%s', (_, env, declare, why) => {
     expect(refusal(env, declare())).toMatchObject({
       code: 'CONSUMER_INVALID',
