@@ -251,8 +251,12 @@ export class TopicReader {
   }
 }
 
-function sizeOf({ key, value }: RawRecord): number {
-  return RECORD_OVERHEAD_BYTES + (key?.length ?? 0) + (value?.length ?? 0);
+function sizeOf({ key, value, headers }: RawRecord): number {
+  const ofHeaders = headers.reduce(
+    (sum, header) => sum + header.name.length + (header.value?.length ?? 0),
+    0,
+  );
+  return RECORD_OVERHEAD_BYTES + (key?.length ?? 0) + (value?.length ?? 0) + ofHeaders;
 }
 
 const MOVED = ['NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH', 'LEADER_NOT_AVAILABLE'] as const;

@@ -11,7 +11,7 @@ interface Asked {
 const apiError = (apiId: string, response?: object) => Object.assign(new Error(apiId), { apiId, response });
 
 /** A client whose partitions have so many records of 1 byte each, and what it was asked for. */
-function open(ends: readonly number[], start = 0) {
+function open(ends: readonly number[], { start = 0, headers = [] as [Buffer, Buffer][] } = {}) {
   const leaders = ends.map(() => 1);
   const fetches: Asked[] = [];
   let metadataAsked = 0;
@@ -54,7 +54,7 @@ function open(ends: readonly number[], start = 0) {
       timestampDelta: 0n,
       key: null,
       value: Buffer.alloc(1),
-      headers: [],
+      headers,
     });
     return {
       partitionIndex: partition,
@@ -121,6 +121,11 @@ describe('a topic’s reader', () => {
     expect(fetches.length).toBe(before + 1);
   });
 
+  test('holds no more in memory than it has to, headers included', async () => {
+    const headers: [Buffer, Buffer][] = [[Buffer.from('h'), Buffer.alloc(1_000_000)]];
+    expect(await open([100], { headers }).read(0, 0)).toEqual(upTo(10));
+  });
+
   test('asks the partition’s new leader when it has moved', async () => {
     const { read, fetches, answers } = open([5]);
     answers.push(() => {
@@ -163,7 +168,7 @@ describe('a topic’s reader', () => {
         responses: [{ partitions: [{ partitionIndex: 0, errorCode: 1 }] }],
       });
     };
-    const { read, answers } = open([5], 3);
+    const { read, answers } = open([5], { start: 3 });
     answers.push(outOfRange, outOfRange);
     expect(await read(0, 9)).toEqual([]);
     expect(await read(0, 1)).toEqual([3, 4]);
