@@ -8,7 +8,7 @@ import {
   type OpenJournal,
   type RedriveRequest,
 } from '../../local/redrive-journal.ts';
-import { isRunning, tryLockStateFolder } from '../../local/state-folder.ts';
+import { isRunning, type StateLock, tryLockStateFolder } from '../../local/state-folder.ts';
 import { findLetters, type RedriveProgress, runRedrive } from '../../runtime/dead-letters/redriver.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -30,6 +30,9 @@ ${WHERE_HELP}
 
 A redrive that was killed goes on when the same command is given again. What was applied before is recognised and
 changes nothing, so to redrive too much does no harm.`;
+
+/** How often it is looked whether somebody still runs the consumer. */
+const TAKE_OVER_MS = 200;
 
 interface RedriveCommandOptions extends DeskOptions, PostgresOptions {
   readonly consumer?: string;
@@ -135,44 +138,61 @@ async function run(
 }
 
 /**
- * On a laptop somebody has to run the consumer: the process that holds the folder does, and where there is none, this one.
- * On AWS the function is there.
+ * On a laptop somebody has to run the consumer: the process that holds the folder does, and as soon as there is none, this
+ * one. On AWS the function is there.
  */
-async function startFunction(
+async function startFunction(desk: Desk, postgres: string | undefined): Promise<{ stop(): Promise<void> }> {
+  if (!desk.stores) return { async stop() {} };
+  const over = new AbortController();
+  let own: { stop(): Promise<void> } | undefined;
+  const takeUnless = async (isEnough: () => boolean) => {
+    while (!own) {
+      const lock = tryLockStateFolder(desk.folder, 'run');
+      if (lock) own = await runFunction(desk, lock, postgres);
+      else if (isEnough()) return;
+      else await systemClock.sleep(TAKE_OVER_MS, over.signal);
+    }
+  };
+  await takeUnless(() => isRunning(desk.folder));
+  const watching = takeUnless(() => over.signal.aborted);
+  // Heard when it is stopped.
+  watching.catch(() => {});
+  return {
+    async stop() {
+      over.abort();
+      await watching;
+      await own?.stop();
+    },
+  };
+}
+
+async function runFunction(
   { folder, stores, registry }: Desk,
+  lock: StateLock,
   postgres: string | undefined,
 ): Promise<{ stop(): Promise<void> }> {
-  if (!stores) return { async stop() {} };
-  for (;;) {
-    const lock = tryLockStateFolder(folder, 'run');
-    if (lock) {
-      const { startStack } = await import('../../local/stack.ts');
-      const problems = createProblemLog();
-      const stack = await startStack({
-        folder,
-        stores,
-        registry,
-        postgres,
-        faults: {},
-        random: systemRandom,
-        log: problems.log,
-        consume: 'redrive',
-      }).catch((error: unknown) => {
-        lock.release();
-        throw error;
-      });
-      return {
-        async stop() {
-          await stack.close();
-          lock.release();
-          for (const { level, text } of problems.problems())
-            if (level === 'error') printNote(`error: ${text}`);
-        },
-      };
-    }
-    if (isRunning(folder)) return { async stop() {} };
-    await systemClock.sleep(100);
-  }
+  const { startStack } = await import('../../local/stack.ts');
+  const problems = createProblemLog();
+  const stack = await startStack({
+    folder,
+    stores: stores!,
+    registry,
+    postgres,
+    faults: {},
+    random: systemRandom,
+    log: problems.log,
+    consume: 'redrive',
+  }).catch((error: unknown) => {
+    lock.release();
+    throw error;
+  });
+  return {
+    async stop() {
+      await stack.close();
+      lock.release();
+      for (const { level, text } of problems.problems()) if (level === 'error') printNote(`error: ${text}`);
+    },
+  };
 }
 
 function printPlan(

@@ -6,7 +6,7 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
-import { existingStateFolder, openStateFolder } from '../../local/state-folder.ts';
+import { existingStateFolder, isRunning, openStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
 import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
@@ -247,6 +247,29 @@ describe('dead letters, from the command line', () => {
     ]);
     expect(entries.at(-3).plan).toMatchObject({ reason: 'a load test', where: 'all' });
   });
+});
+
+test('a redrive runs the consumer itself once the process that ran it has gone', async () => {
+  const temporary = createTemporaryFolder();
+  const state = ['--state', join(temporary.path, 'state')];
+  try {
+    const traffic = createTraffic(createSeededRandom(7));
+    const view = traffic.next(Date.UTC(2026, 0, 1));
+    const views = Array.from({ length: 6 }, (_, n) => JSON.stringify({ ...view, eventId: `e${n}` }));
+    const failing = ['up', '--input', '-', '--exit-when-drained', '--fail', `contentId=${view.contentId}`];
+    await millraceJson([...failing, ...state], views.join('\n'));
+
+    const up = start(['up', '--no-publish', ...state]);
+    const gone = once(up, 'exit');
+    await until(async () => isRunning(existingStateFolder(state[1]!)));
+    const redriven = millraceJson(['dlq', 'redrive', '--yes', '--rate', '1', '--canary', '0', ...state]);
+    await until(async () => (await lettersLeft(state)) < 6);
+    up.kill('SIGINT');
+    await gone;
+    expect(await redriven).toMatchObject({ planned: 6, applied: 6, remaining: 0 });
+  } finally {
+    temporary.remove();
+  }
 });
 
 describe('letters that are not as they should be', () => {
