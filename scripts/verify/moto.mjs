@@ -6,7 +6,8 @@
 // - S3: checksums and Content-MD5 that a client sends are not compared with the object. Buckets are to be addressed by
 //   path (`forcePathStyle`). A bucket outside us-east-1 needs no LocationConstraint.
 // - Glue: RegisterSchemaVersion checks that the schema is JSON, not its compatibility: every version is AVAILABLE.
-//   CheckSchemaVersionValidity, ListSchemas, ListSchemaVersions and QuerySchemaVersionMetadata answer 500.
+//   Ten registries are the most. CheckSchemaVersionValidity, ListSchemas, ListSchemaVersions and
+//   QuerySchemaVersionMetadata answer 500.
 // - Credentials are not looked at; the account is 123456789012.
 import { pythonCommand } from './downloads.mjs';
 import { python } from './prerequisites.mjs';

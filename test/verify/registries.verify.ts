@@ -1,6 +1,6 @@
 /** The schema registries' contract suites, on servers that answer as Confluent's and Glue's do. */
 import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
-import { afterAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { createGlueSchemaRegistrar } from '../../adapters/aws/glue-schema-registrar.ts';
 import { createConfluentSchemaRegistry } from '../../adapters/confluent/confluent-schema-registry.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
@@ -20,12 +20,19 @@ const url = variable('MILLRACE_TEST_REGISTRY');
 const glue = new GlueClient({ endpoint: variable('MILLRACE_TEST_AWS') });
 afterAll(() => glue.destroy());
 
+const confluent = createConfluentSchemaRegistry({ url, clock: systemClock, random: systemRandom });
+/** One for all tests: moto takes ten registries. */
+const registryName = `suite-${process.pid}`;
+const moto = createGlueSchemaRegistrar({ client: glue, registryName, clock: systemClock });
+beforeAll(async () => {
+  await glue.send(new CreateRegistryCommand({ RegistryName: registryName }));
+});
+
 let count = 0;
 
 /** The registry as one that holds nothing yet: topics get a name that no test had before. */
-function emptyConfluent(): SchemaRegistrar {
+function empty(registrar: SchemaRegistrar): SchemaRegistrar {
   const prefix = `suite-${count++}-`;
-  const registrar = createConfluentSchemaRegistry({ url, clock: systemClock, random: systemRandom });
   const own = (contract: Contract<never>) => ({ ...contract, name: prefix + contract.name });
   return {
     schemaById: registrar.schemaById,
@@ -34,27 +41,21 @@ function emptyConfluent(): SchemaRegistrar {
   };
 }
 
-async function emptyGlue(): Promise<SchemaRegistrar> {
-  const registryName = `suite-${process.pid}-${count++}`;
-  await glue.send(new CreateRegistryCommand({ RegistryName: registryName }));
-  return createGlueSchemaRegistrar({ client: glue, registryName, clock: systemClock });
-}
-
-for (const [name, framing, empty] of [
-  ['Apicurio', 'confluent', emptyConfluent],
-  ['moto', 'glue', emptyGlue],
+for (const [name, framing, registrar] of [
+  ['Apicurio', 'confluent', confluent],
+  ['moto', 'glue', moto],
 ] as const) {
   const dispose = () => {};
-  schemaRegistrarSuite(name, framing, async () => ({ registrar: await empty(), dispose }));
+  schemaRegistrarSuite(name, framing, async () => ({ registrar: empty(registrar), dispose }));
   schemaRegistrySuite(name, framing, async (contracts) => {
-    const registry = await empty();
+    const registry = empty(registrar);
     for (const contract of contracts) await registry.register(contract);
     return { registry, dispose };
   });
 }
 
 test('a version that breaks the level of its subject is not registered', async () => {
-  const registrar = emptyConfluent();
+  const registrar = empty(confluent);
   const schema = (type: string): AvroSchema => ({ type: 'record', name: 'R', fields: [{ name: 'a', type }] });
   const topic = (...schemas: AvroSchema[]) =>
     defineTopic<{ a: string }>({
