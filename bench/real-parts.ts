@@ -17,15 +17,18 @@ export async function withProcesses<Outcome>(
 ): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   const processes = new Processes(folder, { ownGroups: true });
-  // As they end, the work fails.
-  const endAll = () => void processes.endAll();
-  for (const signal of SIGNALS) process.on(signal, endAll);
+  const end = async () => {
+    await processes.endAll();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  // The work would wait for parts that are gone.
+  const quit = () => void end().finally(() => process.exit(130));
+  for (const signal of SIGNALS) process.on(signal, quit);
   try {
     return await work(processes);
   } finally {
-    await processes.endAll();
-    for (const signal of SIGNALS) process.off(signal, endAll);
-    rmSync(folder, { recursive: true });
+    await end();
+    for (const signal of SIGNALS) process.off(signal, quit);
   }
 }
 
