@@ -1,4 +1,5 @@
 import type { AnyConsumer } from '../runtime/consumer.ts';
+import type { Contract } from '../runtime/contract.ts';
 import { deadLetterQueueName, deployedName } from '../runtime/deployed-names.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Environment } from './config/environment.ts';
@@ -52,4 +53,15 @@ export function checkDeployable(consumer: AnyConsumer, { name: environment, poll
       'nothing: Lambda takes limits of retries and age from provisioned pollers only. Leave it out, or give the environment provisioned polling in lib/config/environment.ts',
     );
   }
+}
+
+/** @throws CONTRACT_INVALID where the deployed collector could not publish to the topic */
+export function checkCollectable({ name, framing }: Contract<never>): void {
+  if (framing === 'glue') return;
+  throw new MillraceError(
+    'CONTRACT_INVALID',
+    `Contract ${JSON.stringify(name)}: framing is ${JSON.stringify(framing)}; a topic that the deployed collector writes to takes "glue": ` +
+      'its schema ids are those of Glue. Take it out of lambdas/collector/collector.ts, or change the framing.',
+    { details: { topic: name, field: 'framing' } },
+  );
 }

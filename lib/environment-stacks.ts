@@ -4,7 +4,7 @@ import type { Contract } from '../runtime/contract.ts';
 import { checkDeclarations } from '../runtime/declarations.ts';
 import type { Environment } from './config/environment.ts';
 import type { ConsumerSurroundings } from './constructs/pipeline-consumer.ts';
-import { checkDeployable } from './deployable.ts';
+import { checkCollectable, checkDeployable } from './deployable.ts';
 import { type Cluster, ClusterStack, existingCluster, type OwnBrokers } from './stacks/cluster-stack.ts';
 import { CollectorStack } from './stacks/collector-stack.ts';
 import { ConsumerStack } from './stacks/consumer-stack.ts';
@@ -55,6 +55,7 @@ function addCollector(
 ): CollectorStack | undefined {
   const { collector } = environment;
   if (!collector || collected.length === 0) return undefined;
+  collected.forEach(checkCollectable);
   return new CollectorStack(app, { ...environment, collector }, collected, surroundings);
 }
 

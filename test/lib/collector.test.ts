@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Match } from 'aws-cdk-lib/assertions';
+import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { ENVIRONMENTS } from '../../lib/config/environment.ts';
 import { ENVIRONMENT_NAMES, templatesOf } from './synthesized.ts';
 
@@ -82,4 +83,14 @@ test('there is none where the settings have none, and the network has no door fo
   const bare = templatesOf('dev', { settings: { ...settings, collector: undefined } as never });
   expect(Object.keys(bare)).not.toContain('collector');
   expect(JSON.stringify(bare.network!.toJSON())).not.toContain('Collector');
+});
+
+test('a topic of another framing is refused: its records would have schema ids that are not of Glue', () => {
+  const contracts = [{ ...pageviews, framing: 'confluent' as const }];
+  expect(() => templatesOf('dev', { contracts, consumers: [] })).toThrow(
+    expect.objectContaining({
+      code: 'CONTRACT_INVALID',
+      message: expect.stringMatching(/"news\.pageviews": framing is "confluent"; .* takes "glue"/),
+    }),
+  );
 });

@@ -45,7 +45,7 @@ export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'k
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
   const { contracts = allContracts, consumers = allConsumers, settings = {}, bundles = false } = options;
-  const collected = allCollected.filter((each) => contracts.some(({ name }) => name === each.name));
+  const collected = contracts.filter((each) => allCollected.some(({ name }) => name === each.name));
   const app = new App({
     outdir: mkdtempSync(join(outputs, env)),
     context: { ...context, ...(!bundles && { 'aws:cdk:bundling-stacks': [] }) },
