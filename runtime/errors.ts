@@ -96,11 +96,18 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
+const OURS = Symbol.for('millrace.error');
+
 /**
  * The one error class. `message` says what happened, what was allowed and what to do next; it never holds a
  * payload, a schema or a secret. `action` is the table's answer for `code`.
  */
 export class MillraceError extends Error {
+  // A function that writes to Kafka has two files, and so two of this class: each knows the other's errors.
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && OURS in value;
+  }
+
   readonly code: ErrorCode;
   /** Facts for logs and `--json`: names, numbers, positions; never payloads. */
   readonly details: Readonly<Record<string, unknown>>;
@@ -114,6 +121,10 @@ export class MillraceError extends Error {
     this.name = 'MillraceError';
     this.code = code;
     this.details = options.details ?? {};
+  }
+
+  get [OURS](): true {
+    return true;
   }
 
   get action(): ErrorAction {

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
+import { buildSync } from 'esbuild';
 import { ERRORS, MillraceError } from '../../runtime/errors.ts';
 
 test('docs/errors.md lists the table, row by row', () => {
@@ -23,4 +25,20 @@ test('an error acts as its code says, and keeps its cause', () => {
     cause,
     details: { sink: 'postgres' },
   });
+});
+
+test('an error of another copy of this file is one, and no other error is', () => {
+  const { outputFiles } = buildSync({
+    entryPoints: [fileURLToPath(new URL('../../runtime/errors.ts', import.meta.url))],
+    format: 'cjs',
+    write: false,
+  });
+  const copy: { exports: { MillraceError?: typeof MillraceError } } = { exports: {} };
+  new Function('module', outputFiles[0]!.text)(copy);
+  const Other = copy.exports.MillraceError!;
+  expect(Other).not.toBe(MillraceError);
+  expect(new Other('UNEXPECTED', '')).toBeInstanceOf(MillraceError);
+  for (const other of [new Error('UNEXPECTED'), { code: 'UNEXPECTED' }, 'UNEXPECTED', null]) {
+    expect(other instanceof MillraceError).toBe(false);
+  }
 });

@@ -1,11 +1,14 @@
 /** The functions' bundles as they are deployed, run by Lambda's runtime, on a database, queues and a registry beside them. */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { CreateQueueCommand, GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { buildSync } from 'esbuild';
 import pg from 'pg';
 import { createGlueSchemaRegistrar } from '../../adapters/aws/glue-schema-registrar.ts';
 import { createSqsMover, createSqsQueue } from '../../adapters/aws/sqs-queue.ts';
@@ -18,10 +21,12 @@ import { systemRandom } from '../../adapters/system/system-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
+import { BUNDLING } from '../../lib/constructs/bundled-function.ts';
 import { startQueueSource } from '../../local/event-source/queue-source.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
 import { createDecoder, createEncoder } from '../../runtime/codec.ts';
 import { createQueueShelf } from '../../runtime/dead-letters/queue-letters.ts';
+import { createTopicShelf } from '../../runtime/dead-letters/topic-letters.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
 import { partitionOf } from '../../runtime/partitioner.ts';
 import type { RawRecord } from '../../runtime/record.ts';
@@ -48,6 +53,15 @@ const endpoints = {
 const sqs = new SQSClient({ endpoint: endpoints.AWS_ENDPOINT_URL_SQS });
 const s3 = new S3Client({ endpoint: endpoints.AWS_ENDPOINT_URL_S3, forcePathStyle: true });
 const glue = new GlueClient({ endpoint: endpoints.AWS_ENDPOINT_URL_GLUE });
+const { sasl, ca, username, password } = JSON.parse(variable('MILLRACE_TEST_GUARDED_KAFKA'));
+/** The Kafka that functions log in to as they do to MSK, for who looks at it from outside. */
+const log = openKafkaLog({
+  connection: {
+    brokers: [sasl],
+    security: { kind: 'scram', username, password, ca: readFileSync(ca, 'utf8') },
+  },
+  clock: systemClock,
+});
 const temporary = createTemporaryFolder();
 const processes = new Processes(temporary.path);
 
@@ -85,6 +99,7 @@ beforeAll(async () => {
   };
 });
 afterAll(async () => {
+  await log.close();
   await processes.endAll();
   for (const client of [sqs, s3, glue]) client.destroy();
   temporary.remove();
@@ -267,9 +282,6 @@ test('editorial-analytics fails while its database is away, and applies the batc
 });
 
 test('collector publishes what API Gateway hands it, and answers for each event', async () => {
-  const { sasl, ca, username, password } = JSON.parse(variable('MILLRACE_TEST_GUARDED_KAFKA'));
-  const security = { kind: 'scram', username, password, ca: readFileSync(ca, 'utf8') } as const;
-  const log = openKafkaLog({ connection: { brokers: [sasl], security }, clock: systemClock });
   await log.createTopic(pageviews.name, 1);
   const { end } = await log.bounds({ topic: pageviews.name, partition: 0 });
   const [view] = makeViews(1);
@@ -292,7 +304,6 @@ test('collector publishes what API Gateway hands it, and answers for each event'
     { MILLRACE_BROKERS: sasl, NODE_EXTRA_CA_CERTS: ca },
   );
   const records = await log.read({ topic: pageviews.name, partition: 0 }, end, 10);
-  await log.close();
   expect(await createDecoder(pageviews, registry).decodeBatch(records)).toMatchObject([
     { record: { key: view!.contentId, value: view } },
   ]);
@@ -324,6 +335,64 @@ test('collector says in time that it cannot publish, be it that a broker says no
   }
   silent.close();
 });
+
+test('a consumer whose dead letters are in Kafka writes them there, or has the batch come again', async () => {
+  const consumer = { ...editorialAnalytics, deadLetter: 'kafka' } as const;
+  await log.createTopic(consumer.deadLetterTopic, 1);
+  const certificates = join(temporary.path, 'certificates.pem');
+  writeFileSync(certificates, `${readFileSync(postgres.certificate!, 'utf8')}\n${readFileSync(ca, 'utf8')}`);
+  const built = { ...functions.find(({ name }) => name === CONSUMER)!, code: bundleWithLettersInKafka() };
+  const invokeOn = async (brokers: string, event: unknown) => {
+    const others = {
+      AWS_LAMBDA_FUNCTION_TIMEOUT: '20',
+      NODE_EXTRA_CA_CERTS: certificates,
+      MILLRACE_BROKERS: brokers,
+    };
+    const fn = await startFunction(processes, runtime, built, { ...settings, ...others });
+    return fn.invoke(event).finally(() => fn.end());
+  };
+
+  const before = await tables();
+  const poison = place(Buffer.from('k'), Buffer.from('{"no":"frame"}'), STARTED_AT);
+  const views = makeViews(50);
+  const event = encodeKafkaEvent([...(await recordsOf(views)), poison]);
+  expect(await invokeOn('127.0.0.1:1', event)).toMatchObject({
+    errorMessage: expect.stringContaining('DEAD_LETTER_STORE_UNAVAILABLE'),
+  });
+  expect(await tables()).toEqual(before);
+  expect(await invokeOn(sasl, event)).toEqual(SETTLED);
+  expect(await tables()).not.toEqual(before);
+  const of = { consumer: consumer.name, epoch: consumer.epoch, topic: pageviews.name };
+  const shelf = createTopicShelf({ topic: consumer.deadLetterTopic, of, producer: log, reader: log });
+  const stored = await Array.fromAsync(shelf.look());
+  expect(stored).toMatchObject([
+    { letter: { record: poison, failure: { code: 'FRAME_UNKNOWN' }, functionName: built.functionName } },
+  ]);
+});
+
+/** The folder of a bundle as the CDK makes it of a consumer that declares so: one that has Kafka's client beside it already. */
+function bundleWithLettersInKafka(): string {
+  const code = join(temporary.path, 'letters-in-kafka');
+  cpSync(functions.find(({ name }) => name === 'collector')!.code, code, { recursive: true });
+  buildSync({
+    stdin: {
+      contents: `
+        import { consumerFunction } from './adapters/aws/consumer-function.ts';
+        import { editorialAnalytics } from './lambdas/editorial-analytics/consumer.ts';
+        export const handler = consumerFunction({ ...editorialAnalytics, deadLetter: 'kafka' });`,
+      resolveDir: fileURLToPath(new URL('../..', import.meta.url)),
+      loader: 'ts',
+    },
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: BUNDLING.target,
+    external: BUNDLING.externalModules,
+    outfile: join(code, 'index.js'),
+    allowOverwrite: true,
+  });
+  return code;
+}
 
 test('each function that lacks a setting says which one, and where by our own files and lines', async () => {
   for (const { name, environment } of functions) {
