@@ -2,19 +2,17 @@ import { GlueClient } from '@aws-sdk/client-glue';
 import { createCollector } from '../../runtime/collect.ts';
 import type { Contract } from '../../runtime/contract.ts';
 import { COLLECTOR_SERVICE } from '../../runtime/metrics.ts';
+import type { Producer } from '../../runtime/ports.ts';
 import { collectorHandler } from '../lambda/collector-handler.ts';
 import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { setting } from './function-settings.ts';
 import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
-import { createImpatientProducer } from './impatient-producer.ts';
 
-// Somebody is waiting, and can send again. Both of these together take less than the function's timeout, and that less than
-// API Gateway waits: lib/stacks/collector-stack.ts.
+// Somebody is waiting, and can send again. This and what MSK is given (msk.ts) take less together than the function's timeout,
+// and that less than API Gateway waits: lib/stacks/collector-stack.ts.
 const GLUE = { maxAttempts: 2, requestHandler: { connectionTimeout: 2_000, requestTimeout: 3_000 } };
-/** More than the producer tries by itself when brokers do answer. */
-const DEADLINE_MS = 12_000;
 
 /**
  * The collector as the Lambda function that its stack deploys: publishes to MSK, with schema ids from Glue. Its settings
@@ -27,10 +25,14 @@ export function collectorFunction(contracts: readonly Contract<never>[]) {
   const registryName = setting('registryName');
   const allowedOrigins: readonly string[] = JSON.parse(setting('allowedOrigins'));
   // From the start on: every request needs it, and a function that starts has more of the processor than one that answers.
-  const producer = createImpatientProducer(
-    async () => (await import('#msk')).openMskProducer({ brokers, region, clientId: COLLECTOR_SERVICE }),
-    { deadlineMs: DEADLINE_MS, clock: systemClock },
+  const opening = import('#msk').then((msk) =>
+    msk.openMskProducer({ brokers, region, clientId: COLLECTOR_SERVICE }),
   );
+  // Heard by whoever sends first.
+  opening.catch(() => {});
+  const producer: Producer = {
+    send: async (topic, records) => (await opening).send(topic, records),
+  };
   const registry = createGlueSchemaRegistry({ client: new GlueClient({ region, ...GLUE }), registryName });
   return collectorHandler({
     collector: createCollector(contracts, { registry, producer }),

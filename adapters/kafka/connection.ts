@@ -24,12 +24,19 @@ export interface KafkaConnection {
 /** Attempts of one look-up, fetch or commit before it is KAFKA_UNAVAILABLE: a new leader is usually there within them. */
 const RETRIES = 5;
 
+/**
+ * How long a broker may take for one request: more than the 5 s that it waits for other replicas, and little enough that the
+ * next broker is asked in time where one is there and says nothing.
+ */
+export const REQUEST_TIMEOUT_MS = 10_000;
+
 /** What every client of one connection is made with. */
 export function clientOptions({ brokers, security, clientId = 'millrace' }: KafkaConnection): BaseOptions {
   return {
     clientId,
     bootstrapBrokers: [...brokers],
     retries: RETRIES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
     retryDelay: (client, _operation, attempt, _retries, error) => {
       // The client would ask the broker again that does not lead the partition any more.
       if (hasApiError(error, 'NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH'))

@@ -2,7 +2,7 @@ import { Admin, type CompressionAlgorithmValue, Consumer, FetchIsolationLevels }
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock, LogReader, Producer } from '../../runtime/ports.ts';
 import type { Position, TopicPartition } from '../../runtime/record.ts';
-import { clientOptions, type KafkaConnection } from './connection.ts';
+import { clientOptions, type KafkaConnection, REQUEST_TIMEOUT_MS } from './connection.ts';
 import { hasApiError, kafkaError } from './kafka-errors.ts';
 import { createKafkaProducer } from './kafka-producer.ts';
 import { createKafkaTopics, type KafkaTopics } from './kafka-topics.ts';
@@ -15,7 +15,8 @@ export interface KafkaLogOptions {
   readonly clock: Clock;
   /** Settings of topics that it creates, by Kafka's own names, such as max.message.bytes. @default the cluster's */
   readonly topicSettings?: Readonly<Record<string, string>>;
-  readonly deliveryTimeoutMs?: number;
+  /** How long anything is tried before it is given up. @default 60,000: a broker's restart is over by then */
+  readonly timeoutMs?: number;
   readonly compression?: CompressionAlgorithmValue;
 }
 
@@ -28,6 +29,9 @@ export interface KafkaLog extends Producer, KafkaTopics, LogReader {
   close(): Promise<void>;
 }
 
+/** A fetch brings up to 16 MiB, by way of whatever line there is: as long as Kafka's own client waits for any request. */
+const FETCH_TIMEOUT_MS = 30_000;
+
 const FREE_STATES: readonly string[] = ['EMPTY', 'DEAD', 'Empty', 'Dead'];
 
 /**
@@ -37,17 +41,18 @@ const FREE_STATES: readonly string[] = ['EMPTY', 'DEAD', 'Empty', 'Dead'];
  * Every method throws KAFKA_UNAVAILABLE and KAFKA_REFUSED besides what its port says.
  */
 export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
-  const { connection, topicSettings = {} } = options;
+  const { connection, clock, compression, topicSettings = {}, timeoutMs = 60_000 } = options;
   const client = clientOptions(connection);
   const admin = new Admin(client);
   // Consumers by the client's name only: none of them joins its group.
-  const consumer = () =>
+  const consumer = (requestTimeout: number) =>
     new Consumer<Buffer, Buffer, Buffer, Buffer>({
       ...client,
+      requestTimeout,
       groupId: 'millrace',
       isolationLevel: FetchIsolationLevels.READ_COMMITTED,
     });
-  const lookup = consumer();
+  const lookup = consumer(REQUEST_TIMEOUT_MS);
   const readers = new Map<string, TopicReader>();
 
   const attempt = async <Result>(
@@ -56,7 +61,7 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
     work: () => Promise<Result>,
   ): Promise<Result> => {
     try {
-      return await work();
+      return await within(timeoutMs, work());
     } catch (error) {
       throw kafkaError(error, connection.brokers, doing, details);
     }
@@ -87,7 +92,7 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
     let reader = readers.get(topic);
     if (!reader) {
       const startOf = async (partition: number) => (await offsets.bounds({ topic, partition })).start;
-      reader = new TopicReader(topic, consumer(), startOf);
+      reader = new TopicReader(topic, consumer(FETCH_TIMEOUT_MS), startOf);
       readers.set(topic, reader);
     }
     return reader;
@@ -95,7 +100,13 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
   const noteEnd = ({ topic, partition }: TopicPartition, end: number) =>
     readers.get(topic)?.endIsAt(partition, end);
 
-  const producer = createKafkaProducer({ ...options, partitionsOf });
+  const producer = createKafkaProducer({
+    connection,
+    clock,
+    partitionsOf,
+    compression,
+    deliveryTimeoutMs: timeoutMs,
+  });
   const topics = createKafkaTopics({
     admin,
     findPartitions,
@@ -172,6 +183,16 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
       ]);
     },
   };
+}
+
+/**
+ * The client tries each step of what it does again by itself, which adds up to many minutes where a broker takes connections
+ * and then says nothing. What is given up goes on, and what becomes of it is nobody's concern.
+ */
+async function within<Result>(ms: number, work: Promise<Result>): Promise<Result> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1_000} s`)), ms);
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 function byTopic(positions: readonly Position[]) {

@@ -12,8 +12,8 @@ export interface KafkaProducerOptions {
   readonly clock: Clock;
   /** @throws TOPIC_UNKNOWN */
   readonly partitionsOf: (topic: string) => Promise<number>;
-  /** How long a request is tried before it is given up. @default 60,000: a broker's restart is over by then */
-  readonly deliveryTimeoutMs?: number | undefined;
+  /** How long a request is tried before it is given up. */
+  readonly deliveryTimeoutMs: number;
   /**
    * @default 'zstd': the smallest of Kafka's four at about the speed of lz4, and what is smaller is cheaper to keep and to
    * send between zones. Node has it built in; every broker and client since Kafka 2.1 reads it
@@ -36,7 +36,7 @@ type KafkaClient = Client<Buffer, Buffer, Buffer, Buffer>;
  * may stand in the topic: those of the request that failed if it did arrive, and all before it; none after it.
  */
 export function createKafkaProducer(options: KafkaProducerOptions): KafkaProducer {
-  const { connection, clock, partitionsOf, deliveryTimeoutMs = 60_000, compression = 'zstd' } = options;
+  const { connection, clock, partitionsOf, deliveryTimeoutMs, compression = 'zstd' } = options;
   let client: KafkaClient | undefined;
   let unkeyedSends = 0;
   /** Partitions by topic, for when no broker can be asked: a request is tried until its time is up, so this is, too. */

@@ -6,6 +6,8 @@ export interface KafkaNode {
   readonly address: string;
   start(): Promise<void>;
   kill(): Promise<void>;
+  freeze(): void;
+  thaw(): void;
   restart(): Promise<void>;
 }
 

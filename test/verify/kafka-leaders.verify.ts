@@ -25,7 +25,7 @@ beforeAll(async () => {
   processes = new Processes(temporary.path);
   nodes = await startKafka(processes, await kafka.download(processes), { nodes: 3 });
   brokers = nodes.map(({ address }) => address);
-  log = openKafkaLog({ connection: { brokers }, clock: systemClock, deliveryTimeoutMs: 20_000 });
+  log = openKafkaLog({ connection: { brokers }, clock: systemClock, timeoutMs: 20_000 });
   admin = new Admin({ clientId: 'verify', bootstrapBrokers: [...brokers] });
 });
 afterAll(async () => {

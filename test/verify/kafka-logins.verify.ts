@@ -26,7 +26,7 @@ afterEach(() => log.close());
 
 function logIn(address: string, security: KafkaSecurity) {
   const connection = { brokers: [address], security };
-  log = openKafkaLog({ connection, clock: systemClock, deliveryTimeoutMs: 10_000 });
+  log = openKafkaLog({ connection, clock: systemClock, timeoutMs: 10_000 });
 }
 
 describe.each<[string, string, KafkaSecurity]>([
