@@ -3,16 +3,15 @@ import pg from 'pg';
 import { openKafkaLog } from '../adapters/kafka/kafka-log.ts';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
-import { systemRandom } from '../adapters/system/system-random.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
-import { startEventSource } from '../local/event-source/event-source.ts';
 import type { SchemaRegistry } from '../runtime/ports.ts';
 import { startPostgres } from '../scripts/verify/postgres.mjs';
 import type { Processes } from '../scripts/verify/processes.mjs';
 import { flush, onPool, type Query, upsert } from './bare-sink.ts';
-import { invocation, makeTables, openEngine, totalViews } from './invocation-10k.ts';
+import { drain } from './drain.ts';
+import { makeTables, openEngine, totalViews } from './invocation-10k.ts';
 import { measure, type Result, resultOf } from './measure.ts';
 import { FRAME_BYTES, type } from './pageviews.ts';
 import { startFilledKafka } from './real-parts.ts';
@@ -51,25 +50,7 @@ export async function benchKafkaToPostgres(
       ours: async () => {
         // A ledger of its own has settled nothing.
         await pools.ours.query('DELETE FROM millrace_ledger');
-        const engine = await openEngine(pgDriver(pools.ours), registry);
-        const source = startEventSource({
-          topic: pageviews.name,
-          group: `ours-${groups++}`,
-          mapping: {
-            mode: 'provisioned',
-            batchSize: maxRecords,
-            maximumBatchingWindowMs: 0,
-            startingPosition: 'TRIM_HORIZON',
-            functionTimeoutMs: editorialAnalytics.timeoutMs,
-          },
-          handler: (event) => engine.consumeBatch(event, invocation()),
-          reader: log,
-          clock: systemClock,
-          random: systemRandom,
-          log: { debug() {}, info() {}, warn() {}, error() {} },
-        });
-        await source.drained();
-        await source.stop();
+        await drain(log, await openEngine(pgDriver(pools.ours), registry), `ours-${groups++}`);
       },
       floor: () => readBare(count, (batch) => flush(onPool(pools.floor), batch.map(decode))),
       peer: async () => {

@@ -4,14 +4,13 @@ import { join } from 'node:path';
 import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
 import { openSqliteLog } from '../adapters/sqlite/sqlite-log.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
-import { systemRandom } from '../adapters/system/system-random.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
-import { startEventSource } from '../local/event-source/event-source.ts';
 import type { SchemaRegistry } from '../runtime/ports.ts';
 import { flush, onPglite } from './bare-sink.ts';
-import { invocation, openDatabase, openEngine, totalViews } from './invocation-10k.ts';
+import { drain } from './drain.ts';
+import { openDatabase, openEngine, totalViews } from './invocation-10k.ts';
 import { measure, type Result, resultOf } from './measure.ts';
 import { FRAME_BYTES, makeRecords, type } from './pageviews.ts';
 
@@ -36,25 +35,7 @@ export async function benchLogToSink(
         ours: async () => {
           // A group of its own has not read anything yet; a ledger of its own has settled nothing.
           await ours.query('DELETE FROM millrace_ledger');
-          const engine = await openEngine(pgliteDriver(ours), registry);
-          const source = startEventSource({
-            topic: pageviews.name,
-            group: `bench-${run++}`,
-            mapping: {
-              mode: 'provisioned',
-              batchSize: maxRecords,
-              maximumBatchingWindowMs: 0,
-              startingPosition: 'TRIM_HORIZON',
-              functionTimeoutMs: editorialAnalytics.timeoutMs,
-            },
-            handler: (event) => engine.consumeBatch(event, invocation()),
-            reader: log,
-            clock: systemClock,
-            random: systemRandom,
-            log: { debug() {}, info() {}, warn() {}, error() {} },
-          });
-          await source.drained();
-          await source.stop();
+          await drain(log, await openEngine(pgliteDriver(ours), registry), `bench-${run++}`);
         },
         floor: async () => {
           for (let partition = 0; partition < pageviews.partitions; partition++) {

@@ -6,10 +6,10 @@ import type { AvroSchema, CompatibilityMode } from '../../runtime/contract.ts';
 import { checkContract } from '../../runtime/contract-check.ts';
 import { schemaPair } from '../runtime/avro/schema-pair.ts';
 import { runJava } from './java/run-java.ts';
+import { part } from './part.ts';
 
 jest.setTimeout(120_000);
-const classPath = process.env.MILLRACE_TEST_AVRO;
-if (!classPath) throw new Error('MILLRACE_TEST_AVRO is not set; run npm run verify');
+const classPath = part('MILLRACE_TEST_AVRO');
 
 interface Answer {
   /** By SchemaCompatibility, which registries ask. */

@@ -16,14 +16,10 @@ import type { RawRecord } from '../../runtime/record.ts';
 import { schemaOf, shapes, valuesOf } from '../avro-arbitraries.ts';
 import { isUnion, sampleOf, schemaPair } from '../runtime/avro/schema-pair.ts';
 import { runJava } from './java/run-java.ts';
+import { part } from './part.ts';
 
 jest.setTimeout(180_000);
-const variable = (name: string) => {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set; run npm run verify`);
-  return value;
-};
-const endpoint = variable('MILLRACE_TEST_AWS');
+const endpoint = part('MILLRACE_TEST_AWS');
 const registryName = `java-serde-${process.pid}`;
 const glue = new GlueClient({ endpoint });
 const registry = createGlueSchemaRegistrar({ client: glue, registryName, clock: systemClock });
@@ -54,7 +50,7 @@ interface Answer {
 }
 
 const askJava = (lines: readonly Line[]) =>
-  runJava<Line, Answer>('GlueSerde', variable('MILLRACE_TEST_GLUE_SERDE'), [endpoint, registryName], lines);
+  runJava<Line, Answer>('GlueSerde', part('MILLRACE_TEST_GLUE_SERDE'), [endpoint, registryName], lines);
 
 /** Records of any type, each with its values. */
 const rows = [

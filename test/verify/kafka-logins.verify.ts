@@ -12,10 +12,10 @@ import { systemClock } from '../../adapters/system/system-clock.ts';
 import { createTopicShelf } from '../../runtime/dead-letters/topic-letters.ts';
 import { deadLetter } from '../dead-letters.ts';
 import { bundlesOf, DEAD_LETTERS_IN_KAFKA } from '../lib/synthesized.ts';
+import { part } from './part.ts';
 
 jest.setTimeout(60_000);
-const given = process.env.MILLRACE_TEST_GUARDED_KAFKA;
-if (!given) throw new Error('MILLRACE_TEST_GUARDED_KAFKA is not set; run npm run verify');
+const given = part('MILLRACE_TEST_GUARDED_KAFKA');
 const { tls, sasl, ca: caFile, username, password, sessionMs } = JSON.parse(given);
 const ca = readFileSync(caFile, 'utf8');
 

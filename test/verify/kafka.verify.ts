@@ -21,11 +21,11 @@ import { lettersInTopic } from '../ports/embedded-dead-letters.ts';
 import { logSuite } from '../ports/log-suite.ts';
 import { codeOf } from '../rejection.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { part } from './part.ts';
 
 const TIMEOUT_MS = 60_000;
 jest.setTimeout(TIMEOUT_MS);
-const address = process.env.MILLRACE_TEST_KAFKA;
-if (!address) throw new Error('MILLRACE_TEST_KAFKA is not set; run npm run verify');
+const address = part('MILLRACE_TEST_KAFKA');
 
 const newName = () => `verify-${randomBytes(6).toString('hex')}`;
 const open = (clock: Clock, topicSettings: Record<string, string> = {}) =>

@@ -36,24 +36,20 @@ import { type PostgresServer, startPostgres } from '../../scripts/verify/postgre
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { expectedTables, readTables } from '../lambdas/editorial-analytics/pageviews.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { part } from './part.ts';
 
 jest.setTimeout(120_000);
 
-const variable = (name: string) => {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set; run npm run verify`);
-  return value;
-};
-const runtime = variable('MILLRACE_TEST_LAMBDA_RUNTIME');
+const runtime = part('MILLRACE_TEST_LAMBDA_RUNTIME');
 const endpoints = {
-  AWS_ENDPOINT_URL_SQS: variable('MILLRACE_TEST_SQS'),
-  AWS_ENDPOINT_URL_S3: variable('MILLRACE_TEST_AWS'),
-  AWS_ENDPOINT_URL_GLUE: variable('MILLRACE_TEST_AWS'),
+  AWS_ENDPOINT_URL_SQS: part('MILLRACE_TEST_SQS'),
+  AWS_ENDPOINT_URL_S3: part('MILLRACE_TEST_AWS'),
+  AWS_ENDPOINT_URL_GLUE: part('MILLRACE_TEST_AWS'),
 };
 const sqs = new SQSClient({ endpoint: endpoints.AWS_ENDPOINT_URL_SQS });
 const s3 = new S3Client({ endpoint: endpoints.AWS_ENDPOINT_URL_S3, forcePathStyle: true });
 const glue = new GlueClient({ endpoint: endpoints.AWS_ENDPOINT_URL_GLUE });
-const { sasl, ca, username, password } = JSON.parse(variable('MILLRACE_TEST_GUARDED_KAFKA'));
+const { sasl, ca, username, password } = JSON.parse(part('MILLRACE_TEST_GUARDED_KAFKA'));
 /** The Kafka that functions log in to as they do to MSK, for who looks at it from outside. */
 const log = openKafkaLog({
   connection: {

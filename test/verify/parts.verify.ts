@@ -28,21 +28,17 @@ import {
   StartMessageMoveTaskCommand,
 } from '@aws-sdk/client-sqs';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { part } from './part.ts';
 
-const variable = (name: string) => {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set; run npm run verify`);
-  return value;
-};
-const sqs = new SQSClient({ endpoint: variable('MILLRACE_TEST_SQS') });
-const s3 = new S3Client({ endpoint: variable('MILLRACE_TEST_AWS'), forcePathStyle: true });
-const glue = new GlueClient({ endpoint: variable('MILLRACE_TEST_AWS') });
+const sqs = new SQSClient({ endpoint: part('MILLRACE_TEST_SQS') });
+const s3 = new S3Client({ endpoint: part('MILLRACE_TEST_AWS'), forcePathStyle: true });
+const glue = new GlueClient({ endpoint: part('MILLRACE_TEST_AWS') });
 afterAll(() => {
   for (const client of [sqs, s3, glue]) client.destroy();
 });
 
 test('Kafka has an address; that it has started is what its log said', () => {
-  expect(variable('MILLRACE_TEST_KAFKA')).toMatch(/^127\.0\.0\.1:\d+$/);
+  expect(part('MILLRACE_TEST_KAFKA')).toMatch(/^127\.0\.0\.1:\d+$/);
 });
 
 describe('SQS', () => {

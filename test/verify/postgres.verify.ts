@@ -16,9 +16,9 @@ import {
   readTables,
   type View,
 } from '../lambdas/editorial-analytics/pageviews.ts';
+import { part } from './part.ts';
 
-const url = process.env.MILLRACE_TEST_POSTGRES;
-if (!url) throw new Error('MILLRACE_TEST_POSTGRES is not set; run npm run verify');
+const url = part('MILLRACE_TEST_POSTGRES');
 
 let databases = 0;
 

@@ -38,20 +38,16 @@ import type { RawRecord } from '../../runtime/record.ts';
 import { start } from '../cli/millrace.ts';
 import { expectedTables, readTables } from '../lambdas/editorial-analytics/pageviews.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { part } from './part.ts';
 
 jest.setTimeout(180_000);
 
-const variable = (name: string) => {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set; run npm run verify`);
-  return value;
-};
 const ENV = `verify${process.pid}`;
 const CONSUMER = editorialAnalytics.name;
 const RECORDS = 600;
 
-const endpoint = variable('MILLRACE_TEST_SQS');
-const aws = variable('MILLRACE_TEST_AWS');
+const endpoint = part('MILLRACE_TEST_SQS');
+const aws = part('MILLRACE_TEST_AWS');
 const sqs = new SQSClient({ endpoint, useQueueUrlAsEndpoint: false });
 const s3 = new S3Client({ endpoint: aws, forcePathStyle: true });
 const glue = new GlueClient({ endpoint: aws });
@@ -71,10 +67,10 @@ describe('dead letters on SQS', () => {
   const bad = [Buffer.from('{"no":"frame"}'), Buffer.alloc(900_000, 0x7b)];
 
   beforeAll(async () => {
-    admin = new pg.Client({ connectionString: variable('MILLRACE_TEST_POSTGRES') });
+    admin = new pg.Client({ connectionString: part('MILLRACE_TEST_POSTGRES') });
     await admin.connect();
     await admin.query('CREATE DATABASE redrive_verify');
-    const url = new URL(variable('MILLRACE_TEST_POSTGRES'));
+    const url = new URL(part('MILLRACE_TEST_POSTGRES'));
     url.pathname = 'redrive_verify';
     pool = new pg.Pool({ connectionString: url.href, max: 4 });
     sink = new PostgresSink(pgDriver(pool));

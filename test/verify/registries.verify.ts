@@ -9,15 +9,11 @@ import { type AvroSchema, type Contract, defineTopic } from '../../runtime/contr
 import type { SchemaRegistrar } from '../../runtime/ports.ts';
 import { schemaRegistrarSuite, schemaRegistrySuite } from '../ports/schema-registry-suite.ts';
 import { codeOf } from '../rejection.ts';
+import { part } from './part.ts';
 
 jest.setTimeout(60_000);
-const variable = (name: string) => {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set; run npm run verify`);
-  return value;
-};
-const url = variable('MILLRACE_TEST_REGISTRY');
-const glue = new GlueClient({ endpoint: variable('MILLRACE_TEST_AWS') });
+const url = part('MILLRACE_TEST_REGISTRY');
+const glue = new GlueClient({ endpoint: part('MILLRACE_TEST_AWS') });
 afterAll(() => glue.destroy());
 
 const confluent = createConfluentSchemaRegistry({ url, clock: systemClock, random: systemRandom });

@@ -19,15 +19,11 @@ import { lettersInQueue } from '../ports/embedded-dead-letters.ts';
 import { objectStoreSuite } from '../ports/object-store-suite.ts';
 import { queueSuite } from '../ports/queue-suite.ts';
 import { codeOf } from '../rejection.ts';
+import { part } from './part.ts';
 
-const variable = (name: string) => {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set; run npm run verify`);
-  return value;
-};
-const endpoint = variable('MILLRACE_TEST_SQS');
+const endpoint = part('MILLRACE_TEST_SQS');
 const sqs = new SQSClient({ endpoint });
-const s3 = new S3Client({ endpoint: variable('MILLRACE_TEST_AWS'), forcePathStyle: true });
+const s3 = new S3Client({ endpoint: part('MILLRACE_TEST_AWS'), forcePathStyle: true });
 afterAll(() => {
   sqs.destroy();
   s3.destroy();

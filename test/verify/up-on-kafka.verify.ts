@@ -11,11 +11,11 @@ import { kafka, startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { millrace, millraceJson, start, TABLES, until } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { part } from './part.ts';
 
 jest.setTimeout(180_000);
 
-const postgres = process.env.MILLRACE_TEST_POSTGRES;
-if (!postgres) throw new Error('MILLRACE_TEST_POSTGRES is not set; run npm run verify');
+const postgres = part('MILLRACE_TEST_POSTGRES');
 
 const RECORDS = 2_000;
 const TOPIC = 'news.pageviews';

@@ -14,13 +14,9 @@ import { kafka, startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { millrace, millraceJson } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { part } from './part.ts';
 
 jest.setTimeout(180_000);
-const variable = (name: string) => {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set; run npm run verify`);
-  return value;
-};
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TOPIC = 'news.pageviews';
 const RECORDS = 500;
@@ -123,7 +119,7 @@ describe.each<{
 
 async function openGlue() {
   const RegistryName = `up-${process.pid}`;
-  const endpoint = variable('MILLRACE_TEST_AWS');
+  const endpoint = part('MILLRACE_TEST_AWS');
   // For the command line, which goes by the SDK's own settings.
   process.env.AWS_ENDPOINT_URL_GLUE = endpoint;
   const glue = new GlueClient({ endpoint });
@@ -143,5 +139,5 @@ async function openConfluent(project: string) {
     declaration,
     readFileSync(declaration, 'utf8').replace('  versions,', "  framing: 'confluent',\n  versions,"),
   );
-  return { registry: variable('MILLRACE_TEST_REGISTRY'), from: project };
+  return { registry: part('MILLRACE_TEST_REGISTRY'), from: project };
 }
