@@ -83,28 +83,10 @@ async function run(
   options: UpOptions,
   interrupts: Interrupts,
 ): Promise<RunReport> {
-  const stores = await openStores(folder, storesOptions(options));
-  const problemLog = createProblemLog();
-  const random = runRandom(options.seed);
-  await noteWhatIsThere(stores, options);
-  const topicsElsewhere = options.kafka ? `, and the topics in ${stores.log.at}` : '';
-  if (process.stderr.isTTY) printNote(`Starting, with everything in ${options.state}${topicsElsewhere} …`);
-  const stack = await startStack({
-    folder,
-    stores,
-    registry,
-    postgres: options.postgres,
-    faults: {
-      redeliver: options.redeliver,
-      crash: options.crash,
-      sinkOutageMs: options.sinkOutage * 1_000,
-      deadLetterOutageMs: options.deadLetterOutage * 1_000,
-      ...(options.fail && { fail: options.fail }),
-    },
-    random: random.faults,
-    log: problemLog.log,
-    consume: 'everything',
-  });
+  // Nothing is under way yet that would have to be ended well.
+  const started = await Promise.race([startUp(folder, registry, options), interrupts.first]);
+  if (!started) throw new CommandFailed(QUIT_AT_ONCE);
+  const { stores, stack, problemLog, random } = started;
   const queries = await serveQueries(folder, stack.query);
   let collector: CollectorServer | undefined;
   const startedAt = performance.now();
@@ -149,6 +131,32 @@ async function run(
     await stack.close();
     await stores.close();
   }
+}
+
+async function startUp(folder: StateFolder, registry: SchemaRegistry, options: UpOptions) {
+  const stores = await openStores(folder, storesOptions(options));
+  const problemLog = createProblemLog();
+  const random = runRandom(options.seed);
+  await noteWhatIsThere(stores, options);
+  const topicsElsewhere = options.kafka ? `, and the topics in ${stores.log.at}` : '';
+  if (process.stderr.isTTY) printNote(`Starting, with everything in ${options.state}${topicsElsewhere} …`);
+  const stack = await startStack({
+    folder,
+    stores,
+    registry,
+    postgres: options.postgres,
+    faults: {
+      redeliver: options.redeliver,
+      crash: options.crash,
+      sinkOutageMs: options.sinkOutage * 1_000,
+      deadLetterOutageMs: options.deadLetterOutage * 1_000,
+      ...(options.fail && { fail: options.fail }),
+    },
+    random: random.faults,
+    log: problemLog.log,
+    consume: 'everything',
+  });
+  return { stores, stack, problemLog, random };
 }
 
 /** An input of which nothing could be published is not what the person meant to give. */
