@@ -1,7 +1,6 @@
 /** The command line with an outside registry, on a real Kafka: nothing is registered but by `contracts register`. */
-import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
@@ -15,9 +14,9 @@ import { Processes } from '../../scripts/verify/processes.mjs';
 import { millrace, millraceJson } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { part } from './part.ts';
+import { copyProject, ROOT } from './project-copy.ts';
 
 jest.setTimeout(180_000);
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TOPIC = 'news.pageviews';
 const RECORDS = 500;
 const traffic = createTraffic(createSeededRandom(7));
@@ -128,16 +127,11 @@ async function openGlue() {
   return { registry: `glue:${RegistryName}`, from: ROOT };
 }
 
-/** A copy of the project whose topic has Confluent's framing. */
+/** In a copy of the project, whose topic has Confluent's framing. */
 async function openConfluent(project: string) {
-  for (const part of ['adapters', 'bin', 'cli', 'contracts', 'lambdas', 'local', 'runtime', 'package.json']) {
-    cpSync(join(ROOT, part), join(project, part), { recursive: true });
-  }
-  symlinkSync(join(ROOT, 'node_modules'), join(project, 'node_modules'));
-  const declaration = join(project, 'contracts', TOPIC, 'topic.ts');
-  writeFileSync(
-    declaration,
-    readFileSync(declaration, 'utf8').replace('  versions,', "  framing: 'confluent',\n  versions,"),
-  );
-  return { registry: part('MILLRACE_TEST_REGISTRY'), from: project };
+  const file = `contracts/${TOPIC}/topic.ts`;
+  return {
+    registry: part('MILLRACE_TEST_REGISTRY'),
+    from: copyProject(project, file, '  versions,', "  framing: 'confluent',\n  versions,"),
+  };
 }
