@@ -51,8 +51,11 @@ export async function serveCollector(options: CollectorServerOptions): Promise<C
   });
 
   const underWay = new Set<Promise<unknown>>();
+  let closing: Promise<void> | undefined;
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const event = await eventOf(request);
+    // It came to its end after the others were counted: published now, it would be in no sum, and answered to nobody.
+    if (closing) return void response.destroy();
     if (!event) return end(response, { statusCode: 413, headers: { Connection: 'close' }, body: '' });
     // middy types what it makes for any context; the handler reads none.
     const answering = handler(event, {} as Context) as Promise<APIGatewayProxyResult>;
@@ -77,7 +80,6 @@ export async function serveCollector(options: CollectorServerOptions): Promise<C
     await listen(0);
   }
   const { port } = server.address() as AddressInfo;
-  let closing: Promise<void> | undefined;
   const close = async () => {
     const closed = once(server, 'close');
     server.close();

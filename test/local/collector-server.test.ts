@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { request } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
 import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
@@ -87,24 +88,56 @@ test('a port that is taken is said, unless any will do', async () => {
   expect(first.server.url).not.toBe(second.server.url);
 });
 
-test('when closed, what was taken is published and answered; a caller that dawdles is not waited for', async () => {
+/** Its first request waits for `release`. */
+function holdsFirst() {
   const sending = Promise.withResolvers<void>();
   const release = Promise.withResolvers<void>();
+  let sent = 0;
   const producer: Producer = {
     async send(...args) {
-      sending.resolve();
-      await release.promise;
+      if (++sent === 1) {
+        sending.resolve();
+        await release.promise;
+      }
       return log.send(...args);
     },
   };
+  return { producer, sending: sending.promise, release: release.resolve };
+}
+
+test('when closed, a request that is not whole yet is neither published nor answered', async () => {
+  const { producer, sending, release } = holdsFirst();
+  const { server, post } = await open({ producer });
+  const late = request(`${server.url}/events/${topic.name}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'content-length': EVENT.length },
+  });
+  const outcome = once(late, 'response').then(
+    () => 'answered',
+    () => 'hung up',
+  );
+  late.write(EVENT.slice(0, 9));
+  const answering = post(EVENT);
+  await sending;
+  const closing = server.close();
+  late.end(EVENT.slice(9));
+  expect(await outcome).toBe('hung up');
+  release();
+  expect((await answering).status).toBe(202);
+  await closing;
+  expect(server.accepted()).toBe(1);
+});
+
+test('when closed, what was taken is published and answered; a caller that dawdles is not waited for', async () => {
+  const { producer, sending, release } = holdsFirst();
   const { server, post } = await open({ producer });
   const dawdling = connect(Number(new URL(server.url).port), '127.0.0.1');
   await once(dawdling, 'connect');
   dawdling.on('error', () => {}).write('POST /events/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{');
   const answering = post(EVENT);
-  await sending.promise;
+  await sending;
   const closing = server.close();
-  release.resolve();
+  release();
   expect((await answering).status).toBe(202);
   await closing;
   await expect(post(EVENT)).rejects.toThrow('fetch failed');
