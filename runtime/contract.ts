@@ -14,6 +14,17 @@ export const COMPATIBILITY_MODES = [
 ] as const;
 export type CompatibilityMode = (typeof COMPATIBILITY_MODES)[number];
 
+/** Glue's names for the same modes: https://docs.aws.amazon.com/glue/latest/dg/schema-registry.html (2026-11-24) */
+export const GLUE_COMPATIBILITY = {
+  BACKWARD: 'BACKWARD',
+  BACKWARD_TRANSITIVE: 'BACKWARD_ALL',
+  FORWARD: 'FORWARD',
+  FORWARD_TRANSITIVE: 'FORWARD_ALL',
+  FULL: 'FULL',
+  FULL_TRANSITIVE: 'FULL_ALL',
+  NONE: 'NONE',
+} as const satisfies Readonly<Record<CompatibilityMode, string>>;
+
 export interface ContractVersion {
   readonly version: number;
   readonly schema: AvroSchema;

@@ -1,11 +1,10 @@
 import {
-  type Compatibility,
   CreateSchemaCommand,
   GetSchemaVersionCommand,
   GlueClient,
   RegisterSchemaVersionCommand,
 } from '@aws-sdk/client-glue';
-import type { Contract, ContractVersion } from '../../runtime/contract.ts';
+import { type Contract, type ContractVersion, GLUE_COMPATIBILITY } from '../../runtime/contract.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock, SchemaRegistrar } from '../../runtime/ports.ts';
 import { createGlueSchemaRegistry, nameOf, unavailable } from './glue-schema-registry.ts';
@@ -47,8 +46,7 @@ export function createGlueSchemaRegistrar(options: {
           RegistryId: { RegistryName: registryName },
           SchemaName: contract.name,
           DataFormat: 'AVRO',
-          // https://docs.aws.amazon.com/glue/latest/dg/schema-registry.html (2026-11-24): the same modes, called _ALL.
-          Compatibility: contract.compatibility.replace('TRANSITIVE', 'ALL') as Compatibility,
+          Compatibility: GLUE_COMPATIBILITY[contract.compatibility],
           SchemaDefinition,
         }),
       );

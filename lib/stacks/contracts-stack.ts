@@ -3,23 +3,12 @@ import { CfnRegistry, CfnSchema, CfnSchemaVersion } from 'aws-cdk-lib/aws-glue';
 import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
-import type { CompatibilityMode, Contract } from '../../runtime/contract.ts';
+import { type Contract, GLUE_COMPATIBILITY } from '../../runtime/contract.ts';
 import { LETTER_RETENTION_MS, MAX_LETTER_BYTES } from '../../runtime/dead-letters/places.ts';
 import { registryName } from '../../runtime/deployed-names.ts';
 import type { Environment } from '../config/environment.ts';
 import type { Cluster } from './cluster-stack.ts';
 import { EnvironmentStack } from './environment-stack.ts';
-
-// https://docs.aws.amazon.com/glue/latest/dg/schema-registry.html (2026-11-24): Glue's names for the same modes.
-const GLUE_COMPATIBILITY: Readonly<Record<CompatibilityMode, string>> = {
-  BACKWARD: 'BACKWARD',
-  BACKWARD_TRANSITIVE: 'BACKWARD_ALL',
-  FORWARD: 'FORWARD',
-  FORWARD_TRANSITIVE: 'FORWARD_ALL',
-  FULL: 'FULL',
-  FULL_TRANSITIVE: 'FULL_ALL',
-  NONE: 'NONE',
-};
 
 const REPLICATION_FACTOR = 3;
 
