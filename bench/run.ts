@@ -11,18 +11,7 @@ import { benchLogToSink } from './log-to-sink.ts';
 import type { Figures, Result } from './measure.ts';
 import { withProcesses } from './real-parts.ts';
 
-const { values: options, positionals: wanted } = parseArgs({
-  /** Names of benchmarks: these alone. */
-  allowPositionals: true,
-  options: {
-    /** Prints one JSON object instead of a table. */
-    json: { type: 'boolean', default: false },
-    /** Few and small rounds: shows that the benchmark works, not how fast anything is. */
-    smoke: { type: 'boolean', default: false },
-    /** Instead of the others: those on real parts, which are started as for `npm run verify`. */
-    real: { type: 'boolean', default: false },
-  },
-});
+const { values: options, positionals: wanted } = readArguments();
 
 const registry = createMemorySchemaRegistry(contracts);
 const [records, rounds] = options.smoke ? [500, 2] : [10_000, 15];
@@ -43,10 +32,12 @@ const realBenchmarks: Record<string, Benchmark> = {
 
 const results: (Result | Figures)[] = [];
 const all = options.real ? realBenchmarks : benchmarks;
-const unknown = wanted.find((name) => !(name in all));
+const unknown = wanted.find((name) => !Object.hasOwn(all, name));
 if (unknown !== undefined) {
-  console.error(`There is no benchmark ${unknown}; there are ${Object.keys(all).join(', ')}.`);
-  process.exit(2);
+  const other = Object.keys(options.real ? benchmarks : realBenchmarks).join(', ');
+  refuse(
+    `There is no benchmark ${unknown}; there are ${Object.keys(all).join(', ')}, and ${options.real ? 'without' : 'with'} --real ${other}.`,
+  );
 }
 for (const [name, run] of Object.entries(all)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
@@ -59,6 +50,32 @@ if (options.json) {
   console.log(JSON.stringify({ results }));
 } else {
   for (const result of results) console.log(`${result.name.padEnd(32)}${describe(result)}`);
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      /** Names of benchmarks: these alone. */
+      allowPositionals: true,
+      options: {
+        /** Prints one JSON object instead of a table. */
+        json: { type: 'boolean', default: false },
+        /** Few and small rounds: shows that the benchmark works, not how fast anything is. */
+        smoke: { type: 'boolean', default: false },
+        /** Instead of the others: those on real parts, which are started as for `npm run verify`. */
+        real: { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    return refuse(
+      `${(error as Error).message.split('.')[0]}. It takes --json, --smoke, --real and names of benchmarks.`,
+    );
+  }
+}
+
+function refuse(problem: string): never {
+  console.error(problem);
+  process.exit(2);
 }
 
 function describe(result: Result | Figures): string {
