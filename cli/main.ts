@@ -21,7 +21,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./publish.ts')).publishCommand(),
   },
   contracts: {
-    summary: 'check, generate and list contracts',
+    summary: 'check, generate, list and register contracts',
     load: async () => (await import('./contracts.ts')).contractsCommand(),
   },
   lag: {

@@ -56,6 +56,16 @@ export function tcpPort(text: string): number {
   throw new InvalidArgumentError('It takes a port from 1 to 65535, or 0 for any that is free.');
 }
 
+/** Of an option that is given several: as a browser writes it in `Origin`, for anything else would never be met. */
+export function webOrigin(text: string, earlier: readonly string[] = []): readonly string[] {
+  if (text === '*' || (/^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text)) {
+    return [...earlier, text];
+  }
+  throw new InvalidArgumentError(
+    'It takes origins as browsers write them, such as http://localhost:3000, without a path; or "*".',
+  );
+}
+
 function toNumber(text: string): number {
   // Number('') is 0 and Number('0x1') is 1: neither is what a person means.
   return /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;

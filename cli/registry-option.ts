@@ -42,7 +42,7 @@ function readRegistry(text: string): RegistryChoice {
   const login = url?.password ? ` Put the login into ${USERNAME} and ${PASSWORD}.` : '';
   throw new MillraceError(
     'INPUT_INVALID',
-    `--registry is none. It takes glue:NAME, or a URL such as http://localhost:8081.${login}`,
+    `--registry names no schema registry. It takes glue:NAME, or a URL such as http://localhost:8081.${login}`,
   );
 }
 

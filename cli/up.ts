@@ -7,6 +7,7 @@ import {
   share,
   stateOption,
   tcpPort,
+  webOrigin,
   wholeFrom,
 } from './options.ts';
 import { KAFKA_HELP, kafkaAuthOption, kafkaOption, postgresOption } from './outside-options.ts';
@@ -57,7 +58,11 @@ export function upCommand(): Command {
       'where the collector listens on 127.0.0.1 (default: 4180, or any free one)',
       tcpPort,
     )
-    .option('--collector-origin <origin...>', 'pages of these origins may send events to it; "*" is all')
+    .option(
+      '--collector-origin <origin...>',
+      'pages of these origins may send events to it; "*" is all',
+      webOrigin,
+    )
     .option('--exit-when-drained', 'end when all is published and consumed')
     .option('--duration <seconds>', 'publish for this long, then drain and end', seconds)
     .addOption(stateOption())

@@ -44,6 +44,11 @@ describe.each([
     /'65536' is invalid\. It takes a port from 1 to 65535, or 0/,
   ],
   [
+    'an origin that no browser writes',
+    ['up', '--collector-origin', 'http://localhost:3000/', '--collector-port', '0'],
+    /'http:\/\/localhost:3000\/' is invalid\. It takes origins as browsers write them/,
+  ],
+  [
     'a collector where the end of the input is the end',
     ['up', '--no-publish', '--exit-when-drained', '--collector-port', '0'],
     /does not run with '--exit-when-drained'/,
@@ -85,7 +90,11 @@ describe('a mistake that is none of usage', () => {
       ['up', '--postgres', 'me:hidden@host/db'],
       /^(?!.*hidden).*It takes one such as postgres:.*\[INPUT_INVALID\]/,
     ],
-    ['no registry', ['up', '--registry', 'glue'], /It takes glue:NAME, or a URL.*\[INPUT_INVALID\]/],
+    [
+      'no registry',
+      ['up', '--registry', 'glue'],
+      /names no schema registry\. It takes glue:NAME, or a URL.*\[INPUT_INVALID\]/,
+    ],
     [
       "a registry's URL with a password",
       ['up', '--registry', 'http://me:hidden@localhost:8081'],
@@ -141,6 +150,7 @@ describe('help', () => {
     ['contracts check'],
     ['contracts generate'],
     ['contracts list'],
+    ['contracts register'],
     ['lag'],
     ['dlq'],
     ['dlq list'],
