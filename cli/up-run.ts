@@ -90,7 +90,7 @@ async function run(
   const queries = await serveQueries(folder, stack.query);
   let collector: CollectorServer | undefined;
   const startedAt = performance.now();
-  const feed = options.publish ? openFeed(folder, stores, registry, options, random) : undefined;
+  let feed: Feed | undefined;
   const feedCounts = () => {
     const counts = feed?.counts() ?? NOTHING_FED;
     // What the collector refused, it has told whoever sent it.
@@ -99,14 +99,16 @@ async function run(
   const progress = startProgress({
     stack,
     feedCounts,
-    phase: feed ? 'publishing' : 'consuming',
+    phase: options.publish ? 'publishing' : 'consuming',
     problems: problemLog.problems,
     source: describeSource(options),
     state: options.state,
     isLive: process.stdout.isTTY === true && !options.json,
   });
   try {
+    // First: where its port is taken, nothing is to be published.
     collector = await openCollector(stores, registry, options, problemLog.log);
+    if (options.publish) feed = openFeed(folder, stores, registry, options, random);
     await Promise.race([enough(feed, options, interrupts), stack.halted]);
     await collector?.close();
     feed?.stop();

@@ -33,7 +33,7 @@ type KafkaClient = Client<Buffer, Buffer, Buffer, Buffer>;
  * An idempotent producer whose records all replicas in sync acknowledge. One request a partition is under way at a time,
  * so that nothing overtakes what is being tried again; what is sent meanwhile goes out together in the next round.
  * `send` resolves when the records are durable: awaiting it is the backpressure. After a rejection, records of the call
- * may stand in the topic: those of the request that failed if it did arrive, and all before it; none after it.
+ * may stand in the topic: all of earlier rounds, and of the round in which a request failed those that did arrive; none after it.
  */
 export function createKafkaProducer(options: KafkaProducerOptions): KafkaProducer {
   const { connection, clock, partitionsOf, deliveryTimeoutMs, compression = 'zstd' } = options;

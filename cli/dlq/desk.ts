@@ -71,8 +71,8 @@ export async function openDesk(
     if (consumer.deadLetter === 'kafka' && !kafka) {
       throw new MillraceError(
         'INPUT_INVALID',
-        `${consumer.name} has its dead letters in the topic ${consumer.deadLetterTopic}, and where the Kafka of ${env} is has not ` +
-          'been given. Give --kafka with its brokers, and --kafka-auth iam.',
+        `${consumer.name} has its dead letters in the topic ${consumer.deadLetterTopic}, and nothing says where the Kafka of ${env} ` +
+          'is. Give --kafka with its brokers, and --kafka-auth iam.',
         { details: { consumer: consumer.name, env } },
       );
     }
