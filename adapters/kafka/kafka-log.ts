@@ -1,4 +1,4 @@
-import { Admin, type CompressionAlgorithmValue, Consumer, FetchIsolationLevels } from '@platformatic/kafka';
+import { Admin, Consumer, FetchIsolationLevels } from '@platformatic/kafka';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock, LogReader, Producer } from '../../runtime/ports.ts';
 import type { Position, TopicPartition } from '../../runtime/record.ts';
@@ -17,7 +17,6 @@ export interface KafkaLogOptions {
   readonly topicSettings?: Readonly<Record<string, string>>;
   /** How long anything is tried before it is given up. @default 60,000: a broker's restart is over by then */
   readonly timeoutMs?: number;
-  readonly compression?: CompressionAlgorithmValue;
 }
 
 export interface KafkaLog extends Producer, KafkaTopics, LogReader {
@@ -41,7 +40,7 @@ const FREE_STATES: readonly string[] = ['EMPTY', 'DEAD', 'Empty', 'Dead'];
  * Every method throws KAFKA_UNAVAILABLE and KAFKA_REFUSED besides what its port says.
  */
 export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
-  const { connection, clock, compression, topicSettings = {}, timeoutMs = 60_000 } = options;
+  const { connection, clock, topicSettings = {}, timeoutMs = 60_000 } = options;
   const client = clientOptions(connection);
   const admin = new Admin(client);
   // Consumers by the client's name only: none of them joins its group.
@@ -104,7 +103,6 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
     connection,
     clock,
     partitionsOf,
-    compression,
     deliveryTimeoutMs: timeoutMs,
   });
   const topics = createKafkaTopics({

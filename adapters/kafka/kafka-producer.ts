@@ -1,4 +1,4 @@
-import { Producer as Client, type CompressionAlgorithmValue } from '@platformatic/kafka';
+import { Producer as Client } from '@platformatic/kafka';
 import { MillraceError } from '../../runtime/errors.ts';
 import { partitionOf } from '../../runtime/partitioner.ts';
 import type { Clock, Producer } from '../../runtime/ports.ts';
@@ -14,18 +14,19 @@ export interface KafkaProducerOptions {
   readonly partitionsOf: (topic: string) => Promise<number>;
   /** How long a request is tried before it is given up. */
   readonly deliveryTimeoutMs: number;
-  /**
-   * @default 'zstd': the smallest of Kafka's four at about the speed of lz4, and what is smaller is cheaper to keep and to
-   * send between zones. Node has it built in; every broker and client since Kafka 2.1 reads it
-   * (https://cwiki.apache.org/confluence/display/KAFKA/KIP-110, 2026-11-25).
-   */
-  readonly compression?: CompressionAlgorithmValue | undefined;
 }
 
 export interface KafkaProducer extends Producer {
   /** Waits for what was given to `send`, then ends. */
   close(): Promise<void>;
 }
+
+/**
+ * The smallest of Kafka's four at about the speed of lz4, and what is smaller is cheaper to keep and to send between zones.
+ * Node has it built in; every broker and client since Kafka 2.1 reads it
+ * (https://cwiki.apache.org/confluence/display/KAFKA/KIP-110, 2026-11-25).
+ */
+const COMPRESSION = 'zstd';
 
 type KafkaClient = Client<Buffer, Buffer, Buffer, Buffer>;
 
@@ -36,7 +37,7 @@ type KafkaClient = Client<Buffer, Buffer, Buffer, Buffer>;
  * may stand in the topic: all of earlier rounds, and of the round in which a request failed those that did arrive; none after it.
  */
 export function createKafkaProducer(options: KafkaProducerOptions): KafkaProducer {
-  const { connection, clock, partitionsOf, deliveryTimeoutMs, compression = 'zstd' } = options;
+  const { connection, clock, partitionsOf, deliveryTimeoutMs } = options;
   let client: KafkaClient | undefined;
   let unkeyedSends = 0;
   /** Partitions by topic, for when no broker can be asked: a request is tried until its time is up, so this is, too. */
@@ -107,7 +108,7 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
     client ??= new Client<Buffer, Buffer, Buffer, Buffer>({
       ...clientOptions(connection),
       idempotent: true,
-      compression,
+      compression: COMPRESSION,
       // Until the time is up, below: a number of tries would depend on how fast each of them fails.
       retries: true,
     });
