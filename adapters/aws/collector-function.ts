@@ -9,10 +9,11 @@ import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { setting } from './function-settings.ts';
 import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
+import { requestTimeouts } from './request-timeouts.ts';
 
 // Somebody is waiting, and can send again. This and what MSK is given (msk.ts) take less together than the function's timeout,
 // and that less than API Gateway waits: lib/stacks/collector-stack.ts.
-const GLUE = { maxAttempts: 2, requestHandler: { connectionTimeout: 2_000, requestTimeout: 3_000 } };
+const GLUE = { maxAttempts: 2, ...requestTimeouts(3_000) };
 
 /**
  * The collector as the Lambda function that its stack deploys: publishes to MSK, with schema ids from Glue. Its settings

@@ -15,11 +15,12 @@ import { flag, setting } from './function-settings.ts';
 import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
 import type { openMskLetters } from './msk.ts';
 import { connectToRds } from './rds-connection.ts';
+import { requestTimeouts } from './request-timeouts.ts';
 import { createS3Objects } from './s3-objects.ts';
 import { createSqsSender } from './sqs-queue.ts';
 
 /** A service that does not answer must not take the invocation's time: the engine holds the line and tries again. */
-const requestHandler = { connectionTimeout: 2_000, requestTimeout: 5_000 };
+const TIMEOUTS = requestTimeouts(5_000);
 
 /**
  * A consumer as the Lambda function that its stack deploys: takes batches from its event source mapping and dead
@@ -31,14 +32,14 @@ export function consumerFunction(consumer: AnyConsumer) {
   const logger = new PowertoolsLogger(consumer.name);
   const metrics = new EmbeddedMetrics(systemClock);
   const objects = createS3Objects({
-    client: new S3Client({ region, requestHandler }),
+    client: new S3Client({ region, ...TIMEOUTS }),
     bucket: setting('bucketName'),
   });
   const engine = createEngine(consumer, {
     clock: systemClock,
     random: systemRandom,
     registry: createGlueSchemaRegistry({
-      client: new GlueClient({ region, requestHandler }),
+      client: new GlueClient({ region, ...TIMEOUTS }),
       registryName: setting('registryName'),
     }),
     sink: new PostgresSink(
@@ -64,7 +65,7 @@ function openDeadLetters(
   if (deadLetter === 'kafka') {
     return openWhenNeeded({ topic: deadLetterTopic, brokers: setting('brokers'), region, clientId: name });
   }
-  const client = new SQSClient({ region, requestHandler });
+  const client = new SQSClient({ region, ...TIMEOUTS });
   return createQueueStore({
     queue: createSqsSender({ client, queueUrl: setting('deadLetterQueueUrl') }),
     objects,

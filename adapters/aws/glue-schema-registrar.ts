@@ -8,10 +8,13 @@ import { type Contract, type ContractVersion, GLUE_COMPATIBILITY } from '../../r
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock, SchemaRegistrar } from '../../runtime/ports.ts';
 import { createGlueSchemaRegistry, nameOf, unavailable } from './glue-schema-registry.ts';
+import { requestTimeouts } from './request-timeouts.ts';
 
 /** Glue compares a new version with the others after it has answered; its console calls that pending. */
 const POLL_MS = 500;
 const MAX_POLLS = 60;
+
+const TIMEOUT_MS = 10_000;
 
 /**
  * AWS Glue's schema registry, for who may register in it. A topic without a schema gets one, with the contract's
@@ -90,7 +93,7 @@ export function createGlueSchemaRegistrar(options: {
  * @throws INPUT_INVALID where none of these tells the region
  */
 export async function openGlueSchemaRegistrar(registryName: string, clock: Clock): Promise<SchemaRegistrar> {
-  const client = new GlueClient({});
+  const client = new GlueClient(requestTimeouts(TIMEOUT_MS));
   await client.config.region().catch((cause: unknown) => {
     throw new MillraceError(
       'INPUT_INVALID',

@@ -24,8 +24,12 @@ import { MillraceError } from '../../runtime/errors.ts';
 import type { SchemaRegistry } from '../../runtime/ports.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
+import { requestTimeouts } from './request-timeouts.ts';
 import { createS3Objects } from './s3-objects.ts';
 import { createSqsMover, createSqsQueue } from './sqs-queue.ts';
+
+/** More than the 20 seconds that SQS may take to look for messages. */
+const TIMEOUTS = requestTimeouts(30_000);
 
 export interface AwsPlaces {
   readonly places: DeadLetterPlaces;
@@ -46,9 +50,9 @@ export async function openAwsPlaces(
   log?: PlaceParts['log'],
 ): Promise<AwsPlaces> {
   // Custom endpoints have one host for all buckets; AWS takes both.
-  const s3 = new S3Client({ forcePathStyle: process.env.AWS_ENDPOINT_URL_S3 !== undefined });
+  const s3 = new S3Client({ ...TIMEOUTS, forcePathStyle: process.env.AWS_ENDPOINT_URL_S3 !== undefined });
   // A custom endpoint is meant, whatever host the queue calls itself.
-  const sqs = new SQSClient({ useQueueUrlAsEndpoint: false });
+  const sqs = new SQSClient({ ...TIMEOUTS, useQueueUrlAsEndpoint: false });
   const problem = (cause: unknown): never => {
     const { name, message } = cause as Error;
     throw new MillraceError(
@@ -59,7 +63,7 @@ export async function openAwsPlaces(
     );
   };
   const open = async () => {
-    const { Arn: who = 'unknown' } = await new STSClient({}).send(new GetCallerIdentityCommand({}));
+    const { Arn: who = 'unknown' } = await new STSClient(TIMEOUTS).send(new GetCallerIdentityCommand({}));
     const [deadLetters, redrive] = await Promise.all([
       findQueue(sqs, deadLetterQueueName(env, consumer.name)),
       findQueue(sqs, redriveQueueName(env, consumer.name)),
@@ -73,7 +77,7 @@ export async function openAwsPlaces(
   return {
     who,
     retentionMs: deadLetters.retentionMs,
-    registry: createGlueSchemaRegistry({ client: new GlueClient({}), registryName: registryName(env) }),
+    registry: createGlueSchemaRegistry({ client: new GlueClient(TIMEOUTS), registryName: registryName(env) }),
     places: deadLetterPlaces(consumer, {
       deadLetters: createSqsQueue({ client: sqs, queueUrl: deadLetters.url }),
       redrive: createSqsQueue({ client: sqs, queueUrl: redrive.url }),
