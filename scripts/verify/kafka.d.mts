@@ -6,8 +6,6 @@ export interface KafkaNode {
   readonly address: string;
   start(): Promise<void>;
   kill(): Promise<void>;
-  freeze(): void;
-  thaw(): void;
   restart(): Promise<void>;
 }
 

@@ -215,15 +215,6 @@ class KafkaNode {
     await this.#server.ended;
   }
 
-  /** As a machine that hangs: the system goes on taking connections for it, and nobody answers. */
-  freeze() {
-    this.#server.signal('SIGSTOP');
-  }
-
-  thaw() {
-    this.#server.signal('SIGCONT');
-  }
-
   async restart() {
     await this.kill();
     await this.start();

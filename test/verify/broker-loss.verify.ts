@@ -54,7 +54,7 @@ describe('three brokers', () => {
   const BATCH = 200;
   const PAUSE_MS = 20;
 
-  test('go on taking and giving records when one is lost or hangs: a leader, the coordinator', async () => {
+  test('go on taking and giving records when one is lost: a leader, the coordinator', async () => {
     await startNodes(3);
     const server = await startPostgres(processes);
     const log = openKafkaLog({ connection: { brokers }, clock: systemClock });
@@ -84,19 +84,15 @@ describe('three brokers', () => {
     };
     await goesOn('all three there', 5_000);
 
-    const lose = async (role: 'leader' | 'coordinator', how: 'kill' | 'freeze', back: 'start' | 'thaw') => {
+    for (const role of ['leader', 'coordinator'] as const) {
       await until(isWhole);
       const id = await (role === 'coordinator' ? coordinator() : leaderOfTheFirst());
       const lost = nodes.find((node) => node.id === id)!;
-      await lost[how]();
-      await goesOn(`${role}: ${how}`, 10_000);
-      await lost[back]();
-      await goesOn(`${role}: ${back}`, 5_000);
-    };
-    await lose('leader', 'kill', 'start');
-    await lose('coordinator', 'kill', 'start');
-    await lose('leader', 'freeze', 'thaw');
-    await lose('coordinator', 'freeze', 'thaw');
+      await lost.kill();
+      await goesOn(`${role} lost`, 10_000);
+      await lost.start();
+      await goesOn(`${role} back`, 5_000);
+    }
 
     const sent = await publisher.stop();
     say(`${sent.length} records published, the slowest batch in ${publisher.slowestMs()} ms`);
