@@ -1,18 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
-import { buildSync } from 'esbuild';
 import pg from 'pg';
 import { createGlueSchemaRegistrar } from '../adapters/aws/glue-schema-registrar.ts';
 import { openKafkaLog } from '../adapters/kafka/kafka-log.ts';
 import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
-import { BUNDLING } from '../lib/constructs/bundled-function.ts';
 import { createTraffic } from '../local/publishing/traffic.ts';
 import { encodeKafkaEvent } from '../runtime/kafka-event.ts';
-import { type BuiltFunction, buildFunctions } from '../scripts/verify/built-functions.mjs';
+import { type BuiltFunction, buildFunctions, bundle } from '../scripts/verify/built-functions.mjs';
 import { guardedKafka } from '../scripts/verify/kafka.mjs';
 import { lambdaRuntime, startFunction } from '../scripts/verify/lambda-runtime.mjs';
 import { moto } from '../scripts/verify/moto.mjs';
@@ -22,7 +19,6 @@ import { withoutFraming } from './decode-avro.ts';
 import { type Figures, median, medianRatio, percentile } from './measure.ts';
 import { inPartitions, makeRecords } from './pageviews.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const REGISTRY = 'millrace-dev';
 /** In the event that starts a consumer: a few, so that starting is what takes the time. */
 const RECORDS = 100;
@@ -44,9 +40,7 @@ export async function benchColdStart(processes: Processes, rounds: number): Prom
   const aws = (await moto.start(processes, await moto.download(processes))).value;
   const postgres = await startPostgres(processes, { likeRds: true });
   const functions = await buildFunctions(processes, 'dev');
-  const kafka = JSON.parse(
-    (await guardedKafka.start(processes, await guardedKafka.download(processes))).value,
-  );
+  const kafka = JSON.parse((await guardedKafka.start(processes)).value);
   await makeTopic(kafka);
   const settings = {
     AWS_ENDPOINT_URL_GLUE: aws,
@@ -70,7 +64,7 @@ export async function benchColdStart(processes: Processes, rounds: number): Prom
   const contestants: Record<string, Contestant> = {
     floor: { fn: writeFunction(processes, consumer, 'floor', FLOOR), event: batch, settings },
     peer: {
-      fn: writeFunction(processes, consumer, 'peer', bundleAlike(PEER)),
+      fn: writeFunction(processes, consumer, 'peer', bundle(PEER)),
       event: (round) => withoutFraming(batch(round)),
       settings,
     },
@@ -192,30 +186,6 @@ const PEER = `
     { value: { type: SchemaType.AVRO, schema: JSON.stringify(pageviews.latest.schema) } },
   );
 `;
-
-/** As lib/constructs/bundled-function.ts has it done. */
-function bundleAlike(contents: string): string {
-  const { minify, target, externalModules, charset } = BUNDLING;
-  const { outputFiles } = buildSync({
-    stdin: { contents, resolveDir: ROOT, loader: 'ts' },
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    minify,
-    target,
-    charset,
-    external: [...externalModules],
-    alias: Object.fromEntries(
-      Object.entries(BUNDLING.esbuildArgs)
-        .filter(([name]) => name.startsWith('--alias:'))
-        .map(([name, path]) => [name.slice('--alias:'.length), path]),
-    ),
-    legalComments: 'none',
-    write: false,
-    logLevel: 'silent',
-  });
-  return outputFiles[0]!.text;
-}
 
 /** Another function with the settings of `fn`. */
 function writeFunction(processes: Processes, fn: BuiltFunction, name: string, code: string): BuiltFunction {

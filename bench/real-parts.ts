@@ -7,7 +7,7 @@ import { openKafkaLog } from '../adapters/kafka/kafka-log.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import type { SchemaRegistry } from '../runtime/ports.ts';
-import { kafka, startKafka } from '../scripts/verify/kafka.mjs';
+import { startKafka } from '../scripts/verify/kafka.mjs';
 import { Processes } from '../scripts/verify/processes.mjs';
 import { makeRecordChunks } from './pageviews.ts';
 
@@ -40,7 +40,7 @@ export async function startFilledKafka(
   count: number,
   registry: SchemaRegistry,
 ): Promise<string> {
-  const [node] = await startKafka(processes, await kafka.download(processes), { nodes: 1 });
+  const [node] = await startKafka(processes, { nodes: 1 });
   const log = openKafkaLog({ connection: { brokers: [node!.address] }, clock: systemClock });
   await log.createTopic(pageviews.name, pageviews.partitions);
   for await (const records of makeRecordChunks(count, registry)) {

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander';
+import { isOrigin } from '../runtime/web-origin.ts';
 
 export const DEFAULT_STATE = '.millrace';
 
@@ -58,9 +59,7 @@ export function tcpPort(text: string): number {
 
 /** Of an option that is given several: as a browser writes it in `Origin`, for anything else would never be met. */
 export function webOrigin(text: string, earlier: readonly string[] = []): readonly string[] {
-  if (text === '*' || (/^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text)) {
-    return [...earlier, text];
-  }
+  if (text === '*' || isOrigin(text)) return [...earlier, text];
   throw new InvalidArgumentError(
     'It takes origins as browsers write them, such as http://localhost:3000, without a path; or "*".',
   );

@@ -1,8 +1,8 @@
-import type { TopicContract } from '../adapters/kafka/kafka-topics.ts';
 import { contracts } from '../contracts/index.ts';
 import { consumers } from '../lambdas/consumers.ts';
-import { LETTER_RETENTION_MS, MAX_LETTER_BYTES } from '../runtime/dead-letters/places.ts';
+import { topicOfDeadLetters } from '../runtime/dead-letters/places.ts';
 import type { Logger } from '../runtime/ports.ts';
+import type { TopicContract } from '../runtime/topic-settings.ts';
 import type { TopicLog } from './topic-log.ts';
 
 /**
@@ -24,16 +24,8 @@ export async function prepareTopics(
     }
   };
   for (const contract of contracts) await prepare(contract);
-  for (const { name, topic, deadLetter, deadLetterTopic } of consumers) {
-    if (deadLetter === 'kafka') {
-      await prepare({
-        name: deadLetterTopic,
-        partitions: topic.partitions,
-        retentionMs: LETTER_RETENTION_MS,
-        cleanup: 'delete',
-        maxRecordBytes: MAX_LETTER_BYTES,
-      });
-    }
-    if (consume === 'everything') await topics.requireFreeGroup(name);
+  for (const consumer of consumers) {
+    if (consumer.deadLetter === 'kafka') await prepare(topicOfDeadLetters(consumer));
+    if (consume === 'everything') await topics.requireFreeGroup(consumer.name);
   }
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { KafkaConnection } from '../adapters/kafka/connection.ts';
-import type { TopicContract } from '../adapters/kafka/kafka-topics.ts';
 import { openSqliteLog } from '../adapters/sqlite/sqlite-log.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import type { LogReader, Producer, TopicAdmin } from '../runtime/ports.ts';
+import type { TopicContract } from '../runtime/topic-settings.ts';
 import type { StateFolder } from './state-folder.ts';
 
 /** Where the topics are: a state folder, or a Kafka cluster. */

@@ -1,13 +1,8 @@
 import { type Admin, ConfigResourceTypes } from '@platformatic/kafka';
-import type { Contract } from '../../runtime/contract.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { TopicAdmin } from '../../runtime/ports.ts';
+import { type TopicContract, topicSettings } from '../../runtime/topic-settings.ts';
 import { hasApiError } from './kafka-errors.ts';
-
-export type TopicContract = Pick<Contract<never>, 'name' | 'partitions' | 'retentionMs' | 'cleanup'> & {
-  /** The largest record, with its headers. @default what the cluster says */
-  readonly maxRecordBytes?: number;
-};
 
 export interface KafkaTopics extends TopicAdmin {
   /**
@@ -75,7 +70,7 @@ export function createKafkaTopics({
 
     async prepareTopic(contract) {
       const { name, partitions } = contract;
-      const wanted = settingsOfContract(contract);
+      const wanted = topicSettings(contract);
       const existing = await findPartitions(name);
       if (existing === undefined) {
         await create(name, partitions, wanted);
@@ -88,15 +83,6 @@ export function createKafkaTopics({
         return [...count, ...differences(wanted, found)];
       });
     },
-  };
-}
-
-/** What the contract says, in Kafka's names: https://kafka.apache.org/documentation/#topicconfigs (2026-11-25) */
-function settingsOfContract({ cleanup, retentionMs, maxRecordBytes }: TopicContract): Record<string, string> {
-  return {
-    'cleanup.policy': cleanup,
-    'retention.ms': String(retentionMs),
-    ...(maxRecordBytes !== undefined && { 'max.message.bytes': String(maxRecordBytes) }),
   };
 }
 

@@ -1,4 +1,5 @@
 import { MillraceError } from '../../runtime/errors.ts';
+import { isOrigin } from '../../runtime/web-origin.ts';
 
 /** What differs between environments, and nothing else: one look shows what production has that dev has not. */
 export interface EnvironmentSettings {
@@ -263,7 +264,7 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
       'collector.allowedOrigins',
       allowedOrigins,
       areDistinct(allowedOrigins) &&
-        (allowedOrigins.every(isOrigin) || (allowedOrigins.length === 1 && allowedOrigins[0] === '*')),
+        (allowedOrigins.every(isPublicOrigin) || (allowedOrigins.length === 1 && allowedOrigins[0] === '*')),
       'origins as browsers write them, such as https://www.example.org: no path, no capitals, http for localhost only; or "*" alone',
     );
     checkWhole('collector.rate', rate, 1, MAX_REQUEST_RATE);
@@ -276,11 +277,9 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
   }
 }
 
-/** https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin (2026-11-25) */
-function isOrigin(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { origin, protocol, hostname } = new URL(text);
-  return origin === text && (protocol === 'https:' || (protocol === 'http:' && hostname === 'localhost'));
+/** Pages in the clear are those of a developer's own machine. */
+function isPublicOrigin(text: string): boolean {
+  return isOrigin(text) && (text.startsWith('https:') || new URL(text).hostname === 'localhost');
 }
 
 function areDistinct(values: readonly string[]): boolean {

@@ -26,12 +26,7 @@ export function bootstrapBrokers(
     assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
     description: 'Asks MSK where the brokers are',
   });
-  role.addToPolicy(
-    new PolicyStatement({
-      actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
-      resources: [logGroup.logGroupArn],
-    }),
-  );
+  logGroup.grantWrite(role);
   role.addToPolicy(new PolicyStatement({ actions: ['kafka:GetBootstrapBrokers'], resources: [cluster.arn] }));
   const ask = {
     service: '@aws-sdk/client-kafka',

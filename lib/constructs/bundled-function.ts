@@ -24,6 +24,14 @@ import { bootstrapBrokers } from './bootstrap-brokers.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PG_UNUSED = join(ROOT, 'adapters/postgres/pg-unused.cjs');
 
+/** What stands in a bundle for a package: less of it, or none. */
+export const ALIASES = {
+  // avsc's own entry for Avro types alone, without its RPC and its files.
+  avsc: 'avsc/etc/browser/avsc-types.js',
+  'pg-types': PG_UNUSED,
+  'pg-connection-string': PG_UNUSED,
+};
+
 /** How a function's code becomes one file. A test holds what comes out under 200 kB. */
 export const BUNDLING = {
   minify: true,
@@ -39,10 +47,7 @@ export const BUNDLING = {
   externalModules: ['@aws-sdk/*', 'pgpass', '#msk'],
   esbuildArgs: {
     '--legal-comments': 'none',
-    // avsc's own entry for Avro types alone, without its RPC and its files.
-    '--alias:avsc': 'avsc/etc/browser/avsc-types.js',
-    '--alias:pg-types': PG_UNUSED,
-    '--alias:pg-connection-string': PG_UNUSED,
+    ...Object.fromEntries(Object.entries(ALIASES).map(([name, path]) => [`--alias:${name}`, path])),
   },
 };
 
@@ -113,12 +118,7 @@ export class BundledFunction extends NodejsFunction {
       assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
       description: `What ${props.functionName} may do`,
     });
-    role.addToPolicy(
-      new PolicyStatement({
-        actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
-        resources: [logGroup.logGroupArn],
-      }),
-    );
+    logGroup.grantWrite(role);
     role.addToPolicy(networkInterfaces());
     const { writesTo } = props;
     super(scope, id, {

@@ -4,8 +4,9 @@ import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
 import { type Contract, GLUE_COMPATIBILITY } from '../../runtime/contract.ts';
-import { LETTER_RETENTION_MS, MAX_LETTER_BYTES } from '../../runtime/dead-letters/places.ts';
+import { topicOfDeadLetters } from '../../runtime/dead-letters/places.ts';
 import { registryName } from '../../runtime/deployed-names.ts';
+import { type TopicContract, topicSettings } from '../../runtime/topic-settings.ts';
 import type { Environment } from '../config/environment.ts';
 import type { Cluster } from './cluster-stack.ts';
 import { EnvironmentStack } from './environment-stack.ts';
@@ -43,34 +44,23 @@ export class ContractsStack extends EnvironmentStack {
     }
   }
 
-  /** A consumer's dead letters: as long kept as in a queue, and spread as the topic that they come from. */
-  addDeadLetterTopic({ deadLetterTopic, topic }: AnyConsumer): void {
-    this.addTopic({
-      name: deadLetterTopic,
-      partitions: topic.partitions,
-      retentionMs: LETTER_RETENTION_MS,
-      cleanup: 'delete',
-      more: [`max.message.bytes=${MAX_LETTER_BYTES}`],
-    });
+  /** For a consumer whose dead letters are in Kafka. */
+  addDeadLetterTopic(consumer: AnyConsumer): void {
+    this.addTopic(topicOfDeadLetters(consumer));
   }
 
-  private addTopic({
-    name,
-    partitions,
-    retentionMs,
-    cleanup,
-    more = [],
-  }: Pick<Contract<never>, 'name' | 'partitions' | 'retentionMs' | 'cleanup'> & {
-    readonly more?: readonly string[];
-  }): void {
-    const properties = [`cleanup.policy=${cleanup}`, `retention.ms=${retentionMs}`, ...more];
-    if (this.target.brokers.type === 'standard') properties.push('min.insync.replicas=2');
-    new CfnTopic(this, `Topic-${name}`, {
+  private addTopic(topic: TopicContract): void {
+    const settings = {
+      ...topicSettings(topic),
+      ...(this.target.brokers.type === 'standard' && { 'min.insync.replicas': '2' }),
+    };
+    const properties = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
+    new CfnTopic(this, `Topic-${topic.name}`, {
       clusterArn: this.#cluster.arn,
-      topicName: name,
-      partitionCount: partitions,
+      topicName: topic.name,
+      partitionCount: topic.partitions,
       replicationFactor: REPLICATION_FACTOR,
-      configs: Buffer.from(`${properties.join('\n')}\n`).toString('base64'),
+      configs: Buffer.from(properties.join('')).toString('base64'),
     }).applyRemovalPolicy(this.dataRemoval);
   }
 

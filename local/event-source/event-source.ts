@@ -166,7 +166,8 @@ async function beginAdded(
   positions: number[],
 ): Promise<readonly number[]> {
   const added: Position[] = [];
-  for (let partition = positions.length; partition < (await reader.partitions(topic)); partition++) {
+  const partitions = await reader.partitions(topic);
+  for (let partition = positions.length; partition < partitions; partition++) {
     added.push({ topic, partition, offset: (await reader.bounds({ topic, partition })).start });
   }
   if (added.length === 0) return [];

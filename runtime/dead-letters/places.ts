@@ -8,6 +8,7 @@ import type {
   Producer,
   Queue,
 } from '../ports.ts';
+import type { TopicContract } from '../topic-settings.ts';
 import { createGivenUpShelf } from './given-up-letters.ts';
 import { createQueueLetters } from './queue-letters.ts';
 import { joinShelves } from './shelves.ts';
@@ -20,10 +21,21 @@ export const MAX_REDELIVERIES = 10;
 export const LETTER_RETENTION_MS = 14 * 24 * 60 * 60 * 1_000;
 
 /** Twice what a topic takes unless it is told: a letter in a topic is the whole record, and its failure besides. */
-export const MAX_LETTER_BYTES = 2 * 1_048_588;
+const MAX_LETTER_BYTES = 2 * 1_048_588;
 
 /** For how many of its function's timeouts a redriven message stays hidden: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html (2026-11-24) */
 export const VISIBILITY_TIMEOUTS = 6;
+
+/** The topic of a consumer with `deadLetter: 'kafka'`: spread as the topic that its letters come from. */
+export function topicOfDeadLetters({ deadLetterTopic, topic }: AnyConsumer): TopicContract {
+  return {
+    name: deadLetterTopic,
+    partitions: topic.partitions,
+    retentionMs: LETTER_RETENTION_MS,
+    cleanup: 'delete',
+    maxRecordBytes: MAX_LETTER_BYTES,
+  };
+}
 
 /** Where one consumer's dead letters are kept, and the way back to the consumer. */
 export interface DeadLetterPlaces {

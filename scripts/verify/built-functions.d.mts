@@ -16,3 +16,4 @@ export declare function buildFunctions(
   processes: Processes,
   environment: string,
 ): Promise<readonly BuiltFunction[]>;
+export declare function bundle(contents: string): string;

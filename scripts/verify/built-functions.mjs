@@ -2,6 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildSync } from 'esbuild';
+import { ALIASES, BUNDLING } from '../../lib/constructs/bundled-function.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -28,4 +30,24 @@ export async function buildFunctions(processes, environment) {
       memoryMb: Properties.MemorySize,
       environment: Properties.Environment.Variables,
     }));
+}
+
+/** A function's code that is not in lambdas/, as one file like theirs; its imports are from the project's folder. */
+export function bundle(contents) {
+  const { minify, target, externalModules, charset } = BUNDLING;
+  const { outputFiles } = buildSync({
+    stdin: { contents, resolveDir: root, loader: 'ts' },
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    minify,
+    target,
+    charset,
+    external: externalModules,
+    alias: ALIASES,
+    legalComments: 'none',
+    write: false,
+    logLevel: 'silent',
+  });
+  return outputFiles[0].text;
 }

@@ -11,11 +11,9 @@ export interface KafkaNode {
 
 export declare const kafka: { download(processes: Processes): Promise<string> };
 export declare const guardedKafka: {
-  download(processes: Processes): Promise<string>;
-  start(processes: Processes, classPath: string): Promise<{ readonly value: string }>;
+  start(processes: Processes): Promise<{ readonly value: string }>;
 };
 export declare function startKafka(
   processes: Processes,
-  classPath: string,
   options: { readonly nodes: number },
 ): Promise<readonly KafkaNode[]>;

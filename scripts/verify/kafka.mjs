@@ -23,8 +23,8 @@ export const kafka = {
   variable: 'MILLRACE_TEST_KAFKA',
   prerequisites: [java, maven],
   download,
-  async start(processes, classPath) {
-    const [node] = await startKafka(processes, classPath, { nodes: 1 });
+  async start(processes) {
+    const [node] = await startKafka(processes, { nodes: 1 });
     return { value: node.address, version: VERSION };
   },
 };
@@ -39,12 +39,12 @@ export const guardedKafka = {
   variable: 'MILLRACE_TEST_GUARDED_KAFKA',
   prerequisites: [jdk, maven],
   download,
-  async start(processes, classPath) {
+  async start(processes) {
     const certificate = await makeCertificate(processes);
     const tls = `localhost:${await freePort()}`;
     const sasl = `localhost:${await freePort()}`;
     const login = 'org.apache.kafka.common.security';
-    await startKafka(processes, classPath, {
+    await startKafka(processes, {
       nodes: 1,
       listeners: { TLS: tls, SASL: sasl },
       settings: {
@@ -98,8 +98,9 @@ async function makeCertificate(processes) {
  *   Java; and another program than Kafka's own
  * @returns its nodes, all started
  */
-export async function startKafka(processes, classPath, options) {
+export async function startKafka(processes, options) {
   const { nodes: count, settings: more = {}, format = [] } = options;
+  const classPath = await download(processes);
   const nodes = [];
   for (let id = 1; id <= count; id++) {
     nodes.push({ id, directoryId: uuid(), port: await freePort(), controllerPort: await freePort() });

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { buildSync } from 'esbuild';
-import { BUNDLING } from '../../lib/constructs/bundled-function.ts';
+import { ALIASES, BUNDLING } from '../../lib/constructs/bundled-function.ts';
 import { type PgliteServer, servePglite } from '../adapters/postgres/pglite-server.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
@@ -27,12 +27,6 @@ const ENTRY = `
   process.stdout.write(JSON.stringify(rows));
   process.exit();
 `;
-
-const aliases = Object.fromEntries(
-  Object.entries(BUNDLING.esbuildArgs)
-    .filter(([name]) => name.startsWith('--alias:'))
-    .map(([name, target]) => [name.slice('--alias:'.length), target]),
-);
 
 let pglite: PGlite;
 let server: PgliteServer;
@@ -57,7 +51,7 @@ test('a bundle reads and writes every kind of value, without what it leaves out 
     minify: BUNDLING.minify,
     target: BUNDLING.target,
     external: BUNDLING.externalModules,
-    alias: aliases,
+    alias: ALIASES,
     banner: {
       js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
     },

@@ -17,7 +17,7 @@ import { createTraffic } from '../../local/publishing/traffic.ts';
 import { createEncoder } from '../../runtime/codec.ts';
 import type { OutgoingRecord } from '../../runtime/ports.ts';
 import type { Position } from '../../runtime/record.ts';
-import { type KafkaNode, kafka, startKafka } from '../../scripts/verify/kafka.mjs';
+import { type KafkaNode, startKafka } from '../../scripts/verify/kafka.mjs';
 import { type PostgresServer, startPostgres } from '../../scripts/verify/postgres.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { start, until } from '../cli/millrace.ts';
@@ -35,7 +35,7 @@ let brokers: string[];
 async function startNodes(count: number): Promise<void> {
   temporary = createTemporaryFolder();
   processes = new Processes(temporary.path);
-  nodes = await startKafka(processes, await kafka.download(processes), { nodes: count });
+  nodes = await startKafka(processes, { nodes: count });
   brokers = nodes.map(({ address }) => address);
 }
 /** What a test has begun, also when it fails half-way; last begun, first ended. */

@@ -7,7 +7,7 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
-import { kafka, startKafka } from '../../scripts/verify/kafka.mjs';
+import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { millraceJson, TABLES } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
@@ -34,7 +34,7 @@ describe('a consumer whose dead letters are in Kafka', () => {
   let where: string[];
 
   beforeAll(async () => {
-    const [node] = await startKafka(processes, await kafka.download(processes), { nodes: 1 });
+    const [node] = await startKafka(processes, { nodes: 1 });
     brokers = node!.address;
     where = ['--kafka', brokers, ...state];
     project = copyProject(

@@ -23,7 +23,7 @@ let admin: Admin;
 beforeAll(async () => {
   temporary = createTemporaryFolder();
   processes = new Processes(temporary.path);
-  nodes = await startKafka(processes, await kafka.download(processes), { nodes: 3 });
+  nodes = await startKafka(processes, { nodes: 3 });
   brokers = nodes.map(({ address }) => address);
   log = openKafkaLog({ connection: { brokers }, clock: systemClock, timeoutMs: 20_000 });
   admin = new Admin({ clientId: 'verify', bootstrapBrokers: [...brokers] });

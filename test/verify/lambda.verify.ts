@@ -3,12 +3,10 @@ import { once } from 'node:events';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { CreateQueueCommand, GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { buildSync } from 'esbuild';
 import pg from 'pg';
 import { createGlueSchemaRegistrar } from '../../adapters/aws/glue-schema-registrar.ts';
 import { createSqsMover, createSqsQueue } from '../../adapters/aws/sqs-queue.ts';
@@ -21,7 +19,6 @@ import { systemRandom } from '../../adapters/system/system-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
-import { BUNDLING } from '../../lib/constructs/bundled-function.ts';
 import { startQueueSource } from '../../local/event-source/queue-source.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
 import { createDecoder, createEncoder } from '../../runtime/codec.ts';
@@ -30,7 +27,7 @@ import { createTopicShelf } from '../../runtime/dead-letters/topic-letters.ts';
 import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
 import { partitionOf } from '../../runtime/partitioner.ts';
 import type { RawRecord } from '../../runtime/record.ts';
-import { type BuiltFunction, buildFunctions } from '../../scripts/verify/built-functions.mjs';
+import { type BuiltFunction, buildFunctions, bundle } from '../../scripts/verify/built-functions.mjs';
 import { type RunningFunction, startFunction } from '../../scripts/verify/lambda-runtime.mjs';
 import { type PostgresServer, startPostgres } from '../../scripts/verify/postgres.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
@@ -370,23 +367,11 @@ test('a consumer whose dead letters are in Kafka writes them there, or has the b
 function bundleWithLettersInKafka(): string {
   const code = join(temporary.path, 'letters-in-kafka');
   cpSync(functions.find(({ name }) => name === 'collector')!.code, code, { recursive: true });
-  buildSync({
-    stdin: {
-      contents: `
-        import { consumerFunction } from './adapters/aws/consumer-function.ts';
-        import { editorialAnalytics } from './lambdas/editorial-analytics/consumer.ts';
-        export const handler = consumerFunction({ ...editorialAnalytics, deadLetter: 'kafka' });`,
-      resolveDir: fileURLToPath(new URL('../..', import.meta.url)),
-      loader: 'ts',
-    },
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: BUNDLING.target,
-    external: BUNDLING.externalModules,
-    outfile: join(code, 'index.js'),
-    allowOverwrite: true,
-  });
+  const contents = `
+    import { consumerFunction } from './adapters/aws/consumer-function.ts';
+    import { editorialAnalytics } from './lambdas/editorial-analytics/consumer.ts';
+    export const handler = consumerFunction({ ...editorialAnalytics, deadLetter: 'kafka' });`;
+  writeFileSync(join(code, 'index.js'), bundle(contents));
   return code;
 }
 

@@ -20,7 +20,7 @@ import { fileSource } from '../../local/publishing/sources.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
-import { type KafkaNode, kafka, startKafka } from '../../scripts/verify/kafka.mjs';
+import { type KafkaNode, startKafka } from '../../scripts/verify/kafka.mjs';
 import { type PostgresServer, startPostgres } from '../../scripts/verify/postgres.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { millraceJson, start, until } from '../cli/millrace.ts';
@@ -54,7 +54,7 @@ describe('a load with kills', () => {
 
   beforeAll(async () => {
     [[node], server] = (await Promise.all([
-      startKafka(processes, await kafka.download(processes), { nodes: 1 }),
+      startKafka(processes, { nodes: 1 }),
       startPostgres(processes),
     ])) as [[KafkaNode], PostgresServer];
     where = ['--kafka', node.address, '--state', state];

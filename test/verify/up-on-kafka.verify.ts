@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import pg from 'pg';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
-import { kafka, startKafka } from '../../scripts/verify/kafka.mjs';
+import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { millrace, millraceJson, start, TABLES, until } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
@@ -39,7 +39,7 @@ describe('up on Kafka', () => {
   let client: pg.Client;
 
   beforeAll(async () => {
-    const [node] = await startKafka(processes, await kafka.download(processes), { nodes: 1 });
+    const [node] = await startKafka(processes, { nodes: 1 });
     brokers = node!.address;
     admin = new pg.Client({ connectionString: postgres });
     await admin.connect();

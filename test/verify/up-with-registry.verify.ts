@@ -9,7 +9,7 @@ import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
 import { type Framing, schemaIdOf } from '../../runtime/framing.ts';
-import { kafka, startKafka } from '../../scripts/verify/kafka.mjs';
+import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { millrace, millraceJson } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
@@ -41,7 +41,7 @@ describe.each<{
   let ids: string[];
 
   beforeAll(async () => {
-    const [node] = await startKafka(processes, await kafka.download(processes), { nodes: 1 });
+    const [node] = await startKafka(processes, { nodes: 1 });
     brokers = node!.address;
     const opened = await open(join(temporary.path, 'project'));
     from = opened.from;
