@@ -13,12 +13,11 @@ import {
   type Compression,
   createFramer,
   FRAME_HEADER_BYTES,
-  MAX_BODY_BYTES,
   readFrameBody,
   readFrameHeader,
   schemaIdOf,
 } from './framing.ts';
-import type { SchemaId, SchemaRegistry } from './ports.ts';
+import type { Clock, SchemaId, SchemaRegistry } from './ports.ts';
 import {
   ABSENT,
   type ConsumerRecord,
@@ -29,20 +28,41 @@ import {
   type TimestampType,
 } from './record.ts';
 
-/** A record read, or why it cannot be. */
-export type Decoded<Value> = { readonly record: ConsumerRecord<Value> } | { readonly error: MillraceError };
+/** A record read, or why it cannot be: for good, or because the registry did not answer, which is no record's fault. */
+export type Decoded<Value> =
+  | { readonly record: ConsumerRecord<Value> }
+  | { readonly error: MillraceError }
+  | { readonly held: MillraceError };
+
+/** What one call may spend, so that no crafted batch uses up a function's time or memory. */
+export interface DecodeBudget {
+  /** Schema ids asked of the registry. */
+  readonly lookUps: number;
+  /** Bytes of Avro bodies, inflated. */
+  readonly bodyBytes: number;
+  /** Milliseconds for the registry's answers. */
+  readonly waitMs: number;
+}
+
+export const UNLIMITED: DecodeBudget = {
+  lookUps: Number.POSITIVE_INFINITY,
+  bodyBytes: Number.POSITIVE_INFINITY,
+  waitMs: Number.POSITIVE_INFINITY,
+};
 
 export interface Decoder<Value> {
   /**
-   * Reads each record's value as the contract's newest version, whichever version wrote it; one result a record,
-   * in order. A record without a value reads as null where the contract's cleanup is 'compact'.
+   * Reads each record's value as the contract's newest version, whichever version wrote it; one result a record, in
+   * order. Where the budget runs out, the results end early: the rest is for the next call. The first record always
+   * gets a result, unless the registry uses up the time. A record without a value reads as null where the contract's
+   * cleanup is 'compact'.
    *
-   * A record's own error is VALUE_MISSING, FRAME_*, SCHEMA_UNKNOWN, SCHEMA_INVALID, SCHEMA_INCOMPATIBLE or AVRO_*.
-   * An id not seen before is asked of the registry once, however many records and batches wait for it. A failed
-   * answer holds for those; the next batch asks again.
-   * @throws REGISTRY_UNAVAILABLE when the registry did not answer: no record is to blame, so none gets a result
+   * A record's own error is RECORD_MALFORMED, VALUE_MISSING, FRAME_*, SCHEMA_UNKNOWN, SCHEMA_INVALID,
+   * SCHEMA_INCOMPATIBLE or AVRO_*; `held` is REGISTRY_UNAVAILABLE. An id not seen before is asked of the registry once,
+   * however many records and batches wait for it. An id that the registry does not know is not asked for again for a
+   * while; a failed answer holds for the records that wait for it, and the next batch asks again.
    */
-  decodeBatch(records: readonly RawRecord[]): Promise<readonly Decoded<Value>[]>;
+  decodeBatch(records: readonly RawRecord[], budget?: DecodeBudget): Promise<readonly Decoded<Value>[]>;
   /** The writer's schema id, null where the framing cannot be read. */
   schemaIdOf(record: RawRecord): SchemaId | null;
 }
@@ -71,19 +91,29 @@ interface FrameReader {
 
 /** Requests to the registry at once: a batch of damaged ids must not become a storm of them. */
 const MAX_REQUESTS = 8;
+/** Long enough for a batch that is delivered again; short, because the id may be registered at any time. */
+const UNKNOWN_FOR_MS = 15_000;
+const MOST_UNKNOWN_IDS = 10_000;
 
 /**
  * A decoder for one topic. Keep it between batches: it holds each schema it has seen, parsed and resolved.
+ * @param clock for how long unknown ids are remembered. @default none: for no longer than their batch
  * @throws CONTRACT_INVALID when the contract's newest version does not parse
  */
-export function createDecoder<Value>(contract: Contract<Value>, registry: SchemaRegistry): Decoder<Value> {
-  const { framing } = contract;
+export function createDecoder<Value>(
+  contract: Contract<Value>,
+  registry: SchemaRegistry,
+  clock?: Clock,
+): Decoder<Value> {
+  const { framing, maxBodyBytes } = contract;
   const headerBytes = FRAME_HEADER_BYTES[framing];
   const readerType = parseLatest(contract);
   const readers = new Map<SchemaId, AvroReader>();
   /** A topic has few headers in use: to compare their bytes is quicker than to write out the id of each record. */
   const frameReaders: FrameReader[] = [];
   const requests = new Map<SchemaId, Promise<void>>();
+  /** Ids that the registry does not know, oldest first, each with the time until which that is believed. */
+  const unknown = new Map<SchemaId, { readonly error: MillraceError; readonly until: number }>();
 
   /** For the value at `start`. Undefined where the schema has yet to be asked for. @throws FRAME_* */
   function frameReaderOf(bytes: Buffer, start: number, end: number): FrameReader | undefined {
@@ -99,16 +129,24 @@ export function createDecoder<Value>(contract: Contract<Value>, registry: Schema
     return frameReader;
   }
 
-  /** The value at `start`. Undefined where the schema has yet to be asked for. @throws FRAME_*, AVRO_* */
-  function read(raw: RawRecord, bytes: Buffer, start: number, end: number): Decoded<Value> | undefined {
+  /** The value at `start`. Undefined where the schema has yet to be asked for. */
+  function read(
+    raw: RawRecord,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    spent: Spent,
+  ): Decoded<Value> | undefined {
     try {
       const frameReader = frameReaderOf(bytes, start, end);
       if (!frameReader) return undefined;
       const { compression, reader } = frameReader;
       if (compression === 'none') {
+        spent.bodyBytes += end - start - headerBytes;
         return { record: new DecodedRecord(raw, reader.read(bytes, start + headerBytes, end) as Value) };
       }
-      const body = readFrameBody(framing, compression, bytes.subarray(start, end));
+      const body = readFrameBody(framing, compression, bytes.subarray(start, end), maxBodyBytes);
+      spent.bodyBytes += body.length;
       return { record: new DecodedRecord(raw, reader.read(body, 0, body.length) as Value) };
     } catch (error) {
       if (error instanceof MillraceError) return { error };
@@ -117,12 +155,13 @@ export function createDecoder<Value>(contract: Contract<Value>, registry: Schema
   }
 
   /** Undefined where the schema has yet to be asked for. */
-  function decode(raw: RawRecord): Decoded<Value> | undefined {
+  function decode(raw: RawRecord, spent: Spent): Decoded<Value> | undefined {
+    if (raw.fault) return { error: raw.fault };
     if (raw instanceof PackedRecord && raw.valueStart !== ABSENT) {
-      return read(raw, raw.bytes, raw.valueStart, raw.end);
+      return read(raw, raw.bytes, raw.valueStart, raw.end, spent);
     }
     const { value } = raw;
-    if (value !== null) return read(raw, value, 0, value.length);
+    if (value !== null) return read(raw, value, 0, value.length, spent);
     if (contract.cleanup === 'compact') return { record: new DecodedRecord(raw, null as Value) };
     return { error: missingValue(contract.name) };
   }
@@ -138,40 +177,92 @@ export function createDecoder<Value>(contract: Contract<Value>, registry: Schema
 
   async function ask(id: SchemaId): Promise<void> {
     const schema = await registry.schemaById(id);
-    if (schema === undefined) throw unknownSchema(id, contract.name);
+    if (schema === undefined) {
+      const error = unknownSchema(id, contract.name);
+      if (clock) rememberUnknown(id, error, clock.now() + UNKNOWN_FOR_MS);
+      throw error;
+    }
     readers.set(id, createAvroReader(readerType, schema, id));
   }
 
-  /** Asks for all the ids, and gives the errors of those that have no reader then. */
-  async function requestAll(ids: readonly SchemaId[]): Promise<ReadonlyMap<SchemaId, MillraceError>> {
-    const errors = new Map<SchemaId, MillraceError>();
+  function rememberUnknown(id: SchemaId, error: MillraceError, until: number): void {
+    unknown.delete(id);
+    unknown.set(id, { error, until });
+    if (unknown.size > MOST_UNKNOWN_IDS) unknown.delete(unknown.keys().next().value!);
+  }
+
+  function knownUnknown(id: SchemaId): MillraceError | undefined {
+    const known = unknown.get(id);
+    if (!known) return undefined;
+    if (known.until > clock!.now()) return known.error;
+    unknown.delete(id);
+    return undefined;
+  }
+
+  /** Asks for the ids, as many as the time allows, and gives the error of each that has no reader then; null where the time was over. */
+  async function requestAll(
+    ids: readonly SchemaId[],
+    waitMs: number,
+  ): Promise<ReadonlyMap<SchemaId, MillraceError | null>> {
+    const errors = new Map<SchemaId, MillraceError | null>(ids.map((id) => [id, null]));
     const requestOne = async (id: SchemaId) => {
       try {
         await request(id);
+        errors.delete(id);
       } catch (error) {
-        if (!(error instanceof MillraceError) || error.action !== 'dead-letter') throw error;
+        if (!(error instanceof MillraceError)) throw error;
         errors.set(id, error);
       }
     };
-    for (let from = 0; from < ids.length; from += MAX_REQUESTS) {
-      await Promise.all(ids.slice(from, from + MAX_REQUESTS).map(requestOne));
+    const enough = new AbortController();
+    const timeIsOver =
+      clock && Number.isFinite(waitMs)
+        ? clock.sleep(waitMs, enough.signal).then(() => 'over' as const)
+        : null;
+    try {
+      for (let from = 0; from < ids.length; from += MAX_REQUESTS) {
+        const answers = Promise.all(ids.slice(from, from + MAX_REQUESTS).map(requestOne));
+        if ((await (timeIsOver ? Promise.race([answers, timeIsOver]) : answers)) === 'over') {
+          answers.catch(() => {});
+          break;
+        }
+      }
+    } finally {
+      enough.abort();
     }
     return errors;
   }
 
   return {
-    async decodeBatch(records) {
-      const results = records.map(decode);
+    async decodeBatch(records, { lookUps, bodyBytes, waitMs } = UNLIMITED) {
+      const spent: Spent = { bodyBytes: 0 };
+      const results: (Decoded<Value> | undefined)[] = [];
       const waiting = new Map<number, SchemaId>();
-      results.forEach((result, index) => {
-        if (!result) waiting.set(index, schemaIdOf(framing, records[index]!.value)!);
-      });
-      if (waiting.size > 0) {
-        const errors = await requestAll([...new Set(waiting.values())]);
-        for (const [index, id] of waiting) {
-          const error = errors.get(id);
-          results[index] = error ? { error } : decode(records[index]!);
+      const ids = new Set<SchemaId>();
+      for (const raw of records) {
+        if (spent.bodyBytes >= bodyBytes) break;
+        let result = decode(raw, spent);
+        if (!result) {
+          const id = schemaIdOf(framing, raw.value)!;
+          const error = knownUnknown(id);
+          if (error) result = { error };
+          else if (!ids.has(id) && ids.size >= lookUps) break;
+          else waiting.set(results.length, id);
+          if (!error) ids.add(id);
         }
+        results.push(result);
+      }
+      if (waiting.size === 0) return results as Decoded<Value>[];
+
+      const errors = await requestAll([...ids], waitMs);
+      for (const [index, id] of waiting) {
+        const error = errors.get(id);
+        // Of those behind, some may have been read: they are read again with the next call.
+        if (error === null || (index > 0 && spent.bodyBytes >= bodyBytes)) {
+          return results.slice(0, index) as Decoded<Value>[];
+        }
+        if (!error) results[index] = decode(records[index]!, spent);
+        else results[index] = error.action === 'dead-letter' ? { error } : { held: error };
       }
       return results as Decoded<Value>[];
     },
@@ -179,12 +270,17 @@ export function createDecoder<Value>(contract: Contract<Value>, registry: Schema
   };
 }
 
+/** What a call has spent of its budget. */
+interface Spent {
+  bodyBytes: number;
+}
+
 /**
  * An encoder for one topic's newest version. Keep it between batches: it asks the registry for the id once.
  * @throws CONTRACT_INVALID when that version does not parse
  */
 export function createEncoder(contract: Contract<never>, registry: SchemaRegistry): Encoder {
-  const { framing, compression } = contract;
+  const { framing, compression, maxBodyBytes } = contract;
   const type = parseLatest(contract);
   const violationsOf = createValidator(type);
   let framer: Promise<(body: Buffer) => Buffer> | undefined;
@@ -202,8 +298,8 @@ export function createEncoder(contract: Contract<never>, registry: SchemaRegistr
       const key = keyOf((value as Record<string, unknown>)[contract.key]);
       if (!key) return refuse(contract.key, 'is the key: takes a string or a number');
       const body = type.toBuffer(value);
-      if (body.length > MAX_BODY_BYTES) {
-        return refuse('', `takes up to ${MAX_BODY_BYTES} bytes as Avro; got ${body.length}`);
+      if (body.length > maxBodyBytes) {
+        return refuse('', `takes up to ${maxBodyBytes} bytes as Avro; got ${body.length}`);
       }
       return { key, body };
     } catch {

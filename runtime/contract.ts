@@ -56,6 +56,11 @@ interface TopicDeclaration<Value> {
   readonly framing?: 'glue' | 'confluent';
   /** Compression of the Avro body; only Glue's framing has one. @default 'none': brokers compress whole batches */
   readonly compression?: 'none' | 'zlib';
+  /**
+   * The most bytes that a value may have as Avro, inflated; up to 64 MiB. A larger one is refused at publish and a dead
+   * letter at the consumer. @default 1 MiB, Kafka's own limit of a record
+   */
+  readonly maxBodyBytes?: number;
 }
 
 /** What a topic promises. `Value` is the newest version's type. Made by `defineTopic`, never by hand. */
@@ -63,6 +68,13 @@ export interface Contract<Value = unknown> extends Required<TopicDeclaration<Val
   /** The version that producers write and consumers read: the last one. */
   readonly latest: ContractVersion;
 }
+
+/**
+ * The most that a compressed body may inflate to, where its contract does not say: what Kafka lets a record have by
+ * default. A byte of Avro can become an object of forty bytes, so that this is what keeps a crafted record from
+ * exhausting a function's memory.
+ */
+export const MAX_BODY_BYTES = 1024 * 1024;
 
 const TOPIC_NAME = /^[a-zA-Z0-9._-]{1,249}$/;
 
@@ -81,6 +93,7 @@ export function defineTopic<Value>(declaration: TopicDeclaration<Value>): Contra
     offsets: cleanup === 'compact' ? ('sparse' as const) : ('contiguous' as const),
     framing: 'glue' as const,
     compression: 'none' as const,
+    maxBodyBytes: MAX_BODY_BYTES,
     ...declaration,
   };
   const refuse = (field: string, got: unknown, allowed: string): never => {
@@ -116,6 +129,13 @@ export function defineTopic<Value>(declaration: TopicDeclaration<Value>): Contra
   }
   if (contract.framing === 'confluent' && contract.compression !== 'none') {
     refuse('compression', contract.compression, '"none" where framing is "confluent"');
+  }
+  if (
+    !Number.isInteger(contract.maxBodyBytes) ||
+    contract.maxBodyBytes < 1 ||
+    contract.maxBodyBytes > 2 ** 26
+  ) {
+    refuse('maxBodyBytes', contract.maxBodyBytes, `a whole number from 1 to ${2 ** 26}`);
   }
   const latest = versions.at(-1) ?? refuse('versions', [], 'at least one version');
   return Object.freeze({ ...contract, latest });

@@ -1,13 +1,15 @@
 /** The consumer engine: a batch in, every record settled or handed back. Composes parsing, decoding and settling. */
 import { backOff } from './backoff.ts';
 import { type BatchContext, type BatchOutcome, factsOf, settleBatch } from './batch.ts';
-import { createDecoder, type Decoded } from './codec.ts';
+import { createDecoder, type DecodeBudget, type Decoded } from './codec.ts';
 import type { AnyConsumer } from './consumer.ts';
 import { type DeadLetter, type FailureHistory, historyOf, NO_HISTORY } from './dead-letters/dead-letter.ts';
 import { MillraceError } from './errors.ts';
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
+import { historyWith, type Item, newItem, type Outcome } from './item.ts';
 import { parseKafkaEvent } from './kafka-event.ts';
 import type { Arrival } from './ledger.ts';
+import { createPatience } from './patience.ts';
 import type {
   BatchReport,
   Clock,
@@ -19,7 +21,6 @@ import type {
   Sink,
 } from './ports.ts';
 import { type RawRecord, recordId } from './record.ts';
-import { historyWith, type Item, type Outcome } from './settle.ts';
 
 export interface EnginePorts {
   readonly clock: Clock;
@@ -75,26 +76,67 @@ export interface Engine {
    * @throws what the table calls `halt`
    */
   redrive(letters: readonly DeadLetter[], invocation: Invocation): Promise<readonly Outcome[]>;
+  /**
+   * Takes what escaped a handler, such as the rejection of a promise that it did not await, for the failure of the
+   * handle() that is running. False where none is.
+   */
+  escaped(error: unknown): boolean;
 }
+
+/**
+ * What decoding may spend before the records it has read are settled: 4 MiB of Avro can be 160 MB of small objects, and a
+ * topic has few schemas.
+ */
+const DECODE_BUDGET = { lookUps: 64, bodyBytes: 4 * 1024 * 1024 } as const;
+const DECODE_SHARE_OF_TIME = 1 / 3;
 
 /** Builds the engine of one consumer; keep it between invocations, it caches the schemas it has seen. */
 export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine {
   const { clock, log } = ports;
-  const decoder = createDecoder(consumer.topic, ports.registry);
+  const decoder = createDecoder(consumer.topic, ports.registry, clock);
+  const patience = createPatience();
+  const running = new Set<(error: unknown) => void>();
 
-  /** Reads the records; a registry that is down holds the line. Undefined when the time is over. */
-  async function decode(raws: readonly RawRecord[], context: BatchContext) {
-    for (let holds = 1; ; holds++) {
-      try {
-        return { decoded: await decoder.decodeBatch(raws), holds: holds - 1, stoppedBy: null };
-      } catch (error) {
-        const stoppedBy = diagnose('decode', error, 'UNEXPECTED');
-        log.warn('Line held: trying again', { ...factsOf(stoppedBy), holds });
-        const canGoOn =
-          stoppedBy.action === 'hold' && (await backOff(holds, consumer.retry, context.usableMs(), ports));
-        if (!canGoOn) return { decoded: null, holds: holds - 1, stoppedBy };
+  /**
+   * Reads as many records as the budget allows, from the first on. Those before a partition's first one that the registry
+   * gave no answer for are `ready`; the others are `left`, in order.
+   */
+  async function decode(
+    items: readonly Item[],
+    budget: DecodeBudget,
+  ): Promise<{ ready: Item[]; left: Item[]; heldBy: Diagnosis | null }> {
+    let decoded: readonly Decoded<unknown>[];
+    try {
+      decoded = await decoder.decodeBatch(
+        items.map(({ raw }) => raw),
+        budget,
+      );
+    } catch (error) {
+      return { ready: [], left: [...items], heldBy: diagnose('decode', error, 'UNEXPECTED') };
+    }
+    const ready: Item[] = [];
+    const left: Item[] = [];
+    const held = new Set<number>();
+    let heldBy: Diagnosis | null = null;
+    for (const [index, item] of items.entries()) {
+      const result = decoded[index];
+      const { partition } = item.raw;
+      if (result && 'held' in result) {
+        heldBy = diagnose('decode', result.held, 'UNEXPECTED');
+        held.add(partition);
+      }
+      if (!result || held.has(partition)) {
+        left.push(item);
+        continue;
+      }
+      ready.push(item);
+      if ('record' in result) item.record = result.record;
+      else if ('error' in result) {
+        const diagnosis = diagnose('decode', result.error, 'AVRO_INVALID');
+        item.failure = describeFailure(diagnosis, historyWith(item, clock.now()));
       }
     }
+    return { ready, left, heldBy };
   }
 
   /** Works off records of one ledger, in order, and tells what became of them, whatever the end. */
@@ -112,23 +154,23 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       consumer,
       arrival,
       invocation,
+      patience,
       ledger: { consumer: consumer.name, epoch },
       usableMs: () => invocation.remainingMs() - reserveMs,
       schemaIdOf: (raw) => decoder.schemaIdOf(raw),
+      watchEscapes(onEscaped) {
+        running.add(onEscaped);
+        return () => running.delete(onEscaped);
+      },
     };
-
-    const { decoded, holds, stoppedBy } = await decode(raws, context);
-    const items = raws.map((raw, index) => itemOf(raw, decoded?.[index], historyAt(index)));
-    const outcome: BatchOutcome = decoded
-      ? await settleBatch(items, context)
-      : { passedOver: 0, handlerMs: 0, retries: 0, stoppedBy };
-
+    const items = raws.map((raw, index) => newItem(raw, historyAt(index)));
+    const outcome = await workOff(items, context);
     ports.metrics.report({
       consumer: consumer.name,
       topic: consumer.topic.name,
       ...tally(items),
       holes: outcome.passedOver,
-      retries: holds + outcome.retries,
+      retries: outcome.retries,
       batchMs: clock.now() - startedAt,
       handlerMs: outcome.handlerMs,
     });
@@ -136,12 +178,70 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     return { items, stoppedBy: outcome.stoppedBy };
   }
 
-  function itemOf(raw: RawRecord, decoded: Decoded<unknown> | undefined, history: FailureHistory): Item {
-    const item: Item = { raw, record: null, failure: null, outcome: 'returned', history };
-    if (!decoded) return item;
-    if ('record' in decoded) return { ...item, record: decoded.record };
-    const diagnosis = diagnose('decode', decoded.error, 'AVRO_INVALID');
-    return { ...item, failure: describeFailure(diagnosis, historyWith(item, clock.now())) };
+  /** Reads and settles in turns, so that what is read is soon settled and no batch has to fit the memory whole. */
+  async function workOff(items: readonly Item[], context: BatchContext): Promise<BatchOutcome> {
+    const total = { passedOver: 0, handlerMs: 0, retries: 0 };
+    let left = items;
+    let holds = 0;
+    while (left.length > 0) {
+      const waitMs = context.usableMs() * DECODE_SHARE_OF_TIME;
+      const { ready, left: next, heldBy } = await decode(left, { ...DECODE_BUDGET, waitMs });
+      if (ready.length > 0) {
+        const outcome = await settleBatch(ready, context);
+        total.passedOver += outcome.passedOver;
+        total.handlerMs += outcome.handlerMs;
+        total.retries += outcome.retries;
+        if (ready.some(({ outcome }) => outcome === 'returned'))
+          return { ...total, stoppedBy: outcome.stoppedBy };
+        for (const item of ready) item.record = null;
+        holds = 0;
+      }
+      left = next;
+      if (ready.length > 0 || left.length === 0) continue;
+      if (heldBy?.action !== 'hold') return { ...total, stoppedBy: heldBy };
+      holds++;
+      log.warn('Line held: trying again', { ...factsOf(heldBy), holds });
+      if (!(await backOff(holds, consumer.retry, context.usableMs(), ports)))
+        return { ...total, stoppedBy: heldBy };
+      total.retries++;
+    }
+    return { ...total, stoppedBy: null };
+  }
+
+  /** Settles letters of one epoch. What halts one of several is its own: the others are settled without it. */
+  async function redriveLetters(
+    letters: readonly DeadLetter[],
+    epoch: number,
+    invocation: Invocation,
+  ): Promise<readonly Outcome[]> {
+    const { items, stoppedBy } = await run(
+      letters.map(({ record }) => record),
+      'redrive',
+      epoch,
+      invocation,
+      (at) => historyOf(letters[at]!.failure),
+    );
+    if (stoppedBy?.action !== 'halt') return items.map(({ outcome }) => outcome);
+    if (letters.length === 1) throw stoppedBy.error;
+    const outcomes: Outcome[] = [];
+    let halted = 0;
+    for (const [at, letter] of letters.entries()) {
+      if (items[at]!.outcome !== 'returned') {
+        outcomes.push(items[at]!.outcome);
+        continue;
+      }
+      try {
+        outcomes.push(...(await redriveLetters([letter], epoch, invocation)));
+      } catch (error) {
+        if (++halted === letters.length) throw error;
+        log.error('Dead letter not redriven', {
+          id: letter.id,
+          ...factsOf(diagnose('handle', error, 'UNEXPECTED')),
+        });
+        outcomes.push('returned');
+      }
+    }
+    return outcomes;
   }
 
   function logTrouble(items: readonly Item[], { passedOver }: BatchOutcome): void {
@@ -179,6 +279,11 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       };
     },
 
+    escaped(error) {
+      for (const onEscaped of running) onEscaped(error);
+      return running.size > 0;
+    },
+
     async redrive(letters, invocation) {
       const foreign = letters.find((letter) => letter.consumer !== consumer.name);
       if (foreign) throw foreignLetter(foreign, consumer.name);
@@ -190,15 +295,12 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
         const queue = twins
           .map(([first, ...others]) => ({ ...first!, others }))
           .sort((a, b) => byPosition(a.letter.record, b.letter.record));
-        const { items, stoppedBy } = await run(
-          queue.map(({ letter }) => letter.record),
-          'redrive',
+        const settled = await redriveLetters(
+          queue.map(({ letter }) => letter),
           epoch,
           invocation,
-          (at) => historyOf(queue[at]!.letter.failure),
         );
-        if (stoppedBy?.action === 'halt') throw stoppedBy.error;
-        for (const [at, { outcome }] of items.entries()) {
+        for (const [at, outcome] of settled.entries()) {
           const { index, others } = queue[at]!;
           outcomes[index] = outcome;
           for (const other of others) outcomes[other.index] = outcome === 'applied' ? 'duplicate' : outcome;

@@ -41,6 +41,7 @@ export const ERRORS = {
   GROUP_IN_USE: row('halt', 'Another consumer is a member of the consumer group.'),
 
   // Reading what a record holds.
+  RECORD_MALFORMED: row('dead-letter', 'The record did not arrive as Kafka sends one.'),
   VALUE_MISSING: row('dead-letter', 'The record has no value and its contract allows no tombstones.'),
   FRAME_TRUNCATED: row('dead-letter', 'The value ends before its framing header does.'),
   FRAME_UNKNOWN: row('dead-letter', "The value's first byte is not the contract's framing."),
@@ -100,7 +101,7 @@ const OURS = Symbol.for('millrace.error');
 
 /**
  * The one error class. `message` says what happened, what was allowed and what to do next; it never holds a
- * payload, a schema or a secret. `action` is the table's answer for `code`.
+ * payload, a schema or a secret.
  */
 export class MillraceError extends Error {
   // A function that writes to Kafka has two files, and so two of this class: each knows the other's errors.
@@ -111,24 +112,27 @@ export class MillraceError extends Error {
   readonly code: ErrorCode;
   /** Facts for logs and `--json`: names, numbers, positions; never payloads. */
   readonly details: Readonly<Record<string, unknown>>;
+  /** The table's answer for `code`, unless whoever raised the error knows that waiting cannot change it. */
+  readonly action: ErrorAction;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; details?: Readonly<Record<string, unknown>> } = {},
+    options: {
+      readonly cause?: unknown;
+      readonly details?: Readonly<Record<string, unknown>>;
+      readonly action?: ErrorAction;
+    } = {},
   ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.name = 'MillraceError';
     this.code = code;
     this.details = options.details ?? {};
+    this.action = options.action ?? ERRORS[code].action;
   }
 
   get [OURS](): true {
     return true;
-  }
-
-  get action(): ErrorAction {
-    return ERRORS[this.code].action;
   }
 }
 

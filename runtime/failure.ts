@@ -15,8 +15,9 @@ export interface Diagnosis {
  * Whatever the sink refused counts as `write`, also when it surfaced inside `handle`.
  */
 export function diagnose(stage: FailureStage, error: unknown, fallback: ErrorCode): Diagnosis {
-  const code = error instanceof MillraceError ? error.code : fallback;
-  return { stage: code.startsWith('SINK_') ? 'write' : stage, code, action: ERRORS[code].action, error };
+  const { code, action } =
+    error instanceof MillraceError ? error : { code: fallback, action: ERRORS[fallback].action };
+  return { stage: code.startsWith('SINK_') ? 'write' : stage, code, action, error };
 }
 
 // A dead letter has to fit its queue whatever the handler threw.

@@ -30,12 +30,6 @@ export interface Frame {
 /** Bytes before the body. */
 export const FRAME_HEADER_BYTES = { glue: 18, confluent: 5 } as const satisfies Record<Framing, number>;
 
-/**
- * The most that a compressed body may inflate to: 16 times what Kafka lets a record have by default, and small
- * enough that a crafted record cannot exhaust a function's memory.
- */
-export const MAX_BODY_BYTES = 16 * 1024 * 1024;
-
 const GLUE_VERSION = 0x03;
 const GLUE_COMPRESSION_BYTES = { none: 0x00, zlib: 0x05 } as const satisfies Record<Compression, number>;
 const CONFLUENT_MAGIC = 0x00;
@@ -48,9 +42,9 @@ const MAX_CONFLUENT_ID = 0x7fff_ffff;
  * Splits a record's value into the writer's schema id and the Avro body.
  * @throws FRAME_TRUNCATED, FRAME_UNKNOWN, FRAME_COMPRESSION_UNKNOWN, FRAME_COMPRESSION_CORRUPT, FRAME_BODY_TOO_LARGE
  */
-export function decodeFrame(framing: Framing, value: Buffer): Frame {
+export function decodeFrame(framing: Framing, value: Buffer, maxBodyBytes: number): Frame {
   const { schemaId, compression } = readFrameHeader(framing, value);
-  return { schemaId, body: readFrameBody(framing, compression, value) };
+  return { schemaId, body: readFrameBody(framing, compression, value, maxBodyBytes) };
 }
 
 /**
@@ -83,9 +77,14 @@ export function readFrameHeader(framing: Framing, value: Buffer): FrameHeader {
  * The body of a value whose header was read.
  * @throws FRAME_COMPRESSION_CORRUPT, FRAME_BODY_TOO_LARGE
  */
-export function readFrameBody(framing: Framing, compression: Compression, value: Buffer): Buffer {
+export function readFrameBody(
+  framing: Framing,
+  compression: Compression,
+  value: Buffer,
+  maxBodyBytes: number,
+): Buffer {
   const body = value.subarray(FRAME_HEADER_BYTES[framing]);
-  return compression === 'none' ? body : inflate(body);
+  return compression === 'none' ? body : inflate(body, maxBodyBytes);
 }
 
 /** The schema id in the value's framing, null where the framing cannot be read. */
@@ -140,11 +139,11 @@ function glueCompressionOf(byte: number): Compression {
   );
 }
 
-function inflate(body: Buffer): Buffer {
+function inflate(body: Buffer, maxBodyBytes: number): Buffer {
   try {
     // With `info`, zlib tells how much it has read: bytes after the end of the stream are otherwise passed over.
     const { buffer, engine } = inflateSync(body, {
-      maxOutputLength: MAX_BODY_BYTES,
+      maxOutputLength: maxBodyBytes,
       info: true,
     }) as unknown as {
       buffer: Buffer;
@@ -155,8 +154,9 @@ function inflate(body: Buffer): Buffer {
     if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
       throw new MillraceError(
         'FRAME_BODY_TOO_LARGE',
-        `The ${body.length} compressed bytes inflate to more than ${MAX_BODY_BYTES}, the most that a body may have.`,
-        { cause, details: { compressedBytes: body.length, maxBodyBytes: MAX_BODY_BYTES } },
+        `The ${body.length} compressed bytes inflate to more than ${maxBodyBytes}, the most that a body may have. ` +
+          "If its producer means it, raise the contract's `maxBodyBytes` and redrive the record.",
+        { cause, details: { compressedBytes: body.length, maxBodyBytes } },
       );
     }
     throw corrupt(body.length, 'are not a zlib stream', cause);

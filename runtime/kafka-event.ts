@@ -17,6 +17,7 @@ import {
   ABSENT,
   type Header,
   PackedRecord,
+  type Position,
   type RawRecord,
   TIMESTAMP_TYPES,
   type TimestampType,
@@ -51,17 +52,19 @@ export function isKafkaEvent(event: unknown): boolean {
  * The records of one topic's batch, in partition, then offset order, whatever order they came in. A record that
  * stands twice in the batch is given once.
  *
- * An absent or null key or value is null; an empty one is an empty Buffer: in Kafka they differ.
+ * An absent or null key or value is null; an empty one is an empty Buffer: in Kafka they differ. A record whose
+ * timestamp, headers, key or value is not as Kafka sends it is given with its `fault` and costs the others nothing.
  * @throws EVENT_MALFORMED naming where, and what kind of thing stands there; never what it holds
  * @throws EVENT_FOREIGN_TOPIC when it holds another topic's records
  */
 export function parseKafkaEvent(event: unknown, topic: string): RawRecord[] {
-  if (!isObject(event)) throw malformed('The event', event, 'an object with `records`');
-  if (!isObject(event.records)) throw malformed('records', event.records, 'an object of arrays');
+  if (!isObject(event)) throw malformed('EVENT_MALFORMED', 'The event', event, 'an object with `records`');
+  if (!isObject(event.records))
+    throw malformed('EVENT_MALFORMED', 'records', event.records, 'an object of arrays');
   const batches = Object.entries(event.records).map(([name, records]): Batch => {
     const partition = partitionNamed(name, topic);
     const where = `records[${JSON.stringify(name)}]`;
-    if (!Array.isArray(records)) throw malformed(where, records, 'an array');
+    if (!Array.isArray(records)) throw malformed('EVENT_MALFORMED', where, records, 'an array');
     return { topic, partition, where, records };
   });
   batches.sort((a, b) => a.partition - b.partition);
@@ -77,10 +80,13 @@ interface Batch {
   readonly records: readonly unknown[];
 }
 
+/** Kafka's partitions are 32 bits wide. */
+export const MOST_PARTITION = 2 ** 31 - 1;
+
 /** Topic names may hold dashes and digits; the partition is what follows the last dash. */
 function partitionNamed(name: string, topic: string): number {
   const match = /^(.+)-(0|[1-9]\d{0,9})$/s.exec(name);
-  if (!match) {
+  if (!match || Number(match[2]) > MOST_PARTITION) {
     throw new MillraceError(
       'EVENT_MALFORMED',
       `records has an array called ${JSON.stringify(name.slice(0, 260))}; the name is <topic>-<partition>.`,
@@ -100,9 +106,9 @@ function parseBatch(batch: Batch): RawRecord[] {
 
 function parseRecord(record: unknown, index: number, batch: Batch, arena: Arena): RawRecord {
   const { topic, partition } = batch;
-  if (!isObject(record)) throw malformed(`${batch.where}[${index}]`, record, 'an object');
+  if (!isObject(record)) throw malformed('EVENT_MALFORMED', `${batch.where}[${index}]`, record, 'an object');
   const refused = (field: string, allowed: string) =>
-    malformed(`${batch.where}[${index}].${field}`, record[field], allowed);
+    malformed('EVENT_MALFORMED', `${batch.where}[${index}].${field}`, record[field], allowed);
 
   const { offset, timestamp, timestampType } = record;
   if (typeof record.topic !== 'string') throw refused('topic', 'a string');
@@ -110,21 +116,58 @@ function parseRecord(record: unknown, index: number, batch: Batch, arena: Arena)
   if (record.partition !== partition)
     throw refused('partition', `${partition}, as the name of its array says`);
   if (!isWhole(offset, 0)) throw refused('offset', 'a whole number from 0 to 2^53-1');
-  if (!isWhole(timestamp, -1)) throw refused('timestamp', 'epoch milliseconds, or -1');
-  if (!isTimestampType(timestampType)) throw refused('timestampType', TIMESTAMP_TYPES.join(', '));
   const headers = parseHeaders(record.headers);
-  if (!headers) throw refused('headers', 'an array of {name: [bytes]}');
+  const start = arena.end;
   const keyStart = arena.add(record.key);
-  if (keyStart === null) throw refused('key', 'base64, null or nothing');
   const valueStart = arena.add(record.value);
-  if (valueStart === null) throw refused('value', 'base64, null or nothing');
+  const isSound =
+    Number.isFinite(timestamp) &&
+    isTimestampType(timestampType) &&
+    headers !== undefined &&
+    keyStart !== null &&
+    valueStart !== null;
+  if (!isSound) {
+    arena.end = start;
+    return faultyRecord(record, { topic, partition, offset }, `${batch.where}[${index}]`);
+  }
   return new PackedRecord(
-    { topic, partition, offset, timestamp, timestampType, headers },
+    { topic, partition, offset, timestamp: timestamp as number, timestampType, headers },
     arena.bytes,
     keyStart,
     valueStart,
     arena.end,
   );
+}
+
+/**
+ * A record of a known position of which something is not as Kafka sends it: its own fault, and no other record's. It
+ * carries what arrived, so that nothing of it is lost.
+ */
+function faultyRecord(record: Record<string, unknown>, position: Position, where: string): RawRecord {
+  const { timestamp, timestampType, key, value } = record;
+  const headers = parseHeaders(record.headers);
+  const wrong: readonly [field: string, isWrong: boolean, allowed: string][] = [
+    ['timestamp', !Number.isFinite(timestamp), 'a number'],
+    ['timestampType', !isTimestampType(timestampType), TIMESTAMP_TYPES.join(', ')],
+    ['headers', headers === undefined, 'an array of {name: [bytes]}'],
+    ['key', !isBase64(key), 'base64, null or nothing'],
+    ['value', !isBase64(value), 'base64, null or nothing'],
+  ];
+  const [field, , allowed] = wrong.find(([, isWrong]) => isWrong)!;
+  return {
+    ...position,
+    timestamp: Number.isFinite(timestamp) ? (timestamp as number) : -1,
+    timestampType: isTimestampType(timestampType) ? timestampType : 'NO_TIMESTAMP_TYPE',
+    headers: headers ?? [{ name: 'headers', value: asArrived(record.headers) }],
+    key: isBase64(key) ? fromBase64(key) : asArrived(key),
+    value: isBase64(value) ? fromBase64(value) : asArrived(value),
+    fault: malformed('RECORD_MALFORMED', `${where}.${field}`, record[field], allowed),
+  };
+}
+
+/** The UTF-8 bytes of a text, or of what stands in its place, as JSON. */
+function asArrived(value: unknown): Buffer {
+  return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
 }
 
 const EQUALS = 0x3d;
@@ -162,6 +205,15 @@ class Arena {
     this.end = start + added;
     return start;
   }
+}
+
+/** Whether the arena would take it; for the few records that it did not. */
+function isBase64(text: unknown): text is string | null | undefined {
+  return new Arena([{ key: text }]).add(text) !== null;
+}
+
+function fromBase64(text: string | null | undefined): Buffer | null {
+  return typeof text === 'string' ? Buffer.from(text, 'base64') : null;
 }
 
 const NO_HEADERS: readonly Header[] = Object.freeze([]);
@@ -277,9 +329,14 @@ function isTimestampType(value: unknown): value is TimestampType {
   return TIMESTAMP_TYPES.includes(value as TimestampType);
 }
 
-function malformed(where: string, got: unknown, allowed: string): MillraceError {
+function malformed(
+  code: 'EVENT_MALFORMED' | 'RECORD_MALFORMED',
+  where: string,
+  got: unknown,
+  allowed: string,
+): MillraceError {
   return new MillraceError(
-    'EVENT_MALFORMED',
+    code,
     `${where} is ${kindOf(got)}; it takes ${allowed}. Only Lambda's Kafka event source, or one that sends the same, ` +
       'may invoke a consumer.',
     { details: { where, got: kindOf(got) } },

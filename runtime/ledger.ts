@@ -4,7 +4,7 @@
  */
 import { MillraceError } from './errors.ts';
 import { type OffsetRange, subtract } from './offset-ranges.ts';
-import type { TopicPartition } from './record.ts';
+import { type TopicPartition, timestampText } from './record.ts';
 
 /** A ledger as read under its lock. */
 export interface LedgerView extends TopicPartition {
@@ -12,7 +12,7 @@ export interface LedgerView extends TopicPartition {
   readonly first: number | null;
   /** One past the highest offset the ledger knows. */
   readonly next: number | null;
-  /** The greatest timestamp among the records settled, -1 before any. */
+  /** The greatest timestamp among the records settled, but for those ahead of the clock; -1 before any. */
   readonly maxTimestamp: number;
   /** The holes, dead-lettered or passed over, that meet the offsets asked for; sorted, disjoint. */
   readonly holes: readonly OffsetRange[];
@@ -52,17 +52,30 @@ interface Stamped {
 }
 
 /**
- * Judges one record against the ledger.
+ * Judges one record against the ledger, at the time `now`.
+ *
+ * A record that a delivery brings under a settled offset, newer than all that ever was settled, is of a new topic. A
+ * dead letter proves nothing of the kind: its time may be that of the letter.
  * @throws TOPIC_RECREATED when an offset counts as settled but its record is newer than all that ever was
  */
-export function judge(ledger: LedgerView, record: Stamped, arrival: Arrival): Verdict {
-  const { first, next } = ledger;
+export function judge(ledger: LedgerView, record: Stamped, arrival: Arrival, now: number): Verdict {
+  const { first, next, maxTimestamp } = ledger;
   if (first === null || next === null || record.offset >= next) {
     return arrival === 'delivery' ? 'fresh' : 'early';
   }
   if (record.offset < first || covers(ledger.holes, record.offset)) return 'fresh';
-  if (record.timestamp > ledger.maxTimestamp) throw topicRecreated(ledger, record);
+  const isDated = isPlausible(record.timestamp, now) && isPlausible(maxTimestamp, now);
+  if (arrival === 'delivery' && isDated && record.timestamp > maxTimestamp)
+    throw topicRecreated(ledger, record);
   return 'settled';
+}
+
+/** Kafka 4's own default: https://kafka.apache.org/documentation/#topicconfigs_message.timestamp.after.max.ms (2026-11-26) */
+const MOST_AHEAD_MS = 3_600_000;
+
+/** Producers set timestamps as they like: one ahead of the clock says nothing about when its record was written. */
+function isPlausible(timestamp: number, now: number): boolean {
+  return timestamp <= now + MOST_AHEAD_MS;
 }
 
 /** A record that was `fresh` and what became of it. */
@@ -81,6 +94,7 @@ export function advance(
   ledger: LedgerView,
   settlements: readonly [Settlement, ...Settlement[]],
   offsets: 'contiguous' | 'sparse',
+  now: number,
 ): { readonly patch: LedgerPatch; readonly passedOver: number } {
   const lowest = settlements[0].offset;
   const highest = settlements.at(-1)!.offset;
@@ -98,8 +112,9 @@ export function advance(
       first: Math.min(first, lowest),
       next: Math.max(next, highest + 1),
       maxTimestamp: settlements.reduce(
-        (newest, { timestamp, isDeadLettered }) => (isDeadLettered ? newest : Math.max(newest, timestamp)),
-        ledger.maxTimestamp,
+        (newest, { timestamp, isDeadLettered }) =>
+          isDeadLettered || !isPlausible(timestamp, now) ? newest : Math.max(newest, Math.floor(timestamp)),
+        isPlausible(ledger.maxTimestamp, now) ? ledger.maxTimestamp : -1,
       ),
       closed: ranges(settlements, (settlement) => isInside(settlement) && !settlement.isDeadLettered),
       deadLettered: ranges(settlements, ({ isDeadLettered }) => isDeadLettered),
@@ -138,14 +153,10 @@ function ranges(
 function topicRecreated({ topic, partition, maxTimestamp }: LedgerView, record: Stamped): MillraceError {
   return new MillraceError(
     'TOPIC_RECREATED',
-    `${topic}/${partition}: offset ${record.offset} is settled, yet this record is from ${isoTime(record.timestamp)}, ` +
-      `later than any settled before (${isoTime(maxTimestamp)}). The topic was deleted and created again, so its ` +
+    `${topic}/${partition}: offset ${record.offset} is settled, yet this record is from ${timestampText(record.timestamp)}, ` +
+      `later than any settled before (${timestampText(maxTimestamp)}). The topic was deleted and created again, so its ` +
       "offsets began anew. Nothing was applied or dropped. Raise the consumer's `epoch` by one and deploy it: the " +
       'ledger then starts over.',
     { details: { topic, partition, offset: record.offset, timestamp: record.timestamp, maxTimestamp } },
   );
-}
-
-function isoTime(epochMs: number): string {
-  return epochMs >= 0 && epochMs <= 8.64e15 ? new Date(epochMs).toISOString() : 'no time';
 }

@@ -196,6 +196,11 @@ export interface SinkTransaction<Tx> {
    */
   lockLedgers(key: LedgerKey, requests: readonly LedgerRequest[]): Promise<readonly LedgerView[]>;
   writeLedgers(key: LedgerKey, patches: readonly LedgerPatch[]): Promise<void>;
+  /**
+   * Runs `work` as a part of the transaction: takes back what it changed where it rejects, and rejects with the very error
+   * that `work` threw; the transaction can go on. Parts may hold parts, and stand one after the other, never side by side.
+   */
+  savepoint<Result>(work: () => Promise<Result>): Promise<Result>;
   /** Whether a statement is with the sink and unanswered: tells a slow sink from a slow handler. */
   isWaiting(): boolean;
 }

@@ -1,3 +1,5 @@
+import type { MillraceError } from './errors.ts';
+
 /** Where a record stands in Kafka. `offset` is exact: Lambda sends it as a JSON number, below 2^53. */
 export interface Position {
   readonly topic: string;
@@ -20,22 +22,42 @@ export const TIMESTAMP_TYPES = ['CREATE_TIME', 'LOG_APPEND_TIME', 'NO_TIMESTAMP_
 export type TimestampType = (typeof TIMESTAMP_TYPES)[number];
 
 /**
- * A record's bytes, unread. `timestamp` is in epoch milliseconds, -1 where Kafka has none.
+ * A record's bytes, unread.
  * Copy it field by field: a spread misses `key` and `value` where they are made when asked for.
  */
 export interface RawRecord extends Position {
+  /**
+   * What Kafka holds: epoch milliseconds by convention, -1 for none, and any int64 that a producer chose. Beyond 2^53 it
+   * is rounded, as `isExactTimestamp` tells.
+   */
   readonly timestamp: number;
   readonly timestampType: TimestampType;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
   readonly headers: readonly Header[];
+  /** Why the record cannot be read whatever its bytes are: what arrived is not what Kafka sends. Its key, value and headers hold what did arrive. */
+  readonly fault?: MillraceError | undefined;
+}
+
+/** Whether a record's timestamp is the very number that Kafka holds, not one rounded to fit a JSON number. */
+export function isExactTimestamp(timestamp: number): boolean {
+  return Number.isSafeInteger(timestamp);
+}
+
+const MAX_DATE_MS = 8.64e15;
+
+/** A timestamp for people: ISO 8601 where a date can hold it, else the number itself. */
+export function timestampText(timestamp: number): string {
+  if (timestamp === -1) return 'none';
+  if (Math.abs(timestamp) <= MAX_DATE_MS) return new Date(timestamp).toISOString();
+  return isExactTimestamp(timestamp) ? String(timestamp) : `about ${timestamp}`;
 }
 
 /** What a handler sees: the value decoded by the contract, and the bytes it came from. */
 export interface ConsumerRecord<Value> extends Position {
   /** `topic/partition/offset`: the idempotency key for effects outside the sink. */
   readonly id: string;
-  /** Epoch milliseconds, -1 where Kafka has none. */
+  /** Epoch milliseconds, -1 where Kafka has none, and whatever else its producer chose: any int64. */
   readonly timestamp: number;
   readonly timestampType: TimestampType;
   /** The key as UTF-8 text, null where the record has none; `raw.key` has the bytes. */

@@ -3,14 +3,11 @@
  * is given back. One sink transaction holds the ledger's locks, the handler's effects and the ledger's new state.
  */
 import type { AnyConsumer } from './consumer.ts';
-import {
-  type DeadLetter,
-  deadLetterId,
-  type Failure,
-  type FailureHistory,
-} from './dead-letters/dead-letter.ts';
+import { type DeadLetter, deadLetterId, type Failure } from './dead-letters/dead-letter.ts';
 import { MillraceError } from './errors.ts';
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
+import { isolate, type Verdict } from './isolate.ts';
+import { historyWith, type Item } from './item.ts';
 import {
   type Arrival,
   advance,
@@ -30,21 +27,6 @@ import type {
 } from './ports.ts';
 import type { ConsumerRecord, RawRecord } from './record.ts';
 
-/** What became of a record; `returned` until it is settled. */
-export type Outcome = 'returned' | 'applied' | 'duplicate' | 'dead-lettered' | 'early';
-
-/** A record on its way through the engine. */
-export interface Item {
-  readonly raw: RawRecord;
-  /** Null where the bytes could not be read; `failure` is set then. */
-  readonly record: ConsumerRecord<unknown> | null;
-  /** Set when the record was given up: it goes to the dead letters instead of the handler. */
-  failure: Failure | null;
-  outcome: Outcome;
-  /** How it has failed before, from earlier redrives on. */
-  history: FailureHistory;
-}
-
 export interface SettleContext {
   readonly consumer: AnyConsumer;
   readonly ledger: LedgerKey;
@@ -54,112 +36,234 @@ export interface SettleContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly invocation: Pick<DeadLetter, 'functionName' | 'functionVersion' | 'requestId'>;
+  /** Milliseconds left for work in this invocation. */
+  usableMs(): number;
   /** The schema id in a record's framing, null where the framing cannot be read. */
   schemaIdOf(raw: RawRecord): string | null;
+  /** Calls `onEscaped` with what escapes the handler while it runs; what it returns ends that. */
+  watchEscapes(onEscaped: (error: unknown) => void): () => void;
 }
+
+/**
+ * How a transaction goes about its records:
+ * - `whole`: the handler gets all of them at once, and if it fails nothing is settled.
+ * - `isolate`: what fails is searched for behind savepoints, and all that may be settled beside it is; with what the
+ *   records together have just failed for, or null where they were not tried together.
+ * - `probe`: as `whole`, and then rolled back: only whether the handler can do it is asked.
+ */
+export type Approach = 'whole' | 'probe' | { readonly isolate: Diagnosis | null };
 
 /** What one transaction settled; outcomes stand in the items. */
 export interface Settled {
   readonly passedOver: number;
   readonly handlerMs: number;
+  /** How many records the handler has taken. */
+  readonly handled: number;
+  /** Partitions that have to wait: each from its first record that failed and may yet succeed. */
+  readonly waiting: readonly Waiting[];
+  /** What the transaction had no time or room for, in order. */
+  readonly left: readonly Item[];
 }
+
+export interface Waiting {
+  readonly items: readonly Item[];
+  readonly because: Diagnosis;
+}
+
+/** Where a transaction was when it failed. */
+export type Phase = 'lock' | 'handle' | 'dead-letter' | 'write';
 
 /** Why a transaction settled nothing. */
 export class SettleFailed extends Error {
   readonly diagnosis: Diagnosis;
+  readonly phase: Phase;
+  readonly isOutOfTime: boolean;
+  /** The records for the handler: those neither settled before nor given up. Empty before they were known. */
+  readonly sound: readonly Item[];
+  /** Those that the handler was last called with. */
+  readonly underTest: readonly Item[];
   readonly handlerMs: number;
 
-  constructor(diagnosis: Diagnosis, handlerMs: number) {
+  constructor(diagnosis: Diagnosis, facts: Omit<SettleFailed, 'diagnosis' | keyof Error>) {
     super('settle failed', { cause: diagnosis.error });
     this.diagnosis = diagnosis;
-    this.handlerMs = handlerMs;
+    this.phase = facts.phase;
+    this.isOutOfTime = facts.isOutOfTime;
+    this.sound = facts.sound;
+    this.underTest = facts.underTest;
+    this.handlerMs = facts.handlerMs;
   }
 }
 
-type Phase = 'lock' | 'handle' | 'dead-letter' | 'write';
+/**
+ * A transaction makes this many records dead letters, and no more: what is stored is soon settled, so that neither a
+ * slow store nor a crash makes a multitude of second letters.
+ */
+export const MOST_LETTERS = 500;
+/** Letters that are durable together. Those of a transaction that fails are not stored again by its next try. */
+const LETTERS_AT_ONCE = 100;
+
+/** Once its time is over, the handler may still say what it was waiting for. */
+const GRACE_SHARE = 1 / 10;
+const MOST_GRACE_MS = 1_000;
+/** Storing letters and writing the ledger get this share of what the handler has left of the invocation. */
+const WRITING_SHARE = 1 / 3;
 
 /**
- * Settles the items in one transaction, or none of them. Items stand in partition, then offset order.
- *
- * Promise 1: letters are durable before the commit. Promise 2: whatever the ledger calls settled is dropped under
- * its lock. Promise 3: fresh records reach the handler in offset order.
- *
- * @param budgetMs after which the transaction is abandoned and rolled back, handler or not
- * @throws SettleFailed with the diagnosis; no item's outcome has changed then
+ * Settles items of one ledger in one transaction, within `budgetMs`. Items stand in partition, then offset order.
+ * Items whose failure was found stay given up, also where the transaction fails in the end.
+ * @throws SettleFailed when it settled nothing
  */
 export async function settle(
   items: readonly Item[],
+  approach: Approach,
   budgetMs: number,
   context: SettleContext,
 ): Promise<Settled> {
   const { clock } = context;
+  const startedAt = clock.now();
   let phase = 'lock' as Phase;
   let handlerMs = 0;
+  let sound: readonly Item[] = [];
+  let underTest: readonly Item[] = [];
   let transaction: SinkTransaction<unknown> | undefined;
 
-  const timer = new AbortController();
+  const handlerTime = new AbortController();
   const abandon = new AbortController();
-  void clock.sleep(budgetMs, timer.signal).then(() => {
-    if (!timer.signal.aborted) abandon.abort(outOfTime(phase, budgetMs, transaction?.isWaiting() ?? true));
+  const deadline = createDeadline(clock);
+  const graceMs = Math.min(MOST_GRACE_MS, budgetMs * GRACE_SHARE);
+  deadline.set(budgetMs - graceMs, () => {
+    const error = outOfTime(phase, budgetMs, transaction?.isWaiting() ?? true);
+    handlerTime.abort(error);
+    deadline.set(graceMs, () => abandon.abort(error));
   });
 
+  const handle = async (records: readonly Item[]): Promise<Rejected> => {
+    underTest = records;
+    const calledAt = clock.now();
+    try {
+      return await runHandler(records, transaction!.tx, handlerTime.signal, abandon.signal, context);
+    } finally {
+      handlerMs += clock.now() - calledAt;
+    }
+  };
+  /** Lets the handler try a group behind a savepoint; gives what is wrong with the group, if anything is. */
+  const attempt = async (group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null> => {
+    try {
+      const rejected = await transaction!.savepoint(() => handle(group));
+      if (!isForShow) giveUp(rejected);
+      return null;
+    } catch (error) {
+      const diagnosis = diagnose('handle', error, 'HANDLER_FAILED');
+      if (handlerTime.signal.aborted || abandon.signal.aborted || !mayBeARecords(diagnosis)) throw error;
+      return diagnosis;
+    }
+  };
+
+  const isOutOfTime = (error: unknown) =>
+    error !== undefined && (error === handlerTime.signal.reason || error === abandon.signal.reason);
+
   try {
-    const plan = await context.sink.transaction(async (opened) => {
+    const settled = await context.sink.transaction(async (opened) => {
       transaction = opened;
       const views = await opened.lockLedgers(context.ledger, requestsOf(items));
-      const plan = judgeAll(items, views, context.arrival);
-      if (plan.fresh.length === 0) return { ...plan, failures: new Map<Item, Failure>(), passedOver: 0 };
+      const { fresh, settled, early } = judgeAll(items, views, context);
+      const none = { handled: 0, waiting: [], left: [], passedOver: 0 };
+      if (fresh.length === 0) return { ...none, done: [], settled, early };
 
+      // With the time for it over already, the handler would be blamed for what came before.
+      handlerTime.signal.throwIfAborted();
       phase = 'handle';
-      const startedAt = clock.now();
-      const failures = await runHandler(plan.fresh, opened.tx, abandon.signal, context).finally(() => {
-        handlerMs = clock.now() - startedAt;
-      });
-
-      phase = 'dead-letter';
-      if (failures.size > 0) {
-        await context.deadLetters.put(
-          [...failures].map(([item, failure]) => letterOf(item, failure, context)),
-        );
+      sound = fresh.filter(({ failure }) => failure === null);
+      const isolated =
+        typeof approach === 'object'
+          ? await isolate(sound, approach.isolate, {
+              attempt,
+              judge: (item, diagnosis, isForShow) => judgeFailure(item, diagnosis, context, isForShow),
+              mayGoOn: (failed) => failed < MOST_LETTERS / 2 && clock.now() - startedAt < budgetMs / 2,
+              savepoint: (work) => opened.savepoint(work),
+            })
+          : { handled: sound.length, waiting: new Map<Item, Diagnosis>(), end: undefined };
+      if (typeof approach === 'string' && sound.length > 0) {
+        const rejected = await handle(sound);
+        if (approach === 'probe') throw new Probed();
+        giveUp(rejected);
       }
+      const { done, waiting, left } = cut(fresh, isolated);
+      const failed = done.filter(({ failure }) => failure !== null);
+      if (failed.length > MOST_LETTERS) throw new TooManyLetters();
+
+      // The handler has done its part: to roll it back for the time it took would be to do it again.
+      const writingMs = Math.max(budgetMs - (clock.now() - startedAt), context.usableMs() * WRITING_SHARE);
+      deadline.set(writingMs, () => abandon.abort(outOfTime(phase, writingMs, true)));
+      phase = 'dead-letter';
+      await storeLetters(failed, context);
 
       phase = 'write';
-      const { patches, passedOver } = advanceAll(plan, failures, context.consumer.topic.offsets);
+      const { patches, passedOver } = advanceAll(done, views, context);
       await opened.writeLedgers(context.ledger, patches);
-      return { ...plan, failures, passedOver };
+      return { done, waiting, left, passedOver, handled: isolated.handled, settled, early };
     }, abandon.signal);
 
-    for (const item of plan.settled) item.outcome = 'duplicate';
-    for (const item of plan.early) item.outcome = 'early';
-    for (const item of plan.fresh) item.outcome = plan.failures.has(item) ? 'dead-lettered' : 'applied';
-    for (const [item, failure] of plan.failures) item.failure = failure;
-    return { passedOver: plan.passedOver, handlerMs };
+    for (const item of settled.settled) item.outcome = 'duplicate';
+    for (const item of settled.early) item.outcome = 'early';
+    for (const item of settled.done) item.outcome = item.failure ? 'dead-lettered' : 'applied';
+    const { passedOver, handled, waiting, left } = settled;
+    return { passedOver, handlerMs, handled, waiting, left };
   } catch (error) {
+    if (error instanceof Probed)
+      return { passedOver: 0, handlerMs, handled: items.length, waiting: [], left: [] };
     const inHandler = phase === 'handle';
     throw new SettleFailed(
       diagnose(inHandler ? 'handle' : 'write', error, inHandler ? 'HANDLER_FAILED' : 'UNEXPECTED'),
-      handlerMs,
+      { phase, isOutOfTime: isOutOfTime(error), sound, underTest, handlerMs },
     );
   } finally {
-    timer.abort();
+    deadline.clear();
   }
 }
 
-/** Runs the handler on what can be read, and gathers what has failed: before it ran, or given to `fail`. */
-async function runHandler(
-  fresh: readonly Item[],
-  tx: unknown,
-  signal: AbortSignal,
-  context: SettleContext,
-): Promise<ReadonlyMap<Item, Failure>> {
-  const failures = new Map<Item, Failure>();
-  const itemOf = new Map<ConsumerRecord<unknown>, Item>();
-  for (const item of fresh) {
-    if (item.failure) failures.set(item, item.failure);
-    else itemOf.set(item.record!, item);
-  }
-  if (itemOf.size === 0) return failures;
+/** Rolls a probe back. */
+class Probed extends Error {}
 
+/** More records failed than one transaction makes letters of: they are known now, and the transaction is planned anew. */
+export class TooManyLetters extends Error {}
+
+/** What is to be done once a time is over; the next `set` replaces the last. */
+function createDeadline(clock: Clock) {
+  let timer = new AbortController();
+  return {
+    set(ms: number, onOver: () => void): void {
+      timer.abort();
+      timer = new AbortController();
+      const { signal } = timer;
+      void clock.sleep(ms, signal).then(() => {
+        if (!signal.aborted) onOver();
+      });
+    },
+    clear(): void {
+      timer.abort();
+    },
+  };
+}
+
+/** Records that the handler gave to `fail`. */
+type Rejected = ReadonlyMap<Item, Failure>;
+
+function giveUp(rejected: Rejected): void {
+  for (const [item, failure] of rejected) item.failure = failure;
+}
+
+/** Runs the handler on records that can be read. */
+async function runHandler(
+  items: readonly Item[],
+  tx: unknown,
+  handlerTime: AbortSignal,
+  abandon: AbortSignal,
+  context: SettleContext,
+): Promise<Rejected> {
+  const failures = new Map<Item, Failure>();
+  const itemOf = new Map(items.map((item) => [item.record!, item]));
   const fail = (record: ConsumerRecord<unknown>, error: unknown) => {
     const item = itemOf.get(record);
     if (!item) {
@@ -171,55 +275,131 @@ async function runHandler(
     const diagnosis = diagnose('handle', error, 'HANDLER_REJECTED');
     failures.set(item, describeFailure(diagnosis, historyWith(item, context.clock.now())));
   };
-  const handled = context.consumer.handle([...itemOf.keys()], { tx, signal, log: context.log, fail });
-  await Promise.race([handled, rejectionOf(signal)]);
-  // A copy: fail() called by something the handler did not wait for comes too late to make a letter.
+  const escaped = Promise.withResolvers<never>();
+  const stopWatching = context.watchEscapes(escaped.reject);
+  try {
+    const handled = context.consumer.handle([...itemOf.keys()], {
+      tx,
+      signal: handlerTime,
+      log: context.log,
+      fail,
+    });
+    await Promise.race([handled, escaped.promise, rejectionOf(abandon)]);
+  } catch (error) {
+    // What it throws because its time is over says nothing but that, unless it knows better: a service that is down.
+    if (handlerTime.aborted && !isHold(error)) throw handlerTime.reason;
+    throw error;
+  } finally {
+    stopWatching();
+  }
+  // A copy: fail() called by something that the handler did not wait for comes too late to make a letter.
   return new Map(failures);
 }
 
-/** An item's history with one more failed try at `now`. */
-export function historyWith(
-  { history }: Item,
-  now: number,
-): Pick<Failure, 'attempts' | 'firstFailedAt' | 'lastFailedAt' | 'earlier'> {
-  const { attempts, firstFailedAt, earlier } = history;
-  return { attempts: attempts + 1, firstFailedAt: firstFailedAt ?? now, lastFailedAt: now, earlier };
+function isHold(error: unknown): boolean {
+  return error instanceof MillraceError && error.action === 'hold';
 }
 
-interface Plan {
+/** Whether a single record may be what a failed `handle` failed for. */
+export function mayBeARecords({ action, code }: Diagnosis): boolean {
+  if (action === 'hold') return !code.startsWith('SINK_') && code !== 'UNEXPECTED';
+  return action !== 'halt';
+}
+
+/**
+ * What a record's failure on its own means, by the table and its consumer's policy. One that failed behind a record
+ * which is to be tried again may owe its failure to that one, so that this try is never its last.
+ */
+export function judgeFailure(
+  item: Item,
+  diagnosis: Diagnosis,
+  { consumer, clock }: SettleContext,
+  isForShow = false,
+): Verdict {
+  if (diagnosis.action === 'hold') return 'hold';
+  const history = historyWith(item, clock.now());
+  const { attempts } = consumer.retry;
+  if (isForShow) {
+    if (item.tries < attempts - 1) item.history = history;
+    item.tries = Math.min(item.tries + 1, Math.max(1, attempts - 1));
+    return 'retry';
+  }
+  item.tries++;
+  if (diagnosis.action === 'retry' && item.tries < attempts) {
+    item.history = history;
+    return 'retry';
+  }
+  item.failure = describeFailure(diagnosis, history);
+  return 'failed';
+}
+
+/** What of the records is settled now, what waits behind a record of its own partition, and what is left for later. */
+function cut(
+  fresh: readonly Item[],
+  { waiting, end }: { readonly waiting: ReadonlyMap<Item, Diagnosis>; readonly end: Item | undefined },
+): { done: Item[]; waiting: Waiting[]; left: Item[] } {
+  const done: Item[] = [];
+  const left: Item[] = [];
+  const behind = new Map<number, { items: Item[]; because: Diagnosis }>();
+  let isOver = false;
+  for (const item of fresh) {
+    const { partition } = item.raw;
+    const because = waiting.get(item);
+    if (because && !behind.has(partition)) behind.set(partition, { items: [], because });
+    isOver ||= item === end;
+    (behind.get(partition)?.items ?? (isOver ? left : done)).push(item);
+  }
+  return { done, waiting: [...behind.values()], left };
+}
+
+/** Makes the failed records' letters durable, those that are not already. */
+async function storeLetters(failed: readonly Item[], context: SettleContext): Promise<void> {
+  const toStore = failed.filter(({ failure, stored }) => stored !== failure);
+  for (let from = 0; from < toStore.length; from += LETTERS_AT_ONCE) {
+    const portion = toStore.slice(from, from + LETTERS_AT_ONCE);
+    await context.deadLetters.put(portion.map((item) => letterOf(item, context)));
+    for (const item of portion) item.stored = item.failure;
+  }
+}
+
+interface Judged {
   readonly fresh: readonly Item[];
   readonly settled: readonly Item[];
   readonly early: readonly Item[];
-  readonly views: readonly LedgerView[];
 }
 
-function judgeAll(items: readonly Item[], views: readonly LedgerView[], arrival: Arrival): Plan {
-  const plan = { fresh: [] as Item[], settled: [] as Item[], early: [] as Item[], views };
+function judgeAll(
+  items: readonly Item[],
+  views: readonly LedgerView[],
+  { arrival, clock }: SettleContext,
+): Judged {
+  const judged = { fresh: [] as Item[], settled: [] as Item[], early: [] as Item[] };
   const viewOf = new Map(views.map((view) => [view.partition, view]));
+  const now = clock.now();
   for (const item of items) {
-    plan[judge(viewOf.get(item.raw.partition)!, item.raw, arrival)].push(item);
+    judged[judge(viewOf.get(item.raw.partition)!, item.raw, arrival, now)].push(item);
   }
-  return plan;
+  return judged;
 }
 
 function advanceAll(
-  { fresh, views }: Plan,
-  failures: ReadonlyMap<Item, Failure>,
-  offsets: 'contiguous' | 'sparse',
+  done: readonly Item[],
+  views: readonly LedgerView[],
+  { consumer, clock }: SettleContext,
 ): { patches: LedgerPatch[]; passedOver: number } {
-  const settlements = Map.groupBy(fresh, ({ raw }) => raw.partition);
+  const settlements = Map.groupBy(done, ({ raw }) => raw.partition);
   const patches: LedgerPatch[] = [];
   let passedOver = 0;
   for (const view of views) {
     const [head, ...tail] = (settlements.get(view.partition) ?? []).map(
-      (item): Settlement => ({
-        offset: item.raw.offset,
-        timestamp: item.raw.timestamp,
-        isDeadLettered: failures.has(item),
+      ({ raw, failure }): Settlement => ({
+        offset: raw.offset,
+        timestamp: raw.timestamp,
+        isDeadLettered: failure !== null,
       }),
     );
     if (!head) continue;
-    const advanced = advance(view, [head, ...tail], offsets);
+    const advanced = advance(view, [head, ...tail], consumer.topic.offsets, clock.now());
     patches.push(advanced.patch);
     passedOver += advanced.passedOver;
   }
@@ -237,7 +417,7 @@ function requestsOf(items: readonly Item[]): LedgerRequest[] {
   return requests;
 }
 
-/** Only a handler that is itself slow may be held against a record; all else is an outage. */
+/** The error of a transaction whose time is over; its code says what it was waiting for. */
 function outOfTime(phase: Phase, budgetMs: number, isSinkWaiting: boolean): MillraceError {
   const after = `within ${Math.round(budgetMs)} ms, its share of the time left in the invocation; rolled back`;
   if (phase === 'dead-letter') {
@@ -259,7 +439,7 @@ function rejectionOf(signal: AbortSignal): Promise<never> {
   });
 }
 
-function letterOf(item: Item, failure: Failure, context: SettleContext): DeadLetter {
+function letterOf(item: Item, context: SettleContext): DeadLetter {
   const { functionName, functionVersion, requestId } = context.invocation;
   const { consumer, epoch } = context.ledger;
   return {
@@ -268,7 +448,7 @@ function letterOf(item: Item, failure: Failure, context: SettleContext): DeadLet
     epoch,
     record: item.raw,
     schemaId: context.schemaIdOf(item.raw),
-    failure,
+    failure: item.failure!,
     functionName,
     functionVersion,
     requestId,

@@ -72,6 +72,7 @@ function timeOf(
   if (attributes & LOG_APPEND_TIME) {
     return { timestamp: Number(maxTimestamp), timestampType: 'LOG_APPEND_TIME' };
   }
-  const timestamp = Number(firstTimestamp + delta);
-  return { timestamp, timestampType: timestamp < 0 ? 'NO_TIMESTAMP_TYPE' : 'CREATE_TIME' };
+  // Wraps around as Java's long does, so that a batch may hold both ends of its range.
+  const timestamp = Number(BigInt.asIntN(64, firstTimestamp + delta));
+  return { timestamp, timestampType: timestamp === -1 ? 'NO_TIMESTAMP_TYPE' : 'CREATE_TIME' };
 }

@@ -113,12 +113,25 @@ export class MemorySink implements Sink<MemoryTx> {
             patched.set(id, applyPatch(ledger(id), patch));
           }
         }),
+      async savepoint(savedWork) {
+        await statement(() => {});
+        const lengths = new Map(Array.from(changes, ([key, queue]) => [key, queue.length]));
+        const ledgers = new Map(patched);
+        try {
+          return await savedWork();
+        } catch (error) {
+          for (const [key, queue] of changes) queue.length = lengths.get(key) ?? 0;
+          patched.clear();
+          for (const [id, ledger] of ledgers) patched.set(id, ledger);
+          throw error;
+        }
+      },
       isWaiting: () => waiting > 0,
     };
 
     const commit = () => {
       signal?.throwIfAborted();
-      for (const key of changes.keys()) this.#values.set(key, current(key));
+      for (const [key, queue] of changes) if (queue.length > 0) this.#values.set(key, current(key));
       for (const [id, patch] of patched) this.#ledgers.set(id, patch);
     };
     const run = async () => {

@@ -36,6 +36,7 @@ export function pgDriver(connections: PgConnections): SqlDriver {
 class PgConnection implements SqlConnection {
   readonly #client: PoolClient;
   #isReleased = false;
+  #isRetired = false;
   /** Why the connection broke between two statements; pg itself tells the next statement only that it did. */
   #broken: Error | undefined;
 
@@ -84,6 +85,10 @@ class PgConnection implements SqlConnection {
     }
   }
 
+  retire(): void {
+    this.#isRetired = true;
+  }
+
   destroy(): void {
     this.#release(true);
   }
@@ -104,7 +109,7 @@ class PgConnection implements SqlConnection {
     if (this.#isReleased) return;
     this.#isReleased = true;
     // The pool listens again before this listener goes, so that no error is without one.
-    this.#client.release(destroy);
+    this.#client.release(destroy || this.#isRetired);
     this.#client.off('error', this.#onError);
   }
 }

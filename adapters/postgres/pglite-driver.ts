@@ -24,23 +24,27 @@ export function pgliteDriver(pglite: PGlite): SqlDriver {
       });
       ended.catch(started.reject);
       const parsers = Object.fromEntries(Object.keys(pglite.parsers).map((type) => [type, asText]));
-      return new PgliteConnection(await started.promise, parsers, work, ended);
+      return new PgliteConnection(pglite, await started.promise, parsers, work, ended);
     },
   };
 }
 
 class PgliteConnection implements SqlConnection {
+  readonly #pglite: PGlite;
   readonly #transaction: Transaction;
   readonly #parsers: Record<string, (text: string) => string>;
   readonly #work: PromiseWithResolvers<void>;
   readonly #ended: Promise<void>;
+  #isRetired = false;
 
   constructor(
+    pglite: PGlite,
     transaction: Transaction,
     parsers: Record<string, (text: string) => string>,
     work: PromiseWithResolvers<void>,
     ended: Promise<void>,
   ) {
+    this.#pglite = pglite;
     this.#transaction = transaction;
     this.#parsers = parsers;
     this.#work = work;
@@ -68,8 +72,10 @@ class PgliteConnection implements SqlConnection {
     this.#work.resolve();
     try {
       await this.#ended;
+      await this.#cleanSession();
       return true;
     } catch (error) {
+      await this.#cleanSession();
       // PGlite's TransactionAbortedError: COMMIT was answered by ROLLBACK.
       if ((error as { code?: unknown }).code === '25P02') return false;
       throw error;
@@ -79,6 +85,16 @@ class PgliteConnection implements SqlConnection {
   async rollback(): Promise<void> {
     this.destroy();
     await this.#ended.catch(() => {});
+    await this.#cleanSession();
+  }
+
+  retire(): void {
+    this.#isRetired = true;
+  }
+
+  /** There is but one session, which cannot be closed. */
+  async #cleanSession(): Promise<void> {
+    if (this.#isRetired) await this.#pglite.exec('DISCARD ALL');
   }
 
   destroy(): void {

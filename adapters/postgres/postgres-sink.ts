@@ -28,22 +28,36 @@ export class PostgresSink implements Sink<SqlTransaction> {
   ): Promise<Result> {
     return inTransaction(
       this.#driver,
-      (open) =>
-        work({
+      (open) => {
+        let transactionId = '';
+        return work({
           tx: { query: (sql, parameters) => handlerQuery(open, sql, parameters) },
-          lockLedgers: (key, requests) => lockLedgers(open, key, requests),
-          writeLedgers: (key, patches) => writeLedgers(open, key, patches),
+          async lockLedgers(key, requests) {
+            const locked = await lockLedgers(open, key, requests);
+            ({ transactionId } = locked);
+            return locked.views;
+          },
+          writeLedgers: (key, patches) => writeLedgers(open, key, patches, transactionId),
+          savepoint: (savedWork) => open.savepoint(savedWork),
           isWaiting: () => open.isWaiting(),
-        }),
+        });
+      },
       signal,
     );
   }
 }
 
-// COMMIT inside a handler would commit its effects without the ledger. ROLLBACK TO SAVEPOINT is fine.
-const COMMENTS = /^(?:\s|--.*|\/\*[\s\S]*?\*\/)*/;
+// COMMIT inside a handler would commit its effects without the ledger. ROLLBACK TO SAVEPOINT is fine. This catches plain
+// spellings before they do harm; any other is found out when the ledger is written, since that is another transaction.
+const COMMENTS = /^(?:[\s;]|--.*|\/\*[\s\S]*?\*\/)*/;
 const ENDS_TRANSACTION =
   /^(?:begin|start|commit|end|abort|prepare\s+transaction|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b/i;
+
+// What these leave in the session (settings, locks, temporary tables, cursors) would reach the next batch. The connection is
+// closed, not reset: a proxy would pin it. https://www.postgresql.org/docs/current/sql-discard.html lists what there is.
+const LEAVES_STATE =
+  /^(?:set(?!\s+(?:local|constraints|transaction)\b)|reset|listen|load|prepare|declare|discard|do|call|create\s+(?:(?:local|global)\s+)?temp)\b/i;
+const CALLS_THAT_LEAVE_STATE = /\bset_config\b|\bpg_(?:try_)?advisory_lock|\binto\s+temp/i;
 
 async function handlerQuery<Row>(
   open: OpenTransaction,
@@ -57,6 +71,7 @@ async function handlerQuery<Row>(
         'together with the ledger. Remove it; SAVEPOINT and ROLLBACK TO are allowed.',
     );
   }
+  if (LEAVES_STATE.test(sql.replace(COMMENTS, '')) || CALLS_THAT_LEAVE_STATE.test(sql)) open.retire();
   const { rows, affectedRows } = await query(open, sql, parameters);
   return { rows: rows as Row[], affectedRows };
 }
@@ -68,7 +83,7 @@ const LOCK = `
     FROM unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[]) AS r (topic, partition, lowest, beyond)
   )
   SELECT l.topic, l.partition, l.first, l.next, l.max_timestamp,
-    l.dead_lettered * r.asked + l.passed_over * r.asked AS holes
+    l.dead_lettered * r.asked + l.passed_over * r.asked AS holes, pg_current_xact_id()::text AS transaction_id
   FROM request r
   JOIN millrace_ledger l USING (topic, partition)
   WHERE l.consumer = $1 AND l.epoch = $2
@@ -92,14 +107,15 @@ interface LedgerRow {
   readonly next: number | null;
   readonly max_timestamp: number;
   readonly holes: string;
+  readonly transaction_id: string;
 }
 
 async function lockLedgers(
   open: OpenTransaction,
   key: LedgerKey,
   requests: readonly LedgerRequest[],
-): Promise<LedgerView[]> {
-  if (requests.length === 0) return [];
+): Promise<{ readonly views: LedgerView[]; readonly transactionId: string }> {
+  if (requests.length === 0) return { views: [], transactionId: '' };
   const which = [key.consumer, key.epoch, column(requests, 'topic'), column(requests, 'partition')];
   const lock = async () => {
     const parameters = [...which, column(requests, 'from'), column(requests, 'to')];
@@ -112,12 +128,13 @@ async function lockLedgers(
     rows = await lock();
   }
   const byPartition = new Map(rows.map((row) => [nameOf(row), row]));
-  return requests.map((request) => {
+  const views = requests.map((request) => {
     const row = byPartition.get(nameOf(request));
     if (!row) throw ledgerLost(key, request);
     const { topic, partition, first, next, max_timestamp: maxTimestamp, holes } = row;
     return { topic, partition, first, next, maxTimestamp, holes: parseMultirange(holes) };
   });
+  return { views, transactionId: rows[0]!.transaction_id };
 }
 
 // A hole column that does not change keeps its own value, so that PostgreSQL does not write a large one again.
@@ -136,12 +153,14 @@ const WRITE = `
     $3::text[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[],
     $8::int8multirange[], $9::int8multirange[], $10::int8multirange[]
   ) AS p (topic, partition, first, next, max_timestamp, closed, dead_lettered, passed_over)
-  WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = p.topic AND l.partition = p.partition`;
+  WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = p.topic AND l.partition = p.partition
+    AND pg_current_xact_id()::text = $11`;
 
 async function writeLedgers(
   open: OpenTransaction,
   key: LedgerKey,
   patches: readonly LedgerPatch[],
+  transactionId: string,
 ): Promise<void> {
   if (patches.length === 0) return;
   const { affectedRows } = await query(open, WRITE, [
@@ -155,8 +174,11 @@ async function writeLedgers(
     patches.map(({ closed }) => toMultirange(closed)),
     patches.map(({ deadLettered }) => toMultirange(deadLettered)),
     patches.map(({ passedOver }) => toMultirange(passedOver)),
+    transactionId,
   ]);
-  if (affectedRows !== patches.length) throw ledgerLost(key, patches[0]!);
+  if (affectedRows === patches.length) return;
+  const { rows } = await query(open, 'SELECT pg_current_xact_id()::text AS id', []);
+  throw rows[0]!.id === transactionId ? ledgerLost(key, patches[0]!) : transactionEnded();
 }
 
 async function query(open: OpenTransaction, sql: string, parameters: readonly unknown[]) {
@@ -182,6 +204,15 @@ function parseMultirange(text: string): OffsetRange[] {
     from: Number(from),
     to: Number(to),
   }));
+}
+
+function transactionEnded(): MillraceError {
+  return new MillraceError(
+    'SINK_MISCONFIGURED',
+    'The handler ended the transaction that the sink had opened for it, by a COMMIT or a ROLLBACK in its SQL or in a procedure ' +
+      'that it calls. The ledger was not written, so that what the handler may have committed is applied again when its ' +
+      'records are. Remove the statement; SAVEPOINT and ROLLBACK TO are allowed.',
+  );
 }
 
 function ledgerLost({ consumer, epoch }: LedgerKey, of: TopicPartition): MillraceError {

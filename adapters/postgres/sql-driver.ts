@@ -17,6 +17,8 @@ export interface SqlConnection {
   commit(): Promise<boolean>;
   /** Gives the connection back, or closes it where it does not answer. Never rejects. */
   rollback(): Promise<void>;
+  /** Says that the session may hold what outlives its transaction, so that no other transaction gets it as it is. */
+  retire(): void;
   /** Breaks off whatever is under way: what the server has not committed, it rolls back. Never throws. */
   destroy(): void;
 }

@@ -46,6 +46,12 @@ const CODE_BY_STATE: ReadonlyMap<string, SinkErrorCode> = new Map<string, SinkEr
   ['P0', 'SINK_REJECTED'], // raised by a trigger or a function
 ]);
 
+/**
+ * Refusals that no wait can change, by SQLSTATE or its class: what the data is, not what stands beside it. The others
+ * (a foreign key, a unique key, what a trigger raises) depend on rows that may come or go.
+ */
+const FINAL_STATES: ReadonlySet<string> = new Set(['21', '22', '23502', '23514', '44', '54000', '54001']);
+
 const REJECTIONS: ReadonlyMap<string, string> = new Map([
   ['22001', 'text is too long for its column'],
   ['22003', 'a number is out of range'],
@@ -83,11 +89,12 @@ export function isAfterFailure(error: unknown): boolean {
 export function afterFailure(failure: MillraceError | undefined): MillraceError {
   const advice =
     'A statement of this transaction failed before, so PostgreSQL takes no more (SQLSTATE 25P02) and nothing was ' +
-    'committed. Let its error through, or set a SAVEPOINT before a statement that may fail.';
+    'committed. Await each statement and let its error through, or set a SAVEPOINT before a statement that may fail.';
   if (!failure) return new MillraceError('SINK_REJECTED', advice, { details: { sqlState: '25P02' } });
   return new MillraceError(failure.code, `${advice} It was: ${failure.message}`, {
     cause: failure,
     details: failure.details,
+    action: failure.action,
   });
 }
 
@@ -96,8 +103,10 @@ function serverError(error: ServerError): MillraceError {
   const code = CODE_BY_STATE.get(sqlState) ?? CODE_BY_STATE.get(sqlState.slice(0, 2)) ?? 'SINK_MISCONFIGURED';
   const { schema, table, column, dataType, constraint } = error;
   const names = Object.entries({ schema, table, column, dataType, constraint }).filter(([, name]) => name);
+  const isFinal = FINAL_STATES.has(sqlState) || FINAL_STATES.has(sqlState.slice(0, 2));
   return new MillraceError(code, messageOf(code, error, names), {
     details: { sqlState, ...Object.fromEntries(names) },
+    ...(isFinal && { action: 'dead-letter' }),
   });
 }
 

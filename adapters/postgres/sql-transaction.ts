@@ -6,6 +6,10 @@ import { afterFailure, isAfterFailure, sinkError } from './sql-errors.ts';
 export interface OpenTransaction {
   query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult>;
   run(script: string): Promise<void>;
+  /** Takes back what `work` changed where it rejects, and rejects with the very same error. Costs nothing before its first statement. */
+  savepoint<Result>(work: () => Promise<Result>): Promise<Result>;
+  /** Keeps the session from later transactions: a statement may have left something in it. */
+  retire(): void;
   /** Whether a statement is unanswered. */
   isWaiting(): boolean;
 }
@@ -60,6 +64,8 @@ class Transaction implements OpenTransaction {
   #waiting = 0;
   #lastStatement: Promise<unknown> = Promise.resolve();
   #failure: MillraceError | undefined;
+  /** Open savepoints, outermost first; one is sent before the first statement inside it. */
+  readonly #savepoints: { readonly name: string; isSent: boolean }[] = [];
 
   constructor(signal: AbortSignal | undefined) {
     this.#signal = signal;
@@ -73,8 +79,33 @@ class Transaction implements OpenTransaction {
     return this.#statement((connection) => connection.run(script));
   }
 
+  retire(): void {
+    this.#connection?.retire();
+  }
+
   isWaiting(): boolean {
     return this.#waiting > 0;
+  }
+
+  async savepoint<Result>(work: () => Promise<Result>): Promise<Result> {
+    const savepoint = { name: `millrace_${this.#savepoints.length}`, isSent: false };
+    this.#savepoints.push(savepoint);
+    try {
+      const result = await work();
+      // What the work did not await is part of it.
+      await this.#lastStatement;
+      if (savepoint.isSent) await this.#control(`RELEASE SAVEPOINT ${savepoint.name}`);
+      return result;
+    } catch (error) {
+      await this.#lastStatement;
+      if (savepoint.isSent && this.#isOpen && !this.#signal?.aborted) {
+        await this.#control(`ROLLBACK TO SAVEPOINT ${savepoint.name}; RELEASE SAVEPOINT ${savepoint.name}`);
+        this.#failure = undefined;
+      }
+      throw error;
+    } finally {
+      this.#savepoints.pop();
+    }
   }
 
   async begin(driver: SqlDriver): Promise<void> {
@@ -119,14 +150,34 @@ class Transaction implements OpenTransaction {
     const answer = this.#lastStatement.then(async () => {
       this.#throwIfClosed();
       try {
+        await this.#sendSavepoints();
         return await execute(this.#connection!);
       } catch (error) {
         throw this.#failed(error);
       }
     });
     this.#waiting++;
+    // A statement that nobody awaits must not end the process: the transaction it fails is not committed.
     this.#lastStatement = answer.catch(() => {});
-    return answer.finally(() => this.#waiting--);
+    const settled = answer.finally(() => this.#waiting--);
+    settled.catch(() => {});
+    return settled;
+  }
+
+  async #sendSavepoints(): Promise<void> {
+    const unsent = this.#savepoints.filter(({ isSent }) => !isSent);
+    if (unsent.length === 0) return;
+    await this.#connection!.run(unsent.map(({ name }) => `SAVEPOINT ${name}`).join('; '));
+    for (const savepoint of unsent) savepoint.isSent = true;
+  }
+
+  /** A statement about savepoints, outside of the order of the others, which have all been answered. */
+  async #control(script: string): Promise<void> {
+    try {
+      await this.#connection!.run(script);
+    } catch (error) {
+      throw this.#failed(error);
+    }
   }
 
   #throwIfClosed(): void {

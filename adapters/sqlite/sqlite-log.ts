@@ -52,7 +52,8 @@ export function openSqliteLog({ path, clock }: { readonly path: string; readonly
   const insertTopic = database.prepare('INSERT INTO topics (name, partitions) VALUES (?, ?)');
   const insertRecord = database.prepare('INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)');
   const selectRecords = database.prepare(
-    `SELECT "offset", timestamp, key, value, headers FROM records
+    // As a double: node:sqlite refuses to give a larger integer as a number.
+    `SELECT "offset", CAST(timestamp AS REAL) AS timestamp, key, value, headers FROM records
      WHERE topic = ? AND "partition" = ? AND "offset" >= ? ORDER BY "offset" LIMIT ?`,
   );
   // Two queries, because SQLite walks to one end of an index for a lone min() or max() only.

@@ -5,6 +5,7 @@ import { decodeByWriter, masked, type WrittenValue } from '../../runtime/dead-le
 import { encodeDeadLetter, encodeWithPointer } from '../../runtime/dead-letters/json-envelope.ts';
 import { fetchIfKept, fetchPayload } from '../../runtime/dead-letters/queue-message.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
+import { timestampText } from '../../runtime/record.ts';
 import { plural, printable, printLine, styled } from '../terminal.ts';
 import type { Desk } from './desk.ts';
 
@@ -48,18 +49,18 @@ export function printLetter(letter: DeadLetter, written: WrittenValue): void {
     ['topic', record.topic],
     ['partition', String(record.partition)],
     ['offset', String(record.offset)],
-    ['timestamp', `${time(record.timestamp)} (${record.timestampType})`],
+    ['timestamp', `${timestampText(record.timestamp)} (${record.timestampType})`],
     ['schema id', schemaId ?? 'unreadable'],
     ['stage', failure.stage],
     ['code', failure.code],
     ['reason', `${failure.name}: ${failure.message}`],
     ...failure.causes.map(({ name, message }): [string, string] => ['cause', `${name}: ${message}`]),
     ['attempts', String(failure.attempts)],
-    ['first failed', time(failure.firstFailedAt)],
-    ['last failed', time(failure.lastFailedAt)],
+    ['first failed', timestampText(failure.firstFailedAt)],
+    ['last failed', timestampText(failure.lastFailedAt)],
     ...failure.earlier.map(({ failedAt, stage, code, message }): [string, string] => [
       'earlier',
-      `${time(failedAt)} ${stage} ${code}: ${message}`,
+      `${timestampText(failedAt)} ${stage} ${code}: ${message}`,
     ]),
     ['function', `${invocation.functionName} ${invocation.functionVersion}, request ${invocation.requestId}`],
   ];
@@ -74,10 +75,6 @@ export function printLetter(letter: DeadLetter, written: WrittenValue): void {
   for (const line of failure.stack.split('\n').filter((text) => text.startsWith('    at '))) {
     printLine(printable(line.slice(2)));
   }
-}
-
-export function time(epochMs: number): string {
-  return epochMs === -1 ? 'none' : new Date(Math.min(epochMs, 8.64e15)).toISOString();
 }
 
 /** What JSON has no word for: bytes as base64, and numbers that no double holds as text. */

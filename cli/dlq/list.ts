@@ -3,10 +3,11 @@ import { letterKey } from '../../runtime/dead-letters/dead-letter.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
+import { timestampText } from '../../runtime/record.ts';
 import { jsonOption, wholeFrom } from '../options.ts';
 import { count, plural, printJson, printLine, printNote, table } from '../terminal.ts';
 import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
-import { letterToJson, openLetter, printLetter, storedToJson, time, writtenValueOf } from './letter-view.ts';
+import { letterToJson, openLetter, printLetter, storedToJson, writtenValueOf } from './letter-view.ts';
 import { consumerOption, noneMatch, WHERE_HELP, whereOption } from './options.ts';
 
 const LIST_EXAMPLE = `
@@ -105,7 +106,7 @@ function printTable(letters: readonly StoredLetter[], total: number): void {
     failure.stage,
     failure.code,
     String(failure.attempts),
-    time(failure.lastFailedAt),
+    timestampText(failure.lastFailedAt),
   ]);
   const titles = ['id', 'stage', 'code', 'attempts', 'failed at'];
   printLine(

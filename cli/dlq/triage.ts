@@ -9,10 +9,11 @@ import {
   Triage,
 } from '../../runtime/dead-letters/triage.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
+import { timestampText } from '../../runtime/record.ts';
 import { jsonOption } from '../options.ts';
 import { count, printable, printJson, printLine, printNote, styled } from '../terminal.ts';
 import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
-import { time, valueText, writtenValueOf } from './letter-view.ts';
+import { valueText, writtenValueOf } from './letter-view.ts';
 import { consumerOption, noneMatch, WHERE_HELP, whereOption } from './options.ts';
 
 const EXAMPLE = `
@@ -105,7 +106,7 @@ function printGroups(
     );
     const detail = (name: string, text: string) =>
       printLine(`        ${styled('dim', name.padEnd(9))}${printable(text)}`);
-    detail('since', `${time(group.firstSeenAt)}, last ${time(group.lastSeenAt)}`);
+    detail('since', `${timestampText(group.firstSeenAt)}, last ${timestampText(group.lastSeenAt)}`);
     const age = `${duration(group.oldestAgeMs)} old`;
     detail(
       'oldest',

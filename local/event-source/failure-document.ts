@@ -85,5 +85,5 @@ export function failureDocument(
 
 /** A producer may set any timestamp, also one that no Date can hold. */
 function isoTime(epochMs: number): string {
-  return new Date(Math.min(epochMs, 8.64e15)).toISOString();
+  return new Date(Math.min(Math.max(epochMs, -8.64e15), 8.64e15)).toISOString();
 }

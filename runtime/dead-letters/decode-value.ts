@@ -13,12 +13,12 @@ export type WrittenValue = { readonly value: unknown } | { readonly problem: str
  */
 export async function decodeByWriter(
   bytes: Buffer | null,
-  { framing }: Contract<never>,
+  { framing, maxBodyBytes }: Contract<never>,
   registry: SchemaRegistry,
 ): Promise<WrittenValue> {
   if (bytes === null) return { problem: 'no value: a tombstone' };
   try {
-    const { schemaId, body } = decodeFrame(framing, bytes);
+    const { schemaId, body } = decodeFrame(framing, bytes, maxBodyBytes);
     const schema = await registry.schemaById(schemaId);
     if (schema === undefined) return { problem: `no schema ${schemaId} in the registry` };
     return { value: createAvroReader(parseAvro(schema), schema, schemaId).read(body, 0, body.length) };

@@ -29,10 +29,15 @@ export class Fields {
   textOrNull(name: string): string | null {
     return this.#fields[name] === null ? null : this.text(name);
   }
-  whole(name: string, from: number): number {
+  whole(name: string, from: number, to = Number.MAX_SAFE_INTEGER): number {
     const isWhole = (value: unknown): value is number =>
-      Number.isSafeInteger(value) && (value as number) >= from;
-    return this.#read(name, `a whole number from ${from}`, (value) => (isWhole(value) ? value : undefined));
+      Number.isSafeInteger(value) && (value as number) >= from && (value as number) <= to;
+    return this.#read(name, `a whole number from ${from} to ${to}`, (value) =>
+      isWhole(value) ? value : undefined,
+    );
+  }
+  number(name: string): number {
+    return this.#read(name, 'a number', (value) => (Number.isFinite(value) ? (value as number) : undefined));
   }
   oneOf<Name extends string>(name: string, allowed: readonly Name[]): Name {
     return this.#read(name, allowed.join(', '), (value) => allowed.find((each) => each === value));

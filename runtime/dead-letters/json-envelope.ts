@@ -1,6 +1,7 @@
 /** The dead letter as JSON: the body of a queue's message, a line of an export. docs/dead-letters.md lists its fields. */
 import { type ErrorCode, MillraceError } from '../errors.ts';
-import { type Header, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
+import { MOST_PARTITION } from '../kafka-event.ts';
+import { type Header, isExactTimestamp, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
 import {
   type DeadLetter,
   deadLetterId,
@@ -52,7 +53,15 @@ function encode(letter: DeadLetter, content: object): string {
     id: letter.id,
     consumer: letter.consumer,
     epoch: letter.epoch,
-    record: { topic, partition, offset, timestamp, timestampType, ...content },
+    record: {
+      topic,
+      partition,
+      offset,
+      timestamp,
+      ...(!isExactTimestamp(timestamp) && { timestampIsInexact: true }),
+      timestampType,
+      ...content,
+    },
     schemaId: letter.schemaId,
     failure: letter.failure,
     functionName: letter.functionName,
@@ -88,7 +97,7 @@ export function decodeEnvelope(text: string): Envelope {
     letter: {
       id: letter.text('id'),
       consumer,
-      epoch: letter.whole('epoch', 1),
+      epoch: letter.whole('epoch', 1, 2 ** 31 - 1),
       record,
       schemaId: letter.textOrNull('schemaId'),
       failure: decodeFailure(letter.object('failure')),
@@ -124,9 +133,9 @@ function decodePointer(pointer: Fields): PayloadPointer {
 function decodeRecord(record: Fields, isElsewhere: boolean): RawRecord {
   return {
     topic: record.text('topic'),
-    partition: record.whole('partition', 0),
+    partition: record.whole('partition', 0, MOST_PARTITION),
     offset: record.whole('offset', 0),
-    timestamp: record.whole('timestamp', -1),
+    timestamp: record.number('timestamp'),
     timestampType: record.oneOf('timestampType', TIMESTAMP_TYPES),
     key: isElsewhere ? null : record.bytesOrNull('key'),
     value: isElsewhere ? null : record.bytesOrNull('value'),

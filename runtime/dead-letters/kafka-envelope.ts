@@ -3,7 +3,7 @@
  * its failure follows them as further headers, UTF-8 text each. docs/dead-letters.md lists them.
  */
 import type { OutgoingRecord } from '../ports.ts';
-import { type Header, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
+import { type Header, isExactTimestamp, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
 import { type DeadLetter, deadLetterId } from './dead-letter.ts';
 import { Fields, parseJson, unreadable } from './fields.ts';
 import { checkVersion, decodeFailure, ENVELOPE_VERSION } from './json-envelope.ts';
@@ -24,6 +24,7 @@ export function toKafkaRecord({ record, failure, ...letter }: DeadLetter): Outgo
     partition: record.partition,
     offset: record.offset,
     timestamp: record.timestamp,
+    ...(!isExactTimestamp(record.timestamp) && { 'timestamp-is-inexact': 'true' }),
     'timestamp-type': record.timestampType,
     ...(letter.schemaId !== null && { 'schema-id': letter.schemaId }),
     stage: facts.stage,
@@ -64,9 +65,9 @@ export function fromKafkaRecord({ key, value, headers }: RawRecord): DeadLetter 
   const consumer = fields.text('consumer');
   const record: RawRecord = {
     topic: fields.text('topic'),
-    partition: fields.number('partition'),
-    offset: fields.number('offset'),
-    timestamp: fields.number('timestamp'),
+    partition: fields.whole('partition'),
+    offset: fields.whole('offset'),
+    timestamp: fields.finite('timestamp'),
     timestampType: TIMESTAMP_TYPES.find((type) => type === fields.text('timestamp-type')) ?? 'CREATE_TIME',
     key,
     value,
@@ -78,7 +79,7 @@ export function fromKafkaRecord({ key, value, headers }: RawRecord): DeadLetter 
   return {
     id: fields.text('id'),
     consumer,
-    epoch: fields.number('epoch'),
+    epoch: fields.whole('epoch'),
     record,
     schemaId: fields.find('schema-id') ?? null,
     failure: decodeFailure(
@@ -88,9 +89,9 @@ export function fromKafkaRecord({ key, value, headers }: RawRecord): DeadLetter 
         code: fields.text('error-code'),
         name: fields.text('error-name'),
         message: fields.text('error-message'),
-        attempts: fields.number('attempts'),
-        firstFailedAt: fields.number('first-failed-at'),
-        lastFailedAt: fields.number('last-failed-at'),
+        attempts: fields.whole('attempts'),
+        firstFailedAt: fields.whole('first-failed-at'),
+        lastFailedAt: fields.whole('last-failed-at'),
       }),
     ),
     functionName: fields.text('function-name'),
@@ -113,9 +114,16 @@ class HeaderFields {
     if (text === undefined) throw unreadable(PREFIX + name, text, 'UTF-8 text');
     return text;
   }
-  number(name: string): number {
+  whole(name: string): number {
     const text = this.text(name);
-    if (!/^-?\d{1,16}$/.test(text)) throw unreadable(PREFIX + name, text, 'a decimal number');
+    if (!/^\d{1,16}$/.test(text)) throw unreadable(PREFIX + name, text, 'a decimal number');
     return Number(text);
+  }
+  /** Any number that JavaScript writes: a timestamp may be rounded, and so long that it has an exponent. */
+  finite(name: string): number {
+    const text = this.text(name);
+    const number = Number(text);
+    if (text.trim() === '' || !Number.isFinite(number)) throw unreadable(PREFIX + name, text, 'a number');
+    return number;
   }
 }

@@ -4,8 +4,8 @@
  */
 import type { Engine, Invocation } from '../engine.ts';
 import { ERRORS, MillraceError } from '../errors.ts';
+import type { Outcome } from '../item.ts';
 import type { Logger, Metrics, ObjectStore } from '../ports.ts';
-import type { Outcome } from '../settle.ts';
 import { type DeadLetter, letterKey } from './dead-letter.ts';
 import { decodeEnvelope, type Envelope } from './json-envelope.ts';
 import { fetchPayload } from './queue-message.ts';

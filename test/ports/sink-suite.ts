@@ -321,6 +321,73 @@ export function sinkSuite<Tx>(
       expect(await fixture.counter(key.consumer)).toBe(0);
     });
 
+    describe('a savepoint', () => {
+      test('takes back its own part where it rejects, with the very error, and leaves the rest', async () => {
+        const { sink } = fixture;
+        const key = newKey();
+        const error = new Error('this part is bad');
+        await sink.transaction(async ({ tx, lockLedgers, writeLedgers, savepoint }) => {
+          await lockLedgers(key, [request(0, 0, 4)]);
+          await fixture.add(tx, key.consumer, 1);
+          await savepoint(() => fixture.add(tx, key.consumer, 10));
+          const part = savepoint(async () => {
+            await fixture.add(tx, key.consumer, 100);
+            throw error;
+          });
+          await expect(part).rejects.toBe(error);
+          await savepoint(() => fixture.add(tx, key.consumer, 1_000));
+          await writeLedgers(key, [patch(0, { first: 0, next: 4 })]);
+        });
+        expect(await fixture.counter(key.consumer)).toBe(1_011);
+        expect(await fixture.ledger(key, at(0))).toMatchObject({ first: 0, next: 4 });
+      });
+
+      test('in a savepoint is taken back with it, though it was kept itself', async () => {
+        const { sink } = fixture;
+        const key = newKey();
+        await sink.transaction(async ({ tx, savepoint }) => {
+          const outer = savepoint(async () => {
+            await savepoint(() => fixture.add(tx, key.consumer, 1));
+            await savepoint(async () => {
+              await fixture.add(tx, key.consumer, 10);
+              throw new Error('inner');
+            }).catch(() => {});
+            await fixture.add(tx, key.consumer, 100);
+            throw new Error('outer');
+          });
+          await expect(outer).rejects.toThrow('outer');
+          await fixture.add(tx, key.consumer, 1_000);
+        });
+        expect(await fixture.counter(key.consumer)).toBe(1_000);
+      });
+
+      test('gives what its work gave, and costs nothing where that does nothing', async () => {
+        const { sink } = fixture;
+        const key = newKey();
+        const given = await sink.transaction(async ({ tx, savepoint }) => {
+          await savepoint(() => Promise.reject(new Error('at once'))).catch(() => {});
+          await fixture.add(tx, key.consumer, 1);
+          return savepoint(async () => 'given');
+        });
+        expect(given).toBe('given');
+        expect(await fixture.counter(key.consumer)).toBe(1);
+      });
+
+      test('holds what its work did not wait for', async () => {
+        const { sink } = fixture;
+        const key = newKey();
+        await sink.transaction(async ({ tx, savepoint }) => {
+          await savepoint(async () => void fixture.add(tx, key.consumer, 1));
+          await savepoint(async () => {
+            void fixture.add(tx, key.consumer, 10).catch(() => {});
+            await fixture.add(tx, key.consumer, 100);
+            throw new Error('bad');
+          }).catch(() => {});
+        });
+        expect(await fixture.counter(key.consumer)).toBe(1);
+      });
+    });
+
     test('tells whether a statement is unanswered', async () => {
       const key = newKey();
       await fixture.sink.transaction(async (transaction) => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import { createDecoder, createEncoder, type Decoder } from '../../runtime/codec.ts';
 import { type AvroSchema, type Contract, defineTopic } from '../../runtime/contract.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -112,7 +113,10 @@ const orderV2 = (id: string) => written(topicOf([V2]), UUIDS[1], { id, cents: 70
 /** The values of a batch, a code where there is none. */
 async function outcomes(decoder: Decoder<unknown>, records: readonly RawRecord[]): Promise<unknown[]> {
   const decoded = await decoder.decodeBatch(records);
-  return decoded.map((result) => ('record' in result ? result.record.value : result.error.code));
+  return decoded.map((result) => {
+    if ('record' in result) return result.record.value;
+    return 'error' in result ? result.error.code : `held: ${result.held.code}`;
+  });
 }
 
 describe('what the encoder wrote, the decoder reads', () => {
@@ -150,7 +154,7 @@ describe('what the encoder wrote, the decoder reads', () => {
 
           expect(decoded).toHaveLength(values.length);
           decoded.forEach((result, index) => {
-            if ('error' in result) throw result.error;
+            if (!('record' in result)) throw new Error(JSON.stringify(result));
             expect(result.record.value).toEqual(values[index]);
             expect(result.record.key).toBe(values[index]!.id);
           });
@@ -289,12 +293,26 @@ describe('the registry', () => {
     expect(fake.asked).toHaveLength(2);
   });
 
-  test('that does not answer fails the batch and no record, until it answers', async () => {
+  test('is not asked again for a while for an id that it does not know', async () => {
+    const clock = createFakeClock();
+    const fake = fakeRegistry({});
+    const decoder = createDecoder(topicOf([V1]), fake.registry, clock);
+    const records = [rawOf(await orderV1('a'))];
+    expect(await outcomes(decoder, records)).toEqual(['SCHEMA_UNKNOWN']);
+    (fake.schemas as Record<string, AvroSchema>)[UUIDS[0]] = V1;
+    await clock.advance(14_999);
+    expect(await outcomes(decoder, records)).toEqual(['SCHEMA_UNKNOWN']);
+    expect(fake.asked).toHaveLength(1);
+    await clock.advance(1);
+    expect(await outcomes(decoder, records)).toEqual([{ id: 'a', amount: 7, tags: ['a', 'b'] }]);
+  });
+
+  test('that does not answer holds the records that need it and no others, until it answers', async () => {
     const fake = fakeRegistry({ [UUIDS[0]]: V1 });
     fake.failWith(unavailable());
     const decoder = createDecoder(topicOf([V1]), fake.registry);
     const records = [rawOf(Buffer.from('no frame')), rawOf(await orderV1('a'))];
-    expect(await codeOf(decoder.decodeBatch(records))).toBe('REGISTRY_UNAVAILABLE');
+    expect(await outcomes(decoder, records)).toEqual(['FRAME_UNKNOWN', 'held: REGISTRY_UNAVAILABLE']);
     fake.failWith(null);
     expect(await outcomes(decoder, records)).toEqual([
       'FRAME_UNKNOWN',
@@ -307,9 +325,9 @@ describe('the registry', () => {
     fake.failWith(unavailable());
     const decoder = createDecoder(topicOf([V1]), fake.registry);
     const value = await orderV1('a');
-    const codes = Promise.all([1, 2].map(() => codeOf(decoder.decodeBatch([rawOf(value)]))));
+    const batches = Promise.all([1, 2].map(() => outcomes(decoder, [rawOf(value)])));
     await fake.release();
-    expect(await codes).toEqual(['REGISTRY_UNAVAILABLE', 'REGISTRY_UNAVAILABLE']);
+    expect(await batches).toEqual([['held: REGISTRY_UNAVAILABLE'], ['held: REGISTRY_UNAVAILABLE']]);
     expect(fake.asked).toHaveLength(1);
   });
 

@@ -53,7 +53,7 @@ async function openCollector(
     async values() {
       const records = await log.read({ topic: 'orders', partition: 0 }, 0, 10_000);
       const decoded = await createDecoder(orders, registry).decodeBatch(records);
-      return decoded.map((each) => ('record' in each ? each.record.value : each.error));
+      return decoded.map((each) => ('record' in each ? each.record.value : each));
     },
   };
 }

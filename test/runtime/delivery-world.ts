@@ -256,6 +256,10 @@ function stoppable(sink: Sink<MemoryTx>, step: () => Promise<void>, stopped: Abo
     },
     lockLedgers: stepping(inner.lockLedgers),
     writeLedgers: stepping(inner.writeLedgers),
+    savepoint: async (work) => {
+      await step();
+      return inner.savepoint(work);
+    },
     isWaiting: inner.isWaiting,
   });
   return {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import { MemorySink, type MemoryTx } from '../../adapters/memory/memory-sink.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
@@ -10,6 +11,7 @@ import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
 import type { BatchReport } from '../../runtime/ports.ts';
 import type { ConsumerRecord, RawRecord } from '../../runtime/record.ts';
 import { EVENT_SCHEMA_ID, type Event, eventRecord, eventRegistry, events } from './events.ts';
+import { anyRecord } from './raw-record-arbitrary.ts';
 
 type Records = readonly ConsumerRecord<Event>[];
 type Context = HandlerContext<MemoryTx, Event>;
@@ -19,7 +21,10 @@ function setUp(
   handle: (records: Records, context: Context) => Promise<void>,
   ports: Partial<EnginePorts> = {},
 ) {
-  const clock = createFakeClock({ autoAdvance: true });
+  const fake = createFakeClock({ autoAdvance: true });
+  // Time that passes without giving timers a chance, as in a loop.
+  let elapsed = 0;
+  const clock = { ...fake, now: () => fake.now() + elapsed };
   const sink = new MemorySink();
   const letters: DeadLetter[] = [];
   const reports: BatchReport[] = [];
@@ -55,6 +60,9 @@ function setUp(
   };
   return {
     clock,
+    elapse: (ms: number) => {
+      elapsed += ms;
+    },
     engine,
     sink,
     letters,
@@ -227,7 +235,7 @@ describe('consumeBatch', () => {
     });
     await expect(deliver(batchOf(6))).rejects.toMatchObject({
       code: 'BATCH_INCOMPLETE',
-      details: { returned: 6, delivered: 6 },
+      details: { returned: 3, delivered: 6 },
     });
   });
 
@@ -303,7 +311,7 @@ describe('consumeBatch', () => {
     await expect(deliver(records)).rejects.toMatchObject({
       details: { heldBy: 'DEAD_LETTER_STORE_UNAVAILABLE' },
     });
-    expect([applied(), ledger()]).toEqual([[], undefined]);
+    expect([applied(), ledger()]).toMatchObject([['0/0'], { first: 0, next: 1, holes: [] }]);
 
     isDown = false;
     await deliver(records);
@@ -318,6 +326,443 @@ describe('consumeBatch', () => {
     await deliver([eventRecord(3, 5)]);
     expect(logged.length).toBeGreaterThan(0);
     expect(JSON.stringify(logged)).not.toMatch(/secret|3\/5/);
+  });
+});
+
+describe('odd records', () => {
+  test.each([-2, -62_135_596_800_000, -(2 ** 63), 2 ** 53, 1_764_000_000_000_000_000, 2 ** 63])(
+    'a timestamp of %d costs its record nothing, nor any other',
+    async (timestamp) => {
+      const { deliver, applied } = setUp(apply);
+      const records = batchOf(3).map((record) => (record.offset === 1 ? { ...record, timestamp } : record));
+      expect(await deliver(records)).toEqual({ batchItemFailures: [] });
+      expect(applied()).toEqual(['0/0', '0/1', '0/2']);
+      // Delivered again, it is a duplicate, whatever its time says.
+      expect(await deliver(records)).toEqual({ batchItemFailures: [] });
+      expect(applied()).toHaveLength(3);
+    },
+  );
+
+  test('what did not arrive as Kafka sends it is a dead letter with what arrived', async () => {
+    const { engine, invocation, applied, letters } = setUp(apply);
+    const event = structuredClone(encodeKafkaEvent(batchOf(3))) as unknown as {
+      records: Record<string, Record<string, unknown>[]>;
+    };
+    event.records[`${events.name}-0`]![1]!.value = 'no base64!';
+    await engine.consumeBatch(event, invocation());
+    expect(applied()).toEqual(['0/0', '0/2']);
+    expect(letters).toMatchObject([
+      {
+        record: { offset: 1, value: Buffer.from('no base64!') },
+        failure: { code: 'RECORD_MALFORMED', stage: 'decode' },
+      },
+    ]);
+  });
+
+  test('any mix of odd and good records applies exactly the good ones, in order', async () => {
+    const odd = anyRecord(events.name);
+    const mix = fc.array(fc.record({ isGood: fc.boolean(), odd }), { minLength: 1, maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(mix, async (entries) => {
+        const { deliver, applied, letters, ledger } = setUp(apply);
+        const records = entries.map(({ isGood, odd }, offset) => {
+          const { timestamp, timestampType, headers, key } = odd;
+          // Good: odd in everything but its value. Bytes that are a value by chance are as good.
+          const good = eventRecord(0, offset, { timestamp, timestampType, headers, key });
+          return isGood ? good : { ...good, value: odd.value };
+        });
+        expect(await deliver(records)).toEqual({ batchItemFailures: [] });
+        const bad = letters.map(({ record }) => record.offset);
+        const good = records.filter(({ offset }) => !bad.includes(offset));
+        expect(bad).toEqual(entries.flatMap(({ isGood }, offset) => (isGood ? [] : [offset])));
+        expect(applied()).toEqual(good.map(({ offset }) => `0/${offset}`));
+        expect(ledger()!.next).toBe(records.length);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('bad records', () => {
+  /** Throws for the bad ones, before it has applied anything, and counts its calls. */
+  const failing = (isBad: (record: ConsumerRecord<Event>) => boolean, error: () => Error) => {
+    const calls: number[] = [];
+    const handle = async (records: Records, context: Context) => {
+      calls.push(records.length);
+      if (records.some(isBad)) throw error();
+      await apply(records, context);
+    };
+    return { calls, handle };
+  };
+  const final = () =>
+    new MillraceError('SINK_REJECTED', 'a value is out of range', { action: 'dead-letter' });
+
+  test('that no wait can mend are dead-lettered at their first failure, without a wait', async () => {
+    const { calls, handle } = failing(({ offset }) => offset % 10 === 3, final);
+    const { deliver, applied, letters, reports, clock } = setUp(handle);
+    const startedAt = clock.now();
+    await deliver(batchOf(100));
+    expect(clock.now()).toBe(startedAt);
+    expect(applied()).toHaveLength(90);
+    expect(letters.map(({ failure }) => failure.attempts)).toEqual(Array(10).fill(1));
+    expect(reports).toMatchObject([{ applied: 90, deadLettered: 10, retries: 0 }]);
+    expect(calls.length).toBeLessThan(80);
+  });
+
+  test('wait once for each round of tries, all of them together', async () => {
+    const { handle } = failing(
+      ({ offset }) => offset % 10 === 3,
+      () => new Error('bad'),
+    );
+    const { deliver, letters, reports, clock } = setUp(handle, { random: { next: () => 0.999 } });
+    const startedAt = clock.now();
+    await deliver(batchOf(1_000));
+    // Two waits, of up to 100 and 200 ms, and not 200.
+    expect(reports).toMatchObject([{ applied: 900, deadLettered: 100, retries: 2 }]);
+    expect(clock.now() - startedAt).toBeLessThanOrEqual(300);
+    expect(letters.map(({ failure }) => failure.attempts)).toEqual(Array(100).fill(3));
+  });
+
+  test.each([
+    [0, 1],
+    [1, 30],
+    [10, 150],
+    [100, 1_000],
+    [1_000, 5_500],
+    [5_000, 5_300],
+  ])('%d among 5,000 take at most %d calls of the handler, and few transactions', async (bad, mostCalls) => {
+    const { calls, handle } = failing(({ offset }) => bad > 0 && offset % (5_000 / bad) === 0, final);
+    let transactions = 0;
+    const sink = new MemorySink();
+    const { deliver, letters } = setUp(handle, {
+      sink: {
+        transaction(work, signal) {
+          transactions++;
+          return sink.transaction(work, signal);
+        },
+      },
+    });
+    await deliver(batchOf(5_000));
+    expect(letters).toHaveLength(bad);
+    expect(calls.length).toBeLessThanOrEqual(mostCalls);
+    // One that fails, and one for each portion of letters.
+    expect(transactions).toBeLessThanOrEqual(2 + bad / 250);
+  });
+
+  test('keep the order of what they stand among, and hold no other partition while they wait', async () => {
+    let isBack = false;
+    const order: string[] = [];
+    const { deliver, applied, clock } = setUp(
+      async (records, context) => {
+        if (!isBack && records.some(({ partition, offset }) => partition === 0 && offset === 2))
+          throw new Error('not yet');
+        for (const { value } of records) order.push(`${clock.now()} ${value.id}`);
+        await apply(records, context);
+      },
+      { random: { next: () => 0.999 } },
+    );
+    const startedAt = clock.now();
+    void clock.sleep(50).then(() => {
+      isBack = true;
+    });
+    await deliver([...batchOf(5, 0), ...batchOf(3, 1)]);
+    const appliedAt = (id: string) =>
+      Number(order.findLast((entry) => entry.endsWith(` ${id}`))!.split(' ')[0]) - startedAt;
+    expect(applied().filter((id) => id.startsWith('0/'))).toEqual(['0/0', '0/1', '0/2', '0/3', '0/4']);
+    expect(appliedAt('1/2')).toBe(0);
+    expect(appliedAt('0/1')).toBe(0);
+    expect(appliedAt('0/4')).toBeGreaterThan(50);
+  });
+
+  test('a record that failed only because one before it waits is not given up for that', async () => {
+    // The second needs what the first writes; the first succeeds at its third try.
+    let tries = 0;
+    const { deliver, applied, letters } = setUp(async (records, { tx }) => {
+      for (const { offset, value } of records) {
+        if (offset === 0 && records.length === 1 && ++tries < 3) throw new Error('later');
+        if (offset === 0 && records.length > 1) throw new Error('later');
+        if (offset === 1 && (await tx.get('first')) === undefined) throw final();
+        if (offset === 0) await tx.set('first', true);
+        await tx.append('applied', value.id);
+      }
+    });
+    await deliver(batchOf(3));
+    expect(letters).toEqual([]);
+    expect(applied()).toEqual(['0/0', '0/1', '0/2']);
+  });
+});
+
+describe('time', () => {
+  test.each(['on demand', 'provisioned'])(
+    'a record that is held holds its own partition only: %s',
+    async (mode) => {
+      const { deliver, applied, ledger } = setUp(async (records, context) => {
+        if (records.some(({ partition, offset }) => partition === 1 && offset === 1))
+          throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'not for this one');
+        await apply(records, context);
+      });
+      const delivery = deliver([...batchOf(3, 0), ...batchOf(3, 1), ...batchOf(3, 2)], {
+        partialResponses: mode === 'provisioned',
+      });
+      if (mode === 'provisioned') {
+        const returned = [1, 2].map((offset) => ({
+          itemIdentifier: { partition: `${events.name}-1`, offset },
+        }));
+        expect(await delivery).toEqual({ batchItemFailures: returned });
+      } else {
+        // The poller delivers the whole batch again, and waits with all of its partitions for that.
+        await expect(delivery).rejects.toMatchObject({ details: { returned: 2, delivered: 9 } });
+      }
+      expect(applied()).toEqual(['0/0', '0/1', '0/2', '1/0', '2/0', '2/1', '2/2']);
+      expect([0, 1, 2].map((partition) => ledger(partition)!.next)).toEqual([3, 1, 3]);
+    },
+  );
+
+  /** Waits as a service or the sink does that needs so long for each record, or answers never. */
+  const slow =
+    (msFor: (record: ConsumerRecord<Event>) => number) =>
+    async (records: Records, context: Context, clock: { sleep(ms: number): Promise<void> }) => {
+      await clock.sleep(records.reduce((ms, record) => ms + msFor(record), 0));
+      await apply(records, context);
+    };
+
+  test.each(['a service', 'the sink'])(
+    'a batch that uses up its time is split, also where %s takes it',
+    async (who) => {
+      const handle = slow(() => 8);
+      const memory = new MemorySink();
+      const world = setUp(
+        (records, context) => handle(records, context, world.clock),
+        who === 'a service'
+          ? {}
+          : {
+              sink: {
+                transaction: (work, signal) =>
+                  memory.transaction((inner) => work({ ...inner, isWaiting: () => true }), signal),
+              },
+            },
+      );
+      let left = batchOf(5_000);
+      for (let deliveries = 0; left.length > 0 && deliveries < 3; deliveries++) {
+        const answer = await world.deliver(left, { partialResponses: true });
+        left = left.slice(left.length - answer.batchItemFailures.length);
+      }
+      expect(left).toEqual([]);
+      expect(world.letters).toEqual([]);
+      expect(world.reports.reduce((sum, { applied }) => sum + applied, 0)).toBe(5_000);
+    },
+  );
+
+  test.each([0, 3, 9])(
+    'one record of ten that uses up its time, in the sink, is to blame: %d',
+    async (bad) => {
+      const memory = new MemorySink();
+      const world = setUp(
+        async (records, context) => {
+          if (records.some(({ offset }) => offset === bad)) await new Promise(() => {});
+          await apply(records, context);
+        },
+        {
+          sink: {
+            transaction: (work, signal) =>
+              memory.transaction((inner) => work({ ...inner, isWaiting: () => true }), signal),
+          },
+        },
+      );
+      await world.deliver(batchOf(10));
+      expect(world.letters).toMatchObject([
+        { record: { offset: bad }, failure: { code: 'HANDLER_TIMEOUT', attempts: 3 } },
+      ]);
+      expect(world.reports).toMatchObject([{ applied: 9, deadLettered: 1 }]);
+    },
+  );
+
+  test.each([1, 8, 100, 5_000])(
+    'a service that hangs dead-letters nothing, delivery after delivery, in batches of %d',
+    async (size) => {
+      const { deliver, letters } = setUp(async (_, { signal }) => {
+        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      });
+      for (let delivery = 0; delivery < 10; delivery++) {
+        await expect(deliver(batchOf(size), { partialResponses: true })).rejects.toMatchObject({
+          code: 'BATCH_INCOMPLETE',
+        });
+      }
+      expect(letters).toEqual([]);
+    },
+  );
+
+  test('what the handler says within a grace after its time counts: a service is down', async () => {
+    const { deliver, letters } = setUp(async (_, { signal }) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'the search index does not answer');
+    });
+    await expect(deliver(batchOf(10))).rejects.toMatchObject({
+      details: { heldBy: 'DEPENDENCY_UNAVAILABLE' },
+    });
+    expect(letters).toEqual([]);
+  });
+
+  test('a handler that computed past its share, without yielding, is not rolled back for it', async () => {
+    const world = setUp(async (records, context) => {
+      await apply(records, context);
+      // As far as timers can tell, no time went by before it returned.
+      world.elapse(30_000);
+    });
+    await world.deliver(batchOf(10));
+    expect(world.reports).toMatchObject([{ applied: 10 }]);
+  });
+
+  test('what escapes the handler is the failure of the handle() that runs', async () => {
+    const world = setUp(async (records) => {
+      if (records.some(({ offset }) => offset === 1)) {
+        queueMicrotask(() => world.engine.escaped(new TypeError('nobody awaited me')));
+        await new Promise(() => {});
+      }
+    });
+    expect(world.engine.escaped(new Error('before'))).toBe(false);
+    await world.deliver(batchOf(3));
+    expect(world.letters).toMatchObject([
+      { record: { offset: 1 }, failure: { code: 'HANDLER_FAILED', name: 'TypeError', attempts: 3 } },
+    ]);
+  });
+});
+
+describe('dead letters', () => {
+  const junk = (count: number) => batchOf(count).map((record) => ({ ...record, value: Buffer.from('junk') }));
+
+  test.each([
+    [5, 0],
+    [60, 0],
+    [2_000, 300],
+  ])(
+    'in a store that takes %d ms for eighty are stored a portion at a time, with at most %d second copies a delivery',
+    async (ms, mostCopies) => {
+      const stored: string[] = [];
+      const world = setUp(apply, {
+        deadLetters: {
+          async put(letters) {
+            for (let at = 0; at < letters.length; at += 80) {
+              await world.clock.sleep(ms);
+              stored.push(...letters.slice(at, at + 80).map(({ id }) => id));
+            }
+          },
+        },
+      });
+      let left = junk(2_000);
+      for (let deliveries = 0; left.length > 0 && deliveries < 20; deliveries++) {
+        const answer = await world.deliver(left, { partialResponses: true });
+        left = left.slice(left.length - answer.batchItemFailures.length);
+      }
+      expect(left).toEqual([]);
+      expect(new Set(stored).size).toBe(2_000);
+      expect(stored.length - 2_000).toBeLessThanOrEqual(mostCopies * world.reports.length);
+    },
+  );
+
+  test('leave at most 500 second copies behind each crash, however many fail', async () => {
+    const stored = new Map<string, number>();
+    let storedSinceCommit = 0;
+    let most = 0;
+    const memory = new MemorySink();
+    const { deliver } = setUp(
+      async (records, { fail }) => {
+        for (const record of records) fail(record, new Error('no'));
+      },
+      {
+        deadLetters: {
+          async put(letters) {
+            for (const { id } of letters) stored.set(id, (stored.get(id) ?? 0) + 1);
+            storedSinceCommit += letters.length;
+            most = Math.max(most, storedSinceCommit);
+          },
+        },
+        sink: {
+          async transaction(work, signal) {
+            const result = await memory.transaction(work, signal);
+            storedSinceCommit = 0;
+            return result;
+          },
+        },
+      },
+    );
+    await deliver(batchOf(1_200));
+    expect(stored.size).toBe(1_200);
+    expect([...stored.values()].every((copies) => copies === 1)).toBe(true);
+    expect(most).toBeLessThanOrEqual(500);
+  });
+
+  test('a commit that fails after them is tried again without storing them again', async () => {
+    let conflicts = 1;
+    const memory = new MemorySink();
+    const { deliver, letters } = setUp(apply, {
+      sink: {
+        transaction: (work, signal) =>
+          memory.transaction(async (inner) => {
+            const result = await work(inner);
+            if (conflicts-- > 0) throw new MillraceError('SINK_CONFLICT', 'deadlock');
+            return result;
+          }, signal),
+      },
+    });
+    await deliver(junk(3));
+    expect(letters).toHaveLength(3);
+  });
+});
+
+describe('decoding', () => {
+  const unknownIds = (count: number) =>
+    batchOf(count).map((record) => {
+      const value = Buffer.from(record.value!);
+      value.writeUInt32BE(record.offset + 1, 14);
+      return { ...record, value };
+    });
+
+  test('a storm of ids that nobody registered is settled as far as the time allows, and none is asked twice', async () => {
+    const asked: string[] = [];
+    const world = setUp(apply, {
+      registry: {
+        ...eventRegistry,
+        async schemaById(id) {
+          asked.push(id);
+          await world.clock.sleep(100);
+          return eventRegistry.schemaById(id);
+        },
+      },
+    });
+    let left = unknownIds(1_000);
+    const progress: number[] = [];
+    while (left.length > 0 && progress.length < 5) {
+      const answer = await world.deliver(left, { partialResponses: true, forMs: 10_000 });
+      left = left.slice(left.length - answer.batchItemFailures.length);
+      progress.push(world.letters.length);
+    }
+    expect(progress).toHaveLength(2);
+    expect(world.letters).toHaveLength(1_000);
+    expect(asked.length).toBeLessThanOrEqual(1_000 + 64);
+  });
+
+  test('a registry that answers for some ids only holds the partitions of the others', async () => {
+    const { deliver, applied, letters } = setUp(apply, {
+      registry: {
+        ...eventRegistry,
+        schemaById: async (id) => {
+          if (id !== EVENT_SCHEMA_ID) throw new MillraceError('REGISTRY_UNAVAILABLE', 'throttled');
+          return eventRegistry.schemaById(id);
+        },
+      },
+    });
+    const throttled = Buffer.from(eventRecord(0, 1).value!);
+    throttled.writeUInt32BE(7, 14);
+    const records = [
+      ...batchOf(3, 0).map((each) => (each.offset === 1 ? { ...each, value: throttled } : each)),
+      ...batchOf(2, 1),
+    ];
+    await expect(deliver(records)).rejects.toMatchObject({
+      details: { returned: 2, delivered: 5, heldBy: 'REGISTRY_UNAVAILABLE' },
+    });
+    expect(applied()).toEqual(['0/0', '1/0', '1/1']);
+    expect(letters).toEqual([]);
   });
 });
 

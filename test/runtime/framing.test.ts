@@ -1,16 +1,18 @@
 import { deflateSync } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { MAX_BODY_BYTES } from '../../runtime/contract.ts';
 import type { ErrorCode } from '../../runtime/errors.ts';
 import {
   type Compression,
   createFramer,
   decodeFrame,
   type Framing,
-  MAX_BODY_BYTES,
   schemaIdOf,
 } from '../../runtime/framing.ts';
 import { codeOf } from '../rejection.ts';
+
+const decode = (framing: Framing, value: Buffer) => decodeFrame(framing, value, MAX_BODY_BYTES);
 
 const UUID = '0f8fad5b-d9cb-469f-a165-70867728950e';
 const BODY = Buffer.from('020a68656c6c6f', 'hex');
@@ -30,7 +32,7 @@ const framingsWithId: fc.Arbitrary<{ framing: Framing; compression: Compression;
   );
 const bodies = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes));
 
-const decodeCodeOf = (framing: Framing, value: Buffer) => codeOf((async () => decodeFrame(framing, value))());
+const decodeCodeOf = (framing: Framing, value: Buffer) => codeOf((async () => decode(framing, value))());
 
 describe('the bytes', () => {
   test('of Glue framing are version, compression, the UUID and the body', () => {
@@ -43,9 +45,7 @@ describe('the bytes', () => {
     expect(value.subarray(0, 18).toString('hex')).toBe('03050f8fad5bd9cb469fa16570867728950e');
     // What java.util.zip.Deflater (Java 17) makes of the body: the serializer that AWS ships uses it.
     const javaBody = '789c63e2ca48cdc9c9070006780221';
-    expect(
-      decodeFrame('glue', Buffer.from(`03050f8fad5bd9cb469fa16570867728950e${javaBody}`, 'hex')),
-    ).toEqual({
+    expect(decode('glue', Buffer.from(`03050f8fad5bd9cb469fa16570867728950e${javaBody}`, 'hex'))).toEqual({
       schemaId: UUID,
       body: BODY,
     });
@@ -61,7 +61,7 @@ test('what is framed comes back, whatever the framing, compression, id and body'
   fc.assert(
     fc.property(framingsWithId, bodies, ({ framing, compression, schemaId }, body) => {
       const value = createFramer(framing, compression, schemaId)(body);
-      expect(decodeFrame(framing, value)).toEqual({ schemaId, body });
+      expect(decode(framing, value)).toEqual({ schemaId, body });
       expect(schemaIdOf(framing, value)).toBe(schemaId);
     }),
   );
@@ -69,11 +69,11 @@ test('what is framed comes back, whatever the framing, compression, id and body'
 
 test('an uncompressed body shares memory with its value', () => {
   const value = createFramer('glue', 'none', UUID)(BODY);
-  expect(decodeFrame('glue', value).body.buffer).toBe(value.buffer);
+  expect(decode('glue', value).body.buffer).toBe(value.buffer);
 });
 
 test('a UUID is read in lower case, however it was written', () => {
-  expect(decodeFrame('glue', createFramer('glue', 'none', UUID.toUpperCase())(BODY)).schemaId).toBe(UUID);
+  expect(decode('glue', createFramer('glue', 'none', UUID.toUpperCase())(BODY)).schemaId).toBe(UUID);
 });
 
 describe('a malformed value', () => {
@@ -117,7 +117,7 @@ describe('a malformed value', () => {
 
   test('may hold a body of exactly the largest size', () => {
     const body = Buffer.alloc(MAX_BODY_BYTES);
-    expect(decodeFrame('glue', zlib(deflateSync(body))).body.equals(body)).toBe(true);
+    expect(decode('glue', zlib(deflateSync(body))).body.equals(body)).toBe(true);
   });
 
   test('has no schema id', () => {

@@ -11,6 +11,7 @@ import {
 } from '../../runtime/kafka-event.ts';
 import type { Random } from '../../runtime/ports.ts';
 import type { RawRecord } from '../../runtime/record.ts';
+import { anyTimestamp } from './raw-record-arbitrary.ts';
 
 const TOPIC = 'news.page-views-2';
 
@@ -42,6 +43,9 @@ const eventOf = (...records: object[]) => ({
   eventSource: 'aws:kafka',
   records: { [`${TOPIC}-0`]: records },
 });
+
+/** Why a record cannot be read, of the records of an event that can. */
+const faults = (event: unknown) => parseKafkaEvent(event, TOPIC).map(({ fault }) => fault);
 
 function errorOf(event: unknown): MillraceError {
   try {
@@ -126,7 +130,7 @@ describe('an event', () => {
         topic: fc.constant(TOPIC),
         partition: fc.integer({ min: 0, max: 3 }),
         offset: fc.maxSafeNat(),
-        timestamp: fc.integer({ min: -1, max: 8_640_000_000_000_000 }),
+        timestamp: anyTimestamp,
         timestampType: fc.constantFrom('CREATE_TIME', 'LOG_APPEND_TIME', 'NO_TIMESTAMP_TYPE'),
         key: bytes,
         value: bytes,
@@ -173,12 +177,20 @@ describe('keys and values', () => {
     '-_-_',
     'YWJjé===',
     'ＹＷＪｊ',
-  ])('that are no base64: %j', (text) => {
+  ])('that are no base64 are the fault of their record, which has them as they came: %j', (text) => {
     for (const field of ['key', 'value']) {
-      const error = errorOf(eventOf(record(), record({ offset: 16, [field]: text })));
-      expect(error.code).toBe('EVENT_MALFORMED');
-      expect(error.message).toContain(`records["${TOPIC}-0"][1].${field}`);
-      expect(error.message).not.toContain(text);
+      const event = eventOf(record(), record({ offset: 16, [field]: text }), record({ offset: 17 }));
+      const [before, fault, after] = faults(event);
+      expect([before, after]).toEqual([undefined, undefined]);
+      expect(fault!.code).toBe('RECORD_MALFORMED');
+      expect(fault!.message).toContain(`records["${TOPIC}-0"][1].${field}`);
+      expect(fault!.message).not.toContain(text);
+      const sound = parsed(eventOf(record()))[0]!;
+      expect(parsed(event)).toEqual([
+        sound,
+        { ...sound, offset: 16, [field]: Buffer.from(text) },
+        { ...sound, offset: 17 },
+      ]);
     }
   });
 
@@ -227,10 +239,16 @@ describe('headers', () => {
     [{ h: [1.5] }],
     [{ h: ['1'] }],
     [{ h: { 0: 1 } }],
-  ])('that are malformed: %j', (headers) => {
-    const error = errorOf(eventOf(record({ headers })));
-    expect(error.code).toBe('EVENT_MALFORMED');
-    expect(error.message).toContain(`records["${TOPIC}-0"][0].headers`);
+  ])('that are malformed are the fault of their record, which has them as JSON: %j', (headers) => {
+    const event = eventOf(record({ headers }), record({ offset: 16 }));
+    const [fault, next] = faults(event);
+    expect(fault).toMatchObject({
+      code: 'RECORD_MALFORMED',
+      message: expect.stringContaining(`records["${TOPIC}-0"][0].headers`),
+    });
+    expect(next).toBeUndefined();
+    const json = typeof headers === 'string' ? headers : JSON.stringify(headers);
+    expect(parsed(event)[0]!.headers).toEqual([{ name: 'headers', value: Buffer.from(json) }]);
   });
 });
 
@@ -301,25 +319,45 @@ describe('a malformed event', () => {
     ['half an offset', eventOf(record({ offset: 1.5 })), 'EVENT_MALFORMED', `${at}[0].offset`],
     ['too large an offset', eventOf(record({ offset: 2 ** 53 })), 'EVENT_MALFORMED', `${at}[0].offset`],
     [
-      'a text timestamp',
-      eventOf(record({ timestamp: 'now' })),
+      'a partition beyond 32 bits',
+      { records: { [`${TOPIC}-2147483648`]: [] } },
       'EVENT_MALFORMED',
-      `${at}[0].timestamp is a string`,
+      '<topic>-<partition>',
     ],
-    [
-      'an unknown timestamp type',
-      eventOf(record({ timestampType: 'X' })),
-      'EVENT_MALFORMED',
-      `${at}[0].timestampType`,
-    ],
-    ['a numeric key', eventOf(record({ key: 5 })), 'EVENT_MALFORMED', `${at}[0].key is the number 5`],
-    ['a value of bytes', eventOf(record({ value: [1] })), 'EVENT_MALFORMED', `${at}[0].value is an array`],
   ];
   test.each(cases)('with %s says where, what it got and what is allowed', (_, event, code, text) => {
     const error = errorOf(event);
     expect(error.code).toBe(code);
     expect(error.message).toContain(text);
   });
+});
+
+describe('a record of which something is not as Kafka sends it', () => {
+  test.each([
+    ['timestamp', 'now', 'a string', { timestamp: -1 }],
+    ['timestamp', undefined, 'missing', { timestamp: -1 }],
+    ['timestampType', 'X', 'a string', { timestampType: 'NO_TIMESTAMP_TYPE' }],
+    ['key', 5, 'the number 5', { key: Buffer.from('5') }],
+    ['value', [1], 'an array', { value: Buffer.from('[1]') }],
+  ])('has a fault that names it, and what arrived: %s %j', (field, got, kind, carried) => {
+    const event = eventOf(record(), record({ offset: 16, [field]: got }));
+    const [sound, fault] = faults(event);
+    expect(sound).toBeUndefined();
+    expect(fault).toMatchObject({
+      code: 'RECORD_MALFORMED',
+      message: expect.stringContaining(`records["${TOPIC}-0"][1].${field} is ${kind}`),
+    });
+    expect(parsed(event)[1]).toMatchObject({ offset: 16, ...carried });
+  });
+
+  test.each([-2, -62_135_596_800_000, -(2 ** 63), 2 ** 53, 1_764_000_000_000_000_000, 2 ** 63])(
+    'is none for a timestamp of %d: a producer may choose any',
+    (timestamp) => {
+      const event = eventOf(record({ timestamp }));
+      expect(faults(event)).toEqual([undefined]);
+      expect(parsed(event)[0]!.timestamp).toBe(timestamp);
+    },
+  );
 });
 
 test('an encoded record takes the bytes that it is said to take', () => {
@@ -367,12 +405,12 @@ function mutate(event: unknown, random: Random): unknown {
   const pick = <Item>(items: readonly Item[]) => items[Math.floor(random.next() * items.length)]!;
   const isContainer = typeof event === 'object' && event !== null;
   const keys = isContainer ? Object.keys(event) : [];
-  if (keys.length === 0 || random.next() < 0.08) return pick(STRAYS);
+  if (keys.length === 0 || random.next() < 0.08) return structuredClone(pick(STRAYS));
   const container = event as Record<string, unknown>;
   const key = pick(keys);
   const roll = random.next();
   if (roll < 0.05) delete container[key];
-  else if (roll < 0.1) container[pick([...keys, 'extra', `${TOPIC}-7`])] = pick(STRAYS);
+  else if (roll < 0.1) container[pick([...keys, 'extra', `${TOPIC}-7`])] = structuredClone(pick(STRAYS));
   else if (roll < 0.15 && Array.isArray(container)) container.push(container[0]);
   else if (roll < 0.2) container[key] = `${container[key]}`.slice(1);
   else container[key] = mutate(container[key], random);

@@ -195,7 +195,7 @@ async function linesOf(
 async function read(contract: Contract<{ id: string }>, framed: readonly string[]): Promise<unknown[]> {
   const decoded = await createDecoder(contract, registry).decodeBatch(framed.map(rawOf));
   return decoded.map((result) => {
-    if ('error' in result) throw result.error;
+    if (!('record' in result)) throw 'error' in result ? result.error : result.held;
     return result.record.value;
   });
 }

@@ -277,6 +277,7 @@ function hooked(driver: SqlDriver, before: (sql: string, count: number) => Promi
         run: (script) => connection.run(script),
         commit: () => connection.commit(),
         rollback: () => connection.rollback(),
+        retire: () => connection.retire(),
         destroy: () => connection.destroy(),
       };
     },

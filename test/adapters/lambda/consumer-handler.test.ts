@@ -38,6 +38,7 @@ function openHandler(
       return consume();
     },
     redrive: () => Promise.reject(new Error('not asked for')),
+    escaped: () => false,
   };
   const logger = {
     addContext: (given: Context) => contexts.push(given),

@@ -57,6 +57,7 @@ function open(redrive: Engine['redrive']) {
       redriven.push([...letters]);
       return redrive(letters, invocation);
     },
+    escaped: () => false,
   };
   const logger = {
     addContext() {},

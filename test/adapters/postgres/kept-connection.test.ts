@@ -28,7 +28,7 @@ postgresSuite(
     const { server, close } = await openServer();
     return { driver: pgDriver(keptConnection(connectTo(server.port))), close };
   },
-  { transactions: 'one' },
+  { transactions: 'one', sessions: 'shared' },
 );
 
 describe('keptConnection', () => {

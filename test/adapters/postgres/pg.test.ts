@@ -33,7 +33,7 @@ postgresSuite(
     const { pool, close } = await openServer();
     return { driver: pgDriver(pool), close };
   },
-  { transactions: 'one' },
+  { transactions: 'one', sessions: 'shared' },
 );
 
 describe('pg when the connection breaks', () => {

@@ -16,10 +16,28 @@ export interface Database {
   close(): Promise<void>;
 }
 
+const patchOf = (first: number, next: number) => ({
+  topic: 't',
+  partition: 0,
+  first,
+  next,
+  maxTimestamp: -1,
+  closed: [],
+  deadLettered: [],
+  passedOver: [],
+});
+
 export function postgresSuite(
   name: string,
   open: () => Promise<Database>,
-  { transactions }: { readonly transactions: 'many' | 'one' },
+  {
+    transactions,
+    sessions = 'own',
+  }: {
+    readonly transactions: 'many' | 'one';
+    /** `shared` where all connections come to one session of the server, whatever becomes of them. */
+    readonly sessions?: 'own' | 'shared';
+  },
 ): void {
   describe(`PostgresSink on ${name}`, () => {
     let database: Database;
@@ -229,6 +247,7 @@ export function postgresSuite(
         'begin',
         'START TRANSACTION',
         'rollback work',
+        '; COMMIT',
       ])('%j is refused: only the sink ends its transaction', async (sql) => {
         const outcome = inSink(async (tx) => {
           await tx.query(`INSERT INTO item VALUES (8, 'eight')`);
@@ -241,6 +260,73 @@ export function postgresSuite(
         expect(await query('SELECT * FROM item WHERE id = 8')).toEqual([]);
       });
     });
+
+    test.each([
+      ['a COMMIT that no pattern knows', '/* /* */ */ COMMIT'],
+      ['a ROLLBACK that no pattern knows', '/* /* */ */ ROLLBACK'],
+    ])('%s is found out when the ledger is written, which it is not', async (_, sql) => {
+      const key = { consumer: `ends-${sql.slice(-6)}`, epoch: 1 };
+      const outcome = sink.transaction(async ({ tx, lockLedgers, writeLedgers }) => {
+        await lockLedgers(key, [{ topic: 't', partition: 0, from: 0, to: 1 }]);
+        await tx.query(sql);
+        await writeLedgers(key, [patchOf(0, 1)]);
+      });
+      await expect(outcome).rejects.toMatchObject({
+        code: 'SINK_MISCONFIGURED',
+        message: expect.stringContaining('handler ended the transaction'),
+      });
+      const [ledger] = await query('SELECT first FROM millrace_ledger WHERE consumer = $1', [key.consumer]);
+      expect(ledger?.first ?? null).toBeNull();
+    });
+
+    test('a ledger row that is gone when it is to be written fails the transaction', async () => {
+      const key = { consumer: 'row-gone', epoch: 1 };
+      const outcome = sink.transaction(async ({ tx, lockLedgers, writeLedgers }) => {
+        await lockLedgers(key, [{ topic: 't', partition: 0, from: 0, to: 1 }]);
+        await tx.query('DELETE FROM millrace_ledger WHERE consumer = $1', [key.consumer]);
+        await writeLedgers(key, [patchOf(0, 1)]);
+      });
+      await expect(outcome).rejects.toMatchObject({
+        code: 'SINK_MISCONFIGURED',
+        message: expect.stringContaining('has no row'),
+      });
+    });
+
+    test('refusals that no wait can change are final, those that depend on other rows are not', async () => {
+      const actionOf = async (sql: string) =>
+        failureOf(inSink((tx) => tx.query(sql))).then(({ action }) => action);
+      expect(await actionOf(`SELECT E'\\\\000'::bytea::text::int`)).toBe('dead-letter');
+      expect(await actionOf(`INSERT INTO item VALUES (90, NULL)`)).toBe('dead-letter');
+      expect(await actionOf(`INSERT INTO item VALUES (90, 'no')`)).toBe('dead-letter');
+      await query(`INSERT INTO item VALUES (91, 'one')`);
+      expect(await actionOf(`INSERT INTO item VALUES (91, 'two')`)).toBe('retry');
+      expect(await actionOf(`DO $$ BEGIN RAISE 'no'; END $$`)).toBe('retry');
+    });
+
+    if (sessions === 'own') {
+      test.each([
+        ['a setting', `SET application_name = 'left-behind'`],
+        ['a setting by function', `SELECT set_config('application_name', 'left-behind', false)`],
+        [
+          'a setting in a block',
+          `DO $$ BEGIN PERFORM set_config('application_name', 'left-behind', false); END $$`,
+        ],
+      ])('%s that a handler leaves in the session does not reach the next batch', async (_, sql) => {
+        await inSink((tx) => tx.query(sql));
+        expect(await query('SHOW application_name')).not.toEqual([{ application_name: 'left-behind' }]);
+        await inSink(async (tx) => {
+          await tx.query(sql);
+          throw new Error('rolled back');
+        }).catch(() => {});
+        expect(await query('SHOW application_name')).not.toEqual([{ application_name: 'left-behind' }]);
+      });
+
+      test('a lock that a handler leaves in the session does not outlive its batch', async () => {
+        await inSink((tx) => tx.query('SELECT pg_advisory_lock(4711)'));
+        const held = `SELECT count(*)::int AS held FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND pid = pg_backend_pid()`;
+        expect(await query(held)).toEqual([{ held: 0 }]);
+      });
+    }
 
     test('statements sent at once run one after the other', async () => {
       await query('CREATE TABLE step (n serial, name text)');
@@ -309,6 +395,7 @@ function recording(driver: SqlDriver, statements: string[]): SqlDriver {
           return connection.commit();
         },
         rollback: () => connection.rollback(),
+        retire: () => connection.retire(),
         destroy: () => connection.destroy(),
       };
     },

@@ -24,6 +24,9 @@ function fakeDriver(parts: Partial<SqlConnection> & { begin?: () => Promise<void
         async rollback() {
           calls.push('rollback');
         },
+        retire() {
+          calls.push('retire');
+        },
         destroy() {
           calls.push('destroy');
         },

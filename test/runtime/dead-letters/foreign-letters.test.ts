@@ -403,7 +403,7 @@ describe('a dead letter of another tool', () => {
     ['two records', { records: { 'my-topic-0': [record, { ...record, offset: 101 }] } }],
     ['two topics', { records: { 'my-topic-0': [record], 'secret-0': [] } }],
     ['a record of another topic', { records: { 'my-topic-0': [{ ...record, topic: 'secret' }] } }],
-    ['a damaged record', { records: { 'my-topic-0': [{ ...record, key: 'secret!' }] } }],
+    ['a record of no offset', { records: { 'my-topic-0': [{ ...record, offset: 'secret!' }] } }],
     ['an array of no partition', { records: { secret: [record] } }],
   ])('of Lambda is refused with %s', (_, payload) => {
     expect(refusal(() => readLambda({ ...LAMBDA, payload }))).toMatchObject({

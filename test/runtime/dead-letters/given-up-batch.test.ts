@@ -198,6 +198,21 @@ describe('a batch given up', () => {
     });
   });
 
+  test('makes a letter of a damaged record as well, with what arrived, and loses none beside it', () => {
+    const sound = readGivenUpBatch(document(), OF).letters;
+    const made = document((json) => {
+      json.payload = json.payload
+        .replace('AP+A', 'secret')
+        .replace(/"timestamp":\d+/, '"timestamp":-62135596800000');
+    });
+    const { letters } = readGivenUpBatch(made, OF);
+    expect(letters.map(({ id }) => id)).toEqual(sound.map(({ id }) => id));
+    expect(letters[0]!.record.timestamp).toBe(-62_135_596_800_000);
+    expect(
+      letters.some(({ record }) => [record.key, record.value].some((bytes) => bytes?.includes('secret'))),
+    ).toBe(true);
+  });
+
   test('of another topic is refused, with or without a payload', () => {
     const info = { 'my-topic-0-0': { firstRecordOffset: '1', lastRecordOffset: '2' } };
     for (const made of [document(), metadata(info)]) {
@@ -212,9 +227,9 @@ describe('a batch given up', () => {
     ['a payload that is no JSON', 'payload', (json) => (json.payload = '{"secret')],
     ['a payload that is a number', 'payload', (json) => (json.payload = 5)],
     [
-      'a record that is damaged',
+      'a record of no offset',
       'payload',
-      (json) => (json.payload = json.payload.replace('AP+A', 'secret')),
+      (json) => (json.payload = json.payload.replace('"offset":100', '"offset":"secret"')),
     ],
     ['an array of no partition', 'payload', (json) => (json.payload = { records: { secret: [] } })],
     [

@@ -1,0 +1,134 @@
+/**
+ * Finding the bad records of a batch inside one transaction: the handler tries groups of records behind savepoints, and
+ * a group that fails is halved until a record fails on its own. With k bad records among n, about k · log2(n / k) groups
+ * are tried, of about n / k records each, however the bad ones lie; where all are bad, each is tried once.
+ */
+import type { Diagnosis } from './failure.ts';
+import type { Item } from './item.ts';
+
+/** What a record that failed on its own is: given up, to be tried again, or held back by what no record is to blame for. */
+export type Verdict = 'failed' | 'retry' | 'hold';
+
+export interface IsolatePorts {
+  /**
+   * Lets the handler try records behind a savepoint; null where it went through. `isForShow` where the effects will be
+   * taken back. Rejects where no record is to blame.
+   */
+  attempt(group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null>;
+  /** For show, no verdict is the last. */
+  judge(item: Item, diagnosis: Diagnosis, isForShow: boolean): Verdict;
+  /** Whether time and room are left for more, with so many records given up. Asked once something has been judged. */
+  mayGoOn(failed: number): boolean;
+  /** Runs `work`, and takes back what it changed where it rejects. */
+  savepoint<Result>(work: () => Promise<Result>): Promise<Result>;
+}
+
+export interface Isolated {
+  /** How many records the handler has taken, with effects that stay. */
+  readonly handled: number;
+  /** Records that failed and may yet succeed; those behind them in their partition have no effects. */
+  readonly waiting: ReadonlyMap<Item, Diagnosis>;
+  /** The first record that was not tried; undefined where all were. */
+  readonly end: Item | undefined;
+}
+
+/** Takes back what was tried behind a record that waits. */
+class TakenBack extends Error {}
+
+/**
+ * Tries the items, in partition, then offset order, and keeps the effects of all that come before a partition's first
+ * record that waits. Behind a record that is to be tried again the others are tried too, without effects that stay, so
+ * that the next round has all of them in view; behind one that is held nothing is.
+ * @param failedFor what all of them together have just failed for; null where they were not tried together
+ */
+export async function isolate(
+  items: readonly Item[],
+  failedFor: Diagnosis | null,
+  ports: IsolatePorts,
+): Promise<Isolated> {
+  const waiting = new Map<Item, Diagnosis>();
+  let handled = 0;
+  let failed = 0;
+  let judged = 0;
+
+  /** Tries `items[from..to)` and gives the index that it came to; `isForShow` behind a record that waits. */
+  async function scan(
+    from: number,
+    to: number,
+    isForShow: boolean,
+    failedFor: Diagnosis | null = null,
+  ): Promise<number> {
+    let at = from;
+    /** How many to try at once: as many as lay between the last two bad ones, and more as they go through. */
+    let size = to - from;
+    let lastBadAt = from - 1;
+    /** Where a group that failed ends: something before it is bad. */
+    let badBefore = failedFor ? to : from;
+    /** An outage fails the first record as well: one more try tells, instead of one for each halving. */
+    let isCanary = failedFor?.action === 'hold';
+    while (at < to) {
+      if (judged > 0 && !ports.mayGoOn(failed)) return at;
+      const wanted = isCanary ? 1 : badBefore > at ? Math.floor((badBefore - at) / 2) : size;
+      const group = nextGroup(at, Math.min(to, at + Math.max(1, wanted)));
+      const diagnosis = await ports.attempt(group, isForShow);
+      judged++;
+      isCanary = false;
+      if (!diagnosis) {
+        at += group.length;
+        if (badBefore <= at) size *= 2;
+        if (!isForShow) handled += group.length;
+        continue;
+      }
+      if (group.length > 1) {
+        badBefore = at + group.length;
+        isCanary = diagnosis.action === 'hold';
+        continue;
+      }
+      const item = group[0]!;
+      const isNew = item.tries === 0;
+      const verdict = ports.judge(item, diagnosis, isForShow);
+      if (isNew) {
+        size = at - lastBadAt;
+        lastBadAt = at;
+      }
+      at++;
+      badBefore = at;
+      if (verdict === 'failed') failed++;
+      if (verdict === 'failed' || (verdict === 'retry' && isForShow)) continue;
+      if (!isForShow) waiting.set(item, diagnosis);
+      const end = endOfPartition(item, at, to);
+      if (verdict === 'retry' && (await takingBack(() => scan(at, end, true))) < end) return end;
+      at = end;
+    }
+    return at;
+  }
+
+  /** A record that has failed before is tried on its own, so that the groups beside it are sound. */
+  function nextGroup(from: number, to: number): readonly Item[] {
+    let end = from + 1;
+    if (items[from]!.tries === 0) while (end < to && items[end]!.tries === 0) end++;
+    return items.slice(from, end);
+  }
+
+  async function takingBack(work: () => Promise<number>): Promise<number> {
+    let reached = 0;
+    try {
+      await ports.savepoint(async () => {
+        reached = await work();
+        throw new TakenBack();
+      });
+    } catch (error) {
+      if (!(error instanceof TakenBack)) throw error;
+    }
+    return reached;
+  }
+
+  function endOfPartition({ raw }: Item, from: number, to: number): number {
+    let end = from;
+    while (end < to && items[end]!.raw.partition === raw.partition) end++;
+    return end;
+  }
+
+  const reached = await scan(0, items.length, false, failedFor);
+  return { handled, waiting, end: items[reached] };
+}
