@@ -82,8 +82,7 @@ function leafTest(type: AvroType): (value: unknown) => boolean {
     case 'double':
       return (value) => typeof value === 'number';
     case 'string':
-      // A lone surrogate has no UTF-8: it would come back as another character.
-      return (value) => typeof value === 'string' && value.isWellFormed();
+      return (value) => typeof value === 'string' && isText(value);
     case 'bytes':
       return (value) => Buffer.isBuffer(value);
     case 'fixed': {
@@ -145,8 +144,8 @@ function mapCheck(valuesType: AvroType, compiled: Map<AvroType, Check>): Check {
     if (!isPlain(value) || path.length >= MAX_DEPTH) return violate(violations, path, 'a map', value);
     for (const key of Object.keys(value)) {
       path.push(key);
-      if (key.isWellFormed()) check(value[key], path, violations);
-      else violate(violations, path, 'well-formed Unicode for a key', key);
+      if (isText(key)) check(value[key], path, violations);
+      else violate(violations, path, `${TEXT} for a key`, key);
       path.pop();
     }
   };
@@ -205,7 +204,7 @@ function describe(type: AvroType): string {
     case 'double':
       return 'a double';
     case 'string':
-      return 'a string of well-formed Unicode';
+      return `a string of ${TEXT}`;
     case 'bytes':
       return 'a Buffer';
     case 'fixed':
@@ -226,12 +225,27 @@ function kindOf(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';
   if (typeof value === 'number') return kindOfNumber(value);
-  if (typeof value === 'string') return value.isWellFormed() ? 'a string' : 'a string with a lone surrogate';
+  if (typeof value === 'string') return kindOfString(value);
   if (Buffer.isBuffer(value)) return `a Buffer of ${value.length} bytes`;
   if (Array.isArray(value)) return 'an array';
   if (typeof value !== 'object') return `a ${typeof value}`;
   const { name } = (Object.getPrototypeOf(value)?.constructor ?? Object) as { name: string };
   return name === 'Object' ? 'an object' : `an object of class ${name}`;
+}
+
+const TEXT = 'well-formed Unicode without U+0000';
+
+/**
+ * A lone surrogate has no UTF-8, so it would come back as another character. U+0000 is Avro, but PostgreSQL's text
+ * cannot hold it, and the record would fail in every consumer that stores it.
+ */
+function isText(value: string): boolean {
+  return value.isWellFormed() && !value.includes('\0');
+}
+
+function kindOfString(value: string): string {
+  if (!value.isWellFormed()) return 'a string with a lone surrogate';
+  return value.includes('\0') ? 'a string with U+0000' : 'a string';
 }
 
 function kindOfNumber(value: number): string {

@@ -6,7 +6,7 @@ import { type AvroSchema, type Contract, defineTopic } from '../../runtime/contr
 import { MillraceError } from '../../runtime/errors.ts';
 import type { SchemaId, SchemaRegistry } from '../../runtime/ports.ts';
 import type { ConsumerRecord, RawRecord } from '../../runtime/record.ts';
-import { schemaOf, shapes, valuesOf } from '../avro-arbitraries.ts';
+import { publishableText, schemaOf, shapes, valuesOf } from '../avro-arbitraries.ts';
 import { codeOf } from '../rejection.ts';
 
 interface Order {
@@ -129,7 +129,7 @@ describe('what the encoder wrote, the decoder reads', () => {
     await fc.assert(
       fc.asyncProperty(
         shapes.chain((shape) =>
-          fc.tuple(fc.constant(shape), fc.array(fc.tuple(fc.string({ unit: 'binary' }), valuesOf(shape)))),
+          fc.tuple(fc.constant(shape), fc.array(fc.tuple(publishableText(), valuesOf(shape)))),
         ),
         async ([shape, rows]) => {
           const schema: AvroSchema = {
@@ -211,6 +211,18 @@ describe('a topic with two versions', () => {
     );
     expect(await outcomes(decoder, [rawOf(await orderV2('b'))])).toEqual([{ id: 'b' }]);
   });
+});
+
+test('U+0000 is refused by the encoder, and read where it is in a topic already', async () => {
+  const { registry } = fakeRegistry({ [UUIDS[0]]: V1 });
+  const [refused] = await createEncoder(topicOf([V1]), registry).encodeBatch([
+    { id: 'a', amount: 1, tags: ['b\0'] },
+  ]);
+  expect(refused).toMatchObject({ violations: [{ path: 'tags[0]' }] });
+  const good = await written(topicOf([V1]), UUIDS[0], { id: 'a', amount: 1, tags: ['b!'] });
+  const value = Buffer.from(good.map((byte) => (byte === 0x21 ? 0 : byte)));
+  const decoder = createDecoder(topicOf([V1]), registry);
+  expect(await outcomes(decoder, [rawOf(value)])).toEqual([{ id: 'a', amount: 1, tags: ['b\0'] }]);
 });
 
 describe('a record that cannot be read', () => {

@@ -64,6 +64,7 @@ const bad = fc.oneof(
   fc.constant({ id: 'a', amount: SECRET }),
   fc.constant({ amount: 1 }),
   fc.constant({ id: 'a', amount: 1, labels: { colour: [SECRET] } }),
+  fc.constantFrom({ id: 'a\0', amount: 1 }, { id: 'a', amount: 1, labels: { '\0': '' } }),
   fc.constantFrom(null, 1, SECRET, [], true),
 );
 const mixed = fc.array(

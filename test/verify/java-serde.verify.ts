@@ -13,7 +13,7 @@ import { createDecoder, createEncoder } from '../../runtime/codec.ts';
 import { type AvroSchema, type Contract, defineTopic } from '../../runtime/contract.ts';
 import { FRAME_HEADER_BYTES } from '../../runtime/framing.ts';
 import type { RawRecord } from '../../runtime/record.ts';
-import { schemaOf, shapes, valuesOf } from '../avro-arbitraries.ts';
+import { publishableText, schemaOf, shapes, valuesOf } from '../avro-arbitraries.ts';
 import { isUnion, sampleOf, schemaPair } from '../runtime/avro/schema-pair.ts';
 import { runJava } from './java/run-java.ts';
 import { part } from './part.ts';
@@ -58,7 +58,7 @@ const rows = [
   ...fc.sample(shapes, { numRuns: SCHEMAS / 2, seed: SEED }).map((shape) => ({
     schema: recordOf(schemaOf(shape)),
     values: fc
-      .sample(fc.tuple(fc.string({ unit: 'binary' }), valuesOf(shape)), { numRuns: VALUES, seed: SEED })
+      .sample(fc.tuple(publishableText(), valuesOf(shape)), { numRuns: VALUES, seed: SEED })
       .map(([id, of]) => ({ id, of })),
   })),
   // Names, namespaces, defaults, logical types, unions, and records that hold themselves.

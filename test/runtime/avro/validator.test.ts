@@ -57,6 +57,8 @@ describe('what a type does not take', () => {
     ['boolean', 1, 'a whole number'],
     ['string', null, 'null'],
     ['string', '\ud800', 'a string with a lone surrogate'],
+    ['string', 'a\0b', 'a string with U+0000'],
+    [['null', 'string'], '\0', 'a string with U+0000'],
     ['bytes', new Uint8Array(2), 'an object of class Uint8Array'],
     [FIXED, Buffer.alloc(3), 'a Buffer of 3 bytes'],
     [ENUM, 'C', 'a string'],
@@ -125,13 +127,24 @@ describe('a record', () => {
       'labels.plain',
       'extra',
     ]);
-    expect(violations[0]!.reason).toBe('takes a string of well-formed Unicode; got nothing');
+    expect(violations[0]!.reason).toBe('takes a string of well-formed Unicode without U+0000; got nothing');
     expect(violations.at(-1)!.reason).toBe('is not a field of news.R');
     expect(JSON.stringify(violations)).not.toContain('secret');
   });
 
   test('may leave out what has a default, and hold undefined where it has no field', () => {
     expect(violationsOf(schema, { id: 'a', items: [], labels: {}, extra: undefined })).toEqual([]);
+  });
+
+  test('holds U+0000 nowhere, at no depth and in no key of a map', () => {
+    const value = { id: 'a\0', section: '\0', items: [], labels: { 'b\0': 1, c: 2 } };
+    const reasons = violationsOf(schema, value).map(({ path, reason }) => `${path} ${reason}`);
+    const rule = 'takes a string of well-formed Unicode without U+0000; got a string with U+0000';
+    expect(reasons).toEqual([
+      `id ${rule}`,
+      `section ${rule}`,
+      'labels["b\\u0000"] takes well-formed Unicode without U+0000 for a key; got a string with U+0000',
+    ]);
   });
 
   test('takes no name of the language for a field', () => {
