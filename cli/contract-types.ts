@@ -12,6 +12,7 @@ import {
   unqualify,
 } from '../runtime/avro/schema.ts';
 import { parseSchema } from '../runtime/avro/schema-parser.ts';
+import { isWrapped } from '../runtime/avro/value.ts';
 import type { ContractVersion } from '../runtime/contract.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { LINE_WIDTH, printLiteral } from './source-literal.ts';
@@ -144,35 +145,16 @@ function typeText(node: SchemaNode, names: TypeNames): string {
 
 function alternativesOf(node: SchemaNode, names: TypeNames): readonly string[] {
   if (node.kind !== 'union') return [typeText(node, names)];
-  const isWrapped = isAmbiguous(node.branches);
+  const isByName = isWrapped(node);
   return [...node.branches]
     .sort((a, b) => Number(a.kind === 'null') - Number(b.kind === 'null'))
     .map((branch) => {
       const text = typeText(branch, names);
-      return isWrapped && branch.kind !== 'null'
+      return isByName && branch.kind !== 'null'
         ? `{ readonly ${propertyName(branchName(branch))}: ${text} }`
         : text;
     });
 }
-
-/**
- * Whether avsc 5.7.9 (lib/types.js, `isAmbiguous`) writes a union's values as `{branch: value}`, because JavaScript
- * cannot tell by a value which branch is meant.
- */
-function isAmbiguous(branches: readonly SchemaNode[]): boolean {
-  return new Set(branches.map(({ kind }) => LOOKS_LIKE[kind] ?? kind)).size < branches.length;
-}
-
-const LOOKS_LIKE: Partial<Record<SchemaNode['kind'], string>> = {
-  int: 'number',
-  long: 'number',
-  float: 'number',
-  double: 'number',
-  fixed: 'bytes',
-  enum: 'string',
-  map: 'object',
-  record: 'object',
-};
 
 /** The logical type of a field's own values, or of its items'. */
 function logicalTypeIn(node: SchemaNode): LogicalType | null {

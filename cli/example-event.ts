@@ -1,33 +1,31 @@
-import type { types } from 'avsc';
-import { type AvroType, parseAvro } from '../runtime/avro/avro-type.ts';
+import type { SchemaNode } from '../runtime/avro/schema.ts';
+import { parseSchema } from '../runtime/avro/schema-parser.ts';
+import { inUnion } from '../runtime/avro/value.ts';
 import type { Contract } from '../runtime/contract.ts';
 
 /** A value that keeps the contract, as small as it can be: the fields without a default, strings called by their field. */
 export function exampleEvent({ latest, name }: Contract<never>, nowMs: number): unknown {
-  return exampleOf(parseAvro(latest.schema), name, nowMs, []);
+  return exampleOf(parseSchema(latest.schema).node!, name, nowMs, []);
 }
 
-function exampleOf(type: AvroType, name: string, nowMs: number, within: readonly AvroType[]): unknown {
-  const inner = (of: AvroType, its: string) => exampleOf(of, its, nowMs, [...within, type]);
-  switch (type.typeName) {
+function exampleOf(node: SchemaNode, name: string, nowMs: number, within: readonly SchemaNode[]): unknown {
+  const inner = (of: SchemaNode, its: string) => exampleOf(of, its, nowMs, [...within, node]);
+  switch (node.kind) {
     case 'record': {
-      const fields = (type as types.RecordType).fields.filter((field) => field.defaultValue() === undefined);
+      const fields = node.fields.filter((field) => field.default === undefined);
       return Object.fromEntries(fields.map((field) => [field.name, inner(field.type, field.name)]));
     }
-    case 'union:unwrapped':
-    case 'union:wrapped': {
-      const { types } = type as types.UnwrappedUnionType;
+    case 'union': {
       // Not one that holds itself, which would never end.
-      const branch = types.find((each) => !within.includes(each)) ?? types[0]!;
-      const value = inner(branch, name);
-      return type.typeName === 'union:wrapped' && value !== null ? { [branch.branchName!]: value } : value;
+      const branch = node.branches.find((each) => !within.includes(each)) ?? node.branches[0]!;
+      return inUnion(node, branch, inner(branch, name));
     }
     case 'array':
       return [];
     case 'map':
       return {};
     case 'enum':
-      return (type as types.EnumType).symbols[0];
+      return node.symbols[0];
     case 'string':
       return name;
     case 'boolean':

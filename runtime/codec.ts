@@ -1,11 +1,5 @@
 /** Between a record's bytes and its value: framing, the writer's schema and Avro, by a topic's contract. */
-import {
-  type AvroReader,
-  type AvroType,
-  createAvroReader,
-  parseAvro,
-  withoutSchema,
-} from './avro/avro-type.ts';
+import { type AvroReader, type AvroType, createAvroReader, parseAvro } from './avro/avro-type.ts';
 import { createValidator, type Violation } from './avro/validator.ts';
 import type { Contract } from './contract.ts';
 import { MillraceError } from './errors.ts';
@@ -379,7 +373,7 @@ function parseLatest(contract: Contract<never>): AvroType {
     throw new MillraceError(
       'CONTRACT_INVALID',
       `Contract ${JSON.stringify(name)}: version ${latest.version} does not parse as Avro. Run \`millrace contracts check\`.`,
-      { ...withoutSchema(error), details: { topic: name, version: latest.version } },
+      { cause: error, details: { topic: name, version: latest.version } },
     );
   }
 }

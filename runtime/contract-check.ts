@@ -1,4 +1,3 @@
-import { parseAvro, withoutSchema } from './avro/avro-type.ts';
 import { type CompatibilityRule, findIncompatibilities, type SchemaVersion } from './avro/compatibility.ts';
 import { describeNode, type FieldNode, type RecordNode } from './avro/schema.ts';
 import { parseSchema, type SchemaRule } from './avro/schema-parser.ts';
@@ -7,7 +6,6 @@ import type { CompatibilityMode, Contract, ContractVersion } from './contract.ts
 export type ContractRule =
   | SchemaRule
   | CompatibilityRule
-  | 'schema-refused'
   | 'value-not-record'
   | 'key-missing'
   | 'key-unstable';
@@ -31,7 +29,7 @@ export type CheckedContract = Pick<Contract<never>, 'name' | 'versions' | 'compa
 };
 
 /**
- * Everything wrong with a contract's schemas; empty when each version is a record that Avro and avsc take, every
+ * Everything wrong with a contract's schemas; empty when each version is a record that Avro takes, every
  * version holds the key as one stable text, and the versions keep the declared compatibility mode. Needs no
  * network and never throws. Versions that do not parse are left out of the comparison.
  */
@@ -98,8 +96,6 @@ function checkVersion(
       problems: problems.map(({ rule, path, message }) => problem(rule, path, message)),
     };
   }
-  const refusal = refusalOf(schema);
-  if (refusal) return { schema: null, problems: [problem('schema-refused', '', refusal)] };
   if (node.kind !== 'record') {
     const message = `The value is ${describeNode(node)}; a topic's values are records, so that fields can be added. Put it into a record's field.`;
     return { schema: null, problems: [problem('value-not-record', '', message)] };
@@ -109,18 +105,6 @@ function checkVersion(
     schema: { version, node },
     problems: fault ? [problem(fault.rule, key, fault.message)] : [],
   };
-}
-
-/** What avsc, which reads and writes the values, has against a schema that Avro allows. */
-function refusalOf(schema: ContractVersion['schema']): string | null {
-  try {
-    parseAvro(schema);
-    return null;
-  } catch (error) {
-    const { cause } = withoutSchema(error);
-    const reason = cause instanceof Error ? ` It says: ${cause.message}.` : '';
-    return `Avro allows this schema, but avsc, which reads and writes the values, does not.${reason} Look for a name that JavaScript's objects have already, such as "constructor".`;
-  }
 }
 
 function findKeyFault(

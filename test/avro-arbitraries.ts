@@ -74,7 +74,7 @@ export function schemaOf(shape: Shape, name = 'T'): AvroSchema {
 
 /** Values that keep the shape's schema. */
 export function valuesOf(shape: Shape): fc.Arbitrary<unknown> {
-  const maxLong = Number.MAX_SAFE_INTEGER - 1;
+  const maxLong = Number.MAX_SAFE_INTEGER;
   switch (shape.kind) {
     case 'null':
       return fc.constant(null);
@@ -85,9 +85,9 @@ export function valuesOf(shape: Shape): fc.Arbitrary<unknown> {
     case 'long':
       return fc.oneof(fc.integer(), fc.integer({ min: -maxLong, max: maxLong }));
     case 'float':
-      return fc.float();
+      return fc.float({ noDefaultInfinity: true });
     case 'double':
-      return fc.double();
+      return fc.double({ noDefaultInfinity: true });
     case 'bytes':
       return fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes));
     case 'string':

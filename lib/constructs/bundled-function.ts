@@ -26,7 +26,7 @@ const PG_UNUSED = join(ROOT, 'adapters/postgres/pg-unused.cjs');
 
 /** What stands in a bundle for a package: less of it, or none. */
 export const ALIASES = {
-  // avsc's own entry for Avro types alone, without its RPC and its files.
+  // Kafka's client brings avsc: avsc's own entry for Avro types alone, without its RPC and its files.
   avsc: 'avsc/etc/browser/avsc-types.js',
   'pg-types': PG_UNUSED,
   'pg-connection-string': PG_UNUSED,

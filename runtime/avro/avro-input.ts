@@ -1,8 +1,6 @@
 /**
- * The bytes of an Avro body, read strictly. It stands in for avsc's own `Tap` (avsc 5.7.9, lib/utils.js), which
- * never checks a bound: there a block count of 2^40 loops for hours, a negative block size goes back and reads the
- * same block for ever, and a length of 150 continuation bytes is NaN, which breaks the buffer pool that every later
- * `bytes` value in the process is cut from.
+ * The bytes of an Avro body, read strictly: anybody who may write to a topic can write anything. No count and no length
+ * in them is believed further than there are bytes.
  *
  * Encodings: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding (2026-11-24)
  */
@@ -12,12 +10,6 @@ export class AvroTruncated extends Error {}
 
 /** Thrown where bytes stand that Avro never writes. */
 export class AvroMalformed extends Error {}
-
-/** A type or resolver of avsc, as far as reading goes. */
-export interface Readable {
-  _read(input: AvroInput): unknown;
-  _skip(input: AvroInput): void;
-}
 
 /** Array items of no bytes (null, or a record of nulls) that one body may hold: nothing else bounds them. */
 const MAX_EMPTY_ITEMS = 10_000;
@@ -32,10 +24,11 @@ type NativeSlices = Buffer & Record<'utf8Slice' | 'latin1Slice', (start: number,
 const MAX_TEXT_BYTES = 2_048;
 
 const TWO_TO_27 = 2 ** 27;
+/** Above the lowest 28 bits of 64. */
+const TWO_TO_36 = 2 ** 36;
 /** Ten groups of seven bits hold 64. */
 const MAX_LONG_BYTES = 10;
 
-/** Method names are the ones that avsc's types call. */
 export class AvroInput {
   buf: Buffer = Buffer.alloc(0);
   pos = 0;
@@ -71,7 +64,7 @@ export class AvroInput {
     return value;
   }
 
-  /** Zigzag, seven bits a byte, lowest first. Beyond 2^53 the result is not exact; avsc's `long` refuses it. */
+  /** Zigzag, seven bits a byte, lowest first. Beyond 2^53-1 the result is the double nearest to the number. */
   readLong(): number {
     let byte = this.readByte();
     if (byte < 0x80) return (byte >>> 1) ^ -(byte & 1);
@@ -120,6 +113,13 @@ export class AvroInput {
     return Buffer.from(this.buf.subarray(start, start + length));
   }
 
+  /** Which of so many branches, or symbols. */
+  readBranch(count: number): number {
+    const branch = this.readLong();
+    if (branch < 0 || branch >= count) throw new AvroMalformed('a branch or symbol is none of the schema');
+    return branch;
+  }
+
   /** How many items the next block of an array or map holds, 0 after the last one. */
   readBlockCount(): number {
     const count = this.readLong();
@@ -142,49 +142,34 @@ export class AvroInput {
     this.emptyItemsLeft--;
   }
 
-  skipBoolean(): void {
-    this.advance(1);
-  }
-
-  skipInt(): void {
-    this.readLong();
-  }
-
   skipLong(): void {
     this.readLong();
-  }
-
-  skipFloat(): void {
-    this.advance(4);
-  }
-
-  skipDouble(): void {
-    this.advance(8);
   }
 
   skipFixed(length: number): void {
     this.advance(length);
   }
 
+  /** Passes over `bytes` or a `string`. */
   skipBytes(): void {
     this.advance(this.readLength());
   }
 
-  skipString(): void {
-    this.advance(this.readLength());
-  }
-
   /**
-   * What follows the lowest 28 bits, in doubles: bitwise operators would cut it to 32. Without the lowest bit, the
-   * sign: 54 bits would not be exact.
+   * What follows the lowest 28 bits, in doubles: bitwise operators would cut it to 32. `low` and `high` are exact, so
+   * that the number is rounded at most once. Without the lowest bit, the sign: 54 bits would not be exact.
    */
   private readLongTail(bits: number): number {
-    let half = bits >>> 1;
-    let scale = TWO_TO_27;
+    const low = bits >>> 1;
+    let high = 0;
+    let scale = 1;
     for (let bytes = 5; bytes <= MAX_LONG_BYTES; bytes++) {
       const byte = this.readByte();
-      half += (byte & 0x7f) * scale;
-      if (byte < 0x80) return bits & 1 ? -half - 1 : half;
+      high += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        if (high >= TWO_TO_36) break;
+        return bits & 1 ? -(high * TWO_TO_27 + (low + 1)) : high * TWO_TO_27 + low;
+      }
       scale *= 128;
     }
     throw new AvroMalformed('a number has more than 64 bits');

@@ -9,12 +9,12 @@ import {
   describeNode,
   type EnumNode,
   type FieldNode,
-  isNamed,
-  isPromoted,
+  isKindReadable,
+  isNameReadable,
   joinPath,
   type RecordNode,
   type SchemaNode,
-  unqualify,
+  writtenAs,
 } from './schema.ts';
 
 /** The rules between a writer and a reader; docs/contracts.md has them with examples. */
@@ -132,7 +132,7 @@ class Comparison {
     this.#compared.set(from, compared.add(to));
     for (const field of to.fields) {
       const fieldPath = joinPath(path, field.name);
-      const written = from.fields.filter(({ name }) => name === field.name || field.aliases.includes(name));
+      const written = writtenAs(field, from);
       if (written.length > 1)
         this.#report('field-ambiguous', fieldPath, fieldAmbiguous(written, this.#sides));
       else if (written[0]) this.compare(written[0].type, field.type, fieldPath);
@@ -145,16 +145,6 @@ class Comparison {
   #report(rule: CompatibilityRule, path: string, message: string): void {
     this.found.push({ rule, path, message });
   }
-}
-
-function isKindReadable(from: SchemaNode, to: SchemaNode): boolean {
-  return from.kind === to.kind || isPromoted(from.kind, to.kind);
-}
-
-/** Names match without their namespaces; an alias has to match whole. */
-function isNameReadable(from: SchemaNode, to: SchemaNode): boolean {
-  if (!isNamed(from) || !isNamed(to)) return true;
-  return unqualify(from.fullName) === unqualify(to.fullName) || to.aliases.includes(from.fullName);
 }
 
 function typeChanged(

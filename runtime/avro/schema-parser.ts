@@ -41,9 +41,8 @@ export type ParsedSchema =
   | { readonly node: null; readonly problems: readonly SchemaProblem[] };
 
 /**
- * Parses a schema, or says everything that is wrong with it; never throws. Stricter than avsc 5.7.9, which takes
- * records without a name, aliases that collide, defaults beyond a type's range and logical types that Avro would
- * ignore.
+ * Parses a schema, or says everything that is wrong with it; never throws. Stricter than the specification, where that
+ * leaves values that no reader could be sure of: aliases that collide, branches of a union that promotion confuses.
  */
 export function parseSchema(schema: AvroSchema): ParsedSchema {
   const parser = new SchemaParser();
@@ -51,6 +50,16 @@ export function parseSchema(schema: AvroSchema): ParsedSchema {
   parser.finish();
   const { problems } = parser;
   return node && problems.length === 0 ? { node, problems: [] } : { node: null, problems };
+}
+
+/**
+ * The shape of somebody else's schema: what it takes to read the bytes that were written with it. Null where that cannot
+ * be known. Whatever else is wrong with it, its names, symbols, defaults, aliases or logical types, costs no record.
+ */
+export function parseShape(schema: AvroSchema): SchemaNode | null {
+  const parser = new SchemaParser();
+  const node = parser.parse(schema, '', '');
+  return parser.hasShape ? node : null;
 }
 
 type Attributes = Readonly<Record<string, unknown>>;
@@ -61,7 +70,11 @@ const ORDERS = ['ascending', 'descending', 'ignore'];
 
 class SchemaParser {
   readonly problems: SchemaProblem[] = [];
-  readonly #named = new Map<string, SchemaNode>();
+  /** Whether the bytes of a value can be told apart, whatever the problems. */
+  hasShape = true;
+  readonly #named = new Map<string, { readonly node: SchemaNode; readonly schema: Attributes }>();
+  /** Names that were defined twice, and not alike. */
+  readonly #ambiguous = new Set<string>();
   /** Names and aliases in use, each with where it stands. */
   readonly #taken = new Map<string, string>();
   /** What can be checked only once every record has its fields. */
@@ -72,7 +85,7 @@ class SchemaParser {
     if (typeof schema === 'string') return this.#parseReference(schema, namespace, path);
     if (Array.isArray(schema)) return this.#parseUnion(schema, namespace, path);
     if (!isAttributes(schema)) {
-      return this.#refuse(
+      return this.#giveUp(
         'type-invalid',
         path,
         `The type is ${kindOf(schema)}. Write a type's name, an object or a list.`,
@@ -81,11 +94,14 @@ class SchemaParser {
     const { type } = schema;
     const logical = readLogicalType(schema);
     if (typeof type !== 'string') {
-      return this.#refuse(
+      this.#refuse(
         'type-invalid',
         path,
         `The object's type is ${kindOf(type)}, where Avro takes a name. Write what is inside without the object around it.`,
       );
+      if (Array.isArray(type) || isAttributes(type)) return this.parse(type, namespace, path);
+      this.hasShape = false;
+      return null;
     }
     if (isPrimitive(type)) return this.#checkLogical({ kind: type, logical }, path);
     switch (type) {
@@ -98,11 +114,15 @@ class SchemaParser {
       case 'record':
         return this.#parseNamed(type, schema, logical, namespace, path);
     }
-    return this.#refuse(
+    this.#refuse(
       'type-unknown',
       path,
       `There is no type ${show(type)} to make an object of. Write the name of a type that is defined already as plain text.`,
     );
+    // What Java's parser makes of these.
+    return type === 'error'
+      ? this.#parseNamed('record', schema, logical, namespace, path)
+      : this.#find(type, namespace);
   }
 
   /** To be called once the whole schema is parsed. */
@@ -113,12 +133,22 @@ class SchemaParser {
 
   #parseReference(name: string, namespace: string, path: string): SchemaNode | null {
     if (isPrimitive(name)) return { kind: name, logical: null };
-    const named = this.#named.get(qualify(name, namespace));
-    if (named) return named;
-    const what = COMPLEX.includes(name)
-      ? `A type of ${name} is an object of its own: {"type": {"type": "${name}", …}}.`
-      : `There is no type ${show(name)} here. A name is defined before it is used, and its namespace is written out where it is another one.`;
-    return this.#refuse('type-unknown', path, what);
+    if (!this.#named.has(qualify(name, namespace))) {
+      const what = COMPLEX.includes(name)
+        ? `A type of ${name} is an object of its own: {"type": {"type": "${name}", …}}.`
+        : `There is no type ${show(name)} here. A name is defined before it is used, and its namespace is written out where it is another one.`;
+      this.#refuse('type-unknown', path, what);
+    }
+    return this.#find(name, namespace);
+  }
+
+  /** The type that a name means in a namespace or, as Java's parser has it, outside of any. */
+  #find(name: string, namespace: string): SchemaNode | null {
+    const fullName = qualify(name, namespace);
+    const key = this.#named.has(fullName) ? fullName : name;
+    const { node = null } = this.#named.get(key) ?? {};
+    this.hasShape &&= node !== null && !this.#ambiguous.has(key);
+    return node;
   }
 
   #parseArray(
@@ -147,7 +177,10 @@ class SchemaParser {
     );
     if (!branches.every((branch) => branch !== null)) return null;
     const fault = findUnionFault(branches);
-    return fault ? this.#refuse('union-invalid', path, fault) : { kind: 'union', branches, logical: null };
+    if (fault) this.#refuse('union-invalid', path, fault);
+    // It has no values.
+    this.hasShape &&= branches.length > 0;
+    return { kind: 'union', branches, logical: null };
   }
 
   #parseNamed(
@@ -158,11 +191,13 @@ class SchemaParser {
     path: string,
   ): SchemaNode | null {
     const { name } = schema;
-    const fullName = typeof name === 'string' ? qualify(name, namespaceOf(schema, outerNamespace)) : null;
-    if (!fullName?.split('.').every(isName) || isPrimitive(unqualify(fullName))) {
+    const fullName = typeof name === 'string' ? qualify(name, namespaceOf(schema, outerNamespace)) : '';
+    if (!fullName.split('.').every(isName) || isPrimitive(unqualify(fullName))) {
       const got =
-        name === undefined ? `The ${kind} has no name` : `The ${kind}'s name is ${show(fullName ?? name)}`;
-      return this.#refuse(
+        name === undefined
+          ? `The ${kind} has no name`
+          : `The ${kind}'s name is ${show(typeof name === 'string' ? fullName : name)}`;
+      this.#refuse(
         'name-invalid',
         path,
         `${got}. Give it one of letters, digits and "_" that does not begin with a digit and is no primitive type's.`,
@@ -170,19 +205,19 @@ class SchemaParser {
     }
     const namespace = fullName.slice(0, Math.max(0, fullName.lastIndexOf('.')));
     const aliases = this.#parseAliases(schema, path).map((alias) => qualify(alias, namespace));
-    this.#claim(fullName, 'name-duplicate', path);
+    if (fullName !== '') this.#claim(fullName, 'name-duplicate', path);
     for (const alias of aliases) this.#claim(alias, 'alias-invalid', path);
     const common = { fullName, aliases, doc: textOf(schema.doc), logical };
     switch (kind) {
       case 'enum':
-        return this.#define(this.#parseEnum(schema, common, path), path);
+        return this.#define(this.#parseEnum(schema, common, path), schema, path);
       case 'fixed':
-        return this.#define(this.#parseFixed(schema, common, path), path);
+        return this.#define(this.#parseFixed(schema, common, path), schema, path);
       case 'record': {
         const fields: FieldNode[] = [];
         const record: RecordNode = { kind, ...common, fields };
         // Defined before its fields, which may refer to it.
-        this.#define(record, path);
+        this.#define(record, schema, path);
         fields.push(...this.#parseFields(schema.fields, namespace, path));
         return record;
       }
@@ -191,6 +226,7 @@ class SchemaParser {
 
   #parseEnum(schema: Attributes, common: Common, path: string): EnumNode {
     const symbols: unknown[] = Array.isArray(schema.symbols) ? schema.symbols : [];
+    this.hasShape &&= Array.isArray(schema.symbols) && symbols.every((symbol) => typeof symbol === 'string');
     const bad = symbols.find((symbol, index) => !isName(symbol) || symbols.indexOf(symbol) !== index);
     if (symbols.length === 0 || bad !== undefined) {
       const got =
@@ -222,13 +258,14 @@ class SchemaParser {
         path,
         `The fixed's size is ${show(size)}. Give it a whole number of bytes from 1.`,
       );
+      this.hasShape &&= size === 0;
     }
     return { kind: 'fixed', ...common, size: size as number };
   }
 
   #parseFields(fields: unknown, namespace: string, path: string): FieldNode[] {
     if (!Array.isArray(fields)) {
-      this.#refuse('type-invalid', path, 'The record has no list of fields. Give it one; it may be empty.');
+      this.#giveUp('type-invalid', path, 'The record has no list of fields. Give it one; it may be empty.');
       return [];
     }
     const nodes: FieldNode[] = [];
@@ -262,12 +299,16 @@ class SchemaParser {
 
   #parseField(field: unknown, namespace: string, recordPath: string, index: number): FieldNode | null {
     const name = isAttributes(field) ? field.name : undefined;
-    if (!isAttributes(field) || !isName(name) || name === '__proto__') {
-      return this.#refuse(
+    if (!isName(name) || name === '__proto__') {
+      this.#refuse(
         'name-invalid',
         joinPath(recordPath, `fields[${index}]`),
         `The field's name is ${show(name)}. Give it one of letters, digits and "_" that does not begin with a digit (nor is __proto__, which JavaScript keeps for itself).`,
       );
+    }
+    if (!isAttributes(field) || typeof name !== 'string') {
+      this.hasShape = false;
+      return null;
     }
     const path = joinPath(recordPath, name);
     if ('logicalType' in field) {
@@ -287,13 +328,14 @@ class SchemaParser {
     const aliases = this.#parseAliases(field, path);
     const type = this.parse(field.type, namespace, path);
     if (!type) return null;
+    const node: FieldNode = { name, aliases, doc: textOf(field.doc), type, default: field.default };
     if (field.default !== undefined) {
       this.#deferred.push(() => {
-        const fault = findDefaultFault(type, field.default);
+        const fault = findDefaultFault(type, field.default, [node]);
         if (fault) this.#refuse('default-invalid', path, `The default does not fit: ${fault}.`);
       });
     }
-    return { name, aliases, doc: textOf(field.doc), type, default: field.default };
+    return node;
   }
 
   #parseAliases({ aliases = [] }: Attributes, path: string): readonly string[] {
@@ -307,8 +349,10 @@ class SchemaParser {
     return [];
   }
 
-  #define<Named extends SchemaNode & Common>(node: Named, path: string): Named {
-    this.#named.set(node.fullName, node);
+  #define<Named extends SchemaNode & Common>(node: Named, schema: Attributes, path: string): Named {
+    const earlier = this.#named.get(node.fullName)?.schema;
+    if (earlier && JSON.stringify(earlier) !== JSON.stringify(schema)) this.#ambiguous.add(node.fullName);
+    this.#named.set(node.fullName, { node, schema });
     this.#checkLogical(node, path);
     return node;
   }
@@ -330,8 +374,14 @@ class SchemaParser {
     return node;
   }
 
-  #refuse(rule: SchemaRule, path: string, message: string): null {
+  #refuse(rule: SchemaRule, path: string, message: string): void {
     this.problems.push({ rule, path, message });
+  }
+
+  /** Where not even the shape can be known. */
+  #giveUp(rule: SchemaRule, path: string, message: string): null {
+    this.hasShape = false;
+    this.#refuse(rule, path, message);
     return null;
   }
 }

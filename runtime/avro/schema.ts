@@ -1,6 +1,6 @@
 /**
- * An Avro schema as a graph of nodes: references resolved, names qualified, aliases too. For reasoning about schemas:
- * checking, comparing and generating from them. What reads and writes values is avsc (avro.ts).
+ * An Avro schema as a graph of nodes: references resolved, names qualified, aliases too. For checking and comparing
+ * schemas, and for making what reads, writes and checks their values.
  */
 import type { LogicalType } from './logical-type.ts';
 
@@ -81,6 +81,22 @@ const PROMOTIONS: Partial<Record<SchemaNode['kind'], readonly SchemaNode['kind']
  */
 export function isPromoted(from: SchemaNode['kind'], to: SchemaNode['kind']): boolean {
   return PROMOTIONS[from]?.includes(to) ?? false;
+}
+
+/** Whether the types' kinds let a reader's take what a writer's wrote. */
+export function isKindReadable(from: SchemaNode, to: SchemaNode): boolean {
+  return from.kind === to.kind || isPromoted(from.kind, to.kind);
+}
+
+/** Names match without their namespaces; an alias has to match whole. */
+export function isNameReadable(from: SchemaNode, to: SchemaNode): boolean {
+  if (!isNamed(from) || !isNamed(to)) return true;
+  return unqualify(from.fullName) === unqualify(to.fullName) || to.aliases.includes(from.fullName);
+}
+
+/** The writer's fields that a reader's field goes by: one, or none, or several where its aliases are ambiguous. */
+export function writtenAs(field: FieldNode, { fields }: RecordNode): readonly FieldNode[] {
+  return fields.filter(({ name }) => name === field.name || field.aliases.includes(name));
 }
 
 /** The name without its namespace: what Avro compares between a writer's type and a reader's. */

@@ -1,6 +1,7 @@
-/** Whether a value keeps a contract. Stricter than avsc's own check, which takes `'toString'` for an enum symbol. */
-import type { types } from 'avsc';
+/** Whether a value keeps a contract, and where it does not. */
 import type { AvroType } from './avro-type.ts';
+import { branchName, type MapNode, type RecordNode, type SchemaNode, type UnionNode } from './schema.ts';
+import { fieldGetter, isText, isWrapped, kindOfNode, kindOfValue, TEXT } from './value.ts';
 
 /** One way in which a value breaks its contract. Neither field holds what the value holds, map keys aside. */
 export interface Violation {
@@ -15,13 +16,10 @@ type Check = (value: unknown, path: PathStep[], violations: Violation[]) => void
 
 /** Deeper values are a mistake (or an object that holds itself), and would overflow the stack of who reads them. */
 const MAX_DEPTH = 512;
-/** What avsc's `long` takes; one less than Number.MAX_SAFE_INTEGER. */
-const MAX_LONG = Number.MAX_SAFE_INTEGER - 1;
-const MAX_FLOAT = 3.4028234663852886e38;
 
 /** A function that lists every way in which a value breaks the type; an empty list when it keeps it. */
-export function createValidator(type: AvroType): (value: unknown) => readonly Violation[] {
-  const check = compile(type, new Map());
+export function createValidator({ node }: Pick<AvroType, 'node'>): (value: unknown) => readonly Violation[] {
+  const check = compile(node, new Map());
   return (value) => {
     const violations: Violation[] = [];
     check(value, [], violations);
@@ -29,45 +27,42 @@ export function createValidator(type: AvroType): (value: unknown) => readonly Vi
   };
 }
 
-function compile(type: AvroType, compiled: Map<AvroType, Check>): Check {
-  const known = compiled.get(type);
+function compile(node: SchemaNode, compiled: Map<SchemaNode, Check>): Check {
+  const known = compiled.get(node);
   if (known) return known;
   // A type may hold itself: what asks for it meanwhile gets a check that looks it up when it runs.
-  compiled.set(type, (value, path, violations) => compiled.get(type)!(value, path, violations));
-  const check = compileNew(type, compiled);
-  compiled.set(type, check);
+  compiled.set(node, (value, path, violations) => compiled.get(node)!(value, path, violations));
+  const check = compileNew(node, compiled);
+  compiled.set(node, check);
   return check;
 }
 
-function compileNew(type: AvroType, compiled: Map<AvroType, Check>): Check {
-  switch (type.typeName) {
+function compileNew(node: SchemaNode, compiled: Map<SchemaNode, Check>): Check {
+  switch (node.kind) {
     case 'record':
-    case 'error':
-      return recordCheck(type as types.RecordType, compiled);
+      return recordCheck(node, compiled);
     case 'array':
-      return arrayCheck((type as types.ArrayType).itemsType, compiled);
+      return arrayCheck(node.items, compiled);
     case 'map':
-      return mapCheck((type as types.MapType).valuesType, compiled);
-    case 'union:unwrapped':
-      return unionCheck(type as types.UnwrappedUnionType, compiled);
-    case 'union:wrapped':
-      return wrappedUnionCheck(type as types.WrappedUnionType, compiled);
+      return mapCheck(node, compiled);
+    case 'union':
+      return isWrapped(node) ? wrappedUnionCheck(node, compiled) : unionCheck(node, compiled);
     default:
-      return leafCheck(type);
+      return leafCheck(node);
   }
 }
 
 /** Scalars, enums and fixed. */
-function leafCheck(type: AvroType): Check {
-  const isAllowed = leafTest(type);
-  const expected = describe(type);
+function leafCheck(node: SchemaNode): Check {
+  const isAllowed = leafTest(node);
+  const expected = describe(node);
   return (value, path, violations) => {
     if (!isAllowed(value)) violate(violations, path, expected, value);
   };
 }
 
-function leafTest(type: AvroType): (value: unknown) => boolean {
-  switch (type.typeName) {
+function leafTest(node: SchemaNode): (value: unknown) => boolean {
+  switch (node.kind) {
     case 'null':
       return (value) => value === null;
     case 'boolean':
@@ -75,22 +70,20 @@ function leafTest(type: AvroType): (value: unknown) => boolean {
     case 'int':
       return (value) => typeof value === 'number' && value === (value | 0);
     case 'long':
-      return (value) => Number.isInteger(value) && Math.abs(value as number) <= MAX_LONG;
+      return Number.isSafeInteger;
     case 'float':
-      // A number that is too large for a float would turn into Infinity without a word.
-      return (value) => typeof value === 'number' && !(Math.abs(value) > MAX_FLOAT && Number.isFinite(value));
+      // By what 32 bits make of it: 3.4028235e38 is the greatest float, 3.4028236e38 would turn into Infinity.
+      return (value) => typeof value === 'number' && isFiniteOrNaN(Math.fround(value));
     case 'double':
-      return (value) => typeof value === 'number';
+      return (value) => typeof value === 'number' && isFiniteOrNaN(value);
     case 'string':
       return (value) => typeof value === 'string' && isText(value);
     case 'bytes':
       return (value) => Buffer.isBuffer(value);
-    case 'fixed': {
-      const { size } = type as types.FixedType;
-      return (value) => Buffer.isBuffer(value) && value.length === size;
-    }
+    case 'fixed':
+      return (value) => Buffer.isBuffer(value) && value.length === node.size;
     case 'enum': {
-      const symbols = new Set<unknown>((type as types.EnumType).symbols);
+      const symbols = new Set<unknown>(node.symbols);
       return (value) => symbols.has(value);
     }
     default:
@@ -98,18 +91,24 @@ function leafTest(type: AvroType): (value: unknown) => boolean {
   }
 }
 
-function recordCheck(type: types.RecordType, compiled: Map<AvroType, Check>): Check {
-  const expected = describe(type);
-  const names = new Set(type.fields.map(({ name }) => name));
-  const fields = type.fields.map((field) => ({
+/** JSON's 1e400 is Infinity by the time that it is a value, and nothing tells it from one that was meant. */
+function isFiniteOrNaN(value: number): boolean {
+  return Number.isFinite(value) || Number.isNaN(value);
+}
+
+function recordCheck(node: RecordNode, compiled: Map<SchemaNode, Check>): Check {
+  const expected = describe(node);
+  const names = new Set(node.fields.map(({ name }) => name));
+  const fields = node.fields.map((field) => ({
     name: field.name,
-    hasDefault: field.defaultValue() !== undefined,
+    get: fieldGetter(field.name),
+    hasDefault: field.default !== undefined,
     check: compile(field.type, compiled),
   }));
   return (value, path, violations) => {
     if (!isPlain(value) || path.length >= MAX_DEPTH) return violate(violations, path, expected, value);
-    for (const { name, hasDefault, check } of fields) {
-      const field = value[name];
+    for (const { name, get, hasDefault, check } of fields) {
+      const field = get(value);
       if (field === undefined && hasDefault) continue;
       path.push(name);
       check(field, path, violations);
@@ -117,16 +116,13 @@ function recordCheck(type: types.RecordType, compiled: Map<AvroType, Check>): Ch
     }
     for (const name of Object.keys(value)) {
       if (names.has(name) || value[name] === undefined) continue;
-      violations.push({
-        path: formatPath([...path, name]),
-        reason: `is not a field of ${type.name ?? 'the record'}`,
-      });
+      violations.push({ path: formatPath([...path, name]), reason: `is not a field of ${node.fullName}` });
     }
   };
 }
 
-function arrayCheck(itemsType: AvroType, compiled: Map<AvroType, Check>): Check {
-  const check = compile(itemsType, compiled);
+function arrayCheck(items: SchemaNode, compiled: Map<SchemaNode, Check>): Check {
+  const check = compile(items, compiled);
   return (value, path, violations) => {
     if (!Array.isArray(value) || path.length >= MAX_DEPTH)
       return violate(violations, path, 'an array', value);
@@ -138,8 +134,8 @@ function arrayCheck(itemsType: AvroType, compiled: Map<AvroType, Check>): Check 
   };
 }
 
-function mapCheck(valuesType: AvroType, compiled: Map<AvroType, Check>): Check {
-  const check = compile(valuesType, compiled);
+function mapCheck({ values }: MapNode, compiled: Map<SchemaNode, Check>): Check {
+  const check = compile(values, compiled);
   return (value, path, violations) => {
     if (!isPlain(value) || path.length >= MAX_DEPTH) return violate(violations, path, 'a map', value);
     for (const key of Object.keys(value)) {
@@ -152,22 +148,21 @@ function mapCheck(valuesType: AvroType, compiled: Map<AvroType, Check>): Check {
 }
 
 /** A union whose branches JavaScript can tell apart: at most one of each kind. */
-function unionCheck(type: types.UnwrappedUnionType, compiled: Map<AvroType, Check>): Check {
-  const expected = type.types.map(describe).join(' or ');
-  const branches = new Map<string, Check>();
-  for (const branch of type.types) branches.set(kindTaken(branch), compile(branch, compiled));
+function unionCheck(node: UnionNode, compiled: Map<SchemaNode, Check>): Check {
+  const expected = node.branches.map(describe).join(' or ');
+  const branches = new Map(node.branches.map((branch) => [kindOfNode(branch), compile(branch, compiled)]));
   return (value, path, violations) => {
-    const check = branches.get(kindGiven(value));
+    const check = branches.get(kindOfValue(value));
     if (check) check(value, path, violations);
     else violate(violations, path, expected, value);
   };
 }
 
 /** A union whose values stand as `{branch: value}`, or null. */
-function wrappedUnionCheck(type: types.WrappedUnionType, compiled: Map<AvroType, Check>): Check {
-  const named = type.types.map((branch) => [branch.branchName!, compile(branch, compiled)] as const);
-  const branches = new Map(named.filter(([name]) => name !== 'null'));
-  const takesNull = branches.size < named.length;
+function wrappedUnionCheck(node: UnionNode, compiled: Map<SchemaNode, Check>): Check {
+  const named = node.branches.filter(({ kind }) => kind !== 'null');
+  const branches = new Map(named.map((branch) => [branchName(branch), compile(branch, compiled)]));
+  const takesNull = named.length < node.branches.length;
   const expected = `${takesNull ? 'null or ' : ''}an object with one of the keys ${[...branches.keys()].join(', ')}`;
   return (value, path, violations) => {
     if (value === null && takesNull) return;
@@ -189,8 +184,8 @@ function violate(violations: Violation[], path: readonly PathStep[], expected: s
 }
 
 /** What a type takes, for people. */
-function describe(type: AvroType): string {
-  switch (type.typeName) {
+function describe(node: SchemaNode): string {
+  switch (node.kind) {
     case 'null':
       return 'null';
     case 'boolean':
@@ -198,25 +193,27 @@ function describe(type: AvroType): string {
     case 'int':
       return 'an int (a whole number from -2^31 to 2^31-1)';
     case 'long':
-      return 'a long (a whole number within 2^53-2 of 0)';
+      return 'a long (a whole number within 2^53-1 of 0)';
     case 'float':
       return 'a float (a number within 3.4e38 of 0)';
     case 'double':
-      return 'a double';
+      return 'a double (a number within 1.8e308 of 0)';
     case 'string':
       return `a string of ${TEXT}`;
     case 'bytes':
       return 'a Buffer';
     case 'fixed':
-      return `a Buffer of ${(type as types.FixedType).size} bytes`;
+      return `a Buffer of ${node.size} bytes`;
     case 'enum':
-      return `one of ${(type as types.EnumType).symbols.join(', ')}`;
+      return `one of ${node.symbols.join(', ')}`;
     case 'array':
       return 'an array';
     case 'map':
       return 'a map';
-    default:
-      return `a record ${type.name ?? ''}`.trimEnd();
+    case 'union':
+      return node.branches.map(describe).join(' or ');
+    case 'record':
+      return `a record ${node.fullName}`;
   }
 }
 
@@ -233,16 +230,6 @@ function kindOf(value: unknown): string {
   return name === 'Object' ? 'an object' : `an object of class ${name}`;
 }
 
-const TEXT = 'well-formed Unicode without U+0000';
-
-/**
- * A lone surrogate has no UTF-8, so it would come back as another character. U+0000 is Avro, but PostgreSQL's text
- * cannot hold it, and the record would fail in every consumer that stores it.
- */
-function isText(value: string): boolean {
-  return value.isWellFormed() && !value.includes('\0');
-}
-
 function kindOfString(value: string): string {
   if (!value.isWellFormed()) return 'a string with a lone surrogate';
   return value.includes('\0') ? 'a string with U+0000' : 'a string';
@@ -251,35 +238,6 @@ function kindOfString(value: string): string {
 function kindOfNumber(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   return Number.isInteger(value) ? 'a whole number' : 'a number with a fraction';
-}
-
-/** The kind of value that a union's branch takes; branches of one unwrapped union differ in it. */
-function kindTaken({ typeName }: AvroType): string {
-  switch (typeName) {
-    case 'int':
-    case 'long':
-    case 'float':
-    case 'double':
-      return 'number';
-    case 'bytes':
-    case 'fixed':
-      return 'Buffer';
-    case 'enum':
-      return 'string';
-    case 'map':
-    case 'record':
-    case 'error':
-      return 'object';
-    default:
-      return typeName;
-  }
-}
-
-function kindGiven(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'array';
-  if (Buffer.isBuffer(value)) return 'Buffer';
-  return typeof value;
 }
 
 /** An object that is all properties, a class's included: not an array, a Buffer, a Date, a Map, a Promise … */

@@ -1,4 +1,4 @@
-import { createAvroReader, parseAvro } from '../avro/avro-type.ts';
+import { createWriterReader } from '../avro/avro-type.ts';
 import type { Contract } from '../contract.ts';
 import { MillraceError } from '../errors.ts';
 import { decodeFrame } from '../framing.ts';
@@ -21,7 +21,7 @@ export async function decodeByWriter(
     const { schemaId, body } = decodeFrame(framing, bytes, maxBodyBytes);
     const schema = await registry.schemaById(schemaId);
     if (schema === undefined) return { problem: `no schema ${schemaId} in the registry` };
-    return { value: createAvroReader(parseAvro(schema), schema, schemaId).read(body, 0, body.length) };
+    return { value: createWriterReader(schema, schemaId).read(body) };
   } catch (error) {
     if (!(error instanceof MillraceError) || error.action === 'hold') throw error;
     return { problem: `${error.message} [${error.code}]` };

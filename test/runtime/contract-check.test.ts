@@ -102,11 +102,13 @@ describe('each version by itself', () => {
     ]);
   });
 
-  test('a schema that only avsc refuses is told without quoting it', () => {
-    const names = { type: 'enum', name: 'Kind', symbols: ['constructor', 'A'] };
-    const [problem] = check([record(id, { name: 'kind', type: names })]);
-    expect(problem).toMatchObject({ rule: 'schema-refused', versions: [1], path: '' });
-    expect(problem?.message).not.toMatch(/symbols/);
+  test('names that every JavaScript object has are names like any other, but for __proto__ of a field', () => {
+    const names = Object.getOwnPropertyNames(Object.prototype).filter((name) => name !== '__proto__');
+    const kind = { type: 'enum', name: 'constructor', symbols: [...names, '__proto__'] };
+    const fields = names.map((name) => ({ name, type: 'string', default: '' }));
+    expect(check([record(id, { name: 'kind', type: kind, default: 'valueOf' }, ...fields)])).toEqual([]);
+    const [problem] = check([record(id, { name: '__proto__', type: 'string' })]);
+    expect(problem).toMatchObject({ rule: 'name-invalid', message: expect.stringContaining('__proto__') });
   });
 
   test.each<[string, AvroSchema]>([

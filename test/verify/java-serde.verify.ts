@@ -2,19 +2,19 @@
 import { inflateSync } from 'node:zlib';
 import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import avsc from 'avsc';
 import fc from 'fast-check';
 import { createGlueSchemaRegistrar } from '../../adapters/aws/glue-schema-registrar.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import { parseAvro } from '../../runtime/avro/avro-type.ts';
+import { branchName, type SchemaNode, type UnionNode } from '../../runtime/avro/schema.ts';
 import { parseSchema } from '../../runtime/avro/schema-parser.ts';
+import { isWrapped, kindOfNode, kindOfValue } from '../../runtime/avro/value.ts';
 import { createDecoder, createEncoder } from '../../runtime/codec.ts';
 import { type AvroSchema, type Contract, defineTopic } from '../../runtime/contract.ts';
 import { FRAME_HEADER_BYTES } from '../../runtime/framing.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { publishableText, schemaOf, shapes, valuesOf } from '../avro-arbitraries.ts';
-import { isUnion, sampleOf, schemaPair } from '../runtime/avro/schema-pair.ts';
+import { sampleOf, schemaPair } from '../runtime/avro/schema-pair.ts';
 import { runJava } from './java/run-java.ts';
 import { part } from './part.ts';
 
@@ -72,9 +72,9 @@ const rows = [
 
 function samplesOf(schema: AvroSchema): unknown[] {
   const random = createSeededRandom(SEED);
-  const type = parseAvro(schema);
+  const node = nodeOf(schema);
   const choose = (below: number) => Math.floor(random.next() * below);
-  return Array.from({ length: VALUES }, () => sampleOf(type, choose));
+  return Array.from({ length: VALUES }, () => sampleOf(node, choose));
 }
 
 function recordOf(of: AvroSchema): AvroSchema {
@@ -121,14 +121,14 @@ test('10,000 values of every type: Java reads ours, we read Java’s, and the by
   let same = 0;
   for (const [index, { contract, values, lines }] of cases.entries()) {
     const theirs = answers.slice(index * VALUES, (index + 1) * VALUES);
-    const type = parseAvro(contract.latest.schema);
+    const node = nodeOf(contract.latest.schema);
     for (const [at, answer] of theirs.entries()) {
       const line = lines[at]!;
       expect({ line, ...answer }).toMatchObject({ line, readsNone: true, readsZlib: true });
       // Two zlibs may find different repetitions, of the same bytes.
       expect(inflated(answer.zlib)).toEqual(inflated(answer.none));
       expect(inflated(line.zlib)).toEqual(inflated(line.none));
-      if (isOrderKept(type, values[at])) {
+      if (isOrderKept(node, values[at])) {
         same++;
         expect(answer.none).toBe(line.none);
       } else expect(answer.none).toHaveLength(line.none.length);
@@ -171,7 +171,7 @@ async function linesOf(
   values: readonly unknown[],
   schemaId?: string,
 ): Promise<Line[]> {
-  const type = parseAvro(schema);
+  const node = nodeOf(schema);
   const [none, zlib] = await Promise.all(
     (['none', 'zlib'] as const).map(async (compression) => {
       const encoder = createEncoder(contractOf(name, schema, compression), registry);
@@ -185,7 +185,7 @@ async function linesOf(
     topic: name,
     schema: JSON.stringify(schema),
     ...(schemaId && { schemaId }),
-    json: avroJson(type, value),
+    json: avroJson(node, value),
     none: none![at]!,
     zlib: zlib![at]!,
   }));
@@ -225,44 +225,50 @@ function inflated(framed: string) {
 }
 
 /** Java puts a map's entries into an order of its own. */
-function isOrderKept(type: avsc.Type, value: unknown): boolean {
-  return (
-    inside(type, value).every(([of, part]) => isOrderKept(of, part)) && !(isMap(type) && sizeOf(value) > 1)
-  );
+function isOrderKept(node: SchemaNode, value: unknown): boolean {
+  const isOrdered = node.kind !== 'map' || Object.keys(value as object).length < 2;
+  return isOrdered && inside(node, value).every(([of, part]) => isOrderKept(of, part));
 }
-
-const isMap = (type: avsc.Type) => type instanceof avsc.types.MapType;
-const sizeOf = (value: unknown) => Object.keys(value as object).length;
 
 /** The values in a value, each with its type. */
-function inside(type: avsc.Type, value: unknown): (readonly [avsc.Type, unknown])[] {
-  if (isUnion(type)) return value === null ? [] : [branchOf(type, value)];
-  if (type instanceof avsc.types.ArrayType) return (value as unknown[]).map((item) => [type.itemsType, item]);
-  if (type instanceof avsc.types.MapType) {
-    return Object.values(value as object).map((item) => [type.valuesType, item]);
+function inside(node: SchemaNode, value: unknown): (readonly [SchemaNode, unknown])[] {
+  switch (node.kind) {
+    case 'union':
+      return value === null ? [] : [branchOf(node, value)];
+    case 'array':
+      return (value as unknown[]).map((item) => [node.items, item]);
+    case 'map':
+      return Object.values(value as object).map((item) => [node.values, item]);
+    case 'record':
+      return node.fields.map(({ name, type }) => [type, (value as Record<string, unknown>)[name]]);
+    default:
+      return [];
   }
-  if (!(type instanceof avsc.types.RecordType)) return [];
-  return type.fields.map((field) => [field.type, (value as Record<string, unknown>)[field.name]]);
 }
 
-function branchOf(type: avsc.types.UnwrappedUnionType | avsc.types.WrappedUnionType, value: unknown) {
-  const isWrapped = type.typeName === 'union:wrapped';
-  const name = isWrapped ? Object.keys(value as object)[0] : undefined;
-  const branch = type.types.find((of) => (isWrapped ? of.branchName === name : of.isValid(value)))!;
-  return [branch, isWrapped ? (value as Record<string, unknown>)[name!] : value] as const;
+function branchOf(node: UnionNode, value: unknown): readonly [SchemaNode, unknown] {
+  if (!isWrapped(node)) {
+    return [node.branches.find((branch) => kindOfNode(branch) === kindOfValue(value))!, value];
+  }
+  const [[name, inner]] = Object.entries(value as object) as [[string, unknown]];
+  return [node.branches.find((branch) => branchName(branch) === name)!, inner];
 }
 
 /** In Avro's JSON encoding: https://avro.apache.org/docs/1.12.0/specification/#json-encoding (2026-11-25). */
-function avroJson(type: avsc.Type, value: unknown): string {
-  const parts = inside(type, value).map(([of, part]) => avroJson(of, part));
+function avroJson(node: SchemaNode, value: unknown): string {
+  const parts = inside(node, value).map(([of, part]) => avroJson(of, part));
   const object = (names: readonly string[]) =>
     `{${names.map((name, at) => `${JSON.stringify(name)}:${parts[at]}`).join()}}`;
-  if (isUnion(type)) return value === null ? 'null' : object([branchOf(type, value)[0].branchName!]);
-  if (type instanceof avsc.types.ArrayType) return `[${parts.join()}]`;
-  if (type instanceof avsc.types.MapType) return object(Object.keys(value as object));
-  if (type instanceof avsc.types.RecordType) return object(type.fields.map(({ name }) => name));
+  if (node.kind === 'union') return value === null ? 'null' : object([branchName(branchOf(node, value)[0])]);
+  if (node.kind === 'array') return `[${parts.join()}]`;
+  if (node.kind === 'map') return object(Object.keys(value as object));
+  if (node.kind === 'record') return object(node.fields.map(({ name }) => name));
   if (Buffer.isBuffer(value)) return JSON.stringify(value.toString('latin1'));
   if (typeof value !== 'number') return JSON.stringify(value);
   if (!Number.isFinite(value)) return `"${value}"`;
   return Object.is(value, -0) ? '-0.0' : String(value);
+}
+
+function nodeOf(schema: AvroSchema): SchemaNode {
+  return parseSchema(schema).node!;
 }

@@ -1,11 +1,12 @@
-/** The verdicts beside avsc's own, as the engine runs it, over thousands of random pairs of versions. */
+/** The verdicts beside avsc's, over thousands of random pairs of versions, and what they promise of the values. */
 import { describe, expect, test } from '@jest/globals';
+import avsc from 'avsc';
 import fc from 'fast-check';
-import { createAvroReader, parseAvro } from '../../../runtime/avro/avro-type.ts';
+import { type AvroType, createAvroReader, parseAvro } from '../../../runtime/avro/avro-type.ts';
 import { findIncompatibilities } from '../../../runtime/avro/compatibility.ts';
 import { parseSchema } from '../../../runtime/avro/schema-parser.ts';
+import { createValidator } from '../../../runtime/avro/validator.ts';
 import type { AvroSchema } from '../../../runtime/contract.ts';
-import { MillraceError } from '../../../runtime/errors.ts';
 import { sampleOf, schemaPair } from './schema-pair.ts';
 
 describe('findIncompatibilities beside avsc', () => {
@@ -22,7 +23,7 @@ describe('findIncompatibilities beside avsc', () => {
           const theirs = isReadableByAvsc(writer, reader);
           seen[ours ? 'readable' : 'unreadable']++;
 
-          // Whatever passes the check is read by the engine: no disagreement is accepted in this direction.
+          // No disagreement is accepted in this direction.
           expect(theirs || !ours).toBe(true);
           // In the other one, taking away what avsc does not look at has to end it.
           expect(isReadable(bare(writer), bare(reader))).toBe(theirs);
@@ -38,17 +39,20 @@ describe('findIncompatibilities beside avsc', () => {
     fc.assert(
       fc.property(schemaPair, fc.gen(), ({ before, after }, generate) => {
         fc.pre(isValid(before) && isValid(after) && isReadable(before, after));
-        const reader = createAvroReader(parseAvro(after), before, 'test');
+        const [writer, reader] = [parseAvro(before), parseAvro(after)];
+        const { read } = createAvroReader(reader, before, 'test');
         const choose = (below: number) => generate(fc.nat, { max: below - 1 });
         for (let count = 0; count < 5; count++) {
-          const bytes = parseAvro(before).toBuffer(sampleOf(parseAvro(before), choose));
-          expect(parseAvro(after).isValid(reader.read(bytes, 0))).toBe(true);
+          const bytes = writer.toBuffer(sampleOf(writer.node, choose));
+          expect(violationsOf(reader, read(bytes))).toEqual([]);
         }
       }),
       { numRuns: 150 },
     );
   });
 });
+
+const violationsOf = (type: AvroType, value: unknown) => createValidator(type)(value);
 
 function isValid(schema: AvroSchema): boolean {
   return parseSchema(schema).node !== null;
@@ -65,12 +69,13 @@ function version(number: number, schema: AvroSchema) {
 }
 
 function isReadableByAvsc(writer: AvroSchema, reader: AvroSchema): boolean {
+  const [from, to] = [writer, reader].map((schema) => avsc.Type.forSchema(schema as never));
+  if (to!.equals(from!)) return true;
   try {
-    createAvroReader(parseAvro(reader), writer, 'test');
+    to!.createResolver(from!, { ignoreNamespaces: true });
     return true;
-  } catch (error) {
-    if (error instanceof MillraceError && error.code === 'SCHEMA_INCOMPATIBLE') return false;
-    throw error;
+  } catch {
+    return false;
   }
 }
 

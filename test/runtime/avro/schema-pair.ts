@@ -1,6 +1,7 @@
 /** Random Avro schemas, and random edits to them: pairs of versions as people make them. */
-import avsc from 'avsc';
 import fc from 'fast-check';
+import type { SchemaNode } from '../../../runtime/avro/schema.ts';
+import { inUnion, withOwn } from '../../../runtime/avro/value.ts';
 
 type Json = Record<string, unknown>;
 /** A whole number in [0, below). */
@@ -21,33 +22,57 @@ export const schemaPair: fc.Arbitrary<SchemaPair> = fc.noBias(fc.gen()).map((gen
   return { before, after };
 });
 
-/** A value of the type. avsc's own `random` follows recursive types without end. */
-export function sampleOf(type: avsc.Type, choose: Choose, depth = 4): unknown {
-  if (isUnion(type)) {
-    const nullable = type.types.find(({ typeName }) => typeName === 'null');
-    const branch = depth <= 0 && nullable ? nullable : type.types[choose(type.types.length)]!;
-    const value = sampleOf(branch, choose, depth);
-    return type.typeName === 'union:wrapped' && value !== null ? { [branch.branchName!]: value } : value;
+/** A value that the schema takes, as deep as it has to be. */
+export function sampleOf(node: SchemaNode, choose: Choose, depth = 4): unknown {
+  switch (node.kind) {
+    case 'null':
+      return null;
+    case 'boolean':
+      return choose(2) === 1;
+    case 'int':
+      return pick([0, -1, 64, 16_777_217, -(2 ** 31), 2 ** 31 - 1, choose(1_000)], choose);
+    case 'long':
+      return pick(
+        [0, -1, -(2 ** 52) - 1, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, choose(1_000)],
+        choose,
+      );
+    case 'float':
+      return Math.fround(pick([0, -0.5, 0.1, 3.4028235e38, Number.NaN, choose(1_000) / 7], choose));
+    case 'double':
+      return pick([0, -0.5, 0.1, 5e-324, Number.MAX_VALUE, Number.NaN, choose(1_000) / 7], choose);
+    case 'string':
+      return pick(['', 'a', 'naïve', '😀', '\u{ffff}', 'x'.repeat(choose(80))], choose);
+    case 'bytes':
+      return Buffer.alloc(choose(4), 1 + choose(255));
+    case 'fixed':
+      return Buffer.alloc(node.size, choose(256));
+    case 'enum':
+      return pick(node.symbols, choose);
+    case 'array':
+      return Array.from({ length: lengthOf(choose, depth) }, () => sampleOf(node.items, choose, depth - 1));
+    case 'map': {
+      const keys = ['key', '', '__proto__', 'constructor'].slice(0, lengthOf(choose, depth));
+      return keys.reduce((map, key) => withOwn(map, key, sampleOf(node.values, choose, depth - 1)), {});
+    }
+    case 'union': {
+      const nullable = node.branches.find(({ kind }) => kind === 'null');
+      const branch = depth <= 0 && nullable ? nullable : pick(node.branches, choose);
+      return inUnion(node, branch, sampleOf(branch, choose, depth));
+    }
+    case 'record':
+      return node.fields.reduce(
+        (record, { name, type }) => withOwn(record, name, sampleOf(type, choose, depth - 1)),
+        {},
+      );
   }
-  if (type instanceof avsc.types.ArrayType) {
-    return depth <= 0 ? [] : [sampleOf(type.itemsType, choose, depth - 1)];
-  }
-  if (type instanceof avsc.types.MapType) {
-    return depth <= 0 ? {} : { key: sampleOf(type.valuesType, choose, depth - 1) };
-  }
-  if (type instanceof avsc.types.RecordType) {
-    return Object.fromEntries(
-      type.fields.map((field) => [field.name, sampleOf(field.type, choose, depth - 1)]),
-    );
-  }
-  // avsc's own has more digits than a float keeps.
-  return type.typeName === 'float' ? Math.fround(type.random() as unknown as number) : type.random();
 }
 
-export function isUnion(
-  type: avsc.Type,
-): type is avsc.types.UnwrappedUnionType | avsc.types.WrappedUnionType {
-  return type.typeName.startsWith('union:');
+function pick<Item>(items: readonly Item[], choose: Choose): Item {
+  return items[choose(items.length)]!;
+}
+
+function lengthOf(choose: Choose, depth: number): number {
+  return depth <= 0 || choose(3) === 0 ? 0 : choose(depth + 1);
 }
 
 const PRIMITIVES = ['null', 'boolean', 'int', 'long', 'float', 'double', 'bytes', 'string'];

@@ -42,6 +42,14 @@ describe('what Avro allows', () => {
     ['attributes of one’s own', holding({ type: 'string', 'java-class': 'java.net.URI' }, { pii: true })],
     ['a logical type of one’s own', holding({ type: 'string', logicalType: 'iban' })],
     ['a uuid in 16 bytes', holding({ type: 'fixed', name: 'Id', size: 16, logicalType: 'uuid' })],
+    [
+      'the greatest longs and floats',
+      record(
+        { name: 'a', type: 'long', default: Number.MAX_SAFE_INTEGER },
+        { name: 'b', type: 'long', default: Number.MIN_SAFE_INTEGER },
+        { name: 'c', type: 'float', default: 3.4028235e38 },
+      ),
+    ],
     ['bytes as a default', holding('bytes', { default: '\u0000\u00ff' })],
     [
       'a record as a default',
@@ -59,9 +67,14 @@ describe('what Avro allows', () => {
     expect(() => parseAvro(schema)).not.toThrow();
   });
 
-  test('a record whose own default is empty although it holds itself', () => {
-    const schema = holding('Event', { default: {} });
-    expect(problemsOf(schema)).toEqual([]);
+  test('a record that holds itself, by a default that ends', () => {
+    expect(problemsOf(holding(['null', 'Event'], { default: null }))).toEqual([]);
+    const list = {
+      type: 'record',
+      name: 'List',
+      fields: [{ name: 'next', type: ['null', 'List'], default: null }],
+    };
+    expect(problemsOf(holding(list, { default: {} }))).toEqual([]);
   });
 });
 
@@ -129,6 +142,20 @@ describe('what is refused, and where', () => {
     ['an enum without symbols', holding({ ...device, symbols: [] }), 'a symbols-invalid'],
     ['a symbol with a hyphen', holding({ ...device, symbols: ['SMART-TV'] }), 'a symbols-invalid'],
     ['a symbol twice', holding({ ...device, symbols: ['A', 'B', 'A'] }), 'a symbols-invalid'],
+    [
+      'a record whose default holds it again, without end',
+      holding('Event', { default: {} }),
+      'a default-invalid',
+    ],
+    ['a default beyond a double', holding('double', { default: JSON.parse('1e400') }), 'a default-invalid'],
+    ['a default beyond a float', holding('float', { default: 3.4028236e38 }), 'a default-invalid'],
+    ['a default that JavaScript rounds', holding('long', { default: 2 ** 53 }), 'a default-invalid'],
+    ['a default that publishing refuses', holding('string', { default: 'a\0' }), 'a default-invalid'],
+    [
+      'the same in a key',
+      holding({ type: 'map', values: 'int' }, { default: { 'a\0': 1 } }),
+      'a default-invalid',
+    ],
     ['an enum default that is no symbol', holding({ ...device, default: 'TV' }), 'a default-invalid'],
     ['a fixed of no size', holding({ type: 'fixed', name: 'F' }), 'a size-invalid'],
     ['a fixed of half a byte', holding({ type: 'fixed', name: 'F', size: 0.5 }), 'a size-invalid'],
