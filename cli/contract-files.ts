@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { parseSchema } from '../runtime/avro/schema-parser.ts';
-import type { AvroSchema, Contract, ContractVersion } from '../runtime/contract.ts';
+import { type AvroSchema, type Contract, type ContractVersion, definitionOf } from '../runtime/contract.ts';
 import {
   type CheckedContract,
   type ContractProblem,
@@ -192,7 +192,9 @@ async function scanFolder(topic: string, path: string): Promise<ContractFolder> 
       );
       continue;
     }
-    const schema = parseJson(await readFile(join(path, `v${version}.avsc`), 'utf8'));
+    // Some editors begin a file with a byte order mark, which is no JSON.
+    const definition = (await readFile(join(path, `v${version}.avsc`), 'utf8')).replace(/^\u{feff}/u, '');
+    const schema = parseJson(definition);
     if ('fault' in schema) {
       problems.push(
         problem(
@@ -202,7 +204,7 @@ async function scanFolder(topic: string, path: string): Promise<ContractFolder> 
           `v${version}.avsc is not JSON${schema.fault}. Correct it there.`,
         ),
       );
-    } else versions.push({ version, schema: schema.value });
+    } else versions.push({ version, schema: schema.value, definition });
   }
   return { topic, path, versions, problems };
 }
@@ -213,10 +215,11 @@ function findEdited(
   embedded: readonly ContractVersion[],
 ): ContractFolderProblem[] {
   const newest = versions.at(-1)?.version ?? 0;
-  return embedded.flatMap(({ version, schema }) => {
+  return embedded.flatMap((known) => {
+    const { version } = known;
     if (version >= newest) return [];
     const file = versions.find((candidate) => candidate.version === version);
-    if (!file || isDeepStrictEqual(file.schema, schema)) return [];
+    if (!file || isSameSchema(file, known)) return [];
     return problem(
       topic,
       'version-edited',
@@ -224,6 +227,19 @@ function findEdited(
       `v${version}.avsc was changed after v${version + 1}.avsc was added. Records written with it are in the topic: restore it, and put the change into v${newest + 1}.avsc.`,
     );
   });
+}
+
+/** Whatever its layout. In a schema.ts that has no texts yet, a number's spelling is not known. */
+function isSameSchema(file: ContractVersion, known: ContractVersion): boolean {
+  if (known.definition === undefined) return isDeepStrictEqual(file.schema, known.schema);
+  return isDeepStrictEqual(spelledOut(definitionOf(file)), spelledOut(known.definition));
+}
+
+/** A schema with its numbers as they are spelled: 0.0 and 0 are two defaults to other readers. */
+function spelledOut(definition: string): unknown {
+  return JSON.parse(definition, (_key, value: unknown, { source }: { readonly source?: string } = {}) =>
+    typeof value === 'number' ? { number: source } : value,
+  );
 }
 
 /** The versions in a generated schema.ts; none where it cannot be loaded, which makes it stale and no more. */

@@ -1,6 +1,6 @@
 /**
- * From a topic's schemas to the text of its `schema.ts`: the newest version's types, and every version as a value
- * (Node cannot import an .avsc file). The text is laid out as biome would, so that formatting never makes it stale.
+ * From a topic's schemas to the text of its `schema.ts`: the newest version's types, and every version's file (Node cannot
+ * import one) as it is. The text is laid out as biome would, so that formatting never makes it stale.
  */
 import { type LogicalType, meaningOf } from '../runtime/avro/logical-type.ts';
 import {
@@ -13,13 +13,15 @@ import {
 } from '../runtime/avro/schema.ts';
 import { parseSchema } from '../runtime/avro/schema-parser.ts';
 import { isWrapped } from '../runtime/avro/value.ts';
-import type { ContractVersion } from '../runtime/contract.ts';
+import { type ContractVersion, definitionOf } from '../runtime/contract.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import { LINE_WIDTH, printLiteral } from './source-literal.ts';
+
+/** The width that biome.json sets. */
+const LINE_WIDTH = 110;
 
 /**
- * The text of `contracts/<topic>/schema.ts`, the same for the same versions. Its types are what avsc reads and
- * takes; docs/contracts.md has the table. A field with a default is not optional: "The presence of a default value
+ * The text of `contracts/<topic>/schema.ts`, the same for the same versions. Its types are what handlers get and
+ * publishers give; docs/contracts.md has the table. A field with a default is not optional: "The presence of a default value
  * does not make the field optional at encoding time",
  * https://avro.apache.org/docs/1.12.0/specification/#schema-record (2026-11-24).
  * @throws CONTRACT_INVALID when there is no version, or the newest one does not parse
@@ -43,8 +45,16 @@ export function generateSchemaModule(topic: string, versions: readonly ContractV
     "import type { ContractVersion } from '../../runtime/contract.ts';",
     '',
     ...declared.map((node) => declare(node, names)),
-    '/** Every version, oldest first. */',
-    `export const versions = ${printLiteral(versions)} as const satisfies readonly ContractVersion[];`,
+    '/** Every version, oldest first: its schema, and the text of its file. */',
+    'export const versions = [',
+    ...versions.map((version) => `  ${printTemplate(definitionOf(version))},`),
+    '].map(',
+    '  (definition, index): ContractVersion => ({',
+    '    version: index + 1,',
+    '    schema: JSON.parse(definition),',
+    '    definition,',
+    '  }),',
+    ');',
     '',
   ].join('\n');
 }
@@ -113,7 +123,7 @@ function assign(head: string, alternatives: readonly string[], indent: string): 
   return `${head}\n${alternatives.map((alternative) => `${indent}  | ${alternative}`).join('\n')};\n`;
 }
 
-/** How avsc has values of the type, in a record that its omitRecordMethods option left plain. */
+/** How values of the type stand in TypeScript. */
 function typeText(node: SchemaNode, names: TypeNames): string {
   switch (node.kind) {
     case 'null':
@@ -183,9 +193,15 @@ function propertyName(name: string): string {
   return name.includes('.') ? `'${name}'` : name;
 }
 
+/** A type's name; what Avro's name makes no identifier of gets its underscore back: `_2fa`, `__`. */
 function pascalCase(name: string): string {
-  return name
-    .split(/[._]/)
-    .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
-    .join('');
+  const words = name.split(/[._]/).map((word) => word.charAt(0).toUpperCase() + word.slice(1));
+  const joined = words.join('');
+  return /^[A-Z]/.test(joined) ? joined : `_${joined}`;
+}
+
+/** The text as a template literal, whose value is the text to the character. */
+function printTemplate(text: string): string {
+  // A literal's own line ends are always \n.
+  return `\`${text.replaceAll(/[`\\]|\$\{/g, '\\$&').replaceAll('\r', '\\r')}\``;
 }

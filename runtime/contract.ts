@@ -28,6 +28,30 @@ export const GLUE_COMPATIBILITY = {
 export interface ContractVersion {
   readonly version: number;
   readonly schema: AvroSchema;
+  /**
+   * The .avsc file's own text, which registries are given. To others 0.0 and 0 are two defaults; to JSON.parse they are
+   * one. @default what JSON.stringify makes of the schema
+   */
+  readonly definition?: string;
+}
+
+/** The text that registries are given for a version. */
+export function definitionOf({ schema, definition }: ContractVersion): string {
+  return definition ?? JSON.stringify(schema);
+}
+
+/** The same without the blanks between its tokens, for places where space is short. */
+export function compactDefinitionOf(version: ContractVersion): string {
+  return definitionOf(version).replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');
+}
+
+/**
+ * The texts under which a registry may know a version: what it is given, the compact form that a deployment registers, and
+ * what JSON.stringify makes of the schema, as Millrace registered versions before they had a text.
+ */
+export function definitionsOf(version: ContractVersion): readonly string[] {
+  const texts = [definitionOf(version), compactDefinitionOf(version), JSON.stringify(version.schema)];
+  return [...new Set(texts)];
 }
 
 interface TopicDeclaration<Value> {

@@ -4,10 +4,15 @@ import {
   GlueClient,
   RegisterSchemaVersionCommand,
 } from '@aws-sdk/client-glue';
-import { type Contract, type ContractVersion, GLUE_COMPATIBILITY } from '../../runtime/contract.ts';
+import {
+  type Contract,
+  type ContractVersion,
+  definitionsOf,
+  GLUE_COMPATIBILITY,
+} from '../../runtime/contract.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock, SchemaRegistrar } from '../../runtime/ports.ts';
-import { createGlueSchemaRegistry, nameOf, unavailable } from './glue-schema-registry.ts';
+import { createGlueSchemaRegistry, findByDefinition, nameOf, unavailable } from './glue-schema-registry.ts';
 import { requestTimeouts } from './request-timeouts.ts';
 
 /** Glue compares a new version with the others after it has answered; its console calls that pending. */
@@ -29,9 +34,14 @@ export function createGlueSchemaRegistrar(options: {
 }): SchemaRegistrar {
   const { client, registryName, clock } = options;
 
-  async function register(contract: Contract<never>, { version, schema }: ContractVersion) {
-    const SchemaDefinition = JSON.stringify(schema);
+  async function register(contract: Contract<never>, of: ContractVersion) {
+    const { version } = of;
+    const definitions = definitionsOf(of);
+    const [SchemaDefinition] = definitions;
+    // Registering finds a version under its own text. One under another text would get a second version beside it.
     try {
+      const known = definitions.length > 1 && (await findByDefinition(options, contract.name, definitions));
+      if (known) return { id: known, status: 'AVAILABLE' };
       const { SchemaVersionId, Status } = await client.send(
         new RegisterSchemaVersionCommand({
           SchemaId: { RegistryName: registryName, SchemaName: contract.name },

@@ -1,7 +1,7 @@
 import { GetSchemaByDefinitionCommand, GetSchemaVersionCommand, type GlueClient } from '@aws-sdk/client-glue';
-import type { AvroSchema } from '../../runtime/contract.ts';
+import { type AvroSchema, definitionsOf } from '../../runtime/contract.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { SchemaRegistry } from '../../runtime/ports.ts';
+import type { SchemaId, SchemaRegistry } from '../../runtime/ports.ts';
 
 /**
  * AWS Glue's schema registry. Ids are schema version UUIDs, the ones in Glue's framing. Registers nothing: the stacks
@@ -28,20 +28,11 @@ export function createGlueSchemaRegistry({
     },
 
     async latestId({ name, latest }) {
-      const id = await client
-        .send(
-          new GetSchemaByDefinitionCommand({
-            SchemaId: { RegistryName: registryName, SchemaName: name },
-            SchemaDefinition: JSON.stringify(latest.schema),
-          }),
-        )
-        .then(
-          ({ SchemaVersionId, Status }) => (Status === 'AVAILABLE' ? SchemaVersionId : undefined),
-          (cause) => {
-            if (nameOf(cause) === 'EntityNotFoundException') return undefined;
-            throw unavailable(cause);
-          },
-        );
+      const id = await findByDefinition({ client, registryName }, name, definitionsOf(latest)).catch(
+        (cause) => {
+          throw unavailable(cause);
+        },
+      );
       if (id !== undefined) return id;
       throw new MillraceError(
         'SCHEMA_UNKNOWN',
@@ -51,6 +42,31 @@ export function createGlueSchemaRegistry({
       );
     },
   };
+}
+
+/**
+ * The id of the version that is available under one of the texts.
+ * @throws what Glue's client throws, but for not found
+ */
+export async function findByDefinition(
+  { client, registryName }: { readonly client: Pick<GlueClient, 'send'>; readonly registryName: string },
+  schemaName: string,
+  definitions: readonly string[],
+): Promise<SchemaId | undefined> {
+  for (const definition of definitions) {
+    try {
+      const { SchemaVersionId, Status } = await client.send(
+        new GetSchemaByDefinitionCommand({
+          SchemaId: { RegistryName: registryName, SchemaName: schemaName },
+          SchemaDefinition: definition,
+        }),
+      );
+      if (Status === 'AVAILABLE') return SchemaVersionId;
+    } catch (cause) {
+      if (nameOf(cause) !== 'EntityNotFoundException') throw cause;
+    }
+  }
+  return undefined;
 }
 
 /** Glue keeps the text it was given; what is no JSON is left for the Avro parser to refuse, as the record's error. */

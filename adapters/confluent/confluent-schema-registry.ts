@@ -1,5 +1,10 @@
 import { backOff } from '../../runtime/backoff.ts';
-import type { AvroSchema, Contract, ContractVersion } from '../../runtime/contract.ts';
+import {
+  type AvroSchema,
+  type Contract,
+  type ContractVersion,
+  definitionsOf,
+} from '../../runtime/contract.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock, Random, SchemaId, SchemaRegistrar } from '../../runtime/ports.ts';
 
@@ -46,8 +51,9 @@ export function createConfluentSchemaRegistry({
     }),
   };
 
-  async function tryOnce(path: string, schema?: AvroSchema): Promise<Answer> {
-    const body = schema === undefined ? {} : { method: 'POST', body: bodyOf(schema) };
+  async function tryOnce(path: string, definition?: string): Promise<Answer> {
+    const body =
+      definition === undefined ? {} : { method: 'POST', body: JSON.stringify({ schema: definition }) };
     const response = await fetch(`${base}${path}`, {
       ...body,
       headers,
@@ -58,11 +64,11 @@ export function createConfluentSchemaRegistry({
   }
 
   /** @throws REGISTRY_UNAVAILABLE when no attempt brought an answer that is the registry's own */
-  async function ask(path: string, schema?: AvroSchema): Promise<Answer> {
+  async function ask(path: string, definition?: string): Promise<Answer> {
     for (let attempt = 1; ; attempt++) {
       let problem: { reason: string; cause?: unknown };
       try {
-        const answer = await tryOnce(path, schema);
+        const answer = await tryOnce(path, definition);
         if (answer.status < 500 && answer.status !== 429) return answer;
         problem = { reason: `HTTP ${answer.status}` };
       } catch (cause) {
@@ -73,13 +79,28 @@ export function createConfluentSchemaRegistry({
     }
   }
 
-  async function register(
+  /** Undefined where the subject has none of the texts. */
+  async function find(
     contract: Contract<never>,
-    { version, schema }: ContractVersion,
-  ): Promise<SchemaId> {
-    const { status, body } = await ask(`${subjectPath(contract)}/versions`, schema);
+    definitions: readonly string[],
+  ): Promise<SchemaId | undefined> {
+    for (const definition of definitions) {
+      const { status, body } = await ask(subjectPath(contract), definition);
+      if (status === 200 && isId(body.id)) return String(body.id);
+      const isUnknown = body.error_code === SUBJECT_NOT_FOUND || body.error_code === SCHEMA_NOT_FOUND;
+      if (status !== 404 || !isUnknown) throw unavailable(base, { reason: `HTTP ${status}` });
+    }
+    return undefined;
+  }
+
+  async function register(contract: Contract<never>, version: ContractVersion): Promise<SchemaId> {
+    const definitions = definitionsOf(version);
+    // Registering finds a version under its own text. One under another text would get a second version beside it.
+    const known = definitions.length > 1 && (await find(contract, definitions));
+    if (known) return known;
+    const { status, body } = await ask(`${subjectPath(contract)}/versions`, definitions[0]);
     if (status === 200 && isId(body.id)) return String(body.id);
-    if (status === 409 || status === 422) throw notTaken(contract, version, status);
+    if (status === 409 || status === 422) throw notTaken(contract, version.version, status);
     throw unavailable(base, { reason: `HTTP ${status}` });
   }
 
@@ -95,11 +116,9 @@ export function createConfluentSchemaRegistry({
     },
 
     async latestId(contract) {
-      const { status, body } = await ask(subjectPath(contract), contract.latest.schema);
-      if (status === 200 && isId(body.id)) return String(body.id);
-      const isUnknown = body.error_code === SUBJECT_NOT_FOUND || body.error_code === SCHEMA_NOT_FOUND;
-      if (status === 404 && isUnknown) throw unregistered(contract, base);
-      throw unavailable(base, { reason: `HTTP ${status}` });
+      const id = await find(contract, definitionsOf(contract.latest));
+      if (id === undefined) throw unregistered(contract, base);
+      return id;
     },
 
     async register(contract) {
@@ -112,10 +131,6 @@ export function createConfluentSchemaRegistry({
 
 function subjectPath({ name }: Contract<never>): string {
   return `/subjects/${encodeURIComponent(`${name}-value`)}`;
-}
-
-function bodyOf(schema: AvroSchema): string {
-  return JSON.stringify({ schema: JSON.stringify(schema) });
 }
 
 function jsonOf(text: string): Answer['body'] {

@@ -3,7 +3,7 @@ import { CfnRegistry, CfnSchema, CfnSchemaVersion } from 'aws-cdk-lib/aws-glue';
 import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
-import { type Contract, GLUE_COMPATIBILITY } from '../../runtime/contract.ts';
+import { type Contract, compactDefinitionOf, GLUE_COMPATIBILITY } from '../../runtime/contract.ts';
 import { topicOfDeadLetters } from '../../runtime/dead-letters/places.ts';
 import { registryName } from '../../runtime/deployed-names.ts';
 import { type TopicContract, topicSettings } from '../../runtime/topic-settings.ts';
@@ -72,15 +72,15 @@ export class ContractsStack extends EnvironmentStack {
       registry: { arn: registry.attrArn },
       dataFormat: 'AVRO',
       compatibility: GLUE_COMPATIBILITY[compatibility],
-      schemaDefinition: JSON.stringify(first?.schema),
+      schemaDefinition: compactDefinitionOf(first!),
     });
     schema.applyRemovalPolicy(this.dataRemoval);
     // Glue numbers versions as they come: each waits for the one before it, the second for the schema it names.
     let previous: CfnResource | undefined;
-    for (const { version, schema: definition } of later) {
-      const next = new CfnSchemaVersion(this, `Schema-${name}-v${version}`, {
+    for (const version of later) {
+      const next = new CfnSchemaVersion(this, `Schema-${name}-v${version.version}`, {
         schema: { schemaArn: schema.attrArn },
-        schemaDefinition: JSON.stringify(definition),
+        schemaDefinition: compactDefinitionOf(version),
       });
       next.applyRemovalPolicy(this.dataRemoval);
       if (previous) next.addResourceDependency(previous);

@@ -44,7 +44,7 @@ describe('scanContracts', () => {
       ['b', 1],
     ]);
     expect(folders[0]?.versions.map(({ version }) => version)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
-    expect(folders[1]?.versions).toEqual([{ version: 1, schema: v1 }]);
+    expect(folders[1]?.versions).toEqual([{ version: 1, schema: v1, definition: JSON.stringify(v1) }]);
   });
 
   test.each<[string, Readonly<Record<string, unknown>>, string]>([
@@ -132,12 +132,27 @@ describe('generateContracts', () => {
     ]);
   });
 
-  test('layout does not count as a change', async () => {
-    await write('a/v1.avsc', v1);
-    await write('a/v2.avsc', v2);
+  test('a published version may have another layout, and not another spelling of a number', async () => {
+    const fields = '[{"name": "id", "type": "string"}, {"name": "a", "type": "double", "default": 0.0}]';
+    const v0 = `{"type": "record", "name": "Event", "fields": ${fields}}`;
+    await write('a/v1.avsc', v0);
+    await write('a/v2.avsc', v0);
     await generateContracts(dir);
-    await write('a/v1.avsc', JSON.stringify(v1, null, 4));
-    expect(await generateContracts(dir)).toMatchObject([{ outcome: 'unchanged' }]);
+    await write('a/v1.avsc', `${v0.replaceAll(', ', ',\r\n\t')}\r\n`);
+    expect(await rulesOf('a')).toEqual(['a schema-stale']);
+    expect(await generateContracts(dir)).toMatchObject([{ outcome: 'written', problems: [] }]);
+    expect(await rulesOf('a')).toEqual([]);
+    await write('a/v1.avsc', v0.replace('0.0', '0'));
+    expect(await generateContracts(dir)).toMatchObject([
+      { outcome: null, problems: [{ rule: 'version-edited' }] },
+    ]);
+  });
+
+  test('a file may begin with a byte order mark, which is none of its text', async () => {
+    await write('a/v1.avsc', `\u{feff}${JSON.stringify(v1)}`);
+    expect(await scanContracts(dir)).toMatchObject([
+      { problems: [], versions: [{ schema: v1, definition: JSON.stringify(v1) }] },
+    ]);
   });
 
   test('replaces a schema.ts that cannot be loaded', async () => {

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { stripTypeScriptTypes } from 'node:module';
 import { resolve } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import avsc from 'avsc';
 import fc from 'fast-check';
 import { generateSchemaModule } from '../../cli/contract-types.ts';
-import { printLiteral } from '../../cli/source-literal.ts';
-import type { AvroSchema } from '../../runtime/contract.ts';
+import type { AvroSchema, ContractVersion } from '../../runtime/contract.ts';
 
 type Json = { readonly [attribute: string]: unknown };
 
@@ -32,7 +32,7 @@ const device = { type: 'enum', name: 'Device', symbols: ['PHONE', 'OTHER'] };
 const money = { type: 'fixed', name: 'Money', size: 8 };
 const inner = { type: 'record', name: 'Inner', fields: [{ name: 'x', type: 'int' }] };
 
-describe('types, as avsc has the values', () => {
+describe('types', () => {
   test.each<[unknown, string]>([
     ['null', 'null'],
     ['boolean', 'boolean'],
@@ -85,10 +85,9 @@ describe('types, as avsc has the values', () => {
     expect(text).toContain(
       '// Generated from v1.avsc, v2.avsc by `millrace contracts generate`. Do not edit.',
     );
-    const literal = /export const versions = (.*) as const/s.exec(text)?.[1];
-    expect(new Function(`return ${literal}`)()).toEqual([
-      { version: 1, schema: older },
-      { version: 2, schema: newer },
+    expect(versionsIn(text)).toEqual([
+      { version: 1, schema: older, definition: JSON.stringify(older) },
+      { version: 2, schema: newer, definition: JSON.stringify(newer) },
     ]);
   });
 
@@ -204,12 +203,82 @@ describe('layout', () => {
     );
     expect({ status, stderr, stdout }).toEqual({ status: 0, stderr: '', stdout: text });
   });
+});
 
-  test('a literal is the value it prints', () => {
-    const value = { a: [1, 'x', null, true, { b: '\'"\\\n' }], 'c-d': [], e: {}, f: [[1], [2, 3]], g: 1e300 };
-    expect(new Function(`return ${printLiteral(value)}`)()).toEqual(value);
+describe('versions', () => {
+  const file =
+    '{"type": "record", "name": "R", "fields": [\r\n\t{"name": "a", "type": "double", "default": 0.0}]}\n';
+
+  test('hold the files’ texts to the character, and the schemas that these are', () => {
+    const awkward = fc.string({
+      unit: fc.constantFrom(
+        '`',
+        '$',
+        '{',
+        '}',
+        '\\',
+        '\r',
+        '\n',
+        "'",
+        '"',
+        '\u2028',
+        'a',
+        '</script>',
+        '*/',
+        '😀',
+      ),
+    });
+    fc.assert(
+      fc.property(awkward, awkward, (doc, blanks) => {
+        const schema = { ...(JSON.parse(file) as Json), doc };
+        const definition = `${blanks.replaceAll(/[^\r\n]/gu, ' ')}${JSON.stringify(schema)}\r\n`;
+        const text = generateSchemaModule('news.events', [{ version: 1, schema, definition }]);
+        expect(versionsIn(text)).toEqual([{ version: 1, schema, definition }]);
+      }),
+    );
+    const text = generateSchemaModule('news.events', [
+      { version: 1, schema: JSON.parse(file), definition: file },
+    ]);
+    expect(versionsIn(text)[0]!.definition).toBe(file);
+  });
+
+  test('hold a default that an object literal could not', () => {
+    const schema = record({
+      name: 'm',
+      type: { type: 'map', values: 'double' },
+      default: JSON.parse('{"__proto__": -0.0, "constructor": 1}'),
+    });
+    const [version] = versionsIn(generate(schema));
+    expect(JSON.stringify(version!.schema)).toBe(JSON.stringify(schema));
   });
 });
+
+test('names that Avro takes become names that TypeScript takes, each another one', () => {
+  const name = fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,5}$/);
+  fc.assert(
+    fc.property(fc.uniqueArray(name, { minLength: 1, maxLength: 6 }), (found) => {
+      const names = found.filter((each) => !AVRO_TYPES.includes(each));
+      const fields = names.map((each, index) => ({
+        name: `f${index}`,
+        type: { type: 'enum', name: each, symbols: ['A'] },
+      }));
+      const text = generate({ type: 'record', name: '_', fields });
+      expect(() => stripTypeScriptTypes(text)).not.toThrow();
+      const declared = [...text.matchAll(/^export (?:type|interface) (\S+)/gm)].map(([, type]) => type);
+      expect(new Set(declared).size).toBe(names.length + 1);
+    }),
+  );
+  expect(typesOf({ type: 'record', name: '_2fa', fields: [{ name: 'a', type: 'int' }] })).toContain(
+    'interface _2fa {',
+  );
+});
+
+const AVRO_TYPES = ['null', 'boolean', 'int', 'long', 'float', 'double', 'bytes', 'string', '_'];
+
+function versionsIn(text: string): readonly ContractVersion[] {
+  const code = stripTypeScriptTypes(text.slice(text.indexOf('export const versions')));
+  return new Function(`${code.replace('export const versions =', 'return')}`)();
+}
 
 function biome(args: readonly string[], input: string) {
   return spawnSync(resolve('node_modules/.bin/biome'), [...args], { input, encoding: 'utf8' });

@@ -12,6 +12,22 @@ const schema = (...names: string[]): AvroSchema => ({
   fields: names.map((name) => ({ name, type: 'string', default: '' })),
 });
 
+/** The same schemas, with the text of a file that spells a number otherwise than JavaScript. */
+const inFiles = (contract: Contract<never>): Contract<never> => {
+  const versions = contract.versions.map((version) => {
+    const text = JSON.stringify({ ...(version.schema as object), rate: 0 }, null, 2);
+    const definition = text.replace('"rate": 0', '"rate": 0.0');
+    return { ...version, schema: JSON.parse(definition), definition };
+  });
+  return { ...contract, versions, latest: versions.at(-1)! };
+};
+
+/** As Millrace registered them before versions had a text. */
+const withoutTexts = (contract: Contract<never>): Contract<never> => {
+  const versions = contract.versions.map(({ version, schema }) => ({ version, schema }));
+  return { ...contract, versions, latest: versions.at(-1)! };
+};
+
 const topicOf = (framing: Framing, name: string, ...schemas: readonly AvroSchema[]) =>
   defineTopic<{ a: string }>({
     name,
@@ -108,6 +124,22 @@ export function schemaRegistrarSuite(
       expect(await registrar.register(topicOf(framing, 'orders', v1))).toEqual([first]);
       const both = await registrar.register(topicOf(framing, 'orders', v1, v2));
       expect(both).toEqual([first, expect.not.stringMatching(first!)]);
+    });
+
+    test("is given the file's own text, and finds the version by it", async () => {
+      const orders = inFiles(topicOf(framing, 'orders', v1, v2));
+      const ids = await registrar.register(orders);
+      expect(await registrar.latestId(orders)).toBe(ids[1]);
+      expect(await registrar.register(orders)).toEqual(ids);
+      // By JSON.stringify's text it is another definition.
+      expect(await codeOf(registrar.latestId(withoutTexts(orders)))).toBe('SCHEMA_UNKNOWN');
+    });
+
+    test('finds a version that was registered without its text, and registers no second one', async () => {
+      const orders = inFiles(topicOf(framing, 'orders', v1, v2));
+      const ids = await registrar.register(withoutTexts(orders));
+      expect(await registrar.latestId(orders)).toBe(ids[1]);
+      expect(await registrar.register(orders)).toEqual(ids);
     });
 
     test('registers nothing when it is only asked', async () => {
