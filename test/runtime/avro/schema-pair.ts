@@ -55,8 +55,9 @@ export function sampleOf(node: SchemaNode, choose: Choose, depth = 4): unknown {
       return keys.reduce((map, key) => withOwn(map, key, sampleOf(node.values, choose, depth - 1)), {});
     }
     case 'union': {
-      const nullable = node.branches.find(({ kind }) => kind === 'null');
-      const branch = depth <= 0 && nullable ? nullable : pick(node.branches, choose);
+      // A record may hold the union again.
+      const flat = node.branches.filter(({ kind }) => kind !== 'record');
+      const branch = pick(depth <= 0 && flat.length > 0 ? flat : node.branches, choose);
       return inUnion(node, branch, sampleOf(branch, choose, depth));
     }
     case 'record':

@@ -6,7 +6,7 @@ import { jdk } from '../../../scripts/verify/prerequisites.mjs';
 
 /** Runs a driver of this folder, which the JDK compiles as it starts: JSON lines in, as many out. */
 export async function runJava<Line, Answer>(
-  driver: 'GlueSerde' | 'AvroCompatibility',
+  driver: 'GlueSerde' | 'AvroCompatibility' | 'AvroReading',
   classPath: string,
   args: readonly string[],
   lines: readonly Line[],
