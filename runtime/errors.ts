@@ -50,7 +50,7 @@ export const ERRORS = {
   FRAME_BODY_TOO_LARGE: row('dead-letter', 'The body inflates to more than a record may hold.'),
   SCHEMA_UNKNOWN: row('dead-letter', "The registry has no schema under the record's schema id."),
   SCHEMA_INVALID: row('dead-letter', 'The registry holds a schema that does not parse as Avro.'),
-  SCHEMA_INCOMPATIBLE: row('dead-letter', "The writer's schema does not resolve into the reader's."),
+  SCHEMA_INCOMPATIBLE: row('dead-letter', "The value does not resolve into the reader's schema."),
   AVRO_TRUNCATED: row('dead-letter', 'The Avro body ends in the middle of a value.'),
   AVRO_TRAILING_BYTES: row('dead-letter', 'The Avro body goes on after the value has ended.'),
   AVRO_INVALID: row('dead-letter', 'The Avro body does not decode by its schema.'),
