@@ -14,10 +14,11 @@ export const anyLetter: fc.Arbitrary<DeadLetter> = fc
     topic: fc.stringMatching(/^[a-zA-Z0-9._-]{1,20}$/),
     partition: fc.nat(),
     offset: fc.maxSafeNat(),
-    timestamp: fc.oneof(fc.constant(-1), fc.maxSafeNat()),
     timestampType: fc.constantFrom('CREATE_TIME', 'LOG_APPEND_TIME', 'NO_TIMESTAMP_TYPE'),
     key: bytes,
     value: bytes,
+    // What Kafka holds, as near as a number comes.
+    timestamp: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(Number),
     headers: fc.array(fc.record({ name: fc.string({ unit: 'binary' }), value: bytes })),
     attempts: fc.nat(),
     schemaId: fc.option(fc.uuid(), { nil: null }),

@@ -39,6 +39,10 @@ export class Fields {
   number(name: string): number {
     return this.#read(name, 'a number', (value) => (Number.isFinite(value) ? (value as number) : undefined));
   }
+  /** Any number at all: a record's time is an int64, and what lies beyond 2^53 is rounded. */
+  number(name: string): number {
+    return this.#read(name, 'a number', (value) => (typeof value === 'number' ? value : undefined));
+  }
   oneOf<Name extends string>(name: string, allowed: readonly Name[]): Name {
     return this.#read(name, allowed.join(', '), (value) => allowed.find((each) => each === value));
   }
@@ -72,10 +76,13 @@ export class Fields {
   }
 }
 
-/** @throws DEAD_LETTER_UNREADABLE where the text is no JSON */
+/**
+ * A byte order mark before it counts for nothing.
+ * @throws DEAD_LETTER_UNREADABLE where the text is no JSON
+ */
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.replace(/^\ufeff/, ''));
   } catch {
     // Without its cause: JSON.parse quotes the text, which holds the record's payload.
     throw unreadable('the letter', text, 'JSON, whole');

@@ -1,10 +1,10 @@
 /**
  * Records of dead-letter topics that other tools wrote, as dead letters of ours. Most tools copy the record and add
- * headers of their own, which `DIALECTS` lists; Lambda writes a JSON document instead.
+ * headers of their own, which `TOOLS` lists; Lambda writes a JSON document instead.
  * docs/dead-letters-of-other-tools.md says the same in words.
  *
- * Where a record was dead-lettered more than once, it has several sets of headers, the oldest first. Where it came from
- * is what the first set says: the later ones name dead-letter topics. Why it failed is what the last of them says.
+ * A record that was dead-lettered more than once has several sets of headers. The oldest set says where it came from:
+ * the later ones name dead-letter topics. The newest says why it failed.
  */
 import { MillraceError } from '../errors.ts';
 import type { Header, RawRecord, TimestampType } from '../record.ts';
@@ -18,101 +18,122 @@ interface Owner {
   readonly epoch: number;
 }
 
-interface Dialect {
-  readonly tool: string;
-  /** How it writes numbers: as 4 or 8 bytes, big endian and signed, or as UTF-8 decimal text. */
-  readonly numbers: 'bytes' | 'text';
-  readonly headers: DialectHeaders;
-  /** Headers that have to be there as well, because anybody may call a header as this dialect's first is called. */
+/** What a tool's header says. `nextAttempt` is one more than the attempts made; a letter has no room for `unused`. */
+type Meaning =
+  | 'topic'
+  | 'partition'
+  | 'offset'
+  | 'timestamp'
+  | 'timestampType'
+  | 'attempts'
+  | 'nextAttempt'
+  | 'stage'
+  | 'name'
+  | 'message'
+  | 'stack'
+  | 'causeName'
+  | 'causeMessage'
+  | 'unused';
+
+interface Tool {
+  readonly name: string;
+  /** How it writes numbers: big endian and signed, 4 bytes or 8; or as decimal text. */
+  readonly numbers: 'binary' | 'text';
+  readonly headers: Readonly<Record<string, Meaning>>;
+  /** Headers that must be there beside the topic's, where anybody may call a header as the tool does. */
   readonly needs?: readonly string[];
+  /** It puts its headers before those that are there already, so the newest set comes first. */
+  readonly newestFirst?: true;
+  /** It gives the dead-letter record the failed record's time. */
+  readonly keepsTimestamp?: true;
   /** Why a record without key and value may be one whose bytes were left out, not one that has none. */
   readonly bytesLeftOut?: string;
 }
 
-/** The names of a dialect's headers. Of a list, the first that the record has counts. */
-interface DialectHeaders {
-  readonly topic: string;
-  readonly partition: string;
-  readonly offset: string;
-  readonly timestamp?: string;
-  readonly timestampType?: string;
-  readonly attempts?: string;
-  readonly stage?: string;
-  readonly name?: readonly string[];
-  readonly message?: readonly string[];
-  readonly stack?: readonly string[];
-  readonly cause?: string;
-  /** Those that say nothing a letter has room for. */
-  readonly others?: readonly string[];
-}
+/** The names that the tools of Spring share. */
+const springHeaders = (prefix: string): Record<string, Meaning> => ({
+  [`${prefix}original-topic`]: 'topic',
+  [`${prefix}original-partition`]: 'partition',
+  [`${prefix}original-offset`]: 'offset',
+  [`${prefix}original-timestamp`]: 'timestamp',
+  [`${prefix}original-timestamp-type`]: 'timestampType',
+  [`${prefix}exception-fqcn`]: 'name',
+  [`${prefix}exception-message`]: 'message',
+  [`${prefix}exception-stacktrace`]: 'stack',
+});
 
-const DIALECTS: readonly Dialect[] = [
+/** What Spring for Apache Kafka adds to them: `key-` where it was the key that did not deserialize. */
+const springKafkaHeaders = (prefix: string): Record<string, Meaning> => ({
+  ...springHeaders(prefix),
+  [`${prefix}key-exception-fqcn`]: 'name',
+  [`${prefix}key-exception-message`]: 'message',
+  [`${prefix}key-exception-stacktrace`]: 'stack',
+  [`${prefix}exception-cause-fqcn`]: 'causeName',
+  'kafka_dlt-original-consumer-group': 'unused',
+});
+
+const TOOLS: readonly Tool[] = [
   {
     // https://github.com/spring-projects/spring-kafka/blob/main/spring-kafka/src/main/java/org/springframework/kafka/listener/DeadLetterPublishingRecoverer.java
     // and .../support/KafkaHeaders.java (2026-11-25). By default the original-* are added again each time (with
-    // appendOriginalHeaders false they are only added once), and the exception's are replaced. The dlt-key-* stand
-    // for the others where it was the key that did not deserialize. The cause is a class name alone.
-    tool: 'spring-kafka',
-    numbers: 'bytes',
+    // appendOriginalHeaders false they are only added once), and the exception's are replaced.
+    name: 'spring-kafka',
+    numbers: 'binary',
+    headers: springKafkaHeaders('kafka_dlt-'),
+  },
+  {
+    // https://github.com/spring-projects/spring-kafka/blob/main/spring-kafka/src/main/java/org/springframework/kafka/retrytopic/DeadLetterPublishingRecovererFactory.java
+    // (2026-11-26): what @RetryableTopic calls the same. The original-* are added once.
+    name: 'spring-kafka-retry',
+    numbers: 'binary',
     headers: {
-      topic: 'kafka_dlt-original-topic',
-      partition: 'kafka_dlt-original-partition',
-      offset: 'kafka_dlt-original-offset',
-      timestamp: 'kafka_dlt-original-timestamp',
-      timestampType: 'kafka_dlt-original-timestamp-type',
-      name: ['kafka_dlt-exception-fqcn', 'kafka_dlt-key-exception-fqcn'],
-      message: ['kafka_dlt-exception-message', 'kafka_dlt-key-exception-message'],
-      stack: ['kafka_dlt-exception-stacktrace', 'kafka_dlt-key-exception-stacktrace'],
-      cause: 'kafka_dlt-exception-cause-fqcn',
-      others: ['kafka_dlt-original-consumer-group'],
+      ...springKafkaHeaders('kafka_'),
+      'retry_topic-attempts': 'nextAttempt',
+      'retry_topic-original-timestamp': 'unused',
+      'retry_topic-backoff-timestamp': 'unused',
     },
   },
   {
     // https://github.com/spring-cloud/spring-cloud-stream/blob/main/binders/kafka-binder/spring-cloud-stream-binder-kafka/src/main/java/org/springframework/cloud/stream/binder/kafka/KafkaMessageChannelBinder.java
     // (2026-11-25): the same encodings as Spring for Apache Kafka; added again each time.
-    tool: 'spring-cloud-stream',
-    numbers: 'bytes',
-    headers: {
-      topic: 'x-original-topic',
-      partition: 'x-original-partition',
-      offset: 'x-original-offset',
-      timestamp: 'x-original-timestamp',
-      timestampType: 'x-original-timestamp-type',
-      name: ['x-exception-fqcn'],
-      message: ['x-exception-message'],
-      stack: ['x-exception-stacktrace'],
-    },
+    name: 'spring-cloud-stream',
+    numbers: 'binary',
+    headers: springHeaders('x-'),
   },
   {
     // https://github.com/apache/kafka/blob/trunk/connect/runtime/src/main/java/org/apache/kafka/connect/runtime/errors/DeadLetterQueueReporter.java
     // (2026-11-25). Never adds a header that is there already. Without errors.deadletterqueue.context.headers.enable
     // it adds none at all, and the record cannot be told from any other.
-    tool: 'kafka-connect',
+    name: 'kafka-connect',
     numbers: 'text',
     headers: {
-      topic: '__connect.errors.topic',
-      partition: '__connect.errors.partition',
-      offset: '__connect.errors.offset',
-      stage: '__connect.errors.stage',
-      name: ['__connect.errors.exception.class.name'],
-      message: ['__connect.errors.exception.message'],
-      stack: ['__connect.errors.exception.stacktrace'],
-      others: ['__connect.errors.connector.name', '__connect.errors.task.id', '__connect.errors.class.name'],
+      '__connect.errors.topic': 'topic',
+      '__connect.errors.partition': 'partition',
+      '__connect.errors.offset': 'offset',
+      '__connect.errors.stage': 'stage',
+      '__connect.errors.exception.class.name': 'name',
+      '__connect.errors.exception.message': 'message',
+      '__connect.errors.exception.stacktrace': 'stack',
+      '__connect.errors.connector.name': 'unused',
+      '__connect.errors.task.id': 'unused',
+      '__connect.errors.class.name': 'unused',
     },
+    keepsTimestamp: true,
   },
   {
     // https://github.com/apache/kafka/blob/trunk/streams/src/main/java/org/apache/kafka/streams/errors/internals/ExceptionHandlerUtils.java
     // (2026-11-25). Added again each time. The message is null where the exception has none.
-    tool: 'kafka-streams',
+    name: 'kafka-streams',
     numbers: 'text',
     headers: {
-      topic: '__streams.errors.topic',
-      partition: '__streams.errors.partition',
-      offset: '__streams.errors.offset',
-      name: ['__streams.errors.exception'],
-      message: ['__streams.errors.message'],
-      stack: ['__streams.errors.stacktrace'],
+      '__streams.errors.topic': 'topic',
+      '__streams.errors.partition': 'partition',
+      '__streams.errors.offset': 'offset',
+      '__streams.errors.exception': 'name',
+      '__streams.errors.message': 'message',
+      '__streams.errors.stacktrace': 'stack',
     },
+    keepsTimestamp: true,
     // https://cwiki.apache.org/confluence/display/KAFKA/KIP-1034%3A+Dead+letter+queue+in+Kafka+Streams (2026-11-25):
     // sourceRawKey() and sourceRawValue() are null in punctuators and production handlers.
     bytesLeftOut: 'Kafka Streams has none for what failed in a punctuator or while it was produced',
@@ -121,15 +142,15 @@ const DIALECTS: readonly Dialect[] = [
     // https://cwiki.apache.org/confluence/display/KAFKA/KIP-1191:+Dead-letter+queues+for+share+groups and
     // https://github.com/apache/kafka/blob/trunk/server/src/main/java/org/apache/kafka/server/share/dlq/ShareGroupDLQStateManager.java
     // (2026-11-25). The record's own headers are not copied; delivery.count and message may be absent.
-    tool: 'kafka-share-group',
+    name: 'kafka-share-group',
     numbers: 'text',
     headers: {
-      topic: '__dlq.errors.topic',
-      partition: '__dlq.errors.partition',
-      offset: '__dlq.errors.offset',
-      attempts: '__dlq.errors.delivery.count',
-      message: ['__dlq.errors.message'],
-      others: ['__dlq.errors.group'],
+      '__dlq.errors.topic': 'topic',
+      '__dlq.errors.partition': 'partition',
+      '__dlq.errors.offset': 'offset',
+      '__dlq.errors.delivery.count': 'attempts',
+      '__dlq.errors.message': 'message',
+      '__dlq.errors.group': 'unused',
     },
     // https://github.com/apache/kafka/blob/trunk/group-coordinator/src/main/java/org/apache/kafka/coordinator/group/GroupConfig.java
     // (2026-11-25): the setting is false by default.
@@ -139,58 +160,81 @@ const DIALECTS: readonly Dialect[] = [
     // https://github.com/karafka/karafka/blob/master/lib/karafka/pro/processing/strategies/dlq/default.rb and
     // https://karafka.io/docs/Upgrades-2.5 (2026-11-25). Replaced each time. Before Karafka 2.5 they began with
     // original_, and the record's key was replaced: those records are not read. It tells nothing of the error.
-    tool: 'karafka',
+    name: 'karafka',
     numbers: 'text',
     headers: {
-      topic: 'source_topic',
-      partition: 'source_partition',
-      offset: 'source_offset',
-      attempts: 'source_attempts',
-      others: ['source_consumer_group', 'source_trace_id'],
+      source_topic: 'topic',
+      source_partition: 'partition',
+      source_offset: 'offset',
+      source_attempts: 'attempts',
+      source_consumer_group: 'unused',
+      source_trace_id: 'unused',
     },
     needs: ['source_partition', 'source_offset', 'source_consumer_group', 'source_attempts'],
+  },
+  {
+    // https://github.com/smallrye/smallrye-reactive-messaging/blob/main/smallrye-reactive-messaging-kafka/src/main/java/io/smallrye/reactive/messaging/kafka/fault/KafkaDeadLetterQueue.java
+    // (2026-11-26), which Quarkus uses. Its headers come first, then the record's own, those of an earlier time included.
+    name: 'smallrye',
+    numbers: 'text',
+    headers: {
+      'dead-letter-topic': 'topic',
+      'dead-letter-partition': 'partition',
+      'dead-letter-offset': 'offset',
+      'dead-letter-exception-class-name': 'name',
+      'dead-letter-reason': 'message',
+      'dead-letter-cause-class-name': 'causeName',
+      'dead-letter-cause': 'causeMessage',
+    },
+    needs: ['dead-letter-partition', 'dead-letter-offset', 'dead-letter-reason'],
+    newestFirst: true,
   },
 ];
 
 /**
- * The letter that another tool's record stands for; undefined where the record is in no dialect known here.
+ * The letter that another tool's record stands for; undefined where no tool known here wrote it.
  * Its schema id is null: it is found when the letter is redriven.
- * @throws DEAD_LETTER_UNREADABLE where the record is in a dialect and damaged, naming the header
+ * @throws DEAD_LETTER_UNREADABLE when the headers do not say which record it was, naming the header
  */
 export function fromForeignRecord(record: RawRecord, of: Owner): DeadLetter | undefined {
-  const dialect = dialectOf(record.headers);
-  return dialect ? fromHeaders(record, dialect, of) : fromLambda(record, of);
+  const tool = toolOf(record.headers);
+  return tool ? fromHeaders(record, tool, of) : fromLambda(record, of);
 }
 
-function dialectOf(headers: readonly Header[]): Dialect | undefined {
-  for (const header of headers) {
-    const dialect = DIALECTS.find((each) => each.headers.topic === header.name);
-    if (dialect && (dialect.needs ?? []).every((name) => headers.some((each) => each.name === name)))
-      return dialect;
+/** The tool that dead-lettered a record with such headers; undefined where none known here did. */
+export function toolOf(headers: readonly Header[]): Tool | undefined {
+  const has = (name: string) => headers.some((header) => header.name === name);
+  for (const { name } of headers) {
+    const tool = TOOLS.find((each) => meaningOf(name, each) === 'topic');
+    if (tool && (tool.needs ?? []).every(has)) return tool;
   }
   return undefined;
 }
 
-function fromHeaders(from: RawRecord, dialect: Dialect, { consumer, epoch }: Owner): DeadLetter {
-  const { headers: names, bytesLeftOut } = dialect;
+function meaningOf(headerName: string, { headers }: Tool): Meaning | undefined {
+  return Object.hasOwn(headers, headerName) ? headers[headerName] : undefined;
+}
+
+function fromHeaders(from: RawRecord, tool: Tool, { consumer, epoch }: Owner): DeadLetter {
   const { key, value } = from;
-  if (bytesLeftOut && key === null && value === null) {
+  if (tool.bytesLeftOut && key === null && value === null) {
     // As a letter it would be a tombstone, and a redrive might delete what the record was to write.
-    throw unreadable('the key and the value', null, `one of them: ${bytesLeftOut}`);
+    throw unreadable('the key and the value', null, `one of them: ${tool.bytesLeftOut}`);
   }
-  const read = new HeaderReader(from.headers, dialect.numbers);
-  const own = new Set(Object.values(names).flat());
+  const read = new HeaderReader(from.headers, tool);
   const record: RawRecord = {
-    topic: read.topic(names.topic),
-    partition: read.number(names.partition, INT32),
-    offset: read.number(names.offset, INT64),
-    ...timeOf(from, read, names),
+    topic: read.topic(),
+    partition: read.position('partition', INT32),
+    offset: read.position('offset', INT64),
+    ...timeOf(from, read, tool),
     key,
     value,
-    headers: from.headers.filter((header) => !own.has(header.name)),
+    headers: from.headers.filter(({ name }) => meaningOf(name, tool) === undefined),
   };
-  const cause = read.text([names.cause], MAX_NAME_CHARS);
-  const failedAt = Math.max(0, from.timestamp);
+  const causeName = read.text('causeName', MAX_NAME_CHARS);
+  const causeMessage = read.text('causeMessage', MAX_MESSAGE_CHARS) ?? '';
+  // When it failed is nothing to refuse a letter for, whatever time its record has.
+  const failedAt = Math.min(Math.max(from.timestamp, 0), Number.MAX_SAFE_INTEGER);
   return {
     id: deadLetterId(consumer, record),
     consumer,
@@ -198,18 +242,18 @@ function fromHeaders(from: RawRecord, dialect: Dialect, { consumer, epoch }: Own
     record,
     schemaId: null,
     failure: {
-      stage: stageOf(read.text([names.stage], MAX_NAME_CHARS)),
+      stage: stageOf(read.text('stage', MAX_NAME_CHARS)),
       code: 'DEAD_LETTERED_ELSEWHERE',
-      name: read.text(names.name, MAX_NAME_CHARS) ?? 'DeadLetteredElsewhere',
-      message: read.text(names.message, MAX_MESSAGE_CHARS) ?? '',
-      stack: read.text(names.stack, MAX_STACK_CHARS) ?? '',
-      causes: cause === undefined ? [] : [{ name: cause, message: '' }],
-      attempts: read.has(names.attempts) ? read.number(names.attempts, INT32) : 1,
+      name: read.text('name', MAX_NAME_CHARS) ?? 'DeadLetteredElsewhere',
+      message: read.text('message', MAX_MESSAGE_CHARS) ?? '',
+      stack: read.text('stack', MAX_STACK_CHARS) ?? '',
+      causes: causeName === undefined ? [] : [{ name: causeName, message: causeMessage }],
+      attempts: read.attempts(),
       firstFailedAt: failedAt,
       lastFailedAt: failedAt,
       earlier: [],
     },
-    functionName: dialect.tool,
+    functionName: tool.name,
     functionVersion: '',
     requestId: '',
   };
@@ -219,17 +263,19 @@ const MAX_NAME_CHARS = 512;
 const MAX_MESSAGE_CHARS = 4_096;
 const MAX_STACK_CHARS = 8_192;
 
-/** The original's time where the dialect has it; else the dead-letter record's, which some tools copy from it. */
-function timeOf(
-  from: RawRecord,
-  read: HeaderReader,
-  names: DialectHeaders,
-): Pick<RawRecord, 'timestamp' | 'timestampType'> {
-  if (!read.has(names.timestamp)) return { timestamp: from.timestamp, timestampType: from.timestampType };
-  return {
-    timestamp: read.number(names.timestamp, { ...INT64, from: -1 }),
-    timestampType: read.has(names.timestampType) ? read.timestampType(names.timestampType) : 'CREATE_TIME',
-  };
+type Time = Pick<RawRecord, 'timestamp' | 'timestampType'>;
+
+const UNKNOWN_TIME: Time = { timestamp: -1, timestampType: 'NO_TIMESTAMP_TYPE' };
+
+/**
+ * The failed record's time, where the tool tells it. The dead-letter record's own is a later one, which would make the
+ * topic look as if it had been made anew.
+ */
+function timeOf(from: RawRecord, read: HeaderReader, { keepsTimestamp }: Tool): Time {
+  const timestamp = read.timestamp();
+  if (timestamp !== undefined) return { timestamp, timestampType: read.timestampType() };
+  if (!keepsTimestamp || from.timestampType !== 'CREATE_TIME') return UNKNOWN_TIME;
+  return { timestamp: from.timestamp, timestampType: 'CREATE_TIME' };
 }
 
 /**
@@ -241,89 +287,93 @@ function stageOf(connectStage: string | undefined): FailureStage {
   return connectStage?.endsWith('_CONVERTER') ? 'decode' : 'handle';
 }
 
-/** A kind of number: its bytes, and what it may be. Offsets and times above 2^53-1 are not exact in JavaScript. */
+/** A position's bytes, and the greatest it may be: above 2^53-1 an offset is not exact in JavaScript. */
 interface Int {
   readonly bytes: 4 | 8;
-  readonly from: number;
   readonly to: number;
 }
 
-const INT32: Int = { bytes: 4, from: 0, to: 2 ** 31 - 1 };
-const INT64: Int = { bytes: 8, from: 0, to: Number.MAX_SAFE_INTEGER };
+const INT32: Int = { bytes: 4, to: 2 ** 31 - 1 };
+const INT64: Int = { bytes: 8, to: Number.MAX_SAFE_INTEGER };
 
 /**
  * What `toString()` of Kafka's TimestampType gives.
  * https://github.com/apache/kafka/blob/trunk/clients/src/main/java/org/apache/kafka/common/record/TimestampType.java
  * (2026-11-25)
  */
-const TIMESTAMP_TYPE_NAMES: Readonly<Record<string, TimestampType>> = {
-  CreateTime: 'CREATE_TIME',
-  LogAppendTime: 'LOG_APPEND_TIME',
-  NoTimestampType: 'NO_TIMESTAMP_TYPE',
-};
+const TIMESTAMP_TYPES_BY_NAME: ReadonlyMap<string | undefined, TimestampType> = new Map([
+  ['CreateTime', 'CREATE_TIME'],
+  ['LogAppendTime', 'LOG_APPEND_TIME'],
+  ['NoTimestampType', 'NO_TIMESTAMP_TYPE'],
+]);
 
-/** Reads a dialect's headers: of several with one name, the first for where and when, the last for why. */
+/** Reads a tool's headers: of several that say the same, the oldest for where and when, the newest for why. */
 class HeaderReader {
-  readonly #headers: readonly Header[];
-  readonly #numbers: Dialect['numbers'];
+  readonly #oldestFirst: readonly Header[];
+  readonly #tool: Tool;
 
-  constructor(headers: readonly Header[], numbers: Dialect['numbers']) {
-    this.#headers = headers;
-    this.#numbers = numbers;
+  constructor(headers: readonly Header[], tool: Tool) {
+    this.#oldestFirst = tool.newestFirst ? headers.toReversed() : headers;
+    this.#tool = tool;
   }
 
-  has(name: string | undefined): name is string {
-    return name !== undefined && this.#first(name) !== undefined;
-  }
-
-  topic(name: string): string {
-    const topic = this.#first(name)?.value?.toString();
+  topic(): string {
+    const topic = this.#oldest('topic')?.toString();
     if (topic === undefined || !/^[\w.-]{1,249}$/.test(topic))
-      throw this.#refused(name, 'the name of a topic');
+      throw this.#refused('topic', 'the name of a topic');
     return topic;
   }
 
-  timestampType(name: string): TimestampType {
-    const type = this.#first(name)?.value?.toString() ?? '';
-    if (!Object.hasOwn(TIMESTAMP_TYPE_NAMES, type))
-      throw this.#refused(name, Object.keys(TIMESTAMP_TYPE_NAMES).join(', '));
-    return TIMESTAMP_TYPE_NAMES[type]!;
+  position(meaning: 'partition' | 'offset', { bytes, to }: Int): number {
+    const number = this.#number(meaning, bytes);
+    if (number !== undefined && number >= 0 && number <= to) return number;
+    const form = this.#tool.numbers === 'text' ? 'as decimal text' : `in ${bytes} bytes, big endian`;
+    throw this.#refused(meaning, `a whole number from 0 to ${to}, ${form}`);
   }
 
-  number(name: string, int: Int): number {
-    const bytes = this.#first(name)?.value;
-    const number = bytes ? parseNumber(bytes, this.#numbers, int) : Number.NaN;
-    if (number >= int.from && number <= int.to) return number;
-    const form = this.#numbers === 'text' ? 'as decimal text' : `in ${int.bytes} bytes, big endian`;
-    throw this.#refused(name, `a whole number from ${int.from} to ${int.to}, ${form}`);
+  timestamp(): number | undefined {
+    return this.#number('timestamp', 8);
   }
 
-  /** At most so many characters of the text; undefined where there is no such header, or all are null. */
-  text(names: readonly (string | undefined)[] | undefined, maxChars: number): string | undefined {
-    const last = (names ?? []).map((name) => this.#headers.findLast((header) => header.name === name)?.value);
+  timestampType(): TimestampType {
+    return TIMESTAMP_TYPES_BY_NAME.get(this.#oldest('timestampType')?.toString()) ?? 'CREATE_TIME';
+  }
+
+  attempts(): number {
+    const attempts = this.#number('attempts', 4) ?? (this.#number('nextAttempt', 4) ?? 0) - 1;
+    return Number.isSafeInteger(attempts) ? Math.max(attempts, 1) : 1;
+  }
+
+  /** At most so many characters of the text; undefined where there is no such header, or it is null. */
+  text(meaning: Meaning, maxChars: number): string | undefined {
     // A character takes 3 bytes at most: no more of a long stack is read than is kept.
-    return last
-      .find((value) => value)
-      ?.toString('utf8', 0, maxChars * 3)
+    return this.#oldestFirst
+      .findLast(({ name }) => meaningOf(name, this.#tool) === meaning)
+      ?.value?.toString('utf8', 0, maxChars * 3)
       .slice(0, maxChars);
   }
 
-  #first(name: string): Header | undefined {
-    return this.#headers.find((header) => header.name === name);
+  /** Undefined where there is no such header, or its bytes are no number. */
+  #number(meaning: Meaning, bytes: 4 | 8): number | undefined {
+    const value = this.#oldest(meaning);
+    if (!value) return undefined;
+    if (this.#tool.numbers === 'text') {
+      const text = value.toString('latin1');
+      return /^-?\d{1,19}$/.test(text) ? Number(text) : undefined;
+    }
+    if (value.length !== bytes) return undefined;
+    return bytes === 4 ? value.readInt32BE() : Number(value.readBigInt64BE());
   }
 
-  #refused(name: string, allowed: string): MillraceError {
-    const header = this.#first(name);
-    return unreadable(name, header?.value ? header.value.toString() : header?.value, allowed);
+  #oldest(meaning: Meaning): Buffer | null | undefined {
+    return this.#oldestFirst.find(({ name }) => meaningOf(name, this.#tool) === meaning)?.value;
   }
-}
 
-/** NaN where the bytes are no number of this kind. */
-function parseNumber(value: Buffer, form: Dialect['numbers'], { bytes }: Int): number {
-  const text = form === 'text' ? value.toString('latin1') : undefined;
-  if (text !== undefined) return /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (value.length !== bytes) return Number.NaN;
-  return bytes === 4 ? value.readInt32BE() : Number(value.readBigInt64BE());
+  #refused(meaning: Meaning, allowed: string): MillraceError {
+    const [name] = Object.entries(this.#tool.headers).find(([, each]) => each === meaning)!;
+    const value = this.#oldest(meaning);
+    return unreadable(name, value ? value.toString() : value, allowed);
+  }
 }
 
 /** Lambda's document for a Kafka topic, which holds one record. */

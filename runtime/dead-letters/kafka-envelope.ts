@@ -48,7 +48,12 @@ export function toKafkaRecord({ record, failure, ...letter }: DeadLetter): Outgo
 
 /** Whether a record of a dead-letter topic is one of ours. */
 export function isKafkaLetter({ headers }: RawRecord): boolean {
-  return headers.at(-1)?.name === PREFIX + OWN_HEADERS;
+  return headers.some(isLastOfOurs);
+}
+
+/** What a replicator or a tracing agent adds stands behind it. */
+function isLastOfOurs({ name }: Header): boolean {
+  return name === PREFIX + OWN_HEADERS;
 }
 
 /**
@@ -56,11 +61,12 @@ export function isKafkaLetter({ headers }: RawRecord): boolean {
  * @throws DEAD_LETTER_UNREADABLE, DEAD_LETTER_VERSION_UNKNOWN when the record is not such a letter, naming the header
  */
 export function fromKafkaRecord({ key, value, headers }: RawRecord): DeadLetter {
-  const ownCount = Number(headers.at(-1)?.value?.toString());
-  if (!Number.isInteger(ownCount) || ownCount < 0 || ownCount >= headers.length) {
-    throw unreadable(PREFIX + OWN_HEADERS, headers.at(-1)?.value, 'the number of headers before ours');
+  const end = headers.findLastIndex(isLastOfOurs);
+  const ownCount = Number(headers[end]?.value?.toString());
+  if (!Number.isInteger(ownCount) || ownCount < 0 || ownCount > end) {
+    throw unreadable(PREFIX + OWN_HEADERS, headers[end]?.value, 'the number of headers before ours');
   }
-  const fields = new HeaderFields(headers.slice(ownCount));
+  const fields = new HeaderFields(headers.slice(ownCount, end));
   checkVersion(fields.text('version'));
   const consumer = fields.text('consumer');
   const record: RawRecord = {

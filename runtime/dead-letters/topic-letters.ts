@@ -10,12 +10,12 @@ import type {
 import { readRange } from '../read-range.ts';
 import { type RawRecord, recordId } from '../record.ts';
 import type { DeadLetter } from './dead-letter.ts';
-import { fromForeignRecord } from './foreign-letters.ts';
+import { fromForeignRecord, toolOf } from './foreign-letters.ts';
 import { fromKafkaRecord, isKafkaLetter, toKafkaRecord } from './kafka-envelope.ts';
 
 /**
  * What takes a letter out of a topic, from which nothing can be deleted: a record without a value, under the letter's
- * own key, whose one header names the letter's position.
+ * own key, with a header that names the letter's position.
  */
 const CLOSED_HEADER = 'millrace.dlq.closed';
 
@@ -102,9 +102,10 @@ export function createTopicShelf({
   };
 }
 
-function closedBy({ value, headers }: RawRecord): string | undefined {
-  if (value !== null || headers.length !== 1 || headers[0]!.name !== CLOSED_HEADER) return undefined;
-  return headers[0]!.value?.toString();
+/** A letter is no marker, whatever headers its record came with. */
+function closedBy(record: RawRecord): string | undefined {
+  if (record.value !== null || isKafkaLetter(record) || toolOf(record.headers)) return undefined;
+  return record.headers.find(({ name }) => name === CLOSED_HEADER)?.value?.toString();
 }
 
 /** Undefined where the record is nobody's dead letter, or another consumer's. */

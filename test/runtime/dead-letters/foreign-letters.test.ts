@@ -2,9 +2,11 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { DeadLetter } from '../../../runtime/dead-letters/dead-letter.ts';
 import { fromForeignRecord } from '../../../runtime/dead-letters/foreign-letters.ts';
+import { decodeDeadLetter, encodeDeadLetter } from '../../../runtime/dead-letters/json-envelope.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import type { Header, RawRecord } from '../../../runtime/record.ts';
 
+const ID = 'c/dead-letters/1/5';
 const OF = { consumer: 'c', epoch: 7 };
 const FAILED_AT = 1_767_225_600_900;
 const WRITTEN_AT = 1_767_225_600_000;
@@ -103,6 +105,33 @@ const KARAFKA = {
   source_trace_id: 'b5d4',
 };
 
+/** As its own constants name them: retry_topic-* are as long as Java's BigInteger needs. */
+const SPRING_RETRY = {
+  'kafka_original-topic': 'orders',
+  'kafka_original-partition': hex('00000003'),
+  'kafka_original-offset': hex('0000000100000002'),
+  'kafka_original-timestamp': hex('0000019b76daa800'),
+  'kafka_original-timestamp-type': 'CreateTime',
+  'kafka_dlt-original-consumer-group': 'billing',
+  'kafka_exception-fqcn': 'org.springframework.kafka.listener.ListenerExecutionFailedException',
+  'kafka_exception-cause-fqcn': 'java.lang.IllegalStateException',
+  'kafka_exception-message': 'failed',
+  'kafka_exception-stacktrace': 'at a',
+  'retry_topic-original-timestamp': hex('019b76daa800'),
+  'retry_topic-attempts': hex('00000004'),
+  'retry_topic-backoff-timestamp': hex('019b76daabe8'),
+};
+
+const SMALLRYE = {
+  'dead-letter-exception-class-name': 'java.lang.IllegalStateException',
+  'dead-letter-reason': 'failed',
+  'dead-letter-cause-class-name': 'java.io.IOException',
+  'dead-letter-cause': 'reset by peer',
+  'dead-letter-topic': 'orders',
+  'dead-letter-partition': '3',
+  'dead-letter-offset': '4294967298',
+};
+
 const LAMBDA = {
   requestContext: {
     requestId: 'request-1',
@@ -164,8 +193,8 @@ const letter = (failure: Partial<DeadLetter['failure']>, tool: string, record: P
     topic: 'orders',
     partition: 3,
     offset: 4_294_967_298,
-    timestamp: FAILED_AT,
-    timestampType: 'LOG_APPEND_TIME',
+    timestamp: -1,
+    timestampType: 'NO_TIMESTAMP_TYPE',
     key: hex('00ff80'),
     value: hex('c3280001'),
     headers: OWN,
@@ -237,6 +266,31 @@ describe('a dead letter of another tool', () => {
       letter({ message: 'Offset delivery count exceeded the threshold.', attempts: 5 }, 'kafka-share-group'),
     ],
     [KARAFKA, letter({ attempts: 4 }, 'karafka')],
+    [
+      SPRING_RETRY,
+      letter(
+        {
+          name: 'org.springframework.kafka.listener.ListenerExecutionFailedException',
+          message: 'failed',
+          stack: 'at a',
+          causes: [{ name: 'java.lang.IllegalStateException', message: '' }],
+          attempts: 3,
+        },
+        'spring-kafka-retry',
+        { timestamp: WRITTEN_AT, timestampType: 'CREATE_TIME' },
+      ),
+    ],
+    [
+      SMALLRYE,
+      letter(
+        {
+          name: 'java.lang.IllegalStateException',
+          message: 'failed',
+          causes: [{ name: 'java.io.IOException', message: 'reset by peer' }],
+        },
+        'smallrye',
+      ),
+    ],
   ])('is read from its headers, which go; the others stay as they are: %#', (headers, expected) => {
     const all = headersOf(headers);
     expect(read([...OWN, ...all])).toEqual(expected);
@@ -261,6 +315,70 @@ describe('a dead letter of another tool', () => {
       record: { topic: 'orders', offset: 4_294_967_298, headers: OWN },
       failure: { message: 'the second time' },
     });
+  });
+
+  test('of SmallRye that failed twice came from where it failed first: its newest headers come first', () => {
+    const again = headersOf({
+      ...SMALLRYE,
+      'dead-letter-topic': 'dead-letter-topic-orders',
+      'dead-letter-offset': '9',
+      'dead-letter-reason': 'the second time',
+    });
+    expect(read([...again, ...headersOf(SMALLRYE)])).toMatchObject({
+      record: { topic: 'orders', offset: 4_294_967_298, headers: [] },
+      failure: { message: 'the second time' },
+    });
+  });
+
+  test.each([
+    ['8000000000000000', -(2 ** 63)],
+    ['7fffffffffffffff', 2 ** 63],
+    ['ffffc77cedd32800', -62_135_596_800_000],
+    ['187afca767ca0000', 1_764_000_000_000_000_000],
+    ['ffffffffffffffff', -1],
+  ])('has any time that Kafka can hold, as near as a number comes: %s', (bytes, timestamp) => {
+    const headers = headersOf({ ...SPRING, 'kafka_dlt-original-timestamp': hex(bytes) });
+    expect(read(headers)?.record.timestamp).toBe(timestamp);
+  });
+
+  test.each<[string, Readonly<Record<string, Value>>]>([
+    ['a time that is no number', { ...SPRING, 'kafka_dlt-original-timestamp': 'secret' }],
+    ['a null time', { ...SPRING, 'kafka_dlt-original-timestamp': null }],
+    ['no time', KARAFKA],
+  ])("with %s has none: the dead-letter record's own is later", (_, headers) => {
+    expect(read(headersOf(headers))?.record).toMatchObject({
+      timestamp: -1,
+      timestampType: 'NO_TIMESTAMP_TYPE',
+    });
+  });
+
+  test('of a tool that keeps the time has it, unless the broker has set another', () => {
+    for (const headers of [CONNECT, STREAMS].map(headersOf)) {
+      const kept = { timestamp: WRITTEN_AT, timestampType: 'CREATE_TIME' } as const;
+      expect(read(headers, kept)?.record).toMatchObject(kept);
+      expect(read(headers)?.record.timestamp).toBe(-1);
+    }
+  });
+
+  test.each([-(2 ** 63), 2 ** 63, 2 ** 60, -1])(
+    'is read whatever the time of the dead-letter record: %p',
+    (timestamp) => {
+      for (const headers of [CONNECT, SPRING, SMALLRYE].map(headersOf)) {
+        const letter = read(headers, { timestamp, timestampType: 'CREATE_TIME' })!;
+        expect(
+          decodeDeadLetter(encodeDeadLetter({ ...letter, record: deadRecord([]), id: ID })),
+        ).toMatchObject({
+          failure: letter.failure,
+        });
+      }
+    },
+  );
+
+  test('whose count or kind of time cannot be told is read without it', () => {
+    const counts = headersOf({ ...SHARE_GROUP, '__dlq.errors.delivery.count': 'many' });
+    expect(read(counts)?.failure.attempts).toBe(1);
+    const kinds = headersOf({ ...SPRING, 'kafka_dlt-original-timestamp-type': 'SomeTime' });
+    expect(read(kinds)?.record).toMatchObject({ timestamp: WRITTEN_AT, timestampType: 'CREATE_TIME' });
   });
 
   test('of two tools came from where the first tool says', () => {
@@ -324,6 +442,8 @@ describe('a dead letter of another tool', () => {
     // Names that anybody may use: all of Karafka's have to be there.
     const { source_attempts: _, ...some } = KARAFKA;
     expect(read(headersOf(some))).toBeUndefined();
+    expect(read(headersOf({ 'dead-letter-topic': 'orders' }))).toBeUndefined();
+    expect(read([header('constructor', 'orders'), header('__proto__', null)])).toBeUndefined();
     for (const value of ['{"KafkaBatchInfo"', '{"KafkaBatchInfo":{}}', '"KafkaBatchInfo"', '']) {
       expect(read([], { value: Buffer.from(value) })).toBeUndefined();
     }
@@ -345,16 +465,6 @@ describe('a dead letter of another tool', () => {
       'kafka_dlt-original-offset',
       { ...SPRING, 'kafka_dlt-original-offset': hex('0020000000000000') },
     ],
-    [
-      'a timestamp as text',
-      'kafka_dlt-original-timestamp',
-      { ...SPRING, 'kafka_dlt-original-timestamp': 'secret' },
-    ],
-    [
-      'an unknown kind of time',
-      'kafka_dlt-original-timestamp-type',
-      { ...SPRING, 'kafka_dlt-original-timestamp-type': 'secret' },
-    ],
     ['no partition', 'x-original-partition', { 'x-original-topic': 'orders' }],
     ['no topic', '__connect.errors.topic', { ...CONNECT, '__connect.errors.topic': '' }],
     [
@@ -364,11 +474,6 @@ describe('a dead letter of another tool', () => {
     ],
     ['an offset below 0', '__connect.errors.offset', { ...CONNECT, '__connect.errors.offset': '-1' }],
     ['a null topic', '__streams.errors.topic', { ...STREAMS, '__streams.errors.topic': null }],
-    [
-      'a count that is no number',
-      '__dlq.errors.delivery.count',
-      { ...SHARE_GROUP, '__dlq.errors.delivery.count': 'secret' },
-    ],
     ['a topic that can be none', 'source_topic', { ...KARAFKA, source_topic: 'sécret secret' }],
   ])('is refused with %s, and the header named', (_, field, headers) => {
     expect(refusal(() => read(headersOf(headers)))).toMatchObject({
@@ -414,7 +519,16 @@ describe('a dead letter of another tool', () => {
   });
 
   test('is a letter, or none, or refused without a word of it, whatever its headers are', () => {
-    const known = [SPRING, CLOUD_STREAM, CONNECT, STREAMS, SHARE_GROUP, KARAFKA].flatMap(headersOf);
+    const known = [
+      SPRING,
+      SPRING_RETRY,
+      CLOUD_STREAM,
+      CONNECT,
+      STREAMS,
+      SHARE_GROUP,
+      KARAFKA,
+      SMALLRYE,
+    ].flatMap(headersOf);
     const secret = Buffer.from('q7z-secret');
     const value = fc.oneof(
       fc.constant(null),

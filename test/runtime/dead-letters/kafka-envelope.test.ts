@@ -73,6 +73,14 @@ describe('a dead letter as a Kafka record', () => {
     expect(fromKafkaRecord(kept(toKafkaRecord(letter)))).toEqual(letter);
   });
 
+  test('is the same letter whatever headers are added behind ours', () => {
+    const letter = deadLetter({ headers: [{ name: 'trace', value: null }] });
+    const record = kept(toKafkaRecord(letter));
+    const headers = [...record.headers, { name: 'traceparent', value: Buffer.from('00-4bf9') }];
+    expect(isKafkaLetter({ ...record, headers })).toBe(true);
+    expect(fromKafkaRecord({ ...record, headers })).toEqual(letter);
+  });
+
   test('is recognised; other records are not', () => {
     expect(isKafkaLetter(kept(toKafkaRecord(deadLetter())))).toBe(true);
     expect(isKafkaLetter(kept({ key: null, value: null, headers: [] }))).toBe(false);

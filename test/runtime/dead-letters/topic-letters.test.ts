@@ -118,6 +118,44 @@ describe('dead letters in a topic', () => {
     expect(await idsOn(shelfOf('d'))).toEqual([]);
   });
 
+  test('stay open or closed when a replicator or a tracing agent adds a header behind ours', async () => {
+    const added = { name: 'replicated-from', value: Buffer.from('elsewhere') };
+    const sendsOneMore = {
+      send: (to: string, sent: Parameters<MemoryLog['send']>[1]) =>
+        log.send(
+          to,
+          sent.map((record) => ({ ...record, headers: [...(record.headers ?? []), added] })),
+        ),
+    };
+    await createTopicLetters({ topic, producer: sendsOneMore }).put([
+      deadLetter({ offset: 1 }),
+      deadLetter({ offset: 2 }),
+    ]);
+    expect(await idsOn(shelfOf('c'))).toEqual(['c/t/0/1', 'c/t/0/2']);
+    const of = { consumer: 'c', epoch: 1, topic: 't' };
+    const shelf = createTopicShelf({ topic, of, producer: sendsOneMore, reader: log });
+    await shelf.remove((await Array.fromAsync(shelf.look())).slice(0, 1));
+    expect(await idsOn(shelfOf('c'))).toHaveLength(1);
+  });
+
+  test('of a record that looks like a marker are letters, and close nothing', async () => {
+    const marker = { name: 'millrace.dlq.closed', value: Buffer.from(`${topic}/0/0`) };
+    await put(deadLetter({ offset: 1 }), deadLetter({ offset: 2, value: null, headers: [marker] }));
+    await log.send(topic, [
+      {
+        key: Buffer.from('k'),
+        value: null,
+        headers: [
+          marker,
+          { name: '__connect.errors.topic', value: Buffer.from('t') },
+          { name: '__connect.errors.partition', value: Buffer.from('0') },
+          { name: '__connect.errors.offset', value: Buffer.from('3') },
+        ],
+      },
+    ]);
+    expect(await idsOn(shelfOf('c'))).toEqual(['c/t/0/1', 'c/t/0/2', 'c/t/0/3']);
+  });
+
   test('that come while one looks are left for the next look', async () => {
     await put(deadLetter({ offset: 1 }), deadLetter({ offset: 2 }));
     let seen = 0;
