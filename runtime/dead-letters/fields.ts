@@ -36,12 +36,9 @@ export class Fields {
       isWhole(value) ? value : undefined,
     );
   }
-  number(name: string): number {
-    return this.#read(name, 'a number', (value) => (Number.isFinite(value) ? (value as number) : undefined));
-  }
   /** Any number at all: a record's time is an int64, and what lies beyond 2^53 is rounded. */
   number(name: string): number {
-    return this.#read(name, 'a number', (value) => (typeof value === 'number' ? value : undefined));
+    return this.#read(name, 'a number', (value) => (Number.isFinite(value) ? (value as number) : undefined));
   }
   oneOf<Name extends string>(name: string, allowed: readonly Name[]): Name {
     return this.#read(name, allowed.join(', '), (value) => allowed.find((each) => each === value));
