@@ -1,27 +1,68 @@
 import { createHmac } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import type { InputItem } from './input.ts';
 
+/** What stands between quotes, where a backslash escapes. */
+const TEXT = String.raw`[^"\\]*(?:\\.[^"\\]*)*`;
 /**
- * `host ident user [time] "request" status bytes`, and in the combined format ` "referrer" "user agent"` behind it.
- * Inside quotes a backslash escapes. A user agent without its closing quote is a line that was cut short while it
- * was written: all that counts is there.
- * https://httpd.apache.org/docs/2.4/logs.html#accesslog (read 2026-11-24)
+ * `head [time] "request" status bytes`, and in the combined format ` "referrer" "user agent"` behind it. Further fields,
+ * such as the `"$http_x_forwarded_for"` of nginx's packaged format and the byte counts of Apache's combinedio, count for
+ * nothing. A last field without its closing quote is a line that was cut short while it was written: all that counts
+ * is there.
+ * https://httpd.apache.org/docs/2.4/logs.html#accesslog (read 2026-11-24),
+ * https://github.com/nginx/nginx/blob/master/conf/nginx.conf (read 2026-11-26)
  */
-const LINE =
-  /^(?<host>\S+) \S+ [^[]+ \[(?<time>[^\]]*)\] "(?<request>(?:[^"\\]|\\.)*)" (?<status>\d{3}) (?:\d+|-)(?: "(?<referrer>(?:[^"\\]|\\.)*)" "(?<agent>(?:[^"\\]|\\.)*)"?)?$/;
-const REQUEST = /^(?<method>\S+) (?<target>.+?)(?: HTTP\/\d(?:\.\d)?)?$/;
+const LINE = new RegExp(
+  [
+    String.raw`^(?<head>(?:\[[\da-f:.]+\]:\d{1,5} )?[^[]*) \[(?<time>[^\]]*)\] `,
+    String.raw`"(?<request>${TEXT})" (?<status>\d{3}) (?:\d+|-)`,
+    String.raw`(?: "(?<referrer>${TEXT})" "(?<agent>${TEXT})(?:"(?: (?:"${TEXT}"|\d+(?:\.\d+)?|-))*(?: "${TEXT})?)?)?$`,
+  ].join(''),
+  's',
+);
+
+const ISO_TIME = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)`;
+/** What stands before a line that came by way of a log collector. */
+const COLLECTOR_PREFIX = new RegExp(
+  `^(?:${[
+    // `docker compose logs`, with -t or without.
+    String.raw`[\w.-]+ +\| (?:${ISO_TIME} )?`,
+    // https://www.rfc-editor.org/rfc/rfc5424#section-6 (read 2026-11-26)
+    String.raw`(?:<\d{1,3}>)?1 ${ISO_TIME} \S+ \S+ \S+ \S+ (?:-|(?:\[(?:[^\]"\\]|\\.|"${TEXT}")*\])+) \ufeff?`,
+    // https://www.rfc-editor.org/rfc/rfc3164#section-4.1 (read 2026-11-26); with ISO times by rsyslog and journalctl.
+    String.raw`(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d|${ISO_TIME}) (?:\S+ )?[^\s:[\]]+(?:\[\d+\])?: `,
+    // Kubernetes' CRI, whole lines only; `docker logs -t` and `kubectl logs --timestamps`.
+    `${ISO_TIME} (?:std(?:out|err) F )?`,
+  ].join('|')})`,
+);
+
+const REQUEST = /^(?<method>\S+) (?<target>.+?)(?: HTTP\/\d(?:\.\d)?)?$/s;
 const TIME =
   /^(?<day>\d\d)\/(?<month>[A-Z][a-z]{2})\/(?<year>\d{4}):(?<hour>\d\d):(?<minute>\d\d):(?<second>\d\d) (?<zone>(?<sign>[+-])(?<zoneHours>\d\d)(?<zoneMinutes>\d\d))$/;
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-const ASSET = /\.(?:css|js|png|jpe?g|gif|ico|svg|woff2?|ttf|eot|map|mp4|webp)$/i;
+/** Files that a page loads or offers for download. Texts that people open, such as a PDF, are pageviews. */
+const ASSET = new RegExp(
+  String.raw`\.(?:${[
+    'css|js|mjs|cjs|map|wasm|json|webmanifest',
+    'apng|avif|bmp|cur|gif|hei[cf]|ico|jfif|jp2|jpe?g|jxl|png|svgz?|tiff?|webp',
+    'eot|otf|tt[cf]|woff2?',
+    '3gp|aac|aiff?|avi|cmf[av]|flac|flv|m2ts|m3u8|m4[apsv]|mka|mkv|mov|mp[34]|mpd|mpe?g|og[agv]|opus|swf|ts|wav|web[am]|wm[av]',
+    'srt|vtt',
+    '7z|apk|bz2|deb|dmg|exe|gz|iso|jar|msi|pkg|rar|rpm|tar|tgz|xz|zip|zst',
+  ].join('|')})$`,
+  'i',
+);
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Turns lines of a web server's access log (Apache's combined or common format) into pageviews, and never throws for
- * what a line holds. A pageview is a GET answered 200 or 304 for anything but a static asset; its content id is the
- * path as the log writes it, without query and fragment. The reader's address and user agent end up in nothing but
- * `sessionId`, an HMAC of both and the day.
+ * Turns lines of a web server's access log (Apache's common or combined format, with the virtual host before it or not)
+ * into pageviews, and never throws for what a line holds. A line that does not say for certain who the client was is
+ * malformed: a wrong client would merge sessions, or split them, without a word.
+ *
+ * A pageview is a GET answered 200 or 304 for anything but a static asset; its content id is the path as the log writes
+ * it, without query and fragment. The reader's address and user agent end up in nothing but `sessionId`, an HMAC of both
+ * and the day.
  * @param salt keys the HMACs: the same salt gives the same line the same `eventId` and `sessionId` again
  */
 export function accessLogParser(salt: Buffer): (line: string, number: number) => InputItem<Pageview> {
@@ -30,8 +71,10 @@ export function accessLogParser(salt: Buffer): (line: string, number: number) =>
 
   return (line, number) => {
     const malformed = (reason: string): InputItem<Pageview> => ({ kind: 'malformed', line: number, reason });
-    const fields = LINE.exec(line)?.groups;
-    if (!fields) return malformed("not a line of Apache's combined or common log format");
+    const fields = LINE.exec(line.replace(COLLECTOR_PREFIX, ''))?.groups;
+    const client = clientOf(fields?.head ?? '');
+    if (!fields || client === undefined)
+      return malformed("not a line of Apache's combined or common log format");
     const occurredAt = parseTime(fields.time!);
     if (occurredAt === undefined)
       return malformed('the time is not a date that exists, as in 17/May/2015:10:05:03 +0000');
@@ -42,9 +85,9 @@ export function accessLogParser(salt: Buffer): (line: string, number: number) =>
     const value: Pageview = {
       eventId: pseudonym('event', number, line),
       contentId: path,
-      sessionId: pseudonym('session', fields.host, agent, Math.floor(occurredAt / DAY_MS)),
+      sessionId: pseudonym('session', client, agent, Math.floor(occurredAt / DAY_MS)),
       userId: null,
-      url: REQUEST.exec(fields.request!)!.groups!.target!.replace(/#.*$/, ''),
+      url: REQUEST.exec(fields.request!)!.groups!.target!.split('#', 1)[0]!,
       referrer: fields.referrer === undefined || fields.referrer === '-' ? null : fields.referrer,
       section: path.split('/')[1] || 'home',
       device: deviceOf(agent),
@@ -56,12 +99,37 @@ export function accessLogParser(salt: Buffer): (line: string, number: number) =>
   };
 }
 
+/**
+ * The client in what stands before the time: `host ident user`, of which the user may hold blanks, and before it the
+ * virtual host, with its port (Debian's vhost_combined) or without. Undefined where another reading is possible.
+ */
+function clientOf(head: string): string | undefined {
+  const [first, second, ...rest] = head.split(' ');
+  if (first === undefined || second === undefined || rest.length === 0 || rest.some((text) => isIP(text) > 0))
+    return undefined;
+  const isVirtualHost =
+    rest.length > 1 && (VIRTUAL_HOST.test(first) || (isHostName(first) && isIP(second) > 0));
+  if (isVirtualHost) return isIP(second) > 0 || isHostName(second) ? second : undefined;
+  if (isIP(first) > 0) return isIP(second) > 0 ? undefined : first;
+  return isHostName(first) && second === '-' ? first : undefined;
+}
+
+/** With its port: without one it is told from a client's name by the address behind it. */
+const VIRTUAL_HOST = /^(?:[\w.-]+|\[[\da-f:.]+\]):\d{1,5}$/i;
+
+/** A name ends in a label that is not a number, so that what is left of a date or an address is none. */
+function isHostName(text: string): boolean {
+  return (
+    text.length <= 253 && /^(?:[a-z\d_](?:[\w-]{0,62})\.)*(?!\d+$)[a-z\d](?:[\w-]{0,62})\.?$/i.test(text)
+  );
+}
+
 /** The path of a request that is a pageview, undefined for any other request. */
 function pageviewPath(request: string, status: string): string | undefined {
   const { method, target } = REQUEST.exec(request)?.groups ?? {};
   if (method !== 'GET' || target === undefined || (status !== '200' && status !== '304')) return undefined;
   // A request through a proxy names the whole URL.
-  const path = target.replace(/^https?:\/\/[^/?#]*/i, '').replace(/[?#].*$/, '') || '/';
+  const path = target.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/, 1)[0] || '/';
   return ASSET.test(path) ? undefined : path;
 }
 
@@ -97,7 +165,8 @@ function parseTime(text: string): number | undefined {
 function deviceOf(agent: string): Pageview['device'] {
   if (/bot|crawl|spider|slurp|feed|rss|curl|wget|python|java\/|ruby|perl|libwww/i.test(agent)) return 'OTHER';
   if (/smart-?tv|appletv|googletv|hbbtv|roku/i.test(agent)) return 'TV';
-  if (/ipad|tablet|kindle|silk|android(?!.*mobile)/i.test(agent)) return 'TABLET';
+  const isTabletOnAndroid = /android/i.test(agent) && !/mobile/i.test(agent);
+  if (isTabletOnAndroid || /ipad|tablet|kindle|silk/i.test(agent)) return 'TABLET';
   if (/mobi|iphone|ipod|phone|blackberry|opera mini/i.test(agent)) return 'PHONE';
   if (/windows|macintosh|mac os x|linux|x11|cros/i.test(agent)) return 'DESKTOP';
   return 'OTHER';

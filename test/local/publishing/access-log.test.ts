@@ -56,6 +56,8 @@ describe('a pageview', () => {
     ['GET /style.css/about HTTP/1.1', '/style.css/about', '/style.css/about'],
     ['GET /png HTTP/1.1', '/png', '/png'],
     ['GET /old HTTP/1.1', '/old', '/old'],
+    ['GET /reports/2026.pdf HTTP/1.1', '/reports/2026.pdf', '/reports/2026.pdf'],
+    ['GET /gpt-4.5 HTTP/1.1', '/gpt-4.5', '/gpt-4.5'],
     ['GET /before-http-had-versions', '/before-http-had-versions', '/before-http-had-versions'],
     ['GET http://www.site.example/a/b?c HTTP/1.1', '/a/b', 'http://www.site.example/a/b?c'],
     ['GET /say-\\"hi\\" HTTP/1.1', '/say-\\"hi\\"', '/say-\\"hi\\"'],
@@ -75,6 +77,8 @@ describe('a pageview', () => {
     [CHROME, 'DESKTOP'],
     ['Mozilla/5.0 (iPhone; CPU iPhone OS 7_0 like Mac OS X) Mobile/11A465 Safari/9537.53', 'PHONE'],
     ['Mozilla/5.0 (Linux; Android 4.4; Nexus 5) Chrome/33.0 Mobile Safari/537.36', 'PHONE'],
+    ['Mozilla/5.0 (Android 13; Mobile; rv:109.0) Gecko/113.0 Firefox/113.0', 'PHONE'],
+    ['Mozilla/5.0 (Linux; Android 13; SM-X700) Chrome/120.0 Safari/537.36', 'TABLET'],
     ['Mozilla/5.0 (iPad; CPU OS 7_0 like Mac OS X) Mobile/11A465', 'TABLET'],
     ['Mozilla/5.0 (SMART-TV; Linux; Tizen 2.4.0) Safari/538.1', 'TV'],
     ['Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)', 'OTHER'],
@@ -126,8 +130,111 @@ describe('pseudonyms', () => {
   });
 });
 
+describe('the client', () => {
+  const session = (text: string) => pageviewOf(text).sessionId;
+  const ADDRESSES = ['198.51.100.7', '2001:db8::', '::ffff:192.0.2.1'];
+
+  test.each([
+    ['common', ''],
+    ["Debian's vhost_combined", 'www.example.org:443 '],
+    ['vhost_combined by address', '192.0.2.80:80 '],
+    ['vhost_combined by IPv6 address', '[2001:db8::80]:443 '],
+    ["Apache's %v before %h", 'www.example.org '],
+    ['syslog', 'Nov 13 10:00:00 web1 nginx: '],
+    ['syslog on a day of one digit', 'Nov  3 10:00:00 web1 nginx: '],
+    ['syslog, unpadded', 'Nov 3 10:00:00 10.0.0.5 apache2[713]: '],
+    ["syslog as nginx's nohostname sends it", '<190>Nov 13 10:00:00 nginx: '],
+    ['syslog with ISO times', '2026-11-13T10:00:00.123456+01:00 web1 nginx: '],
+    ['RFC 5424', '<165>1 2026-11-13T10:00:00.003Z web1.example.org nginx - ID47 - '],
+    [
+      'RFC 5424 with structured data',
+      '<165>1 2026-11-13T10:00:00Z web1 nginx 7 - [a@1 x="]\\" 192.0.2.9 - - ["][b@1] \ufeff',
+    ],
+    ['docker compose logs', 'web-1  | '],
+    ['docker compose logs -t', 'web-1  | 2026-11-13T10:00:00.123456789Z '],
+    ['docker logs -t', '2026-11-13T10:00:00.123456789Z '],
+    ["Kubernetes' CRI", '2026-11-13T10:00:00.123456789Z stdout F '],
+    ["Kubernetes' CRI with an offset", '2026-11-13T10:00:00.123456789+02:00 stderr F '],
+    ['a collector before vhost_combined', 'Nov 13 10:00:00 web1 apache: www.example.org:443 '],
+  ])('is the address in %s', (_, prefix) => {
+    for (const host of ADDRESSES) expect(session(prefix + line({ host }))).toBe(session(line({ host })));
+    expect(session(prefix + line({ host: '203.0.113.20' }))).not.toBe(session(prefix + line()));
+  });
+
+  test('is a name where the server looks names up', () => {
+    const host = 'crawl-66-249-66-1.example.com';
+    expect(session(`www.example.org:443 ${line({ host })}`)).toBe(session(line({ host })));
+    expect(session(line({ host: 'localhost' }))).not.toBe(session(line({ host })));
+  });
+
+  test('is the address whatever the user is called', () => {
+    const named = (user: string) => line().replace('- - [', `${user} [`);
+    for (const user of ['- jo', '- Jo van den Berg', '- jo.b@example.org', 'ident jo'])
+      expect(session(named(user))).toBe(session(line()));
+  });
+
+  test.each([
+    'Nov 13 10:00:00 web1 198.51.100.7 - -',
+    'web-1 nginx - -',
+    '2026-11-13T10:00:00.123456789Z stdout P 198.51.100.7 - -',
+    '2026-11-13 10:00:00 198.51.100.7 - -',
+    '10.0.0.5 nginx 198.51.100.7 - -',
+    '203.0.113.9 198.51.100.7 - -',
+    '203.0.113.9, 198.51.100.7 - -',
+    '198.51.100.7:54321 - -',
+    'www.example.org alice -',
+    'www.example.org 198.51.100.7 -',
+    'unix: - -',
+    '- - -',
+    '999.1.1.1 - -',
+    '13 - -',
+    '198.51.100.7 -',
+    '198.51.100.7',
+    '',
+  ])('is not guessed: %p', (head) => {
+    const text = line().replace('192.0.2.7 - -', head);
+    expect(parse(text, 1)).toEqual({ kind: 'malformed', line: 1, reason: expect.any(String) });
+  });
+});
+
+describe('fields behind the user agent', () => {
+  test.each([
+    ["nginx's packaged format", ' "203.0.113.9, 10.0.0.1"'],
+    ['no address forwarded', ' "-"'],
+    ["Apache's combinedio", ' 512 10244'],
+    ['times and quoted fields', ' "-" 0.012 "0.010" -'],
+    ['one that was cut short', ' "203.0.113'],
+  ])('count for nothing: %s', (_, fields) => {
+    const { eventId: _id, ...plain } = pageviewOf(line());
+    expect(pageviewOf(line({ tail: ` "http://other.example/page" "${CHROME}"${fields}` }))).toMatchObject(
+      plain,
+    );
+  });
+});
+
+describe('a line as long as an input lets through', () => {
+  const long = (piece: string) => piece.repeat(Math.floor(1_000_000 / piece.length));
+  test.each<[string, string]>([
+    ['an agent', line({ tail: ` "-" "${long('android ')}mobile"` })],
+    ['an agent of escapes, cut short', line({ tail: ` "-" "${long('\\"')}` })],
+    ['a request', line({ request: `GET /${long('?')}\u2028 HTTP/1.1` })],
+    ['a request of versions', line({ request: `GET /${long(' HTTP/1.')}` })],
+    ['fields', line({ tail: ` "-" "-"${long(' "-"')} x` })],
+    ['a head', line({ host: long('a ') })],
+    ['a name', line({ host: long('a.') })],
+    ['a prefix', `1 2026-11-13T10:00:00Z a b c d ${long('[a="]"]')} ${line()}`],
+    ['a path', line({ request: `GET /${long('.js;')}/ HTTP/1.1` })],
+  ])('is read in one go: %s', (_, text) => {
+    // Quadratic matching would take minutes: this test would run out of its time.
+    expect(['value', 'malformed']).toContain(parse(text, 1).kind);
+  });
+});
+
 describe('what is ignored', () => {
-  const assets = 'css js png jpg jpeg gif ico svg woff woff2 ttf eot map mp4 webp'.split(' ');
+  const assets = (
+    'css js png jpg jpeg gif ico svg woff woff2 ttf eot map mp4 webp avif mjs webmanifest otf webm m3u8 m4s wasm jxl ' +
+    'cur bmp mp3 heic tiff svgz flac m4a ogg opus wav mov mpd ts vtt apng json zip tgz dmg'
+  ).split(' ');
   test.each([
     ...assets.map((extension) => [`GET /a/b.${extension}?v=3 HTTP/1.1`, '200']),
     ['GET /LOGO.PNG HTTP/1.1', '304'],
