@@ -120,7 +120,7 @@ async function readInput(path: string, desk: Desk) {
 function documentsOf(path: string): readonly { readonly text: string; readonly where: string }[] {
   let text: string;
   try {
-    text = readFileSync(path === '-' ? 0 : path, 'utf8');
+    text = withoutMark(readFileSync(path === '-' ? 0 : path, 'utf8'));
   } catch (cause) {
     throw new MillraceError(
       'INPUT_INVALID',
@@ -134,8 +134,13 @@ function documentsOf(path: string): readonly { readonly text: string; readonly w
   if (isJson(text)) return [{ text, where: path }];
   return text
     .split('\n')
-    .map((line, index) => ({ text: line, where: `${path}, line ${index + 1}` }))
+    .map((line, index) => ({ text: withoutMark(line), where: `${path}, line ${index + 1}` }))
     .filter((line) => line.text.trim() !== '');
+}
+
+/** Tools on Windows begin a file with a byte order mark. */
+function withoutMark(text: string): string {
+  return text.replace(/^\ufeff/, '');
 }
 
 /** What an export has in place of a letter that could not be read: no letter, and none of the reader's mistakes. */

@@ -99,7 +99,7 @@ async function gunzipped(source: Readable): Promise<AsyncIterable<Buffer>> {
   return isGzip ? pipeline(whole, createGunzip(), () => {}) : whole;
 }
 
-/** Each line without its newline; undefined for one that is too long to hold. */
+/** Each line without its newline, and without the byte order mark that tools on Windows write; undefined for one that is too long to hold. */
 async function* lines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string | undefined> {
   let held: Buffer[] = [];
   let heldBytes = 0;
@@ -107,7 +107,8 @@ async function* lines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string | un
     const line = heldBytes > MAX_LINE_BYTES ? undefined : Buffer.concat(held).toString('utf8');
     held = [];
     heldBytes = 0;
-    return line?.endsWith('\r') ? line.slice(0, -1) : line;
+    // Not the first line's alone: files are joined.
+    return line?.replace(/^\ufeff/, '').replace(/\r$/, '');
   };
   for await (const chunk of chunks) {
     let from = 0;

@@ -73,13 +73,10 @@ export class Fields {
   }
 }
 
-/**
- * A byte order mark before it counts for nothing.
- * @throws DEAD_LETTER_UNREADABLE where the text is no JSON
- */
+/** @throws DEAD_LETTER_UNREADABLE where the text is no JSON */
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text.replace(/^\ufeff/, ''));
+    return JSON.parse(text);
   } catch {
     // Without its cause: JSON.parse quotes the text, which holds the record's payload.
     throw unreadable('the letter', text, 'JSON, whole');

@@ -36,7 +36,9 @@ describe('lines', () => {
   });
 
   test('come out of any text as they went in, gzipped or not', async () => {
-    const text = fc.string({ unit: 'grapheme' }).filter((line) => line.trim() !== '' && !/[\n\r]/.test(line));
+    const text = fc
+      .string({ unit: 'grapheme' })
+      .filter((line) => line.trim() !== '' && !/[\n\r]|^\ufeff/.test(line));
     await fc.assert(
       fc.asyncProperty(fc.array(text), fc.boolean(), async (lines, isGzip) => {
         const bytes = Buffer.from(lines.join('\n').toWellFormed());
@@ -47,6 +49,17 @@ describe('lines', () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  test('are without a byte order mark, in files that are joined as well, gzipped or not', async () => {
+    const expected = [
+      { kind: 'value', line: 1, value: 'one' },
+      { kind: 'value', line: 3, value: 'two\ufeff' },
+    ];
+    const text = '\ufeffone\n\ufeff\n\ufefftwo\ufeff\n';
+    expect(await read(text, asText)).toEqual(expected);
+    expect(await read(gzipSync(text), asText)).toEqual(expected);
+    expect(await read('\ufeff{"a":1}', parseJsonLine)).toEqual([{ kind: 'value', line: 1, value: { a: 1 } }]);
   });
 
   test('may span chunks', async () => {
