@@ -132,6 +132,14 @@ describe('generateContracts', () => {
     ]);
   });
 
+  test('a byte order mark does not count as a change', async () => {
+    await write('a/v1.avsc', v1);
+    await generateContracts(dir);
+    await write('a/v1.avsc', `\ufeff${JSON.stringify(v1)}`);
+    await generateContracts(dir);
+    expect(await rulesOf('a')).toEqual([]);
+  });
+
   test('a published version may have another layout, and not another spelling of a number', async () => {
     const fields = '[{"name": "id", "type": "string"}, {"name": "a", "type": "double", "default": 0.0}]';
     const v0 = `{"type": "record", "name": "Event", "fields": ${fields}}`;

@@ -215,6 +215,8 @@ describe('dead letters, from the command line', () => {
     expect(readFileSync(discarded.export, 'utf8')).toBe(readFileSync(file, 'utf8'));
     expect(await groups()).toEqual([]);
 
+    // As an editor on Windows saves it.
+    writeFileSync(file, `\ufeff${readFileSync(file, 'utf8')}`);
     expect(await millraceJson(['dlq', 'import', '--input', file, ...state])).toEqual({ imported: poisoned });
     expect(await millraceJson(['dlq', 'list', ...state])).toEqual(before);
   });
