@@ -214,6 +214,7 @@ async function openCollector(
   const collector = await serveCollector({
     registry,
     producer,
+    clock: systemClock,
     log,
     allowedOrigins: collectorOrigin,
     port: collectorPort,

@@ -4,11 +4,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import type { APIGatewayProxyResult, Context } from 'aws-lambda';
 import { type CollectorEvent, collectorHandler } from '../adapters/lambda/collector-handler.ts';
-import { collected } from '../lambdas/collector/collector.ts';
-import { createCollector } from '../runtime/collect.ts';
+import { collected, limits } from '../lambdas/collector/collector.ts';
+import { type CollectPorts, createCollector } from '../runtime/collect.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/ports.ts';
-import type { PublishPorts } from '../runtime/publish.ts';
 
 export interface CollectorServer {
   /** Such as `http://127.0.0.1:4180`. */
@@ -19,7 +18,7 @@ export interface CollectorServer {
   close(): Promise<void>;
 }
 
-export interface CollectorServerOptions extends PublishPorts {
+export interface CollectorServerOptions extends CollectPorts {
   /** 0 for any that is free. @default 4180, or any where that is taken */
   readonly port?: number | undefined;
   /** Origins of pages that may send events, as the deployed collector's. */
@@ -37,10 +36,10 @@ const MAX_REQUEST_BYTES = 6 * 1_048_576;
  * @throws INPUT_INVALID when the port is taken
  */
 export async function serveCollector(options: CollectorServerOptions): Promise<CollectorServer> {
-  const { registry, producer, allowedOrigins, log } = options;
+  const { allowedOrigins, log, ...ports } = options;
   let eventsAccepted = 0;
   const handler = collectorHandler({
-    collector: createCollector(collected, { registry, producer }),
+    collector: createCollector(collected, ports, limits),
     logger: { ...log, addContext() {} },
     metrics: {
       reportCollect({ accepted }) {
@@ -57,6 +56,7 @@ export async function serveCollector(options: CollectorServerOptions): Promise<C
     // It came to its end after the others were counted: published now, it would be in no sum, and answered to nobody.
     if (closing) return void response.destroy();
     if (!event) return end(response, { statusCode: 413, headers: { Connection: 'close' }, body: '' });
+    if (!isForThisMachine(request)) return end(response, FOREIGN_HOST);
     // middy types what it makes for any context; the handler reads none.
     const answering = handler(event, {} as Context) as Promise<APIGatewayProxyResult>;
     const answered = answering.then((result) => end(response, result));
@@ -97,6 +97,27 @@ export async function serveCollector(options: CollectorServerOptions): Promise<C
   };
 }
 
+/**
+ * A page can have its own name lead to this machine, and then counts as of one origin with the collector. Its name stands
+ * in the request: https://www.rfc-editor.org/rfc/rfc9112#section-3.2 (2026-11-26).
+ */
+function isForThisMachine({ url = '', headers }: IncomingMessage): boolean {
+  const authority = ABSOLUTE.exec(url)?.groups?.authority ?? headers.host ?? '127.0.0.1';
+  return /^(?:localhost|(?:[\w-]+\.)*localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i.test(authority);
+}
+
+/** What stands before the path where the client takes the collector for a proxy. */
+const ABSOLUTE = /^https?:\/\/(?<authority>[^/?#]*)/i;
+
+const FOREIGN_HOST: APIGatewayProxyResult = {
+  statusCode: 403,
+  headers: { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' },
+  body: JSON.stringify({
+    code: 'ORIGIN_REFUSED',
+    message: `The request is for another host than this machine. Send it to ${HOST} or localhost.`,
+  }),
+};
+
 /** As API Gateway makes it of a request for `/events/{topic}`; undefined where it is too large to be one. */
 async function eventOf(request: IncomingMessage): Promise<CollectorEvent | undefined> {
   const chunks: Buffer[] = [];
@@ -106,7 +127,8 @@ async function eventOf(request: IncomingMessage): Promise<CollectorEvent | undef
     if (bytes > MAX_REQUEST_BYTES) return undefined;
     chunks.push(chunk);
   }
-  const [, topic] = /^\/events\/([^/?]+)\/?(?:\?|$)/.exec(request.url ?? '') ?? [];
+  const path = (request.url ?? '').replace(ABSOLUTE, '');
+  const topic = decoded(/^\/events\/([^/?]+)\/?(?:\?|$)/.exec(path)?.[1]);
   return {
     httpMethod: request.method ?? 'GET',
     pathParameters: topic === undefined ? null : { topic },
@@ -117,6 +139,15 @@ async function eventOf(request: IncomingMessage): Promise<CollectorEvent | undef
     body: Buffer.concat(chunks).toString('base64'),
     isBase64Encoded: true,
   };
+}
+
+/** Undefined where it is no percent-encoding of UTF-8. */
+function decoded(segment: string | undefined): string | undefined {
+  try {
+    return segment && decodeURIComponent(segment);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Resolves when the answer is on its way, or the caller has gone. */

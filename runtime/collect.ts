@@ -1,8 +1,12 @@
 /** Collecting: events of whoever is outside, each checked by its topic's contract, published, and answered for. */
 
+import { findFutureTime } from './avro/future-times.ts';
+import type { SchemaNode } from './avro/schema.ts';
+import { parseSchema } from './avro/schema-parser.ts';
 import type { Violation } from './avro/validator.ts';
 import type { Contract } from './contract.ts';
 import { type ErrorCode, MillraceError } from './errors.ts';
+import type { Clock } from './ports.ts';
 import { createPublishAttempt, type PublishAttempt, type PublishPorts } from './publish.ts';
 
 /** What became of one event. `index` is its place in the request, from 0. */
@@ -53,6 +57,17 @@ export interface CollectLimits {
   readonly maxBodyBytes?: number;
   /** @default 500 */
   readonly maxEvents?: number;
+  /**
+   * How far ahead of the clock a `timestamp-millis` or `timestamp-micros` may be. Infinity for contracts that hold times
+   * to come, such as the end of an embargo.
+   * @default a day: more than any zone that was left out of the sum, and less than a clock that nobody has set
+   */
+  readonly maxAheadMs?: number;
+}
+
+export interface CollectPorts extends PublishPorts {
+  /** What times are compared with; without it they are not. */
+  readonly clock?: Pick<Clock, 'now'>;
 }
 
 /** What is told of one event, so that an answer stays small however bad the request was. */
@@ -68,22 +83,37 @@ type ReadEvent = { readonly value: unknown } | { readonly violation: Violation }
  */
 export function createCollector(
   contracts: readonly Contract<never>[],
-  ports: PublishPorts,
-  { maxBodyBytes = 1_048_576, maxEvents = 500 }: CollectLimits = {},
+  ports: CollectPorts,
+  { maxBodyBytes = 1_048_576, maxEvents = 500, maxAheadMs = DAY_MS }: CollectLimits = {},
 ): Collector {
-  const topics = new Map(contracts.map((contract) => [contract.name, createPublishAttempt(contract, ports)]));
+  const topics = new Map(
+    contracts.map((contract) => [
+      contract.name,
+      { publish: createPublishAttempt(contract, ports), schema: parseSchema(contract.latest.schema).node },
+    ]),
+  );
+  const latestMs = () => (ports.clock?.now() ?? Number.POSITIVE_INFINITY) + maxAheadMs;
 
   return {
     async collect({ topic, format, body }) {
-      const publish = topics.get(topic);
-      if (!publish) throw unknownTopic([...topics.keys()]);
+      const target = topics.get(topic);
+      if (!target) throw unknownTopic([...topics.keys()]);
       if (body.length > maxBodyBytes) throw tooLarge(`${body.length} bytes`, `${maxBodyBytes}`);
-      const events = readEvents(body, format);
-      if (events.length > maxEvents) throw tooLarge(`${events.length} events`, `${maxEvents}`);
-      if (events.length === 0) throw unreadable('It holds no event.');
-      return judge(events, await publishReadable(events, publish));
+      const read = readEvents(body, format, maxEvents);
+      if (read.length === 0) throw unreadable('It holds no event.');
+      const events = read.map((event) => withinTime(event, target.schema, latestMs()));
+      return judge(events, await publishReadable(events, target.publish));
     },
   };
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** One event with a wrong clock would be the newest for good. */
+function withinTime(event: ReadEvent, schema: SchemaNode | null, latestMs: number): ReadEvent {
+  const path = 'value' in event && schema ? findFutureTime(schema, event.value, latestMs) : undefined;
+  if (path === undefined) return event;
+  return { violation: { path, reason: 'is further ahead of the clock than a time here may be' } };
 }
 
 /** Of the events that could be read. */
@@ -129,18 +159,25 @@ function shortened(violations: readonly Violation[]): readonly Violation[] {
 }
 
 /**
- * JSON.parse holds no recursion, so depth cannot exhaust the stack; and it makes `__proto__` a property like any other,
- * which the contract then refuses.
+ * Lines are counted before any is parsed: a line that is no JSON costs an exception. JSON.parse holds no recursion, so
+ * depth cannot exhaust the stack; and it makes `__proto__` a property like any other, which the contract then refuses.
  */
-function readEvents(body: Buffer, format: EventFormat): readonly ReadEvent[] {
+function readEvents(body: Buffer, format: EventFormat, maxEvents: number): readonly ReadEvent[] {
   const text = decodeUtf8(body);
   if (format === 'ndjson') {
     const lines = text.split('\n').filter((line) => line.trim() !== '');
+    checkCount(lines, maxEvents);
     return lines.map((line) => parseJson(line) ?? { violation: { path: '', reason: 'is not JSON' } });
   }
   const parsed = parseJson(text);
   if (!parsed) throw unreadable('It is not JSON.');
-  return Array.isArray(parsed.value) ? parsed.value.map((value: unknown) => ({ value })) : [parsed];
+  const values: readonly unknown[] = Array.isArray(parsed.value) ? parsed.value : [parsed.value];
+  checkCount(values, maxEvents);
+  return values.map((value) => ({ value }));
+}
+
+function checkCount({ length }: readonly unknown[], maxEvents: number): void {
+  if (length > maxEvents) throw tooLarge(`${length} events`, `${maxEvents}`);
 }
 
 /** Undefined where it is not JSON; the parser's own message would quote it. */

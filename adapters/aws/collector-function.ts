@@ -1,5 +1,5 @@
 import { GlueClient } from '@aws-sdk/client-glue';
-import { createCollector } from '../../runtime/collect.ts';
+import { type CollectLimits, createCollector } from '../../runtime/collect.ts';
 import type { Contract } from '../../runtime/contract.ts';
 import { COLLECTOR_SERVICE } from '../../runtime/metrics.ts';
 import type { Producer } from '../../runtime/ports.ts';
@@ -20,7 +20,7 @@ const GLUE = { maxAttempts: 2, ...requestTimeouts(3_000) };
  * are the function's environment variables.
  * @throws FUNCTION_MISCONFIGURED when one is missing
  */
-export function collectorFunction(contracts: readonly Contract<never>[]) {
+export function collectorFunction(contracts: readonly Contract<never>[], limits?: CollectLimits) {
   const region = setting('region');
   const brokers = setting('brokers');
   const registryName = setting('registryName');
@@ -36,7 +36,7 @@ export function collectorFunction(contracts: readonly Contract<never>[]) {
   };
   const registry = createGlueSchemaRegistry({ client: new GlueClient({ region, ...GLUE }), registryName });
   return collectorHandler({
-    collector: createCollector(contracts, { registry, producer }),
+    collector: createCollector(contracts, { registry, producer, clock: systemClock }, limits),
     logger: new PowertoolsLogger(COLLECTOR_SERVICE),
     metrics: new EmbeddedMetrics(systemClock),
     allowedOrigins,

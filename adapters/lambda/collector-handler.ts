@@ -61,10 +61,10 @@ export function collectorHandler(
 
   const handle = async (event: CollectorEvent): Promise<APIGatewayProxyResult> => {
     try {
-      checkOrigin(headerOf(event, 'origin'), allowedOrigins);
+      checkOrigin(event, allowedOrigins);
       if (event.httpMethod === 'OPTIONS') return { statusCode: 204, headers: PREFLIGHT, body: '' };
       if (event.httpMethod === 'POST') return await post(event);
-      return { ...refusal(unsupportedMethod()), statusCode: 405 };
+      return methodRefused();
     } catch (error) {
       if (error instanceof MillraceError && error.code in STATUS) return refusal(error);
       logger.error('Request failed', { error });
@@ -92,9 +92,14 @@ function isAllowed(origin: string, allowedOrigins: readonly string[]): boolean {
   return allowedOrigins.includes('*') || allowedOrigins.includes(origin);
 }
 
-/** Browsers tell the page's origin, and no page can change it. Whoever is no browser sends none: this is no login. */
-function checkOrigin(origin: string | undefined, allowedOrigins: readonly string[]): void {
-  if (origin === undefined || isAllowed(origin, allowedOrigins)) return;
+/**
+ * Browsers tell the page's origin, and no page can change it. A browser that leaves it out still tells whether it is
+ * another. Whoever is no browser tells neither: this is no login.
+ */
+function checkOrigin(event: CollectorEvent, allowedOrigins: readonly string[]): void {
+  const origin = headerOf(event, 'origin');
+  const isOwn = ['same-origin', 'none'].includes(headerOf(event, 'sec-fetch-site') ?? 'none');
+  if (isAllowed(origin ?? '', allowedOrigins) || (origin === undefined && isOwn)) return;
   throw new MillraceError(
     'ORIGIN_REFUSED',
     "This page's origin is not among those that may send events here. Whoever runs the collector can add it.",
@@ -162,6 +167,9 @@ function answer(statusCode: number, body: object): APIGatewayProxyResult {
   };
 }
 
-function unsupportedMethod(): MillraceError {
-  return new MillraceError('REQUEST_UNSUPPORTED', 'The collector takes POST, and OPTIONS before it.');
+/** With the methods that there are: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6 (2026-11-26) */
+function methodRefused(): APIGatewayProxyResult {
+  const error = new MillraceError('REQUEST_UNSUPPORTED', 'The collector takes POST, and OPTIONS before it.');
+  const { headers, ...refused } = refusal(error);
+  return { ...refused, statusCode: 405, headers: { ...headers, Allow: 'POST, OPTIONS' } };
 }

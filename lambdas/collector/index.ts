@@ -1,4 +1,4 @@
 import { collectorFunction } from '../../adapters/aws/collector-function.ts';
-import { collected } from './collector.ts';
+import { collected, limits } from './collector.ts';
 
-export const handler = collectorFunction(collected);
+export const handler = collectorFunction(collected, limits);

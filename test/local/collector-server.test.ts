@@ -63,6 +63,63 @@ test('serves the handler: events by topic, answers with status, headers and body
   }
 });
 
+/** As no client of today's sends it: fetch() writes targets and hosts of its own. */
+async function send(url: string, target: string, host: string): Promise<number> {
+  const { port } = new URL(url);
+  const socket = connect(Number(port), '127.0.0.1');
+  const head = [
+    `POST ${target} HTTP/1.1`,
+    `Host: ${host}`,
+    'Content-Type: application/json',
+    `Content-Length: ${EVENT.length}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${EVENT}`);
+  const answer = Buffer.concat(await Array.fromAsync(socket as AsyncIterable<Buffer>)).toString();
+  return Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
+}
+
+test('takes a target in every form that HTTP gives it', async () => {
+  const { server } = await open();
+  const { host } = new URL(server.url);
+  const encoded = topic.name.replace('.', '%2E');
+  for (const target of [
+    `http://${host}/events/${topic.name}`,
+    `HTTP://localhost/events/${topic.name}?x=1`,
+    `/events/${encoded}`,
+    `http://${host}/events/${encoded}/`,
+  ])
+    expect([target, await send(server.url, target, host)]).toEqual([target, 202]);
+  for (const target of [
+    '*',
+    '/events/%',
+    '/events/%ff',
+    '/events/a%2Fb',
+    `//events/${topic.name}`,
+    `http://${host}`,
+  ])
+    expect([target, await send(server.url, target, host)]).toEqual([target, 404]);
+});
+
+test('refuses what is for another host: a page may have its own name lead to this machine', async () => {
+  const { server } = await open();
+  const { host, port } = new URL(server.url);
+  const target = `/events/${topic.name}`;
+  for (const its of ['localhost', `LOCALHOST:${port}`, `app.localhost:${port}`, '127.0.0.1', `[::1]:${port}`])
+    expect([its, await send(server.url, target, its)]).toEqual([its, 202]);
+  for (const its of [
+    'evil.example',
+    `evil.example:${port}`,
+    '127.0.0.1.evil.example',
+    'localhost.evil.example',
+    '',
+  ])
+    expect([its, await send(server.url, target, its)]).toEqual([its, 403]);
+  // The target's own authority counts: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2 (2026-11-26)
+  expect(await send(server.url, `http://evil.example${target}`, host)).toBe(403);
+  expect(await send(server.url, `http://${host}${target}`, 'evil.example')).toBe(202);
+});
+
 test('refuses a page that is not on the list: any that is open in a browser here could send', async () => {
   const { post } = await open();
   expect((await post(EVENT, undefined, { Origin: 'https://evil.example' })).status).toBe(403);

@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
@@ -244,6 +244,90 @@ describe('limits', () => {
     const { collect } = await openCollector();
     expect(await codeOf(collect('{}', 'json', 'payments'))).toBe('TOPIC_UNKNOWN');
     expect(await codeOf(collect('{}', 'json', 'constructor'))).toBe('TOPIC_UNKNOWN');
+  });
+});
+
+describe('lines', () => {
+  test('are counted before any is read', async () => {
+    const { collect } = await openCollector();
+    const parse = jest.spyOn(JSON, 'parse');
+    try {
+      await expect(collect('a\n'.repeat(500_000), 'ndjson')).rejects.toMatchObject({
+        code: 'REQUEST_TOO_LARGE',
+        message: expect.stringContaining('has 500000 events; it takes up to 500'),
+      });
+      expect(parse).not.toHaveBeenCalled();
+    } finally {
+      parse.mockRestore();
+    }
+  });
+
+  test('that are blank are no events', async () => {
+    const { collect } = await openCollector();
+    const blank = '\n \r\n'.repeat(200_000);
+    expect(await collect(`${blank}{"id":"a","amount":1}`, 'ndjson')).toMatchObject({ accepted: 1 });
+    expect(await codeOf(collect(blank, 'ndjson'))).toBe('REQUEST_UNREADABLE');
+  });
+});
+
+describe('a time ahead of the clock', () => {
+  const DAY_MS = 86_400_000;
+  const NOW = 1_764_000_000_000;
+  const at = (name: string, logicalType: string) => ({
+    name,
+    type: { type: 'long', logicalType },
+    default: 0,
+  });
+  const visits = defineTopic<{ id: string }>({
+    name: 'visits',
+    owner: 'tests',
+    key: 'id',
+    partitions: 1,
+    versions: [
+      {
+        version: 1,
+        schema: {
+          type: 'record',
+          name: 'Visit',
+          fields: [
+            { name: 'id', type: 'string' },
+            at('ms', 'timestamp-millis'),
+            at('us', 'timestamp-micros'),
+          ],
+        },
+      },
+    ],
+  });
+  const collectVisits = async (events: readonly object[], limits?: CollectLimits) => {
+    const log = createMemoryLog({ clock: createFakeClock() });
+    await log.createTopic('visits', 1);
+    const ports = {
+      registry: createMemorySchemaRegistry([visits]),
+      producer: log,
+      clock: { now: () => NOW },
+    };
+    const body = Buffer.from(JSON.stringify(events));
+    return (await createCollector([visits], ports, limits).collect({ topic: 'visits', format: 'json', body }))
+      .verdicts;
+  };
+
+  test('by more than a day is refused, with its path and without its value', async () => {
+    const verdicts = await collectVisits([
+      { id: 'a', ms: NOW + DAY_MS, us: (NOW + DAY_MS) * 1_000 },
+      { id: 'b', ms: NOW + DAY_MS + 1 },
+      { id: 'c', us: (NOW + DAY_MS) * 1_000 + 1 },
+      { id: 'd', ms: 8_640_000_000_000_000 },
+    ]);
+    const refused = (path: string) => ({ status: 'refused', code: 'EVENT_REFUSED', violations: [{ path }] });
+    expect(verdicts).toMatchObject([{ status: 'accepted' }, refused('ms'), refused('us'), refused('ms')]);
+    expect(JSON.stringify(verdicts)).not.toMatch(/\d{9}/);
+  });
+
+  test('is taken where the limits say so', async () => {
+    const limits = { maxAheadMs: Number.POSITIVE_INFINITY };
+    expect(await collectVisits([{ id: 'd', ms: 8_640_000_000_000_000 }], limits)).toMatchObject([
+      { status: 'accepted' },
+    ]);
   });
 });
 

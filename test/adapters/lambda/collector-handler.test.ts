@@ -171,6 +171,15 @@ describe('a request is refused', () => {
   });
 });
 
+test('a method that it does not take is answered with those that it takes', async () => {
+  const { call } = await openHandler();
+  for (const httpMethod of ['GET', 'HEAD', 'PUT'])
+    expect(await call({ httpMethod })).toMatchObject({
+      statusCode: 405,
+      headers: { Allow: 'POST, OPTIONS' },
+    });
+});
+
 describe('pages', () => {
   const from = (origin: string, event: Partial<CollectorEvent> = {}) => ({
     ...event,
@@ -229,6 +238,19 @@ describe('pages', () => {
       expect(await records()).toEqual([]);
     },
   );
+
+  test.each([
+    ['cross-site', 403],
+    ['same-site', 403],
+    ['same-origin', 202],
+    ['none', 202],
+  ])('that a browser calls %s, without their origin, are answered %d', async (site, statusCode) => {
+    const { call } = await openHandler();
+    const headers = { 'content-type': 'text/plain', 'Sec-Fetch-Site': site };
+    expect(await call({ headers, body: JSON.stringify(EVENT) })).toMatchObject({ statusCode });
+    const listed = { ...headers, Origin: 'https://www.example.org' };
+    expect(await call({ headers: listed, body: JSON.stringify(EVENT) })).toMatchObject({ statusCode: 202 });
+  });
 
   test('of every origin, where all are allowed, are never granted credentials', async () => {
     const { call } = await openHandler({ allowedOrigins: ['*'] });
