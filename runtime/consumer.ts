@@ -34,7 +34,7 @@ export type Handle<Value, Tx> = (
 ) => Promise<void>;
 
 interface ConsumerDeclaration<Value, Kind extends SinkKind> {
-  /** The consumer group id: letters, digits, `.`, `_` and `-`. Immutable once deployed. */
+  /** The consumer group id, and the name of the consumer's role in the database. Immutable once deployed. */
   readonly name: string;
   readonly topic: Contract<Value>;
   readonly sink: Kind;
@@ -111,8 +111,19 @@ export interface RetryPolicy {
 // biome-ignore lint/suspicious/noExplicitAny: `handle` takes what its own contract and sink give; only `any` accepts each.
 export type AnyConsumer = Consumer<any, any>;
 
-// MSK publishes no lag metric for a group with a colon in its id, which Lambda itself would allow.
-const GROUP_ID = /^[a-zA-Z0-9._-]{1,200}$/;
+/**
+ * MSK publishes no lag metric for a group with a colon in its id, which Lambda itself would allow. PostgreSQL cuts a
+ * role's name after 63 bytes, and `<name>-owner` is one:
+ * https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS (2026-11-26)
+ */
+const CONSUMER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,56}$/;
+
+/**
+ * Whose roles a database has already: PostgreSQL's, RDS's, and Millrace's own, whose migrations go by its name.
+ * https://www.postgresql.org/docs/current/sql-createrole.html (2026-11-26),
+ * https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/AuroraPostgreSQL.Reference.html (2026-11-26)
+ */
+const RESERVED_NAME = /^(?:pg_.*|rds_.*|rds[a-z]*admin|postgres|public|none|millrace(?:_.*)?)$/i;
 
 const TOPIC_NAME = /^[a-zA-Z0-9._-]{1,249}$/;
 
@@ -158,7 +169,12 @@ export function defineConsumer<Value, Kind extends SinkKind>(
       `a whole number from ${from} to ${to}`,
     );
 
-  check('name', name, GROUP_ID.test(name), 'up to 200 letters, digits, ".", "_" and "-"');
+  check(
+    'name',
+    name,
+    CONSUMER_NAME.test(name) && !RESERVED_NAME.test(name),
+    'a letter or digit, then up to 56 letters, digits, ".", "_" and "-"; and no name that is a role of PostgreSQL, RDS or Millrace already',
+  );
   checkWhole('batch.maxRecords', batch.maxRecords, 1, 10_000);
   check(
     'batch.windowMs',

@@ -3,8 +3,8 @@ import type { Contract } from './contract.ts';
 import { MillraceError } from './errors.ts';
 
 /**
- * Checks what no declaration can see by itself: each topic and each consumer is listed once, and every consumer
- * reads a listed topic, as the collector writes to listed ones.
+ * Checks what no declaration can see by itself: each topic and each consumer is listed once and can be told from every
+ * other, and every consumer reads a listed topic, as the collector writes to listed ones.
  * @throws CONTRACT_INVALID or CONSUMER_INVALID naming the first that is not so
  */
 export function checkDeclarations(
@@ -28,6 +28,8 @@ export function checkDeclarations(
       { details: { consumer: repeated } },
     );
   }
+  checkRoles(consumers.map(({ name }) => name));
+  checkTopics(contracts, consumers);
   const stray = consumers.find((consumer) => contracts.every(({ name }) => name !== consumer.topic.name));
   if (stray) {
     throw new MillraceError(
@@ -47,6 +49,61 @@ export function checkDeclarations(
       : `lambdas/collector/collector.ts lists ${unlisted}, which contracts/index.ts does not list. List the topic's contract there.`,
     { details: { topic: unlisted ?? twice } },
   );
+}
+
+/** A consumer's tables belong to the role `<name>-owner` (adapters/postgres/provision.ts), which cannot log in. */
+function checkRoles(names: readonly string[]): void {
+  const owned = names.find((name) => names.includes(`${name}-owner`));
+  if (owned !== undefined) {
+    throw new MillraceError(
+      'CONSUMER_INVALID',
+      `lambdas/consumers.ts lists ${owned} and ${owned}-owner. The tables of ${owned} belong to a role called ${owned}-owner, which cannot log in. Rename one of them.`,
+      { details: { consumer: `${owned}-owner` } },
+    );
+  }
+  const alike = firstAlike(names, (name) => name.toLowerCase());
+  if (alike) {
+    throw new MillraceError(
+      'CONSUMER_INVALID',
+      `lambdas/consumers.ts lists ${alike.join(' and ')}, which differ in capitals alone: on many file systems their folders are one. Rename one of them.`,
+      { details: { consumer: alike[1] } },
+    );
+  }
+}
+
+/** Kafka refuses a topic whose name differs from another's in "." and "_" alone: its metrics would be the other's. */
+function checkTopics(contracts: readonly Contract<never>[], consumers: readonly AnyConsumer[]): void {
+  const deadLetterTopics = consumers
+    .filter(({ deadLetter }) => deadLetter === 'kafka')
+    .map(({ deadLetterTopic }) => deadLetterTopic);
+  const topics = [...contracts.map(({ name }) => name), ...deadLetterTopics];
+  // Topic.hasCollision of org.apache.kafka:kafka-clients (2026-11-26)
+  const alike = firstAlike(topics, (name) => name.replaceAll('.', '_'));
+  if (!alike) return;
+  const [topic, other] = alike;
+  const what =
+    topic === other
+      ? `Two topics are called ${topic}`
+      : `The topics ${topic} and ${other} differ in "." and "_" alone, which Kafka refuses`;
+  throw new MillraceError(
+    deadLetterTopics.includes(other) ? 'CONSUMER_INVALID' : 'CONTRACT_INVALID',
+    `${what}. Topics of contracts, and deadLetterTopic of each consumer with deadLetter "kafka", need names of their own. Rename one of them.`,
+    { details: { topic: other } },
+  );
+}
+
+/** The first two names that `formOf` makes the same. */
+function firstAlike(
+  names: readonly string[],
+  formOf: (name: string) => string,
+): readonly [string, string] | undefined {
+  const seen = new Map<string, string>();
+  for (const name of names) {
+    const earlier = seen.get(formOf(name));
+    if (earlier !== undefined) return [earlier, name];
+    seen.set(formOf(name), name);
+  }
+  return undefined;
 }
 
 /** The first name that stands in the list more than once. */

@@ -162,6 +162,13 @@ function optional(
   return refuse(field, got, allowed, `Pass it as "${example}".`);
 }
 
+/**
+ * Stacks, functions and the database are called by it: letters, digits and single hyphens, and with
+ * `millrace-<name>-migrations` 64 characters at most.
+ * https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/CHAP_Limits.html#RDS_Limits.Constraints,
+ * https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (2026-11-26)
+ */
+const ENVIRONMENT_NAME = /^(?=.{1,44}$)[a-z0-9]+(?:-[a-z0-9]+)*$/;
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html#invocation-eventsourcemapping-provisioned-mode,
 // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.how-it-works.html (2026-11-24)
 const MAX_MINIMUM_POLLERS = 200;
@@ -202,6 +209,14 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
   const checkCapacity = (field: string, got: number, from: number, to: number) =>
     check(field, got, Number.isInteger(got * 2) && got >= from && got <= to, `halves from ${from} to ${to}`);
 
+  if (!ENVIRONMENT_NAME.test(name)) {
+    refuse(
+      'env',
+      name,
+      'up to 44 small letters and digits, with single hyphens between',
+      'Rename it in lib/config/environment.ts.',
+    );
+  }
   if (network.type === 'new' && network.zones) {
     const { zones } = network;
     const areZones = areDistinct(zones) && zones.length === ZONES && zones.every((name) => ZONE.test(name));

@@ -24,6 +24,17 @@ describe('refused', () => {
   });
 });
 
+test.each(['Prod', 'eu_west', 'a--b', '-a', 'a-', 'a.b', 'a'.repeat(45)])(
+  'an environment called %s is refused: functions, stacks and the database have its name',
+  (env) => {
+    const environments = { [env]: ENVIRONMENTS.dev!, ok: ENVIRONMENTS.dev! };
+    expect(() => resolveEnvironment({ env }, environments)).toThrow(
+      expect.objectContaining({ code: 'ENVIRONMENT_INVALID', message: expect.stringContaining(env) }),
+    );
+    expect(resolveEnvironment({ env: 'ok' }, environments)).toMatchObject({ name: 'ok' });
+  },
+);
+
 test('only prod keeps its data', () => {
   expect(Object.entries(ENVIRONMENTS).filter(([, { retainsData }]) => retainsData)).toEqual([
     ['prod', ENVIRONMENTS.prod],

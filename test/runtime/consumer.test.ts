@@ -24,6 +24,17 @@ describe('defineConsumer', () => {
   test.each<[field: string, refused: Partial<Declaration>, allowed: Partial<Declaration>]>([
     // Lambda would take a colon; MSK then publishes no lag metric for the group.
     ['name', { name: 'team:analytics' }, { name: 'team.analytics_2-b' }],
+    // PostgreSQL would cut the owner's role after 63 bytes.
+    ['name', { name: 'a'.repeat(58) }, { name: 'a'.repeat(57) }],
+    ['name', { name: 'millrace' }, { name: 'millrace-audit' }],
+    ['name', { name: 'Millrace_admin' }, { name: 'millraces' }],
+    ['name', { name: 'postgres' }, { name: 'postgres-copy' }],
+    ['name', { name: 'pg_monitor' }, { name: 'pg-monitor' }],
+    ['name', { name: 'rdsproxyadmin' }, { name: 'rds-costs' }],
+    ['name', { name: 'public' }, { name: 'public-pages' }],
+    ['name', { name: '..' }, { name: 'a..b' }],
+    ['name', { name: '-x' }, { name: '1-x' }],
+    ['name', { name: '' }, { name: 'x' }],
     ['batch.maxRecords', { batch: { maxRecords: 10_001 } }, { batch: { maxRecords: 10_000 } }],
     ['batch.maxRecords', { batch: { maxRecords: 0 } }, { batch: { maxRecords: 1 } }],
     ['batch.windowMs', { batch: { windowMs: 1_500 } }, { batch: { windowMs: 2_000 } }],

@@ -11,8 +11,14 @@ const topic = (name: string): Contract<{ id: string }> =>
     versions: [{ version: 1, schema: 'string' }],
   });
 const orders = topic('orders');
-const reader = (name: string, of: Contract<{ id: string }>): AnyConsumer =>
-  defineConsumer({ name, topic: of, sink: 'postgres', async handle() {} });
+const reader = (name: string, of: Contract<{ id: string }>, deadLetterTopic?: string): AnyConsumer =>
+  defineConsumer({
+    name,
+    topic: of,
+    sink: 'postgres',
+    ...(deadLetterTopic !== undefined && { deadLetter: 'kafka', deadLetterTopic }),
+    async handle() {},
+  });
 
 test('two consumers of one topic are fine', () => {
   expect(() =>
@@ -45,6 +51,46 @@ describe('refused', () => {
       [],
       'CONSUMER_INVALID',
       /a reads other, which contracts\/index\.ts does not list/,
+    ],
+    [
+      "a consumer that is called as another's role",
+      [orders],
+      [reader('x-owner', orders), reader('x', orders)],
+      [],
+      'CONSUMER_INVALID',
+      /lists x and x-owner/,
+    ],
+    [
+      'two consumers whose folders may be one',
+      [orders],
+      [reader('Totals', orders), reader('totals', orders)],
+      [],
+      'CONSUMER_INVALID',
+      /Totals and totals, which differ in capitals alone/,
+    ],
+    [
+      'two topics that Kafka takes for one',
+      [topic('news.page_views'), topic('news_page.views')],
+      [],
+      [],
+      'CONTRACT_INVALID',
+      /news\.page_views and news_page\.views differ in "\." and "_" alone/,
+    ],
+    [
+      "a dead-letter topic that is a contract's",
+      [orders, topic('failed')],
+      [reader('a', orders, 'failed')],
+      [],
+      'CONSUMER_INVALID',
+      /Two topics are called failed/,
+    ],
+    [
+      'a dead-letter topic of two consumers',
+      [orders],
+      [reader('a', orders, 'orders.failed'), reader('b', orders, 'orders_failed')],
+      [],
+      'CONSUMER_INVALID',
+      /orders\.failed and orders_failed differ/,
     ],
     [
       'a collected topic of no listed contract',
