@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
 import type { QueryResult } from './read-only-query.ts';
 import type { StateFolder } from './state-folder.ts';
@@ -16,6 +15,7 @@ type Response =
   | { readonly result: QueryResult }
   | { readonly error: { readonly code: ErrorCode; readonly message: string } };
 
+const SOCKET = 'control.sock';
 // A socket's path has 104 bytes on macOS and 108 on Linux, the closing zero included (unix(7), 2026-11-24).
 const MAX_PATH_BYTES = 100;
 
@@ -24,9 +24,9 @@ export async function serveQueries(
   folder: StateFolder,
   query: (sql: string) => Promise<QueryResult>,
 ): Promise<{ close(): void }> {
-  const path = socketPath(folder);
   // A killed process leaves its socket behind, and with the lock in hand it can be nobody else's.
-  rmSync(path, { force: true });
+  removeSocket(folder);
+  const path = makeSocketPath(folder);
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -40,6 +40,7 @@ export async function serveQueries(
     close() {
       server.close();
       for (const socket of sockets) socket.destroy();
+      if (dirname(path) !== folder.path) rmSync(dirname(path), { recursive: true, force: true });
     },
   };
 }
@@ -49,7 +50,7 @@ export async function serveQueries(
  * @throws INPUT_INVALID when the query is refused
  */
 export async function queryOwner(folder: StateFolder, sql: string): Promise<QueryResult | undefined> {
-  const socket = connect(socketPath(folder));
+  const socket = connect(socketPathOf(folder));
   try {
     await once(socket, 'connect');
   } catch {
@@ -89,9 +90,22 @@ async function readLine(socket: Socket): Promise<string | undefined> {
   return undefined;
 }
 
-function socketPath({ path }: StateFolder): string {
-  const inside = join(path, 'control.sock');
+/** In the state folder or, where its path is too long, in a folder of one's own whose name only the state folder tells. */
+function makeSocketPath({ path, files }: StateFolder): string {
+  const inside = join(path, SOCKET);
   if (Buffer.byteLength(inside) <= MAX_PATH_BYTES) return inside;
-  const name = createHash('sha256').update(path).digest('hex').slice(0, 16);
-  return join(tmpdir(), `millrace-${name}.sock`);
+  const outside = join(mkdtempSync(join(tmpdir(), 'millrace-')), SOCKET);
+  writeFileSync(files.socketPath, outside, { mode: 0o600 });
+  return outside;
+}
+
+function socketPathOf({ path, files }: StateFolder): string {
+  return existsSync(files.socketPath) ? readFileSync(files.socketPath, 'utf8') : join(path, SOCKET);
+}
+
+function removeSocket(folder: StateFolder): void {
+  const path = socketPathOf(folder);
+  const isInside = dirname(path) === folder.path;
+  rmSync(isInside ? path : dirname(path), { recursive: true, force: true });
+  rmSync(folder.files.socketPath, { force: true });
 }

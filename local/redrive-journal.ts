@@ -39,7 +39,7 @@ export interface OpenJournal extends RedriveJournal {
 
 /** Begins a journal, with the plan on the disk. */
 export function beginJournal(folder: string, request: RedriveRequest, plan: RedrivePlan): OpenJournal {
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   const entry: PlanEntry = {
     type: 'plan',
     id: plan.id,

@@ -1,5 +1,5 @@
 /** Where consumers write, with their ledger: PostgreSQL in the process, or a server. */
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { PGlite } from '@electric-sql/pglite';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
@@ -27,8 +27,10 @@ const CONNECT_TIMEOUT_MS = 10_000;
 export async function openEmbeddedSink({ files }: StateFolder): Promise<LocalSink> {
   try {
     if (!existsSync(files.sinkReady)) rmSync(files.sink, { recursive: true, force: true });
+    // PGlite's own files are for everybody to read.
+    mkdirSync(files.sink, { recursive: true, mode: 0o700 });
     const pglite = await PGlite.create(files.sink);
-    writeFileSync(files.sinkReady, '');
+    writeFileSync(files.sinkReady, '', { mode: 0o600 });
     return {
       driver: pgliteDriver(pglite),
       at: files.sink,

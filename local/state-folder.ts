@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +23,11 @@ const SQLITE_BUSY = 5;
 const LONGEST_LOOK_MS = 15_000;
 const RETRY_MS = 50;
 
-/** A folder that Millrace made and keeps everything of a local run in. */
+/** For its owner alone: payloads are nobody else's business, nor is the salt. */
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+/** A folder that Millrace made and keeps everything of a local run in. Nobody but its owner can look into it. */
 export interface StateFolder {
   /** Absolute. */
   readonly path: string;
@@ -27,6 +41,8 @@ export interface StateFolder {
     readonly objects: string;
     /** What redrives have done, for those that are killed. */
     readonly redrives: string;
+    /** Where the control socket is, where it does not fit beside. */
+    readonly socketPath: string;
     readonly sink: string;
     /** There once the sink has been made. */
     readonly sinkReady: string;
@@ -92,7 +108,10 @@ export function clearStateFolder({ path, files }: StateFolder): void {
  * @returns undefined when another process has it
  */
 export function tryLockStateFolder({ path }: StateFolder, purpose: LockPurpose): StateLock | undefined {
-  const database = new DatabaseSync(join(path, LOCK), { timeout: 0 });
+  const file = join(path, LOCK);
+  // SQLite would make it for everybody to read.
+  writeFileSync(file, '', { flag: 'a', mode: FILE_MODE });
+  const database = new DatabaseSync(file, { timeout: 0 });
   try {
     database.exec('BEGIN EXCLUSIVE');
   } catch (error) {
@@ -101,7 +120,7 @@ export function tryLockStateFolder({ path }: StateFolder, purpose: LockPurpose):
     throw error;
   }
   const owner: Owner = { pid: process.pid, since: new Date().toISOString(), purpose };
-  writeFileSync(join(path, OWNER), JSON.stringify(owner));
+  writeFileSync(join(path, OWNER), JSON.stringify(owner), { mode: FILE_MODE });
   return { release: () => database.close() };
 }
 
@@ -155,6 +174,7 @@ function readStateFolder(path: string): StateFolder {
       { details: { path, format: marker.format } },
     );
   }
+  makePrivate(path);
   return {
     path,
     salt: Buffer.from(marker.salt, 'base64'),
@@ -164,10 +184,23 @@ function readStateFolder(path: string): StateFolder {
       queues: join(path, 'queues.sqlite'),
       objects: join(path, 'objects.sqlite'),
       redrives: join(path, 'redrives'),
+      socketPath: join(path, 'control-socket-path'),
       sink: join(path, 'sink'),
       sinkReady: join(path, 'sink-ready'),
     },
   };
+}
+
+/** Folders of earlier versions, and those that were there empty, are for everybody to read. */
+function makePrivate(path: string): void {
+  const { mode, uid } = statSync(path);
+  if (uid !== process.getuid?.() || (mode & 0o077) === 0) return;
+  try {
+    chmodSync(path, FOLDER_MODE);
+  } catch (error) {
+    // A file system that keeps no modes.
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+  }
 }
 
 function readMarker(path: string): { format?: unknown; salt?: unknown } {
@@ -185,7 +218,7 @@ function readMarker(path: string): { format?: unknown; salt?: unknown } {
 function refuseForeign(path: string): void {
   let names: string[];
   try {
-    makeFolder(path);
+    makeFolder(path, FOLDER_MODE);
     names = readdirSync(path).filter((name) => !name.startsWith(MARKER));
   } catch (cause) {
     throw new MillraceError(
@@ -203,11 +236,11 @@ function refuseForeign(path: string): void {
 }
 
 /** As `mkdirSync` with `recursive`, which never returns where the file system refuses new names (/proc). */
-function makeFolder(path: string): void {
+function makeFolder(path: string, mode?: number): void {
   if (existsSync(path)) return;
   makeFolder(dirname(path));
   try {
-    mkdirSync(path);
+    mkdirSync(path, { mode });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
@@ -220,7 +253,7 @@ function createMarker(path: string): void {
     salt: randomBytes(16).toString('base64'),
   };
   const temporary = join(path, `${MARKER}.${process.pid}`);
-  writeFileSync(temporary, `${JSON.stringify(marker, null, 2)}\n`);
+  writeFileSync(temporary, `${JSON.stringify(marker, null, 2)}\n`, { mode: FILE_MODE });
   try {
     linkSync(temporary, join(path, MARKER));
   } catch (error) {

@@ -54,7 +54,7 @@ export async function openKafkaTopics(connection: KafkaConnection): Promise<Topi
 /** Goes with the log: what clears the folder takes both. */
 function madeOnce(path: string): string {
   try {
-    writeFileSync(path, `embedded ${randomUUID()}`, { flag: 'wx' });
+    writeFileSync(path, `embedded ${randomUUID()}`, { flag: 'wx', mode: 0o600 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -7,7 +7,7 @@ import { MillraceError } from '../../runtime/errors.ts';
 const BUSY_TIMEOUT_MS = 10_000;
 
 /**
- * Opens a database file, its folder and the file made where missing, and brings its tables to the newest form.
+ * Opens a database file, its folder and the file made where missing, for its owner alone, and brings its tables to the newest form.
  * Several processes may have it open. A transaction that has committed survives a kill and, by `synchronous = FULL`,
  * a power cut (https://sqlite.org/pragma.html#pragma_synchronous, 2026-11-24).
  * @param migrations the steps from an empty file to the newest form; a step that has shipped never changes
@@ -18,6 +18,8 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
   let database: DatabaseSync | undefined;
   try {
     mkdirSync(dirname(path), { recursive: true });
+    // SQLite would make it for everybody to read; the files beside it have the modes of this one.
+    writeFileSync(path, '', { flag: 'a', mode: 0o600 });
     database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     migrate(database, path, migrations);

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { queryOwner, serveQueries } from '../../local/control-socket.ts';
 import { openStateFolder } from '../../local/state-folder.ts';
@@ -41,6 +41,19 @@ describe.each([
     expect(await queryOwner(folder, 'select 1')).toEqual({ columns: ['sql'], rows: [['select 1']] });
     second.close();
     first.close();
+  });
+
+  test('the socket is in a folder of its owner alone, and goes with its server', async () => {
+    const folder = folderOf();
+    const server = await serveQueries(folder, echo);
+    const { socketPath } = folder.files;
+    const path = existsSync(socketPath)
+      ? readFileSync(socketPath, 'utf8')
+      : join(folder.path, 'control.sock');
+    expect(statSync(path).isSocket()).toBe(true);
+    expect(statSync(dirname(path)).mode & 0o777).toBe(0o700);
+    server.close();
+    expect([existsSync(path), existsSync(dirname(path))]).toEqual([false, dirname(path) === folder.path]);
   });
 });
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
@@ -10,6 +10,7 @@ import {
   openStateFolder,
   tryLockStateFolder,
 } from '../../local/state-folder.ts';
+import { openStores } from '../../local/stores.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 let temporary: ReturnType<typeof createTemporaryFolder>;
@@ -28,6 +29,61 @@ test('keeps its salt, and another folder has another', () => {
   expect(openStateFolder(join(temporary.path, 'other')).salt).not.toEqual(salt);
 });
 
+describe('what is in it is for its owner alone', () => {
+  const modeOf = (name: string) => statSync(join(path, name)).mode & 0o777;
+  // Whatever the process that makes it would give others.
+  let umask: number;
+  beforeEach(() => {
+    umask = process.umask(0);
+  });
+  afterEach(() => void process.umask(umask));
+
+  test('folder and files, whoever makes them', async () => {
+    const folder = openStateFolder(path);
+    const lock = await lockStateFolder(folder);
+    const stores = await openStores(folder);
+    await stores.log.id();
+    const files = readdirSync(path).map((name) => [name, modeOf(name).toString(8)]);
+    await stores.close();
+    lock.release();
+    expect(modeOf('.')).toBe(0o700);
+    expect(files.map(([name]) => name)).toEqual(
+      expect.arrayContaining([
+        'millrace.json',
+        'owner.json',
+        'lock.sqlite',
+        'log-id',
+        'log.sqlite',
+        'log.sqlite-wal',
+      ]),
+    );
+    expect(files.filter(([, mode]) => mode !== '600')).toEqual([]);
+  });
+
+  test.each([
+    ['was there empty', () => mkdirSync(path, { mode: 0o755 })],
+    [
+      'an earlier version made',
+      () => {
+        openStateFolder(path);
+        chmodSync(path, 0o755);
+      },
+    ],
+  ])('a folder that %s too', (_, make) => {
+    make();
+    openStateFolder(path);
+    expect(modeOf('.')).toBe(0o700);
+    chmodSync(path, 0o711);
+    existingStateFolder(path);
+    expect(modeOf('.')).toBe(0o700);
+  });
+
+  test('the folders that it is made in are left as they are', () => {
+    openStateFolder(join(path, 'within'));
+    expect(modeOf('.')).toBe(0o777);
+  });
+});
+
 describe('a folder of somebody else', () => {
   beforeEach(() => {
     mkdirSync(path);
@@ -35,8 +91,10 @@ describe('a folder of somebody else', () => {
   });
 
   test('is refused and left as it is', () => {
+    const before = statSync(path).mode & 0o777;
     expect(() => openStateFolder(path)).toThrow(expect.objectContaining({ code: 'STATE_UNREADABLE' }));
     expect(readdirSync(path)).toEqual(['thesis.txt']);
+    expect(statSync(path).mode & 0o777).toBe(before);
   });
 });
 
