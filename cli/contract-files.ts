@@ -315,8 +315,7 @@ async function readIfExists(path: string): Promise<string | null> {
 /** The value, or where the text stops being JSON: V8's own message may quote the text. */
 function parseJson(text: string): { readonly value: AvroSchema } | { readonly fault: string } {
   try {
-    // Tools on Windows begin a file with a byte order mark.
-    return { value: JSON.parse(text.replace(/^\ufeff/, '')) };
+    return { value: JSON.parse(text) };
   } catch (error) {
     const where = /line \d+ column \d+/.exec((error as Error).message)?.[0];
     return { fault: where ? ` at ${where}` : '' };

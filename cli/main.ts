@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { MillraceError } from '../runtime/errors.ts';
 import { CommandFailed } from './command-failed.ts';
 import { findDeclarationFault } from './declaration-fault.ts';
-import { styled } from './terminal.ts';
+import { printNote, styled } from './terminal.ts';
 
 interface CommandEntry {
   readonly summary: string;
@@ -89,9 +89,11 @@ function throwInsteadOfExiting(command: Command, path: string): void {
 function printError(error: unknown): void {
   const label = styled('red', 'error:', process.stderr);
   if (error instanceof MillraceError) {
-    process.stderr.write(`${label} ${error.message} [${error.code}]\n`);
+    process.stderr.write(`${label} `);
+    printNote(`${error.message} [${error.code}]`);
     return;
   }
   const detail = error instanceof Error ? error.stack : String(error);
-  process.stderr.write(`${label} This should not happen, and is not of your doing.\n${detail}\n`);
+  process.stderr.write(`${label} `);
+  printNote(`This should not happen, and is not of your doing.\n${detail}`);
 }

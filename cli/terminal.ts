@@ -11,16 +11,16 @@ export function styled(style: Style, text: string, output: Output = process.stdo
 
 /** Prints one JSON document on one line. A bigint within the safe integers becomes a number, beyond them a string. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, jsonValue)}\n`);
+  printLine(printableJson(JSON.stringify(value, jsonValue)));
 }
 
 export function printLine(text = ''): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** A line about the work under way, for a person: on stderr, so that stdout stays the result. */
+/** A line about the work under way, for a person: on stderr, so that stdout stays the result. It may hold anything. */
 export function printNote(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${text.split('\n').map(printable).join('\n')}\n`);
 }
 
 interface Column {
@@ -54,10 +54,30 @@ export function plural(value: number, noun: string): string {
   return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
 }
 
-/** Text that may hold anything, safe to show: a control character would move the cursor or worse. */
+/** What shows nothing, or shows what follows in another order; without those that choose between an emoji and a text. */
+const UNSEEN =
+  /[[\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\ufff9-\ufffb]--[\ufe0e\ufe0f]]/gv;
+
+/**
+ * One line of text that may hold anything, safe to show: a control character would move the cursor or worse, and what
+ * cannot be seen would make one text look like another.
+ */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones to replace.
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '�');
+  const seen = text.replace(
+    UNSEEN,
+    (each) => `<U+${each.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}>`,
+  );
+  return seen.replace(/\p{Cc}/gu, '�');
+}
+
+/** The same JSON, with such characters escaped. */
+export function printableJson(json: string): string {
+  const escaped = (text: string) =>
+    Array.from(
+      { length: text.length },
+      (_, index) => `\\u${text.charCodeAt(index).toString(16).padStart(4, '0')}`,
+    ).join('');
+  return json.replace(UNSEEN, escaped).replace(/[\u007f-\u009f]/g, escaped);
 }
 
 function widthOf(text: string): number {

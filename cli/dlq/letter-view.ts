@@ -64,7 +64,7 @@ export function printLetter(letter: DeadLetter, written: WrittenValue): void {
     ]),
     ['function', `${invocation.functionName} ${invocation.functionVersion}, request ${invocation.requestId}`],
   ];
-  printLine(styled('bold', id));
+  printLine(styled('bold', printable(id)));
   for (const [name, text] of fields) printLine(`  ${styled('dim', name.padEnd(13))}${printable(text)}`);
   printLine(`${styled('dim', 'decoded')} ${printable(valueText(written, false))}`);
   printBytes('key', record.key);

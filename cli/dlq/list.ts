@@ -5,7 +5,7 @@ import { MillraceError } from '../../runtime/errors.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
 import { timestampText } from '../../runtime/record.ts';
 import { jsonOption, wholeFrom } from '../options.ts';
-import { count, plural, printJson, printLine, printNote, table } from '../terminal.ts';
+import { count, plural, printable, printJson, printLine, printNote, table } from '../terminal.ts';
 import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
 import { letterToJson, openLetter, printLetter, storedToJson, writtenValueOf } from './letter-view.ts';
 import { consumerOption, noneMatch, WHERE_HELP, whereOption } from './options.ts';
@@ -101,13 +101,9 @@ function newer(known: StoredLetter | undefined, copy: StoredLetter): StoredLette
 }
 
 function printTable(letters: readonly StoredLetter[], total: number): void {
-  const rows = letters.map(({ letter: { id, failure } }) => [
-    id,
-    failure.stage,
-    failure.code,
-    String(failure.attempts),
-    timestampText(failure.lastFailedAt),
-  ]);
+  const rows = letters.map(({ letter: { id, failure } }) =>
+    [id, failure.stage, failure.code, String(failure.attempts), timestampText(failure.lastFailedAt)].map(printable),
+  );
   const titles = ['id', 'stage', 'code', 'attempts', 'failed at'];
   printLine(
     table(

@@ -15,7 +15,7 @@ import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
 import { readRange } from '../../runtime/read-range.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { jsonOption } from '../options.ts';
-import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
+import { count, plural, printableJson, printJson, printLine, printNote } from '../terminal.ts';
 import { atDesk, auditedAt, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
 import { lineOf, openExport } from './export-file.ts';
 import { consumerOption, describeFilter, WHERE_HELP, whereOption } from './options.ts';
@@ -63,7 +63,7 @@ export function exportCommand(): Command {
           if (!matches(copy, options.where)) continue;
           exported++;
           if (file) await file.write(copy, places.objects);
-          else printLine(await lineOf(copy, places.objects));
+          else printLine(printableJson(await lineOf(copy, places.objects)));
         }
         file?.flush();
         file?.close();

@@ -102,7 +102,7 @@ function printGroups(
       group.schemaId === undefined ? '' : `schema ${group.schemaId}`,
     ].filter(Boolean);
     printLine(
-      `${styled('bold', count(group.count).padStart(6))}  ${styled('yellow', group.errorCode)}  ${of.join(', ')}`,
+      `${styled('bold', count(group.count).padStart(6))}  ${styled('yellow', printable(group.errorCode))}  ${printable(of.join(', '))}`,
     );
     const detail = (name: string, text: string) =>
       printLine(`        ${styled('dim', name.padEnd(9))}${printable(text)}`);
