@@ -108,10 +108,7 @@ export function clearStateFolder({ path, files }: StateFolder): void {
  * @returns undefined when another process has it
  */
 export function tryLockStateFolder({ path }: StateFolder, purpose: LockPurpose): StateLock | undefined {
-  const file = join(path, LOCK);
-  // SQLite would make it for everybody to read.
-  writeFileSync(file, '', { flag: 'a', mode: FILE_MODE });
-  const database = new DatabaseSync(file, { timeout: 0 });
+  const database = openLock(join(path, LOCK));
   try {
     database.exec('BEGIN EXCLUSIVE');
   } catch (error) {
@@ -122,6 +119,39 @@ export function tryLockStateFolder({ path }: StateFolder, purpose: LockPurpose):
   const owner: Owner = { pid: process.pid, since: new Date().toISOString(), purpose };
   writeFileSync(join(path, OWNER), JSON.stringify(owner), { mode: FILE_MODE });
   return { release: () => database.close() };
+}
+
+/**
+ * For giving a consumer's dead letters back, which any number may do at once; or for taking them away, which nobody may
+ * do beside it: what one has read and the other takes away would count for both. As sound as the folder's own lock.
+ * @throws STATE_IN_USE when the other is under way
+ */
+export function lockLetters(
+  { path }: StateFolder,
+  consumer: string,
+  to: 'give-back' | 'take-away',
+): StateLock {
+  const database = openLock(join(path, `${LOCK}.${consumer}`));
+  try {
+    // The first statement of a transaction that only reads takes SQLite's shared lock, and keeps it.
+    database.exec(to === 'take-away' ? 'BEGIN EXCLUSIVE' : 'BEGIN; SELECT count(*) FROM sqlite_schema');
+  } catch (error) {
+    database.close();
+    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error;
+    const other = to === 'take-away' ? 'A redrive, a move or another discard' : 'A discard';
+    throw new MillraceError(
+      'STATE_IN_USE',
+      `${other} of ${consumer}'s dead letters is under way in ${path}. Nothing was done. Give the command again when it is over.`,
+      { cause: error, details: { path, consumer } },
+    );
+  }
+  return { release: () => database.close() };
+}
+
+function openLock(file: string): DatabaseSync {
+  // SQLite would make it for everybody to read.
+  writeFileSync(file, '', { flag: 'a', mode: FILE_MODE });
+  return new DatabaseSync(file, { timeout: 0 });
 }
 
 /**

@@ -2,7 +2,12 @@
 import { hostname, userInfo } from 'node:os';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { consumers } from '../../lambdas/consumers.ts';
-import { existingStateFolder, openStateFolder, type StateFolder } from '../../local/state-folder.ts';
+import {
+  existingStateFolder,
+  lockLetters,
+  openStateFolder,
+  type StateFolder,
+} from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
 import { openKafkaTopics } from '../../local/topic-log.ts';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
@@ -133,17 +138,25 @@ function remembering(registry: SchemaRegistry): SchemaRegistry {
   };
 }
 
-/** Does something to the desk's dead letters, noted in the audit log before it begins and after it. */
-export function auditedAt<Result extends Readonly<Record<string, unknown>>>(
-  { places, consumer, who }: Desk,
+/**
+ * Does something to the desk's dead letters, noted in the audit log before it begins and after it.
+ * @throws STATE_IN_USE when letters are given back and taken away at once, on this machine
+ */
+export async function auditedAt<Result extends Readonly<Record<string, unknown>>>(
+  { places, consumer, who, folder }: Desk,
   entry: Pick<AuditEntry, 'id' | 'action' | 'plan'>,
   act: () => Promise<Result>,
 ): Promise<Result> {
-  return audited(
-    { objects: places.objects, clock: systemClock },
-    { ...entry, consumer: consumer.name, who },
-    act,
-  );
+  const lock = lockLetters(folder, consumer.name, entry.action === 'discard' ? 'take-away' : 'give-back');
+  try {
+    return await audited(
+      { objects: places.objects, clock: systemClock },
+      { ...entry, consumer: consumer.name, who },
+      act,
+    );
+  } finally {
+    lock.release();
+  }
 }
 
 /** Opens a desk for the work, and closes it whatever happens. */

@@ -6,7 +6,7 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
-import { existingStateFolder, isRunning, openStateFolder } from '../../local/state-folder.ts';
+import { existingStateFolder, isRunning, lockLetters, openStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
 import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
@@ -209,6 +209,11 @@ describe('dead letters, from the command line', () => {
     const before = await millraceJson(['dlq', 'list', ...state]);
     const refused = await millrace(['dlq', 'discard', '--yes', ...state]);
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('--reason') });
+
+    const lock = lockLetters(existingStateFolder(state[1]!), editorialAnalytics.name, 'give-back');
+    const held = await millrace(['dlq', 'discard', '--reason', 'a load test', '--yes', ...state]);
+    expect(held).toMatchObject({ code: 1, stderr: expect.stringContaining('Nothing was done.') });
+    lock.release();
 
     const discarded = await millraceJson(['dlq', 'discard', '--reason', 'a load test', '--yes', ...state]);
     expect(discarded).toEqual({ discarded: poisoned, export: expect.stringContaining('discarded-') });

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   clearStateFolder,
   existingStateFolder,
+  lockLetters,
   lockStateFolder,
   openStateFolder,
   tryLockStateFolder,
@@ -129,6 +130,42 @@ test('clearing deletes what was kept, and keeps the salt and the lock', async ()
   expect(openStateFolder(path).salt).toEqual(folder.salt);
   expect(tryLockStateFolder(folder, 'look')).toBeUndefined();
   lock.release();
+});
+
+describe('the lock of letters', () => {
+  const refusal = expect.objectContaining({
+    code: 'STATE_IN_USE',
+    message: expect.stringContaining("c's dead letters is under way"),
+  });
+
+  test('lets any number give back, and nobody take away beside them', () => {
+    const folder = openStateFolder(path);
+    const givingBack = [1, 2].map(() => lockLetters(folder, 'c', 'give-back'));
+    for (const lock of givingBack) {
+      expect(() => lockLetters(folder, 'c', 'take-away')).toThrow(refusal);
+      lock.release();
+    }
+    lockLetters(folder, 'c', 'take-away').release();
+  });
+
+  test('lets one take away, and nobody do anything beside it; another consumer is not held up', () => {
+    const folder = openStateFolder(path);
+    const lock = lockLetters(folder, 'c', 'take-away');
+    for (const to of ['give-back', 'take-away'] as const) {
+      expect(() => lockLetters(folder, 'c', to)).toThrow(refusal);
+      lockLetters(folder, 'd', to).release();
+    }
+    lock.release();
+    lockLetters(folder, 'c', 'give-back').release();
+  });
+
+  test('stays when the folder is cleared under it', () => {
+    const folder = openStateFolder(path);
+    const lock = lockLetters(folder, 'c', 'take-away');
+    clearStateFolder(folder);
+    expect(() => lockLetters(folder, 'c', 'give-back')).toThrow(refusal);
+    lock.release();
+  });
 });
 
 describe('the lock', () => {
