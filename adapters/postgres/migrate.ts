@@ -19,7 +19,7 @@ const PREPARE = `
 
 /**
  * Brings a scope's tables up to date: applies the migrations that have not been, in order, each in a transaction
- * of its own. Running it again changes nothing; two processes at once take turns. A database that is ahead, because
+ * of its own, which a migration cannot end. Running it again changes nothing; two processes at once take turns. A database that is ahead, because
  * an older release is deployed again, is left as it is.
  *
  * @param scope whose migrations these are: a consumer's name, or the sink's own
@@ -54,16 +54,30 @@ async function applyNext(
   if (!next) return undefined;
   try {
     if (owner !== undefined) await open.run(`SET LOCAL ROLE ${identifier(owner)}`);
-    await open.run(next.sql);
+    await open.run(withinTransaction(next.sql));
     if (owner !== undefined) await open.run('RESET ROLE');
   } catch (error) {
     throw migrationFailed(scope, next, error);
   }
   await open.query(
     'INSERT INTO millrace_migration (scope, position, name, checksum) VALUES ($1, $2, $3, $4)',
-    [scope, done.length, next.name, checksumOf(next)].map(encodeParameter),
+    [scope, done.length, next.name, checksumsOf(next)[0]!].map(encodeParameter),
   );
   return next.name;
+}
+
+/**
+ * As a block of PL/pgSQL, in which a COMMIT or a ROLLBACK is an error, however it is spelt: what stands before one would
+ * be kept although the migration failed.
+ * https://www.postgresql.org/docs/current/plpgsql-statements.html#PLPGSQL-STATEMENTS-EXECUTING-DYN (2026-11-26)
+ */
+function withinTransaction(sql: string): string {
+  return `DO ${literal(`BEGIN EXECUTE ${literal(sql)}; END`)}`;
+}
+
+/** With escapes of its own, so that no setting of the server's changes what it says. */
+function literal(text: string): string {
+  return `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
 }
 
 interface AppliedMigration {
@@ -87,7 +101,7 @@ function checkUnchanged(
   done.forEach((applied, position) => {
     const declared = migrations[position];
     if (!declared) return;
-    if (declared.name === applied.name && checksumOf(declared) === applied.checksum) return;
+    if (declared.name === applied.name && checksumsOf(declared).includes(applied.checksum)) return;
     const change =
       declared.name === applied.name
         ? 'its SQL has changed since'
@@ -101,11 +115,15 @@ function checkUnchanged(
   });
 }
 
+/** feature_not_supported is what EXECUTE says, invalid_transaction_termination what a block or procedure in it says. */
+const ENDS_TRANSACTION: ReadonlySet<unknown> = new Set(['0A000', '2D000']);
+
 function migrationFailed(scope: string, { name }: Migration, error: unknown): unknown {
   if (!(error instanceof MillraceError) || error.action === 'hold') return error;
+  const endsTransaction = ENDS_TRANSACTION.has(error.details.sqlState);
   return new MillraceError(
     'SINK_MISCONFIGURED',
-    `Migration ${JSON.stringify(name)} of ${scope}: ${error.message}`,
+    `Migration ${JSON.stringify(name)} of ${scope}: ${endsTransaction ? 'It holds a COMMIT, ROLLBACK, SAVEPOINT or the like. Take that out: it is applied in one transaction, of which nothing was kept.' : error.message}`,
     {
       cause: error,
       details: { ...error.details, scope, migration: name },
@@ -113,6 +131,10 @@ function migrationFailed(scope: string, { name }: Migration, error: unknown): un
   );
 }
 
-function checksumOf({ sql }: Migration): string {
-  return createHash('sha256').update(sql).digest('hex');
+/** Of the SQL with the ends of lines that Git gives it here, and there; the first is recorded. */
+function checksumsOf({ sql }: Migration): readonly string[] {
+  const unix = sql.replaceAll('\r\n', '\n');
+  return [unix, unix.replaceAll('\n', '\r\n'), sql].map((text) =>
+    createHash('sha256').update(text).digest('hex'),
+  );
 }

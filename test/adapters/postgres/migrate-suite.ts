@@ -1,7 +1,9 @@
 /** What migrate() promises, whatever the driver. */
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { migrate } from '../../../adapters/postgres/migrate.ts';
 import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
+import { inTransaction } from '../../../adapters/postgres/sql-transaction.ts';
 
 export function migrateSuite(driver: () => SqlDriver): void {
   describe('migrate()', () => {
@@ -45,6 +47,66 @@ export function migrateSuite(driver: () => SqlDriver): void {
         message: expect.stringContaining(why),
         details: { scope, migration: 'create-a' },
       });
+    });
+
+    test('ends of lines do not count as an edit, whichever were recorded', async () => {
+      for (const [first, second] of [
+        ['\n', '\r\n'],
+        ['\r\n', '\n'],
+      ] as const) {
+        const scope = newScope();
+        const on = (end: string) => ({ name: 'a', sql: `CREATE TABLE ${scope}_a (${end}  n int${end})` });
+        const recorded = createHash('sha256').update(on(first).sql).digest('hex');
+        expect(await migrate(driver(), scope, [on(first)])).toEqual(['a']);
+        // As earlier versions recorded it: the text as it was.
+        await inTransaction(driver(), (open) =>
+          open.query('UPDATE millrace_migration SET checksum = $1 WHERE scope = $2', [recorded, scope]),
+        );
+        for (const end of [first, second]) expect(await migrate(driver(), scope, [on(end)])).toEqual([]);
+      }
+    });
+
+    test.each([
+      'COMMIT',
+      '; commit ;',
+      '/* /* */ */ COMMIT AND CHAIN',
+      'END',
+      'ROLLBACK',
+      'SAVEPOINT s',
+      'DO $$ BEGIN COMMIT; END $$',
+    ])('a migration with %s in it is refused, and leaves nothing of itself', async (statement) => {
+      const scope = newScope();
+      const { name, sql } = create(scope, 'a');
+      const broken = { name: 'broken', sql: `${sql} ${statement}; SELECT 1 / 0` };
+      for (let run = 0; run < 2; run++) {
+        await expect(migrate(driver(), scope, [broken])).rejects.toMatchObject({
+          code: 'SINK_MISCONFIGURED',
+          message: expect.stringContaining('"broken"'),
+        });
+      }
+      expect(await migrate(driver(), scope, [{ name, sql }])).toEqual([name]);
+    });
+
+    test('a migration may hold whatever SQL holds, each statement seeing those before', async () => {
+      const scope = newScope();
+      const all = {
+        name: 'all',
+        sql: String.raw`
+          -- It's a comment; with 'quotes' and \ backslashes.
+          CREATE TABLE ${scope}_a (t text);
+          INSERT INTO ${scope}_a VALUES ('it''s'), (E'a\nb'), ('a\nb'), ($t$ $$ ; COMMIT; '$t$), (U&'\00e9');
+          CREATE FUNCTION ${scope}_f() RETURNS bigint LANGUAGE plpgsql AS $$
+            BEGIN RETURN (SELECT count(*) FROM ${scope}_a); END $$;
+          SELECT ${scope}_f();
+          ALTER TABLE ${scope}_a ADD n int;
+          UPDATE ${scope}_a SET n = ${scope}_f();
+        `,
+      };
+      expect(await migrate(driver(), scope, [all])).toEqual(['all']);
+      const { rows } = await inTransaction(driver(), (open) =>
+        open.query(`SELECT t FROM ${scope}_a WHERE n = 5 ORDER BY t COLLATE "C"`, []),
+      );
+      expect(rows.flat()).toEqual([" $$ ; COMMIT; '", 'a\nb', 'a\\nb', "it's", 'é']);
     });
 
     test('a migration that fails leaves nothing of itself, and keeps those before', async () => {
