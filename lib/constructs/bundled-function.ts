@@ -1,9 +1,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Duration, Lazy, Validations } from 'aws-cdk-lib';
+import { ArnFormat, type Duration, Lazy, Stack, Validations } from 'aws-cdk-lib';
 import type { SecurityGroup } from 'aws-cdk-lib/aws-ec2';
-import { type CfnPolicy, type Policy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import {
+  type CfnPolicy,
+  Effect,
+  type Policy,
+  PolicyStatement,
+  Role,
+  ServicePrincipal,
+} from 'aws-cdk-lib/aws-iam';
 import { Architecture, type CfnFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
 import {
   Charset,
@@ -119,7 +126,8 @@ export class BundledFunction extends NodejsFunction {
       description: `What ${props.functionName} may do`,
     });
     logGroup.grantWrite(role);
-    role.addToPolicy(networkInterfaces());
+    for (const statement of networkInterfaces(Stack.of(scope), props.functionName))
+      role.addToPolicy(statement);
     const { writesTo } = props;
     super(scope, id, {
       entry: entryOf(props.folder),
@@ -176,23 +184,40 @@ function dependOnlyOn(fn: NodejsFunction, policy: Policy): void {
   (fn.node.defaultChild as CfnFunction).addOverride('DependsOn', [logicalId]);
 }
 
-/** What Lambda, and an event source mapping's pollers, need in a network. None of it can be limited to a resource. */
-function networkInterfaces(): PolicyStatement {
-  // https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions (2026-11-24)
-  return new PolicyStatement({
-    sid: 'NetworkInterfaces',
-    actions: [
-      'ec2:CreateNetworkInterface',
-      'ec2:DeleteNetworkInterface',
-      'ec2:DescribeNetworkInterfaces',
-      'ec2:DescribeSecurityGroups',
-      'ec2:DescribeSubnets',
-      'ec2:DescribeVpcs',
-      'ec2:AssignPrivateIpAddresses',
-      'ec2:UnassignPrivateIpAddresses',
-    ],
-    resources: ['*'],
+/**
+ * What Lambda, and an event source mapping's pollers, need in a network. None of it can be limited to a resource, so it is
+ * denied to the function's own code, which needs none of it.
+ * https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions (2026-11-24),
+ * https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html (2026-11-26)
+ */
+function networkInterfaces(stack: Stack, functionName: string): PolicyStatement[] {
+  const actions = [
+    'ec2:CreateNetworkInterface',
+    'ec2:DeleteNetworkInterface',
+    'ec2:DescribeNetworkInterfaces',
+    'ec2:DescribeSecurityGroups',
+    'ec2:DescribeSubnets',
+    'ec2:DescribeVpcs',
+    'ec2:AssignPrivateIpAddresses',
+    'ec2:UnassignPrivateIpAddresses',
+  ];
+  // By its name: the function waits for this policy, so the policy cannot wait for the function.
+  const ownCode = stack.formatArn({
+    service: 'lambda',
+    resource: 'function',
+    resourceName: functionName,
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
   });
+  return [
+    new PolicyStatement({ sid: 'NetworkInterfaces', actions, resources: ['*'] }),
+    new PolicyStatement({
+      sid: 'NoNetworkInterfacesForCode',
+      effect: Effect.DENY,
+      actions: [...actions, 'ec2:DetachNetworkInterface'],
+      resources: ['*'],
+      conditions: { ArnEquals: { 'lambda:SourceFunctionArn': ownCode } },
+    }),
+  ];
 }
 
 /** https://docs.aws.amazon.com/msk/latest/developerguide/iam-access-control-use-cases.html (2026-11-25): "Produce data idempotently" */

@@ -59,7 +59,7 @@ interface Statement {
   readonly Resource?: unknown;
   readonly NotResource?: unknown;
   readonly Principal?: unknown;
-  readonly Condition?: { readonly StringEquals?: Readonly<Record<string, unknown>> };
+  readonly Condition?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
 const asList = <T>(value: T | readonly T[] | undefined): readonly T[] =>
@@ -212,8 +212,9 @@ describe.each(ENVIRONMENT_NAMES)('in %s a consumer', (env) => {
     const policies = consumer.filter(({ Type }) => Type === 'AWS::IAM::Policy');
     expect(policies).toHaveLength(1);
     const { Statement } = policies[0]!.Properties.PolicyDocument as { Statement: Statement[] };
-    const granted = Statement.flatMap(({ Effect, Action, Resource, Condition }) => {
-      expect([Effect, Condition]).toEqual(['Allow', undefined]);
+    const allowing = Statement.filter(({ Effect }) => Effect === 'Allow');
+    const granted = allowing.flatMap(({ Action, Resource, Condition }) => {
+      expect(Condition).toBeUndefined();
       return asList(Resource).flatMap((each) => asList(Action).map((action) => `${action} ${named(each)}`));
     });
     expect(granted.toSorted()).toEqual(
@@ -285,6 +286,34 @@ describe.each(ENVIRONMENT_NAMES)('in %s a consumer', (env) => {
       },
     ]);
   });
+});
+
+test.each(ENVIRONMENT_NAMES)("in %s no function's own code may touch a network interface", (env) => {
+  const functions = Object.values(templatesOf(env)).flatMap((template) =>
+    Object.values(template.findResources('AWS::Lambda::Function'))
+      .filter(({ Properties }) => Properties.VpcConfig)
+      .map(({ Properties }) => ({ template, Properties })),
+  );
+  expect(functions.length).toBeGreaterThanOrEqual(3);
+  for (const { template, Properties } of functions) {
+    const role = Properties.Role['Fn::GetAtt'][0];
+    const statements = Object.values(template.findResources('AWS::IAM::Policy'))
+      .filter((policy) => policy.Properties.Roles.some(({ Ref }: { Ref: string }) => Ref === role))
+      .flatMap((policy) => statementsIn(policy.Properties));
+    const touching = (effect: string) =>
+      statements
+        .filter(({ Effect }) => Effect === effect)
+        .flatMap(({ Action }) => asList(Action).filter((action) => action.startsWith('ec2:')));
+    const denials = statements.filter(({ Effect }) => Effect === 'Deny');
+    expect(denials).toHaveLength(1);
+    expect(touching('Deny')).toEqual(expect.arrayContaining(touching('Allow')));
+    expect(denials[0]!.Resource).toBe('*');
+    const { ArnEquals, ...others } = denials[0]!.Condition!;
+    expect(others).toEqual({});
+    expect(named(ArnEquals!['lambda:SourceFunctionArn'])).toBe(
+      `arn:<AWS::Partition>:lambda:<AWS::Region>:<AWS::AccountId>:function:${Properties.FunctionName}`,
+    );
+  }
 });
 
 describe.each(ENVIRONMENT_NAMES)('in %s the alarms of this account, and of no other,', (env) => {
