@@ -99,7 +99,8 @@ function isAllowed(origin: string, allowedOrigins: readonly string[]): boolean {
 function checkOrigin(event: CollectorEvent, allowedOrigins: readonly string[]): void {
   const origin = headerOf(event, 'origin');
   const isOwn = ['same-origin', 'none'].includes(headerOf(event, 'sec-fetch-site') ?? 'none');
-  if (isAllowed(origin ?? '', allowedOrigins) || (origin === undefined && isOwn)) return;
+  if (origin === undefined ? isOwn || allowedOrigins.includes('*') : isAllowed(origin, allowedOrigins))
+    return;
   throw new MillraceError(
     'ORIGIN_REFUSED',
     "This page's origin is not among those that may send events here. Whoever runs the collector can add it.",
