@@ -10,12 +10,16 @@ export interface LedgerTotals {
 }
 
 const TOTALS = `
+  WITH hole AS (
+    SELECT kind, sum(upper(r) - lower(r)) AS offsets
+    FROM millrace_ledger_hole, unnest(offsets) AS r
+    WHERE consumer = $1 AND epoch = $2
+    GROUP BY kind
+  )
   SELECT
-    coalesce(sum(next - first), 0)::float8 AS settled,
-    coalesce(sum((SELECT sum(upper(r) - lower(r)) FROM unnest(dead_lettered) r)), 0)::float8 AS dead_lettered,
-    coalesce(sum((SELECT sum(upper(r) - lower(r)) FROM unnest(passed_over) r)), 0)::float8 AS passed_over
-  FROM millrace_ledger
-  WHERE consumer = $1 AND epoch = $2`;
+    (SELECT coalesce(sum(next - first), 0) FROM millrace_ledger WHERE consumer = $1 AND epoch = $2)::float8 AS known,
+    coalesce((SELECT offsets FROM hole WHERE kind = 'dead-lettered'), 0)::float8 AS dead_lettered,
+    coalesce((SELECT offsets FROM hole WHERE kind = 'skipped'), 0)::float8 AS skipped`;
 
 /** The sum over all of a consumer's partitions. */
 export async function readLedgerTotals(
@@ -23,8 +27,8 @@ export async function readLedgerTotals(
   { name, epoch }: AnyConsumer,
 ): Promise<LedgerTotals> {
   const { rows } = await sink.transaction(({ tx }) =>
-    tx.query<{ settled: number; dead_lettered: number; passed_over: number }>(TOTALS, [name, epoch]),
+    tx.query<{ known: number; dead_lettered: number; skipped: number }>(TOTALS, [name, epoch]),
   );
-  const { settled, dead_lettered, passed_over } = rows[0]!;
-  return { applied: settled - dead_lettered - passed_over, deadLettered: dead_lettered, holes: passed_over };
+  const { known, dead_lettered, skipped } = rows[0]!;
+  return { applied: known - dead_lettered - skipped, deadLettered: dead_lettered, holes: skipped };
 }

@@ -113,19 +113,18 @@ export type AnyConsumer = Consumer<any, any>;
 
 /**
  * MSK publishes no lag metric for a group with a colon in its id, which Lambda itself would allow. PostgreSQL cuts a
- * role's name after 63 bytes, and `<name>-owner` is one:
- * https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS (2026-11-26)
- */
-const CONSUMER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,56}$/;
-
-/**
- * Whose roles a database has already: PostgreSQL's, RDS's, and Millrace's own, whose migrations go by its name.
- * https://www.postgresql.org/docs/current/sql-createrole.html (2026-11-26),
+ * role's name after 63 bytes, and `<name>-owner` is one. A database has roles already: PostgreSQL's, RDS's, and
+ * Millrace's own, by whose name its migrations go.
+ * https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS,
+ * https://www.postgresql.org/docs/current/sql-createrole.html,
  * https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/AuroraPostgreSQL.Reference.html (2026-11-26)
  */
-const RESERVED_NAME = /^(?:pg_.*|rds_.*|rds[a-z]*admin|postgres|public|none|millrace(?:_.*)?)$/i;
+const CONSUMER_NAME =
+  /^(?!(pg_|rds_|millrace(_|$)|(rds[a-z]*admin|postgres|public|none)$))[a-z\d][\w.-]{0,56}$/i;
 
-const TOPIC_NAME = /^[a-zA-Z0-9._-]{1,249}$/;
+const NAME_CHARACTERS = 'letters, digits, ".", "_" and "-"';
+
+const TOPIC_NAME = /^[\w.-]{1,249}$/;
 
 // https://docs.aws.amazon.com/lambda/latest/dg/with-msk-configure.html (2026-11-24): 14 minutes for a Kafka event source.
 const MAX_TIMEOUT_MS = 840_000;
@@ -157,7 +156,7 @@ export function defineConsumer<Value, Kind extends SinkKind>(
     if (isAllowed) return;
     throw new MillraceError(
       'CONSUMER_INVALID',
-      `Consumer ${JSON.stringify(name)}: ${field} is ${JSON.stringify(got)}; it takes ${allowed}. Change it in the consumer's defineConsumer().`,
+      `Consumer ${JSON.stringify(name)}: ${field} is ${JSON.stringify(got)}; it takes ${allowed}. Change it in defineConsumer().`,
       { details: { consumer: name, field } },
     );
   };
@@ -172,8 +171,8 @@ export function defineConsumer<Value, Kind extends SinkKind>(
   check(
     'name',
     name,
-    CONSUMER_NAME.test(name) && !RESERVED_NAME.test(name),
-    'a letter or digit, then up to 56 letters, digits, ".", "_" and "-"; and no name that is a role of PostgreSQL, RDS or Millrace already',
+    CONSUMER_NAME.test(name),
+    `up to 57 ${NAME_CHARACTERS}, a letter or digit first, and no role's name`,
   );
   checkWhole('batch.maxRecords', batch.maxRecords, 1, 10_000);
   check(
@@ -188,9 +187,7 @@ export function defineConsumer<Value, Kind extends SinkKind>(
   checkWhole('retry.maxMs', retry.maxMs, retry.baseMs, 900_000);
   checkWhole('timeoutMs', consumer.timeoutMs, 1_000, MAX_TIMEOUT_MS);
   checkWhole('memoryMb', consumer.memoryMb, 128, 10_240);
-  if (consumer.reservedConcurrency !== undefined) {
-    checkWhole('reservedConcurrency', consumer.reservedConcurrency, 1, 100_000);
-  }
+  checkWhole('reservedConcurrency', consumer.reservedConcurrency ?? 1, 1, 100_000);
   const { afterRetries = 0, afterAgeMs = 60_000 } = consumer.giveUp;
   checkWhole('giveUp.afterRetries', afterRetries, 0, 10_000);
   checkWhole('giveUp.afterAgeMs', afterAgeMs, 60_000, 604_800_000);
@@ -198,7 +195,7 @@ export function defineConsumer<Value, Kind extends SinkKind>(
     'deadLetterTopic',
     consumer.deadLetterTopic,
     consumer.deadLetterTopic !== consumer.topic.name && TOPIC_NAME.test(consumer.deadLetterTopic),
-    'a topic other than the one it consumes, of up to 249 letters, digits, ".", "_" and "-"',
+    `a topic other than the one it consumes, of up to 249 ${NAME_CHARACTERS}`,
   );
   checkWhole('epoch', consumer.epoch, 1, 2_147_483_647);
   checkWhole('lag.warning', lag.warning, 1, Number.MAX_SAFE_INTEGER);

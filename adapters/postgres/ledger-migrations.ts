@@ -37,4 +37,51 @@ export const ledgerMigrations: readonly Migration[] = [
       CREATE POLICY consumers_insert_their_own ON millrace_ledger FOR INSERT WITH CHECK (consumer = current_user);
       CREATE POLICY consumers_update_their_own ON millrace_ledger FOR UPDATE USING (consumer = current_user);`,
   },
+  {
+    name: '0003-ranges',
+    sql: `
+      -- A row of many ranges is read and written whole, so a ledger keeps few of them and moves the rest out, a thousand to
+      -- a row. Functions of the version before look into the ledger's own row only: ledgers that there are stay whole for a
+      -- day, by which a deployment is over.
+      CREATE TABLE millrace_ledger_range (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        consumer text NOT NULL,
+        epoch int NOT NULL,
+        topic text NOT NULL,
+        partition int NOT NULL,
+        kind text NOT NULL CHECK (kind IN ('dead-lettered', 'skipped', 'discarded', 'parked')),
+        lowest bigint NOT NULL,
+        beyond bigint NOT NULL,
+        offsets int8multirange NOT NULL
+      );
+      CREATE INDEX ON millrace_ledger_range (consumer, epoch, topic, partition, beyond);
+      COMMENT ON TABLE millrace_ledger_range IS
+        'Offsets of a ledger that are not simply settled, moved out of its row; all lie in [lowest, beyond)';
+
+      ALTER TABLE millrace_ledger
+        ADD COLUMN ranges_below bigint NOT NULL DEFAULT 0,
+        ADD COLUMN moves_from timestamptz NOT NULL DEFAULT now() + interval '1 day',
+        ADD COLUMN topic_id uuid;
+      ALTER TABLE millrace_ledger ALTER COLUMN moves_from SET DEFAULT '-infinity';
+      COMMENT ON COLUMN millrace_ledger.ranges_below IS
+        'Below this offset, millrace_ledger_range may have ranges of the ledger';
+
+      CREATE VIEW millrace_ledger_hole AS
+        SELECT consumer, epoch, topic, partition, 'dead-lettered' AS kind, dead_lettered AS offsets
+        FROM millrace_ledger WHERE NOT isempty(dead_lettered)
+        UNION ALL
+        SELECT consumer, epoch, topic, partition, 'skipped', passed_over
+        FROM millrace_ledger WHERE NOT isempty(passed_over)
+        UNION ALL
+        SELECT consumer, epoch, topic, partition, kind, offsets
+        FROM millrace_ledger_range WHERE kind IN ('dead-lettered', 'skipped');
+      COMMENT ON VIEW millrace_ledger_hole IS
+        'Offsets inside the ledgers that are not settled, wherever they are kept';
+
+      ALTER TABLE millrace_ledger_range ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY anyone_reads ON millrace_ledger_range FOR SELECT USING (true);
+      CREATE POLICY consumers_insert_their_own ON millrace_ledger_range FOR INSERT WITH CHECK (consumer = current_user);
+      CREATE POLICY consumers_update_their_own ON millrace_ledger_range FOR UPDATE USING (consumer = current_user);
+      CREATE POLICY consumers_delete_their_own ON millrace_ledger_range FOR DELETE USING (consumer = current_user);`,
+  },
 ];

@@ -1,6 +1,6 @@
 import { MillraceError } from '../../runtime/errors.ts';
 import type { LedgerPatch, LedgerView } from '../../runtime/ledger.ts';
-import type { OffsetRange } from '../../runtime/offset-ranges.ts';
+import { type OffsetRange, union } from '../../runtime/offset-ranges.ts';
 import type { LedgerKey, LedgerRequest, Sink, SinkTransaction, SqlTransaction } from '../../runtime/ports.ts';
 import type { TopicPartition } from '../../runtime/record.ts';
 import type { SqlDriver } from './sql-driver.ts';
@@ -17,9 +17,12 @@ import { decodeRows, encodeParameter } from './sql-values.ts';
  */
 export class PostgresSink implements Sink<SqlTransaction> {
   readonly #driver: SqlDriver;
+  readonly #mostRangeBytes: number;
 
-  constructor(driver: SqlDriver) {
+  /** @param mostRangeBytes what a ledger's row may hold of ranges before they are moved out. @default 16 KiB, about a thousand ranges: read in a fraction of a millisecond */
+  constructor(driver: SqlDriver, { mostRangeBytes = 16_384 }: { readonly mostRangeBytes?: number } = {}) {
     this.#driver = driver;
+    this.#mostRangeBytes = mostRangeBytes;
   }
 
   transaction<Result>(
@@ -29,15 +32,15 @@ export class PostgresSink implements Sink<SqlTransaction> {
     return inTransaction(
       this.#driver,
       (open) => {
-        let transactionId = '';
+        let locked: Locked = { transactionId: '', rangesBelow: new Map() };
         return work({
           tx: { query: (sql, parameters) => handlerQuery(open, sql, parameters) },
           async lockLedgers(key, requests) {
-            const locked = await lockLedgers(open, key, requests);
-            ({ transactionId } = locked);
-            return locked.views;
+            const { views, ...facts } = await lockLedgers(open, key, requests);
+            locked = facts;
+            return views;
           },
-          writeLedgers: (key, patches) => writeLedgers(open, key, patches, transactionId),
+          writeLedgers: (key, patches) => writeLedgers(open, key, patches, locked, this.#mostRangeBytes),
           savepoint: (savedWork) => open.savepoint(savedWork),
           isWaiting: () => open.isWaiting(),
         });
@@ -83,7 +86,8 @@ const LOCK = `
     FROM unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[]) AS r (topic, partition, lowest, beyond)
   )
   SELECT l.topic, l.partition, l.first, l.next, l.max_timestamp,
-    l.dead_lettered * r.asked + l.passed_over * r.asked AS holes, pg_current_xact_id()::text AS transaction_id
+    l.dead_lettered * r.asked + l.passed_over * r.asked AS holes, l.ranges_below,
+    pg_current_xact_id()::text AS transaction_id
   FROM request r
   JOIN millrace_ledger l USING (topic, partition)
   WHERE l.consumer = $1 AND l.epoch = $2
@@ -107,16 +111,33 @@ interface LedgerRow {
   readonly next: number | null;
   readonly max_timestamp: number;
   readonly holes: string;
+  readonly ranges_below: number;
   readonly transaction_id: string;
 }
+
+/** What a transaction has to remember of the ledgers that it locked. */
+interface Locked {
+  readonly transactionId: string;
+  /** By partition, the offset below which some of its ranges are in rows of their own. */
+  readonly rangesBelow: ReadonlyMap<string, number>;
+}
+
+/** Those that meet what is asked for; a statement of its own, which sees what was committed before the locks were had. */
+const READ_RANGES = `
+  SELECT r.topic, r.partition, string_agg((s.offsets * int8multirange(int8range(r.lowest, r.beyond)))::text, '') AS holes
+  FROM unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[]) AS r (topic, partition, lowest, beyond)
+  JOIN millrace_ledger_range s USING (topic, partition)
+  WHERE s.consumer = $1 AND s.epoch = $2 AND s.beyond > r.lowest AND s.lowest < r.beyond
+    AND s.kind IN ('dead-lettered', 'skipped')
+  GROUP BY 1, 2`;
 
 async function lockLedgers(
   open: OpenTransaction,
   key: LedgerKey,
   requests: readonly LedgerRequest[],
-): Promise<{ readonly views: LedgerView[]; readonly transactionId: string }> {
-  if (requests.length === 0) return { views: [], transactionId: '' };
-  const which = [key.consumer, key.epoch, column(requests, 'topic'), column(requests, 'partition')];
+): Promise<Locked & { readonly views: LedgerView[] }> {
+  if (requests.length === 0) return { views: [], transactionId: '', rangesBelow: new Map() };
+  const which = keysOf(key, requests);
   const lock = async () => {
     const parameters = [...which, column(requests, 'from'), column(requests, 'to')];
     return (await query(open, LOCK, parameters)).rows as unknown as LedgerRow[];
@@ -128,13 +149,31 @@ async function lockLedgers(
     rows = await lock();
   }
   const byPartition = new Map(rows.map((row) => [nameOf(row), row]));
+  const rangesBelow = new Map(rows.map((row) => [nameOf(row), row.ranges_below]));
+  const behind = requests.filter((request) => request.from < (rangesBelow.get(nameOf(request)) ?? 0));
+  const ranges = behind.length === 0 ? new Map() : await readRanges(open, key, behind);
   const views = requests.map((request) => {
     const row = byPartition.get(nameOf(request));
     if (!row) throw ledgerLost(key, request);
     const { topic, partition, first, next, max_timestamp: maxTimestamp, holes } = row;
-    return { topic, partition, first, next, maxTimestamp, holes: parseMultirange(holes) };
+    const moved: readonly OffsetRange[] = ranges.get(nameOf(row)) ?? [];
+    return { topic, partition, first, next, maxTimestamp, holes: union(parseMultirange(holes), moved) };
   });
-  return { views, transactionId: rows[0]!.transaction_id };
+  return { views, transactionId: rows[0]!.transaction_id, rangesBelow };
+}
+
+async function readRanges(
+  open: OpenTransaction,
+  key: LedgerKey,
+  requests: readonly LedgerRequest[],
+): Promise<ReadonlyMap<string, readonly OffsetRange[]>> {
+  const { rows } = await query(open, READ_RANGES, [
+    ...keysOf(key, requests),
+    column(requests, 'from'),
+    column(requests, 'to'),
+  ]);
+  const found = rows as unknown as readonly (TopicPartition & { readonly holes: string })[];
+  return new Map(found.map((row) => [nameOf(row), parseMultirange(row.holes)]));
 }
 
 // A hole column that does not change keeps its own value, so that PostgreSQL does not write a large one again.
@@ -154,16 +193,54 @@ const WRITE = `
     $8::int8multirange[], $9::int8multirange[], $10::int8multirange[]
   ) AS p (topic, partition, first, next, max_timestamp, closed, dead_lettered, passed_over)
   WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = p.topic AND l.partition = p.partition
-    AND pg_current_xact_id()::text = $11`;
+    AND pg_current_xact_id()::text = $11
+  RETURNING l.topic, l.partition,
+    pg_column_size(l.dead_lettered) + pg_column_size(l.passed_over) AS bytes, l.moves_from <= now() AS may_move`;
+
+const MOVE_RANGES = `
+  WITH ledger AS (
+    SELECT l.* FROM millrace_ledger l JOIN unnest($3::text[], $4::int[]) AS p (topic, partition) USING (topic, partition)
+    WHERE l.consumer = $1 AND l.epoch = $2
+  ), numbered AS (
+    SELECT topic, partition, kind, r, row_number() OVER (PARTITION BY topic, partition, kind ORDER BY r) - 1 AS n
+    FROM (
+      SELECT topic, partition, 'dead-lettered' AS kind, dead_lettered AS offsets FROM ledger
+      UNION ALL SELECT topic, partition, 'skipped', passed_over FROM ledger
+    ) k, unnest(offsets) AS r
+  ), moved AS (
+    INSERT INTO millrace_ledger_range (consumer, epoch, topic, partition, kind, lowest, beyond, offsets)
+    SELECT $1, $2, topic, partition, kind, min(lower(r)), max(upper(r)), range_agg(r)
+    FROM numbered GROUP BY topic, partition, kind, n / 1000
+  )
+  UPDATE millrace_ledger l SET dead_lettered = '{}', passed_over = '{}', ranges_below = l.next
+  FROM ledger WHERE (l.consumer, l.epoch, l.topic, l.partition)
+    = (ledger.consumer, ledger.epoch, ledger.topic, ledger.partition)`;
+
+/** What is settled now, or is a dead letter in the ledger's own row, is taken out of the rows of ranges. */
+const TAKE_FROM_RANGES = `
+  WITH patch AS (
+    SELECT topic, partition, taken FROM unnest($3::text[], $4::int[], $5::int8multirange[]) AS p (topic, partition, taken)
+  ), touched AS (
+    UPDATE millrace_ledger_range s SET offsets = s.offsets - p.taken
+    FROM patch p
+    WHERE s.consumer = $1 AND s.epoch = $2 AND s.topic = p.topic AND s.partition = p.partition
+      AND s.beyond > lower(p.taken) AND s.lowest < upper(p.taken) AND s.offsets && p.taken
+      AND NOT s.offsets <@ p.taken AND s.kind IN ('dead-lettered', 'skipped')
+  )
+  DELETE FROM millrace_ledger_range s USING patch p
+  WHERE s.consumer = $1 AND s.epoch = $2 AND s.topic = p.topic AND s.partition = p.partition
+    AND s.beyond > lower(p.taken) AND s.lowest < upper(p.taken) AND s.offsets <@ p.taken
+    AND s.kind IN ('dead-lettered', 'skipped')`;
 
 async function writeLedgers(
   open: OpenTransaction,
   key: LedgerKey,
   patches: readonly LedgerPatch[],
-  transactionId: string,
+  { transactionId, rangesBelow }: Locked,
+  mostRangeBytes: number,
 ): Promise<void> {
   if (patches.length === 0) return;
-  const { affectedRows } = await query(open, WRITE, [
+  const { rows: written, affectedRows } = await query(open, WRITE, [
     key.consumer,
     key.epoch,
     column(patches, 'topic'),
@@ -176,9 +253,45 @@ async function writeLedgers(
     patches.map(({ passedOver }) => toMultirange(passedOver)),
     transactionId,
   ]);
-  if (affectedRows === patches.length) return;
+  if (affectedRows === patches.length) {
+    await takeFromRanges(open, key, patches, rangesBelow);
+    const full = (written as unknown as readonly Written[]).filter(
+      ({ bytes, may_move }) => may_move && bytes > mostRangeBytes,
+    );
+    if (full.length > 0) await query(open, MOVE_RANGES, keysOf(key, full));
+    return;
+  }
   const { rows } = await query(open, 'SELECT pg_current_xact_id()::text AS id', []);
   throw rows[0]!.id === transactionId ? ledgerLost(key, patches[0]!) : transactionEnded();
+}
+
+interface Written extends TopicPartition {
+  readonly bytes: number;
+  readonly may_move: boolean;
+}
+
+async function takeFromRanges(
+  open: OpenTransaction,
+  key: LedgerKey,
+  patches: readonly LedgerPatch[],
+  rangesBelow: ReadonlyMap<string, number>,
+): Promise<void> {
+  const taken = patches
+    .map(({ topic, partition, closed, deadLettered }) => ({
+      topic,
+      partition,
+      ranges: union(closed, deadLettered),
+    }))
+    .filter((of) => of.ranges.length > 0 && of.ranges[0]!.from < (rangesBelow.get(nameOf(of)) ?? 0));
+  if (taken.length === 0) return;
+  await query(open, TAKE_FROM_RANGES, [
+    ...keysOf(key, taken),
+    taken.map(({ ranges }) => toMultirange(ranges)),
+  ]);
+}
+
+function keysOf({ consumer, epoch }: LedgerKey, of: readonly TopicPartition[]): unknown[] {
+  return [consumer, epoch, column(of, 'topic'), column(of, 'partition')];
 }
 
 async function query(open: OpenTransaction, sql: string, parameters: readonly unknown[]) {

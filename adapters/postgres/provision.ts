@@ -64,6 +64,8 @@ function rolesOf(consumer: string, ownerName: string): string {
     GRANT USAGE, CREATE ON SCHEMA public TO ${owner};
     GRANT USAGE ON SCHEMA public TO ${role};
     GRANT SELECT, INSERT, UPDATE ON millrace_ledger TO ${role};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON millrace_ledger_range TO ${role};
+    GRANT SELECT ON millrace_ledger_hole TO ${role};
     ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public
       GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${role};
     ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public GRANT USAGE ON SEQUENCES TO ${role};`;

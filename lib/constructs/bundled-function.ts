@@ -35,6 +35,7 @@ const PG_UNUSED = join(ROOT, 'adapters/postgres/pg-unused.cjs');
 export const ALIASES = {
   // Kafka's client brings avsc: avsc's own entry for Avro types alone, without its RPC and its files.
   avsc: 'avsc/etc/browser/avsc-types.js',
+  'pg-cloudflare': PG_UNUSED,
   'pg-types': PG_UNUSED,
   'pg-connection-string': PG_UNUSED,
 };

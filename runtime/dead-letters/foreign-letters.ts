@@ -35,11 +35,16 @@ type Meaning =
   | 'causeMessage'
   | 'unused';
 
+type Meanings = Readonly<Record<string, Meaning>>;
+
 interface Tool {
   readonly name: string;
   /** How it writes numbers: big endian and signed, 4 bytes or 8; or as decimal text. */
   readonly numbers: 'binary' | 'text';
-  readonly headers: Readonly<Record<string, Meaning>>;
+  /** What the names of its headers begin with, those in `others` excepted. */
+  readonly prefix: string;
+  readonly headers: Meanings;
+  readonly others?: Meanings;
   /** Headers that must be there beside the topic's, where anybody may call a header as the tool does. */
   readonly needs?: readonly string[];
   /** It puts its headers before those that are there already, so the newest set comes first. */
@@ -50,27 +55,21 @@ interface Tool {
   readonly bytesLeftOut?: string;
 }
 
-/** The names that the tools of Spring share. */
-const springHeaders = (prefix: string): Record<string, Meaning> => ({
-  [`${prefix}original-topic`]: 'topic',
-  [`${prefix}original-partition`]: 'partition',
-  [`${prefix}original-offset`]: 'offset',
-  [`${prefix}original-timestamp`]: 'timestamp',
-  [`${prefix}original-timestamp-type`]: 'timestampType',
-  [`${prefix}exception-fqcn`]: 'name',
-  [`${prefix}exception-message`]: 'message',
-  [`${prefix}exception-stacktrace`]: 'stack',
-});
-
-/** What Spring for Apache Kafka adds to them: `key-` where it was the key that did not deserialize. */
-const springKafkaHeaders = (prefix: string): Record<string, Meaning> => ({
-  ...springHeaders(prefix),
-  [`${prefix}key-exception-fqcn`]: 'name',
-  [`${prefix}key-exception-message`]: 'message',
-  [`${prefix}key-exception-stacktrace`]: 'stack',
-  [`${prefix}exception-cause-fqcn`]: 'causeName',
-  'kafka_dlt-original-consumer-group': 'unused',
-});
+/** The names that the tools of Spring share. The `key-` ones are there where it was the key that did not deserialize. */
+const SPRING: Meanings = {
+  'original-topic': 'topic',
+  'original-partition': 'partition',
+  'original-offset': 'offset',
+  'original-timestamp': 'timestamp',
+  'original-timestamp-type': 'timestampType',
+  'exception-fqcn': 'name',
+  'exception-message': 'message',
+  'exception-stacktrace': 'stack',
+  'exception-cause-fqcn': 'causeName',
+  'key-exception-fqcn': 'name',
+  'key-exception-message': 'message',
+  'key-exception-stacktrace': 'stack',
+};
 
 const TOOLS: readonly Tool[] = [
   {
@@ -79,15 +78,19 @@ const TOOLS: readonly Tool[] = [
     // appendOriginalHeaders false they are only added once), and the exception's are replaced.
     name: 'spring-kafka',
     numbers: 'binary',
-    headers: springKafkaHeaders('kafka_dlt-'),
+    prefix: 'kafka_dlt-',
+    headers: SPRING,
+    others: { 'kafka_dlt-original-consumer-group': 'unused' },
   },
   {
     // https://github.com/spring-projects/spring-kafka/blob/main/spring-kafka/src/main/java/org/springframework/kafka/retrytopic/DeadLetterPublishingRecovererFactory.java
     // (2026-11-26): what @RetryableTopic calls the same. The original-* are added once.
     name: 'spring-kafka-retry',
     numbers: 'binary',
-    headers: {
-      ...springKafkaHeaders('kafka_'),
+    prefix: 'kafka_',
+    headers: SPRING,
+    others: {
+      'kafka_dlt-original-consumer-group': 'unused',
       'retry_topic-attempts': 'nextAttempt',
       'retry_topic-original-timestamp': 'unused',
       'retry_topic-backoff-timestamp': 'unused',
@@ -98,7 +101,8 @@ const TOOLS: readonly Tool[] = [
     // (2026-11-25): the same encodings as Spring for Apache Kafka; added again each time.
     name: 'spring-cloud-stream',
     numbers: 'binary',
-    headers: springHeaders('x-'),
+    prefix: 'x-',
+    headers: SPRING,
   },
   {
     // https://github.com/apache/kafka/blob/trunk/connect/runtime/src/main/java/org/apache/kafka/connect/runtime/errors/DeadLetterQueueReporter.java
@@ -106,17 +110,18 @@ const TOOLS: readonly Tool[] = [
     // it adds none at all, and the record cannot be told from any other.
     name: 'kafka-connect',
     numbers: 'text',
+    prefix: '__connect.errors.',
     headers: {
-      '__connect.errors.topic': 'topic',
-      '__connect.errors.partition': 'partition',
-      '__connect.errors.offset': 'offset',
-      '__connect.errors.stage': 'stage',
-      '__connect.errors.exception.class.name': 'name',
-      '__connect.errors.exception.message': 'message',
-      '__connect.errors.exception.stacktrace': 'stack',
-      '__connect.errors.connector.name': 'unused',
-      '__connect.errors.task.id': 'unused',
-      '__connect.errors.class.name': 'unused',
+      topic: 'topic',
+      partition: 'partition',
+      offset: 'offset',
+      stage: 'stage',
+      'exception.class.name': 'name',
+      'exception.message': 'message',
+      'exception.stacktrace': 'stack',
+      'connector.name': 'unused',
+      'task.id': 'unused',
+      'class.name': 'unused',
     },
     keepsTimestamp: true,
   },
@@ -125,13 +130,14 @@ const TOOLS: readonly Tool[] = [
     // (2026-11-25). Added again each time. The message is null where the exception has none.
     name: 'kafka-streams',
     numbers: 'text',
+    prefix: '__streams.errors.',
     headers: {
-      '__streams.errors.topic': 'topic',
-      '__streams.errors.partition': 'partition',
-      '__streams.errors.offset': 'offset',
-      '__streams.errors.exception': 'name',
-      '__streams.errors.message': 'message',
-      '__streams.errors.stacktrace': 'stack',
+      topic: 'topic',
+      partition: 'partition',
+      offset: 'offset',
+      exception: 'name',
+      message: 'message',
+      stacktrace: 'stack',
     },
     keepsTimestamp: true,
     // https://cwiki.apache.org/confluence/display/KAFKA/KIP-1034%3A+Dead+letter+queue+in+Kafka+Streams (2026-11-25):
@@ -144,13 +150,14 @@ const TOOLS: readonly Tool[] = [
     // (2026-11-25). The record's own headers are not copied; delivery.count and message may be absent.
     name: 'kafka-share-group',
     numbers: 'text',
+    prefix: '__dlq.errors.',
     headers: {
-      '__dlq.errors.topic': 'topic',
-      '__dlq.errors.partition': 'partition',
-      '__dlq.errors.offset': 'offset',
-      '__dlq.errors.delivery.count': 'attempts',
-      '__dlq.errors.message': 'message',
-      '__dlq.errors.group': 'unused',
+      topic: 'topic',
+      partition: 'partition',
+      offset: 'offset',
+      'delivery.count': 'attempts',
+      message: 'message',
+      group: 'unused',
     },
     // https://github.com/apache/kafka/blob/trunk/group-coordinator/src/main/java/org/apache/kafka/coordinator/group/GroupConfig.java
     // (2026-11-25): the setting is false by default.
@@ -162,13 +169,14 @@ const TOOLS: readonly Tool[] = [
     // original_, and the record's key was replaced: those records are not read. It tells nothing of the error.
     name: 'karafka',
     numbers: 'text',
+    prefix: 'source_',
     headers: {
-      source_topic: 'topic',
-      source_partition: 'partition',
-      source_offset: 'offset',
-      source_attempts: 'attempts',
-      source_consumer_group: 'unused',
-      source_trace_id: 'unused',
+      topic: 'topic',
+      partition: 'partition',
+      offset: 'offset',
+      attempts: 'attempts',
+      consumer_group: 'unused',
+      trace_id: 'unused',
     },
     needs: ['source_partition', 'source_offset', 'source_consumer_group', 'source_attempts'],
   },
@@ -177,14 +185,15 @@ const TOOLS: readonly Tool[] = [
     // (2026-11-26), which Quarkus uses. Its headers come first, then the record's own, those of an earlier time included.
     name: 'smallrye',
     numbers: 'text',
+    prefix: 'dead-letter-',
     headers: {
-      'dead-letter-topic': 'topic',
-      'dead-letter-partition': 'partition',
-      'dead-letter-offset': 'offset',
-      'dead-letter-exception-class-name': 'name',
-      'dead-letter-reason': 'message',
-      'dead-letter-cause-class-name': 'causeName',
-      'dead-letter-cause': 'causeMessage',
+      topic: 'topic',
+      partition: 'partition',
+      offset: 'offset',
+      'exception-class-name': 'name',
+      reason: 'message',
+      'cause-class-name': 'causeName',
+      cause: 'causeMessage',
     },
     needs: ['dead-letter-partition', 'dead-letter-offset', 'dead-letter-reason'],
     newestFirst: true,
@@ -211,8 +220,10 @@ export function toolOf(headers: readonly Header[]): Tool | undefined {
   return undefined;
 }
 
-function meaningOf(headerName: string, { headers }: Tool): Meaning | undefined {
-  return Object.hasOwn(headers, headerName) ? headers[headerName] : undefined;
+function meaningOf(headerName: string, { prefix, headers, others = {} }: Tool): Meaning | undefined {
+  if (Object.hasOwn(others, headerName)) return others[headerName];
+  const rest = headerName.startsWith(prefix) ? headerName.slice(prefix.length) : '';
+  return Object.hasOwn(headers, rest) ? headers[rest] : undefined;
 }
 
 function fromHeaders(from: RawRecord, tool: Tool, { consumer, epoch }: Owner): DeadLetter {
@@ -370,9 +381,10 @@ class HeaderReader {
   }
 
   #refused(meaning: Meaning, allowed: string): MillraceError {
-    const [name] = Object.entries(this.#tool.headers).find(([, each]) => each === meaning)!;
+    const { prefix, headers } = this.#tool;
+    const [rest] = Object.entries(headers).find(([, each]) => each === meaning)!;
     const value = this.#oldest(meaning);
-    return unreadable(name, value ? value.toString() : value, allowed);
+    return unreadable(prefix + rest, value ? value.toString() : value, allowed);
   }
 }
 

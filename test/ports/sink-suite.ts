@@ -35,7 +35,7 @@ export function sinkSuite<Tx>(
     let fixture: SinkFixture<Tx>;
     let consumers = 0;
     /** A consumer no other test has used. */
-    const newKey = (): LedgerKey => ({ consumer: `consumer-${consumers++}`, epoch: 1 });
+    const newKey = (): LedgerKey => ({ consumer: `${name} ${consumers++}`, epoch: 1 });
 
     beforeAll(async () => {
       fixture = await open();

@@ -57,6 +57,10 @@ export function postgresSuite(
     afterAll(() => database.close());
 
     sinkSuite('as a Sink', () => sinkFixture(sink), { transactions });
+    if (sessions === 'own') {
+      const open = () => sinkFixture(new PostgresSink(database.driver, { mostRangeBytes: 0 }));
+      sinkSuite('as a Sink whose ledgers keep no ranges in their rows', open, { transactions });
+    }
     migrateSuite(() => database.driver);
 
     test('adds two statements to BEGIN, COMMIT and the handler’s own, whatever the size of the batch', async () => {
@@ -95,33 +99,59 @@ export function postgresSuite(
       expect(await ofBatch(40, 10_000)).toEqual(['BEGIN', 'WITH', 'SELECT', 'UPDATE', 'COMMIT']);
     });
 
-    test('leaves the stored holes as they are when a batch changes none of them', async () => {
+    test('moves many ranges out of a ledger’s row, and finds them again', async () => {
       const key = { consumer: 'many-holes', epoch: 1 };
       const of = { topic: 't', partition: 0 };
-      // Ranges that do not compress, so that the value is stored out of line.
-      const holes = Array.from({ length: 4_000 }, (_, n) => ({
-        from: n * 1_009 + ((n * n) % 500),
-        to: 0,
-      })).map(({ from }) => ({ from, to: from + 1 + (from % 97) }));
-      const write = (next: number, deadLettered: typeof holes) =>
+      const holes = Array.from({ length: 4_000 }, (_, n) => ({ from: n * 10 + 1, to: n * 10 + 2 + (n % 7) }));
+      const write = (from: number, next: number, patch: object) =>
         sink.transaction(async ({ lockLedgers, writeLedgers }) => {
-          await lockLedgers(key, [{ ...of, from: 0, to: next }]);
-          await writeLedgers(key, [
-            { ...of, first: 0, next, maxTimestamp: 0, closed: [], deadLettered, passedOver: [] },
-          ]);
+          const [view] = await lockLedgers(key, [{ ...of, from, to: next }]);
+          await writeLedgers(key, [{ ...patchOf(0, next), ...patch }]);
+          return view!;
         });
-      const [toast] = await query(
-        `SELECT reltoastrelid::regclass::text AS name FROM pg_class WHERE oid = 'millrace_ledger'::regclass`,
-      );
-      const chunks = () => query(`SELECT DISTINCT chunk_id::text AS id FROM ${toast!.name} ORDER BY 1`);
+      const rowBytes = async () =>
+        (
+          await query(
+            `SELECT pg_column_size(l.*) AS bytes, (SELECT count(*)::int FROM millrace_ledger_range r WHERE r.consumer = l.consumer) AS rows
+             FROM millrace_ledger l WHERE consumer = 'many-holes'`,
+          )
+        )[0];
 
-      await write(5_000_000, holes);
-      const before = await chunks();
-      expect(before.length).toBeGreaterThan(0);
-      await write(5_000_001, []);
-      expect(await chunks()).toEqual(before);
-      await write(5_000_002, [{ from: 5_000_001, to: 5_000_002 }]);
-      expect(await chunks()).not.toEqual(before);
+      await write(0, 50_000, { deadLettered: holes });
+      expect(await rowBytes()).toEqual({ bytes: expect.any(Number), rows: 4 });
+      expect((await rowBytes())!.bytes).toBeLessThan(300);
+      expect((await write(19_990, 50_000, {})).holes).toEqual(
+        holes.filter(({ from }) => from >= 19_990).map((hole) => hole),
+      );
+      // One closes, one is a dead letter again, and both are told apart from those beside them.
+      await write(0, 50_000, { closed: [holes[7]!], deadLettered: [holes[8]!] });
+      expect((await write(0, 200, {})).holes).toEqual(holes.slice(0, 20).filter((_, n) => n !== 7));
+    });
+
+    test('keeps the ledgers that an older version wrote whole for a day, since its functions may still run', async () => {
+      const key = { consumer: 'of-an-older-version', epoch: 1 };
+      await query(
+        `INSERT INTO millrace_ledger (consumer, epoch, topic, partition, first, next, moves_from, dead_lettered)
+         SELECT $1, 1, 't', 0, 0, 40000, now() + interval '1 hour', range_agg(int8range(n * 10, n * 10 + 1))
+         FROM generate_series(0, 3999) n`,
+        [key.consumer],
+      );
+      const touch = () =>
+        sink.transaction(async ({ lockLedgers, writeLedgers }) => {
+          await lockLedgers(key, [{ topic: 't', partition: 0, from: 40_000, to: 40_001 }]);
+          await writeLedgers(key, [patchOf(0, 40_001)]);
+        });
+      const moved = async () =>
+        (
+          await query('SELECT count(*)::int AS n FROM millrace_ledger_range WHERE consumer = $1', [
+            key.consumer,
+          ])
+        )[0];
+      await touch();
+      expect(await moved()).toEqual({ n: 0 });
+      await query('UPDATE millrace_ledger SET moves_from = now() WHERE consumer = $1', [key.consumer]);
+      await touch();
+      expect(await moved()).toEqual({ n: 4 });
     });
 
     valuesSuite(() => sink);
@@ -345,7 +375,7 @@ export function postgresSuite(
 async function sinkFixture(sink: PostgresSink): Promise<SinkFixture<SqlTransaction>> {
   const query = <Row>(sql: string, parameters: readonly unknown[] = []) =>
     sink.transaction(({ tx }) => tx.query<Row>(sql, parameters)).then(({ rows }) => rows);
-  await query('CREATE TABLE counter (name text PRIMARY KEY, total int NOT NULL)');
+  await query('CREATE TABLE IF NOT EXISTS counter (name text PRIMARY KEY, total int NOT NULL)');
   return {
     sink,
     async add(tx: SqlTransaction, counter: string, by: number) {
@@ -360,13 +390,17 @@ async function sinkFixture(sink: PostgresSink): Promise<SinkFixture<SqlTransacti
       );
     },
     async ledger({ consumer, epoch }, { topic, partition }) {
-      const ranges = (column: string) => `(
+      const ranges = (kind: string) => `(
         SELECT coalesce(jsonb_agg(jsonb_build_object('from', lower(r), 'to', upper(r)) ORDER BY lower(r)), '[]')
-        FROM unnest(${column}) AS r)`;
+        FROM unnest((
+          SELECT range_agg(r) FROM millrace_ledger_hole h, unnest(h.offsets) AS r
+          WHERE (h.consumer, h.epoch, h.topic, h.partition) = (l.consumer, l.epoch, l.topic, l.partition)
+            AND kind = '${kind}'
+        )) AS r)`;
       const rows = await query<StoredLedger>(
         `SELECT first, next, max_timestamp AS "maxTimestamp",
-           ${ranges('dead_lettered')} AS "deadLettered", ${ranges('passed_over')} AS "passedOver"
-         FROM millrace_ledger WHERE (consumer, epoch, topic, partition) = ($1, $2, $3, $4)`,
+           ${ranges('dead-lettered')} AS "deadLettered", ${ranges('skipped')} AS "passedOver"
+         FROM millrace_ledger l WHERE (consumer, epoch, topic, partition) = ($1, $2, $3, $4)`,
         [consumer, epoch, topic, partition],
       );
       return rows[0];

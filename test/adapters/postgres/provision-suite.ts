@@ -43,6 +43,7 @@ export function provisionSuite(open: () => ProvisionFixture): void {
       expect(first).toEqual([
         'millrace/0001-ledger',
         'millrace/0002-own-rows',
+        'millrace/0003-ranges',
         `${readers}/0001-reader`,
         `${writers}/0001-writer`,
       ]);
