@@ -102,7 +102,9 @@ function newer(known: StoredLetter | undefined, copy: StoredLetter): StoredLette
 
 function printTable(letters: readonly StoredLetter[], total: number): void {
   const rows = letters.map(({ letter: { id, failure } }) =>
-    [id, failure.stage, failure.code, String(failure.attempts), timestampText(failure.lastFailedAt)].map(printable),
+    [id, failure.stage, failure.code, String(failure.attempts), timestampText(failure.lastFailedAt)].map(
+      printable,
+    ),
   );
   const titles = ['id', 'stage', 'code', 'attempts', 'failed at'];
   printLine(
