@@ -1,5 +1,4 @@
 import { Consumer, type Message } from '@platformatic/kafka';
-import pg from 'pg';
 import { openKafkaLog } from '../adapters/kafka/kafka-log.ts';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
@@ -11,10 +10,10 @@ import { startPostgres } from '../scripts/verify/postgres.mjs';
 import type { Processes } from '../scripts/verify/processes.mjs';
 import { flush, onPool, type Query, upsert } from './bare-sink.ts';
 import { drain } from './drain.ts';
-import { makeTables, openEngine, totalViews } from './invocation-10k.ts';
+import { openEngine, totalViews } from './invocation-10k.ts';
 import { measure, type Result, resultOf } from './measure.ts';
 import { FRAME_BYTES, type } from './pageviews.ts';
-import { startFilledKafka } from './real-parts.ts';
+import { openPool, startFilledKafka } from './real-parts.ts';
 
 const { maxRecords } = editorialAnalytics.batch;
 /** The peer's share of the records: all of them would take it minutes. Its time is scaled up. */
@@ -125,16 +124,4 @@ async function applyOne(query: Query, message: BareMessage): Promise<void> {
   await query("INSERT INTO processed VALUES ($1, 'in progress')", [id]);
   await upsert(query, [decode(message)]);
   await query("UPDATE processed SET status = 'completed' WHERE record_id = $1", [id]);
-}
-
-async function openPool(serverUrl: string, database: string): Promise<pg.Pool> {
-  const admin = new pg.Client({ connectionString: serverUrl });
-  await admin.connect();
-  await admin.query(`CREATE DATABASE ${database}`);
-  await admin.end();
-  const url = new URL(serverUrl);
-  url.pathname = database;
-  const pool = new pg.Pool({ connectionString: url.href, max: 10 });
-  await makeTables(pgDriver(pool));
-  return pool;
 }

@@ -3,12 +3,15 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { openKafkaLog } from '../adapters/kafka/kafka-log.ts';
+import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import type { SchemaRegistry } from '../runtime/ports.ts';
 import { startKafka } from '../scripts/verify/kafka.mjs';
 import { Processes } from '../scripts/verify/processes.mjs';
+import { makeTables } from './invocation-10k.ts';
 import { makeRecordChunks } from './pageviews.ts';
 
 /** Runs the work with processes of its own, which end with it, or with a signal. */
@@ -59,4 +62,17 @@ export function residentMb(pid: number): number | undefined {
   const { stdout } = spawnSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' });
   const kb = Number.parseInt(stdout, 10);
   return Number.isNaN(kb) ? undefined : kb / 1_024;
+}
+
+/** A pool on a new database of the server, with the consumer's tables. */
+export async function openPool(serverUrl: string, database: string): Promise<pg.Pool> {
+  const admin = new pg.Client({ connectionString: serverUrl });
+  await admin.connect();
+  await admin.query(`CREATE DATABASE ${database}`);
+  await admin.end();
+  const url = new URL(serverUrl);
+  url.pathname = database;
+  const pool = new pg.Pool({ connectionString: url.href, max: 10 });
+  await makeTables(pgDriver(pool));
+  return pool;
 }
