@@ -81,8 +81,8 @@ function resolve(writerSchema: AvroSchema, ownReader: SchemaNode | null, schemaI
     const reader = ownReader ?? writer;
     return { writer, reader, readValue: compileReader(writer, reader) };
   } catch (error) {
-    // It nests deeper than the stack.
-    if (error instanceof RangeError) throw invalidSchema(schemaId);
+    // It nests deeper than the stack, or a record has more fields than a function takes parameters.
+    if (error instanceof RangeError || error instanceof SyntaxError) throw invalidSchema(schemaId);
     throw error;
   }
 }

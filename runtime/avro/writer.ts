@@ -43,56 +43,60 @@ function compile(node: SchemaNode, compiled: Map<SchemaNode, Write>): Write {
 function compileNew(node: SchemaNode, compiled: Map<SchemaNode, Write>): Write {
   switch (node.kind) {
     case 'null':
-      return (_, value) => require(value === null);
+      return (_, value) => ensure(value === null);
     case 'boolean':
       return (output, value) => {
-        require(typeof value === 'boolean');
+        ensure(typeof value === 'boolean');
         output.writeByte(value ? 1 : 0);
       };
     case 'int':
+      return (output, value) => {
+        ensure(value === ((value as number) | 0));
+        output.writeLong(value as number);
+      };
     case 'long':
       return (output, value) => {
-        require(Number.isSafeInteger(value));
+        ensure(Number.isSafeInteger(value));
         output.writeLong(value as number);
       };
     case 'float':
       return (output, value) => {
-        require(typeof value === 'number');
+        ensure(typeof value === 'number');
         output.writeFloat(value as number);
       };
     case 'double':
       return (output, value) => {
-        require(typeof value === 'number');
+        ensure(typeof value === 'number');
         output.writeDouble(value as number);
       };
     case 'string':
       return (output, value) => {
-        require(typeof value === 'string');
+        ensure(typeof value === 'string');
         output.writeString(value as string);
       };
     case 'bytes':
       return (output, value) => {
-        require(Buffer.isBuffer(value));
+        ensure(Buffer.isBuffer(value));
         output.writeLong((value as Buffer).length);
         output.writeBytes(value as Buffer);
       };
     case 'fixed':
       return (output, value) => {
-        require(Buffer.isBuffer(value) && value.length === node.size);
+        ensure(Buffer.isBuffer(value) && value.length === node.size);
         output.writeBytes(value as Buffer);
       };
     case 'enum': {
       const indexes = new Map<unknown, number>(node.symbols.map((symbol, index) => [symbol, index]));
       return (output, value) => {
         const index = indexes.get(value);
-        require(index !== undefined);
+        ensure(index !== undefined);
         output.writeLong(index!);
       };
     }
     case 'array': {
       const write = compile(node.items, compiled);
       return (output, value) => {
-        require(Array.isArray(value));
+        ensure(Array.isArray(value));
         const items = value as readonly unknown[];
         const { length } = items;
         if (length > 0) output.writeLong(length);
@@ -148,13 +152,13 @@ function unionWrite(node: UnionNode, compiled: Map<SchemaNode, Write>): Write {
   return (output, value) => {
     const name = isByName && value !== null ? Object.keys(value as object)[0]! : null;
     const branch = branches.get(name ?? kindOfValue(value));
-    require(branch !== undefined);
+    ensure(branch !== undefined);
     output.writeLong(branch!.index);
     branch!.write(output, name === null ? value : (value as Readonly<Record<string, unknown>>)[name]);
   };
 }
 
-function require(isKept: boolean): void {
+function ensure(isKept: boolean): void {
   if (!isKept) throw new TypeError('the value is none of its type');
 }
 

@@ -56,6 +56,21 @@ describe('a value', () => {
     );
   });
 
+  test('of any schema is written as avsc writes it', () => {
+    fc.assert(
+      fc.property(
+        shapes.chain((shape) => fc.tuple(fc.constant(schemaOf(shape)), valuesOf(shape))),
+        ([schema, value]) => {
+          // Which loses __proto__, and makes other numbers of longs below -2^52.
+          fc.pre(!/__proto__|-\d{16}/.test(JSON.stringify(value)));
+          const theirs = avsc.Type.forSchema(schema as never);
+          fc.pre(theirs.isValid(value));
+          expect(parseAvro(schema).toBuffer(value)).toEqual(theirs.toBuffer(value));
+        },
+      ),
+    );
+  });
+
   test('is read from where it starts', () => {
     expect(readerOf('string').read(Buffer.from([9, 9, 4, 0x68, 0x69]), 2)).toBe('hi');
   });
@@ -332,6 +347,13 @@ describe('resolving', () => {
     [],
   ])('a schema that is none is invalid: %j', (writer) => {
     expect(codeFor('string', writer)).toMatchObject({ code: 'SCHEMA_INVALID' });
+  });
+
+  test('a schema of more fields than anybody writes is invalid', () => {
+    const fields = Array.from({ length: 70_000 }, (_, index) => ({ name: `f${index}`, type: 'null' }));
+    expect(codeFor(record(), { type: 'record', name: 'R', fields })).toMatchObject({
+      code: 'SCHEMA_INVALID',
+    });
   });
 
   test('a schema that nests deeper than the stack is invalid', () => {
