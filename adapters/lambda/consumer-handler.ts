@@ -43,10 +43,66 @@ export function consumerHandler(
     .use(logErrors(logger))
     .handler(async (event: unknown, context: Context) => {
       const invocation = invocationOf(context, partialResponses);
-      if (!isQueueEvent(event)) return engine.consumeBatch(event, invocation);
-      const ports = { engine, objects, metrics, log: logger };
-      return handBack(await settleMessages(messagesOf(event), ports, invocation));
+      return hearingEscapes(engine, logger, async () => {
+        if (!isQueueEvent(event)) return engine.consumeBatch(event, invocation);
+        const ports = { engine, objects, metrics, log: logger };
+        return handBack(await settleMessages(messagesOf(event), ports, invocation));
+      });
     });
+}
+
+const ESCAPES = ['unhandledRejection', 'uncaughtException'] as const;
+
+/** The invocations under way in this process: on Lambda one, on a laptop also a redelivery beside it. */
+const underWay = new Set<{ readonly engine: Engine; readonly logger: Logger }>();
+
+/**
+ * Runs an invocation, and takes what escapes its handler meanwhile for the handler's failure. Lambda's own runtime, which
+ * listens at all other times, prints the error with the payload it may quote and ends the process; the record then does
+ * the same to the next process. `process.exit` in a handler still ends it.
+ */
+async function hearingEscapes<Result>(
+  engine: Engine,
+  logger: Logger,
+  invoke: () => Promise<Result>,
+): Promise<Result> {
+  const invocation = { engine, logger };
+  if (underWay.size === 0) takeListenersOver();
+  underWay.add(invocation);
+  try {
+    return await invoke();
+  } finally {
+    // Node tells of a rejection at the end of its turn: those of the last turn still belong to this invocation.
+    await new Promise((resolve) => setImmediate(resolve));
+    underWay.delete(invocation);
+    if (underWay.size === 0) giveListenersBack();
+  }
+}
+
+const runtimeListeners: (() => void)[] = [];
+
+function takeListenersOver(): void {
+  for (const event of ESCAPES) {
+    for (const listener of process.listeners(event as 'uncaughtException')) {
+      process.off(event, listener);
+      runtimeListeners.push(() => process.on(event, listener));
+    }
+    process.on(event, hear);
+  }
+}
+
+function giveListenersBack(): void {
+  for (const event of ESCAPES) process.off(event, hear);
+  for (const listenAgain of runtimeListeners.splice(0)) listenAgain();
+}
+
+function hear(error: unknown): void {
+  for (const { engine } of underWay) if (engine.escaped(error)) return;
+  const [last] = [...underWay].slice(-1);
+  last?.logger.error('An error that nothing waited for, while no handle() was running', {
+    consumer: last.engine.consumer,
+    error,
+  });
 }
 
 function invocationOf(context: Context, partialResponses: boolean): Invocation {

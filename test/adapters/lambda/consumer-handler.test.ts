@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import type { Context } from 'aws-lambda';
 import { type ConsumerHandlerOptions, consumerHandler } from '../../../adapters/lambda/consumer-handler.ts';
@@ -121,5 +123,36 @@ describe('consumerHandler', () => {
     expect(() => openHandler(answer, { engine: undefined as never })).toThrow(
       expect.objectContaining({ ...refused, message: expect.stringContaining('misses the option "engine"') }),
     );
+  });
+});
+
+describe('an error that nothing in the handler waited for', () => {
+  const run = (...args: readonly string[]) => {
+    const { NODE_OPTIONS: _, ...env } = process.env;
+    const script = fileURLToPath(new URL('escapes.ts', import.meta.url));
+    const { status, stdout } = spawnSync(process.execPath, [script, ...args], { env, encoding: 'utf8' });
+    return { status, ...JSON.parse(stdout) };
+  };
+
+  test.each(['rejection', 'late rejection', 'timer', 'event', 'text'])(
+    '%s: its record is dead-lettered, the others are settled, the process lives',
+    (kind) => {
+      const { status, response, failed, lines } = run(kind, 'while running');
+      expect(status).toBe(0);
+      expect(response).toEqual({ batchItemFailures: [] });
+      expect(failed).toEqual([[1, 'HANDLER_FAILED']]);
+      expect(JSON.stringify(lines)).not.toContain('a payload');
+    },
+  );
+
+  test('after handle() has returned is logged, and fails no record', () => {
+    const { status, response, failed, lines } = run('rejection', 'after it');
+    expect(status).toBe(0);
+    expect([response, failed]).toEqual([{ batchItemFailures: [] }, []]);
+    expect(lines).toEqual([[expect.stringMatching(/nothing waited for/), ['consumer', 'error']]]);
+  });
+
+  test('between invocations is the runtime’s own again', () => {
+    expect(run('rejection', 'while running', 'then outside').status).toBe(129);
   });
 });
