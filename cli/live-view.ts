@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { ConsumerLag } from '../local/lag.ts';
 import type { FeedCounts } from '../local/publishing/feed.ts';
-import type { StackTotals } from '../local/stack.ts';
+import type { Handling, StackTotals } from '../local/stack.ts';
 import { styledLevel } from './lag.ts';
 import type { Problem } from './problem-log.ts';
 import { count, printable, styled } from './terminal.ts';
@@ -19,6 +19,7 @@ export interface Snapshot {
   readonly appliedPerSecond: readonly number[];
   readonly publishedPerSecond: readonly number[];
   readonly lags: readonly ConsumerLag[];
+  readonly handling: readonly Handling[];
   readonly topArticles: readonly { readonly contentId: string; readonly views: number }[];
   /** The newest last. */
   readonly problems: readonly Problem[];
@@ -27,10 +28,20 @@ export interface Snapshot {
 const BARS = '▁▂▃▄▅▆▇█';
 const MAX_WIDTH = 100;
 
+/** A handler that runs for longer than this is worth a line. */
+const SLOW_MS = 5_000;
+
 /** The view as lines no wider than the terminal and, in all, no more than it has; a pure function of its arguments. */
 export function renderView(snapshot: Snapshot, { columns, rows }: { columns: number; rows: number }): string {
   const width = Math.min(columns, MAX_WIDTH);
-  const head = [title(snapshot, width), '', ...counters(snapshot), '', ...lagLines(snapshot)];
+  const head = [
+    title(snapshot, width),
+    '',
+    ...counters(snapshot),
+    '',
+    ...lagLines(snapshot),
+    ...slowLines(snapshot),
+  ];
   const foot = snapshot.phase === 'done' ? [''] : ['', hint(snapshot)];
   // What is left of the screen goes to the articles first, then to the problems.
   let room = rows - 1 - head.length - foot.length;
@@ -77,6 +88,20 @@ function lagLines({ lags }: Snapshot): string[] {
     const policy = styled('dim', `warning ${count(warning)}, incident ${count(incident)}`);
     return `${styled('dim', 'lag')}  ${consumer.padEnd(nameWidth)}  ${count(lag).padStart(9)}  ${styledLevel(level)}  ${policy}`;
   });
+}
+
+function slowLines({ handling }: Snapshot): string[] {
+  return slowHandlers(handling).map((text) => styled('yellow', text));
+}
+
+/** A line about each handle() that has been running for long. */
+export function slowHandlers(handling: readonly Handling[]): string[] {
+  return handling
+    .filter(({ runningMs }) => runningMs >= SLOW_MS)
+    .map(({ consumer, runningMs, timeoutMs }) => {
+      const [running, limit] = [runningMs, timeoutMs].map((ms) => `${count(Math.floor(ms / 1_000))} s`);
+      return `${consumer}: handle() has been running ${running} (limit ${limit})`;
+    });
 }
 
 function articleLines({ topArticles }: Snapshot, width: number): string[] {

@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogUpdate } from 'log-update';
 import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Stack, StackTotals } from '../local/stack.ts';
-import { renderView, type Snapshot } from './live-view.ts';
+import { renderView, type Snapshot, slowHandlers } from './live-view.ts';
 import type { Problem } from './problem-log.ts';
 import { totalLag } from './run-report.ts';
 import { count, printNote } from './terminal.ts';
@@ -28,6 +29,8 @@ const REDRAW_MS = 250;
 const SAMPLE_MS = 1_000;
 const LINE_MS = 3_000;
 const SECONDS_SHOWN = 40;
+/** A sink that does not answer must not hold up the end. */
+const LAST_LOOK_MS = 2_000;
 
 const TOP_ARTICLES = `
   SELECT content_id, sum(views) FROM article_minute
@@ -55,7 +58,7 @@ export function startProgress(options: ProgressOptions): Progress {
     },
     async stop() {
       for (const timer of timers) clearInterval(timer);
-      await sampler.sample();
+      await Promise.race([sampler.sample(), sleep(LAST_LOOK_MS)]);
       if (!isLive) return;
       phase = 'done';
       draw();
@@ -72,25 +75,25 @@ function createSampler({ stack, feedCounts, problems, source, state, isLive }: P
   let totals: StackTotals = { applied: 0, deadLettered: 0, holes: 0, duplicates: 0, retries: 0 };
   let lags: Snapshot['lags'] = [];
   let topArticles: Snapshot['topArticles'] = [];
-  let underWay: Promise<void> | undefined;
 
   const look = async () => {
-    [totals, lags] = await Promise.all([stack.totals(), stack.lag()]);
+    // Not the sink: it may be busy for long, and the view goes on.
+    lags = await stack.lag();
     publishedPerSecond.note();
     appliedPerSecond.note();
+  };
+  const lookIntoSink = async () => {
+    totals = await stack.totals();
     if (!isLive) return;
     const { rows } = await stack.query(TOP_ARTICLES);
     topArticles = rows.map(([contentId, views]) => ({ contentId: String(contentId), views: Number(views) }));
   };
+  const lookAgain = unlessUnderWay(look);
+  const lookIntoSinkAgain = unlessUnderWay(lookIntoSink);
   return {
-    /** A look that is still under way serves the next caller too. Never rejects: what fails will surface elsewhere. */
-    sample: (): Promise<void> => {
-      underWay ??= look()
-        .catch(() => {})
-        .finally(() => {
-          underWay = undefined;
-        });
-      return underWay;
+    /** Never rejects: what fails will surface elsewhere. */
+    async sample(): Promise<void> {
+      await Promise.all([lookAgain(), lookIntoSinkAgain()]);
     },
     snapshot: (phase: Snapshot['phase']): Snapshot => ({
       phase,
@@ -102,6 +105,7 @@ function createSampler({ stack, feedCounts, problems, source, state, isLive }: P
       publishedPerSecond: publishedPerSecond.values,
       appliedPerSecond: appliedPerSecond.values,
       lags,
+      handling: stack.handling(),
       topArticles,
       problems: problems(),
     }),
@@ -114,8 +118,22 @@ function createSampler({ stack, feedCounts, problems, source, state, isLive }: P
         `dead letters ${count(totals.deadLettered)}`,
         `lag ${count(totalLag(lags))}`,
       ];
-      return `${phase}: ${parts.join(', ')}${newest ? `; ${newest.text}` : ''}`;
+      const slow = slowHandlers(stack.handling());
+      return `${phase}: ${[parts.join(', '), ...slow, ...(newest ? [newest.text] : [])].join('; ')}`;
     },
+  };
+}
+
+/** What is still under way serves the next caller too. */
+function unlessUnderWay(work: () => Promise<void>): () => Promise<void> {
+  let underWay: Promise<void> | undefined;
+  return () => {
+    underWay ??= work()
+      .catch(() => {})
+      .finally(() => {
+        underWay = undefined;
+      });
+    return underWay;
   };
 }
 

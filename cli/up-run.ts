@@ -4,6 +4,7 @@ import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { collected } from '../lambdas/collector/collector.ts';
 import { type CollectorServer, serveCollector } from '../local/collector-server.ts';
 import { serveQueries } from '../local/control-socket.ts';
+import { diskFull } from '../local/embedded-sink.ts';
 import { type Feed, NOTHING_FED, startFeed } from '../local/publishing/feed.ts';
 import { checkReadable } from '../local/publishing/input.ts';
 import { createOutlet } from '../local/publishing/outlet.ts';
@@ -71,6 +72,9 @@ export async function runUp(options: UpOptions): Promise<void> {
     else printReport(report, options.state);
     printComplaints(report);
     if (report.lag > 0 || isInputUseless(report)) throw new CommandFailed();
+  } catch (error) {
+    if (error instanceof CommandFailed) throw error;
+    throw diskFull(folder.path, error as Error) ?? error;
   } finally {
     interrupts.ignore();
     lock.release();

@@ -24,6 +24,7 @@ export function startSource(
     mapping: {
       mode: 'provisioned',
       reportBatchItemFailures: true,
+      bisectBatchOnFunctionError: true,
       batchSize,
       maximumBatchingWindowMs: consumer.batch.windowMs,
       startingPosition: consumer.startingPosition,
@@ -50,9 +51,9 @@ async function putAside(document: FailureDocument, objects: ObjectStore): Promis
 
 /** An event source tries for ever; on a laptop the person who has to act is sitting there. */
 export function watchForHalts(handler: Handler, onHalt: (error: MillraceError) => void): Handler {
-  return async (event, context) => {
+  return async (event, context, timedOut) => {
     try {
-      return await handler(event, context);
+      return await handler(event, context, timedOut);
     } catch (error) {
       if (error instanceof MillraceError && error.action === 'halt') onHalt(error);
       throw error;

@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
 import type { QueryResult } from './read-only-query.ts';
+import type { QueryLimits } from './sinks.ts';
 import type { StateFolder } from './state-folder.ts';
 
 /** How a process asks the one that has the state folder: one request and one answer a connection, each a JSON line. */
 interface Request {
   readonly sql: string;
+  readonly timeoutMs: number;
 }
 type Response =
   | { readonly result: QueryResult }
@@ -19,10 +21,10 @@ const SOCKET = 'control.sock';
 // A socket's path has 104 bytes on macOS and 108 on Linux, the closing zero included (unix(7), 2026-11-24).
 const MAX_PATH_BYTES = 100;
 
-/** Answers queries of other processes until it is closed. The caller holds the folder's lock. */
+/** Answers queries of other processes until it is closed; one is cancelled when its process ends. The caller holds the folder's lock. */
 export async function serveQueries(
   folder: StateFolder,
-  query: (sql: string) => Promise<QueryResult>,
+  query: (sql: string, limits: QueryLimits) => Promise<QueryResult>,
 ): Promise<{ close(): void }> {
   // A killed process leaves its socket behind, and with the lock in hand it can be nobody else's.
   removeSocket(folder);
@@ -49,14 +51,18 @@ export async function serveQueries(
  * Has the process that holds the folder run a query; undefined where none is listening.
  * @throws INPUT_INVALID when the query is refused
  */
-export async function queryOwner(folder: StateFolder, sql: string): Promise<QueryResult | undefined> {
+export async function queryOwner(
+  folder: StateFolder,
+  sql: string,
+  timeoutMs: number,
+): Promise<QueryResult | undefined> {
   const socket = connect(socketPathOf(folder));
   try {
     await once(socket, 'connect');
   } catch {
     return undefined;
   }
-  socket.write(`${JSON.stringify({ sql } satisfies Request)}\n`);
+  socket.write(`${JSON.stringify({ sql, timeoutMs } satisfies Request)}\n`);
   const line = await readLine(socket).catch(() => undefined);
   if (line === undefined) return undefined;
   const response = JSON.parse(line) as Response;
@@ -64,12 +70,18 @@ export async function queryOwner(folder: StateFolder, sql: string): Promise<Quer
   return response.result;
 }
 
-async function answer(socket: Socket, query: (sql: string) => Promise<QueryResult>): Promise<void> {
+async function answer(
+  socket: Socket,
+  query: (sql: string, limits: QueryLimits) => Promise<QueryResult>,
+): Promise<void> {
   let response: Response;
+  const gone = new AbortController();
+  socket.on('close', () => gone.abort());
   try {
     const line = await readLine(socket);
     if (line === undefined) return;
-    response = { result: await query((JSON.parse(line) as Request).sql) };
+    const { sql, timeoutMs } = JSON.parse(line) as Request;
+    response = { result: await query(sql, { timeoutMs, signal: gone.signal }) };
   } catch (error) {
     const { code, message } =
       error instanceof MillraceError

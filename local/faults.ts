@@ -20,6 +20,8 @@ export interface FaultOptions {
   readonly sinkOutageMs?: number;
   /** How long the dead-letter store is down, from its first letter on. @default 0 */
   readonly deadLetterOutageMs?: number;
+  /** When the two outages end, 0 until they begin, where the faults of several threads have them in common. @default their own */
+  readonly outagesEndAt?: Float64Array;
   /** The handler throws at records whose field has this value: a bug, until the next run is without it. @default none */
   readonly fail?: { readonly field: string; readonly value: string };
 }
@@ -55,14 +57,21 @@ export function createFaults({
   crash = 0,
   sinkOutageMs = 0,
   deadLetterOutageMs = 0,
+  outagesEndAt = new Float64Array(2),
   fail,
 }: FaultOptions): Faults {
   checkShare('redeliver', redeliver);
   checkShare('crash', crash);
   const fates = new AsyncLocalStorage<Fate>();
   const twins = new Set<Promise<unknown>>();
-  const sinkOutage = createOutage('sinkOutageMs', sinkOutageMs, clock, random);
-  const storeOutage = createOutage('deadLetterOutageMs', deadLetterOutageMs, clock, random);
+  const sinkOutage = createOutage('sinkOutageMs', sinkOutageMs, outagesEndAt.subarray(0, 1), clock, random);
+  const storeOutage = createOutage(
+    'deadLetterOutageMs',
+    deadLetterOutageMs,
+    outagesEndAt.subarray(1, 2),
+    clock,
+    random,
+  );
 
   /** Runs the handler under a fate of its own. Rejects when it dies, while inside it nothing goes on. */
   const run = (handler: Handler, ...[event, context]: Parameters<Handler>): Promise<unknown> => {
@@ -173,13 +182,18 @@ export function createFaults({
  * One outage, beginning with the first use. That use is cut off, before or after its work has become durable: who
  * asked cannot tell which. Those after it find the service down until the time is over.
  */
-function createOutage(option: string, durationMs: number, clock: Clock, random: Random) {
+function createOutage(
+  option: string,
+  durationMs: number,
+  endsAt: Float64Array,
+  clock: Clock,
+  random: Random,
+) {
   if (!(durationMs >= 0)) refuse(option, durationMs, 'milliseconds from 0');
-  let endsAt: number | null = null;
   return (): 'up' | 'down' | 'cut-before' | 'cut-after' => {
     if (durationMs === 0) return 'up';
-    if (endsAt !== null) return clock.now() < endsAt ? 'down' : 'up';
-    endsAt = clock.now() + durationMs;
+    if (endsAt[0] !== 0) return clock.now() < endsAt[0]! ? 'down' : 'up';
+    endsAt[0] = clock.now() + durationMs;
     return random.next() < 0.5 ? 'cut-before' : 'cut-after';
   };
 }

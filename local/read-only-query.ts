@@ -1,4 +1,4 @@
-import type { PGlite } from '@electric-sql/pglite';
+import type { PgliteSession } from '../adapters/postgres/pglite-driver.ts';
 import { MillraceError } from '../runtime/errors.ts';
 
 /** A query's answer. A row is an array, because two columns may have one name. */
@@ -14,7 +14,7 @@ export interface QueryResult {
  * double precision as numbers; boolean; json parsed; null; everything else as PostgreSQL writes it.
  * @throws INPUT_INVALID when PostgreSQL refuses the statement, with its reason
  */
-export async function queryReadOnly(pglite: PGlite, sql: string): Promise<QueryResult> {
+export async function queryReadOnly(pglite: PgliteSession, sql: string): Promise<QueryResult> {
   const parsers = {
     ...Object.fromEntries(Object.keys(pglite.parsers).map((type) => [type, asText])),
     ...PARSERS,

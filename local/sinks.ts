@@ -1,50 +1,46 @@
-/** Where consumers write, with their ledger: PostgreSQL in the process, or a server. */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { PGlite } from '@electric-sql/pglite';
+/** Where consumers write, with their ledger: a PostgreSQL server; embedded-sink.ts has the one that needs none. */
+import type { MessagePort } from 'node:worker_threads';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
-import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { sinkError } from '../adapters/postgres/sql-errors.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import { type QueryResult, queryReadOnly } from './read-only-query.ts';
-import type { StateFolder } from './state-folder.ts';
+import type { QueryResult } from './read-only-query.ts';
 
 export interface LocalSink {
+  /** For this thread. */
   readonly driver: SqlDriver;
   /** In words. */
   readonly at: string;
-  /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused */
-  query(sql: string): Promise<QueryResult>;
+  /** Rejects when no later try can work: DISK_FULL, STATE_UNREADABLE. */
+  readonly failed: Promise<never>;
+  /** Gives another thread its way to the sink, now and each time it is another one. */
+  connect(give: (address: SinkAddress) => void): SinkUser;
+  /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused, or does not end in time */
+  query(sql: string, limits?: QueryLimits): Promise<QueryResult>;
   close(): Promise<void>;
 }
 
-/** Sessions: each consumer has a few batches under way at a time. */
+/** A server's URL, or a port to the thread that has the embedded one. */
+export type SinkAddress = { readonly url: string } | { readonly port: MessagePort };
+
+export interface SinkUser {
+  /** Its transaction was given up while the sink was busy with it. */
+  brokenOff(): void;
+  /** Its thread has ended. */
+  end(): void;
+}
+
+export interface QueryLimits {
+  /** How long it may take. @default for ever */
+  readonly timeoutMs?: number;
+  /** Aborts when nobody waits for the answer any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Sessions of this thread; those of functions are their own. */
 const POOL_SIZE = 10;
 /** What does not speak PostgreSQL may never answer. */
-const CONNECT_TIMEOUT_MS = 10_000;
-
-/** Opens PostgreSQL on the folder, and makes it where it is missing or where a kill left it half made. @throws STATE_UNREADABLE */
-export async function openEmbeddedSink({ files }: StateFolder): Promise<LocalSink> {
-  try {
-    if (!existsSync(files.sinkReady)) rmSync(files.sink, { recursive: true, force: true });
-    // PGlite's own files are for everybody to read.
-    mkdirSync(files.sink, { recursive: true, mode: 0o700 });
-    const pglite = await PGlite.create(files.sink);
-    writeFileSync(files.sinkReady, '', { mode: 0o600 });
-    return {
-      driver: pgliteDriver(pglite),
-      at: files.sink,
-      query: (sql) => queryReadOnly(pglite, sql),
-      close: () => pglite.close(),
-    };
-  } catch (cause) {
-    throw new MillraceError(
-      'STATE_UNREADABLE',
-      `The sink in ${files.sink} cannot be opened: ${(cause as Error).message}. Name another folder with --state, or start over with "millrace up --fresh".`,
-      { cause, details: { path: files.sink } },
-    );
-  }
-}
+export const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
  * A server by its URL. What it needs and the URL does not have is read from PGPASSWORD and its like.
@@ -71,6 +67,12 @@ export async function openServerSink(url: string): Promise<LocalSink> {
   return {
     driver,
     at,
+    failed: new Promise(() => {}),
+    connect(give) {
+      give({ url });
+      // The server finds out by itself.
+      return { brokenOff() {}, end() {} };
+    },
     async query() {
       throw new MillraceError(
         'INPUT_INVALID',

@@ -1,6 +1,8 @@
-/** The whole pipeline in one process, on one state folder: log, queues, PostgreSQL in the process, every consumer. */
+/**
+ * The whole pipeline in one process, on one state folder. This thread has the topics, the queues and the event sources;
+ * PostgreSQL and each consumer's function have threads of their own, so that none of them can stop this one.
+ */
 import { existsSync } from 'node:fs';
-import { consumerHandler } from '../adapters/lambda/consumer-handler.ts';
 import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
@@ -10,20 +12,20 @@ import { contracts } from '../contracts/index.ts';
 import { collected } from '../lambdas/collector/collector.ts';
 import { consumers } from '../lambdas/consumers.ts';
 import { checkDeclarations } from '../runtime/declarations.ts';
-import { createEngine } from '../runtime/engine.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { BatchReport, Logger, Metrics, Random, SchemaRegistry } from '../runtime/ports.ts';
+import type { BatchReport, Logger, Random, SchemaRegistry } from '../runtime/ports.ts';
 import { startSource, watchForHalts } from './consumer-source.ts';
-import type { Handler } from './event-source/function.ts';
+import { openEmbeddedSink } from './embedded-sink.ts';
 import { startQueueSource } from './event-source/queue-source.ts';
-import { createFaults, type FaultOptions } from './faults.ts';
+import type { FaultOptions } from './faults.ts';
+import { startFunctionThreads } from './function-threads.ts';
 import { type ConsumerLag, measureLag } from './lag.ts';
 import { bindLedger } from './ledger-origin.ts';
 import { type LedgerTotals, readLedgerTotals } from './ledger-totals.ts';
 import { patientReader } from './patient-reader.ts';
 import { prepareTopics } from './prepare-topics.ts';
 import type { QueryResult } from './read-only-query.ts';
-import { type LocalSink, openEmbeddedSink, openServerSink } from './sinks.ts';
+import { type LocalSink, openServerSink, type QueryLimits } from './sinks.ts';
 import type { StateFolder } from './state-folder.ts';
 import type { Stores } from './stores.ts';
 
@@ -50,12 +52,25 @@ export interface StackTotals extends LedgerTotals {
   readonly retries: number;
 }
 
+/** A handle() under way. */
+export interface Handling {
+  readonly consumer: string;
+  readonly runningMs: number;
+  /** When its function is ended. */
+  readonly timeoutMs: number;
+}
+
+/** What declares the consumers: each function's thread loads it, too. */
+const CONSUMERS = new URL('../lambdas/consumers.ts', import.meta.url);
+
 export interface Stack {
   totals(): Promise<StackTotals>;
   lag(): Promise<readonly ConsumerLag[]>;
-  /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused */
-  query(sql: string): Promise<QueryResult>;
-  /** Rejects when a consumer meets what only a person can mend: an error that halts. */
+  /** Every handle() that runs now. */
+  handling(): readonly Handling[];
+  /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused, or does not end in time */
+  query(sql: string, limits?: QueryLimits): Promise<QueryResult>;
+  /** Rejects when a consumer or its sink meets what only a person can mend: an error that halts. */
   readonly halted: Promise<never>;
   /** Resolves when no consumer has any lag; rejects as `halted` does. */
   drained(): Promise<void>;
@@ -73,7 +88,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   checkDeclarations(contracts, consumers, collected);
   const local = await (options.postgres
     ? openServerSink(options.postgres)
-    : openEmbeddedSink(options.folder));
+    : openEmbeddedSink(options.folder, options.log));
   try {
     return await startOn(local, options);
   } catch (error) {
@@ -102,46 +117,36 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
 
   const hasFaultyInvocations = (faults.redeliver ?? 0) > 0 || (faults.crash ?? 0) > 0;
 
-  const metrics: Metrics = {
-    report({ duplicates, retries }: BatchReport) {
-      reports.duplicates += duplicates;
-      reports.retries += retries;
-    },
-    reportRedrive() {},
+  const onReport = ({ duplicates, retries }: BatchReport) => {
+    reports.duplicates += duplicates;
+    reports.retries += retries;
   };
-  const running = consumers.map((declared) => {
-    const consumerFaults = createFaults({ ...faults, clock: systemClock, random });
-    const consumer = consumerFaults.wrapConsumer(declared);
+  const running = consumers.map((consumer) => {
     const places = stores.deadLettersOf(consumer);
-    const engine = createEngine(consumer, {
-      clock: systemClock,
-      random: systemRandom,
-      registry,
-      sink: consumerFaults.wrapSink(new PostgresSink(driver)),
-      deadLetters: consumerFaults.wrapDeadLetters(places.store),
-      log,
-      metrics,
-    });
-    const logger = { ...log, addContext() {} };
-    const lambda = consumerHandler({
-      engine,
-      logger,
-      metrics,
+    const threads = startFunctionThreads({
+      consumer,
+      module: CONSUMERS,
+      sink: local,
+      deadLetters: stores.deadLetterQueueOf(consumer),
       objects: places.objects,
-      partialResponses: true,
+      producer: stores.log,
+      registry,
+      faults,
+      random,
+      log,
+      onReport,
     });
     stores.releaseRedriven(consumer);
     const redrive = startQueueSource({
       queue: places.redrive,
       name: consumer.name,
-      handler: (event, context) => lambda(event, context),
+      handler: threads.invoke,
       functionTimeoutMs: consumer.timeoutMs,
       clock: systemClock,
       random: systemRandom,
       log,
     });
-    if (options.consume === 'redrive') return { redrive, idle: consumerFaults.idle };
-    const handler: Handler = (event, context) => lambda(event, context);
+    if (options.consume === 'redrive') return { consumer, threads, redrive };
     const source = startSource(
       consumer,
       hasFaultyInvocations
@@ -150,15 +155,20 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       reader,
       places,
       log,
-      consumerFaults.wrapHandler(watchForHalts(handler, halted.reject)),
+      watchForHalts(threads.invoke, halted.reject),
     );
-    return { source, redrive, idle: consumerFaults.idle };
+    return { consumer, threads, redrive, source };
+  });
+
+  local.failed.catch((error) => {
+    halted.reject(error);
+    for (const { threads } of running) threads.abandon(error);
   });
 
   const stop = async () => {
     stopping.abort();
     await Promise.all(running.flatMap(({ source, redrive }) => [source?.stop(), redrive.stop()]));
-    await Promise.all(running.map(({ idle }) => idle()));
+    await Promise.all(running.map(({ threads }) => threads.stop()));
   };
   return {
     halted: halted.promise,
@@ -172,7 +182,15 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       };
     },
     lag: () => Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer))),
-    query: (sql) => local.query(sql),
+    handling() {
+      const now = systemClock.now();
+      return running.flatMap(({ consumer: { name, timeoutMs }, threads }) =>
+        threads
+          .handlingSince()
+          .map((since) => ({ consumer: name, runningMs: Math.max(0, now - since), timeoutMs })),
+      );
+    },
+    query: (sql, limits) => local.query(sql, limits),
     async drained() {
       await Promise.race([halted.promise, Promise.all(running.map(({ source }) => source?.drained()))]);
     },
@@ -188,7 +206,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
  * Runs one statement on the sink of a folder that no process is running. The caller holds the folder's lock.
  * @throws STATE_UNREADABLE when the folder has no sink yet; INPUT_INVALID when the statement is refused
  */
-export async function querySink(folder: StateFolder, sql: string): Promise<QueryResult> {
+export async function querySink(folder: StateFolder, sql: string, limits: QueryLimits): Promise<QueryResult> {
   if (!existsSync(folder.files.sinkReady)) {
     throw new MillraceError(
       'STATE_UNREADABLE',
@@ -196,9 +214,10 @@ export async function querySink(folder: StateFolder, sql: string): Promise<Query
       { details: { path: folder.path } },
     );
   }
-  const sink = await openEmbeddedSink(folder);
+  const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+  const sink = await openEmbeddedSink(folder, quiet);
   try {
-    return await sink.query(sql);
+    return await sink.query(sql, limits);
   } finally {
     await sink.close();
   }

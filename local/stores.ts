@@ -4,6 +4,7 @@ import { openSqliteQueues } from '../adapters/sqlite/sqlite-queue.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import type { AnyConsumer } from '../runtime/consumer.ts';
 import { type DeadLetterPlaces, deadLetterPlaces, MAX_REDELIVERIES } from '../runtime/dead-letters/places.ts';
+import type { Queue } from '../runtime/ports.ts';
 import type { StateFolder } from './state-folder.ts';
 import { openEmbeddedLog, openKafkaTopics, type TopicLog } from './topic-log.ts';
 
@@ -16,6 +17,8 @@ export interface StoresOptions {
 export interface Stores {
   readonly log: TopicLog;
   deadLettersOf(consumer: AnyConsumer): DeadLetterPlaces;
+  /** Where messages become dead letters of the consumer. */
+  deadLetterQueueOf(consumer: AnyConsumer): Queue;
   /** Makes what a killed function was redriving visible at once. For who holds the folder: no function runs but its own. */
   releaseRedriven(consumer: AnyConsumer): void;
   close(): Promise<void>;
@@ -47,6 +50,7 @@ export async function openStores(folder: StateFolder, { kafka }: StoresOptions =
         log,
       });
     },
+    deadLetterQueueOf: (consumer) => queues.queue(namesOf(consumer).deadLetters),
     releaseRedriven: (consumer) => queues.releaseAll(namesOf(consumer).redrive),
     async close() {
       await log.close();

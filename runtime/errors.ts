@@ -66,6 +66,7 @@ export const ERRORS = {
   // The consumer's own code.
   HANDLER_FAILED: row('retry', 'handle() threw an error.'),
   HANDLER_TIMEOUT: row('retry', 'handle() did not return within its share of the time left.'),
+  FUNCTION_EXITED: row('hold', "The consumer's function ended by itself, in the middle of a batch."),
   HANDLER_REJECTED: row('dead-letter', 'handle() gave the record to fail().'),
   DEPENDENCY_UNAVAILABLE: row('hold', 'handle() says that a service it needs is down.'),
 
@@ -91,6 +92,7 @@ export const ERRORS = {
 
   // Running locally, and the command line.
   STATE_IN_USE: row('halt', 'Another process is using the state folder.'),
+  DISK_FULL: row('halt', 'The disk of the state folder has no room left.'),
   STATE_UNREADABLE: row('halt', 'The state folder is missing or was written by another version.'),
   INPUT_INVALID: row('halt', 'An input file or an option is not usable.'),
 } as const satisfies Record<string, ErrorRow>;

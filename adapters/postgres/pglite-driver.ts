@@ -7,11 +7,14 @@ const asText = (text: string) => text;
 // PGlite's own serializers take text for every other type as it is.
 const SERIALIZERS = { [BOOL]: asText, [BYTEA]: asText };
 
+/** What is used of PGlite. Every use is a transaction, and one waits for the other: it is one session. */
+export type PgliteSession = Pick<PGlite, 'waitReady' | 'parsers' | 'transaction'>;
+
 /**
  * PostgreSQL in the process, by PGlite. It has one connection: a transaction waits until the one before has ended.
  * A statement runs to its end on the event loop, so breaking off takes effect after it.
  */
-export function pgliteDriver(pglite: PGlite): SqlDriver {
+export function pgliteDriver(pglite: PgliteSession): SqlDriver {
   return {
     async begin() {
       await pglite.waitReady;
@@ -30,7 +33,7 @@ export function pgliteDriver(pglite: PGlite): SqlDriver {
 }
 
 class PgliteConnection implements SqlConnection {
-  readonly #pglite: PGlite;
+  readonly #pglite: PgliteSession;
   readonly #transaction: Transaction;
   readonly #parsers: Record<string, (text: string) => string>;
   readonly #work: PromiseWithResolvers<void>;
@@ -38,7 +41,7 @@ class PgliteConnection implements SqlConnection {
   #isRetired = false;
 
   constructor(
-    pglite: PGlite,
+    pglite: PgliteSession,
     transaction: Transaction,
     parsers: Record<string, (text: string) => string>,
     work: PromiseWithResolvers<void>,
@@ -69,13 +72,13 @@ class PgliteConnection implements SqlConnection {
   }
 
   async commit(): Promise<boolean> {
+    // After a failed statement nothing runs any more, and what was set is rolled back.
+    if (this.#isRetired) await this.#transaction.exec(CLEAN_SESSION).catch(() => {});
     this.#work.resolve();
     try {
       await this.#ended;
-      await this.#cleanSession();
       return true;
     } catch (error) {
-      await this.#cleanSession();
       // PGlite's TransactionAbortedError: COMMIT was answered by ROLLBACK.
       if ((error as { code?: unknown }).code === '25P02') return false;
       throw error;
@@ -85,19 +88,20 @@ class PgliteConnection implements SqlConnection {
   async rollback(): Promise<void> {
     this.destroy();
     await this.#ended.catch(() => {});
-    await this.#cleanSession();
+    // Locks of the session outlive a rollback, which takes back all else.
+    if (this.#isRetired) await this.#pglite.transaction((transaction) => transaction.exec(CLEAN_SESSION));
   }
 
   retire(): void {
     this.#isRetired = true;
   }
 
-  /** There is but one session, which cannot be closed. */
-  async #cleanSession(): Promise<void> {
-    if (this.#isRetired) await this.#pglite.exec('DISCARD ALL');
-  }
-
   destroy(): void {
     this.#work.reject(new Error('rolled back'));
   }
 }
+
+/** There is but one session, which cannot be closed. As DISCARD ALL, which takes no transaction around it. */
+const CLEAN_SESSION = `
+  RESET SESSION AUTHORIZATION; RESET ALL; CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD TEMP;
+  SELECT pg_advisory_unlock_all()`;

@@ -3,8 +3,8 @@ import { MillraceError } from '../../runtime/errors.ts';
 import type { KafkaEvent } from '../../runtime/kafka-event.ts';
 import type { Clock, Random } from '../../runtime/ports.ts';
 
-/** A Lambda handler of Kafka batches. */
-export type Handler = (event: KafkaEvent, context: Context) => Promise<unknown>;
+/** A Lambda handler of Kafka batches. `timedOut` aborts when the invocation's time is over: nobody waits for it any more. */
+export type Handler = (event: KafkaEvent, context: Context, timedOut?: AbortSignal) => Promise<unknown>;
 
 export interface LocalFunction<Event = KafkaEvent> {
   readonly arn: string;
@@ -21,50 +21,57 @@ export function createFunction<Event = KafkaEvent>({
   clock,
 }: {
   readonly name: string;
-  readonly handler: (event: Event, context: Context) => Promise<unknown>;
+  readonly handler: (event: Event, context: Context, timedOut: AbortSignal) => Promise<unknown>;
   readonly timeoutMs: number;
   readonly clock: Clock;
 }): LocalFunction<Event> {
-  const version = '$LATEST';
-  const arn = `arn:aws:lambda:us-east-1:000000000000:function:${name}`;
-
-  const contextOf = (awsRequestId: string): Context => {
-    const deadline = clock.now() + timeoutMs;
-    return {
-      callbackWaitsForEmptyEventLoop: true,
-      functionName: name,
-      functionVersion: version,
-      invokedFunctionArn: arn,
-      memoryLimitInMB: '1024',
-      awsRequestId,
-      logGroupName: `/aws/lambda/${name}`,
-      logStreamName: `local/[${version}]`,
-      getRemainingTimeInMillis: () => Math.max(0, deadline - clock.now()),
-      done: refuseCallbacks,
-      fail: refuseCallbacks,
-      succeed: refuseCallbacks,
-    };
-  };
-
   return {
-    arn,
-    version,
+    arn: arnOf(name),
+    version: VERSION,
     async invoke(event, requestId) {
       const timer = new AbortController();
+      const timedOut = new AbortController();
+      const context = localContext(name, requestId, clock.now() + timeoutMs, clock);
       const timeout = clock.sleep(timeoutMs, timer.signal).then(() => {
         if (timer.signal.aborted) return;
-        throw new MillraceError(
+        const error = new MillraceError(
           'HANDLER_TIMEOUT',
           `Function ${name} was stopped after its timeout of ${timeoutMs} ms; the batch is delivered again.`,
           { details: { function: name, timeoutMs } },
         );
+        timedOut.abort(error);
+        throw error;
       });
       try {
-        return await Promise.race([handler(event, contextOf(requestId)), timeout]);
+        return await Promise.race([handler(event, context, timedOut.signal), timeout]);
       } finally {
         timer.abort();
       }
     },
+  };
+}
+
+const VERSION = '$LATEST';
+
+function arnOf(name: string): string {
+  return `arn:aws:lambda:us-east-1:000000000000:function:${name}`;
+}
+
+/** The context of an invocation that has until `endsAt`. */
+export function localContext(name: string, awsRequestId: string, endsAt: number, clock: Clock): Context {
+  return {
+    callbackWaitsForEmptyEventLoop: true,
+    functionName: name,
+    functionVersion: VERSION,
+    invokedFunctionArn: arnOf(name),
+    memoryLimitInMB: '1024',
+    awsRequestId,
+    logGroupName: `/aws/lambda/${name}`,
+    logStreamName: `local/[${VERSION}]`,
+    getRemainingTimeInMillis: () => Math.max(0, endsAt - clock.now()),
+    done: refuseCallbacks,
+    fail: refuseCallbacks,
+    succeed: refuseCallbacks,
   };
 }
 

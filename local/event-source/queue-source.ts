@@ -13,7 +13,7 @@ export interface QueueSourceOptions {
   readonly queue: Queue;
   /** The function's name. */
   readonly name: string;
-  readonly handler: (event: SQSEvent, context: Context) => Promise<unknown>;
+  readonly handler: (event: SQSEvent, context: Context, timedOut: AbortSignal) => Promise<unknown>;
   readonly functionTimeoutMs: number;
   /** Messages in one invocation. @default 10, Lambda's own */
   readonly batchSize?: number;

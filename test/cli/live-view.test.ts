@@ -24,6 +24,7 @@ const SNAPSHOT: Snapshot = {
       partitions: [],
     },
   ],
+  handling: [{ consumer: 'editorial-analytics', runningMs: 900, timeoutMs: 60_000 }],
   topArticles: Array.from({ length: 10 }, (_, index) => ({
     contentId: `/world/story-${index}`,
     views: 100 - index,
@@ -86,4 +87,11 @@ test('a text cannot steer the terminal', () => {
     { columns: 100, rows: 40 },
   );
   expect(view).toContain('/a�[2J��/b�31m');
+});
+
+test('says of a handler that takes long for how long, and when its function is ended', () => {
+  const handling = [...SNAPSHOT.handling, { consumer: 'order-totals', runningMs: 24_300, timeoutMs: 60_000 }];
+  const view = lines({ ...SNAPSHOT, handling }, 80, 24);
+  expect(view).toContain('order-totals: handle() has been running 24 s (limit 60 s)');
+  expect(view.join('\n')).not.toContain('editorial-analytics: handle()');
 });

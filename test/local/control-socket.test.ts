@@ -13,6 +13,7 @@ beforeEach(() => {
 });
 afterEach(() => temporary.remove());
 
+const TIMEOUT_MS = 10_000;
 const echo = async (sql: string) => ({ columns: ['sql'], rows: [[sql]] });
 
 describe.each([
@@ -29,7 +30,7 @@ describe.each([
     const folder = folderOf();
     const server = await serveQueries(folder, echo);
     const statements = ['select 1', 'select\n2', `select '${'é'.repeat(200_000)}'`];
-    const answers = await Promise.all(statements.map((sql) => queryOwner(folder, sql)));
+    const answers = await Promise.all(statements.map((sql) => queryOwner(folder, sql, TIMEOUT_MS)));
     expect(answers.map((answer) => answer?.rows[0]?.[0])).toEqual(statements);
     server.close();
   });
@@ -38,7 +39,10 @@ describe.each([
     const folder = folderOf();
     const first = await serveQueries(folder, echo);
     const second = await serveQueries(folder, echo);
-    expect(await queryOwner(folder, 'select 1')).toEqual({ columns: ['sql'], rows: [['select 1']] });
+    expect(await queryOwner(folder, 'select 1', TIMEOUT_MS)).toEqual({
+      columns: ['sql'],
+      rows: [['select 1']],
+    });
     second.close();
     first.close();
   });
@@ -59,10 +63,10 @@ describe.each([
 
 test('with nobody listening there is no answer', async () => {
   const folder = openStateFolder(join(temporary.path, 'state'));
-  expect(await queryOwner(folder, 'select 1')).toBeUndefined();
+  expect(await queryOwner(folder, 'select 1', TIMEOUT_MS)).toBeUndefined();
   const server = await serveQueries(folder, echo);
   server.close();
-  expect(await queryOwner(folder, 'select 1')).toBeUndefined();
+  expect(await queryOwner(folder, 'select 1', TIMEOUT_MS)).toBeUndefined();
 });
 
 test('an error arrives with its code and message', async () => {
@@ -70,7 +74,7 @@ test('an error arrives with its code and message', async () => {
   const server = await serveQueries(folder, async () => {
     throw new MillraceError('INPUT_INVALID', 'No such table. Look again.');
   });
-  await expect(queryOwner(folder, 'select')).rejects.toMatchObject({
+  await expect(queryOwner(folder, 'select', TIMEOUT_MS)).rejects.toMatchObject({
     code: 'INPUT_INVALID',
     message: 'No such table. Look again.',
   });
@@ -85,6 +89,9 @@ test('a caller that sends nonsense or leaves does not disturb the next one', asy
   connect(path).on('connect', function (this: { destroy(): void }) {
     this.destroy();
   });
-  expect(await queryOwner(folder, 'select 1')).toEqual({ columns: ['sql'], rows: [['select 1']] });
+  expect(await queryOwner(folder, 'select 1', TIMEOUT_MS)).toEqual({
+    columns: ['sql'],
+    rows: [['select 1']],
+  });
   server.close();
 });

@@ -1,5 +1,7 @@
+import { MessageChannel } from 'node:worker_threads';
 import { PGlite } from '@electric-sql/pglite';
 import { pgliteDriver } from '../../../adapters/postgres/pglite-driver.ts';
+import { createThreadDriver, serveDriver } from '../../../adapters/postgres/thread-driver.ts';
 import { postgresSuite } from './postgres-suite.ts';
 
 postgresSuite(
@@ -7,6 +9,25 @@ postgresSuite(
   async () => {
     const pglite = new PGlite();
     return { driver: pgliteDriver(pglite), close: () => pglite.close() };
+  },
+  { transactions: 'one' },
+);
+
+postgresSuite(
+  'PGlite by a port',
+  async () => {
+    const pglite = new PGlite();
+    const { port1, port2 } = new MessageChannel();
+    serveDriver(port1, pgliteDriver(pglite));
+    const driver = createThreadDriver(() => {});
+    driver.use(port2);
+    return {
+      driver,
+      async close() {
+        port2.close();
+        await pglite.close();
+      },
+    };
   },
   { transactions: 'one' },
 );

@@ -1,0 +1,276 @@
+/**
+ * A consumer's function as Lambda runs it: in environments that take one invocation at a time, each a thread. One that is
+ * still busy when its time is over is ended, and so is one that its handler ends; the next invocation gets a new one.
+ */
+import { Worker } from 'node:worker_threads';
+import type { Context } from 'aws-lambda';
+import { asBuffer, type Connection, connect } from '../adapters/threads/calls.ts';
+import type { AnyConsumer } from '../runtime/consumer.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import type {
+  BatchReport,
+  Logger,
+  ObjectStore,
+  Producer,
+  Queue,
+  Random,
+  SchemaRegistry,
+} from '../runtime/ports.ts';
+import type { FaultOptions } from './faults.ts';
+import type { FunctionCalls, FunctionPorts, FunctionWorkerData } from './function-worker.ts';
+import type { LocalSink } from './sinks.ts';
+
+export interface FunctionOptions {
+  readonly consumer: AnyConsumer;
+  /** The module that exports `consumers`, this one among them: each thread loads it. */
+  readonly module: URL;
+  readonly sink: Pick<LocalSink, 'connect'>;
+  readonly deadLetters: Pick<Queue, 'send'>;
+  readonly objects: Pick<ObjectStore, 'get' | 'put'>;
+  readonly producer: Producer;
+  readonly registry: Pick<SchemaRegistry, 'schemaById'>;
+  readonly faults: Omit<FaultOptions, 'clock' | 'random' | 'outagesEndAt'>;
+  /** Decides the faults. */
+  readonly random: Random;
+  readonly log: Logger;
+  readonly onReport: (report: BatchReport) => void;
+}
+
+export interface FunctionThreads {
+  /** @throws FUNCTION_EXITED where the thread ends by itself; whatever the function throws */
+  invoke(event: unknown, context: Context, timedOut?: AbortSignal): Promise<unknown>;
+  /** Since when each handle() that runs now has been running, in epoch milliseconds. */
+  handlingSince(): readonly number[];
+  /** Waits for slow twins of invocations, and ends the threads. */
+  stop(): Promise<void>;
+  /** Ends the threads at once. What is under way rejects with the reason, and so does what is invoked later. */
+  abandon(reason: Error): void;
+}
+
+/** Five concurrent invocations of the event source, and one of the redrive queue. */
+const MOST_THREADS = 6;
+/**
+ * V8 ends the whole process where a thread asks for more than its limit at one go, so the limit is set above what the
+ * function may have, and this thread ends it before it gets there.
+ */
+const LIMIT_OF_V8 = 4;
+const HEAP_LOOK_MS = 200;
+/** For slow twins; what a handler has left running is not waited for. */
+const IDLE_PATIENCE_MS = 5_000;
+/** A cold start takes longer than to wait a little for a thread that is about to be free. */
+const COLD_START_AFTER_MS = 1_000;
+
+/** Starts with one thread, which is loading when this returns. */
+export function startFunctionThreads(options: FunctionOptions): FunctionThreads {
+  const { consumer, log } = options;
+  const outagesEndAt = new Float64Array(new SharedArrayBuffer(16));
+  const most = Math.min(MOST_THREADS, consumer.reservedConcurrency ?? MOST_THREADS);
+  const threads = new Set<FunctionThread>();
+  const idle: FunctionThread[] = [];
+  const waiting: PromiseWithResolvers<FunctionThread>[] = [];
+  let abandoned: Error | undefined;
+
+  const add = (): FunctionThread => {
+    const thread = new FunctionThread(options, outagesEndAt, (error, wasBusy) => {
+      threads.delete(thread);
+      if (idle.includes(thread)) idle.splice(idle.indexOf(thread), 1);
+      if (error && !wasBusy)
+        log.error('Function ended by itself', { code: error.code, message: error.message });
+      if (waiting.length > 0 && threads.size < most && !abandoned) free(add());
+    });
+    threads.add(thread);
+    return thread;
+  };
+  const free = (thread: FunctionThread) => {
+    const next = waiting.shift();
+    if (next) next.resolve(thread);
+    else idle.push(thread);
+  };
+  const take = async (timedOut?: AbortSignal): Promise<FunctionThread> => {
+    if (abandoned) throw abandoned;
+    const ready = idle.pop();
+    if (ready) return ready;
+    if (threads.size === 0) return add();
+    const given = Promise.withResolvers<FunctionThread>();
+    waiting.push(given);
+    const leave = () => {
+      const at = waiting.indexOf(given);
+      if (at >= 0) waiting.splice(at, 1);
+      return at >= 0;
+    };
+    const coldStart = setTimeout(() => {
+      if (threads.size < most && leave()) given.resolve(add());
+    }, COLD_START_AFTER_MS);
+    timedOut?.addEventListener('abort', () => leave() && given.reject(timedOut.reason), { once: true });
+    try {
+      return await given.promise;
+    } finally {
+      clearTimeout(coldStart);
+    }
+  };
+  idle.push(add());
+
+  return {
+    async invoke(event, context, timedOut) {
+      const thread = await take(timedOut);
+      try {
+        return await thread.invoke(event, context, timedOut);
+      } finally {
+        if (thread.isAlive()) free(thread);
+      }
+    },
+    handlingSince: () => [...threads].map((thread) => thread.handlingSince()).filter((since) => since > 0),
+    async stop() {
+      await Promise.all([...threads].map((thread) => thread.endWhenIdle()));
+    },
+    abandon(reason) {
+      abandoned = reason;
+      for (const { reject } of waiting.splice(0)) reject(reason);
+      for (const thread of threads) void thread.end(reason);
+    },
+  };
+}
+
+class FunctionThread {
+  readonly #worker: Worker;
+  readonly #calls: Connection<FunctionCalls>;
+  readonly #handlingSince = new BigInt64Array(new SharedArrayBuffer(8));
+  #isBusy = false;
+  #isEnded = false;
+  #heapWatch: NodeJS.Timeout | undefined;
+
+  /** @param onExit its error where nobody ended it */
+  constructor(
+    {
+      consumer,
+      module,
+      sink,
+      deadLetters,
+      objects,
+      producer,
+      registry,
+      faults,
+      random,
+      log,
+      onReport,
+    }: FunctionOptions,
+    outagesEndAt: Float64Array,
+    onExit: (error: MillraceError | undefined, wasBusy: boolean) => void,
+  ) {
+    const workerData: FunctionWorkerData = {
+      module: module.href,
+      consumer: consumer.name,
+      faults: { ...faults, outagesEndAt },
+      seed: Math.floor(random.next() * 2 ** 32),
+      handlingSince: this.#handlingSince,
+    };
+    this.#worker = new Worker(new URL('function-worker.ts', import.meta.url), {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: consumer.memoryMb * LIMIT_OF_V8 },
+    });
+    this.#heapWatch = setInterval(() => this.#endIfTooLarge(consumer), HEAP_LOOK_MS).unref();
+    this.#calls = connect<FunctionCalls>(this.#worker, {
+      sendLetters: (messages) => deadLetters.send(messages),
+      putObject: (key, body) => objects.put(key, asBuffer(body)),
+      getObject: (key) => objects.get(key),
+      produce: (topic, records) =>
+        producer.send(
+          topic,
+          records.map(({ key, value, headers, ...rest }) => ({
+            ...rest,
+            key: key && asBuffer(key),
+            value: value && asBuffer(value),
+            headers: headers.map((header) => ({ ...header, value: header.value && asBuffer(header.value) })),
+          })),
+        ),
+      schemaById: (id) => registry.schemaById(id),
+      log: (level, message, fields) => log[level](message, fields),
+      report: onReport,
+      brokenOff: () => sinkUser.brokenOff(),
+    } satisfies FunctionPorts);
+    const sinkUser = sink.connect((address) =>
+      this.#calls.tell('useSink', [address], 'port' in address ? [address.port] : []),
+    );
+    let thrown: unknown;
+    this.#worker.on('error', (error) => {
+      thrown = error;
+    });
+    this.#worker.on('exit', (code) => {
+      clearInterval(this.#heapWatch);
+      const error = exited(consumer, code, thrown);
+      Atomics.store(this.#handlingSince, 0, 0n);
+      sinkUser.end();
+      const isOwnDoing = !this.#isEnded;
+      this.#isEnded = true;
+      this.#calls.end(error);
+      onExit(isOwnDoing ? error : undefined, this.#isBusy);
+    });
+  }
+
+  async invoke(event: unknown, context: Context, timedOut: AbortSignal | undefined): Promise<unknown> {
+    this.#isBusy = true;
+    const onTimeout = () => void this.end();
+    timedOut?.addEventListener('abort', onTimeout, { once: true });
+    try {
+      const endsAt = Date.now() + context.getRemainingTimeInMillis();
+      return await this.#calls.call('invoke', event, context.awsRequestId, endsAt);
+    } finally {
+      timedOut?.removeEventListener('abort', onTimeout);
+      this.#isBusy = false;
+    }
+  }
+
+  #endIfTooLarge(consumer: AnyConsumer): void {
+    if (!this.#isBusy || this.#isEnded) return;
+    this.#worker.getHeapStatistics().then(
+      ({ used_heap_size, external_memory }) => {
+        if (used_heap_size + external_memory <= consumer.memoryMb * 2 ** 20 || this.#isEnded) return;
+        void this.end(outOfMemory(consumer));
+      },
+      // It has ended meanwhile.
+      () => {},
+    );
+  }
+
+  isAlive(): boolean {
+    return !this.#isEnded;
+  }
+
+  handlingSince(): number {
+    return Number(Atomics.load(this.#handlingSince, 0));
+  }
+
+  async endWhenIdle(): Promise<void> {
+    const tooLate = new Promise((resolve) => setTimeout(resolve, IDLE_PATIENCE_MS).unref());
+    await Promise.race([this.#calls.call('idle').catch(() => {}), tooLate]);
+    await this.end();
+  }
+
+  /** @param reason what is under way rejects with it */
+  async end(reason?: Error): Promise<void> {
+    this.#isEnded = true;
+    if (reason) this.#calls.end(reason);
+    await this.#worker.terminate();
+  }
+}
+
+function exited({ name }: AnyConsumer, code: number, thrown: unknown): MillraceError {
+  const why =
+    thrown === undefined
+      ? `its code called process.exit(${code}), which ends a function on Lambda, too. Throw an error instead`
+      : `its code threw ${thrown instanceof Error ? thrown.name : typeof thrown} where nothing could catch it`;
+  return functionExited(name, why);
+}
+
+function outOfMemory({ name, memoryMb }: AnyConsumer): MillraceError {
+  const why = `it needed more than its ${memoryMb} MB of memory. Keep less at a time, or raise memoryMb in its defineConsumer()`;
+  return functionExited(name, why);
+}
+
+function functionExited(consumer: string, why: string): MillraceError {
+  return new MillraceError(
+    'FUNCTION_EXITED',
+    `The function of ${consumer} ended in the middle of its work: ${why}. The batch is delivered again.`,
+    { details: { consumer } },
+  );
+}

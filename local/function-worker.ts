@@ -1,0 +1,188 @@
+/** A thread that is one environment of a consumer's function: it decodes and handles, one invocation at a time. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type pg from 'pg';
+import { consumerHandler } from '../adapters/lambda/consumer-handler.ts';
+import { isQueueEvent } from '../adapters/lambda/redrive-event.ts';
+import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
+import { keptConnection } from '../adapters/postgres/kept-connection.ts';
+import { pgDriver } from '../adapters/postgres/pg-driver.ts';
+import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
+import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
+import { createThreadDriver } from '../adapters/postgres/thread-driver.ts';
+import { systemClock } from '../adapters/system/system-clock.ts';
+import { systemRandom } from '../adapters/system/system-random.ts';
+import { asBuffer, connect } from '../adapters/threads/calls.ts';
+import type { AnyConsumer } from '../runtime/consumer.ts';
+import type { AvroSchema } from '../runtime/contract.ts';
+import { createQueueStore } from '../runtime/dead-letters/queue-letters.ts';
+import { createTopicLetters } from '../runtime/dead-letters/topic-letters.ts';
+import { createEngine } from '../runtime/engine.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import type { KafkaEvent } from '../runtime/kafka-event.ts';
+import type { BatchReport, Logger, OutgoingMessage } from '../runtime/ports.ts';
+import type { Position } from '../runtime/record.ts';
+import { localContext } from './event-source/function.ts';
+import { createFaults, type FaultOptions } from './faults.ts';
+import { CONNECT_TIMEOUT_MS, type SinkAddress } from './sinks.ts';
+
+export interface FunctionWorkerData {
+  /** URL of the module that exports `consumers`, the named one among them. */
+  readonly module: string;
+  readonly consumer: string;
+  readonly faults: Omit<FaultOptions, 'clock' | 'random'>;
+  /** Decides the faults. */
+  readonly seed: number;
+  /** Since when handle() is running, in epoch milliseconds, 0 while it is not: it can be read while it runs. */
+  readonly handlingSince: BigInt64Array<SharedArrayBuffer>;
+}
+
+type Bytes = Uint8Array | null;
+
+/** What a function's thread asks of this one, which has the topics and the queues. */
+export type FunctionPorts = {
+  sendLetters(messages: readonly OutgoingMessage[]): Promise<void>;
+  putObject(key: string, body: Uint8Array): Promise<void>;
+  getObject(key: string): Promise<Uint8Array | undefined>;
+  produce(
+    topic: string,
+    records: readonly {
+      readonly key: Bytes;
+      readonly value: Bytes;
+      readonly headers: readonly { readonly name: string; readonly value: Bytes }[];
+      readonly timestamp?: number;
+    }[],
+  ): Promise<readonly Position[]>;
+  schemaById(id: string): Promise<AvroSchema | undefined>;
+  log(level: keyof Logger, message: string, fields: Readonly<Record<string, unknown>>): void;
+  report(report: BatchReport): void;
+  brokenOff(): void;
+};
+
+export type FunctionCalls = {
+  useSink(address: SinkAddress): void;
+  invoke(event: unknown, requestId: string, endsAt: number): Promise<unknown>;
+  /** Resolves when nothing runs any more, slow twins of invocations included. */
+  idle(): Promise<void>;
+};
+
+const { module, consumer: name, faults, seed, handlingSince } = workerData as FunctionWorkerData;
+const { consumers } = (await import(module)) as { readonly consumers: readonly AnyConsumer[] };
+const declared = consumers.find((each) => each.name === name)!;
+const main = connect<FunctionPorts>(parentPort!, {
+  useSink(address) {
+    if ('port' in address) embedded.use(address.port);
+    else server = import('pg').then(({ default: pg }) => serverDriver(pg, address.url));
+  },
+  async invoke(event, requestId, endsAt) {
+    const context = localContext(name, requestId, endsAt, systemClock);
+    return isQueueEvent(event) ? await lambda(event, context) : await faulty(event as KafkaEvent, context);
+  },
+  idle: () => injected.idle(),
+} satisfies FunctionCalls);
+
+const embedded = createThreadDriver(() => main.tell('brokenOff', []));
+let server: Promise<SqlDriver> | undefined;
+const driver: SqlDriver = { begin: async () => (await (server ?? embedded)).begin() };
+
+const injected = createFaults({ ...faults, clock: systemClock, random: createSeededRandom(seed) });
+const consumer = injected.wrapConsumer(clocked(declared));
+const log = createLog();
+const metrics = {
+  report: (report: Parameters<FunctionPorts['report']>[0]) => main.tell('report', [report]),
+  reportRedrive() {},
+};
+const objects = {
+  put: (key: string, body: Buffer) => main.call('putObject', key, own(body)),
+  get: async (key: string) => {
+    const bytes = await main.call('getObject', key);
+    return bytes && asBuffer(bytes);
+  },
+};
+const store =
+  consumer.deadLetter === 'kafka'
+    ? createTopicLetters({
+        topic: consumer.deadLetterTopic,
+        producer: {
+          send: (topic, records) =>
+            main.call(
+              'produce',
+              topic,
+              records.map(({ key, value, headers = [], ...rest }) => ({
+                ...rest,
+                key: key && own(key),
+                value: value && own(value),
+                headers: headers.map((header) => ({ ...header, value: header.value && own(header.value) })),
+              })),
+            ),
+        },
+      })
+    : createQueueStore({ queue: { send: (messages) => main.call('sendLetters', messages) }, objects });
+
+const lambda = consumerHandler({
+  engine: createEngine(consumer, {
+    clock: systemClock,
+    random: systemRandom,
+    registry: {
+      schemaById: (id) => main.call('schemaById', id),
+      latestId: () =>
+        Promise.reject(new MillraceError('SCHEMA_UNKNOWN', 'A consumer looks for no latest id.')),
+    },
+    sink: injected.wrapSink(new PostgresSink(driver)),
+    deadLetters: injected.wrapDeadLetters(store),
+    log,
+    metrics,
+  }),
+  logger: { ...log, addContext() {} },
+  metrics,
+  objects,
+  partialResponses: true,
+});
+const faulty = injected.wrapHandler((event, context) => lambda(event, context));
+
+/** A connection for one invocation at a time; a slow twin opens another. */
+function serverDriver({ Client }: typeof pg, connectionString: string): SqlDriver {
+  const settings = { connectionString, connectionTimeoutMillis: CONNECT_TIMEOUT_MS };
+  return pgDriver(keptConnection(() => new Client(settings)));
+}
+
+function clocked(consumer: AnyConsumer): AnyConsumer {
+  return {
+    ...consumer,
+    async handle(records, context) {
+      Atomics.store(handlingSince, 0, BigInt(Date.now()));
+      try {
+        await consumer.handle(records, context);
+      } finally {
+        Atomics.store(handlingSince, 0, 0n);
+      }
+    },
+  };
+}
+
+/** A copy: of a view, the whole buffer behind it would go across. */
+function own(bytes: Buffer): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
+function createLog(): Logger {
+  const line =
+    (level: keyof Logger) =>
+    (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
+      main.tell('log', [
+        level,
+        message,
+        Object.fromEntries(Object.entries(fields).map(([field, value]) => [field, shown(value)])),
+      ]);
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
+}
+
+/** What a handler logs can be anything; an error's own text may quote a payload. */
+function shown(value: unknown): unknown {
+  if (value instanceof MillraceError) return { code: value.code, message: value.message };
+  if (value instanceof Error) return value.name;
+  try {
+    return structuredClone(value);
+  } catch {
+    return String(value);
+  }
+}
