@@ -8,6 +8,15 @@ export interface QueryResult {
 }
 
 /**
+ * What only reads, by its first word. DO and CALL run code of one's own, in which RESET ROLE gives the superuser back; a
+ * comment before the word could hide one from this pattern, so there may be none but a line's.
+ */
+const READS = /^(?:[\s(]|--[^\r\n]*[\r\n])*(?:select|with|values|table|explain|show)\b/i;
+
+/** In SELECT, set_config('role', …) would be the same way back: once and for all, nobody but the superuser may call it. */
+export const SANDBOX = 'REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC';
+
+/**
  * Runs one statement that cannot change anything: in a read-only transaction that is rolled back at its end, as a
  * role that may read every table and nothing else (the superuser could still write files with COPY).
  * Cells: integers and numeric as numbers where a number holds them exactly as safe integers, else as text; real and
@@ -15,6 +24,7 @@ export interface QueryResult {
  * @throws INPUT_INVALID when PostgreSQL refuses the statement, with its reason
  */
 export async function queryReadOnly(pglite: PgliteSession, sql: string): Promise<QueryResult> {
+  if (!READS.test(sql)) throw notReading();
   const parsers = {
     ...Object.fromEntries(Object.keys(pglite.parsers).map((type) => [type, asText])),
     ...PARSERS,
@@ -39,6 +49,14 @@ interface PostgresError extends Error {
 const READ_ONLY_SQL_TRANSACTION = '25006';
 const INSUFFICIENT_PRIVILEGE = '42501';
 const SEVERAL_STATEMENTS = '42601';
+
+function notReading(): MillraceError {
+  return new MillraceError(
+    'INPUT_INVALID',
+    'This is for looking at tables only: a query begins with SELECT, WITH, VALUES, TABLE, EXPLAIN or SHOW. Write a SELECT that ' +
+      'changes nothing and touches no file.',
+  );
+}
 
 function refusal({ code, message, hint }: PostgresError): string {
   if (code === READ_ONLY_SQL_TRANSACTION || code === INSUFFICIENT_PRIVILEGE) {

@@ -4,7 +4,7 @@ import { PGlite } from '@electric-sql/pglite';
 import { type PgliteSession, pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
 import { serveDriver } from '../adapters/postgres/thread-driver.ts';
 import { connect } from '../adapters/threads/calls.ts';
-import { type QueryResult, queryReadOnly } from './read-only-query.ts';
+import { type QueryResult, queryReadOnly, SANDBOX } from './read-only-query.ts';
 
 export interface SinkWorkerData {
   readonly folder: string;
@@ -47,6 +47,7 @@ function sessionOf(holder: number): PgliteSession {
 connect(parentPort!, {
   async open() {
     pglite = await PGlite.create(folder);
+    await pglite.exec(SANDBOX);
   },
   serve: (port, holder) => serveDriver(port, pgliteDriver(sessionOf(holder))),
   async query(sql, holder) {

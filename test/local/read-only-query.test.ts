@@ -1,9 +1,12 @@
 import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { queryReadOnly } from '../../local/read-only-query.ts';
+import { queryReadOnly, SANDBOX } from '../../local/read-only-query.ts';
 
 const pglite = new PGlite();
-beforeAll(() => pglite.exec('CREATE TABLE kept (n int); INSERT INTO kept VALUES (1), (2)'), 30_000);
+beforeAll(
+  () => pglite.exec(`CREATE TABLE kept (n int); INSERT INTO kept VALUES (1), (2); ${SANDBOX}`),
+  30_000,
+);
 afterAll(() => pglite.close());
 
 test('gives columns and rows, two columns of one name too', async () => {
@@ -44,7 +47,21 @@ describe('INPUT_INVALID', () => {
     ["select pg_read_file('postgresql.conf')", /looking at tables only/],
     ['select 1; delete from kept', /several statements/],
     ['select * from nowhere', /relation "nowhere" does not exist/],
-    ['selekt', /syntax error/],
+    ['selekt', /looking at tables only/],
+    ['select from from', /syntax error/],
+    ["do $$ begin reset role; copy (select 1) to '/tmp/kept'; end $$", /begins with SELECT/],
+    ['call gone()', /begins with SELECT/],
+    ['set role postgres', /begins with SELECT/],
+    ['commit', /begins with SELECT/],
+    ['/* select */ do $$ begin end $$', /begins with SELECT/],
+    ['-- select\rdo $$ begin end; \nselect $$', /begins with SELECT/],
+    ["select set_config('role', 'none', true)", /looking at tables only.*set_config/],
+    ["explain analyze select set_config('role', 'none', true)", /looking at tables only.*set_config/],
+    [
+      "select query_to_xml('select set_config(''role'', ''none'', true)', true, true, '')",
+      /looking at tables only.*set_config/,
+    ],
+    ['explain analyze delete from kept', /looking at tables only/],
   ])('%s', async (sql, message) => {
     await expect(queryReadOnly(pglite, sql)).rejects.toMatchObject({
       code: 'INPUT_INVALID',
@@ -53,8 +70,17 @@ describe('INPUT_INVALID', () => {
   });
 });
 
-test('nothing it runs lasts', async () => {
-  await queryReadOnly(pglite, "select set_config('search_path', 'elsewhere', false)");
-  await queryReadOnly(pglite, 'commit').catch(() => {});
-  expect((await queryReadOnly(pglite, 'select n from kept')).rows).toHaveLength(2);
+test.each([
+  '(select 1)',
+  '-- the newest\nselect 1',
+  'with a as (select 1) select * from a',
+  'table kept',
+  'values (1)',
+])('runs %j', async (sql) => {
+  expect((await queryReadOnly(pglite, sql)).rows.length).toBeGreaterThan(0);
+});
+
+test('shows a plan and a setting', async () => {
+  expect((await queryReadOnly(pglite, 'explain select * from kept')).columns).toEqual(['QUERY PLAN']);
+  expect((await queryReadOnly(pglite, 'show transaction_read_only')).rows).toEqual([['on']]);
 });
