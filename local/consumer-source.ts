@@ -12,6 +12,7 @@ import type { Handler } from './event-source/function.ts';
 /** The consumer's event source, by its declaration, with the error handling of Lambda's provisioned mode. */
 export function startSource(
   consumer: AnyConsumer,
+  group: string,
   batchSize: number,
   reader: LogReader,
   { objects }: DeadLetterPlaces,
@@ -20,7 +21,7 @@ export function startSource(
 ): EventSource {
   return startEventSource({
     topic: consumer.topic.name,
-    group: consumer.name,
+    group,
     mapping: {
       mode: 'provisioned',
       reportBatchItemFailures: true,

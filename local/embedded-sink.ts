@@ -165,6 +165,8 @@ export async function openEmbeddedSink({ path, files }: StateFolder, log: Logger
     },
     at: files.sink,
     failed: failed.promise,
+    // Whoever has the folder has its sink.
+    async claim() {},
     connect(give) {
       const number = addUser((port) => give({ port }));
       return {

@@ -7,6 +7,8 @@ export type LagLevel = 'ok' | 'warning' | 'incident';
 
 export interface ConsumerLag {
   readonly consumer: string;
+  /** The consumer group whose offsets these are. */
+  readonly group: string;
   readonly topic: string;
   /** Messages behind, over all partitions. */
   readonly lag: number;
@@ -26,20 +28,32 @@ export interface PartitionLag {
   readonly lag: number;
 }
 
-/** How far behind a consumer is, by what the log holds. A topic that nobody has published to yet has no partitions. */
-export async function measureLag(log: LogReader, consumer: AnyConsumer): Promise<ConsumerLag> {
+/** How far behind a consumer's group is, by what the log holds. A topic that nobody has published to yet has no partitions. */
+export async function measureLag(
+  log: LogReader,
+  consumer: AnyConsumer,
+  group: string = consumer.name,
+): Promise<ConsumerLag> {
   const topic = consumer.topic.name;
   const partitions = await Promise.all(
     Array.from({ length: await partitionsOf(log, topic) }, async (_, partition) => {
       const of = { topic, partition };
       const { start, end } = await log.bounds(of);
-      const committed = await log.committed(consumer.name, of);
+      const committed = await log.committed(group, of);
       const from = committed ?? (await startOf(log, consumer, of, start, end));
       return { partition, committed: committed ?? null, end, lag: Math.max(0, end - from) };
     }),
   );
   const lag = partitions.reduce((sum, each) => sum + each.lag, 0);
-  return { consumer: consumer.name, topic, lag, level: levelOf(lag, consumer), ...consumer.lag, partitions };
+  return {
+    consumer: consumer.name,
+    group,
+    topic,
+    lag,
+    level: levelOf(lag, consumer),
+    ...consumer.lag,
+    partitions,
+  };
 }
 
 function levelOf(lag: number, { lag: { warning, incident } }: AnyConsumer): LagLevel {

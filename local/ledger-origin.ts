@@ -1,32 +1,73 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import type { Migration } from '../runtime/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
+import type { StateFolder } from './state-folder.ts';
 import type { TopicLog } from './topic-log.ts';
 
 const MIGRATIONS: readonly Migration[] = [
   { name: '0001-origin', sql: 'CREATE TABLE millrace_ledger_origin (log_id text NOT NULL)' },
+  {
+    name: '0002-ledger-id',
+    sql: 'ALTER TABLE millrace_ledger_origin ADD ledger_id text NOT NULL DEFAULT left(gen_random_uuid()::text, 8)',
+  },
 ];
+
+/** Writes down which ledger the folder's runs have with this log, for who looks at their groups from outside. */
+export async function noteLedger({ files }: StateFolder, log: TopicLog, ledger: string): Promise<void> {
+  writeFileSync(files.ledger, JSON.stringify({ log: await log.id(), ledger }));
+}
+
+/** The ledger that the folder's last run had; undefined where none ran, or on another log. */
+export async function notedLedger({ files }: StateFolder, log: TopicLog): Promise<string | undefined> {
+  if (!existsSync(files.ledger)) return undefined;
+  const noted = readNote(files.ledger);
+  return noted.log === (await log.id()) && typeof noted.ledger === 'string' ? noted.ledger : undefined;
+}
+
+function readNote(path: string): { readonly log?: unknown; readonly ledger?: unknown } {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new MillraceError(
+      'STATE_UNREADABLE',
+      `${path} is no JSON. Remove it: the next "millrace up" writes it anew.`,
+      { cause, details: { path } },
+    );
+  }
+}
+
+interface Origin {
+  readonly log_id: string;
+  readonly ledger_id: string;
+}
 
 /**
  * A ledger is a list of offsets, which say nothing in another log: there, records would be taken for settled. So it is
  * bound to the log that it was first used with.
+ * @returns what tells the ledger from every other
  * @throws STATE_UNREADABLE where it belongs to another one
  */
-export async function bindLedger(driver: SqlDriver, log: TopicLog, sinkAt: string): Promise<void> {
+export async function bindLedger(driver: SqlDriver, log: TopicLog, sinkAt: string): Promise<string> {
   await migrate(driver, 'millrace-local', MIGRATIONS);
   const id = await log.id();
-  const origin = await new PostgresSink(driver).transaction(async ({ tx }) => {
-    const { rows } = await tx.query<{ log_id: string }>('SELECT log_id FROM millrace_ledger_origin');
-    if (rows[0]) return rows[0].log_id;
-    const { rows: ledger } = await tx.query('SELECT FROM millrace_ledger LIMIT 1');
+  const { origin, ledger } = await new PostgresSink(driver).transaction(async ({ tx }) => {
+    // Two that bind an empty ledger at once take turns, and the second finds what the first has written.
+    await tx.query('LOCK TABLE millrace_ledger_origin IN EXCLUSIVE MODE');
+    const { rows } = await tx.query<Origin>('SELECT log_id, ledger_id FROM millrace_ledger_origin');
+    if (rows[0]) return { origin: rows[0].log_id, ledger: rows[0].ledger_id };
+    const { rows: settled } = await tx.query('SELECT FROM millrace_ledger LIMIT 1');
     // A ledger from before this was written down is one of an embedded log.
-    if (ledger.length > 0 && !id.startsWith('embedded')) return 'embedded';
-    await tx.query('INSERT INTO millrace_ledger_origin VALUES ($1)', [id]);
-    return id;
+    if (settled.length > 0 && !id.startsWith('embedded')) return { origin: 'embedded', ledger: '' };
+    const inserted = await tx.query<Origin>(
+      'INSERT INTO millrace_ledger_origin (log_id) VALUES ($1) RETURNING log_id, ledger_id',
+      [id],
+    );
+    return { origin: id, ledger: inserted.rows[0]!.ledger_id };
   });
-  if (origin === id) return;
+  if (origin === id) return ledger;
   throw new MillraceError(
     'STATE_UNREADABLE',
     `The ledger in ${sinkAt} belongs to other topics (${origin}) than those in ${log.at} (${id}): their records would be ` +

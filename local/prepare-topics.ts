@@ -5,15 +5,8 @@ import type { Logger } from '../runtime/ports.ts';
 import type { TopicContract } from '../runtime/topic-settings.ts';
 import type { TopicLog } from './topic-log.ts';
 
-/**
- * Makes each contract's topic, and those for dead letters.
- * @throws GROUP_IN_USE where consumers are to consume, and somebody else does in the name of one
- */
-export async function prepareTopics(
-  topics: TopicLog,
-  consume: 'everything' | 'redrive',
-  log: Logger,
-): Promise<void> {
+/** Makes each contract's topic, and those for dead letters. */
+export async function prepareTopics(topics: TopicLog, log: Logger): Promise<void> {
   const prepare = async (topic: TopicContract) => {
     const differences = await topics.prepareTopic(topic);
     if (differences.length > 0) {
@@ -26,6 +19,5 @@ export async function prepareTopics(
   for (const contract of contracts) await prepare(contract);
   for (const consumer of consumers) {
     if (consumer.deadLetter === 'kafka') await prepare(topicOfDeadLetters(consumer));
-    if (consume === 'everything') await topics.requireFreeGroup(consumer.name);
   }
 }

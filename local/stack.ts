@@ -11,6 +11,7 @@ import { systemRandom } from '../adapters/system/system-random.ts';
 import { contracts } from '../contracts/index.ts';
 import { collected } from '../lambdas/collector/collector.ts';
 import { consumers } from '../lambdas/consumers.ts';
+import type { AnyConsumer } from '../runtime/consumer.ts';
 import { checkDeclarations } from '../runtime/declarations.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { BatchReport, Logger, Random, SchemaRegistry } from '../runtime/ports.ts';
@@ -20,7 +21,7 @@ import { startQueueSource } from './event-source/queue-source.ts';
 import type { FaultOptions } from './faults.ts';
 import { startFunctionThreads } from './function-threads.ts';
 import { type ConsumerLag, measureLag } from './lag.ts';
-import { bindLedger } from './ledger-origin.ts';
+import { bindLedger, noteLedger } from './ledger-origin.ts';
 import { type LedgerTotals, readLedgerTotals } from './ledger-totals.ts';
 import { patientReader } from './patient-reader.ts';
 import { prepareTopics } from './prepare-topics.ts';
@@ -104,9 +105,15 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   const halted = Promise.withResolvers<never>();
   halted.promise.catch(() => {});
   const stopping = new AbortController();
-  await prepareTopics(stores.log, options.consume, log);
+  if (options.consume === 'everything') await local.claim();
+  await prepareTopics(stores.log, log);
   await migrate(driver, 'millrace', ledgerMigrations);
-  await bindLedger(driver, stores.log, local.at);
+  const ledger = await bindLedger(driver, stores.log, local.at);
+  await noteLedger(options.folder, stores.log, ledger);
+  const groupOf = ({ name }: AnyConsumer) => stores.log.groupOf(name, ledger);
+  if (options.consume === 'everything') {
+    for (const consumer of consumers) await stores.log.requireFreeGroup(groupOf(consumer));
+  }
   for (const { name, migrations } of consumers) await migrate(driver, name, migrations);
   const readTotals = async () => {
     const sink = new PostgresSink(driver);
@@ -149,6 +156,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     if (options.consume === 'redrive') return { consumer, threads, redrive };
     const source = startSource(
       consumer,
+      groupOf(consumer),
       hasFaultyInvocations
         ? Math.min(FAULTY_BATCH_RECORDS, consumer.batch.maxRecords)
         : consumer.batch.maxRecords,
@@ -181,7 +189,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
         ...reports,
       };
     },
-    lag: () => Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer))),
+    lag: () => Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer, groupOf(consumer)))),
     handling() {
       const now = systemClock.now();
       return running.flatMap(({ consumer: { name, timeoutMs }, threads }) =>

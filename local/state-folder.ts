@@ -46,6 +46,8 @@ export interface StateFolder {
     readonly sink: string;
     /** There once the sink has been made. */
     readonly sinkReady: string;
+    /** Which ledger was last used with which log. */
+    readonly ledger: string;
   };
 }
 
@@ -73,6 +75,10 @@ export function openStateFolder(path: string): StateFolder {
     createMarker(root);
   }
   return readStateFolder(root);
+}
+
+export function isStateFolder(path: string): boolean {
+  return existsSync(join(resolve(path), MARKER));
 }
 
 /**
@@ -217,6 +223,7 @@ function readStateFolder(path: string): StateFolder {
       socketPath: join(path, 'control-socket-path'),
       sink: join(path, 'sink'),
       sinkReady: join(path, 'sink-ready'),
+      ledger: join(path, 'ledger.json'),
     },
   };
 }

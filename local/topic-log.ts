@@ -15,6 +15,11 @@ export interface TopicLog extends Producer, TopicAdmin, LogReader {
   id(): Promise<string>;
   /** Creates a topic where there is none. @returns how one that exists differs, in words */
   prepareTopic(topic: TopicContract): Promise<readonly string[]>;
+  /**
+   * The consumer group of a consumer whose effects go with this ledger. A committed offset says that the ledger has what is
+   * before it, so two ledgers on one log need two groups: one's offsets would have the other skip records.
+   */
+  groupOf(consumer: string, ledger: string): string;
   /** @throws GROUP_IN_USE where the group has members elsewhere */
   requireFreeGroup(group: string): Promise<void>;
   close(): Promise<void>;
@@ -33,6 +38,8 @@ export function openEmbeddedLog({ path, files }: StateFolder): TopicLog {
       await log.createTopic(name, partitions);
       return [];
     },
+    // Nobody else has this log, and its ledger is bound to it.
+    groupOf: (consumer) => consumer,
     async requireFreeGroup() {},
     async close() {
       log.close();
@@ -47,6 +54,7 @@ export async function openKafkaTopics(connection: KafkaConnection): Promise<Topi
   return {
     ...log,
     at: `Kafka at ${connection.brokers.join(', ')}`,
+    groupOf: (consumer, ledger) => `${consumer}.${ledger}`,
     id: async () => `kafka ${await log.clusterId()}`,
   };
 }

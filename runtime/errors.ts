@@ -91,7 +91,7 @@ export const ERRORS = {
   REDRIVE_STOPPED: row('halt', 'A redrive stopped before its end: too many of its records failed again.'),
 
   // Running locally, and the command line.
-  STATE_IN_USE: row('halt', 'Another process is using the state folder.'),
+  STATE_IN_USE: row('halt', 'Another process is using the state folder, or the database of the sink.'),
   DISK_FULL: row('halt', 'The disk of the state folder has no room left.'),
   STATE_UNREADABLE: row('halt', 'The state folder is missing or was written by another version.'),
   INPUT_INVALID: row('halt', 'An input file or an option is not usable.'),

@@ -16,6 +16,7 @@ const SNAPSHOT: Snapshot = {
   lags: [
     {
       consumer: 'editorial-analytics',
+      group: 'editorial-analytics',
       topic: 'news.pageviews',
       lag: 12_345,
       level: 'warning',

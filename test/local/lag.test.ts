@@ -29,6 +29,7 @@ test('counts from the committed offset', async () => {
   await log.commit(consumer.name, [{ topic, partition: 0, offset: 4 }]);
   expect(await measureLag(log, consumer)).toEqual({
     consumer: 'editorial-analytics',
+    group: 'editorial-analytics',
     topic,
     lag: 3,
     level: 'warning',
@@ -36,6 +37,13 @@ test('counts from the committed offset', async () => {
     incident: 5,
     partitions: [{ partition: 0, committed: 4, end: 7, lag: 3 }],
   });
+});
+
+test('is that of the group, which need not have the consumer’s name', async () => {
+  const log = await logWith(7);
+  await log.commit(consumer.name, [{ topic, partition: 0, offset: 7 }]);
+  await log.commit('another', [{ topic, partition: 0, offset: 5 }]);
+  expect(await measureLag(log, consumer, 'another')).toMatchObject({ group: 'another', lag: 2 });
 });
 
 describe('a group that never committed counts from where it will begin', () => {

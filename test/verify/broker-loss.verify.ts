@@ -12,7 +12,6 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { createTraffic } from '../../local/publishing/traffic.ts';
 import { createEncoder } from '../../runtime/codec.ts';
 import type { OutgoingRecord } from '../../runtime/ports.ts';
@@ -20,7 +19,7 @@ import type { Position } from '../../runtime/record.ts';
 import { type KafkaNode, startKafka } from '../../scripts/verify/kafka.mjs';
 import { type PostgresServer, startPostgres } from '../../scripts/verify/postgres.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
-import { start, until } from '../cli/millrace.ts';
+import { millraceJson, start, until } from '../cli/millrace.ts';
 import { codeOf } from '../rejection.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
@@ -49,7 +48,6 @@ afterEach(async () => {
 
 describe('three brokers', () => {
   const TOPIC = pageviews.name;
-  const GROUP = editorialAnalytics.name;
   const PARTITIONS = Array.from({ length: pageviews.partitions }, (_, partition) => partition);
   const BATCH = 200;
   const PAUSE_MS = 20;
@@ -187,7 +185,14 @@ describe('three brokers', () => {
   const leaderOfTheFirst = async () => (await partitionsOf(TOPIC))[0]!.leader;
   const coordinator = () =>
     withAdmin(async (admin) => {
-      const [found] = await admin.findCoordinator({ keys: [GROUP], keyType: 0 });
+      const [{ group }] = await millraceJson([
+        'lag',
+        '--state',
+        join(temporary.path, 'state'),
+        '--kafka',
+        brokers.join(','),
+      ]);
+      const [found] = await admin.findCoordinator({ keys: [group], keyType: 0 });
       return found!.nodeId;
     });
   /** Where a second broker is lost before, partitions are left with fewer replicas than they take records with. */

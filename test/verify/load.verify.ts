@@ -38,7 +38,6 @@ const POSTGRES_IN_LIFE = 14;
 const MOST_REWOUND = 1_500;
 
 const TOPIC = pageviews.name;
-const GROUP = editorialAnalytics.name;
 const POISON_KEY = /^poison-\d+$/;
 
 describe('a load with kills', () => {
@@ -154,13 +153,14 @@ describe('a load with kills', () => {
     );
     const dead = rows.flatMap((row) => row.dead.map((offset: string) => `${row.partition}/${offset}`));
     expect(differences(poison, dead)).toEqual({ missing: [], extra: [] });
-    const [lag] = await millraceJson(['lag', '--kafka', node.address]);
-    expect(lag).toMatchObject({ consumer: GROUP, lag: 0, level: 'ok' });
+    const [lag] = await millraceJson(['lag', ...where]);
+    expect(lag).toMatchObject({ consumer: editorialAnalytics.name, lag: 0, level: 'ok' });
   });
 
   /** Sets the group's offsets back, so that records come again that were applied. @returns how many */
   async function rewind(): Promise<number> {
-    const [group] = await admin.listConsumerGroupOffsets({ groups: [GROUP] });
+    const [{ group: groupId }] = await millraceJson(['lag', ...where]);
+    const [group] = await admin.listConsumerGroupOffsets({ groups: [groupId] });
     const [offsets] = group!.topics;
     let records = 0;
     const partitionOffsets = offsets!.partitions.map(({ partitionIndex: partition, committedOffset }) => {
@@ -169,7 +169,7 @@ describe('a load with kills', () => {
       return { partition, offset: committedOffset - BigInt(back) };
     });
     await admin.alterConsumerGroupOffsets({
-      groupId: GROUP,
+      groupId,
       topics: [{ name: TOPIC, partitionOffsets }],
     });
     return records;

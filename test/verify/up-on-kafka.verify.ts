@@ -67,7 +67,10 @@ describe('up on Kafka', () => {
   });
 
   const tables = async () => asText((await client.query(TABLES)).rows);
-  const lag = async () => (await millraceJson(['lag', '--kafka', brokers]))[0];
+  const lag = async () => (await millraceJson(['lag', ...cluster]))[0];
+  const isClaimed = async () =>
+    (await client.query("SELECT FROM pg_stat_activity WHERE application_name LIKE 'millrace up,%'")).rows
+      .length > 0;
   const letters = async (where: readonly string[]) =>
     (await millraceJson(['dlq', 'list', ...where])).map(({ id }: { id: string }) => id).sort();
 
@@ -124,6 +127,26 @@ describe('up on Kafka', () => {
     expect(code).toBe(1);
   });
 
+  test('is refused beside a run on the same database, which it names', async () => {
+    const up = start(['up', '--no-publish', '--collector-port', '0', '--json', ...sink, ...cluster]);
+    const ended = once(up, 'close');
+    await until(async () => up.exitCode !== null || (await isClaimed()));
+    const second = ['--kafka', brokers, '--state', join(temporary.path, 'second')];
+    const { code, stderr } = await millrace([
+      'up',
+      '--no-publish',
+      '--exit-when-drained',
+      ...sink,
+      ...second,
+    ]);
+    expect(stderr).toMatch(
+      new RegExp(`in use: millrace up, .* process ${up.pid}.*since 20.*\\[STATE_IN_USE\\]`),
+    );
+    expect(code).toBe(1);
+    up.kill('SIGINT');
+    expect(await ended).toEqual([0, null]);
+  });
+
   test('takes events by HTTP into the topic, and applies them', async () => {
     const up = start(['up', '--no-publish', '--collector-port', '0', '--json', ...sink, ...cluster]);
     const ended = once(up, 'close');
@@ -143,6 +166,30 @@ describe('up on Kafka', () => {
     up.kill('SIGINT');
     expect(await ended).toEqual([0, null]);
     expect(JSON.parse(printed.stdout)).toMatchObject({ published: 1, applied: 1, lag: 0 });
+  });
+
+  test('two runs with ledgers of their own each apply every record, beside and after one another', async () => {
+    const [one, two] = ['one', 'two'].map((name) => [
+      '--kafka',
+      brokers,
+      '--state',
+      join(temporary.path, name),
+    ]) as [string[], string[]];
+    const drain = ['up', '--no-publish', '--exit-when-drained'];
+    const sums = (of: readonly string[]) =>
+      millraceJson(['sql', 'select sum(views) as n from article_minute', '--state', of.at(-1)!]);
+    const publish = () => millraceJson(['publish', ...input.slice(0, 3), '--kafka', brokers]);
+    await Promise.all([one, two].map((each) => millraceJson([...drain, ...each])));
+    await publish();
+    await Promise.all([one, two].map((each) => millraceJson([...drain, ...each])));
+    await publish();
+    for (const each of [two, one])
+      expect(await millraceJson([...drain, ...each])).toMatchObject({ holes: 0, lag: 0 });
+    expect(await sums(one)).toEqual(await sums(two));
+    // What was published before, one event by HTTP among it, and twice since.
+    expect((await sums(one))[0].n).toBe(3 * RECORDS + 1);
+    const groups = await Promise.all([one, two].map((each) => millraceJson(['lag', ...each])));
+    expect(new Set(groups.map(([{ group }]) => group)).size).toBe(2);
   });
 
   describe('says what is wrong, and what to do', () => {
