@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
-import type { Migration } from '../runtime/consumer.ts';
+import type { AnyConsumer, Migration } from '../runtime/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { StateFolder } from './state-folder.ts';
 import type { TopicLog } from './topic-log.ts';
@@ -73,5 +73,48 @@ export async function bindLedger(driver: SqlDriver, log: TopicLog, sinkAt: strin
     `The ledger in ${sinkAt} belongs to other topics (${origin}) than those in ${log.at} (${id}): their records would be ` +
       'taken for applied. Name another folder with --state or another database with --postgres, or start over with --fresh.',
     { details: { origin, log: id } },
+  );
+}
+
+/**
+ * Binds a consumer's ledger to the topic whose offsets it holds, by Kafka's own id of the topic, where there is one. The rows
+ * are made before anything is consumed, so that a topic that is made anew in the meantime is known for it.
+ * @throws TOPIC_RECREATED where the topic is not the one that the ledger has settled
+ */
+export async function bindTopic(
+  driver: SqlDriver,
+  log: Pick<TopicLog, 'topicId' | 'partitions'>,
+  { name, epoch, topic }: Pick<AnyConsumer, 'name' | 'epoch' | 'topic'>,
+): Promise<void> {
+  const id = await log.topicId(topic.name);
+  if (id === undefined) return;
+  const partitions = await log.partitions(topic.name);
+  const bound = await new PostgresSink(driver).transaction(async ({ tx }) => {
+    const ledger = [name, epoch, topic.name];
+    await tx.query(
+      `INSERT INTO millrace_ledger (consumer, epoch, topic, partition)
+       SELECT $1, $2, $3, partition FROM generate_series(0, $4::int - 1) AS partition ORDER BY partition
+       ON CONFLICT DO NOTHING`,
+      [...ledger, partitions],
+    );
+    await tx.query(
+      `UPDATE millrace_ledger SET topic_id = $4::uuid
+       WHERE consumer = $1 AND epoch = $2 AND topic = $3 AND topic_id IS NULL`,
+      [...ledger, id],
+    );
+    const { rows } = await tx.query<{ id: string }>(
+      `SELECT topic_id::text AS id FROM millrace_ledger
+       WHERE consumer = $1 AND epoch = $2 AND topic = $3 AND topic_id <> $4::uuid LIMIT 1`,
+      [...ledger, id],
+    );
+    return rows[0]?.id;
+  });
+  if (bound === undefined) return;
+  throw new MillraceError(
+    'TOPIC_RECREATED',
+    `Topic ${topic.name} has the id ${id}; the ledger of ${name} holds offsets of ${bound}. The topic was deleted and created ` +
+      `again, so its offsets began anew. Nothing was applied or dropped. Raise the \`epoch\` of ${name} by one: the ledger then ` +
+      'starts over.',
+    { details: { consumer: name, topic: topic.name, topicId: id, ledgerTopicId: bound } },
   );
 }

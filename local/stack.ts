@@ -21,7 +21,7 @@ import { startQueueSource } from './event-source/queue-source.ts';
 import type { FaultOptions } from './faults.ts';
 import { startFunctionThreads } from './function-threads.ts';
 import { type ConsumerLag, measureLag } from './lag.ts';
-import { bindLedger, noteLedger } from './ledger-origin.ts';
+import { bindLedger, bindTopic, noteLedger } from './ledger-origin.ts';
 import { type LedgerTotals, readLedgerTotals } from './ledger-totals.ts';
 import { patientReader } from './patient-reader.ts';
 import { prepareTopics } from './prepare-topics.ts';
@@ -110,6 +110,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   await migrate(driver, 'millrace', ledgerMigrations);
   const ledger = await bindLedger(driver, stores.log, local.at);
   await noteLedger(options.folder, stores.log, ledger);
+  for (const consumer of consumers) await bindTopic(driver, stores.log, consumer);
   const groupOf = ({ name }: AnyConsumer) => stores.log.groupOf(name, ledger);
   if (options.consume === 'everything') {
     for (const consumer of consumers) await stores.log.requireFreeGroup(groupOf(consumer));

@@ -13,6 +13,8 @@ export interface TopicLog extends Producer, TopicAdmin, LogReader {
   readonly at: string;
   /** What tells this log, and what its offsets mean, from every other. */
   id(): Promise<string>;
+  /** What tells the topic from one of its name that was there before or comes after; undefined where topics stay for good. */
+  topicId(topic: string): Promise<string | undefined>;
   /** Creates a topic where there is none. @returns how one that exists differs, in words */
   prepareTopic(topic: TopicContract): Promise<readonly string[]>;
   /**
@@ -38,6 +40,7 @@ export function openEmbeddedLog({ path, files }: StateFolder): TopicLog {
       await log.createTopic(name, partitions);
       return [];
     },
+    topicId: async () => undefined,
     // Nobody else has this log, and its ledger is bound to it.
     groupOf: (consumer) => consumer,
     async requireFreeGroup() {},

@@ -68,15 +68,21 @@ export async function isolate(
     let isCanary = failedFor?.action === 'hold';
     while (at < to) {
       if (judged > 0 && !ports.mayGoOn(failed)) return at;
+      // What went through behind a waiting record before need not show that again.
+      if (isForShow && items[at]!.wentThrough) {
+        at++;
+        continue;
+      }
       const wanted = isCanary ? 1 : badBefore > at ? Math.floor((badBefore - at) / 2) : size;
-      const group = nextGroup(at, Math.min(to, at + Math.max(1, wanted)));
+      const group = nextGroup(at, Math.min(to, at + Math.max(1, wanted)), isForShow);
       const diagnosis = await ports.attempt(group, isForShow);
       judged++;
       isCanary = false;
       if (!diagnosis) {
         at += group.length;
         if (badBefore <= at) size *= 2;
-        if (!isForShow) handled += group.length;
+        if (isForShow) for (const item of group) item.wentThrough = true;
+        else handled += group.length;
         continue;
       }
       if (group.length > 1) {
@@ -104,9 +110,10 @@ export async function isolate(
   }
 
   /** A record that has failed before is tried on its own, so that the groups beside it are sound. */
-  function nextGroup(from: number, to: number): readonly Item[] {
+  function nextGroup(from: number, to: number, isForShow: boolean): readonly Item[] {
+    const isOther = ({ tries, wentThrough }: Item) => tries > 0 || (isForShow && wentThrough);
     let end = from + 1;
-    if (items[from]!.tries === 0) while (end < to && items[end]!.tries === 0) end++;
+    if (!isOther(items[from]!)) while (end < to && !isOther(items[end]!)) end++;
     return items.slice(from, end);
   }
 

@@ -18,6 +18,8 @@ export interface Item {
   outcome: Outcome;
   /** How often it has failed on its own, in this invocation. */
   tries: number;
+  /** Whether the handler has taken it behind a record that waits, with effects that did not stay. */
+  wentThrough: boolean;
   /** How it has failed before, from earlier redrives on. */
   history: FailureHistory;
 }
@@ -31,6 +33,7 @@ export function newItem(raw: RawRecord, history: FailureHistory): Item {
     slowSince: null,
     outcome: 'returned',
     tries: 0,
+    wentThrough: false,
     history,
   };
 }

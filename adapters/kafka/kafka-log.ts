@@ -20,6 +20,8 @@ export interface KafkaLogOptions {
 }
 
 export interface KafkaLog extends Producer, KafkaTopics, LogReader {
+  /** Kafka's own id of the topic, as a UUID; undefined where there is no such topic. */
+  topicId(topic: string): Promise<string | undefined>;
   /** What tells this cluster from every other. @throws KAFKA_UNAVAILABLE, KAFKA_REFUSED */
   clusterId(): Promise<string>;
   /** @throws GROUP_IN_USE where a consumer is a member of the group: its commits and ours would undo each other */
@@ -158,6 +160,12 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
       }
     },
 
+    topicId: (topic: string) =>
+      attempt(
+        `Topic ${topic} could not be looked up`,
+        { topic },
+        async () => (await lookup.metadata({ topics: [topic] })).topics.get(topic)?.id,
+      ),
     clusterId: () =>
       attempt(
         'The cluster could not be looked up',

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { ledgerMigrations } from '../../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
 import { pgliteDriver } from '../../adapters/postgres/pglite-driver.ts';
-import { bindLedger, notedLedger, noteLedger } from '../../local/ledger-origin.ts';
+import { bindLedger, bindTopic, notedLedger, noteLedger } from '../../local/ledger-origin.ts';
 import { openStateFolder } from '../../local/state-folder.ts';
 import type { TopicLog } from '../../local/topic-log.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
@@ -47,4 +47,48 @@ test('a folder remembers its ledger for one log, and for no other', async () => 
   writeFileSync(folder.files.ledger, '');
   await expect(notedLedger(folder, logOf('kafka A'))).rejects.toMatchObject({ code: 'STATE_UNREADABLE' });
   temporary.remove();
+});
+
+describe('a consumer’s ledger', () => {
+  const OLD = '00000000-0000-0000-0000-00000000000a';
+  const NEW = '00000000-0000-0000-0000-00000000000b';
+  const bindTo = (id: string | undefined, epoch = 1) =>
+    bindTopic(
+      driver,
+      { topicId: async () => id, partitions: async () => 3 },
+      { name: 'bound', epoch, topic: { name: 't' } as never },
+    );
+  const ids = async () =>
+    (
+      await pglite.query<{ id: string | null }>(
+        `SELECT topic_id::text AS id FROM millrace_ledger WHERE consumer = 'bound' AND epoch = 1 ORDER BY partition`,
+      )
+    ).rows.map(({ id }) => id);
+
+  beforeEach(() => pglite.exec(`DELETE FROM millrace_ledger WHERE consumer = 'bound'`));
+
+  test('is bound to its topic before anything is settled, and refuses another of that name', async () => {
+    await bindTo(OLD);
+    await bindTo(OLD);
+    expect(await ids()).toEqual([OLD, OLD, OLD]);
+    await expect(bindTo(NEW)).rejects.toMatchObject({
+      code: 'TOPIC_RECREATED',
+      details: { consumer: 'bound', topicId: NEW, ledgerTopicId: OLD },
+    });
+    expect(await ids()).toEqual([OLD, OLD, OLD]);
+    await bindTo(NEW, 2);
+  });
+
+  test('of an older version is bound to the topic that there is', async () => {
+    await pglite.exec(
+      `INSERT INTO millrace_ledger (consumer, epoch, topic, partition, first, next) VALUES ('bound', 1, 't', 1, 0, 9)`,
+    );
+    await bindTo(OLD);
+    expect(await ids()).toEqual([OLD, OLD, OLD]);
+  });
+
+  test('is bound to nothing where topics have no ids', async () => {
+    await bindTo(undefined);
+    expect(await ids()).toEqual([]);
+  });
 });
