@@ -1,9 +1,14 @@
-import type { PoolClient, QueryArrayConfig } from 'pg';
+import type { PoolClient, QueryArrayConfig, QueryResult } from 'pg';
 import type { RawResult, SqlConnection, SqlDriver } from './sql-driver.ts';
 
 const WRITING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
-// Whatever the role's default: a twin then waits for the ledger's lock and reads what the other has committed.
-const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
+// Whatever the role's default: a twin then waits for the ledger's lock and reads what the other has committed. Which backend
+// it is, is asked in the same round trip: behind a proxy, the client's own number for it is another one.
+const BEGIN = `
+  BEGIN ISOLATION LEVEL READ COMMITTED;
+  SELECT pg_backend_pid()::text AS pid, now()::text AS begun`;
+const CANCEL =
+  'SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = $1::int AND xact_start = $2::timestamptz';
 const asText = { getTypeParser: () => (text: string) => text } as unknown as QueryArrayConfig['types'];
 
 /** Where connections come from: a `pg.Pool`, or `keptConnection`. */
@@ -21,9 +26,9 @@ export function pgDriver(connections: PgConnections): SqlDriver {
   connections.on?.('error', () => {});
   return {
     async begin() {
-      const connection = new PgConnection(await connections.connect());
+      const connection = new PgConnection(await connections.connect(), connections);
       try {
-        await connection.run(BEGIN);
+        await connection.begin();
       } catch (error) {
         connection.destroy();
         throw error;
@@ -35,14 +40,23 @@ export function pgDriver(connections: PgConnections): SqlDriver {
 
 class PgConnection implements SqlConnection {
   readonly #client: PoolClient;
+  readonly #connections: PgConnections;
+  #transaction: { readonly pid: string; readonly begun: string } | undefined;
+  #unanswered = 0;
   #isReleased = false;
   #isRetired = false;
   /** Why the connection broke between two statements; pg itself tells the next statement only that it did. */
   #broken: Error | undefined;
 
-  constructor(client: PoolClient) {
+  constructor(client: PoolClient, connections: PgConnections) {
     this.#client = client;
+    this.#connections = connections;
     client.on('error', this.#onError);
+  }
+
+  async begin(): Promise<void> {
+    const results = (await this.#answer(this.#client.query(BEGIN))) as unknown as readonly QueryResult[];
+    this.#transaction = results[1]?.rows[0];
   }
 
   async query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult> {
@@ -90,7 +104,10 @@ class PgConnection implements SqlConnection {
   }
 
   destroy(): void {
+    const isBusy = this.#unanswered > 0 && !this.#isReleased;
     this.#release(true);
+    // A server notices that its client has gone when it has the answer, and holds the locks until then.
+    if (isBusy && this.#transaction) void cancel(this.#connections, this.#transaction);
   }
 
   #onError = (error: Error) => {
@@ -98,10 +115,13 @@ class PgConnection implements SqlConnection {
   };
 
   async #answer<T>(pending: Promise<T>): Promise<T> {
+    this.#unanswered++;
     try {
       return await pending;
     } catch (error) {
       throw this.#broken ?? error;
+    } finally {
+      this.#unanswered--;
     }
   }
 
@@ -111,5 +131,18 @@ class PgConnection implements SqlConnection {
     // The pool listens again before this listener goes, so that no error is without one.
     this.#client.release(destroy || this.#isRetired);
     this.#client.off('error', this.#onError);
+  }
+}
+
+/** Ends what a transaction has the server do, by another connection: as well as it can be, since the server may be what is down. */
+async function cancel(
+  connections: PgConnections,
+  { pid, begun }: { readonly pid: string; readonly begun: string },
+): Promise<void> {
+  try {
+    const client = await connections.connect();
+    await client.query(CANCEL, [pid, begun]).finally(() => client.release());
+  } catch {
+    // Then its locks go with the statement, or with client_connection_check_interval.
   }
 }

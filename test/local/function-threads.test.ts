@@ -77,7 +77,7 @@ test('a batch is decoded, handled and committed in other threads, and once', asy
 });
 
 test('an endless loop is seen from outside, ended at its timeout and rolled back; the next invocation gets a new thread', async () => {
-  const { threads, deliver } = start('loops', 4_000);
+  const { threads, deliver } = start('loops', 10_000);
   expect(await deliver(0)).toEqual(SETTLED);
   const looping = deliver(1);
   looping.catch(() => {});
