@@ -4,6 +4,7 @@ import { type BatchContext, type BatchOutcome, factsOf, settleBatch } from './ba
 import { createDecoder, type DecodeBudget, type Decoded } from './codec.ts';
 import type { AnyConsumer } from './consumer.ts';
 import { type DeadLetter, type FailureHistory, historyOf, NO_HISTORY } from './dead-letters/dead-letter.ts';
+import { createRecentLetters } from './dead-letters/recent-letters.ts';
 import { MillraceError } from './errors.ts';
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
 import { historyWith, type Item, newItem, type Outcome } from './item.ts';
@@ -95,6 +96,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
   const { clock, log } = ports;
   const decoder = createDecoder(consumer.topic, ports.registry, clock);
   const patience = createPatience();
+  const recentLetters = createRecentLetters(clock);
   const running = new Set<(error: unknown) => void>();
 
   /**
@@ -155,6 +157,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       arrival,
       invocation,
       patience,
+      recentLetters,
       ledger: { consumer: consumer.name, epoch },
       usableMs: () => invocation.remainingMs() - reserveMs,
       schemaIdOf: (raw) => decoder.schemaIdOf(raw),

@@ -3,7 +3,8 @@
  * is given back. One sink transaction holds the ledger's locks, the handler's effects and the ledger's new state.
  */
 import type { AnyConsumer } from './consumer.ts';
-import { type DeadLetter, deadLetterId, type Failure } from './dead-letters/dead-letter.ts';
+import { type DeadLetter, deadLetterId, type Failure, letterKey } from './dead-letters/dead-letter.ts';
+import type { RecentLetters } from './dead-letters/recent-letters.ts';
 import { MillraceError } from './errors.ts';
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
 import { isolate, type Verdict } from './isolate.ts';
@@ -38,6 +39,8 @@ export interface SettleContext {
   readonly invocation: Pick<DeadLetter, 'functionName' | 'functionVersion' | 'requestId'>;
   /** Milliseconds left for work in this invocation. */
   usableMs(): number;
+  /** Letters that deliveries have left behind lately. */
+  readonly recentLetters: RecentLetters;
   /** The schema id in a record's framing, null where the framing cannot be read. */
   schemaIdOf(raw: RawRecord): string | null;
   /** Calls `onEscaped` with what escapes the handler while it runs; what it returns ends that. */
@@ -205,6 +208,9 @@ export async function settle(
       return { done, waiting, left, passedOver, handled: isolated.handled, settled, early };
     }, abandon.signal);
 
+    const letters = settled.done.filter(({ failure }) => failure !== null);
+    if (context.arrival === 'delivery')
+      context.recentLetters.add(letters.map((item) => letterIdOf(item, context)));
     for (const item of settled.settled) item.outcome = 'duplicate';
     for (const item of settled.early) item.outcome = 'early';
     for (const item of settled.done) item.outcome = item.failure ? 'dead-lettered' : 'applied';
@@ -354,12 +360,18 @@ function cut(
 
 /** Makes the failed records' letters durable, those that are not already. */
 async function storeLetters(failed: readonly Item[], context: SettleContext): Promise<void> {
-  const toStore = failed.filter(({ failure, stored }) => stored !== failure);
+  const isKnown = (item: Item) =>
+    context.arrival === 'delivery' && context.recentLetters.has(letterIdOf(item, context));
+  const toStore = failed.filter((item) => item.stored !== item.failure && !isKnown(item));
   for (let from = 0; from < toStore.length; from += LETTERS_AT_ONCE) {
     const portion = toStore.slice(from, from + LETTERS_AT_ONCE);
     await context.deadLetters.put(portion.map((item) => letterOf(item, context)));
     for (const item of portion) item.stored = item.failure;
   }
+}
+
+function letterIdOf({ raw }: Item, { ledger }: SettleContext): string {
+  return letterKey({ id: deadLetterId(ledger.consumer, raw), epoch: ledger.epoch });
 }
 
 interface Judged {

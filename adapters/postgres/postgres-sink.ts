@@ -50,11 +50,30 @@ export class PostgresSink implements Sink<SqlTransaction> {
   }
 }
 
-// COMMIT inside a handler would commit its effects without the ledger. ROLLBACK TO SAVEPOINT is fine. This catches plain
-// spellings before they do harm; any other is found out when the ledger is written, since that is another transaction.
-const COMMENTS = /^(?:[\s;]|--.*|\/\*[\s\S]*?\*\/)*/;
+// COMMIT inside a handler would commit its effects without the ledger. ROLLBACK TO SAVEPOINT is fine. Nothing but such a word
+// at its beginning makes a statement end a transaction: procedures and blocks cannot, inside one that is open. Should one come
+// through all the same, it is found out when the ledger is written, since that is another transaction.
 const ENDS_TRANSACTION =
   /^(?:begin|start|commit|end|abort|prepare\s+transaction|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b/i;
+
+/** The statement from its first word on, as PostgreSQL finds it: behind blanks, semicolons and comments, which may hold comments. */
+function fromFirstWord(sql: string): string {
+  let at = 0;
+  for (;;) {
+    const blank = /^(?:[\s;]|--[^\n\r]*)*/.exec(sql.slice(at))![0].length;
+    at += blank;
+    if (!sql.startsWith('/*', at)) return sql.slice(at);
+    let depth = 0;
+    do {
+      const mark = /\/\*|\*\//g;
+      mark.lastIndex = at;
+      const found = mark.exec(sql);
+      if (!found) return '';
+      depth += found[0] === '/*' ? 1 : -1;
+      at = found.index + 2;
+    } while (depth > 0);
+  }
+}
 
 // What these leave in the session (settings, locks, temporary tables, cursors) would reach the next batch. The connection is
 // closed, not reset: a proxy would pin it. https://www.postgresql.org/docs/current/sql-discard.html lists what there is.
@@ -67,14 +86,15 @@ async function handlerQuery<Row>(
   sql: string,
   parameters: readonly unknown[] = [],
 ): Promise<{ readonly rows: readonly Row[]; readonly affectedRows: number }> {
-  if (ENDS_TRANSACTION.test(sql.replace(COMMENTS, ''))) {
+  const statement = fromFirstWord(sql);
+  if (ENDS_TRANSACTION.test(statement)) {
     throw new MillraceError(
       'SINK_MISCONFIGURED',
       "tx.query() takes no statement that begins or ends a transaction: the sink commits the handler's effects " +
         'together with the ledger. Remove it; SAVEPOINT and ROLLBACK TO are allowed.',
     );
   }
-  if (LEAVES_STATE.test(sql.replace(COMMENTS, '')) || CALLS_THAT_LEAVE_STATE.test(sql)) open.retire();
+  if (LEAVES_STATE.test(statement) || CALLS_THAT_LEAVE_STATE.test(sql)) open.retire();
   const { rows, affectedRows } = await query(open, sql, parameters);
   return { rows: rows as Row[], affectedRows };
 }

@@ -692,6 +692,19 @@ describe('dead letters', () => {
     expect(most).toBeLessThanOrEqual(500);
   });
 
+  test('of a batch that comes again while a partition of it waits are stored once', async () => {
+    const { deliver, letters, reports } = setUp(async (records) => {
+      if (records.some(({ partition }) => partition === 1))
+        throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'not for these');
+    });
+    const records = [...junk(3), ...batchOf(2, 1)];
+    for (let delivery = 0; delivery < 3; delivery++) {
+      await expect(deliver(records)).rejects.toMatchObject({ code: 'BATCH_INCOMPLETE' });
+    }
+    expect(letters).toHaveLength(3);
+    expect(reports.map(({ deadLettered }) => deadLettered)).toEqual([3, 3, 3]);
+  });
+
   test('a commit that fails after them is tried again without storing them again', async () => {
     let conflicts = 1;
     const memory = new MemorySink();
