@@ -41,8 +41,8 @@ export const ledgerMigrations: readonly Migration[] = [
     name: '0003-ranges',
     sql: `
       -- A row of many ranges is read and written whole, so a ledger keeps few of them and moves the rest out, a thousand to
-      -- a row. Functions of the version before look into the ledger's own row only: ledgers that there are stay whole for a
-      -- day, by which a deployment is over.
+      -- a row. Functions of the version before look into the ledger's own row only: where they have been, every ledger stays
+      -- whole for a day, by which a deployment is over, also one that is begun in that day.
       CREATE TABLE millrace_ledger_range (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         consumer text NOT NULL,
@@ -62,7 +62,12 @@ export const ledgerMigrations: readonly Migration[] = [
         ADD COLUMN ranges_below bigint NOT NULL DEFAULT 0,
         ADD COLUMN moves_from timestamptz NOT NULL DEFAULT now() + interval '1 day',
         ADD COLUMN topic_id uuid;
-      ALTER TABLE millrace_ledger ALTER COLUMN moves_from SET DEFAULT '-infinity';
+      DO $$ BEGIN
+        EXECUTE format(
+          'ALTER TABLE millrace_ledger ALTER COLUMN moves_from SET DEFAULT %L',
+          CASE WHEN EXISTS (SELECT FROM millrace_ledger) THEN now() + interval '1 day' ELSE '-infinity' END
+        );
+      END $$;
       COMMENT ON COLUMN millrace_ledger.ranges_below IS
         'Below this offset, millrace_ledger_range may have ranges of the ledger';
 
