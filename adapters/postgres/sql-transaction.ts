@@ -65,7 +65,12 @@ class Transaction implements OpenTransaction {
   #lastStatement: Promise<unknown> = Promise.resolve();
   #failure: MillraceError | undefined;
   /** Open savepoints, outermost first; one is sent before the first statement inside it. */
-  readonly #savepoints: { readonly name: string; isSent: boolean }[] = [];
+  readonly #savepoints: { isSent: boolean }[] = [];
+  /**
+   * By depth, savepoints that are over here and still open on the server, so that the next one of that depth costs no round
+   * trip of its own: `clean` where nothing has been done since it was set, else `used`.
+   */
+  #leftOpen: ('clean' | 'used' | undefined)[] = [];
 
   constructor(signal: AbortSignal | undefined) {
     this.#signal = signal;
@@ -88,19 +93,23 @@ class Transaction implements OpenTransaction {
   }
 
   async savepoint<Result>(work: () => Promise<Result>): Promise<Result> {
-    const savepoint = { name: `millrace_${this.#savepoints.length}`, isSent: false };
+    const depth = this.#savepoints.length;
+    const savepoint = { isSent: false };
     this.#savepoints.push(savepoint);
     try {
       const result = await work();
       // What the work did not await is part of it.
       await this.#lastStatement;
-      if (savepoint.isSent) await this.#control(`RELEASE SAVEPOINT ${savepoint.name}`);
+      // A failure that the work has swallowed is the savepoint's, which the server tells when asked to keep it.
+      if (savepoint.isSent && this.#failure) await this.#control(`RELEASE SAVEPOINT ${nameOf(depth)}`);
+      if (savepoint.isSent) this.#leaveOpen(depth, 'used');
       return result;
     } catch (error) {
       await this.#lastStatement;
       if (savepoint.isSent && this.#isOpen && !this.#signal?.aborted) {
-        await this.#control(`ROLLBACK TO SAVEPOINT ${savepoint.name}; RELEASE SAVEPOINT ${savepoint.name}`);
+        await this.#control(`ROLLBACK TO SAVEPOINT ${nameOf(depth)}`);
         this.#failure = undefined;
+        this.#leaveOpen(depth, 'clean');
       }
       throw error;
     } finally {
@@ -165,10 +174,26 @@ class Transaction implements OpenTransaction {
   }
 
   async #sendSavepoints(): Promise<void> {
-    const unsent = this.#savepoints.filter(({ isSent }) => !isSent);
-    if (unsent.length === 0) return;
-    await this.#connection!.run(unsent.map(({ name }) => `SAVEPOINT ${name}`).join('; '));
-    for (const savepoint of unsent) savepoint.isSent = true;
+    const scripts: string[] = [];
+    for (const [depth, savepoint] of this.#savepoints.entries()) {
+      if (savepoint.isSent) continue;
+      const left = this.#leftOpen[depth];
+      if (left === 'used') scripts.push(`RELEASE SAVEPOINT ${nameOf(depth)}`);
+      if (left !== 'clean') scripts.push(`SAVEPOINT ${nameOf(depth)}`);
+    }
+    if (scripts.length > 0) await this.#connection!.run(scripts.join('; '));
+    for (const savepoint of this.#savepoints) savepoint.isSent = true;
+    // What is done here is done inside of those that are still open on the server.
+    this.#leftOpen = this.#leftOpen.map((left, depth) => {
+      if (depth < this.#savepoints.length) return undefined;
+      return left && 'used';
+    });
+  }
+
+  /** What was inside of it went with it. */
+  #leaveOpen(depth: number, state: 'clean' | 'used'): void {
+    this.#leftOpen = this.#leftOpen.slice(0, depth);
+    this.#leftOpen[depth] = state;
   }
 
   /** A statement about savepoints, outside of the order of the others, which have all been answered. */
@@ -191,6 +216,10 @@ class Transaction implements OpenTransaction {
     this.#failure = sinkError(error);
     return this.#failure;
   }
+}
+
+function nameOf(depth: number): string {
+  return `millrace_${depth}`;
 }
 
 /** The server's answer is certain; a lost connection leaves the outcome open, and the ledger tells at the next try. */

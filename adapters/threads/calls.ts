@@ -1,6 +1,6 @@
 /** Calls between threads: what can be cloned goes across, and an error comes back as it was thrown. */
 import type { MessagePort, Transferable, Worker } from 'node:worker_threads';
-import { type ErrorCode, MillraceError } from '../../runtime/errors.ts';
+import { type ErrorAction, type ErrorCode, MillraceError } from '../../runtime/errors.ts';
 
 /** What one side answers, by name. Arguments and results are cloned: a Buffer arrives as a Uint8Array. */
 // biome-ignore lint/suspicious/noExplicitAny: a call's own types are those of its name; only `any` accepts each.
@@ -92,7 +92,11 @@ export interface ErrorImage {
   readonly message: string;
   readonly stack: string | undefined;
   /** One of ours. */
-  readonly ours?: { readonly code: ErrorCode; readonly details: Readonly<Record<string, unknown>> };
+  readonly ours?: {
+    readonly code: ErrorCode;
+    readonly action: ErrorAction;
+    readonly details: Readonly<Record<string, unknown>>;
+  };
   /** A driver's own facts, such as SQLSTATE and constraint. */
   readonly facts: Readonly<Record<string, unknown>>;
   readonly cause?: ErrorImage;
@@ -111,7 +115,7 @@ export function imageOf(error: unknown, depth = 0): ErrorImage {
     stack,
     facts: factsOf(error),
     ...(error instanceof MillraceError && {
-      ours: { code: error.code, details: factsOf(error.details) },
+      ours: { code: error.code, action: error.action, details: factsOf(error.details) },
     }),
     ...(cause !== undefined && depth < MAX_CAUSES && { cause: imageOf(cause, depth + 1) }),
   };
@@ -120,7 +124,7 @@ export function imageOf(error: unknown, depth = 0): ErrorImage {
 export function errorOf({ name, message, stack, ours, facts, cause }: ErrorImage): Error {
   const options = cause ? { cause: errorOf(cause) } : {};
   const error = ours
-    ? new MillraceError(ours.code, message, { ...options, details: ours.details })
+    ? new MillraceError(ours.code, message, { ...options, action: ours.action, details: ours.details })
     : Object.assign(new Error(message, options), facts, { name });
   if (stack !== undefined) error.stack = stack;
   return error;

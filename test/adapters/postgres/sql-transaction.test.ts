@@ -132,3 +132,57 @@ describe('inTransaction', () => {
     expect(calls).toEqual(['begin', 'rollback']);
   });
 });
+
+describe('a savepoint', () => {
+  test('costs one round trip, whether it is kept or taken back, and none without a statement', async () => {
+    const { driver, calls } = fakeDriver();
+    await inTransaction(driver, async (open) => {
+      await open.savepoint(() => open.run('a'));
+      await open.savepoint(async () => {});
+      await open
+        .savepoint(async () => {
+          await open.run('b');
+          throw new Error('bad');
+        })
+        .catch(() => {});
+      await open.savepoint(() => open.run('c'));
+      await open.run('outside');
+      await open.savepoint(() => open.run('d'));
+    });
+    expect(calls).toEqual([
+      'begin',
+      'SAVEPOINT millrace_0',
+      'a',
+      'RELEASE SAVEPOINT millrace_0; SAVEPOINT millrace_0',
+      'b',
+      'ROLLBACK TO SAVEPOINT millrace_0',
+      'c',
+      'outside',
+      'RELEASE SAVEPOINT millrace_0; SAVEPOINT millrace_0',
+      'd',
+      'commit',
+    ]);
+  });
+
+  test('in a savepoint goes with it', async () => {
+    const { driver, calls } = fakeDriver();
+    await inTransaction(driver, async (open) => {
+      await open
+        .savepoint(async () => {
+          await open.savepoint(() => open.run('a'));
+          throw new Error('outer');
+        })
+        .catch(() => {});
+      await open.savepoint(() => open.savepoint(() => open.run('b')));
+    });
+    expect(calls).toEqual([
+      'begin',
+      'SAVEPOINT millrace_0; SAVEPOINT millrace_1',
+      'a',
+      'ROLLBACK TO SAVEPOINT millrace_0',
+      'SAVEPOINT millrace_1',
+      'b',
+      'commit',
+    ]);
+  });
+});
