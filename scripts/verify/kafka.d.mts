@@ -15,5 +15,5 @@ export declare const guardedKafka: {
 };
 export declare function startKafka(
   processes: Processes,
-  options: { readonly nodes: number },
+  options: { readonly nodes: number; readonly settings?: Readonly<Record<string, string>> },
 ): Promise<readonly KafkaNode[]>;

@@ -283,6 +283,9 @@ async function readTopic(topic: string, idOf = eventIdOf) {
     clientId: 'verify',
     bootstrapBrokers: brokers,
     groupId: 'verify-reader',
+    // A broker that is back loads its groups first, and says until then that they are not with it.
+    retries: 120,
+    retryDelay: 500,
   });
   const ends = (await consumer.listOffsets({ topics: [topic] })).get(topic)!;
   let left = ends.reduce((sum, end) => sum + Number(end), 0);
