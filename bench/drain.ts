@@ -3,12 +3,11 @@ import { systemRandom } from '../adapters/system/system-random.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
 import { startEventSource } from '../local/event-source/event-source.ts';
-import type { Engine } from '../runtime/engine.ts';
+import type { Handler } from '../local/event-source/function.ts';
 import type { LogReader } from '../runtime/ports.ts';
-import { invocation } from './invocation-10k.ts';
 
-/** Has the consumer take all of the topic, from its beginning, by the local event source. @param group one that has read nothing yet */
-export async function drain(reader: LogReader, engine: Engine, group: string): Promise<void> {
+/** Has the consumer's function take all of the topic, from its beginning, by the local event source. @param group one that has read nothing yet */
+export async function drain(reader: LogReader, handler: Handler, group: string): Promise<void> {
   const source = startEventSource({
     topic: pageviews.name,
     group,
@@ -19,7 +18,7 @@ export async function drain(reader: LogReader, engine: Engine, group: string): P
       startingPosition: 'TRIM_HORIZON',
       functionTimeoutMs: editorialAnalytics.timeoutMs,
     },
-    handler: (event) => engine.consumeBatch(event, invocation()),
+    handler,
     reader,
     clock: systemClock,
     random: systemRandom,

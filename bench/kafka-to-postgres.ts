@@ -10,7 +10,7 @@ import { startPostgres } from '../scripts/verify/postgres.mjs';
 import type { Processes } from '../scripts/verify/processes.mjs';
 import { flush, onPool, type Query, upsert } from './bare-sink.ts';
 import { drain } from './drain.ts';
-import { openEngine, totalViews } from './invocation-10k.ts';
+import { invocation, openEngine, totalViews } from './invocation-10k.ts';
 import { measure, type Result, resultOf } from './measure.ts';
 import { FRAME_BYTES, type } from './pageviews.ts';
 import { openPool, startFilledKafka } from './real-parts.ts';
@@ -49,7 +49,8 @@ export async function benchKafkaToPostgres(
       ours: async () => {
         // A ledger of its own has settled nothing.
         await pools.ours.query('DELETE FROM millrace_ledger');
-        await drain(log, await openEngine(pgDriver(pools.ours), registry), `ours-${groups++}`);
+        const engine = await openEngine(pgDriver(pools.ours), registry);
+        await drain(log, (event) => engine.consumeBatch(event, invocation()), `ours-${groups++}`);
       },
       floor: () => readBare(count, (batch) => flush(onPool(pools.floor), batch.map(decode))),
       peer: async () => {

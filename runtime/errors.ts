@@ -2,7 +2,7 @@
  * What the engine does about an error:
  * - `retry`: try the record again by its consumer's policy, then dead-letter it.
  * - `dead-letter`: no retry would help; dead-letter the record at once.
- * - `hold`: not the record's fault; stop the line and try again until it works. Never dead-letters.
+ * - `hold`: not the record's fault; its partition waits and is tried again until it works. Never dead-letters.
  * - `halt`: a person has to act; nothing is committed and the error surfaces at once.
  */
 export type ErrorAction = 'retry' | 'dead-letter' | 'hold' | 'halt';

@@ -27,7 +27,8 @@ import { type Event, eventRecord, eventRegistry, events } from './events.ts';
  * both until the handler is mended; `flaky` throws as often as `failures` says and then goes well.
  */
 export type Nature =
-  | { readonly kind: 'good' | 'garbage' | 'throws' | 'rejected' }
+  | { readonly kind: 'good' | 'garbage' | 'throws' | 'refused' | 'rejected' }
+  | { readonly kind: 'odd'; readonly timestamp: number }
   | { readonly kind: 'flaky'; readonly failures: number };
 
 /** What goes wrong during one invocation. */
@@ -103,7 +104,10 @@ export class World {
     if (nature.kind === 'flaky') this.#failuresLeft.set(`${partition}/${offset}`, nature.failures);
     of.natures.push(nature);
     of.records.push(
-      eventRecord(partition, offset, nature.kind === 'garbage' ? { value: Buffer.from('garbage') } : {}),
+      eventRecord(partition, offset, {
+        ...(nature.kind === 'garbage' && { value: Buffer.from('garbage') }),
+        ...(nature.kind === 'odd' && { timestamp: nature.timestamp }),
+      }),
     );
   }
 
@@ -119,6 +123,9 @@ export class World {
         continue;
       }
       if (nature.kind === 'throws' && !this.isMended) throw new Error('bad record');
+      if (nature.kind === 'refused' && !this.isMended) {
+        throw new MillraceError('SINK_REJECTED', 'no such value', { action: 'dead-letter' });
+      }
       const left = this.#failuresLeft.get(record.value.id) ?? 0;
       if (left > 0) {
         this.#failuresLeft.set(record.value.id, left - 1);

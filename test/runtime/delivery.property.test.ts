@@ -5,12 +5,15 @@ import type { DeadLetter } from '../../runtime/dead-letters/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { type Nature, Stopped, type Trouble, World } from './delivery-world.ts';
+import { anyTimestamp } from './raw-record-arbitrary.ts';
 
 const nature: fc.Arbitrary<Nature> = fc.oneof(
   { weight: 8, arbitrary: fc.constant({ kind: 'good' } as const) },
   { weight: 1, arbitrary: fc.constant({ kind: 'garbage' } as const) },
   { weight: 1, arbitrary: fc.constant({ kind: 'throws' } as const) },
   { weight: 1, arbitrary: fc.constant({ kind: 'rejected' } as const) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'refused' } as const) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('odd' as const), timestamp: anyTimestamp }) },
   {
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('flaky' as const), failures: fc.integer({ min: 1, max: 2 }) }),
@@ -107,7 +110,7 @@ describe('delivery promises over random histories', () => {
       ),
       { numRuns: 2_500 },
     );
-  }, 120_000);
+  }, 600_000);
 });
 
 async function deliver(world: World, { back, size, partialResponses, trouble }: Batch): Promise<void> {
@@ -229,7 +232,7 @@ function holdsAfterEachStep(world: World): void {
 
     // Promise 4, an outage is not a bad record: only bad records were ever dead-lettered.
     natures.forEach(({ kind }, offset) => {
-      if (kind === 'good' || kind === 'flaky') {
+      if (kind === 'good' || kind === 'odd' || kind === 'flaky') {
         expect(world.everDeadLettered.has(world.letterId(partition, offset))).toBe(false);
       }
     });
