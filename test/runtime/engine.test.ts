@@ -628,6 +628,108 @@ describe('time', () => {
   });
 });
 
+describe('a transaction', () => {
+  const junk = (count: number) => batchOf(count).map((record) => ({ ...record, value: Buffer.from('junk') }));
+  /** A sink whose transactions, counted from 0, fail where an error is given, after all of their work. */
+  const failing = (errorOf: (transaction: number) => Error | undefined) => {
+    const memory = new MemorySink();
+    let transactions = 0;
+    const sink: EnginePorts['sink'] = {
+      transaction: (work, signal) =>
+        memory.transaction(async (inner) => {
+          const result = await work(inner);
+          const error = errorOf(transactions++);
+          if (error) throw error;
+          return result;
+        }, signal),
+    };
+    return {
+      sink,
+      ledger: () => memory.ledger({ consumer: 'tested', epoch: 1 }, { topic: events.name, partition: 0 }),
+    };
+  };
+
+  test('that fails for what nobody knows, outside of the handler, is tried again and blames no record', async () => {
+    const { sink, ledger } = failing((transaction) =>
+      transaction < 5 ? new TypeError('of the driver') : undefined,
+    );
+    const { deliver, letters, reports } = setUp(apply, { sink });
+    await deliver(batchOf(1));
+    expect(letters).toEqual([]);
+    expect(reports).toMatchObject([{ applied: 1, retries: 5 }]);
+    expect(ledger()).toMatchObject({ next: 1, holes: [] });
+  });
+
+  test('of given-up records that the sink refuses is tried again, after a wait, as it is', async () => {
+    const refused = new MillraceError('SINK_REJECTED', 'a trigger');
+    const { sink, ledger } = failing((transaction) => (transaction < 2 ? refused : undefined));
+    const { deliver, letters, reports } = setUp(apply, { sink });
+    await deliver(junk(3));
+    expect(letters).toHaveLength(3);
+    expect(reports).toMatchObject([{ deadLettered: 3, retries: 2 }]);
+    expect(ledger()).toMatchObject({ next: 3, deadLettered: [{ from: 0, to: 3 }] });
+  });
+
+  test('leaves no timer behind', async () => {
+    const { deliver, clock } = setUp(apply);
+    await deliver(batchOf(3));
+    const endedAt = clock.now();
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(clock.now()).toBe(endedAt);
+  });
+
+  test('after an outage that is over waits from the beginning in the next one', async () => {
+    const down = new MillraceError('SINK_UNAVAILABLE', 'down');
+    // Of 600 letters, 250 at a time: an outage of four tries, a portion, and one of two.
+    const { sink } = failing((transaction) => ([0, 1, 2, 3, 5, 6].includes(transaction) ? down : undefined));
+    const { deliver, logged } = setUp(apply, { sink });
+    await deliver(junk(600));
+    const holds = (logged as [string, { holds?: number }][]).flatMap(([, facts]) => facts.holds ?? []);
+    expect(holds).toEqual([1, 2, 3, 4, 1, 2]);
+  });
+
+  test('that a later one follows does not say what holds the line when time runs out', async () => {
+    const down = new MillraceError('SINK_UNAVAILABLE', 'down');
+    const { sink } = failing((transaction) => (transaction === 0 ? down : undefined));
+    const stored: DeadLetter[] = [];
+    const world = setUp(apply, {
+      sink,
+      deadLetters: {
+        async put(letters) {
+          stored.push(...letters);
+          // The first try makes them durable, the second takes up their last hundred and all the time that is left.
+          if (stored.length > 300) world.elapse(58_900);
+        },
+      },
+    });
+    await expect(world.deliver(junk(600))).rejects.toMatchObject({
+      code: 'BATCH_INCOMPLETE',
+      details: { heldBy: null },
+      message: expect.stringContaining('the time ran out'),
+    });
+  });
+
+  test('whose letters the store does not take in time names the store', async () => {
+    const { deliver } = setUp(apply, { deadLetters: { put: () => new Promise(() => {}) } });
+    await expect(deliver(junk(1))).rejects.toMatchObject({
+      details: { heldBy: 'DEAD_LETTER_STORE_UNAVAILABLE' },
+    });
+  });
+
+  test('counts the handler’s time in the report, also of the calls that failed', async () => {
+    let calls = 0;
+    const world = setUp(async (records, context) => {
+      calls++;
+      await world.clock.sleep(100);
+      if (records.some(({ offset }) => offset === 5)) throw new Error('bad');
+      await apply(records, context);
+    });
+    await world.deliver(batchOf(9));
+    expect(calls).toBeGreaterThan(3);
+    expect(world.reports).toMatchObject([{ applied: 8, deadLettered: 1, handlerMs: calls * 100 }]);
+  });
+});
+
 describe('dead letters', () => {
   const junk = (count: number) => batchOf(count).map((record) => ({ ...record, value: Buffer.from('junk') }));
 

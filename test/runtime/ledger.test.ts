@@ -141,6 +141,16 @@ describe('advance', () => {
     },
   );
 
+  test('what lies outside of the ledger closes nothing, so that its holes need not be written again', () => {
+    const { patch } = advance(
+      tenToTwenty,
+      [settled(8), settled(9), settled(20), settled(21)],
+      'contiguous',
+      NOW,
+    );
+    expect(patch).toMatchObject({ first: 8, next: 22, closed: [] });
+  });
+
   test('a redriven offset closes its part of its hole, a letter that fails again keeps it', () => {
     expect(advance(tenToTwenty, [settled(13)], 'contiguous', NOW).patch).toMatchObject({
       first: 10,

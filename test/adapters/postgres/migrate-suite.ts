@@ -31,6 +31,15 @@ export function migrateSuite(driver: () => SqlDriver): void {
       expect(applied.flat().sort()).toEqual(['create-a', 'create-b']);
     });
 
+    test('a migration runs under a lock that every other process would wait for', async () => {
+      const scope = newScope();
+      const held = `SELECT count(*)::int AS n FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()`;
+      await migrate(driver(), scope, [{ name: 'look', sql: `CREATE TABLE ${scope}_held AS ${held}` }]);
+      const read = (sql: string) => inTransaction(driver(), (open) => open.query(sql, []));
+      expect((await read(`SELECT n FROM ${scope}_held`)).rows).toEqual([['1']]);
+      expect((await read(held)).rows).toEqual([['0']]);
+    });
+
     test.each([
       ['edited', (a: { name: string; sql: string }) => [{ ...a, sql: `${a.sql} ` }], 'its SQL has changed'],
       [

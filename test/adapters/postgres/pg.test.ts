@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
@@ -6,7 +7,12 @@ import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import { type PgliteServer, servePglite } from './pglite-server.ts';
 import { postgresSuite } from './postgres-suite.ts';
 
-async function openServer(): Promise<{ pool: pg.Pool; server: PgliteServer; close(): Promise<void> }> {
+async function openServer(): Promise<{
+  pglite: PGlite;
+  pool: pg.Pool;
+  server: PgliteServer;
+  close(): Promise<void>;
+}> {
   const pglite = new PGlite();
   const server = await servePglite(pglite);
   const pool = new pg.Pool({
@@ -17,6 +23,7 @@ async function openServer(): Promise<{ pool: pg.Pool; server: PgliteServer; clos
     max: 4,
   });
   return {
+    pglite,
     pool,
     server,
     async close() {
@@ -88,5 +95,59 @@ describe('pg when the connection breaks', () => {
       message: expect.stringContaining('ECONNREFUSED'),
     });
     await pool.end();
+  });
+});
+
+describe('a session of pg', () => {
+  /** A client that answers each statement, but for those that fail, and says how it was released. */
+  function fakeClient(failing: string[] = []) {
+    const released: (boolean | Error | undefined)[] = [];
+    const client = Object.assign(new EventEmitter(), {
+      async query(statement: string | { text: string }) {
+        const text = typeof statement === 'string' ? statement : statement.text;
+        if (failing.includes(text)) throw new Error('the server does not answer');
+        return { command: text, fields: [], rows: [], rowCount: 0 };
+      },
+      release: (destroy?: boolean) => released.push(destroy),
+    });
+    const driver = pgDriver({ connect: async () => client as unknown as pg.PoolClient });
+    return { driver, released };
+  }
+
+  test.each([
+    ['is given back after COMMIT', [], 'commit', false],
+    ['is given back after ROLLBACK', [], 'rollback', false],
+    ['that does not roll back is closed', ['ROLLBACK'], 'rollback', true],
+    ['that does not commit is closed', ['COMMIT'], 'commit', true],
+  ] as const)('%s, once', async (_, failing, end, isClosed) => {
+    const { driver, released } = fakeClient([...failing]);
+    const connection = await driver.begin();
+    await connection[end]().catch(() => {});
+    connection.destroy();
+    expect(released).toEqual([isClosed]);
+  });
+
+  test('that may hold what a handler left in it is closed after COMMIT', async () => {
+    const { driver, released } = fakeClient();
+    const connection = await driver.begin();
+    connection.retire();
+    await connection.commit();
+    expect(released).toEqual([true]);
+  });
+
+  test('has READ COMMITTED transactions, whatever the role’s default', async () => {
+    const { pglite, pool, close } = await openServer();
+    await pglite.exec(`SET default_transaction_isolation = 'serializable'`);
+    const { rows } = await new PostgresSink(pgDriver(pool)).transaction(({ tx }) =>
+      tx.query('SHOW transaction_isolation'),
+    );
+    expect(rows).toEqual([{ transaction_isolation: 'read committed' }]);
+    await close();
+  }, 30_000);
+
+  test('that cannot begin a transaction is closed', async () => {
+    const { driver, released } = fakeClient(['BEGIN ISOLATION LEVEL READ COMMITTED']);
+    await expect(driver.begin()).rejects.toThrow('does not answer');
+    expect(released).toEqual([true]);
   });
 });

@@ -4,6 +4,7 @@ import { ledgerMigrations } from '../../../adapters/postgres/ledger-migrations.t
 import { migrate } from '../../../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import type { SqlConnection, SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
+import { inTransaction } from '../../../adapters/postgres/sql-transaction.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import type { SqlTransaction } from '../../../runtime/ports.ts';
 import { type SinkFixture, type StoredLedger, sinkSuite } from '../../ports/sink-suite.ts';
@@ -65,7 +66,9 @@ export function postgresSuite(
 
     test('adds two statements to BEGIN, COMMIT and the handler’s own, whatever the size of the batch', async () => {
       const statements: string[] = [];
-      const counted = new PostgresSink(recording(database.driver, statements));
+      const counted = new PostgresSink(
+        recording(database.driver, (sql) => statements.push(sql.trim().split(/\s/)[0]!)),
+      );
       const key = { consumer: 'counted', epoch: 1 };
       const run = (partitions: number, next: number) =>
         counted.transaction(async ({ tx, lockLedgers, writeLedgers }) => {
@@ -97,6 +100,45 @@ export function postgresSuite(
       };
       expect(await ofBatch(1, 2)).toEqual(['BEGIN', 'WITH', 'SELECT', 'UPDATE', 'COMMIT']);
       expect(await ofBatch(40, 10_000)).toEqual(['BEGIN', 'WITH', 'SELECT', 'UPDATE', 'COMMIT']);
+    });
+
+    // Where only one transaction can be open, whom it would keep waiting shows in its statements alone.
+    describe('the locks of a batch', () => {
+      const of = (partition: number) => ({ topic: 't', partition, from: 0, to: 10 });
+      const lock = async (consumer: string, partitions: readonly number[]) => {
+        const statements: { sql: string; parameters: readonly (string | null)[]; rows: number }[] = [];
+        const recorded = recording(database.driver, (sql, parameters, rows) =>
+          statements.push({ sql, parameters, rows }),
+        );
+        await new PostgresSink(recorded).transaction(({ lockLedgers }) =>
+          lockLedgers({ consumer, epoch: 1 }, partitions.map(of)),
+        );
+        return statements.filter(({ rows, sql }) => rows > 0 || sql.includes('millrace_ledger'));
+      };
+
+      test('are taken on its rows, after these are in the order of topic and partition', async () => {
+        await lock('locks', [2, 0, 1]);
+        const [statement] = await lock('locks', [2, 0, 1]);
+        const { sql, parameters } = statement!;
+        const { rows } = await inTransaction(database.driver, async (open) => {
+          // An index in the same order would do as well, and might be used by chance.
+          await open.run('SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off');
+          return open.query(`EXPLAIN (FORMAT JSON) ${sql}`, parameters);
+        });
+        const [{ Plan: top }] = JSON.parse(rows[0]![0]!) as [{ Plan: PlanNode }];
+        const outer = ({ Plans: below = [] }: PlanNode) =>
+          below.find((plan) => plan['Parent Relationship'] === 'Outer')!;
+        let under = outer(top);
+        // It works out the columns.
+        if (under['Node Type'] === 'Result') under = outer(under);
+        expect([top['Node Type'], under['Node Type']]).toEqual(['LockRows', 'Sort']);
+        expect(under['Sort Key']).toEqual(['l.topic', 'l.partition']);
+      });
+
+      test('are taken on all of them or none: the rows that are missing are made before', async () => {
+        await lock('all-or-none', [1]);
+        expect((await lock('all-or-none', [0, 1, 2])).map(({ rows }) => rows)).toEqual([0, 0, 3]);
+      });
     });
 
     test('moves many ranges out of a ledger’s row, and finds them again', async () => {
@@ -430,24 +472,36 @@ const delegating = (connection: SqlConnection): SqlConnection => ({
   destroy: () => connection.destroy(),
 });
 
-/** The first word of each statement, as the driver gets it. */
-function recording(driver: SqlDriver, statements: string[]): SqlDriver {
+/** What EXPLAIN says of a step: https://www.postgresql.org/docs/current/sql-explain.html (2026-11-26) */
+interface PlanNode {
+  readonly 'Node Type': string;
+  readonly 'Parent Relationship'?: string;
+  readonly 'Sort Key'?: readonly string[];
+  readonly Plans?: readonly PlanNode[];
+}
+
+/** Tells of each statement as the driver gets it, with its parameters and how many rows it gave. */
+function recording(
+  driver: SqlDriver,
+  onStatement: (sql: string, parameters: readonly (string | null)[], rows: number) => void,
+): SqlDriver {
   return {
     async begin() {
-      statements.push('BEGIN');
+      onStatement('BEGIN', [], 0);
       const connection = await driver.begin();
       return {
         ...delegating(connection),
-        query: (sql, parameters) => {
-          statements.push(sql.trim().split(/\s/)[0]!);
-          return connection.query(sql, parameters);
+        async query(sql, parameters) {
+          const result = await connection.query(sql, parameters);
+          onStatement(sql, parameters, result.rows.length);
+          return result;
         },
-        run: (script) => {
-          statements.push(script);
+        run(script) {
+          onStatement(script, [], 0);
           return connection.run(script);
         },
-        commit: () => {
-          statements.push('COMMIT');
+        commit() {
+          onStatement('COMMIT', [], 0);
           return connection.commit();
         },
       };

@@ -178,6 +178,18 @@ describe('a redrive', () => {
     expect(clock.now() - startedAt).toBeLessThan(6_000);
   });
 
+  test('waits on as long as results come, however slowly', async () => {
+    const { shelf, redrive, objects, clock, journalOf } = open();
+    await shelf.put(letters(4));
+    const journal = journalOf(await findLetters(shelf, {}));
+    const report = runRedrive(journal, { shelf, redrive, objects, clock }, { ...OPTIONS, patienceMs: 3_000 });
+    for (const [part, letter] of letters(4).entries()) {
+      await clock.sleep(2_000);
+      await writeRedriveResults(objects, 'r-1', `${part}`, new Map([[letterKey(letter), 'applied']]));
+    }
+    expect(await report).toMatchObject({ applied: 4, remaining: 0 });
+  });
+
   test('of letters that somebody else took meanwhile says that they have no result', async () => {
     const { shelf, run, journalOf } = open();
     await shelf.put(letters(2));
