@@ -492,6 +492,200 @@ describe('bad records', () => {
   });
 });
 
+describe('the search for bad records', () => {
+  const unavailable = (message: string) => new MillraceError('DEPENDENCY_UNAVAILABLE', message);
+  const final = () => new MillraceError('SINK_REJECTED', 'out of range', { action: 'dead-letter' });
+
+  test('in an outage calls the handler with one record more, and not with each half', async () => {
+    const calls: number[] = [];
+    let isDownFor = 6;
+    const { deliver, applied } = setUp(async (records, context) => {
+      calls.push(records.length);
+      if (isDownFor-- > 0) throw unavailable('down');
+      await apply(records, context);
+    });
+    await deliver(batchOf(1_000));
+    expect(applied()).toHaveLength(1_000);
+    expect(calls.slice(0, 6)).toEqual([1_000, 1, 1_000, 1, 1_000, 1]);
+  });
+
+  test('behind a record that is held tries none of its partition', async () => {
+    const calls: string[][] = [];
+    const { deliver, reports } = setUp(async (records, context) => {
+      calls.push(records.map(({ value }) => value.id));
+      if (records.some(({ value }) => value.id === '0/1')) throw unavailable('not for this one');
+      await apply(records, context);
+    });
+    await expect(deliver([...batchOf(4, 0), ...batchOf(2, 1)])).rejects.toMatchObject({
+      details: { returned: 3 },
+    });
+    expect(calls.filter((ids) => ids.includes('0/2') && !ids.includes('0/1'))).toEqual([]);
+    // It waits for longer and longer, also while other partitions go on.
+    expect(reports[0]!.retries).toBeLessThan(60);
+  });
+
+  test('does not put those that failed before into groups with others', async () => {
+    const calls: number[] = [];
+    const { deliver, letters } = setUp(async (records, context) => {
+      calls.push(records.length);
+      if (records.some(({ offset }) => offset % 20 === 7)) throw new Error('bad');
+      await apply(records, context);
+    });
+    await deliver(batchOf(1_000));
+    expect(letters).toHaveLength(50);
+    // A later round has one call for each of them, and one for those between two.
+    // A later round has one call for each of them, and one for those between two: in all 559 calls, with groups 957.
+    expect(calls.length).toBeLessThan(700);
+  });
+
+  test('ends with its transaction where the sink is down', async () => {
+    let downFor = 0;
+    const calls: number[] = [];
+    const memory = new MemorySink();
+    const { deliver, letters, reports } = setUp(
+      async (records, context) => {
+        if (records.length < 40) {
+          calls.push(records.length);
+          if (downFor++ < 4) throw new MillraceError('SINK_UNAVAILABLE', 'down');
+        }
+        if (records.some(({ offset }) => offset === 33)) throw final();
+        await apply(records, context);
+      },
+      {
+        sink: {
+          async transaction(work, signal) {
+            calls.push(0);
+            return memory.transaction(work, signal);
+          },
+        },
+      },
+    );
+    await deliver(batchOf(40));
+    // One call a transaction, as long as it is down.
+    expect(calls.slice(0, 10)).toEqual([0, 0, 20, 0, 20, 0, 20, 0, 20, 0]);
+    expect(letters.map(({ record }) => record.offset)).toEqual([33]);
+    expect(reports).toMatchObject([{ applied: 39, retries: 4 }]);
+  });
+
+  test('finds one that hangs beside one that throws', async () => {
+    const { deliver, letters, reports } = setUp(async (records, context) => {
+      if (records.some(({ offset }) => offset === 10)) throw final();
+      if (records.some(({ offset }) => offset === 50)) await new Promise(() => {});
+      await apply(records, context);
+    });
+    await deliver(batchOf(100));
+    expect(letters.map(({ record, failure }) => [record.offset, failure.code])).toEqual([
+      [10, 'SINK_REJECTED'],
+      [50, 'HANDLER_TIMEOUT'],
+    ]);
+    expect(reports).toMatchObject([{ applied: 98, deadLettered: 2 }]);
+  });
+
+  test('stops when half of its time is over, so that what it has found is settled and not done again', async () => {
+    const memory = new MemorySink();
+    let rolledBack = 0;
+    const world = setUp(
+      async (records, context) => {
+        await world.clock.sleep(100);
+        if (records.some(({ offset }) => offset % 2 === 0)) throw final();
+        await apply(records, context);
+      },
+      {
+        sink: {
+          transaction: (work, signal) =>
+            memory.transaction(work, signal).catch((error) => {
+              rolledBack++;
+              throw error;
+            }),
+        },
+      },
+    );
+    await world.deliver(batchOf(1_000), { partialResponses: true });
+    expect(world.letters.length).toBeGreaterThan(100);
+    // The one that found that there are bad records.
+    expect(rolledBack).toBe(1);
+  });
+
+  test('goes some way in each transaction, however late the locks are had', async () => {
+    const memory = new MemorySink();
+    const world = setUp(
+      async (records, context) => {
+        if (records.some(({ offset }) => offset === 2)) throw final();
+        await apply(records, context);
+      },
+      {
+        sink: {
+          transaction: (work, signal) =>
+            memory.transaction(
+              (inner) =>
+                work({
+                  ...inner,
+                  async lockLedgers(key, requests) {
+                    await world.clock.sleep(2_500);
+                    return inner.lockLedgers(key, requests);
+                  },
+                }),
+              signal,
+            ),
+        },
+      },
+    );
+    await world.deliver(batchOf(4), { partialResponses: true, forMs: 15_000 });
+    expect(world.reports[0]!.applied).toBeGreaterThan(0);
+  });
+
+  test('gives nothing up by fail() for effects that are to be taken back', async () => {
+    // The second needs what the first writes; the first succeeds at its second try.
+    let tries = 0;
+    const { deliver, applied, letters } = setUp(async (records, { tx, fail }) => {
+      for (const record of records) {
+        if (record.offset === 0 && ++tries < 3) throw new Error('later');
+        if (record.offset === 0) await tx.set('first', true);
+        if (record.offset === 1 && (await tx.get('first')) === undefined) fail(record, new Error('no first'));
+        else await tx.append('applied', record.value.id);
+      }
+    });
+    await deliver(batchOf(3));
+    expect(letters).toEqual([]);
+    expect(applied()).toEqual(['0/0', '0/1', '0/2']);
+  });
+});
+
+describe('a slow record', () => {
+  /** Hangs at the record as often as told, and needs the effects of the one before each. */
+  const slowAt = (offset: number, times: number) => {
+    let left = times;
+    return async (records: Records, { tx, fail }: Context) => {
+      for (const record of records) {
+        if (record.offset === offset && left-- > 0) await new Promise(() => {});
+        const before = await tx.get('last');
+        if (record.offset > 0 && before !== record.offset - 1) fail(record, new Error('out of order'));
+        await tx.set('last', record.offset);
+        await tx.append('applied', record.value.id);
+      }
+    };
+  };
+
+  test('that goes through in the end is applied in its order, whoever was asked behind it', async () => {
+    const { deliver, applied, letters, reports, ledger } = setUp(slowAt(0, 2));
+    await deliver(batchOf(4));
+    expect(letters).toEqual([]);
+    expect(applied()).toEqual(['0/0', '0/1', '0/2', '0/3']);
+    expect(reports).toMatchObject([{ applied: 4, holes: 0 }]);
+    expect(ledger()).toMatchObject({ first: 0, next: 4, holes: [] });
+  });
+
+  test('alone in its partition is told by the records of another', async () => {
+    const { deliver, letters, applied } = setUp(async (records, context) => {
+      if (records.some(({ partition }) => partition === 0)) await new Promise(() => {});
+      await apply(records, context);
+    });
+    await deliver([eventRecord(0, 0), ...batchOf(3, 1)]);
+    expect(applied()).toEqual(['1/0', '1/1', '1/2']);
+    expect(letters).toMatchObject([{ record: { partition: 0 }, failure: { code: 'HANDLER_TIMEOUT' } }]);
+  });
+});
+
 describe('time', () => {
   test.each(['on demand', 'provisioned'])(
     'a record that is held holds its own partition only: %s',
@@ -526,10 +720,10 @@ describe('time', () => {
       await apply(records, context);
     };
 
-  test.each(['a service', 'the sink'])(
+  test.each(['a service', 'the sink', 'the ledger'])(
     'a batch that uses up its time is split, also where %s takes it',
     async (who) => {
-      const handle = slow(() => 8);
+      const handle = slow(() => (who === 'the ledger' ? 0 : 8));
       const memory = new MemorySink();
       const world = setUp(
         (records, context) => handle(records, context, world.clock),
@@ -538,7 +732,19 @@ describe('time', () => {
           : {
               sink: {
                 transaction: (work, signal) =>
-                  memory.transaction((inner) => work({ ...inner, isWaiting: () => true }), signal),
+                  memory.transaction(
+                    (inner) =>
+                      work({
+                        ...inner,
+                        async lockLedgers(key, requests) {
+                          const asked = requests.reduce((sum, { from, to }) => sum + to - from, 0);
+                          if (who === 'the ledger') await world.clock.sleep(8 * asked);
+                          return inner.lockLedgers(key, requests);
+                        },
+                        isWaiting: () => true,
+                      }),
+                    signal,
+                  ),
               },
             },
       );
@@ -593,7 +799,7 @@ describe('time', () => {
   );
 
   test('what the handler says within a grace after its time counts: a service is down', async () => {
-    const { deliver, letters } = setUp(async (_, { signal }) => {
+    const { deliver, letters, reports } = setUp(async (_, { signal }) => {
       await new Promise((resolve) => signal.addEventListener('abort', resolve));
       throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'the search index does not answer');
     });
@@ -601,6 +807,7 @@ describe('time', () => {
       details: { heldBy: 'DEPENDENCY_UNAVAILABLE' },
     });
     expect(letters).toEqual([]);
+    expect(reports[0]!.retries).toBeGreaterThan(1);
   });
 
   test('a handler that computed past its share, without yielding, is not rolled back for it', async () => {
@@ -761,6 +968,38 @@ describe('dead letters', () => {
       expect(stored.length - 2_000).toBeLessThanOrEqual(mostCopies * world.reports.length);
     },
   );
+
+  test('in a store that is slow once hold nothing up, and those before them keep their place', async () => {
+    let isSlow = true;
+    const stored: number[] = [];
+    const { deliver, applied, ledger, reports } = setUp(apply, {
+      deadLetters: {
+        async put(letters) {
+          if (isSlow) {
+            isSlow = false;
+            await new Promise(() => {});
+          }
+          stored.push(...letters.map(({ record }) => record.offset));
+        },
+      },
+    });
+    await deliver(batchOf(5).map((each) => (each.offset === 2 ? junk(3)[2]! : each)));
+    expect(applied()).toEqual(['0/0', '0/1', '0/3', '0/4']);
+    expect(stored).toEqual([2]);
+    expect(reports).toMatchObject([{ applied: 4, deadLettered: 1, holes: 0 }]);
+    expect(ledger()).toMatchObject({ first: 0, next: 5, holes: [{ from: 2, to: 3 }] });
+  });
+
+  test('more than a transaction takes cost no wait, also behind an outage', async () => {
+    let calls = 0;
+    const { deliver, letters, reports } = setUp(async (records, { fail }) => {
+      if (calls++ < 2) throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'down');
+      for (const record of records) fail(record, new Error('no'));
+    });
+    await deliver(batchOf(1_200));
+    expect(letters).toHaveLength(1_200);
+    expect(reports).toMatchObject([{ deadLettered: 1_200, retries: 1 }]);
+  });
 
   test('leave at most 500 second copies behind each crash, however many fail', async () => {
     const stored = new Map<string, number>();
