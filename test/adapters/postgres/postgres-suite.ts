@@ -170,6 +170,51 @@ export function postgresSuite(
       expect((await write(0, 200, {})).holes).toEqual(holes.slice(0, 20).filter((_, n) => n !== 7));
     });
 
+    test('moves the ranges of the ledger that is full, and of no other', async () => {
+      const key = { consumer: 'one-is-full', epoch: 1 };
+      const holes = Array.from({ length: 4_000 }, (_, n) => ({ from: n * 10, to: n * 10 + 1 }));
+      const write = (partition: number, deadLettered: typeof holes) =>
+        sink.transaction(async ({ lockLedgers, writeLedgers }) => {
+          await lockLedgers(key, [{ topic: 't', partition, from: 0, to: 40_000 }]);
+          await writeLedgers(key, [{ ...patchOf(0, 40_000), partition, deadLettered }]);
+        });
+      await write(1, holes.slice(0, 3));
+      await write(0, holes);
+      const views = await sink.transaction(({ lockLedgers }) =>
+        lockLedgers(
+          key,
+          [0, 1].map((partition) => ({ topic: 't', partition, from: 0, to: 40_000 })),
+        ),
+      );
+      expect(views.map((view) => view.holes)).toEqual([holes, holes.slice(0, 3)]);
+    });
+
+    test('takes moved ranges of other kinds for no holes, and leaves them as they are', async () => {
+      const key = { consumer: 'other-kinds', epoch: 1 };
+      const others = () =>
+        query(`SELECT kind, offsets::text FROM millrace_ledger_range WHERE consumer = $1 ORDER BY kind`, [
+          key.consumer,
+        ]);
+      await query(
+        `INSERT INTO millrace_ledger (consumer, epoch, topic, partition, first, next, ranges_below) VALUES ($1, 1, 't', 0, 0, 40, 40)`,
+        [key.consumer],
+      );
+      await query(
+        `INSERT INTO millrace_ledger_range (consumer, epoch, topic, partition, kind, lowest, beyond, offsets)
+         SELECT $1, 1, 't', 0, kind, 0, 40, '{[2,9),[20,30)}' FROM unnest('{discarded,parked}'::text[]) AS kind`,
+        [key.consumer],
+      );
+      const before = await others();
+      const [view] = await sink.transaction(async ({ lockLedgers, writeLedgers }) => {
+        const views = await lockLedgers(key, [{ topic: 't', partition: 0, from: 0, to: 40 }]);
+        await writeLedgers(key, [{ ...patchOf(0, 40), closed: [{ from: 0, to: 25 }] }]);
+        return views;
+      });
+      expect(view!.holes).toEqual([]);
+      expect(await others()).toEqual(before);
+      expect(before).toHaveLength(2);
+    });
+
     test('keeps the ledgers that an older version wrote whole for a day, since its functions may still run', async () => {
       const key = { consumer: 'of-an-older-version', epoch: 1 };
       await query(
