@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
-import { createDecoder, createEncoder, type Decoder } from '../../runtime/codec.ts';
+import { createDecoder, createEncoder, type Decoder, UNLIMITED } from '../../runtime/codec.ts';
 import { type AvroSchema, type Contract, defineTopic } from '../../runtime/contract.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { SchemaId, SchemaRegistry } from '../../runtime/ports.ts';
@@ -370,6 +370,91 @@ describe('the registry', () => {
     await Promise.all([encoder.encodeBatch([value]), encoder.encodeBatch([value])]);
     await encoder.encodeBatch([value]);
     expect(fake.asked).toHaveLength(2);
+  });
+});
+
+describe('the budget of a decoder', () => {
+  const idsRead = async (decoder: Decoder<Order>, records: readonly RawRecord[], budget: object) =>
+    (await decoder.decodeBatch(records, { ...UNLIMITED, ...budget })).map((result) =>
+      'record' in result ? result.record.value.id : 'none',
+    );
+  const ordersV1 = (...ids: string[]) => Promise.all(ids.map(async (id) => rawOf(await orderV1(id))));
+  const FRAME_BYTES = 18;
+
+  test.each(['known', 'new'])(
+    'ends a batch where its bytes are used up; its schema is %s',
+    async (schema) => {
+      const decoder = createDecoder(topicOf([V1]), fakeRegistry({ [UUIDS[0]]: V1 }).registry);
+      const records = await ordersV1('a', 'b', 'c', 'd', 'e');
+      if (schema === 'known') await decoder.decodeBatch(records.slice(0, 1));
+      const bytes = records[0]!.value!.length - FRAME_BYTES;
+      expect(await idsRead(decoder, records, { bodyBytes: 3 * bytes })).toEqual(['a', 'b', 'c']);
+      expect(await idsRead(decoder, records, { bodyBytes: 1 })).toEqual(['a']);
+    },
+  );
+
+  test('counts what is compressed by what it takes when it is not', async () => {
+    const contract = topicOf([V1], { compression: 'zlib' });
+    const decoder = createDecoder(contract, fakeRegistry({ [UUIDS[0]]: V1 }).registry);
+    const value = await written(contract, UUIDS[0], { id: 'a'.repeat(10_000), amount: 1, tags: [] });
+    expect(value.length).toBeLessThan(200);
+    const records = [1, 2, 3, 4].map(() => rawOf(value));
+    await decoder.decodeBatch(records.slice(0, 1));
+    expect(await idsRead(decoder, records, { bodyBytes: 15_000 })).toHaveLength(2);
+  });
+
+  test('lets the first record through, also where those behind it have used it up', async () => {
+    const decoder = createDecoder(
+      topicOf([V1, V2]),
+      fakeRegistry({ [UUIDS[0]]: V1, [UUIDS[1]]: V2 }).registry,
+    );
+    const known = [rawOf(await orderV2('b')), rawOf(await orderV2('c'))];
+    await decoder.decodeBatch(known);
+    const records = [...(await ordersV1('a')), ...known];
+    expect(await idsRead(decoder, records, { bodyBytes: 1 })).toEqual(['a', 'b']);
+  });
+
+  const unknownIds = async (count: number) => {
+    const good = await orderV1('a');
+    return Array.from({ length: count }, (_, index) => {
+      const value = Buffer.from(good);
+      value.writeUInt32BE(index + 9, 14);
+      return rawOf(value);
+    });
+  };
+
+  test('ends a batch before the id that it has no question left for', async () => {
+    const fake = fakeRegistry({});
+    const decoder = createDecoder(topicOf([V1]), fake.registry);
+    const records = await unknownIds(30);
+    expect(await idsRead(decoder, [...records, records[0]!], { lookUps: 10 })).toHaveLength(10);
+    expect(fake.asked).toHaveLength(10);
+  });
+
+  test('ends a batch before the first record that the registry has no answer for in time', async () => {
+    const clock = createFakeClock({ autoAdvance: true });
+    const fake = fakeRegistry({ [UUIDS[0]]: V1, [UUIDS[1]]: V2 }, { isGated: true });
+    const decoder = createDecoder(topicOf([V1, V2]), fake.registry, clock);
+    const [known] = await ordersV1('a');
+    const first = decoder.decodeBatch([known!]);
+    await fake.release();
+    await first;
+    const startedAt = clock.now();
+    const records = [known!, rawOf(await orderV2('b')), known!];
+    expect(await idsRead(decoder, records, { waitMs: 500 })).toEqual(['a']);
+    expect(clock.now() - startedAt).toBe(500);
+  });
+
+  test('remembers ten thousand ids that the registry does not know, and forgets the oldest', async () => {
+    const fake = fakeRegistry({});
+    const decoder = createDecoder(topicOf([V1]), fake.registry, createFakeClock());
+    const records = await unknownIds(10_001);
+    await decoder.decodeBatch(records);
+    expect(fake.asked).toHaveLength(10_001);
+    await decoder.decodeBatch(records.slice(-1));
+    expect(fake.asked).toHaveLength(10_001);
+    await decoder.decodeBatch(records.slice(0, 1));
+    expect(fake.asked).toHaveLength(10_002);
   });
 });
 
