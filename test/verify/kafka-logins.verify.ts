@@ -14,7 +14,7 @@ import { deadLetter } from '../dead-letters.ts';
 import { bundlesOf, DEAD_LETTERS_IN_KAFKA } from '../lib/synthesized.ts';
 import { part } from './part.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(300_000);
 const given = part('MILLRACE_TEST_GUARDED_KAFKA');
 const { tls, sasl, ca: caFile, username, password, sessionMs } = JSON.parse(given);
 const ca = readFileSync(caFile, 'utf8');

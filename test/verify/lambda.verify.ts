@@ -35,7 +35,7 @@ import { expectedTables, readTables } from '../lambdas/editorial-analytics/pagev
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { part } from './part.ts';
 
-jest.setTimeout(120_000);
+jest.setTimeout(300_000);
 
 const runtime = part('MILLRACE_TEST_LAMBDA_RUNTIME');
 const endpoints = {
@@ -352,9 +352,11 @@ test('a consumer whose dead letters are in Kafka writes them there, or has the b
   expect(await invokeOn('127.0.0.1:1', event)).toMatchObject({
     errorMessage: expect.stringContaining('DEAD_LETTER_STORE_UNAVAILABLE'),
   });
-  expect(await tables()).toEqual(before);
+  // What stands before the poison, and in other partitions, need not wait for its letter.
+  const settled = await tables();
+  expect(settled).not.toEqual(before);
   expect(await invokeOn(sasl, event)).toEqual(SETTLED);
-  expect(await tables()).not.toEqual(before);
+  expect(await tables()).toEqual(settled);
   const of = { consumer: consumer.name, epoch: consumer.epoch, topic: pageviews.name };
   const shelf = createTopicShelf({ topic: consumer.deadLetterTopic, of, producer: log, reader: log });
   const stored = await Array.fromAsync(shelf.look());
