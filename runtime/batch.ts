@@ -5,14 +5,13 @@
  */
 import { backOff } from './backoff.ts';
 import type { Diagnosis } from './failure.ts';
+import { judgeFailure, mayBeARecords } from './handler.ts';
 import type { Item } from './item.ts';
 import type { Patience } from './patience.ts';
 import type { Random } from './ports.ts';
 import {
   type Approach,
-  judgeFailure,
   MOST_LETTERS,
-  mayBeARecords,
   type SettleContext,
   SettleFailed,
   settle,

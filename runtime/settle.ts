@@ -1,14 +1,17 @@
-/**
- * Settling: the one way in which a record reaches a handler, whether the event source delivers it or a dead letter
- * is given back. One sink transaction holds the ledger's locks, the handler's effects and the ledger's new state.
- */
-import type { AnyConsumer } from './consumer.ts';
-import { type DeadLetter, deadLetterId, type Failure, letterKey } from './dead-letters/dead-letter.ts';
+import { type DeadLetter, deadLetterId, letterKey } from './dead-letters/dead-letter.ts';
 import type { RecentLetters } from './dead-letters/recent-letters.ts';
 import { MillraceError } from './errors.ts';
-import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
-import { isolate, type Verdict } from './isolate.ts';
-import { historyWith, type Item } from './item.ts';
+import { type Diagnosis, diagnose } from './failure.ts';
+import {
+  giveUp,
+  type HandlerPorts,
+  judgeFailure,
+  mayBeARecords,
+  type Rejected,
+  runHandler,
+} from './handler.ts';
+import { isolate } from './isolate.ts';
+import type { Item } from './item.ts';
 import {
   type Arrival,
   advance,
@@ -17,25 +20,14 @@ import {
   type LedgerView,
   type Settlement,
 } from './ledger.ts';
-import type {
-  Clock,
-  DeadLetterStore,
-  LedgerKey,
-  LedgerRequest,
-  Logger,
-  Sink,
-  SinkTransaction,
-} from './ports.ts';
-import type { ConsumerRecord, RawRecord } from './record.ts';
+import type { Clock, DeadLetterStore, LedgerKey, LedgerRequest, Sink, SinkTransaction } from './ports.ts';
+import type { RawRecord } from './record.ts';
 
-export interface SettleContext {
-  readonly consumer: AnyConsumer;
+export interface SettleContext extends HandlerPorts {
   readonly ledger: LedgerKey;
   readonly arrival: Arrival;
   readonly sink: Sink<unknown>;
   readonly deadLetters: DeadLetterStore;
-  readonly clock: Clock;
-  readonly log: Logger;
   readonly invocation: Pick<DeadLetter, 'functionName' | 'functionVersion' | 'requestId'>;
   /** Milliseconds left for work in this invocation. */
   usableMs(): number;
@@ -43,8 +35,6 @@ export interface SettleContext {
   readonly recentLetters: RecentLetters;
   /** The schema id in a record's framing, null where the framing cannot be read. */
   schemaIdOf(raw: RawRecord): string | null;
-  /** Calls `onEscaped` with what escapes the handler while it runs; what it returns ends that. */
-  watchEscapes(onEscaped: (error: unknown) => void): () => void;
 }
 
 /**
@@ -253,92 +243,6 @@ function createDeadline(clock: Clock) {
   };
 }
 
-/** Records that the handler gave to `fail`. */
-type Rejected = ReadonlyMap<Item, Failure>;
-
-function giveUp(rejected: Rejected): void {
-  for (const [item, failure] of rejected) item.failure = failure;
-}
-
-/** Runs the handler on records that can be read. */
-async function runHandler(
-  items: readonly Item[],
-  tx: unknown,
-  handlerTime: AbortSignal,
-  abandon: AbortSignal,
-  context: SettleContext,
-): Promise<Rejected> {
-  const failures = new Map<Item, Failure>();
-  const itemOf = new Map(items.map((item) => [item.record!, item]));
-  const fail = (record: ConsumerRecord<unknown>, error: unknown) => {
-    const item = itemOf.get(record);
-    if (!item) {
-      throw new MillraceError(
-        'HANDLER_FAILED',
-        'fail() takes a record that this handle() was given; got another.',
-      );
-    }
-    const diagnosis = diagnose('handle', error, 'HANDLER_REJECTED');
-    failures.set(item, describeFailure(diagnosis, historyWith(item, context.clock.now())));
-  };
-  const escaped = Promise.withResolvers<never>();
-  const stopWatching = context.watchEscapes(escaped.reject);
-  try {
-    const handled = context.consumer.handle([...itemOf.keys()], {
-      tx,
-      signal: handlerTime,
-      log: context.log,
-      fail,
-    });
-    await Promise.race([handled, escaped.promise, rejectionOf(abandon)]);
-  } catch (error) {
-    // What it throws because its time is over says nothing but that, unless it knows better: a service that is down.
-    if (handlerTime.aborted && !isHold(error)) throw handlerTime.reason;
-    throw error;
-  } finally {
-    stopWatching();
-  }
-  // A copy: fail() called by something that the handler did not wait for comes too late to make a letter.
-  return new Map(failures);
-}
-
-function isHold(error: unknown): boolean {
-  return error instanceof MillraceError && error.action === 'hold';
-}
-
-/** Whether a single record may be what a failed `handle` failed for. */
-export function mayBeARecords({ action, code }: Diagnosis): boolean {
-  if (action === 'hold') return !code.startsWith('SINK_') && code !== 'UNEXPECTED';
-  return action !== 'halt';
-}
-
-/**
- * What a record's failure on its own means, by the table and its consumer's policy. One that failed behind a record
- * which is to be tried again may owe its failure to that one, so that this try is never its last.
- */
-export function judgeFailure(
-  item: Item,
-  diagnosis: Diagnosis,
-  { consumer, clock }: SettleContext,
-  isForShow = false,
-): Verdict {
-  if (diagnosis.action === 'hold') return 'hold';
-  const history = historyWith(item, clock.now());
-  const { attempts } = consumer.retry;
-  if (isForShow) {
-    if (item.tries < attempts - 1) item.history = history;
-    item.tries = Math.min(item.tries + 1, Math.max(1, attempts - 1));
-    return 'retry';
-  }
-  item.tries++;
-  if (diagnosis.action === 'retry' && item.tries < attempts) {
-    item.history = history;
-    return 'retry';
-  }
-  item.failure = describeFailure(diagnosis, history);
-  return 'failed';
-}
-
 /** What of the records is settled now, what waits behind a record of its own partition, and what is left for later. */
 function cut(
   fresh: readonly Item[],
@@ -442,13 +346,6 @@ function outOfTime(phase: Phase, budgetMs: number, isSinkWaiting: boolean): Mill
     return new MillraceError('HANDLER_TIMEOUT', `handle() did not return ${after}.`);
   }
   return new MillraceError('SINK_UNAVAILABLE', `The sink did not answer ${after}.`);
-}
-
-function rejectionOf(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }
 
 function letterOf(item: Item, context: SettleContext): DeadLetter {

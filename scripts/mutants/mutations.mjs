@@ -13,6 +13,7 @@ const REDRIVE_HISTORIES = ['test/runtime/dead-letters/redrive.property.test.ts']
 export const TESTS = {
   'runtime/ledger.ts': [['test/runtime/ledger.test.ts'], ENGINE, HISTORIES],
   'runtime/offset-ranges.ts': [['test/runtime/offset-ranges.test.ts'], ENGINE],
+  'runtime/handler.ts': [ENGINE, HISTORIES],
   'runtime/settle.ts': [ENGINE, HISTORIES],
   'runtime/isolate.ts': [ENGINE, HISTORIES],
   'runtime/batch.ts': [ENGINE, HISTORIES],
@@ -127,12 +128,34 @@ export const MUTATIONS = [
       'a cut that ends where the range begins takes nothing off it: `from` becomes itself',
     ],
   }),
-  ...of('runtime/settle.ts', {
+  ...of('runtime/handler.ts', {
     'late-fail-counts': [
       'return new Map(failures);',
       'return failures;',
       'fail() after handle() loses a record',
     ],
+    'show-is-the-last-try': [
+      '  if (isForShow) {',
+      '  if (false) {',
+      'a record is given up for what it owes to one before it',
+    ],
+    'one-try-more': [
+      "if (diagnosis.action === 'retry' && item.tries < attempts) {",
+      "if (diagnosis.action === 'retry' && item.tries <= attempts) {",
+      'a record is tried more often than its consumer says',
+    ],
+    'escapes-unseen': [
+      'await Promise.race([handled, escaped.promise, rejectionOf(abandon)]);',
+      'await Promise.race([handled, rejectionOf(abandon)]);',
+      'a rejection that nobody awaited goes unseen',
+    ],
+    'time-hides-an-outage': [
+      'if (handlerTime.aborted && !isHold(error)) throw handlerTime.reason;',
+      'if (handlerTime.aborted) throw handlerTime.reason;',
+      'a service that is down is called a slow record',
+    ],
+  }),
+  ...of('runtime/settle.ts', {
     'unknown-is-the-handlers': [
       "inHandler ? 'HANDLER_FAILED' : 'UNEXPECTED'",
       "'HANDLER_FAILED'",
@@ -195,8 +218,8 @@ export const MUTATIONS = [
       'a transaction that is tried again stores its letters again',
     ],
     'stored-once-for-all': [
-      'failed.filter(({ failure, stored }) => stored !== failure)',
-      'failed.filter(({ stored }) => stored === null)',
+      'item.stored !== item.failure && !isKnown(item)',
+      'item.stored === null && !isKnown(item)',
       'nothing',
       'a failure is described once in an invocation, and an item does not outlive it',
     ],
@@ -221,16 +244,6 @@ export const MUTATIONS = [
       'giveUp(rejected);',
       'a record is given up for effects that one before it has yet to have',
     ],
-    'show-is-the-last-try': [
-      '  if (isForShow) {',
-      '  if (false) {',
-      'a record is given up for what it owes to one before it',
-    ],
-    'one-try-more': [
-      "if (diagnosis.action === 'retry' && item.tries < attempts) {",
-      "if (diagnosis.action === 'retry' && item.tries <= attempts) {",
-      'a record is tried more often than its consumer says',
-    ],
     'outage-in-a-group': [
       'if (handlerTime.signal.aborted || abandon.signal.aborted || !mayBeARecords(diagnosis)) throw error;',
       'if (handlerTime.signal.aborted || abandon.signal.aborted) throw error;',
@@ -251,16 +264,6 @@ export const MUTATIONS = [
       '',
       'a search for bad records uses up its time, and settles nothing',
     ],
-    'escapes-unseen': [
-      'await Promise.race([handled, escaped.promise, rejectionOf(abandon)]);',
-      'await Promise.race([handled, rejectionOf(abandon)]);',
-      'a rejection that nobody awaited goes unseen',
-    ],
-    'time-hides-an-outage': [
-      'if (handlerTime.aborted && !isHold(error)) throw handlerTime.reason;',
-      'if (handlerTime.aborted) throw handlerTime.reason;',
-      'a service that is down is called a slow record',
-    ],
     'cut-behind-all': [
       '(behind.get(partition)?.items ?? (isOver ? left : done)).push(item);',
       '(because ? behind.get(partition)!.items : isOver ? left : done).push(item);',
@@ -275,7 +278,7 @@ export const MUTATIONS = [
     ],
     'never-grows': ['if (badBefore <= at) size *= 2;', '', 'behind a bad record groups stay small'],
     'groups-hold-the-bad': [
-      'if (items[from]!.tries === 0) while',
+      'if (!isOther(items[from]!)) while',
       'while',
       'a record that failed before brings down those beside it',
     ],
@@ -699,7 +702,7 @@ export const MUTATIONS = [
       'a hole that was moved out never closes',
     ],
     'handlers-may-commit': [
-      "if (ENDS_TRANSACTION.test(sql.replace(COMMENTS, ''))) {",
+      'if (ENDS_TRANSACTION.test(statement)) {',
       'if (ENDS_TRANSACTION.test(sql)) {',
       'a COMMIT behind a comment reaches the server',
     ],
@@ -727,8 +730,8 @@ export const MUTATIONS = [
       'a group that failed keeps its effects',
     ],
     'savepoint-stays': [
-      'await this.#control(`ROLLBACK TO SAVEPOINT ${savepoint.name}; RELEASE SAVEPOINT ${savepoint.name}`);',
-      'await this.#control(`RELEASE SAVEPOINT ${savepoint.name}`);',
+      'await this.#control(`ROLLBACK TO SAVEPOINT ${nameOf(depth)}`);',
+      'await this.#control(`RELEASE SAVEPOINT ${nameOf(depth)}`);',
       'a group that failed keeps its effects, or fails its transaction',
     ],
     'savepoint-leaves-statements': [
@@ -747,21 +750,21 @@ export const MUTATIONS = [
       'a failure that was taken back is named for a later one',
     ],
     'savepoints-share-a-name': [
-      'const savepoint = { name: `millrace_${this.#savepoints.length}`, isSent: false };',
-      "const savepoint = { name: 'millrace_0', isSent: false };",
-      'nothing',
-      'PostgreSQL keeps savepoints of one name on top of each other, and takes the newest',
+      'return `millrace_${depth}`;',
+      "return 'millrace_0';",
+      'a savepoint in a savepoint is taken for the one around it',
     ],
     'sent-without-need': [
-      'if (savepoint.isSent) await this.#control(`RELEASE',
-      'await this.#control(`RELEASE',
-      'a savepoint without statements fails its transaction',
+      'if (savepoint.isSent && this.#failure) await',
+      'if (this.#failure) await',
+      'nothing',
+      'where nothing was sent, nothing has failed inside',
     ],
   }),
   ...of('adapters/postgres/pg-driver.ts', {
     'default-isolation': [
-      "'BEGIN ISOLATION LEVEL READ COMMITTED'",
-      "'BEGIN'",
+      'BEGIN ISOLATION LEVEL READ COMMITTED;',
+      'BEGIN;',
       "under a role's stricter default twins fail instead of taking turns",
     ],
     'broken-is-kept': [

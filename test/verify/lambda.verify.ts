@@ -346,13 +346,14 @@ test('a consumer whose dead letters are in Kafka writes them there, or has the b
   };
 
   const before = await tables();
+  const records = await recordsOf(makeViews(50));
+  // The last of its partition.
   const poison = place(Buffer.from('k'), Buffer.from('{"no":"frame"}'), STARTED_AT);
-  const views = makeViews(50);
-  const event = encodeKafkaEvent([...(await recordsOf(views)), poison]);
+  const event = encodeKafkaEvent([...records, poison]);
   expect(await invokeOn('127.0.0.1:1', event)).toMatchObject({
     errorMessage: expect.stringContaining('DEAD_LETTER_STORE_UNAVAILABLE'),
   });
-  // What stands before the poison, and in other partitions, need not wait for its letter.
+  // What stands before the poison, and in other partitions, does not wait for its letter.
   const settled = await tables();
   expect(settled).not.toEqual(before);
   expect(await invokeOn(sasl, event)).toEqual(SETTLED);
