@@ -271,10 +271,10 @@ export const MUTATIONS = [
     ],
   }),
   ...of('runtime/isolate.ts', {
-    'no-halving': [
-      'badBefore > at ? Math.floor((badBefore - at) / 2) : size',
-      'size',
-      'a group that fails is tried again as it is',
+    'hardly-halves': [
+      'Math.floor((badBefore - at) / 2)',
+      'Math.floor((badBefore - at) / 1.1)',
+      'to find a bad record takes a multitude of calls',
     ],
     'never-grows': ['if (badBefore <= at) size *= 2;', '', 'behind a bad record groups stay small'],
     'groups-hold-the-bad': [
@@ -456,10 +456,11 @@ export const MUTATIONS = [
       'const slow: typeof inOrder = [];',
       'a record that was slow takes the time of those behind it with it',
     ],
-    'sick-order': [
+    'in-any-order': [
       'const inOrder = waiting.toSorted((a, b) => a.items[0]!.raw.partition - b.items[0]!.raw.partition);',
       'const inOrder = waiting;',
-      'items of two partitions are not in the order that ledgers are locked and requested in',
+      'nothing',
+      'each that waits is a partition of its own, and the sink sorts the locks',
     ],
   }),
   ...of('runtime/patience.ts', {

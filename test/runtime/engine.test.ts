@@ -319,6 +319,24 @@ describe('consumeBatch', () => {
     expect(letters.map(({ record, failure }) => [record.offset, failure.stage])).toEqual([[1, 'decode']]);
   });
 
+  test('a dead-letter store that is down holds the partition of its letter, and no other', async () => {
+    const { deliver, applied } = setUp(apply, {
+      deadLetters: {
+        put: async () => {
+          throw new MillraceError('DEAD_LETTER_STORE_UNAVAILABLE', 'down');
+        },
+      },
+    });
+    const records = [...batchOf(3, 0), ...batchOf(2, 1)].map((each) =>
+      each.partition === 0 && each.offset === 1 ? { ...each, value: Buffer.from('garbage') } : each,
+    );
+    const answer = await deliver(records, { partialResponses: true });
+    expect(answer.batchItemFailures.map(({ itemIdentifier }) => itemIdentifier)).toEqual(
+      [1, 2].map((offset) => ({ partition: `${events.name}-0`, offset })),
+    );
+    expect(applied()).toEqual(['0/0', '1/0', '1/1']);
+  });
+
   test('no payload, key or text of a thrown error reaches the log', async () => {
     const { deliver, logged } = setUp(async (records) => {
       throw new Error(`secret ${records[0]!.value.id}`);
@@ -856,16 +874,24 @@ describe('a transaction', () => {
     };
   };
 
-  test('that fails for what nobody knows, outside of the handler, is tried again and blames no record', async () => {
-    const { sink, ledger } = failing((transaction) =>
-      transaction < 5 ? new TypeError('of the driver') : undefined,
-    );
-    const { deliver, letters, reports } = setUp(apply, { sink });
-    await deliver(batchOf(1));
-    expect(letters).toEqual([]);
-    expect(reports).toMatchObject([{ applied: 1, retries: 5 }]);
-    expect(ledger()).toMatchObject({ next: 1, holes: [] });
-  });
+  test.each([
+    ['what nobody knows', new TypeError('of the driver')],
+    ['an outage', new MillraceError('SINK_UNAVAILABLE', 'down')],
+  ])(
+    'that fails for %s, outside of the handler, is tried again as it is and blames no record',
+    async (_, error) => {
+      const calls: number[] = [];
+      const { sink, ledger } = failing((transaction) => (transaction < 5 ? error : undefined));
+      const { deliver, letters, reports } = setUp(async (records) => void calls.push(records.length), {
+        sink,
+      });
+      await deliver(batchOf(8));
+      expect(calls).toEqual(Array(6).fill(8));
+      expect(letters).toEqual([]);
+      expect(reports).toMatchObject([{ applied: 8, retries: 5 }]);
+      expect(ledger()).toMatchObject({ next: 8, holes: [] });
+    },
+  );
 
   test('of given-up records that the sink refuses is tried again, after a wait, as it is', async () => {
     const refused = new MillraceError('SINK_REJECTED', 'a trigger');
@@ -914,6 +940,29 @@ describe('a transaction', () => {
       details: { heldBy: null },
       message: expect.stringContaining('the time ran out'),
     });
+  });
+
+  test('of other partitions does not hide what holds one of them when time runs out', async () => {
+    let stored = 0;
+    const world = setUp(
+      async (records) => {
+        if (records.some(({ partition }) => partition === 0))
+          throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'not for this one');
+      },
+      {
+        deadLetters: {
+          async put(letters) {
+            stored += letters.length;
+            if (stored > 300) world.elapse(58_900);
+          },
+        },
+      },
+    );
+    const records = [...batchOf(1, 0), ...junk(600).map((each) => ({ ...each, partition: 1 }))];
+    await expect(world.deliver(records)).rejects.toMatchObject({
+      details: { heldBy: 'DEPENDENCY_UNAVAILABLE' },
+    });
+    expect(world.reports[0]!.deadLettered).toBeGreaterThan(250);
   });
 
   test('whose letters the store does not take in time names the store', async () => {
@@ -1164,6 +1213,38 @@ describe('fail', () => {
     expect(stored.map(({ record }) => record.offset)).toEqual([0]);
     expect(reports).toMatchObject([{ applied: 2, deadLettered: 1 }]);
     expect(ledger()?.holes).toEqual([{ from: 0, to: 1 }]);
+  });
+
+  test('called after handle() has returned changes nothing behind a savepoint either', async () => {
+    let late: (() => void) | undefined;
+    const memory = new MemorySink();
+    const { deliver, letters, reports } = setUp(
+      async (records, context) => {
+        if (records.some(({ offset }) => offset === 1)) throw new Error('bad');
+        await apply(records, context);
+        late = () => context.fail(records[0]!, new Error('late'));
+      },
+      {
+        sink: {
+          transaction: (work, signal) =>
+            memory.transaction(
+              (inner) =>
+                work({
+                  ...inner,
+                  async savepoint(part) {
+                    const result = await inner.savepoint(part);
+                    late?.();
+                    return result;
+                  },
+                }),
+              signal,
+            ),
+        },
+      },
+    );
+    await deliver(batchOf(4));
+    expect(letters.map(({ record }) => record.offset)).toEqual([1]);
+    expect(reports).toMatchObject([{ applied: 3, deadLettered: 1 }]);
   });
 
   test('takes only a record of its own batch', async () => {
