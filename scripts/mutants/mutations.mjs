@@ -584,10 +584,10 @@ export const MUTATIONS = [
       '',
       'where every letter halts, nobody hears of it',
     ],
-    'values-are-kept': [
-      'for (const item of ready) item.record = null;',
-      '',
-      'a batch has to fit the memory as a whole',
+    'all-is-read': [
+      'const DECODE_BUDGET = { lookUps: 64, bodyBytes: 4 * 1024 * 1024 } as const;',
+      'const DECODE_BUDGET = { lookUps: 64, bodyBytes: 1e12 } as const;',
+      'a batch of large values has to fit the memory as a whole',
     ],
   }),
   ...of('adapters/postgres/postgres-sink.ts', {

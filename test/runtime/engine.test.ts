@@ -599,12 +599,15 @@ describe('the search for bad records', () => {
     expect(reports).toMatchObject([{ applied: 98, deadLettered: 2 }]);
   });
 
-  test('stops when half of its time is over, so that what it has found is settled and not done again', async () => {
+  test.each([
+    ['half of its time is over', 100],
+    ['it has found as many as it may make letters of', 0],
+  ])('stops when %s, so that what it has found is settled and not done again', async (_, ms) => {
     const memory = new MemorySink();
     let rolledBack = 0;
     const world = setUp(
       async (records, context) => {
-        await world.clock.sleep(100);
+        if (ms > 0) await world.clock.sleep(ms);
         if (records.some(({ offset }) => offset % 2 === 0)) throw final();
         await apply(records, context);
       },
@@ -618,7 +621,7 @@ describe('the search for bad records', () => {
         },
       },
     );
-    await world.deliver(batchOf(1_000), { partialResponses: true });
+    await world.deliver(batchOf(1_400), { partialResponses: true });
     expect(world.letters.length).toBeGreaterThan(100);
     // The one that found that there are bad records.
     expect(rolledBack).toBe(1);
@@ -838,6 +841,36 @@ describe('time', () => {
     expect(world.reports).toMatchObject([{ applied: 10 }]);
   });
 
+  test('a handler that used nearly all of its share leaves time for the ledger to be written', async () => {
+    const memory = new MemorySink();
+    let calls = 0;
+    const world = setUp(
+      async () => {
+        calls++;
+        await world.clock.sleep(17_500);
+      },
+      {
+        sink: {
+          transaction: (work, signal) =>
+            memory.transaction(
+              (inner) =>
+                work({
+                  ...inner,
+                  async writeLedgers(key, patches) {
+                    await world.clock.sleep(4_000);
+                    await inner.writeLedgers(key, patches);
+                  },
+                }),
+              signal,
+            ),
+        },
+      },
+    );
+    await world.deliver(batchOf(10));
+    expect(calls).toBe(1);
+    expect(world.reports).toMatchObject([{ applied: 10 }]);
+  });
+
   test('what escapes the handler is the failure of the handle() that runs', async () => {
     const world = setUp(async (records) => {
       if (records.some(({ offset }) => offset === 1)) {
@@ -1018,6 +1051,23 @@ describe('dead letters', () => {
     },
   );
 
+  test('in a store too slow for those of a transaction get there a portion at a time', async () => {
+    const stored: string[] = [];
+    const world = setUp(apply, {
+      deadLetters: {
+        async put(letters) {
+          await world.clock.sleep(150 * letters.length);
+          stored.push(...letters.map(({ id }) => id));
+        },
+      },
+    });
+    const answer = await world.deliver(junk(250), { partialResponses: true });
+    // 250 take 37 s of the minute, and a transaction has no more than a third of it.
+    expect(answer).toEqual({ batchItemFailures: [] });
+    expect(new Set(stored).size).toBe(250);
+    expect(stored.length - 250).toBeLessThanOrEqual(200);
+  });
+
   test('in a store that is slow once hold nothing up, and those before them keep their place', async () => {
     let isSlow = true;
     const stored: number[] = [];
@@ -1123,11 +1173,13 @@ describe('decoding', () => {
 
   test('a storm of ids that nobody registered is settled as far as the time allows, and none is asked twice', async () => {
     const asked: string[] = [];
+    let askedBeforeAny = 0;
     const world = setUp(apply, {
       registry: {
         ...eventRegistry,
         async schemaById(id) {
           asked.push(id);
+          if (world.letters.length === 0) askedBeforeAny++;
           await world.clock.sleep(100);
           return eventRegistry.schemaById(id);
         },
@@ -1143,6 +1195,40 @@ describe('decoding', () => {
     expect(progress).toHaveLength(2);
     expect(world.letters).toHaveLength(1_000);
     expect(asked.length).toBeLessThanOrEqual(1_000 + 64);
+    expect(askedBeforeAny).toBe(64);
+  });
+
+  test('reads no more of large values at once than the memory is sure to hold', async () => {
+    const calls: number[] = [];
+    const { deliver } = setUp(async (records) => void calls.push(records.length));
+    const id = Buffer.alloc(1024 * 1024, 'i');
+    // A string in Avro: its length as a zigzag varint, 2 · 2^20 here, and its bytes.
+    const body = Buffer.concat([Buffer.from([0x80, 0x80, 0x80, 0x01]), id]);
+    const large = batchOf(10).map((record) => ({
+      ...record,
+      value: Buffer.concat([record.value!.subarray(0, 18), body]),
+    }));
+    await deliver(large);
+    expect(calls).toEqual([4, 4, 2]);
+  });
+
+  test('a registry that is down again, after it was back, is waited for from the beginning', async () => {
+    let waits = 0;
+    const world = setUp(apply, {
+      random: { next: () => ++waits / 1_000 },
+      registry: {
+        ...eventRegistry,
+        async schemaById() {
+          if (waits < (world.letters.length === 0 ? 3 : 5))
+            throw new MillraceError('REGISTRY_UNAVAILABLE', 'down');
+          return undefined;
+        },
+      },
+    });
+    await world.deliver(unknownIds(100));
+    expect(world.letters).toHaveLength(100);
+    const holds = (world.logged as [string, { holds?: number }][]).flatMap(([, facts]) => facts.holds ?? []);
+    expect(holds).toEqual([1, 2, 3, 1, 2]);
   });
 
   test('a registry that answers for some ids only holds the partitions of the others', async () => {
@@ -1278,6 +1364,27 @@ describe('redrive', () => {
     expect(await engine.redrive([letter], invocation())).toEqual(['duplicate']);
     expect(applied()).toEqual(['0/0', '0/2', '0/1']);
     expect(ledger()).toMatchObject({ first: 0, next: 3, holes: [] });
+  });
+
+  test('what halts one of several letters leaves the others settled; what halts all is thrown', async () => {
+    let isMended = false;
+    const halt = new MillraceError('SINK_MISCONFIGURED', 'relation "of_one_section" does not exist');
+    const { deliver, engine, letters, applied, invocation } = setUp(async (records, context) => {
+      if (!isMended) return records.forEach((record) => void context.fail(record, new Error('bug')));
+      if (records.some(({ offset }) => offset > 0 && offset < 3)) throw halt;
+      await apply(records, context);
+    });
+    await deliver(batchOf(4));
+    isMended = true;
+    expect(await engine.redrive(letters, invocation())).toEqual([
+      'applied',
+      'returned',
+      'returned',
+      'applied',
+    ]);
+    expect(applied()).toEqual(['0/0', '0/3']);
+    await expect(engine.redrive(letters.slice(1, 3), invocation())).rejects.toBe(halt);
+    await expect(engine.redrive(letters.slice(1, 2), invocation())).rejects.toBe(halt);
   });
 
   test("a letter ahead of the ledger waits, and another consumer's is refused", async () => {

@@ -201,7 +201,7 @@ export function postgresSuite(
       );
       await query(
         `INSERT INTO millrace_ledger_range (consumer, epoch, topic, partition, kind, lowest, beyond, offsets)
-         SELECT $1, 1, 't', 0, kind, 0, 40, '{[2,9),[20,30)}' FROM unnest('{discarded,parked}'::text[]) AS kind`,
+         VALUES ($1, 1, 't', 0, 'discarded', 2, 9, '{[2,9)}'), ($1, 1, 't', 0, 'parked', 2, 30, '{[2,9),[20,30)}')`,
         [key.consumer],
       );
       const before = await others();
