@@ -14,6 +14,8 @@ export default {
     ],
   },
   injectGlobals: false,
+  // A busy machine is slow, and that is no fault of what is tested.
+  testTimeout: 60_000,
   // jest leaves a core free for watching; nobody watches here.
   maxWorkers: '100%',
 };

@@ -17,4 +17,4 @@ test('one Ctrl-C ends up while it waits for a Kafka that says nothing', async ()
   expect(await ended).toEqual([130, null]);
   kafka.close();
   temporary.remove();
-}, 30_000);
+}, 120_000);

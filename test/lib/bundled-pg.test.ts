@@ -34,7 +34,7 @@ const { path: folder, remove } = createTemporaryFolder();
 beforeAll(async () => {
   pglite = await PGlite.create();
   server = await servePglite(pglite);
-}, 30_000);
+}, 120_000);
 afterAll(async () => {
   await server.close();
   await pglite.close();

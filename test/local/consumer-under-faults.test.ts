@@ -118,5 +118,5 @@ describe('a consumer behind the local event source', () => {
       }),
       { numRuns: 100 },
     );
-  }, 60_000);
+  }, 180_000);
 });

@@ -39,7 +39,7 @@ export function sinkSuite<Tx>(
 
     beforeAll(async () => {
       fixture = await open();
-    }, 30_000);
+    }, 120_000);
     afterAll(() => fixture.close());
 
     test('commits effects and ledger together when work resolves, with its result', async () => {
@@ -231,7 +231,7 @@ export function sinkSuite<Tx>(
         }),
         { numRuns: 50 },
       );
-    }, 60_000);
+    }, 180_000);
 
     test('rejects with the reason when the signal has aborted before, and runs no work', async () => {
       const reason = new Error('too late');

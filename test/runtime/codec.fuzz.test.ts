@@ -150,4 +150,4 @@ test(`${PAYLOADS} random and mutated payloads each end in a value or in a code o
     'AVRO_INVALID',
   ];
   expect([...seen.keys()].sort()).toEqual([...expected].sort());
-}, 60_000);
+}, 180_000);

@@ -31,7 +31,7 @@ test(`${MUTANTS} mutated Lambda events end in an answer or a code`, async () => 
   expect([...letterCodes]).toEqual(
     expect.arrayContaining(['FRAME_UNKNOWN', 'FRAME_TRUNCATED', 'SCHEMA_UNKNOWN', 'AVRO_TRUNCATED']),
   );
-}, 60_000);
+}, 180_000);
 
 function engineWith(random: Random, letterCodes: Set<string>): (event: unknown) => Promise<string> {
   const clock = createFakeClock({ autoAdvance: true });

@@ -61,4 +61,4 @@ test('a batch that inflates to gigabytes is settled with a heap of 96 MB', () =>
     handled: 200,
     codes: { FRAME_BODY_TOO_LARGE: 200 },
   });
-}, 60_000);
+}, 180_000);

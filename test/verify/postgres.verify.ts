@@ -78,7 +78,7 @@ describe('provision() on PostgreSQL', () => {
       // From 15 on, the database's owner owns its schema public.
       await database.pool.query('ALTER SCHEMA public OWNER TO administrator');
     }
-  }, 30_000);
+  }, 120_000);
   afterAll(async () => {
     await Promise.all(pools.map((pool) => pool.end()));
     await database.close();
@@ -110,7 +110,7 @@ describe('PostgresSink when the server intervenes', () => {
     await migrate(database.driver, 'millrace', ledgerMigrations);
     await query('CREATE TABLE item (id int PRIMARY KEY, n int)');
     await query('INSERT INTO item VALUES (1, 0), (2, 0)');
-  }, 30_000);
+  }, 120_000);
   afterAll(() => database.close());
 
   const query = (sql: string) => sink.transaction(({ tx }) => tx.query(sql)).then(({ rows }) => rows);
@@ -258,7 +258,7 @@ describe('editorial-analytics on PostgreSQL', () => {
     } finally {
       await database.close();
     }
-  }, 60_000);
+  }, 180_000);
 });
 
 /** Calls `before` ahead of each statement, with how often that very statement was sent on its connection. */

@@ -37,7 +37,7 @@ describe('keptConnection', () => {
   let connections: PgConnections;
   beforeAll(async () => {
     database = await openServer();
-  }, 30_000);
+  }, 120_000);
   afterAll(() => database.close());
   beforeEach(() => {
     opened = [];

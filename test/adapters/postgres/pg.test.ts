@@ -50,7 +50,7 @@ describe('pg when the connection breaks', () => {
     database = await openServer();
     sink = new PostgresSink(pgDriver(database.pool));
     await sink.transaction(({ tx }) => tx.query('CREATE TABLE item (n int)'));
-  }, 30_000);
+  }, 120_000);
   afterAll(() => database.close());
 
   const unavailable = { code: 'SINK_UNAVAILABLE' };
@@ -143,7 +143,7 @@ describe('a session of pg', () => {
     );
     expect(rows).toEqual([{ transaction_isolation: 'read committed' }]);
     await close();
-  }, 30_000);
+  }, 120_000);
 
   test('that cannot begin a transaction is closed', async () => {
     const { driver, released } = fakeClient(['BEGIN ISOLATION LEVEL READ COMMITTED']);

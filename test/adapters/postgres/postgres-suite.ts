@@ -54,7 +54,7 @@ export function postgresSuite(
       sink = new PostgresSink(database.driver);
       await query('CREATE TABLE item (id int PRIMARY KEY, name varchar(8) NOT NULL CHECK (name <> $$no$$))');
       await query('CREATE TABLE part (item int REFERENCES item DEFERRABLE INITIALLY DEFERRED)');
-    }, 30_000);
+    }, 120_000);
     afterAll(() => database.close());
 
     sinkSuite('as a Sink', () => sinkFixture(sink), { transactions });

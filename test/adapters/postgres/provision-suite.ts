@@ -37,7 +37,7 @@ export function provisionSuite(open: () => ProvisionFixture): void {
 
     beforeAll(async () => {
       first = await provision(open().admin, consumers);
-    }, 30_000);
+    }, 120_000);
 
     test('applies the ledger’s migrations and each consumer’s, once', async () => {
       expect(first).toEqual([

@@ -9,7 +9,7 @@ describe('on PGlite', () => {
   let pglite: PGlite;
   beforeAll(async () => {
     pglite = await PGlite.create();
-  }, 30_000);
+  }, 120_000);
   afterAll(() => pglite.close());
 
   provisionSuite(() => ({

@@ -104,7 +104,7 @@ describe('the SQLite log on disk', () => {
     expect(await publisher.committed('group', { topic: 't', partition: 0 })).toBe(1);
     publisher.close();
     consumer.close();
-  }, 60_000);
+  }, 180_000);
 
   test('appends all records of a send or none', async () => {
     const log = open();

@@ -138,7 +138,7 @@ describe('the SQLite queues on disk', () => {
     const received = await Promise.all([linesOf('receive'), linesOf('receive'), linesOf('receive')]);
     expect(received.flat().toSorted()).toEqual(sent.toSorted());
     queues.close();
-  }, 60_000);
+  }, 180_000);
 
   test('keep all that a process had sent when SIGKILL came', async () => {
     const acknowledged = await linesOf('send', 40);
@@ -147,5 +147,5 @@ describe('the SQLite queues on disk', () => {
     expect(acknowledged.length).toBeGreaterThanOrEqual(40);
     expect(acknowledged.filter((body) => !kept.has(body))).toEqual([]);
     queues.close();
-  }, 60_000);
+  }, 180_000);
 });

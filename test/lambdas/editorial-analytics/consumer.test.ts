@@ -38,7 +38,7 @@ describe('editorial-analytics', () => {
       }),
       { numRuns: 60 },
     );
-  }, 60_000);
+  }, 180_000);
 
   test('fails a record whose time no table can hold, and counts the others', async () => {
     const good: View = { contentId: '/', sessionId: 's1', occurredAt: 61_000, engagedMs: 5 };

@@ -180,5 +180,5 @@ describe('the promises of the event source', () => {
       }),
       { numRuns: 200 },
     );
-  }, 60_000);
+  }, 180_000);
 });
