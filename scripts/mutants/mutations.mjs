@@ -748,7 +748,8 @@ export const MUTATIONS = [
     'failure-stays': [
       '        this.#failure = undefined;\n',
       '',
-      'a failure that was taken back is named for a later one',
+      'nothing',
+      'whatever fails later is noted in its place before it is asked for',
     ],
     'savepoints-share-a-name': [
       'return `millrace_${depth}`;',

@@ -56,6 +56,30 @@ describe('inTransaction', () => {
     expect(calls).toEqual(['begin', 'a', 'b', 'commit']);
   });
 
+  test('keeps what the work of a savepoint did not wait for inside it, whichever way it ends', async () => {
+    const { driver, calls } = fakeDriver();
+    const error = new Error('bad');
+    await inTransaction(driver, async (open) => {
+      await open.savepoint(async () => void open.run('a'));
+      const failing = open.savepoint(async () => {
+        void open.run('b');
+        throw error;
+      });
+      await expect(failing).rejects.toBe(error);
+      await open.run('c');
+    });
+    expect(calls).toEqual([
+      'begin',
+      'SAVEPOINT millrace_0',
+      'a',
+      'RELEASE SAVEPOINT millrace_0; SAVEPOINT millrace_0',
+      'b',
+      'ROLLBACK TO SAVEPOINT millrace_0',
+      'c',
+      'commit',
+    ]);
+  });
+
   test('classifies what begin throws, and runs no work', async () => {
     const { driver } = fakeDriver({ begin: () => Promise.reject(serverError('53300')) });
     let hasRun = false;
