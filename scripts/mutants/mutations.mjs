@@ -707,7 +707,7 @@ export const MUTATIONS = [
       'if (ENDS_TRANSACTION.test(sql)) {',
       'a COMMIT behind a comment reaches the server',
     ],
-    'state-stays': ['open.retire();', '', 'a setting of one batch reaches the next'],
+    'state-stays': ['open.retire();', ';', 'a setting of one batch reaches the next'],
   }),
   ...of('adapters/postgres/sql-transaction.ts', {
     'late-statements': [
