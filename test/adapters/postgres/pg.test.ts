@@ -105,7 +105,8 @@ describe('a session of pg', () => {
     const client = Object.assign(new EventEmitter(), {
       async query(statement: string | { text: string }) {
         const text = typeof statement === 'string' ? statement : statement.text;
-        if (failing.includes(text)) throw new Error('the server does not answer');
+        if (failing.some((each) => text.trim().startsWith(each)))
+          throw new Error('the server does not answer');
         return { command: text, fields: [], rows: [], rowCount: 0 };
       },
       release: (destroy?: boolean) => released.push(destroy),
@@ -144,6 +145,34 @@ describe('a session of pg', () => {
     expect(rows).toEqual([{ transaction_isolation: 'read committed' }]);
     await close();
   }, 120_000);
+
+  test('that is broken off while it has a statement is closed, and the statement cancelled by another one', async () => {
+    const asked: { text: string; values?: readonly string[] }[] = [];
+    const released: (boolean | undefined)[] = [];
+    const open = (answer: (text: string) => Promise<unknown>) =>
+      Object.assign(new EventEmitter(), {
+        query: (statement: string, values?: readonly string[]) => {
+          const text = typeof statement === 'string' ? statement : (statement as { text: string }).text;
+          asked.push({ text, ...(values && { values }) });
+          return answer(text);
+        },
+        release: (destroy?: boolean) => released.push(destroy),
+      }) as unknown as pg.PoolClient;
+    const busy = open(async (text) => {
+      if (text.includes('BEGIN')) return [{}, { rows: [{ pid: '4711', begun: '2026-11-26 10:00:00+00' }] }];
+      return new Promise(() => {});
+    });
+    const clients = [busy, open(async () => ({ rows: [] }))];
+    const connection = await pgDriver({ connect: async () => clients.shift()! }).begin();
+    void connection.query('SELECT pg_sleep(30)', []);
+    connection.destroy();
+    await new Promise(setImmediate);
+    expect(asked.at(-1)).toEqual({
+      text: expect.stringContaining('pg_cancel_backend'),
+      values: ['4711', '2026-11-26 10:00:00+00'],
+    });
+    expect(released).toEqual([true, undefined]);
+  });
 
   test('that cannot begin a transaction is closed', async () => {
     const { driver, released } = fakeClient(['BEGIN ISOLATION LEVEL READ COMMITTED']);
