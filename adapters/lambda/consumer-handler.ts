@@ -101,7 +101,8 @@ function hear(error: unknown): void {
   const [last] = [...underWay].slice(-1);
   last?.logger.error('An error that nothing waited for, while no handle() was running', {
     consumer: last.engine.consumer,
-    error,
+    // Its words may quote a payload.
+    errorName: error instanceof Error ? error.name : typeof error,
   });
 }
 

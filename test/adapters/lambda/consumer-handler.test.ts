@@ -149,7 +149,7 @@ describe('an error that nothing in the handler waited for', () => {
     const { status, response, failed, lines } = run('rejection', 'after it');
     expect(status).toBe(0);
     expect([response, failed]).toEqual([{ batchItemFailures: [] }, []]);
-    expect(lines).toEqual([[expect.stringMatching(/nothing waited for/), ['consumer', 'error']]]);
+    expect(lines).toEqual([[expect.stringMatching(/nothing waited for/), ['consumer', 'errorName']]]);
   });
 
   test('between invocations is the runtime’s own again', () => {
