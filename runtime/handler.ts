@@ -44,8 +44,12 @@ export async function runHandler(
     const diagnosis = diagnose('handle', error, 'HANDLER_REJECTED');
     failures.set(item, describeFailure(diagnosis, historyWith(item, context.clock.now())));
   };
-  const escaped = Promise.withResolvers<never>();
-  const stopWatching = context.watchEscapes(escaped.reject);
+  // Both end with the call: a transaction may have thousands of calls, and each would leave a listener behind.
+  const interrupted = Promise.withResolvers<never>();
+  const onAbandon = () => interrupted.reject(abandon.reason);
+  if (abandon.aborted) onAbandon();
+  else abandon.addEventListener('abort', onAbandon, { once: true });
+  const stopWatching = context.watchEscapes(interrupted.reject);
   try {
     const handled = context.consumer.handle([...itemOf.keys()], {
       tx,
@@ -53,13 +57,14 @@ export async function runHandler(
       log: context.log,
       fail,
     });
-    await Promise.race([handled, escaped.promise, rejectionOf(abandon)]);
+    await Promise.race([handled, interrupted.promise]);
   } catch (error) {
     // What it throws because its time is over says nothing but that, unless it knows better: a service that is down.
     if (handlerTime.aborted && !isHold(error)) throw handlerTime.reason;
     throw error;
   } finally {
     stopWatching();
+    abandon.removeEventListener('abort', onAbandon);
   }
   // A copy: fail() called by something that the handler did not wait for comes too late to make a letter.
   return new Map(failures);
@@ -100,11 +105,4 @@ export function judgeFailure(
   }
   item.failure = describeFailure(diagnosis, history);
   return 'failed';
-}
-
-function rejectionOf(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }

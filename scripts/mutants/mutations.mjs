@@ -145,8 +145,8 @@ export const MUTATIONS = [
       'a record is tried more often than its consumer says',
     ],
     'escapes-unseen': [
-      'await Promise.race([handled, escaped.promise, rejectionOf(abandon)]);',
-      'await Promise.race([handled, rejectionOf(abandon)]);',
+      'context.watchEscapes(interrupted.reject);',
+      'context.watchEscapes(() => {});',
       'a rejection that nobody awaited goes unseen',
     ],
     'time-hides-an-outage': [
