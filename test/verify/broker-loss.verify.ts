@@ -305,10 +305,13 @@ async function query(server: PostgresServer, statements: readonly string[]) {
   // A server that ends says so on its own.
   client.on('error', () => {});
   await client.connect();
-  const rows: Record<string, unknown>[] = [];
-  for (const statement of statements) rows.push((await client.query(statement)).rows[0]);
-  await client.end();
-  return rows;
+  try {
+    const rows: Record<string, unknown>[] = [];
+    for (const statement of statements) rows.push((await client.query(statement)).rows[0]);
+    return rows;
+  } finally {
+    await client.end();
+  }
 }
 
 /** Zero, too, before there is a table. */
