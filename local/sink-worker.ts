@@ -1,7 +1,7 @@
 /** A thread that has the embedded PostgreSQL: what keeps it busy, even for ever, keeps nothing else waiting. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { PGlite } from '@electric-sql/pglite';
-import { type PgliteSession, pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
+import { type PgliteSession, pgliteDriver, readAsText } from '../adapters/postgres/pglite-driver.ts';
 import { serveDriver } from '../adapters/postgres/thread-driver.ts';
 import { connect } from '../adapters/threads/calls.ts';
 import { type QueryResult, queryReadOnly, SANDBOX } from './read-only-query.ts';
@@ -47,6 +47,7 @@ function sessionOf(holder: number): PgliteSession {
 connect(parentPort!, {
   async open() {
     pglite = await PGlite.create(folder);
+    readAsText(pglite);
     await pglite.exec(SANDBOX);
   },
   serve: (port, holder) => serveDriver(port, pgliteDriver(sessionOf(holder))),

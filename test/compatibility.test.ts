@@ -16,7 +16,7 @@ import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { inTransaction } from '../adapters/postgres/sql-transaction.ts';
-import { decodeRows, encodeParameter } from '../adapters/postgres/sql-values.ts';
+import { decodeRows } from '../adapters/postgres/sql-values.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
 import { type DeadLetter, letterKey } from '../runtime/dead-letters/dead-letter.ts';
@@ -360,7 +360,7 @@ function versionBefore(driver: SqlDriver): InTransaction {
   return (consumer, work) =>
     inTransaction(driver, (open) => {
       const query = async (sql: string, parameters: readonly unknown[]) =>
-        decodeRows(await open.query(sql, parameters.map(encodeParameter)));
+        decodeRows(await open.query(sql, parameters));
       return work({
         async lock({ topic, partition, from, to }) {
           const which = [consumer, 1, [topic], [partition]];

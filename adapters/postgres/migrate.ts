@@ -3,7 +3,7 @@ import type { Migration } from '../../runtime/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
-import { decodeRows, encodeParameter, identifier } from './sql-values.ts';
+import { decodeRows, identifier } from './sql-values.ts';
 
 // Inside a transaction and after the lock: two processes that create the same table at once would fail otherwise.
 const PREPARE = `
@@ -61,7 +61,7 @@ async function applyNext(
   }
   await open.query(
     'INSERT INTO millrace_migration (scope, position, name, checksum) VALUES ($1, $2, $3, $4)',
-    [scope, done.length, next.name, checksumsOf(next)[0]!].map(encodeParameter),
+    [scope, done.length, next.name, checksumsOf(next)[0]!],
   );
   return next.name;
 }

@@ -10,6 +10,11 @@ const SERIALIZERS = { [BOOL]: asText, [BYTEA]: asText };
 /** What is used of PGlite. Every use is a transaction, and one waits for the other: it is one session. */
 export type PgliteSession = Pick<PGlite, 'waitReady' | 'parsers' | 'transaction'>;
 
+/** Makes every type text, for good: PGlite copies all of its parsers for each statement that brings some of its own. */
+export function readAsText({ parsers }: PGlite): void {
+  Object.assign(parsers, allAsText(parsers));
+}
+
 /**
  * PostgreSQL in the process, by PGlite. It has one connection: a transaction waits until the one before has ended.
  * A statement runs to its end on the event loop, so breaking off takes effect after it.
@@ -26,16 +31,25 @@ export function pgliteDriver(pglite: PgliteSession): SqlDriver {
         return work.promise;
       });
       ended.catch(started.reject);
-      const parsers = Object.fromEntries(Object.keys(pglite.parsers).map((type) => [type, asText]));
-      return new PgliteConnection(pglite, await started.promise, parsers, work, ended);
+      return new PgliteConnection(pglite, await started.promise, parsersFor(pglite), work, ended);
     },
   };
+}
+
+type Parsers = Record<string, typeof asText>;
+
+function parsersFor({ parsers }: PgliteSession): Parsers | undefined {
+  return Object.values(parsers).every((parser) => parser === asText) ? undefined : allAsText(parsers);
+}
+
+function allAsText(parsers: PGlite['parsers']): Parsers {
+  return Object.fromEntries(Object.keys(parsers).map((type) => [type, asText]));
 }
 
 class PgliteConnection implements SqlConnection {
   readonly #pglite: PgliteSession;
   readonly #transaction: Transaction;
-  readonly #parsers: Record<string, (text: string) => string>;
+  readonly #parsers: Parsers | undefined;
   readonly #work: PromiseWithResolvers<void>;
   readonly #ended: Promise<void>;
   #isRetired = false;
@@ -43,7 +57,7 @@ class PgliteConnection implements SqlConnection {
   constructor(
     pglite: PgliteSession,
     transaction: Transaction,
-    parsers: Record<string, (text: string) => string>,
+    parsers: Parsers | undefined,
     work: PromiseWithResolvers<void>,
     ended: Promise<void>,
   ) {
@@ -58,7 +72,7 @@ class PgliteConnection implements SqlConnection {
     const result = await this.#transaction.query<(string | null)[]>(sql, [...parameters], {
       rowMode: 'array',
       serializers: SERIALIZERS,
-      parsers: this.#parsers,
+      ...(this.#parsers && { parsers: this.#parsers }),
     });
     return {
       columns: result.fields.map(({ name, dataTypeID }) => ({ name, typeId: dataTypeID })),

@@ -5,7 +5,7 @@ import type { LedgerKey, LedgerRequest, Sink, SinkTransaction, SqlTransaction } 
 import type { TopicPartition } from '../../runtime/record.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
-import { decodeRows, encodeParameter } from './sql-values.ts';
+import { decodeRows } from './sql-values.ts';
 
 /**
  * A PostgreSQL database as the sink, 14 or newer. A transaction costs BEGIN, one SELECT and one UPDATE for all of
@@ -315,7 +315,7 @@ function keysOf({ consumer, epoch }: LedgerKey, of: readonly TopicPartition[]): 
 }
 
 async function query(open: OpenTransaction, sql: string, parameters: readonly unknown[]) {
-  const result = await open.query(sql, parameters.map(encodeParameter));
+  const result = await open.query(sql, parameters);
   return { rows: decodeRows(result), affectedRows: result.affectedRows };
 }
 

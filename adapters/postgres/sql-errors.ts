@@ -98,6 +98,11 @@ export function afterFailure(failure: MillraceError | undefined): MillraceError 
   });
 }
 
+/** What PostgreSQL says to a text with U+0000, without asking it: its text holds none, whatever the encoding. */
+export function zeroByteRefused(): MillraceError {
+  return serverError({ code: '22021', severity: 'ERROR', message: '' });
+}
+
 function serverError(error: ServerError): MillraceError {
   const sqlState = error.code;
   const code = CODE_BY_STATE.get(sqlState) ?? CODE_BY_STATE.get(sqlState.slice(0, 2)) ?? 'SINK_MISCONFIGURED';

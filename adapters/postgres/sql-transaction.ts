@@ -1,10 +1,12 @@
 import { MillraceError } from '../../runtime/errors.ts';
 import type { RawResult, SqlConnection, SqlDriver } from './sql-driver.ts';
 import { afterFailure, isAfterFailure, sinkError } from './sql-errors.ts';
+import { encodeParameter } from './sql-values.ts';
 
 /** A transaction under way. Statements run one after the other, in the order of the calls. */
 export interface OpenTransaction {
-  query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult>;
+  /** A parameter that is no value fails the transaction as a failed statement does, and is not sent. */
+  query(sql: string, parameters: readonly unknown[]): Promise<RawResult>;
   run(script: string): Promise<void>;
   /** Takes back what `work` changed where it rejects, and rejects with the very same error. Costs nothing before its first statement. */
   savepoint<Result>(work: () => Promise<Result>): Promise<Result>;
@@ -64,6 +66,8 @@ class Transaction implements OpenTransaction {
   #waiting = 0;
   #lastStatement: Promise<unknown> = Promise.resolve();
   #failure: MillraceError | undefined;
+  /** Whether the server is still to be told of a failure that was found here: only what comes after it needs that. */
+  #isFailureUntold = false;
   /** Open savepoints, outermost first; one is sent before the first statement inside it. */
   readonly #savepoints: { isSent: boolean }[] = [];
   /**
@@ -76,8 +80,17 @@ class Transaction implements OpenTransaction {
     this.#signal = signal;
   }
 
-  query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult> {
-    return this.#statement((connection) => connection.query(sql, parameters));
+  query(sql: string, parameters: readonly unknown[]): Promise<RawResult> {
+    let encoded: (string | null)[];
+    try {
+      encoded = parameters.map(encodeParameter);
+    } catch (error) {
+      return this.#inOrder(async () => {
+        this.#isFailureUntold = true;
+        throw this.#failed(error);
+      });
+    }
+    return this.#statement((connection) => connection.query(sql, encoded));
   }
 
   run(script: string): Promise<void> {
@@ -100,16 +113,20 @@ class Transaction implements OpenTransaction {
       const result = await work();
       // What the work did not await is part of it.
       await this.#lastStatement;
+      await this.#tellFailure();
       // A failure that the work has swallowed is the savepoint's, which the server tells when asked to keep it.
       if (savepoint.isSent && this.#failure) await this.#control(`RELEASE SAVEPOINT ${nameOf(depth)}`);
       if (savepoint.isSent) this.#leaveOpen(depth, 'used');
       return result;
     } catch (error) {
       await this.#lastStatement;
-      if (savepoint.isSent && this.#isOpen && !this.#signal?.aborted) {
-        await this.#control(`ROLLBACK TO SAVEPOINT ${nameOf(depth)}`);
+      if (this.#isOpen && !this.#signal?.aborted) {
+        if (savepoint.isSent) {
+          await this.#control(`ROLLBACK TO SAVEPOINT ${nameOf(depth)}`);
+          this.#leaveOpen(depth, 'clean');
+        }
         this.#failure = undefined;
-        this.#leaveOpen(depth, 'clean');
+        this.#isFailureUntold = false;
       }
       throw error;
     } finally {
@@ -133,6 +150,7 @@ class Transaction implements OpenTransaction {
   async commit(): Promise<void> {
     await this.#lastStatement;
     this.#throwIfClosed();
+    await this.#tellFailure();
     this.#isOpen = false;
     let isCommitted: boolean;
     try {
@@ -156,8 +174,8 @@ class Transaction implements OpenTransaction {
   }
 
   #statement<T>(execute: (connection: SqlConnection) => Promise<T>): Promise<T> {
-    const answer = this.#lastStatement.then(async () => {
-      this.#throwIfClosed();
+    return this.#inOrder(async () => {
+      await this.#tellFailure();
       try {
         await this.#sendSavepoints();
         return await execute(this.#connection!);
@@ -165,12 +183,31 @@ class Transaction implements OpenTransaction {
         throw this.#failed(error);
       }
     });
+  }
+
+  #inOrder<T>(execute: () => Promise<T>): Promise<T> {
+    const answer = this.#lastStatement.then(() => {
+      this.#throwIfClosed();
+      return execute();
+    });
     this.#waiting++;
     // A statement that nobody awaits must not end the process: the transaction it fails is not committed.
     this.#lastStatement = answer.catch(() => {});
     const settled = answer.finally(() => this.#waiting--);
     settled.catch(() => {});
     return settled;
+  }
+
+  /** Has the server refuse what comes after a failure that it does not know of, but for a rollback to before it. */
+  async #tellFailure(): Promise<void> {
+    if (!this.#isFailureUntold) return;
+    this.#isFailureUntold = false;
+    try {
+      await this.#sendSavepoints();
+      await this.#connection!.run('ROLLBACK TO SAVEPOINT millrace_none');
+    } catch {
+      // That was the purpose. A connection that has broken says so again.
+    }
   }
 
   async #sendSavepoints(): Promise<void> {

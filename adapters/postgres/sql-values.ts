@@ -1,6 +1,7 @@
 /** JavaScript values as PostgreSQL's text format and back: one mapping, whatever the driver. */
 import { MillraceError } from '../../runtime/errors.ts';
 import type { RawResult } from './sql-driver.ts';
+import { zeroByteRefused } from './sql-errors.ts';
 
 /**
  * A parameter in text format; PostgreSQL infers its type from the statement.
@@ -8,11 +9,11 @@ import type { RawResult } from './sql-driver.ts';
  * null and undefined → NULL; string as it is; number, bigint, boolean in decimal or by name; Date → timestamp with
  * time zone, UTC, in milliseconds; Buffer and Uint8Array → bytea; array → array, nested ones to any depth; any
  * other object → JSON. A JSON array needs JSON.stringify, or it would become an array.
- * @throws SINK_REJECTED for an invalid Date, a function or a symbol
+ * @throws SINK_REJECTED for an invalid Date, a function, a symbol or a string with U+0000
  */
 export function encodeParameter(value: unknown): string | null {
   if (value === null || value === undefined) return null;
-  if (typeof value === 'string') return value;
+  if (typeof value === 'string') return withoutZero(value);
   if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean')
     return String(value);
   if (typeof value !== 'object') throw notAParameter(`a ${typeof value}`);
@@ -21,6 +22,11 @@ export function encodeParameter(value: unknown): string | null {
     return `\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}`;
   if (Array.isArray(value)) return encodeArray(value);
   return JSON.stringify(value);
+}
+
+function withoutZero(text: string): string {
+  if (text.includes('\0')) throw zeroByteRefused();
+  return text;
 }
 
 function encodeArray(values: readonly unknown[]): string {

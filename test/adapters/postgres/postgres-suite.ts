@@ -337,6 +337,39 @@ export function postgresSuite(
         expect(await query('SELECT * FROM item WHERE id = 6')).toEqual([]);
       });
 
+      test('that never reached the server count as those that did', async () => {
+        const insert = (tx: SqlTransaction, id: number, text: unknown) =>
+          tx.query('INSERT INTO item VALUES ($1, $2)', [id, text]);
+        for (const refused of ['a\0', new Date(Number.NaN)]) {
+          const swallowed = inSink(async (tx) => {
+            await insert(tx, 8, 'eight');
+            await insert(tx, 9, refused).catch(() => {});
+          });
+          await expect(swallowed).rejects.toMatchObject({ code: 'SINK_REJECTED' });
+          const goesOn = inSink(async (tx) => {
+            void insert(tx, 9, refused).catch(() => {});
+            await insert(tx, 8, 'eight');
+          });
+          await expect(goesOn).rejects.toMatchObject({ code: 'SINK_REJECTED' });
+          const kept = sink.transaction(async ({ tx, savepoint }) => {
+            await savepoint(async () => {
+              await insert(tx, 8, refused).catch(() => {});
+            });
+          });
+          await expect(kept).rejects.toMatchObject({ code: 'SINK_REJECTED' });
+          await inSink(async (tx) => {
+            await tx.query('SAVEPOINT before');
+            await insert(tx, 9, refused).catch(() => {});
+            await tx.query('ROLLBACK TO SAVEPOINT before');
+          });
+          await sink.transaction(async ({ tx, savepoint }) => {
+            await savepoint(() => insert(tx, 9, refused)).catch(() => {});
+            await tx.query('SELECT 1');
+          });
+        }
+        expect(await query('SELECT * FROM item WHERE id IN (8, 9)')).toEqual([]);
+      });
+
       test('behind a SAVEPOINT harm nothing', async () => {
         await inSink(async (tx) => {
           await tx.query('SAVEPOINT before');

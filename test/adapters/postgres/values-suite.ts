@@ -90,6 +90,18 @@ export function valuesSuite(sink: () => Sink<SqlTransaction>): void {
       }
     });
 
+    test('text with U+0000 is refused as PostgreSQL refuses it, wherever it stands', async () => {
+      for (const value of ['a\0', ['a', 'b\0'], [['\0']]]) {
+        await expect(query('SELECT $1::text', [value])).rejects.toMatchObject({
+          code: 'SINK_REJECTED',
+          action: 'dead-letter',
+          message:
+            'PostgreSQL refused the data: text holds bytes that are not UTF-8, or a zero byte (SQLSTATE 22021).',
+          details: { sqlState: '22021' },
+        });
+      }
+    });
+
     test('affectedRows counts rows written, and only those', async () => {
       const counts = await sink().transaction(async ({ tx }) => {
         const run = async (sql: string) => (await tx.query(sql)).affectedRows;
