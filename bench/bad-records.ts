@@ -77,8 +77,8 @@ export async function benchBadRecords(
 
   const results: Figures[] = [];
   for (const [name, consumer, contentId] of [
-    ['bad-records, refused by the sink', editorialAnalytics, REFUSED],
-    ['bad-records, the handler throws', throwing, THROWS],
+    ['bad-records, the sink refuses', editorialAnalytics, REFUSED],
+    ['bad-records, handle() throws', throwing, THROWS],
   ] as const) {
     const ms = new Map(shares.map((bad) => [bad, [] as number[]]));
     for (let round = -1; round < rounds; round++) {
