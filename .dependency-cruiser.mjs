@@ -7,7 +7,7 @@ const only = (from, to) => ({
   severity: 'error',
   from: { path: `^${from}/` },
   to: {
-    path: '^(adapters|bench|bin|cli|console|contracts|lambdas|lib|local|runtime|scripts|test)/',
+    path: '^(adapters|bench|bin|cli|console|contracts|demo|lambdas|lib|local|millrace[.]config[.]ts|runtime|scripts|test)(/|$)',
     pathNot: `^(${[from, ...to].join('|')})/`,
   },
 });
@@ -18,10 +18,12 @@ export default {
     only('contracts', ['runtime']),
     only('adapters', ['runtime']),
     only('lambdas', ['contracts', 'runtime', 'adapters']),
-    only('local', ['contracts', 'runtime', 'adapters', 'lambdas']),
-    only('cli', ['contracts', 'runtime', 'adapters', 'lambdas', 'local']),
-    only('lib', ['contracts', 'lambdas', 'runtime']),
-    only('bin', ['cli', 'contracts', 'lambdas', 'lib', 'runtime']),
+    only('demo', ['contracts', 'runtime']),
+    // These are handed an app: none of them knows a contract, a consumer or a config of its own.
+    only('local', ['runtime', 'adapters']),
+    only('cli', ['runtime', 'adapters', 'local']),
+    only('lib', ['runtime']),
+    only('bin', ['cli', 'lib', 'runtime']),
     {
       name: 'adapters-only-in-a-lambdas-entry',
       comment: 'A declaration must load without any SDK: only index.ts, the Lambda entry, composes adapters.',

@@ -48,7 +48,7 @@ export async function benchLogToSink(
     await makeTables(pgliteDriver(floor));
     const threads = startFunctionThreads({
       consumer: editorialAnalytics,
-      module: new URL('../lambdas/consumers.ts', import.meta.url),
+      module: new URL('../millrace.config.ts', import.meta.url),
       sink,
       deadLetters: { send: async () => trouble('a dead letter') },
       objects: createMemoryObjects({ clock: systemClock }),

@@ -3,7 +3,7 @@ import avsc from 'avsc';
 import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
-import { createTraffic } from '../local/publishing/traffic.ts';
+import { createTraffic } from '../demo/traffic.ts';
 import { createEncoder } from '../runtime/codec.ts';
 import { partitionOf } from '../runtime/partitioner.ts';
 import type { OutgoingRecord, SchemaRegistry } from '../runtime/ports.ts';

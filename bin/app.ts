@@ -1,20 +1,19 @@
 import { App } from 'aws-cdk-lib';
-import { contracts } from '../contracts/index.ts';
-import { collected } from '../lambdas/collector/collector.ts';
-import { consumers } from '../lambdas/consumers.ts';
-import { resolveEnvironment } from '../lib/config/environment.ts';
+import { loadApp } from '../cli/app.ts';
 import { addEnvironmentStacks } from '../lib/environment-stacks.ts';
+import { resolveEnvironment } from '../runtime/environment.ts';
 import { MillraceError } from '../runtime/errors.ts';
 
-const app = new App();
-const context = (name: string): unknown => app.node.tryGetContext(name);
+const cdk = new App();
+const context = (name: string): unknown => cdk.node.tryGetContext(name);
 try {
-  const environment = resolveEnvironment({
+  const app = await loadApp();
+  const environment = resolveEnvironment(app, {
     env: context('env'),
     account: context('account') ?? process.env.CDK_DEFAULT_ACCOUNT,
     region: context('region') ?? process.env.CDK_DEFAULT_REGION,
   });
-  addEnvironmentStacks(app, environment, contracts, consumers, collected);
+  addEnvironmentStacks(cdk, environment, app);
 } catch (error) {
   if (!(error instanceof MillraceError)) throw error;
   process.stderr.write(`error: ${error.message} [${error.code}]\n`);

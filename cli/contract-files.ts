@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { parseSchema } from '../runtime/avro/schema-parser.ts';
 import { type AvroSchema, type Contract, type ContractVersion, definitionOf } from '../runtime/contract.ts';
@@ -29,8 +29,10 @@ export type ContractFileRule =
 
 export type ContractFolderProblem = ContractProblem<ContractRule | ContractFileRule>;
 
-/** This project's. */
-export const CONTRACTS_DIR = fileURLToPath(new URL('../contracts', import.meta.url));
+/** Where an app has its contracts. */
+export function contractsDirOf(root: string): string {
+  return join(root, 'contracts');
+}
 
 /** A topic's folder. */
 export interface ContractFolder {
@@ -86,11 +88,17 @@ export async function checkContracts(
 }
 
 /**
- * Makes sure that the contracts hold before anything is run with them.
+ * Makes sure that the app's contracts hold before anything is run with them.
  * @throws the first problem that `checkContracts` finds, saying how many more there are
  */
-export async function requireSoundContracts(contracts: readonly CheckedContract[]): Promise<void> {
-  const [first, ...others] = await checkContracts(CONTRACTS_DIR, contracts);
+export async function requireSoundContracts({
+  root,
+  contracts,
+}: {
+  readonly root: string;
+  readonly contracts: readonly CheckedContract[];
+}): Promise<void> {
+  const [first, ...others] = await checkContracts(contractsDirOf(root), contracts);
   if (!first) return;
   const { topic, versions, path, code, message } = first;
   const where = [topic, versions.map((version) => `v${version}`).join(' → '), path].filter(Boolean).join(' ');
@@ -264,7 +272,7 @@ function unlisted({ topic }: ContractFolder): ContractFolderProblem {
     topic,
     'contract-unlisted',
     [],
-    `contracts/${topic} has schemas, but no contract called ${topic} is listed in contracts/index.ts. Declare it in contracts/${topic}/topic.ts with defineTopic() and list it.`,
+    `contracts/${topic} has schemas, but no contract called ${topic} is among the app's contracts. Declare it in contracts/${topic}/topic.ts with defineTopic() and list it in millrace.config.ts.`,
   );
 }
 
@@ -273,7 +281,7 @@ function listedTwice(topic: string): ContractFolderProblem {
     topic,
     'contract-repeated',
     [],
-    `contracts/index.ts lists two contracts of the topic ${topic}. List it once.`,
+    `The app lists two contracts of the topic ${topic}. List it once in millrace.config.ts.`,
   );
 }
 
@@ -282,7 +290,7 @@ function folderMissing(topic: string): ContractFolderProblem {
     topic,
     'folder-missing',
     [],
-    `contracts/index.ts lists ${topic}, but there is no folder contracts/${topic} with its .avsc files. A folder has its topic's name.`,
+    `The app lists ${topic}, but there is no folder contracts/${topic} with its .avsc files. A folder has its topic's name.`,
   );
 }
 

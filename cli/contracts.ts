@@ -3,11 +3,12 @@ import { Command } from 'commander';
 import type { Contract } from '../runtime/contract.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { SchemaId } from '../runtime/ports.ts';
+import { findAppRoot, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
 import {
-  CONTRACTS_DIR,
   type ContractFolderProblem,
   checkContracts,
+  contractsDirOf,
   findContract,
   generateContracts,
   requireSoundContracts,
@@ -52,8 +53,8 @@ export function contractsCommand(): Command {
     .addOption(jsonOption('print one object with all problems'))
     .addHelpText('after', CHECK_EXAMPLE)
     .action(async ({ json }: { json?: true }) => {
-      const contracts = await loadContracts();
-      const problems = await checkContracts(CONTRACTS_DIR, contracts);
+      const { root, contracts } = await loadApp();
+      const problems = await checkContracts(contractsDirOf(root), contracts);
       if (json)
         printJson({ ok: problems.length === 0, contracts: contracts.map(({ name }) => name), problems });
       else printCheck(contracts, problems);
@@ -65,7 +66,8 @@ export function contractsCommand(): Command {
     .addOption(jsonOption('print an array with an object a topic'))
     .addHelpText('after', GENERATE_EXAMPLE)
     .action(async ({ json }: { json?: true }) => {
-      const generated = await generateContracts(CONTRACTS_DIR);
+      // Not the app itself: this has to work while the contracts do not load.
+      const generated = await generateContracts(contractsDirOf(findAppRoot()));
       if (json) printJson(generated);
       for (const { topic, path, outcome, problems } of generated) {
         if (!json && outcome) printLine(`${relative(process.cwd(), path)}: ${outcome}`);
@@ -80,7 +82,7 @@ export function contractsCommand(): Command {
     .addOption(jsonOption('print an array with an object a contract'))
     .addHelpText('after', LIST_EXAMPLE)
     .action(async ({ json }: { json?: true }) => {
-      const contracts = await loadContracts();
+      const { contracts } = await loadApp();
       if (json) printJson(contracts.map(summaryOf));
       else printList(contracts);
     });
@@ -95,9 +97,9 @@ export function contractsCommand(): Command {
     .addHelpText('after', REGISTER_EXAMPLE)
     .action(
       async (topics: readonly string[], { registry, json }: { registry: RegistryChoice; json?: true }) => {
-        const all = await loadContracts();
-        await requireSoundContracts(all);
-        const registered = await registerIn(registry, chooseContracts(all, topics, registry));
+        const app = await loadApp();
+        await requireSoundContracts(app);
+        const registered = await registerIn(registry, chooseContracts(app.contracts, topics, registry));
         if (json) printJson(registered);
         else for (const { topic, version, id } of registered) printLine(`${topic} v${version}  ${id}`);
       },
@@ -110,11 +112,6 @@ export function contractsCommand(): Command {
     .addCommand(list)
     .addCommand(register)
     .addHelpText('after', EXAMPLE);
-}
-
-/** Imported only where needed: `generate` has to work while the contracts do not load. */
-async function loadContracts(): Promise<readonly Contract<never>[]> {
-  return (await import('../contracts/index.ts')).contracts;
 }
 
 /** @throws TOPIC_UNKNOWN, INPUT_INVALID where a topic that is named has another framing, or none has this one */

@@ -1,10 +1,10 @@
 import { Command } from 'commander';
-import { consumers } from '../lambdas/consumers.ts';
 import { type ConsumerLag, type LagLevel, measureLag } from '../local/lag.ts';
 import { notedLedger } from '../local/ledger-origin.ts';
 import { existingStateFolder, isStateFolder } from '../local/state-folder.ts';
 import { openEmbeddedLog, openKafkaTopics } from '../local/topic-log.ts';
 import type { AnyConsumer } from '../runtime/consumer.ts';
+import { loadApp } from './app.ts';
 import { jsonOption, stateOption } from './options.ts';
 import { type KafkaOptions, kafkaAuthOption, kafkaOption, storesOptions } from './outside-options.ts';
 import { count, printJson, printLine, styled, table } from './terminal.ts';
@@ -31,6 +31,7 @@ export function lagCommand(): Command {
     .addOption(jsonOption('print an array with an object a consumer'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: KafkaOptions & { state: string; json?: true }) => {
+      const { consumers } = await loadApp();
       const { kafka } = storesOptions(options);
       const log = await (kafka
         ? openKafkaTopics(kafka)

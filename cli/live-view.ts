@@ -20,7 +20,11 @@ export interface Snapshot {
   readonly publishedPerSecond: readonly number[];
   readonly lags: readonly ConsumerLag[];
   readonly handling: readonly Handling[];
-  readonly topArticles: readonly { readonly contentId: string; readonly views: number }[];
+  /** What the app's demo lists; null where it lists nothing. */
+  readonly panel: {
+    readonly title: string;
+    readonly rows: readonly { readonly label: string; readonly value: number }[];
+  } | null;
   /** The newest last. */
   readonly problems: readonly Problem[];
 }
@@ -43,16 +47,16 @@ export function renderView(snapshot: Snapshot, { columns, rows }: { columns: num
     ...slowLines(snapshot),
   ];
   const foot = snapshot.phase === 'done' ? [''] : ['', hint(snapshot)];
-  // What is left of the screen goes to the articles first, then to the problems.
+  // What is left of the screen goes to the panel first, then to the problems.
   let room = rows - 1 - head.length - foot.length;
-  const articles = section(
-    'Most read in the newest five minutes',
-    articleLines(snapshot, width),
+  const panel = section(
+    printable(snapshot.panel?.title ?? ''),
+    panelLines(snapshot, width),
     Math.min(room, 12),
   );
-  room -= articles.length;
+  room -= panel.length;
   const problems = section('Lately', problemLines(snapshot), room, 'newest');
-  return [...head, ...articles, ...problems, ...foot].map((line) => clip(line, columns)).join('\n');
+  return [...head, ...panel, ...problems, ...foot].map((line) => clip(line, columns)).join('\n');
 }
 
 function title({ phase, source, state, elapsedMs }: Snapshot, width: number): string {
@@ -104,12 +108,16 @@ export function slowHandlers(handling: readonly Handling[]): string[] {
     });
 }
 
-function articleLines({ topArticles }: Snapshot, width: number): string[] {
-  const most = topArticles[0]?.views ?? 0;
+function panelLines({ panel }: Snapshot, width: number): string[] {
+  const rows = panel?.rows ?? [];
+  const most = Math.max(1, ...rows.map(({ value }) => value));
   const barWidth = Math.max(0, Math.min(20, width - 70));
-  return topArticles.map(({ contentId, views }) => {
-    const bar = styled('cyan', '█'.repeat(Math.round((views / most) * barWidth)).padEnd(barWidth));
-    return `${count(views).padStart(8)}  ${bar}  ${printable(contentId)}`;
+  return rows.map(({ label, value }) => {
+    const bar = styled(
+      'cyan',
+      '█'.repeat(Math.round((Math.max(0, value) / most) * barWidth)).padEnd(barWidth),
+    );
+    return `${count(value).padStart(8)}  ${bar}  ${printable(label)}`;
   });
 }
 

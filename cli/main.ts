@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { MillraceError } from '../runtime/errors.ts';
 import { CommandFailed } from './command-failed.ts';
-import { findDeclarationFault } from './declaration-fault.ts';
 import { printNote, styled } from './terminal.ts';
 
 interface CommandEntry {
@@ -43,7 +42,7 @@ const USAGE_ERROR = 2;
 
 const EXAMPLES = `
 Examples:
-  millrace up                                              newsroom-like traffic, until Ctrl-C
+  millrace up                                              traffic, until Ctrl-C
   millrace up --input access.log.gz --exit-when-drained    a web server's log, once
   millrace sql "select * from article_minute limit 5"      what the consumer has written
 
@@ -61,7 +60,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     // Commander has printed its help or its complaint already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
     if (error instanceof CommandFailed) return error.exitCode;
-    printError(error instanceof MillraceError ? error : ((await findDeclarationFault()) ?? error));
+    printError(error);
     return FAILURE;
   }
 }

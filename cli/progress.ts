@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogUpdate } from 'log-update';
 import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Stack, StackTotals } from '../local/stack.ts';
+import type { Demo } from '../runtime/app.ts';
 import { renderView, type Snapshot, slowHandlers } from './live-view.ts';
 import type { Problem } from './problem-log.ts';
 import { totalLag } from './run-report.ts';
@@ -21,6 +22,7 @@ export interface ProgressOptions {
   readonly problems: () => readonly Problem[];
   readonly source: string;
   readonly state: string;
+  readonly panel: Demo['panel'];
   /** Draws on stdout; else a line now and then goes to stderr. */
   readonly isLive: boolean;
 }
@@ -31,11 +33,6 @@ const LINE_MS = 3_000;
 const SECONDS_SHOWN = 40;
 /** A sink that does not answer must not hold up the end. */
 const LAST_LOOK_MS = 2_000;
-
-const TOP_ARTICLES = `
-  SELECT content_id, sum(views) FROM article_minute
-  WHERE minute > (SELECT max(minute) FROM article_minute) - interval '5 minutes'
-  GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10`;
 
 /** Shows a run while it goes on. */
 export function startProgress(options: ProgressOptions): Progress {
@@ -68,13 +65,13 @@ export function startProgress(options: ProgressOptions): Progress {
 }
 
 /** Looks at the run once a second, and remembers how fast it went. */
-function createSampler({ stack, feedCounts, problems, source, state, isLive }: ProgressOptions) {
+function createSampler({ stack, feedCounts, problems, source, state, panel, isLive }: ProgressOptions) {
   const startedAt = performance.now();
   const publishedPerSecond = createRate(() => feedCounts().published + feedCounts().poisoned);
   const appliedPerSecond = createRate(() => totals.applied);
   let totals: StackTotals = { applied: 0, deadLettered: 0, holes: 0, duplicates: 0, retries: 0 };
   let lags: Snapshot['lags'] = [];
-  let topArticles: Snapshot['topArticles'] = [];
+  let panelRows: Snapshot['panel'] = null;
 
   const look = async () => {
     // Not the sink: it may be busy for long, and the view goes on.
@@ -84,9 +81,12 @@ function createSampler({ stack, feedCounts, problems, source, state, isLive }: P
   };
   const lookIntoSink = async () => {
     totals = await stack.totals();
-    if (!isLive) return;
-    const { rows } = await stack.query(TOP_ARTICLES);
-    topArticles = rows.map(([contentId, views]) => ({ contentId: String(contentId), views: Number(views) }));
+    if (!isLive || !panel) return;
+    const { rows } = await stack.query(panel.sql);
+    panelRows = {
+      title: panel.title,
+      rows: rows.map(([label, value]) => ({ label: String(label), value: Number(value) })),
+    };
   };
   const lookAgain = unlessUnderWay(look);
   const lookIntoSinkAgain = unlessUnderWay(lookIntoSink);
@@ -106,7 +106,7 @@ function createSampler({ stack, feedCounts, problems, source, state, isLive }: P
       appliedPerSecond: appliedPerSecond.values,
       lags,
       handling: stack.handling(),
-      topArticles,
+      panel: panelRows,
       problems: problems(),
     }),
     line(phase: Snapshot['phase']): string {

@@ -1,5 +1,4 @@
 import { systemClock } from '../adapters/system/system-clock.ts';
-import { contracts } from '../contracts/index.ts';
 import { startFeed } from '../local/publishing/feed.ts';
 import { checkReadable } from '../local/publishing/input.ts';
 import { createOutlet } from '../local/publishing/outlet.ts';
@@ -8,6 +7,7 @@ import { openStateFolder } from '../local/state-folder.ts';
 import { openStores } from '../local/stores.ts';
 import type { TopicLog } from '../local/topic-log.ts';
 import type { Contract } from '../runtime/contract.ts';
+import { loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
 import { findContract, requireSoundContracts } from './contract-files.ts';
 import { type KafkaOptions, storesOptions } from './outside-options.ts';
@@ -29,9 +29,10 @@ const PROGRESS_MS = 1_000;
 
 /** Publishes files to a topic and prints how many values were taken, and why others were not. */
 export async function runPublish(topic: string, options: PublishOptions): Promise<void> {
-  const contract = findContract(contracts, topic);
+  const app = await loadApp();
+  const contract = findContract(app.contracts, topic);
   checkReadable(options.input);
-  await requireSoundContracts(contracts);
+  await requireSoundContracts(app);
   const registry = await openRegistry(options.registry, [contract]);
   const folder = openStateFolder(options.state);
   const stores = await openStores(folder, storesOptions(options));
@@ -39,7 +40,7 @@ export async function runPublish(topic: string, options: PublishOptions): Promis
   try {
     await prepareTopic(stores.log, contract);
     const feed = startFeed({
-      source: fileSource(options.input, contract, folder.salt),
+      source: fileSource(options.input, contract, app.demo, folder.salt),
       outlet: createOutlet(contract, {
         registry,
         producer: stores.log,

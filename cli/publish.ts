@@ -10,7 +10,7 @@ Examples:
   millrace publish news.pageviews --input access.log.gz --kafka localhost:9092
   zcat pageviews.jsonl.gz | millrace publish news.pageviews --input -
 
-A file holds JSON, one object a line, or, for news.pageviews, a web server's access log. What breaks the contract is
+A file holds JSON, one object a line, or, for the topic of the app's demo, what that reads. What breaks the contract is
 refused, named by its line, and the rest is published; the exit code is 1 then. It works beside a running "millrace up".
 ${KAFKA_HELP}
 ${REGISTRY_HELP}`;

@@ -5,6 +5,7 @@ import { systemRandom } from '../adapters/system/system-random.ts';
 import type { Contract } from '../runtime/contract.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { SchemaRegistrar, SchemaRegistry } from '../runtime/ports.ts';
+import { loadApp } from './app.ts';
 
 /** Which registry; `framing` is that of the topics whose ids it has. */
 export type RegistryChoice =
@@ -59,7 +60,7 @@ export async function openRegistry(
     return openRegistrar(choice);
   }
   const { createMemorySchemaRegistry } = await import('../adapters/memory/memory-schema-registry.ts');
-  const { contracts } = await import('../contracts/index.ts');
+  const { contracts } = await loadApp();
   return createMemorySchemaRegistry(contracts);
 }
 

@@ -35,7 +35,7 @@ export function totalLag(lags: readonly ConsumerLag[]): number {
 }
 
 /** Prints the report for a person, with what to look at next. */
-export function printReport(report: RunReport, state: string): void {
+export function printReport(report: RunReport, state: string, query: string | undefined): void {
   const { published, applied, deadLettered, lag, holes, elapsedMs } = report;
   const at = state === '.millrace' ? '' : ` --state ${state}`;
   const row = (name: string, value: number, note = '') => {
@@ -53,13 +53,10 @@ export function printReport(report: RunReport, state: string): void {
   row('dead letters', deadLettered, deadLettered > 0 ? `npx millrace dlq list${at}` : '');
   if (holes > 0) row('holes', holes, 'passed over by the event source');
   row('lag', lag);
-  // What other pipelines wrote, their authors know.
-  if (published === 0) return;
+  if (published === 0 || query === undefined) return;
   printLine();
   printLine('Look at the result:');
-  printLine(
-    `  npx millrace sql${at} "select content_id, sum(views) as views from article_minute group by 1 order by 2 desc limit 10"`,
-  );
+  printLine(`  npx millrace sql${at} "${query}"`);
 }
 
 /** Says of each of the first few lines that were not published why, on stderr. */

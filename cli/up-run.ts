@@ -1,11 +1,9 @@
 import { systemClock } from '../adapters/system/system-clock.ts';
-import { contracts } from '../contracts/index.ts';
-import { pageviews } from '../contracts/news.pageviews/topic.ts';
-import { collected } from '../lambdas/collector/collector.ts';
 import { type CollectorServer, serveCollector } from '../local/collector-server.ts';
 import { serveQueries } from '../local/control-socket.ts';
 import { diskFull } from '../local/embedded-sink.ts';
-import { type Feed, NOTHING_FED, startFeed } from '../local/publishing/feed.ts';
+import { type Feed, joinFeeds, NOTHING_FED, type Source, startFeed } from '../local/publishing/feed.ts';
+import { createGeneratedTraffic, exampleEvent } from '../local/publishing/generated-traffic.ts';
 import { checkReadable } from '../local/publishing/input.ts';
 import { createOutlet } from '../local/publishing/outlet.ts';
 import { fileSource, trafficSource } from '../local/publishing/sources.ts';
@@ -17,10 +15,12 @@ import {
   type StateFolder,
 } from '../local/state-folder.ts';
 import { openStores, type Stores } from '../local/stores.ts';
-import type { Logger, SchemaRegistry } from '../runtime/ports.ts';
+import type { Contract } from '../runtime/contract.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import type { Logger, Random, SchemaRegistry } from '../runtime/ports.ts';
+import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
 import { requireSoundContracts } from './contract-files.ts';
-import { exampleEvent } from './example-event.ts';
 import { type Interrupts, watchInterrupts } from './interrupts.ts';
 import { type KafkaOptions, type PostgresOptions, storesOptions } from './outside-options.ts';
 import { createProblemLog } from './problem-log.ts';
@@ -58,18 +58,20 @@ const QUIT_AT_ONCE = 130;
 /** Runs the pipeline until it is drained or a person has seen enough, and prints how it went. */
 export async function runUp(options: UpOptions): Promise<void> {
   checkReadable(options.input ?? []);
-  await requireSoundContracts(contracts);
-  const registry = await openRegistry(options.registry, contracts);
+  const app = await loadApp();
+  if (options.input) inputContract(app);
+  await requireSoundContracts(app);
+  const registry = await openRegistry(options.registry, app.contracts);
   const folder = openStateFolder(options.state);
   const lock = await lockStateFolder(folder);
   const interrupts = watchInterrupts();
   try {
     if (options.fresh) clearStateFolder(folder);
-    const report = await Promise.race([run(folder, registry, options, interrupts), interrupts.second]);
+    const report = await Promise.race([run(app, folder, registry, options, interrupts), interrupts.second]);
     // What is under way is left to the next run, as after a kill.
     if (!report) throw new CommandFailed(QUIT_AT_ONCE);
     if (options.json) printJson(report);
-    else printReport(report, options.state);
+    else printReport(report, options.state, app.demo?.query);
     printComplaints(report);
     if (report.lag > 0 || isInputUseless(report)) throw new CommandFailed();
   } catch (error) {
@@ -82,13 +84,14 @@ export async function runUp(options: UpOptions): Promise<void> {
 }
 
 async function run(
+  app: LoadedApp,
   folder: StateFolder,
   registry: SchemaRegistry,
   options: UpOptions,
   interrupts: Interrupts,
 ): Promise<RunReport> {
   // Nothing is under way yet that would have to be ended well.
-  const started = await Promise.race([startUp(folder, registry, options), interrupts.first]);
+  const started = await Promise.race([startUp(app, folder, registry, options), interrupts.first]);
   if (!started) throw new CommandFailed(QUIT_AT_ONCE);
   const { stores, stack, problemLog, random } = started;
   const queries = await serveQueries(folder, stack.query);
@@ -107,12 +110,13 @@ async function run(
     problems: problemLog.problems,
     source: describeSource(options),
     state: options.state,
+    panel: app.demo?.panel,
     isLive: process.stdout.isTTY === true && !options.json,
   });
   try {
     // First: where its port is taken, nothing is to be published.
-    collector = await openCollector(stores, registry, options, problemLog.log);
-    if (options.publish) feed = openFeed(folder, stores, registry, options, random);
+    collector = await openCollector(app, stores, registry, options, problemLog.log);
+    if (options.publish) feed = openFeed(app, folder, stores, registry, options, random);
     await Promise.race([enough(feed, options, interrupts), stack.halted]);
     await collector?.close();
     feed?.stop();
@@ -139,14 +143,16 @@ async function run(
   }
 }
 
-async function startUp(folder: StateFolder, registry: SchemaRegistry, options: UpOptions) {
+async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegistry, options: UpOptions) {
   const stores = await openStores(folder, storesOptions(options));
   const problemLog = createProblemLog();
   const random = runRandom(options.seed);
-  await noteWhatIsThere(stores, options);
+  await noteWhatIsThere(app, stores, options);
   const topicsElsewhere = options.kafka ? `, and the topics in ${stores.log.at}` : '';
   if (process.stderr.isTTY) printNote(`Starting, with everything in ${options.state}${topicsElsewhere} …`);
   const stack = await startStack({
+    app,
+    module: app.module,
     folder,
     stores,
     registry,
@@ -184,30 +190,55 @@ async function enough(
   await Promise.race(reasons);
 }
 
+/** Files go to one topic. Without a demo, generated traffic goes to every topic, each with its share of the rate. */
 function openFeed(
+  app: LoadedApp,
   folder: StateFolder,
   { log }: Stores,
   registry: SchemaRegistry,
   options: UpOptions,
   random: RunRandom,
 ): Feed {
-  return startFeed({
-    source: options.input
-      ? fileSource(options.input, pageviews, folder.salt)
-      : trafficSource(random.traffic, systemClock),
-    outlet: createOutlet(pageviews, {
-      registry,
-      producer: log,
-      poisonShare: options.poison,
-      random: random.poison,
-    }),
-    ratePerSecond: options.rate,
-    clock: systemClock,
-  });
+  const contracts = options.input ? [inputContract(app)] : app.demo ? [app.demo.topic] : app.contracts;
+  return joinFeeds(
+    contracts.map((contract) =>
+      startFeed<never>({
+        source: options.input
+          ? fileSource(options.input, contract, app.demo, folder.salt)
+          : (trafficSource(trafficOf(app, contract, random.traffic), systemClock) as Source<never>),
+        outlet: createOutlet(contract, {
+          registry,
+          producer: log,
+          poisonShare: options.poison,
+          random: random.poison,
+        }),
+        ratePerSecond: options.rate / contracts.length,
+        clock: systemClock,
+      }),
+    ),
+  );
+}
+
+function trafficOf({ demo }: LoadedApp, contract: Contract<never>, random: Random) {
+  return demo?.traffic?.(random) ?? createGeneratedTraffic(contract, random);
+}
+
+/** @throws INPUT_INVALID if the app does not say which topic takes files */
+function inputContract({ demo, contracts }: LoadedApp): Contract<never> {
+  const [only, ...others] = contracts;
+  if (demo) return demo.topic;
+  if (only && others.length === 0) return only;
+  throw new MillraceError(
+    'INPUT_INVALID',
+    only
+      ? `Which topic do the files hold? Publish them with "millrace publish TOPIC --input FILE" beside a running "millrace up --no-publish"; the topics are ${contracts.map(({ name }) => name).join(', ')}.`
+      : 'The app has no contract, so there is no topic for the files. Add one to millrace.config.ts.',
+  );
 }
 
 /** Takes events until the run has had enough. With an end in sight it takes none: they would put it off. */
 async function openCollector(
+  { collected = [], collectLimits = {} }: LoadedApp,
   { log: producer }: Stores,
   registry: SchemaRegistry,
   { exitWhenDrained, collectorPort, collectorOrigin = [] }: UpOptions,
@@ -216,6 +247,8 @@ async function openCollector(
   const [first] = collected;
   if (exitWhenDrained || !first) return undefined;
   const collector = await serveCollector({
+    collected,
+    limits: collectLimits,
     registry,
     producer,
     clock: systemClock,
@@ -230,18 +263,23 @@ async function openCollector(
   return collector;
 }
 
-async function noteWhatIsThere({ log }: Stores, { input, kafka, state }: UpOptions): Promise<void> {
+async function noteWhatIsThere(
+  app: LoadedApp,
+  { log }: Stores,
+  { input, kafka, state }: UpOptions,
+): Promise<void> {
   if (!input) return;
-  await log.prepareTopic(pageviews);
+  const topic = inputContract(app);
+  await log.prepareTopic(topic);
   const bounds = await Promise.all(
-    Array.from({ length: await log.partitions(pageviews.name) }, (_, partition) =>
-      log.bounds({ topic: pageviews.name, partition }),
+    Array.from({ length: await log.partitions(topic.name) }, (_, partition) =>
+      log.bounds({ topic: topic.name, partition }),
     ),
   );
   const records = bounds.reduce((sum, { start, end }) => sum + end - start, 0);
   if (records === 0) return;
   printNote(
-    `${pageviews.name} in ${kafka ? log.at : state} holds ${count(records)} records already; these come on top.${kafka ? '' : ' --fresh starts over.'}`,
+    `${topic.name} in ${kafka ? log.at : state} holds ${count(records)} records already; these come on top.${kafka ? '' : ' --fresh starts over.'}`,
   );
 }
 

@@ -17,14 +17,15 @@ import type { UpOptions } from './up-run.ts';
 
 const EXAMPLES = `
 Examples:
-  millrace up                                          traffic at 200 pageviews a second, a few records bad
+  millrace up                                          traffic at 200 values a second, a few records bad
   millrace up --rate 5000 --poison 0.01                more of both
   millrace up --input access.log.gz --exit-when-drained --json --fresh
   millrace up --input access.log.gz --redeliver 0.3 --crash 0.1 --sink-outage 2
   millrace up --input access.log.gz --fail contentId=/about --exit-when-drained
   millrace up --kafka localhost:9092 --postgres postgres://me@localhost/news
 
-An input is a web server's access log (Apache's combined or common format) or JSON, one pageview a line.
+An input holds JSON, one value a line, or what the app's demo reads: for the newsroom, a web server's access log.
+An app without a demo publishes generated values of all its contracts.
 While it runs it takes events by HTTP, too; not with --exit-when-drained, where the end of the input is the end.
 ${KAFKA_HELP}
 ${REGISTRY_HELP}`;

@@ -1,8 +1,8 @@
 import type { AnyConsumer } from '../runtime/consumer.ts';
 import type { Contract } from '../runtime/contract.ts';
 import { deadLetterQueueName, deployedName } from '../runtime/deployed-names.ts';
+import type { Environment } from '../runtime/environment.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { Environment } from './config/environment.ts';
 
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html (2026-11-24)
@@ -61,7 +61,7 @@ export function checkCollectable({ name, framing }: Contract<never>): void {
   throw new MillraceError(
     'CONTRACT_INVALID',
     `Contract ${JSON.stringify(name)}: framing is ${JSON.stringify(framing)}; a topic that the deployed collector writes to takes "glue": ` +
-      'its schema ids are those of Glue. Take it out of lambdas/collector/collector.ts, or change the framing.',
+      'its schema ids are those of Glue. Take it out of the topics that the app collects, or change the framing.',
     { details: { topic: name, field: 'framing' } },
   );
 }

@@ -1,8 +1,7 @@
 import type { Construct } from 'constructs';
-import type { AnyConsumer } from '../runtime/consumer.ts';
+import type { App } from '../runtime/app.ts';
 import type { Contract } from '../runtime/contract.ts';
-import { checkDeclarations } from '../runtime/declarations.ts';
-import type { Environment } from './config/environment.ts';
+import type { Environment } from '../runtime/environment.ts';
 import type { ConsumerSurroundings } from './constructs/pipeline-consumer.ts';
 import { checkCollectable, checkDeployable } from './deployable.ts';
 import { type Cluster, ClusterStack, existingCluster, type OwnBrokers } from './stacks/cluster-stack.ts';
@@ -19,16 +18,13 @@ import { OperationsStack } from './stacks/operations-stack.ts';
 /**
  * Every stack of one environment, in the order in which they deploy. Those that hold data stand apart from those that
  * can be destroyed and built again: network, migrations, consumers, health.
- * @throws CONSUMER_INVALID, CONTRACT_INVALID when the declarations do not go together, or not with the environment
+ * @throws CONSUMER_INVALID, CONTRACT_INVALID when the declarations do not fit the environment
  */
 export function addEnvironmentStacks(
   app: Construct,
   environment: Environment,
-  contracts: readonly Contract<never>[],
-  consumers: readonly AnyConsumer[],
-  collected: readonly Contract<never>[],
+  { contracts, consumers, collected = [] }: Pick<App, 'contracts' | 'consumers' | 'collected'>,
 ): void {
-  checkDeclarations(contracts, consumers, collected);
   for (const consumer of consumers) checkDeployable(consumer, environment);
   const operations = new OperationsStack(app, environment);
   const network = new NetworkStack(app, environment, operations);

@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import type { APIGatewayProxyResult, Context } from 'aws-lambda';
 import { type CollectorEvent, collectorHandler } from '../adapters/lambda/collector-handler.ts';
-import { collected, limits } from '../lambdas/collector/collector.ts';
-import { type CollectPorts, createCollector } from '../runtime/collect.ts';
+import { type CollectLimits, type CollectPorts, createCollector } from '../runtime/collect.ts';
+import type { Contract } from '../runtime/contract.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/ports.ts';
 
@@ -19,6 +19,8 @@ export interface CollectorServer {
 }
 
 export interface CollectorServerOptions extends CollectPorts {
+  readonly collected: readonly Contract<never>[];
+  readonly limits: CollectLimits;
   /** 0 for any that is free. @default 4180, or any where that is taken */
   readonly port?: number | undefined;
   /** Origins of pages that may send events, as the deployed collector's. */
@@ -36,7 +38,7 @@ const MAX_REQUEST_BYTES = 6 * 1_048_576;
  * @throws INPUT_INVALID when the port is taken
  */
 export async function serveCollector(options: CollectorServerOptions): Promise<CollectorServer> {
-  const { allowedOrigins, log, ...ports } = options;
+  const { collected, limits, allowedOrigins, log, ...ports } = options;
   let eventsAccepted = 0;
   const handler = collectorHandler({
     collector: createCollector(collected, ports, limits),

@@ -12,6 +12,7 @@ import { createThreadDriver } from '../adapters/postgres/thread-driver.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import { asBuffer, connect } from '../adapters/threads/calls.ts';
+import type { App } from '../runtime/app.ts';
 import type { AnyConsumer } from '../runtime/consumer.ts';
 import type { AvroSchema } from '../runtime/contract.ts';
 import { createQueueStore } from '../runtime/dead-letters/queue-letters.ts';
@@ -26,7 +27,7 @@ import { createFaults, type FaultOptions } from './faults.ts';
 import { CONNECT_TIMEOUT_MS, type SinkAddress } from './sinks.ts';
 
 export interface FunctionWorkerData {
-  /** URL of the module that exports `consumers`, the named one among them. */
+  /** URL of the module whose default export is the app, with the named consumer. */
   readonly module: string;
   readonly consumer: string;
   readonly faults: Omit<FaultOptions, 'clock' | 'random'>;
@@ -66,8 +67,8 @@ export type FunctionCalls = {
 };
 
 const { module, consumer: name, faults, seed, handlingSince } = workerData as FunctionWorkerData;
-const { consumers } = (await import(module)) as { readonly consumers: readonly AnyConsumer[] };
-const declared = consumers.find((each) => each.name === name)!;
+const { default: app } = (await import(module)) as { readonly default: App };
+const declared = app.consumers.find((each) => each.name === name)!;
 const main = connect<FunctionPorts>(parentPort!, {
   useSink(address) {
     if ('port' in address) embedded.use(address.port);

@@ -1,12 +1,15 @@
-import { contracts } from '../contracts/index.ts';
-import { consumers } from '../lambdas/consumers.ts';
+import type { App } from '../runtime/app.ts';
 import { topicOfDeadLetters } from '../runtime/dead-letters/places.ts';
 import type { Logger } from '../runtime/ports.ts';
 import type { TopicContract } from '../runtime/topic-settings.ts';
 import type { TopicLog } from './topic-log.ts';
 
 /** Makes each contract's topic, and those for dead letters. */
-export async function prepareTopics(topics: TopicLog, log: Logger): Promise<void> {
+export async function prepareTopics(
+  { contracts, consumers }: App,
+  topics: TopicLog,
+  log: Logger,
+): Promise<void> {
   const prepare = async (topic: TopicContract) => {
     const differences = await topics.prepareTopic(topic);
     if (differences.length > 0) {

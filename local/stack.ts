@@ -8,11 +8,8 @@ import { migrate } from '../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
-import { contracts } from '../contracts/index.ts';
-import { collected } from '../lambdas/collector/collector.ts';
-import { consumers } from '../lambdas/consumers.ts';
+import type { App } from '../runtime/app.ts';
 import type { AnyConsumer } from '../runtime/consumer.ts';
-import { checkDeclarations } from '../runtime/declarations.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { BatchReport, Logger, Random, SchemaRegistry } from '../runtime/ports.ts';
 import { startSource, watchForHalts } from './consumer-source.ts';
@@ -31,6 +28,9 @@ import type { StateFolder } from './state-folder.ts';
 import type { Stores } from './stores.ts';
 
 export interface StackOptions {
+  readonly app: App;
+  /** What has the app as its default export: each function's thread loads it, too. */
+  readonly module: URL;
   readonly folder: StateFolder;
   readonly stores: Stores;
   readonly registry: SchemaRegistry;
@@ -61,9 +61,6 @@ export interface Handling {
   readonly timeoutMs: number;
 }
 
-/** What declares the consumers: each function's thread loads it, too. */
-const CONSUMERS = new URL('../lambdas/consumers.ts', import.meta.url);
-
 export interface Stack {
   totals(): Promise<StackTotals>;
   lag(): Promise<readonly ConsumerLag[]>;
@@ -86,7 +83,6 @@ export interface Stack {
  * @throws STATE_UNREADABLE when the sink's files cannot be used; SINK_MISCONFIGURED when a migration fails
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  checkDeclarations(contracts, consumers, collected);
   const local = await (options.postgres
     ? openServerSink(options.postgres)
     : openEmbeddedSink(options.folder, options.log));
@@ -99,14 +95,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> {
-  const { stores, faults, random, log, registry } = options;
+  const { app, stores, faults, random, log, registry } = options;
+  const { consumers } = app;
   const { driver } = local;
   const reports = { duplicates: 0, retries: 0 };
   const halted = Promise.withResolvers<never>();
   halted.promise.catch(() => {});
   const stopping = new AbortController();
   if (options.consume === 'everything') await local.claim();
-  await prepareTopics(stores.log, log);
+  await prepareTopics(app, stores.log, log);
   await migrate(driver, 'millrace', ledgerMigrations);
   const ledger = await bindLedger(driver, stores.log, local.at);
   await noteLedger(options.folder, stores.log, ledger);
@@ -133,7 +130,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     const places = stores.deadLettersOf(consumer);
     const threads = startFunctionThreads({
       consumer,
-      module: CONSUMERS,
+      module: options.module,
       sink: local,
       deadLetters: stores.deadLetterQueueOf(consumer),
       objects: places.objects,

@@ -16,7 +16,7 @@ export function checkDeclarations(
   if (topic !== undefined) {
     throw new MillraceError(
       'CONTRACT_INVALID',
-      `contracts/index.ts lists two contracts of the topic ${topic}. List it once.`,
+      `The app lists two contracts of the topic ${topic}. List it once in millrace.config.ts.`,
       { details: { topic } },
     );
   }
@@ -24,7 +24,7 @@ export function checkDeclarations(
   if (repeated !== undefined) {
     throw new MillraceError(
       'CONSUMER_INVALID',
-      `lambdas/consumers.ts lists two consumers called ${repeated}. A name is a consumer group: list it once, or rename one.`,
+      `The app lists two consumers called ${repeated}. A name is a consumer group: list it once, or rename one.`,
       { details: { consumer: repeated } },
     );
   }
@@ -34,7 +34,7 @@ export function checkDeclarations(
   if (stray) {
     throw new MillraceError(
       'CONSUMER_INVALID',
-      `Consumer ${stray.name} reads ${stray.topic.name}, which contracts/index.ts does not list. List the topic's contract there.`,
+      `Consumer ${stray.name} reads ${stray.topic.name}, which is not among the app's contracts. List the topic's contract in millrace.config.ts.`,
       { details: { consumer: stray.name, topic: stray.topic.name } },
     );
   }
@@ -45,8 +45,8 @@ export function checkDeclarations(
   throw new MillraceError(
     'CONTRACT_INVALID',
     unlisted === undefined
-      ? `lambdas/collector/collector.ts lists the topic ${twice} twice. List it once.`
-      : `lambdas/collector/collector.ts lists ${unlisted}, which contracts/index.ts does not list. List the topic's contract there.`,
+      ? `The app collects the topic ${twice} twice. List it once in millrace.config.ts.`
+      : `The app collects ${unlisted}, which is not among its contracts. List the topic's contract in millrace.config.ts.`,
     { details: { topic: unlisted ?? twice } },
   );
 }
@@ -57,7 +57,7 @@ function checkRoles(names: readonly string[]): void {
   if (owned !== undefined) {
     throw new MillraceError(
       'CONSUMER_INVALID',
-      `lambdas/consumers.ts lists ${owned} and ${owned}-owner. The tables of ${owned} belong to a role called ${owned}-owner, which cannot log in. Rename one of them.`,
+      `The app lists ${owned} and ${owned}-owner. The tables of ${owned} belong to a role called ${owned}-owner, which cannot log in. Rename one of them.`,
       { details: { consumer: `${owned}-owner` } },
     );
   }
@@ -65,7 +65,7 @@ function checkRoles(names: readonly string[]): void {
   if (alike) {
     throw new MillraceError(
       'CONSUMER_INVALID',
-      `lambdas/consumers.ts lists ${alike.join(' and ')}, which differ in capitals alone: on many file systems their folders are one. Rename one of them.`,
+      `The app lists ${alike.join(' and ')}, which differ in capitals alone: on many file systems their folders are one. Rename one of them.`,
       { details: { consumer: alike[1] } },
     );
   }

@@ -14,7 +14,8 @@ interface ErrorRow {
 
 /** The one table of error codes. `docs/errors.md` lists the same rows; a test holds the two together. */
 export const ERRORS = {
-  // Contracts and declarations: mistakes found before anything runs.
+  // Declarations: mistakes found before anything runs.
+  APP_INVALID: row('halt', 'millrace.config.ts is missing, does not load, or is not usable as written.'),
   CONTRACT_INVALID: row('halt', 'A contract is not usable as declared.'),
   CONTRACT_INCOMPATIBLE: row('halt', 'Two versions of a contract break its compatibility mode.'),
   CONTRACT_STALE: row('halt', 'A generated schema.ts does not match its .avsc files.'),

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ENVIRONMENTS } from '../lib/config/environment.ts';
+import newsroom from '../millrace.config.ts';
 import { pythonCommand } from './verify/downloads.mjs';
 import { Processes } from './verify/processes.mjs';
 
@@ -15,7 +15,7 @@ const output = mkdtempSync(join(tmpdir(), 'millrace-templates-'));
 process.exitCode = 1;
 try {
   const cfnLint = await pythonCommand(new Processes(output), 'cfn-lint', CFN_LINT, 'cfn-lint');
-  const templates = Object.keys(ENVIRONMENTS).flatMap(synthesize);
+  const templates = Object.keys(newsroom.environments).flatMap(synthesize);
   // 0 is clean; warnings and notes have bits of their own, and count here as errors do.
   const { status } = spawnSync(cfnLint, ['--', ...templates], { stdio: 'inherit' });
   if (status === 0) {

@@ -17,7 +17,7 @@ export function auditCommand(): Command {
     .addOption(jsonOption('print an array with an object an action'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: DeskOptions & { consumer?: string; json?: true }) => {
-      await atDesk(chooseConsumer(options.consumer), options, async ({ places }) => {
+      await atDesk(await chooseConsumer(options.consumer), options, async ({ places }) => {
         const entries = await readAuditLog(places.objects);
         if (options.json) return printJson(entries);
         if (entries.length === 0) return printLine('Nothing was done yet.');

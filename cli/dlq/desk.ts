@@ -1,7 +1,6 @@
 /** The desk at which a person deals with one consumer's dead letters: of a state folder, or of an environment on AWS. */
 import { hostname, userInfo } from 'node:os';
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import { consumers } from '../../lambdas/consumers.ts';
 import {
   existingStateFolder,
   lockLetters,
@@ -15,6 +14,7 @@ import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.t
 import type { DeadLetterPlaces } from '../../runtime/dead-letters/places.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { LogReader, SchemaId, SchemaRegistry } from '../../runtime/ports.ts';
+import { loadApp } from '../app.ts';
 import { type KafkaOptions, storesOptions } from '../outside-options.ts';
 import { openRegistry, type RegistryOptions } from '../registry-option.ts';
 
@@ -44,20 +44,21 @@ export interface Desk {
 }
 
 /** @throws INPUT_INVALID where there is no such consumer, or several and none is named */
-export function chooseConsumer(name: string | undefined): AnyConsumer {
-  const names = consumers.map((consumer) => consumer.name).join(', ');
+export async function chooseConsumer(name: string | undefined): Promise<AnyConsumer> {
+  const { consumers } = await loadApp();
+  const names = consumers.map((consumer) => consumer.name);
   if (name === undefined && consumers.length === 1) return consumers[0]!;
   if (name === undefined) {
     throw new MillraceError(
       'INPUT_INVALID',
-      `There are several consumers: name one with --consumer. There is ${names}.`,
+      `Which consumer? Add ${names.map((each) => `--consumer ${each}`).join(' or ')}.`,
     );
   }
   const consumer = consumers.find((each) => each.name === name);
   if (consumer) return consumer;
   throw new MillraceError(
     'INPUT_INVALID',
-    `There is no consumer ${JSON.stringify(name)}; there is ${names}.`,
+    `There is no consumer ${JSON.stringify(name)}; there is ${names.join(', ')}.`,
     {
       details: { consumer: name },
     },

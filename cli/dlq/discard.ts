@@ -41,7 +41,7 @@ export function discardCommand(): Command {
       if (!options.reason.trim())
         command.error("error: option '--reason' is empty. Say why, for whoever asks later.");
       refuseUnasked(options, command);
-      await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
+      await atDesk(await chooseConsumer(options.consumer), options, async (desk) => {
         const { places, consumer, folder } = desk;
         const where = describeFilter(options.where);
         // What matches later was not confirmed.

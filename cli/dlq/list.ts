@@ -43,7 +43,7 @@ export function listCommand(): Command {
     .addHelpText('after', LIST_EXAMPLE)
     .action(async (options: ListOptions) => {
       const { where, json } = options;
-      await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
+      await atDesk(await chooseConsumer(options.consumer), options, async (desk) => {
         const letters = new Map<string, StoredLetter>();
         let unreadable = 0;
         for await (const copy of desk.places.shelf.look()) {
@@ -82,7 +82,7 @@ export function showCommand(): Command {
     .addHelpText('after', SHOW_EXAMPLE)
     .action(async (id: string, options: DeskOptions & { json?: true }) => {
       const [consumer = ''] = id.split('/', 1);
-      await atDesk(chooseConsumer(consumer), options, async (desk) => {
+      await atDesk(await chooseConsumer(consumer), options, async (desk) => {
         let found: StoredLetter | undefined;
         for await (const copy of desk.places.shelf.look()) {
           if ('letter' in copy && copy.letter.id === id) found = newer(found, copy);

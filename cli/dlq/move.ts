@@ -31,7 +31,7 @@ export function moveCommand(): Command {
     .addHelpText('after', EXAMPLE)
     .action(async (options: MoveOptions, command: Command) => {
       refuseUnasked(options, command);
-      await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
+      await atDesk(await chooseConsumer(options.consumer), options, async (desk) => {
         const { places, consumer, at } = desk;
         printNote(
           `Every dead letter in the queue of ${consumer.name}, in ${at}, up to ${count(options.rate)} a second`,

@@ -12,6 +12,7 @@ import { isRunning, type StateLock, tryLockStateFolder } from '../../local/state
 import { findLetters, type RedriveProgress, runRedrive } from '../../runtime/dead-letters/redriver.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import { loadApp } from '../app.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { jsonOption, seconds, wholeFrom } from '../options.ts';
 import { type PostgresOptions, postgresOption } from '../outside-options.ts';
@@ -62,7 +63,7 @@ export function redriveCommand(): Command {
     .addHelpText('after', EXAMPLE)
     .action(async (options: RedriveCommandOptions, command: Command) => {
       refuseUnasked(options, command);
-      await atDesk(chooseConsumer(options.consumer), options, (desk) => redrive(desk, options));
+      await atDesk(await chooseConsumer(options.consumer), options, (desk) => redrive(desk, options));
     });
 }
 
@@ -173,7 +174,10 @@ async function runFunction(
 ): Promise<{ stop(): Promise<void> }> {
   const { startStack } = await import('../../local/stack.ts');
   const problems = createProblemLog();
+  const app = await loadApp();
   const stack = await startStack({
+    app,
+    module: app.module,
     folder,
     stores: stores!,
     registry,

@@ -56,7 +56,7 @@ export function exportCommand(): Command {
     .option('--output <file>', 'a new file (default: standard output)')
     .addHelpText('after', EXPORT_EXAMPLE)
     .action(async (options: ExportOptions) => {
-      await atDesk(chooseConsumer(options.consumer), options, async ({ places }) => {
+      await atDesk(await chooseConsumer(options.consumer), options, async ({ places }) => {
         const file = options.output === undefined ? undefined : openExport(options.output);
         let exported = 0;
         for await (const copy of places.shelf.look()) {
@@ -80,7 +80,7 @@ export function importCommand(): Command {
     .addOption(jsonOption('print {imported}'))
     .addHelpText('after', IMPORT_EXAMPLE)
     .action(async (options: ImportOptions) => {
-      await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
+      await atDesk(await chooseConsumer(options.consumer), options, async (desk) => {
         const { places } = desk;
         const { letters, unreadable } = await readInput(options.input, desk);
         const plan = { input: options.input, letters: letters.length };

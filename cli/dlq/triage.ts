@@ -47,7 +47,7 @@ export function triageCommand(): Command {
     .addOption(jsonOption('print {"groups": […]}'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: TriageOptions) => {
-      await atDesk(chooseConsumer(options.consumer), options, async (desk) => {
+      await atDesk(await chooseConsumer(options.consumer), options, async (desk) => {
         const triage = new Triage(desk.consumer.name, options.by);
         const samples = new Map<string, StoredLetter>();
         for await (const copy of desk.places.shelf.look()) {

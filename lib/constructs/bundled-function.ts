@@ -24,12 +24,14 @@ import type { Construct } from 'constructs';
 import { MillraceError } from '../../runtime/errors.ts';
 import { SETTINGS } from '../../runtime/function-settings.ts';
 import { type Cluster, kafkaArn } from '../stacks/cluster-stack.ts';
+import type { EnvironmentStack } from '../stacks/environment-stack.ts';
 import type { NetworkStack } from '../stacks/network-stack.ts';
 import type { OperationsStack } from '../stacks/operations-stack.ts';
 import { bootstrapBrokers } from './bootstrap-brokers.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const PG_UNUSED = join(ROOT, 'adapters/postgres/pg-unused.cjs');
+const PG_UNUSED = fileURLToPath(new URL('../../adapters/postgres/pg-unused.cjs', import.meta.url));
+/** What a function that writes to Kafka has as its second file. */
+const MSK = fileURLToPath(import.meta.resolve('#msk'));
 
 /** What stands in a bundle for a package: less of it, or none. */
 export const ALIASES = {
@@ -87,7 +89,7 @@ const WITH_MSK: ICommandHooks = {
     const args = Object.entries(options).map(([name, value]) => `"${name}=${value}"`);
     const imports = JSON.stringify({ imports: { '#msk': './msk.js' } });
     return [
-      `cd "${inputDir}" && npx --no-install esbuild adapters/aws/msk.ts ${args.join(' ')}`,
+      `cd "${inputDir}" && npx --no-install esbuild "${MSK}" ${args.join(' ')}`,
       `echo '${imports}' > "${join(outputDir, 'package.json')}"`,
     ];
   },
@@ -110,7 +112,7 @@ export interface BundledFunctionProps {
 }
 
 /**
- * A function of this repository: one file on Node 24 and Graviton, in the private network, with a log group of its own
+ * A function of the app: one file on Node 24 and Graviton, in the private network, with a log group of its own
  * and a role that may write to it, keep its network interfaces, and nothing else until it is granted.
  * @throws CONSUMER_INVALID when lambdas/<folder>/index.ts is missing
  */
@@ -130,10 +132,11 @@ export class BundledFunction extends NodejsFunction {
     for (const statement of networkInterfaces(Stack.of(scope), props.functionName))
       role.addToPolicy(statement);
     const { writesTo } = props;
+    const { appRoot } = (Stack.of(scope) as EnvironmentStack).target;
     super(scope, id, {
-      entry: entryOf(props.folder),
-      projectRoot: ROOT,
-      depsLockFilePath: join(ROOT, 'package-lock.json'),
+      entry: entryOf(appRoot, props.folder),
+      projectRoot: appRoot,
+      depsLockFilePath: join(appRoot, 'package-lock.json'),
       bundling: writesTo ? { ...BUNDLING, commandHooks: WITH_MSK } : BUNDLING,
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
@@ -235,8 +238,8 @@ function writing({ cluster, topics }: NonNullable<BundledFunctionProps['writesTo
   ];
 }
 
-function entryOf(folder: string): string {
-  const entry = join(ROOT, 'lambdas', folder, 'index.ts');
+function entryOf(appRoot: string, folder: string): string {
+  const entry = join(appRoot, 'lambdas', folder, 'index.ts');
   if (existsSync(entry)) return entry;
   throw new MillraceError(
     'CONSUMER_INVALID',

@@ -2,7 +2,7 @@ import { Fn } from 'aws-cdk-lib';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { CfnCluster, CfnConfiguration } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
-import type { Environment } from '../config/environment.ts';
+import type { Environment } from '../../runtime/environment.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';

@@ -1,6 +1,6 @@
 import type { Construct } from 'constructs';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
-import type { Environment } from '../config/environment.ts';
+import type { Environment } from '../../runtime/environment.ts';
 import type { AlarmName } from '../constructs/alarm.ts';
 import { type ConsumerSurroundings, PipelineConsumer } from '../constructs/pipeline-consumer.ts';
 import { EnvironmentStack } from './environment-stack.ts';

@@ -6,8 +6,8 @@ import type { AnyConsumer } from '../../runtime/consumer.ts';
 import { type Contract, compactDefinitionOf, GLUE_COMPATIBILITY } from '../../runtime/contract.ts';
 import { topicOfDeadLetters } from '../../runtime/dead-letters/places.ts';
 import { registryName } from '../../runtime/deployed-names.ts';
+import type { Environment } from '../../runtime/environment.ts';
 import { type TopicContract, topicSettings } from '../../runtime/topic-settings.ts';
-import type { Environment } from '../config/environment.ts';
 import type { Cluster } from './cluster-stack.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 

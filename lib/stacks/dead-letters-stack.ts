@@ -14,7 +14,7 @@ import {
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
 import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive-results.ts';
 import { BUCKET_TAG, deadLetterQueueName, redriveQueueName } from '../../runtime/deployed-names.ts';
-import type { Environment } from '../config/environment.ts';
+import type { Environment } from '../../runtime/environment.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 
 /** SQS's longest: a fortnight to look at what failed. */

@@ -9,8 +9,8 @@ import {
   TextWidget,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Construct } from 'constructs';
+import type { Environment } from '../../runtime/environment.ts';
 import type { CollectMetricName } from '../../runtime/metrics.ts';
-import type { Environment } from '../config/environment.ts';
 import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
 import { collectedEvents, latencyOf, requestMetric } from '../constructs/collector-alarms.ts';
 import { drainTimeOf, functionMetric, lagOf, reportedBy } from '../constructs/consumer-alarms.ts';

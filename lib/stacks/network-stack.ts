@@ -17,7 +17,7 @@ import {
 } from 'aws-cdk-lib/aws-ec2';
 import { AnyPrincipal, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
-import type { Environment, ExistingNetwork, SubnetGroup } from '../config/environment.ts';
+import type { Environment, ExistingNetwork, SubnetGroup } from '../../runtime/environment.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
 

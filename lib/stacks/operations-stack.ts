@@ -4,7 +4,7 @@ import { Key } from 'aws-cdk-lib/aws-kms';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
-import type { Environment } from '../config/environment.ts';
+import type { Environment } from '../../runtime/environment.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 
 /** `incident`: somebody gets up for it. `warning`: somebody looks at it the same day. */

@@ -1,5 +1,5 @@
+import type { InputItem } from '../../runtime/app.ts';
 import type { Clock } from '../../runtime/ports.ts';
-import type { InputItem } from './input.ts';
 import type { Outlet } from './outlet.ts';
 
 /** Where values come from. */
@@ -7,7 +7,7 @@ export interface Source<Value> {
   /** Items with up to `maxValues` values among them; none when the source has ended. */
   take(maxValues: number): Promise<readonly InputItem<Value>[]>;
   /** What share of the set rate is wanted at `nowMs`; more than 1 in a rush. @default 1 */
-  tide?(nowMs: number): number;
+  load?(nowMs: number): number;
 }
 
 export interface FeedCounts {
@@ -114,15 +114,35 @@ export function startFeed<Value>({ source, outlet, ratePerSecond, clock }: FeedO
   };
 }
 
+/** Several feeds as one. */
+export function joinFeeds(feeds: readonly Feed[]): Feed {
+  const done = Promise.all(feeds.map((feed) => feed.done)).then(() => {});
+  done.catch(() => {});
+  return {
+    counts() {
+      const total: FeedCounts = { ...NOTHING_FED };
+      for (const feed of feeds) {
+        for (const [name, value] of Object.entries(feed.counts())) total[name as keyof FeedCounts] += value;
+      }
+      return total;
+    },
+    complaints: () => feeds.flatMap((feed) => feed.complaints()).slice(0, MAX_COMPLAINTS),
+    done,
+    stop() {
+      for (const feed of feeds) feed.stop();
+    },
+  };
+}
+
 /** How many values may go at once, so that over time the set rate comes about. */
-function createAllowance(ratePerSecond: number, source: Pick<Source<never>, 'tide'>, clock: Clock) {
+function createAllowance(ratePerSecond: number, source: Pick<Source<never>, 'load'>, clock: Clock) {
   let due = 0;
   let lastMs = clock.now();
   return {
     take(max: number): number {
       if (ratePerSecond === Number.POSITIVE_INFINITY) return max;
       const nowMs = clock.now();
-      const rate = ratePerSecond * (source.tide?.(nowMs) ?? 1);
+      const rate = ratePerSecond * (source.load?.(nowMs) ?? 1);
       due += (rate * Math.min(nowMs - lastMs, MAX_BACKLOG_MS)) / 1_000;
       lastMs = nowMs;
       const taken = Math.min(max, Math.floor(due));

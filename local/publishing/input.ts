@@ -1,32 +1,15 @@
 import { accessSync, constants, createReadStream, statSync } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import type { InputItem, LineParser } from '../../runtime/app.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-
-/** What one line of an input holds. Lines count from 1; blank lines are passed over. */
-export type InputItem<Value = unknown> = ItemPlace &
-  (
-    | { readonly kind: 'value'; readonly value: Value }
-    /** Well-formed, and nothing to publish. */
-    | { readonly kind: 'ignored' }
-    | { readonly kind: 'malformed'; readonly reason: string }
-  );
-
-interface ItemPlace {
-  readonly line: number;
-  /** Where there are several inputs: which one. */
-  readonly input?: string;
-}
-
-/** Reads one line; never throws for what it holds. */
-export type LineParser<Value = unknown> = (line: string, number: number) => InputItem<Value>;
 
 // Longer than any log line or record can be: a line beyond it is not held in memory.
 const MAX_LINE_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 
 /**
- * Reads an input line by line, in memory of one line: a file, gzipped or not (its first bytes tell), or stdin for `-`.
+ * Reads an input line by line, without its blank lines, in memory of one line: a file, gzipped or not (its first bytes tell), or stdin for `-`.
  * @param parserFor picks the parser by the first line that is not blank
  * @throws INPUT_INVALID when the file cannot be read or its compression is broken, naming the file
  */

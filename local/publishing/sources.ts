@@ -1,28 +1,27 @@
-import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
-import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import type { Demo, InputItem, LineParser, Traffic } from '../../runtime/app.ts';
 import type { Contract } from '../../runtime/contract.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { Clock, Random } from '../../runtime/ports.ts';
-import { accessLogParser } from './access-log.ts';
+import type { Clock } from '../../runtime/ports.ts';
 import type { Source } from './feed.ts';
-import { type InputItem, type LineParser, parseJsonLine, readInput } from './input.ts';
-import { createTraffic } from './traffic.ts';
+import { parseJsonLine, readInput } from './input.ts';
 
 // A log may hold long stretches without a single pageview.
 const MAX_ITEMS = 10_000;
 
 /**
  * The values of files for a topic, one file after the other. A file holds JSON, one object a line, when its name says
- * so (`.jsonl`, `.ndjson`) or its first line begins with `{`; else it is a web server's access log, which only
- * `news.pageviews` takes. Gzipped or not; `-` is standard input.
- * @param salt keys the pseudonyms of an access log's readers
+ * so (`.jsonl`, `.ndjson`) or its first line begins with `{`; else it is what the demo reads, if this is the demo's
+ * topic. Gzipped or not; `-` is standard input.
+ * @param salt keys the pseudonyms that the demo's parser makes
  */
 export function fileSource<Value>(
   paths: readonly string[],
   contract: Contract<Value>,
+  demo: Demo | undefined,
   salt: Buffer,
 ): Source<Value> {
-  const items = readAll(paths, contract, salt) as AsyncGenerator<InputItem<Value>>;
+  const own = demo?.topic.name === contract.name ? demo.input : undefined;
+  const items = readAll(paths, contract.name, own, salt) as AsyncGenerator<InputItem<Value>>;
   return {
     async take(maxValues) {
       const taken: InputItem<Value>[] = [];
@@ -37,9 +36,8 @@ export function fileSource<Value>(
   };
 }
 
-/** Newsroom-like traffic that never ends. */
-export function trafficSource(random: Random, clock: Clock): Source<Pageview> {
-  const traffic = createTraffic(random);
+/** Traffic that never ends. */
+export function trafficSource(traffic: Traffic, clock: Clock): Source<unknown> {
   let number = 0;
   return {
     async take(maxValues) {
@@ -50,24 +48,30 @@ export function trafficSource(random: Random, clock: Clock): Source<Pageview> {
         value: traffic.next(now),
       }));
     },
-    tide: traffic.tide,
+    load: (nowMs) => traffic.load?.(nowMs) ?? 1,
   };
 }
 
-async function* readAll(paths: readonly string[], contract: Contract<never>, salt: Buffer) {
+async function* readAll(paths: readonly string[], topic: string, own: Demo['input'], salt: Buffer) {
   for (const path of paths) {
-    const items = readInput(path, (firstLine) => parserFor(path, firstLine, contract.name, salt));
+    const items = readInput(path, (firstLine) => parserFor(path, firstLine, topic, own, salt));
     if (paths.length === 1) yield* items;
     else for await (const item of items) yield { ...item, input: path };
   }
 }
 
-function parserFor(path: string, firstLine: string, topic: string, salt: Buffer): LineParser {
+function parserFor(
+  path: string,
+  firstLine: string,
+  topic: string,
+  own: Demo['input'],
+  salt: Buffer,
+): LineParser {
   if (/\.(jsonl|ndjson)(\.gz)?$/i.test(path) || firstLine.trimStart().startsWith('{')) return parseJsonLine;
-  if (topic === pageviews.name) return accessLogParser(salt);
+  if (own) return own.parser(salt);
   throw new MillraceError(
     'INPUT_INVALID',
-    `${path} does not hold JSON, one object a line, and ${topic} takes nothing else. Only ${pageviews.name} takes an access log.`,
+    `${path} does not hold JSON, one object a line, and ${topic} takes nothing else. Convert it to JSON lines.`,
     { details: { path, topic } },
   );
 }

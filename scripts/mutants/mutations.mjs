@@ -716,9 +716,19 @@ export const MUTATIONS = [
       'statements of a handler that was abandoned still land',
     ],
     'commits-early': [
-      '    await this.#lastStatement;\n    this.#throwIfClosed();\n    this.#isOpen = false;',
-      '    this.#throwIfClosed();\n    this.#isOpen = false;',
+      '    await this.#lastStatement;\n    this.#throwIfClosed();\n    await this.#tellFailure();',
+      '    this.#throwIfClosed();\n    await this.#tellFailure();',
       'COMMIT overtakes statements that nobody awaited',
+    ],
+    'untold-failure-commits': [
+      '    await this.#tellFailure();\n    this.#isOpen = false;',
+      '    this.#isOpen = false;',
+      'a swallowed parameter that was never sent is committed without',
+    ],
+    'untold-failure-stays': [
+      '        this.#isFailureUntold = false;\n      }\n      throw error;',
+      '      }\n      throw error;',
+      'what a savepoint took back fails the whole transaction',
     ],
     'rolled-back-is-success': [
       '    if (!isCommitted) throw afterFailure(this.#failure);\n',

@@ -36,10 +36,16 @@ const { path: project, remove } = createTemporaryFolder();
 afterAll(remove);
 
 test('a folder and a line in the list make a consumer, and leave the other one as it is', () => {
-  for (const part of ['adapters', 'bin', 'contracts', 'lambdas', 'lib', 'runtime']) {
+  for (const part of ['adapters', 'bin', 'cli', 'contracts', 'demo', 'lambdas', 'lib', 'runtime']) {
     cpSync(join(ROOT, part), join(project, part), { recursive: true });
   }
-  for (const file of ['cdk.json', 'package.json', 'package-lock.json', 'tsconfig.json']) {
+  for (const file of [
+    'cdk.json',
+    'package.json',
+    'package-lock.json',
+    'tsconfig.json',
+    'millrace.config.ts',
+  ]) {
     cpSync(join(ROOT, file), join(project, file));
   }
   symlinkSync(join(ROOT, 'node_modules'), join(project, 'node_modules'));

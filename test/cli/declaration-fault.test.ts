@@ -9,7 +9,18 @@ import { createTemporaryFolder } from '../temporary-folder.ts';
 jest.setTimeout(30_000);
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const CODE = ['adapters', 'bin', 'cli', 'contracts', 'lambdas', 'local', 'runtime', 'package.json'];
+const CODE = [
+  'adapters',
+  'bin',
+  'cli',
+  'contracts',
+  'demo',
+  'lambdas',
+  'local',
+  'millrace.config.ts',
+  'runtime',
+  'package.json',
+];
 const TOPIC = 'contracts/news.pageviews/topic.ts';
 const CONSUMER = 'lambdas/editorial-analytics/consumer.ts';
 

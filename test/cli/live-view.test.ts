@@ -26,10 +26,13 @@ const SNAPSHOT: Snapshot = {
     },
   ],
   handling: [{ consumer: 'editorial-analytics', runningMs: 900, timeoutMs: 60_000 }],
-  topArticles: Array.from({ length: 10 }, (_, index) => ({
-    contentId: `/world/story-${index}`,
-    views: 100 - index,
-  })),
+  panel: {
+    title: 'Most read',
+    rows: Array.from({ length: 10 }, (_, index) => ({
+      label: `/world/story-${index}`,
+      value: 100 - index,
+    })),
+  },
   problems: Array.from({ length: 20 }, (_, index) => ({
     at: new Date(0),
     level: 'warn' as const,
@@ -64,7 +67,7 @@ test('fits the terminal, whatever its size and whatever the texts', () => {
         const snapshot = {
           ...SNAPSHOT,
           source: 'x'.repeat(150),
-          topArticles: [{ contentId: hostile, views: 3 }, ...SNAPSHOT.topArticles],
+          panel: { title: hostile, rows: [{ label: hostile, value: 3 }, ...SNAPSHOT.panel!.rows] },
           problems: [...SNAPSHOT.problems, { at: new Date(0), level: 'error' as const, text: hostile }],
         };
         const shown = lines(snapshot, columns, rows);
@@ -75,16 +78,16 @@ test('fits the terminal, whatever its size and whatever the texts', () => {
   );
 });
 
-test('on a small terminal the articles stay and the warnings go', () => {
+test('a small terminal shows the panel and leaves out the warnings', () => {
   const view = lines(SNAPSHOT, 80, 16).join('\n');
   expect(view).toContain('/world/story-0');
   expect(view).not.toContain('dead-lettered');
 });
 
 test('a text cannot steer the terminal', () => {
-  const contentId = '/a\u001b[2J\u0007\n/b\u009b31m';
+  const label = '/a\u001b[2J\u0007\n/b\u009b31m';
   const view = renderView(
-    { ...SNAPSHOT, topArticles: [{ contentId, views: 1 }] },
+    { ...SNAPSHOT, panel: { title: label, rows: [{ label, value: 1 }] } },
     { columns: 100, rows: 40 },
   );
   expect(view).toContain('/a�[2J��/b�31m');

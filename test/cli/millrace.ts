@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +13,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs a project's command line as a process of its own, and gives what it printed and how it ended. */
+/** Runs the command line in a project's folder, the project's own where it has one, as a process of its own, and gives what it printed and how it ended. */
 export async function millrace(args: readonly string[], input = '', project = PROJECT): Promise<Finished> {
   const child = start(args, project);
   child.stdin!.end(input);
@@ -37,7 +38,8 @@ export async function millraceJson(args: readonly string[], input = '', project 
 /** Starts the command line and lets it run. The test's own NODE_OPTIONS are for jest. */
 export function start(args: readonly string[], project = PROJECT): ChildProcess {
   const { NODE_OPTIONS: _, FORCE_COLOR: __, ...env } = process.env;
-  const child = spawn(process.execPath, [join(project, 'bin/millrace.ts'), ...args], { env, stdio: 'pipe' });
+  const bin = join(existsSync(join(project, 'bin')) ? project : PROJECT, 'bin/millrace.ts');
+  const child = spawn(process.execPath, [bin, ...args], { cwd: project, env, stdio: 'pipe' });
   // A test that failed half-way must not leave a pipeline running on a folder that is gone.
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);

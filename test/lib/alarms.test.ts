@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-import { ENVIRONMENTS } from '../../lib/config/environment.ts';
+import newsroom from '../../millrace.config.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
 import {
   DEAD_LETTERS_IN_KAFKA,
@@ -231,7 +231,8 @@ describe('the cluster', () => {
   });
 
   test('pays for metrics only where an alarm uses them', () => {
-    for (const env of ENVIRONMENT_NAMES) expect(ENVIRONMENTS[env]).toMatchObject({ monitoring: 'DEFAULT' });
+    for (const env of ENVIRONMENT_NAMES)
+      expect(newsroom.environments[env]).toMatchObject({ monitoring: 'DEFAULT' });
   });
 
   test('of standard brokers with metrics by broker has the one that takes them', () => {

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { exampleEvent } from '../../cli/example-event.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
 import { bundlesOf, DEAD_LETTERS_IN_KAFKA } from './synthesized.ts';
 
 const MAX_BYTES = 200_000;

@@ -1,21 +1,21 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll } from '@jest/globals';
 import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { contracts as allContracts } from '../../contracts/index.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-import { collected as allCollected } from '../../lambdas/collector/collector.ts';
-import { consumers as allConsumers } from '../../lambdas/consumers.ts';
-import { ENVIRONMENTS, type EnvironmentSettings, resolveEnvironment } from '../../lib/config/environment.ts';
 import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
+import newsroom from '../../millrace.config.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
 import type { Contract } from '../../runtime/contract.ts';
+import { type EnvironmentSettings, resolveEnvironment } from '../../runtime/environment.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const { context } = JSON.parse(readFileSync(new URL('../../cdk.json', import.meta.url), 'utf8'));
 
-export const ENVIRONMENT_NAMES = Object.keys(ENVIRONMENTS);
+export const ENVIRONMENT_NAMES = Object.keys(newsroom.environments);
 
 export interface SynthesisOptions {
   readonly contracts?: readonly Contract<never>[];
@@ -44,15 +44,17 @@ export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'k
 
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
-  const { contracts = allContracts, consumers = allConsumers, settings = {}, bundles = false } = options;
-  const collected = contracts.filter((each) => allCollected.some(({ name }) => name === each.name));
+  const { settings = {}, bundles = false } = options;
+  const { contracts, consumers } = { ...newsroom, ...options };
+  const collected = contracts.filter((each) => newsroom.collected!.some(({ name }) => name === each.name));
   const app = new App({
     outdir: mkdtempSync(join(outputs, env)),
     context: { ...context, ...(!bundles && { 'aws:cdk:bundling-stacks': [] }) },
     analyticsReporting: false,
   });
-  const environments = { [env]: { ...ENVIRONMENTS[env]!, ...settings } };
-  addEnvironmentStacks(app, resolveEnvironment({ env }, environments), contracts, consumers, collected);
+  const environments = { [env]: { ...newsroom.environments[env]!, ...settings } };
+  const environment = resolveEnvironment({ environments, root: ROOT }, { env });
+  addEnvironmentStacks(app, environment, { contracts, consumers, collected });
   return app;
 }
 

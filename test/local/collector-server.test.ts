@@ -5,13 +5,13 @@ import { afterEach, expect, test } from '@jest/globals';
 import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
 import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-registry.ts';
-import { exampleEvent } from '../../cli/example-event.ts';
 import { collected } from '../../lambdas/collector/collector.ts';
 import {
   type CollectorServer,
   type CollectorServerOptions,
   serveCollector,
 } from '../../local/collector-server.ts';
+import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
 import type { Producer } from '../../runtime/ports.ts';
 import { codeOf } from '../rejection.ts';
 
@@ -25,6 +25,8 @@ await log.createTopic(topic.name, 1);
 
 async function open(options: Partial<CollectorServerOptions> = {}) {
   const server = await serveCollector({
+    collected,
+    limits: {},
     registry: createMemorySchemaRegistry(collected),
     producer: log,
     log: { debug() {}, info() {}, warn() {}, error() {} },

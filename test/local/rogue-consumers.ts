@@ -37,3 +37,5 @@ export const consumers: readonly AnyConsumer[] = [
     await tx.query('SELECT count(*) FROM generate_series(1, 100000000000)');
   }),
 ];
+
+export default { contracts: [events], consumers };

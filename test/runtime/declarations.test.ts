@@ -50,7 +50,7 @@ describe('refused', () => {
       [reader('a', topic('other'))],
       [],
       'CONSUMER_INVALID',
-      /a reads other, which contracts\/index\.ts does not list/,
+      /a reads other, which is not among the app's contracts/,
     ],
     [
       "a consumer that is called as another's role",
@@ -98,7 +98,7 @@ describe('refused', () => {
       [],
       [topic('other')],
       'CONTRACT_INVALID',
-      /collector\.ts lists other, which contracts\/index\.ts does not list/,
+      /The app collects other, which is not among its contracts/,
     ],
     [
       'a collected topic listed twice',
@@ -106,7 +106,7 @@ describe('refused', () => {
       [],
       [orders, orders],
       'CONTRACT_INVALID',
-      /collector\.ts lists the topic orders twice/,
+      /The app collects the topic orders twice/,
     ],
   ])('%s', (_, contracts, consumers, collected, code, message) => {
     expect(() => checkDeclarations(contracts, consumers, collected)).toThrow(

@@ -12,7 +12,7 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-import { createTraffic } from '../../local/publishing/traffic.ts';
+import { createTraffic } from '../../demo/traffic.ts';
 import { createEncoder } from '../../runtime/codec.ts';
 import type { OutgoingRecord } from '../../runtime/ports.ts';
 import type { Position } from '../../runtime/record.ts';

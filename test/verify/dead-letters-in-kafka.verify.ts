@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
+import { createTraffic } from '../../demo/traffic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
-import { createTraffic } from '../../local/publishing/traffic.ts';
 import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { millraceJson, TABLES } from '../cli/millrace.ts';

@@ -15,9 +15,10 @@ import pg from 'pg';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import { demo } from '../../demo/index.ts';
+import { createTraffic } from '../../demo/traffic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { fileSource } from '../../local/publishing/sources.ts';
-import { createTraffic } from '../../local/publishing/traffic.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
 import { type KafkaNode, startKafka } from '../../scripts/verify/kafka.mjs';
@@ -251,7 +252,7 @@ async function* views(): AsyncGenerator<Pageview> {
     for (let n = 0; n < RECORDS; n++) yield traffic.next(Date.UTC(2026, 0, 1) + n * 2);
     return;
   }
-  const source = fileSource([log], pageviews, Buffer.from('verify'));
+  const source = fileSource([log], pageviews, demo, Buffer.from('verify'));
   const read: Pageview[] = [];
   for (let items = await source.take(1_000); items.length > 0; items = await source.take(1_000)) {
     for (const item of items) if (item.kind === 'value') read.push(item.value);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
-import { createTraffic } from '../../local/publishing/traffic.ts';
+import { createTraffic } from '../../demo/traffic.ts';
 import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { millrace, millraceJson, start, TABLES, until } from '../cli/millrace.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { type FeedOptions, type Source, startFeed } from '../../../local/publishing/feed.ts';
-import type { InputItem } from '../../../local/publishing/input.ts';
 import type { Outlet } from '../../../local/publishing/outlet.ts';
+import type { InputItem } from '../../../runtime/app.ts';
 
 /** Refuses odd numbers. */
 function evenOutlet(): Outlet<number> & { readonly sent: number[] } {
@@ -81,7 +81,7 @@ describe('the rate', () => {
 
   test('follows the tide', async () => {
     const clock = createFakeClock();
-    const running = feed({ source: { ...endless, tide: () => 2 }, ratePerSecond: 100, clock });
+    const running = feed({ source: { ...endless, load: () => 2 }, ratePerSecond: 100, clock });
     await clock.advance(10_000);
     running.stop();
     expect(running.counts().published).toBeGreaterThan(1_980);

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { checkReadable, type LineParser, parseJsonLine, readInput } from '../../../local/publishing/input.ts';
+import { checkReadable, parseJsonLine, readInput } from '../../../local/publishing/input.ts';
+import type { LineParser } from '../../../runtime/app.ts';
 import { createTemporaryFolder } from '../../temporary-folder.ts';
 
 const asText: LineParser<string> = (value, line) => ({ kind: 'value', line, value });

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { pageviews } from '../../../contracts/news.pageviews/topic.ts';
+import { demo } from '../../../demo/index.ts';
 import type { Source } from '../../../local/publishing/feed.ts';
 import { fileSource } from '../../../local/publishing/sources.ts';
 import { createTemporaryFolder } from '../../temporary-folder.ts';
@@ -30,7 +31,7 @@ test('tells JSON from an access log by name or by content', async () => {
   const log = file('access.log', [LOG_LINE]);
   const json = file('values', ['{"a":1}']);
   const named = file('values.jsonl', ['damaged', '{"a":1}']);
-  const source = fileSource([log, json, named], pageviews, salt);
+  const source = fileSource([log, json, named], pageviews, demo, salt);
   expect(await source.take(100)).toMatchObject([
     { kind: 'value', value: { contentId: '/a' } },
     { kind: 'value', value: { a: 1 } },
@@ -42,20 +43,25 @@ test('tells JSON from an access log by name or by content', async () => {
 
 test('gives so many values at a time, and what lies between them', async () => {
   const lines = [IGNORED_LINE, LOG_LINE, IGNORED_LINE, LOG_LINE, LOG_LINE];
-  const source = fileSource([file('access.log', lines)], pageviews, salt);
+  const source = fileSource([file('access.log', lines)], pageviews, demo, salt);
   expect(await kinds(source, 2)).toEqual(['ignored', 'value', 'ignored', 'value']);
   expect(await kinds(source, 2)).toEqual(['value']);
   expect(await kinds(source, 2)).toEqual([]);
 });
 
 test('a stretch without values is not gathered whole', async () => {
-  const source = fileSource([file('access.log', Array(10_001).fill(IGNORED_LINE))], pageviews, salt);
+  const source = fileSource([file('access.log', Array(10_001).fill(IGNORED_LINE))], pageviews, demo, salt);
   expect((await kinds(source)).length).toBe(10_000);
   expect((await kinds(source)).length).toBe(1);
 });
 
 test('another topic takes no access log', async () => {
-  const source = fileSource([file('access.log', [LOG_LINE])], { ...pageviews, name: 'shop.orders' }, salt);
+  const source = fileSource(
+    [file('access.log', [LOG_LINE])],
+    { ...pageviews, name: 'shop.orders' },
+    demo,
+    salt,
+  );
   await expect(source.take(1)).rejects.toMatchObject({
     code: 'INPUT_INVALID',
     message: expect.stringContaining('shop.orders'),
@@ -64,11 +70,11 @@ test('another topic takes no access log', async () => {
 
 test('of several files each item says which one it is from, of a single one none does', async () => {
   const [first, second] = [file('a.jsonl', ['{"a":1}', 'damaged']), file('b.jsonl', ['damaged'])];
-  expect(await fileSource([first, second], pageviews, salt).take(100)).toMatchObject([
+  expect(await fileSource([first, second], pageviews, demo, salt).take(100)).toMatchObject([
     { input: first, line: 1 },
     { input: first, line: 2 },
     { input: second, line: 1 },
   ]);
-  for (const item of await fileSource([first], pageviews, salt).take(100))
+  for (const item of await fileSource([first], pageviews, demo, salt).take(100))
     expect(item).not.toHaveProperty('input');
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
-import type { Pageview } from '../../../contracts/news.pageviews/schema.ts';
-import { createTraffic } from '../../../local/publishing/traffic.ts';
+import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
+import { createTraffic } from '../../demo/traffic.ts';
 
 /** Pageviews at an even rate, from `startMs` on. */
 function generate(seed: number, records: number, everyMs: number, startMs = 1_700_000_000_000): Pageview[] {
@@ -62,15 +62,15 @@ test.each([1, 2, 3, 4, 5])(
   },
 );
 
-test('tide is around 1, and higher while a story breaks', () => {
+test('load is around 1, and higher while a story breaks', () => {
   const traffic = createTraffic(createSeededRandom(3));
   const start = 1_700_000_000_000;
   const tides: number[] = [];
   for (let atMs = start; atMs < start + 20 * 60_000; atMs += 500) {
     traffic.next(atMs);
-    tides.push(traffic.tide(atMs));
+    tides.push(traffic.load(atMs));
   }
-  const mean = tides.reduce((sum, tide) => sum + tide, 0) / tides.length;
+  const mean = tides.reduce((sum, load) => sum + load, 0) / tides.length;
   expect(mean).toBeGreaterThan(0.85);
   expect(mean).toBeLessThan(1.15);
   expect(Math.max(...tides)).toBeGreaterThan(1.15);

@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { exampleEvent } from '../../cli/example-event.ts';
-import { contracts } from '../../contracts/index.ts';
-import { parseAvro } from '../../runtime/avro/avro-type.ts';
-import { createValidator } from '../../runtime/avro/validator.ts';
-import { type AvroSchema, defineTopic } from '../../runtime/contract.ts';
+import { contracts } from '../../../contracts/index.ts';
+import { exampleEvent } from '../../../local/publishing/generated-traffic.ts';
+import { parseAvro } from '../../../runtime/avro/avro-type.ts';
+import { createValidator } from '../../../runtime/avro/validator.ts';
+import { type AvroSchema, defineTopic } from '../../../runtime/contract.ts';
 
 const NOW_MS = 1_764_000_000_000;
 

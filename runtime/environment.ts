@@ -1,5 +1,5 @@
-import { MillraceError } from '../../runtime/errors.ts';
-import { isOrigin } from '../../runtime/web-origin.ts';
+import { MillraceError } from './errors.ts';
+import { isOrigin } from './web-origin.ts';
 
 /** What differs between environments, and nothing else: one look shows what production has that dev has not. */
 export interface EnvironmentSettings {
@@ -75,47 +75,12 @@ export type SubnetGroup = (typeof SUBNET_GROUPS)[number];
 
 export interface Environment extends EnvironmentSettings {
   readonly name: string;
+  /** The folder of the app, with lambdas/ in it. */
+  readonly appRoot: string;
   /** Undefined: wherever the deploying credentials lead. */
   readonly account: string | undefined;
   readonly region: string | undefined;
 }
-
-export const ENVIRONMENTS: Readonly<Record<string, EnvironmentSettings>> = {
-  dev: {
-    network: { type: 'new' },
-    brokers: { type: 'standard', instanceType: 'kafka.t3.small', storageGiB: 50 },
-    monitoring: 'DEFAULT',
-    polling: { mode: 'on-demand' },
-    database: { minCapacity: 0, maxCapacity: 2, standbys: 0, proxy: false, backupDays: 1 },
-    collector: { allowedOrigins: ['http://localhost:3000'], rate: 20, burst: 20 },
-    alarmActions: false,
-    retainsData: false,
-    logRetentionDays: 7,
-  },
-  staging: {
-    network: { type: 'new' },
-    brokers: { type: 'express', instanceType: 'express.m7g.large' },
-    monitoring: 'DEFAULT',
-    polling: { mode: 'provisioned', minimumPollers: 1, maximumPollers: 4 },
-    database: { minCapacity: 0.5, maxCapacity: 4, standbys: 0, proxy: true, backupDays: 7 },
-    collector: { allowedOrigins: [], rate: 100, burst: 100, maxConcurrency: 20 },
-    alarmActions: true,
-    retainsData: false,
-    logRetentionDays: 30,
-  },
-  prod: {
-    network: { type: 'new' },
-    brokers: { type: 'express', instanceType: 'express.m7g.large' },
-    monitoring: 'DEFAULT',
-    polling: { mode: 'provisioned', minimumPollers: 2, maximumPollers: 12 },
-    database: { minCapacity: 2, maxCapacity: 32, standbys: 1, proxy: true, backupDays: 35 },
-    // The pages' origins belong here, once there are any.
-    collector: { allowedOrigins: [], rate: 2_000, burst: 1_000, maxConcurrency: 200 },
-    alarmActions: true,
-    retainsData: true,
-    logRetentionDays: 365,
-  },
-};
 
 /** What the person who deploys says: context values (`-c env=dev`), then the variables that the CDK sets. */
 export interface DeployRequest {
@@ -132,8 +97,11 @@ const REGION = /^[a-z]{2}(-[a-z]+)+-\d$/;
  * @throws ENVIRONMENT_INVALID naming the field, what it got and what it takes
  */
 export function resolveEnvironment(
+  {
+    environments,
+    root,
+  }: { readonly environments: Readonly<Record<string, EnvironmentSettings>>; readonly root: string },
   { env, account, region }: DeployRequest,
-  environments: Readonly<Record<string, EnvironmentSettings>> = ENVIRONMENTS,
 ): Environment {
   const settings =
     typeof env === 'string' && Object.hasOwn(environments, env) ? environments[env] : undefined;
@@ -144,6 +112,7 @@ export function resolveEnvironment(
   return {
     ...settings,
     name: env as string,
+    appRoot: root,
     account: optional('account', account, ACCOUNT, 'twelve digits', '-c account=123456789012'),
     region: optional('region', region, REGION, "a region's name", '-c region=eu-west-1'),
   };
@@ -197,7 +166,7 @@ const CLUSTER_ARN = /^arn:aws[a-z-]*:kafka:[a-z0-9-]+:\d{12}:cluster\/[A-Za-z0-9
 function checkSettings(name: string, settings: EnvironmentSettings): void {
   const { network, brokers, polling, database, collector } = settings;
   const check = (field: string, got: unknown, isAllowed: boolean, allowed: string) => {
-    if (!isAllowed) refuse(`${name}.${field}`, got, allowed, 'Change it in lib/config/environment.ts.');
+    if (!isAllowed) refuse(`${name}.${field}`, got, allowed, 'Change it in millrace.config.ts.');
   };
   const checkWhole = (field: string, got: number, from: number, to: number) =>
     check(
@@ -214,7 +183,7 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
       'env',
       name,
       'up to 44 small letters and digits, with single hyphens between',
-      'Rename it in lib/config/environment.ts.',
+      'Rename it in millrace.config.ts.',
     );
   }
   if (network.type === 'new' && network.zones) {

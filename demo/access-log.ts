@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { isIP } from 'node:net';
-import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
-import type { InputItem } from './input.ts';
+import type { Pageview } from '../contracts/news.pageviews/schema.ts';
+import type { InputItem } from '../runtime/app.ts';
 
 /** What stands between quotes, where a backslash escapes. */
 const TEXT = String.raw`[^"\\]*(?:\\.[^"\\]*)*`;

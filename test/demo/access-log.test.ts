@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { accessLogParser } from '../../../local/publishing/access-log.ts';
+import { accessLogParser } from '../../demo/access-log.ts';
 
 const parse = accessLogParser(Buffer.from('a salt'));
 const CHROME =

@@ -1,12 +1,12 @@
-import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
-import type { Random } from '../../runtime/ports.ts';
+import type { Pageview } from '../contracts/news.pageviews/schema.ts';
+import type { Traffic } from '../runtime/app.ts';
+import type { Random } from '../runtime/ports.ts';
 
 /** An endless newsroom's worth of pageviews. The same randomness and the same times give the same pageviews. */
-export interface Traffic {
-  /** The next pageview, at `atMs`: epoch milliseconds, never earlier than the call before. */
+export interface PageviewTraffic extends Traffic {
   next(atMs: number): Pageview;
-  /** How busy the site is at `atMs`, around 1 on average: the day's tide, and more while a story breaks. */
-  tide(atMs: number): number;
+  /** How busy the site is at `atMs`, around 1 on average: it varies over the day, and rises while a story breaks. */
+  load(atMs: number): number;
 }
 
 const SECTIONS = [
@@ -89,7 +89,7 @@ interface Spike {
 }
 
 /** Makes newsroom-like traffic: Zipf-skewed articles, returning sessions, a tide, and breaking news now and then. */
-export function createTraffic(random: Random): Traffic {
+export function createTraffic(random: Random): PageviewTraffic {
   const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random.next() * items.length)]!;
   const between = (from: number, to: number) => from + random.next() * (to - from);
   const token = () => Array.from({ length: 4 }, () => hex32(random)).join('');
@@ -156,7 +156,7 @@ export function createTraffic(random: Random): Traffic {
         engagedMs: Math.min(MAX_ENGAGED_MS, Math.round(MEDIAN_ENGAGED_MS * Math.exp(gaussian(random)))),
       };
     },
-    tide: (atMs) => 0.95 + 0.15 * Math.sin((2 * Math.PI * atMs) / TIDE_PERIOD_MS) + 0.6 * spikeShare(atMs),
+    load: (atMs) => 0.95 + 0.15 * Math.sin((2 * Math.PI * atMs) / TIDE_PERIOD_MS) + 0.6 * spikeShare(atMs),
   };
 }
 

@@ -1,9 +1,17 @@
 import { describe, expect, test } from '@jest/globals';
-import { ENVIRONMENTS, type EnvironmentSettings, resolveEnvironment } from '../../lib/config/environment.ts';
+import newsroom from '../../millrace.config.ts';
+import { type EnvironmentSettings, resolveEnvironment } from '../../runtime/environment.ts';
+
+const { environments: ENVIRONMENTS } = newsroom;
+const APP = { environments: ENVIRONMENTS, root: '/app' };
 
 test.each(Object.keys(ENVIRONMENTS))('%s is an environment, with or without an account', (env) => {
-  expect(resolveEnvironment({ env })).toMatchObject({ name: env, account: undefined, region: undefined });
-  expect(resolveEnvironment({ env, account: '012345678901', region: 'eu-west-1' })).toMatchObject({
+  expect(resolveEnvironment(APP, { env })).toMatchObject({
+    name: env,
+    account: undefined,
+    region: undefined,
+  });
+  expect(resolveEnvironment(APP, { env, account: '012345678901', region: 'eu-west-1' })).toMatchObject({
     account: '012345678901',
     region: 'eu-west-1',
   });
@@ -18,7 +26,7 @@ describe('refused', () => {
     [{ env: 'dev', account: 123456789012 }, /account is 123456789012/],
     [{ env: 'dev', region: 'Ireland' }, /region is "Ireland"; it takes a region's name/],
   ])('%j', (request, message) => {
-    expect(() => resolveEnvironment(request)).toThrow(
+    expect(() => resolveEnvironment(APP, request)).toThrow(
       expect.objectContaining({ code: 'ENVIRONMENT_INVALID', message: expect.stringMatching(message) }),
     );
   });
@@ -28,10 +36,10 @@ test.each(['Prod', 'eu_west', 'a--b', '-a', 'a-', 'a.b', 'a'.repeat(45)])(
   'an environment called %s is refused: functions, stacks and the database have its name',
   (env) => {
     const environments = { [env]: ENVIRONMENTS.dev!, ok: ENVIRONMENTS.dev! };
-    expect(() => resolveEnvironment({ env }, environments)).toThrow(
+    expect(() => resolveEnvironment({ ...APP, environments }, { env })).toThrow(
       expect.objectContaining({ code: 'ENVIRONMENT_INVALID', message: expect.stringContaining(env) }),
     );
-    expect(resolveEnvironment({ env: 'ok' }, environments)).toMatchObject({ name: 'ok' });
+    expect(resolveEnvironment({ ...APP, environments }, { env: 'ok' })).toMatchObject({ name: 'ok' });
   },
 );
 
@@ -95,7 +103,9 @@ describe('settings that AWS would refuse are refused before', () => {
     ],
     ['a proxy before half a unit', { ...prod, database: { ...prod.database, minCapacity: 0.5 } }],
   ])('not %s', (_, settings) => {
-    expect(resolveEnvironment({ env: 'mine' }, { mine: settings })).toMatchObject(settings);
+    expect(resolveEnvironment({ ...APP, environments: { mine: settings } }, { env: 'mine' })).toMatchObject(
+      settings,
+    );
   });
 
   test.each<[string, EnvironmentSettings, RegExp]>([
@@ -118,7 +128,7 @@ describe('settings that AWS would refuse are refused before', () => {
       (brokers): [string, EnvironmentSettings, RegExp] => [
         'network.subnetIds.brokers',
         { ...dev, network: { ...network, subnetIds: { ...subnetIds, brokers } } },
-        /it takes 3 ids of subnets, subnet-…, one in each zone\. Change it in lib\/config/,
+        /it takes 3 ids of subnets, subnet-…, one in each zone\. Change it in millrace\.config/,
       ],
     ),
     ...[
@@ -216,7 +226,7 @@ describe('settings that AWS would refuse are refused before', () => {
     ['database.standbys', { ...dev, database: { ...dev.database, standbys: -1 } }, /from 0 to 14/],
     ['database.backupDays', { ...dev, database: { ...dev.database, backupDays: 36 } }, /from 1 to 35/],
   ])('%s', (field, settings, why) => {
-    expect(() => resolveEnvironment({ env: 'mine' }, { mine: settings })).toThrow(
+    expect(() => resolveEnvironment({ ...APP, environments: { mine: settings } }, { env: 'mine' })).toThrow(
       expect.objectContaining({
         code: 'ENVIRONMENT_INVALID',
         message: expect.stringMatching(why),

@@ -1,0 +1,19 @@
+import { pageviews } from '../contracts/news.pageviews/topic.ts';
+import type { Demo } from '../runtime/app.ts';
+import { accessLogParser } from './access-log.ts';
+import { createTraffic } from './traffic.ts';
+
+/** What `npm start` publishes and shows: a newsroom's pageviews, and the articles that are read most. */
+export const demo: Demo = {
+  topic: pageviews,
+  traffic: createTraffic,
+  input: { name: "a web server's access log", parser: accessLogParser },
+  panel: {
+    title: 'Most read in the newest five minutes',
+    sql: `
+      SELECT content_id, sum(views) FROM article_minute
+      WHERE minute > (SELECT max(minute) FROM article_minute) - interval '5 minutes'
+      GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10`,
+  },
+  query: 'select content_id, sum(views) as views from article_minute group by 1 order by 2 desc limit 10',
+};

@@ -1,0 +1,93 @@
+/** An app: what one project declares, and hands to the command line, to the laptop and to the CDK. */
+import type { CollectLimits } from './collect.ts';
+import type { AnyConsumer } from './consumer.ts';
+import type { Contract } from './contract.ts';
+import { checkDeclarations } from './declarations.ts';
+import type { EnvironmentSettings } from './environment.ts';
+import { MillraceError } from './errors.ts';
+import type { Random } from './ports.ts';
+
+export interface App {
+  /** Lower-case letters, digits and single hyphens. */
+  readonly name: string;
+  /** Every contract has a topic. A contract that is not listed has none and is not checked. */
+  readonly contracts: readonly Contract<never>[];
+  /** A consumer that is not listed is not deployed and does not run. */
+  readonly consumers: readonly AnyConsumer[];
+  /** The topics that the collector takes events for, over HTTP. It answers every other topic with 404. @default none */
+  readonly collected?: readonly Contract<never>[];
+  /** What one request to the collector may hold, here and on AWS. @default CollectLimits' own */
+  readonly collectLimits?: CollectLimits;
+  /** What `cdk deploy -c env=NAME` takes as NAME. */
+  readonly environments: Readonly<Record<string, EnvironmentSettings>>;
+  /** What `millrace up` publishes and shows. @default generated values of every contract, and counters */
+  readonly demo?: Demo;
+}
+
+/** Traffic and a panel of the app's own for `millrace up`. Nothing of it is deployed. */
+export interface Demo {
+  /** Where the traffic and the files of `--input` go. */
+  readonly topic: Contract<never>;
+  /** The same randomness and the same times give the same values. @default generated values of the topic's contract */
+  traffic?(random: Random): Traffic;
+  /** Reads files that are not JSON lines. @default files are JSON lines */
+  readonly input?: {
+    /** What such a file is, as in `a web server's access log`. */
+    readonly name: string;
+    /** @param salt keys pseudonyms; the same in every run on one state folder */
+    parser(salt: Buffer): LineParser;
+  };
+  /** The live view lists what this query gives, read only, twice a second at most: a label and a number, best first. */
+  readonly panel?: { readonly title: string; readonly sql: string };
+  /** A query for a person to run when `millrace up` has ended. */
+  readonly query?: string;
+}
+
+/** An endless supply of values. */
+export interface Traffic {
+  /** The next value, at `atMs`: epoch milliseconds, never earlier than the call before. */
+  next(atMs: number): unknown;
+  /** What share of the set rate is wanted at `atMs`; more than 1 in a rush. @default 1 */
+  load?(atMs: number): number;
+}
+
+/** Reads one line of a file; never throws for what the line holds. Lines count from 1. */
+export type LineParser<Value = unknown> = (line: string, number: number) => InputItem<Value>;
+
+/** What one line of a file holds. */
+export type InputItem<Value = unknown> = {
+  readonly line: number;
+  /** Which file, if there are several. */
+  readonly input?: string;
+} & (
+  | { readonly kind: 'value'; readonly value: Value }
+  /** Well-formed, and nothing to publish. */
+  | { readonly kind: 'ignored' }
+  | { readonly kind: 'malformed'; readonly reason: string }
+);
+
+const NAME = /^(?=.{1,40}$)[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/;
+
+/**
+ * Declares the app, in `millrace.config.ts`, as its default export.
+ * @throws APP_INVALID for the name; CONTRACT_INVALID or CONSUMER_INVALID when the declarations contradict each other
+ */
+export function defineApp(app: App): App {
+  const { name, contracts, consumers, collected = [], demo } = app;
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    throw invalid(
+      `name is ${JSON.stringify(name)}; it takes up to 40 lower-case letters, digits and single hyphens, beginning with a letter`,
+    );
+  }
+  checkDeclarations(contracts, consumers, collected);
+  if (demo && contracts.every((contract) => contract.name !== demo.topic.name)) {
+    throw invalid(
+      `demo.topic is ${demo.topic.name}, which contracts does not list. List the topic's contract`,
+    );
+  }
+  return app;
+}
+
+function invalid(problem: string): MillraceError {
+  return new MillraceError('APP_INVALID', `The app's ${problem}. Correct millrace.config.ts.`);
+}
