@@ -182,8 +182,9 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       const now = await readTotals();
       return {
         applied: now.applied - before.applied,
-        deadLettered: now.deadLettered - before.deadLettered,
-        holes: now.holes - before.holes,
+        // A redrive closes holes of earlier runs, too.
+        deadLettered: Math.max(0, now.deadLettered - before.deadLettered),
+        holes: Math.max(0, now.holes - before.holes),
         ...reports,
       };
     },

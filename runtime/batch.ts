@@ -4,8 +4,9 @@
  * own records only.
  */
 import { backOff } from './backoff.ts';
-import type { Diagnosis } from './failure.ts';
+import { type Diagnosis, errorName } from './failure.ts';
 import { judgeFailure, mayBeARecords } from './handler.ts';
+import { blamed } from './isolate.ts';
 import type { Item } from './item.ts';
 import type { Patience } from './patience.ts';
 import type { Random } from './ports.ts';
@@ -22,6 +23,8 @@ import {
 export interface BatchContext extends SettleContext {
   readonly random: Random;
   readonly patience: Patience;
+  /** Whether to wait for partitions that have to: not before those that need not are settled. */
+  readonly mayWait: boolean;
 }
 
 export interface BatchOutcome {
@@ -63,6 +66,8 @@ export async function settleBatch(items: readonly Item[], context: BatchContext)
   /** Waits in a row after which nothing went any further. */
   let holds = 0;
   let stoppedBy: Diagnosis | null = null;
+  /** What was last waited for. */
+  let heldFor: Diagnosis | null = null;
   /** Whose letter the store was too slow for. */
   let unstored: Item | undefined;
 
@@ -111,7 +116,8 @@ export async function settleBatch(items: readonly Item[], context: BatchContext)
       line.put(approach, items);
       return wait(diagnosis, holds);
     } else if (sound.length === 1) {
-      failedAlone(sound[0]!, items, diagnosis);
+      const [item] = sound;
+      failedAlone(item!, items, diagnosis.isUnclear && item!.isToBlame ? blamed(diagnosis) : diagnosis);
     } else if (inHandler) {
       line.put({ isolate: diagnosis }, items);
     } else {
@@ -175,10 +181,18 @@ export async function settleBatch(items: readonly Item[], context: BatchContext)
     }
   }
 
+  /** An error that reads like the sink's or the code's, of a record that may be alone in having it. */
+  function isWorthIsolating({ approach }: Stretch, { diagnosis, phase, sound }: SettleFailed): boolean {
+    if (!diagnosis.isUnclear || phase !== 'handle' || approach !== 'whole') return false;
+    return sound.length > 1 || sound.some(({ isToBlame }) => isToBlame);
+  }
+
   while (!line.isEmpty()) {
     const waiting = line.onlyWaiting();
     if (waiting) {
       const because = waiting.find((each) => each.because.action === 'hold')?.because ?? waiting[0]!.because;
+      if (!context.mayWait) return { ...total, stoppedBy: because };
+      heldFor = because;
       if (because.action === 'hold') holds++;
       const attempt = Math.max(holds, ...waiting.map(({ items }) => items[0]!.tries));
       if (!(await wait(because, attempt))) return { ...total, stoppedBy: because };
@@ -186,7 +200,7 @@ export async function settleBatch(items: readonly Item[], context: BatchContext)
     }
     const budgetMs = context.usableMs() * SHARE_OF_TIME;
     if (budgetMs < consumer.timeoutMs * MIN_SHARE_OF_TIMEOUT) {
-      return { ...total, stoppedBy: line.heldBy() ?? stoppedBy };
+      return { ...total, stoppedBy: line.heldBy() ?? stoppedBy ?? heldFor };
     }
     const stretch = line.take();
     try {
@@ -196,7 +210,8 @@ export async function settleBatch(items: readonly Item[], context: BatchContext)
       if (!(failed instanceof SettleFailed)) throw failed;
       total.handlerMs += failed.handlerMs;
       stoppedBy = failed.diagnosis;
-      if (stoppedBy.action === 'halt' || !(await recover(stretch, failed))) return { ...total, stoppedBy };
+      const isHalt = stoppedBy.action === 'halt' && !isWorthIsolating(stretch, failed);
+      if (isHalt || !(await recover(stretch, failed))) return { ...total, stoppedBy };
     }
   }
   return { ...total, stoppedBy: line.heldBy() };
@@ -297,5 +312,5 @@ function split(items: readonly Item[]): (readonly Item[])[] {
 
 /** A diagnosis for the log: an error's text may quote a payload, so only ours is shown. */
 export function factsOf({ stage, code, action, error }: Diagnosis): Record<string, unknown> {
-  return { stage, code, action, errorName: error instanceof Error ? error.name : typeof error };
+  return { stage, code, action, errorName: errorName(error) };
 }

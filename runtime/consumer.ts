@@ -24,7 +24,8 @@ export interface HandlerContext<Tx, Value> {
 
 /**
  * Applies the records' effects, one flush for all of them. May run again for records whose effects were rolled
- * back, so effects outside `tx` are at-least-once, with `record.id` as their idempotency key. When it throws, the
+ * back, so effects outside `tx` are at-least-once, with `record.id` as their idempotency key, and it must not change the
+ * records, which it gets again. When it throws, the
  * batch is split until the bad record stands alone; throw `MillraceError('DEPENDENCY_UNAVAILABLE', …)` for what no
  * record is to blame for.
  */

@@ -91,6 +91,19 @@ export interface Engine {
 const DECODE_BUDGET = { lookUps: 64, bodyBytes: 4 * 1024 * 1024 } as const;
 const DECODE_SHARE_OF_TIME = 1 / 3;
 
+/** Records of a partition that waits which are worked off together with those of others that wait. */
+const RECORDS_A_TURN = 500;
+
+/** The first records of each partition; the items stand in partition, then offset order. */
+function firstOfEach(items: readonly Item[]): readonly Item[] {
+  const taken = new Map<number, number>();
+  return items.filter(({ raw: { partition } }) => {
+    const count = (taken.get(partition) ?? 0) + 1;
+    taken.set(partition, count);
+    return count <= RECORDS_A_TURN;
+  });
+}
+
 /** Builds the engine of one consumer; keep it between invocations, it caches the schemas it has seen. */
 export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine {
   const { clock, log } = ports;
@@ -133,7 +146,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       }
       ready.push(item);
       if ('record' in result) item.record = result.record;
-      else if ('error' in result) {
+      else if ('error' in result && item.failure === null) {
         const diagnosis = diagnose('decode', result.error, 'AVRO_INVALID');
         item.failure = describeFailure(diagnosis, historyWith(item, clock.now()));
       }
@@ -151,7 +164,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
   ): Promise<{ items: readonly Item[]; stoppedBy: Diagnosis | null }> {
     const startedAt = clock.now();
     const reserveMs = Math.min(1_000, consumer.timeoutMs / 10);
-    const context: BatchContext = {
+    const context: Omit<BatchContext, 'mayWait'> = {
       ...ports,
       consumer,
       arrival,
@@ -181,32 +194,55 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     return { items, stoppedBy: outcome.stoppedBy };
   }
 
-  /** Reads and settles in turns, so that what is read is soon settled and no batch has to fit the memory whole. */
-  async function workOff(items: readonly Item[], context: BatchContext): Promise<BatchOutcome> {
+  /**
+   * Reads and settles in turns, so that what is read is soon settled and no batch has to fit the memory whole. What has to
+   * wait comes last, a part of each such partition at a time: no partition waits for another one.
+   */
+  async function workOff(
+    items: readonly Item[],
+    shared: Omit<BatchContext, 'mayWait'>,
+  ): Promise<BatchOutcome> {
     const total = { passedOver: 0, handlerMs: 0, retries: 0 };
     let left = items;
+    let stuck: Item[] = [];
+    let isLast = false;
+    let heldFor: Diagnosis | null = null;
     let holds = 0;
     while (left.length > 0) {
-      const waitMs = context.usableMs() * DECODE_SHARE_OF_TIME;
-      const { ready, left: next, heldBy } = await decode(left, { ...DECODE_BUDGET, waitMs });
+      const waitMs = shared.usableMs() * DECODE_SHARE_OF_TIME;
+      const turn = isLast ? firstOfEach(left) : left;
+      const { ready, left: unread, heldBy } = await decode(turn, { ...DECODE_BUDGET, waitMs });
+      const isReady = new Set(ready);
+      left = turn === left ? unread : left.filter((item) => !isReady.has(item));
       if (ready.length > 0) {
-        const outcome = await settleBatch(ready, context);
+        const mayWait = isLast || (left.length === 0 && stuck.length === 0);
+        const outcome = await settleBatch(ready, { ...shared, mayWait });
         total.passedOver += outcome.passedOver;
         total.handlerMs += outcome.handlerMs;
         total.retries += outcome.retries;
-        if (ready.some(({ outcome }) => outcome === 'returned'))
-          return { ...total, stoppedBy: outcome.stoppedBy };
-        for (const item of ready) item.record = null;
         holds = 0;
+        for (const item of ready) item.record = null;
+        const returned = ready.filter(({ outcome }) => outcome === 'returned');
+        if (returned.length > 0) {
+          if (mayWait || outcome.stoppedBy?.action === 'halt')
+            return { ...total, stoppedBy: outcome.stoppedBy ?? heldFor };
+          heldFor ??= outcome.stoppedBy;
+          const waiting = new Set(returned.map(({ raw }) => raw.partition));
+          const isWaiting = ({ raw }: Item) => waiting.has(raw.partition);
+          stuck.push(...returned, ...left.filter(isWaiting));
+          left = left.filter((item) => !isWaiting(item));
+        }
+      } else if (left.length > 0) {
+        if (heldBy?.action !== 'hold') return { ...total, stoppedBy: heldBy };
+        holds++;
+        log.warn('Line held: trying again', { ...factsOf(heldBy), holds });
+        if (!(await backOff(holds, consumer.retry, shared.usableMs(), ports)))
+          return { ...total, stoppedBy: heldBy };
+        total.retries++;
       }
-      left = next;
-      if (ready.length > 0 || left.length === 0) continue;
-      if (heldBy?.action !== 'hold') return { ...total, stoppedBy: heldBy };
-      holds++;
-      log.warn('Line held: trying again', { ...factsOf(heldBy), holds });
-      if (!(await backOff(holds, consumer.retry, context.usableMs(), ports)))
-        return { ...total, stoppedBy: heldBy };
-      total.retries++;
+      if (left.length === 0 && stuck.length > 0) {
+        [left, stuck, isLast] = [stuck.toSorted((a, b) => byPosition(a.raw, b.raw)), [], true];
+      }
     }
     return { ...total, stoppedBy: null };
   }

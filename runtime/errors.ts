@@ -109,7 +109,17 @@ const OURS = Symbol.for('millrace.error');
 export class MillraceError extends Error {
   // A function that writes to Kafka has two files, and so two of this class: each knows the other's errors.
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === 'object' && value !== null && OURS in value;
+    try {
+      return (
+        typeof value === 'object' &&
+        value !== null &&
+        OURS in value &&
+        typeof (value as { code?: unknown }).code === 'string'
+      );
+    } catch {
+      // A proxy can throw at anything it is asked.
+      return false;
+    }
   }
 
   readonly code: ErrorCode;
@@ -117,6 +127,11 @@ export class MillraceError extends Error {
   readonly details: Readonly<Record<string, unknown>>;
   /** The table's answer for `code`, unless whoever raised the error knows that waiting cannot change it. */
   readonly action: ErrorAction;
+  /**
+   * The error reads like a fault of the sink or of the code, and a record's data can cause it as well: the record is to
+   * blame if others go through.
+   */
+  readonly isUnclear: boolean;
 
   constructor(
     code: ErrorCode,
@@ -125,6 +140,7 @@ export class MillraceError extends Error {
       readonly cause?: unknown;
       readonly details?: Readonly<Record<string, unknown>>;
       readonly action?: ErrorAction;
+      readonly isUnclear?: boolean;
     } = {},
   ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
@@ -132,6 +148,7 @@ export class MillraceError extends Error {
     this.code = code;
     this.details = options.details ?? {};
     this.action = options.action ?? ERRORS[code].action;
+    this.isUnclear = options.isUnclear ?? false;
   }
 
   get [OURS](): true {

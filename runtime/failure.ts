@@ -6,6 +6,8 @@ export interface Diagnosis {
   readonly stage: FailureStage;
   readonly code: ErrorCode;
   readonly action: ErrorAction;
+  /** Whether a record's data may be what the sink or the code seems to be to blame for. */
+  readonly isUnclear: boolean;
   /** What was thrown, untouched. */
   readonly error: unknown;
 }
@@ -15,12 +17,20 @@ export interface Diagnosis {
  * Whatever the sink refused counts as `write`, also when it surfaced inside `handle`.
  */
 export function diagnose(stage: FailureStage, error: unknown, fallback: ErrorCode): Diagnosis {
-  const { code, action } =
-    error instanceof MillraceError ? error : { code: fallback, action: ERRORS[fallback].action };
-  return { stage: code.startsWith('SINK_') ? 'write' : stage, code, action, error };
+  const isOurs = error instanceof MillraceError && Object.hasOwn(ERRORS, error.code);
+  const code = isOurs ? error.code : fallback;
+  return {
+    stage: code.startsWith('SINK_') ? 'write' : stage,
+    code,
+    action: (isOurs ? error.action : undefined) ?? ERRORS[code].action,
+    isUnclear: isOurs && error.isUnclear === true,
+    error,
+  };
 }
 
 // A dead letter has to fit its queue whatever the handler threw.
+const UNREADABLE = 'An error that cannot be read.';
+const MAX_NAME_CHARS = 256;
 const MAX_MESSAGE_CHARS = 4_096;
 const MAX_STACK_CHARS = 8_192;
 const MAX_CAUSES = 8;
@@ -36,7 +46,10 @@ export function describeFailure(
     code,
     name,
     message,
-    stack: error instanceof Error ? (error.stack ?? '').slice(0, MAX_STACK_CHARS) : '',
+    stack: readable(() => (error instanceof Error ? String(error.stack ?? '') : ''), '').slice(
+      0,
+      MAX_STACK_CHARS,
+    ),
     causes: describeCauses(error),
     attempts: history.attempts,
     firstFailedAt: history.firstFailedAt,
@@ -47,22 +60,47 @@ export function describeFailure(
 
 function describeCauses(error: unknown): FailureCause[] {
   const causes: FailureCause[] = [];
-  let current = error;
-  while (current instanceof Error && current.cause !== undefined && causes.length < MAX_CAUSES) {
-    current = current.cause;
+  let current = causeOf(error);
+  while (current !== undefined && causes.length < MAX_CAUSES) {
     causes.push(describeError(current));
+    current = causeOf(current);
   }
   return causes;
 }
 
-/** Anything can be thrown, and a thrown object's own getters can throw too. */
+function causeOf(error: unknown): unknown {
+  return readable(() => (error instanceof Error ? error.cause : undefined), undefined);
+}
+
 function describeError(error: unknown): FailureCause {
+  return readable(
+    () => {
+      const [name, message] = error instanceof Error ? [error.name, error.message] : [typeof error, error];
+      return {
+        name: String(name).slice(0, MAX_NAME_CHARS),
+        message: String(message).slice(0, MAX_MESSAGE_CHARS),
+      };
+    },
+    { name: typeof error, message: UNREADABLE },
+  );
+}
+
+/** Anything can be thrown, and what a thrown object is asked for can throw as well. */
+function readable<Value>(read: () => Value, otherwise: Value): Value {
   try {
-    if (error instanceof Error) {
-      return { name: String(error.name), message: String(error.message).slice(0, MAX_MESSAGE_CHARS) };
-    }
-    return { name: typeof error, message: String(error).slice(0, MAX_MESSAGE_CHARS) };
+    return read();
   } catch {
-    return { name: typeof error, message: 'An error that cannot be read.' };
+    return otherwise;
   }
+}
+
+/** What was thrown, unless it cannot even be asked what it is, as a revoked proxy cannot. */
+export function legible(thrown: unknown): unknown {
+  const isLegible = readable(() => typeof (thrown instanceof Error) === 'boolean', false);
+  return isLegible ? thrown : new Error(UNREADABLE);
+}
+
+/** An error's name, for the log: its text may quote a payload. */
+export function errorName(error: unknown): string {
+  return describeError(error).name;
 }

@@ -2,7 +2,7 @@
 import type { AnyConsumer } from './consumer.ts';
 import type { Failure } from './dead-letters/dead-letter.ts';
 import { MillraceError } from './errors.ts';
-import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
+import { type Diagnosis, describeFailure, diagnose, legible } from './failure.ts';
 import type { Verdict } from './isolate.ts';
 import { historyWith, type Item } from './item.ts';
 import type { Clock, Logger } from './ports.ts';
@@ -49,7 +49,7 @@ export async function runHandler(
   const onAbandon = () => interrupted.reject(abandon.reason);
   if (abandon.aborted) onAbandon();
   else abandon.addEventListener('abort', onAbandon, { once: true });
-  const stopWatching = context.watchEscapes(interrupted.reject);
+  const stopWatching = context.watchEscapes((error) => interrupted.reject(legible(error)));
   try {
     const handled = context.consumer.handle([...itemOf.keys()], {
       tx,
@@ -58,7 +58,8 @@ export async function runHandler(
       fail,
     });
     await Promise.race([handled, interrupted.promise]);
-  } catch (error) {
+  } catch (thrown) {
+    const error = legible(thrown);
     // What it throws because its time is over says nothing but that, unless it knows better: a service that is down.
     if (handlerTime.aborted && !isHold(error)) throw handlerTime.reason;
     throw error;
@@ -71,11 +72,12 @@ export async function runHandler(
 }
 
 function isHold(error: unknown): boolean {
-  return error instanceof MillraceError && error.action === 'hold';
+  return diagnose('handle', error, 'HANDLER_FAILED').action === 'hold';
 }
 
 /** Whether a single record may be what a failed `handle` failed for. */
-export function mayBeARecords({ action, code }: Diagnosis): boolean {
+export function mayBeARecords({ action, code, isUnclear }: Diagnosis): boolean {
+  if (isUnclear) return true;
   if (action === 'hold') return !code.startsWith('SINK_') && code !== 'UNEXPECTED';
   return action !== 'halt';
 }

@@ -17,6 +17,8 @@ export interface IsolatePorts {
   attempt(group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null>;
   /** For show, no verdict is the last. */
   judge(item: Item, diagnosis: Diagnosis, isForShow: boolean): Verdict;
+  /** Whether others go through while this one fails for what may not be its own fault. */
+  othersGoThrough(item: Item): Promise<boolean>;
   /** Whether time and room are left for more, with so many records given up. Asked once something has been judged. */
   mayGoOn(failed: number): boolean;
   /** Runs `work`, and takes back what it changed where it rejects. */
@@ -30,6 +32,16 @@ export interface Isolated {
   readonly waiting: ReadonlyMap<Item, Diagnosis>;
   /** The first record that was not tried; undefined where all were. */
   readonly end: Item | undefined;
+}
+
+/** The diagnosis of a record that is to blame for an error that reads like the sink's or the code's. */
+export function blamed(diagnosis: Diagnosis): Diagnosis {
+  return { ...diagnosis, action: 'retry', isUnclear: false };
+}
+
+/** What an outage makes all records fail for, the first one too. */
+function mayBeAnOutage({ action, isUnclear }: Diagnosis): boolean {
+  return action === 'hold' || isUnclear;
 }
 
 /** Takes back what was tried behind a record that waits. */
@@ -65,7 +77,7 @@ export async function isolate(
     /** Where a group that failed ends: something before it is bad. */
     let badBefore = failedFor ? to : from;
     /** An outage fails the first record as well: one more try tells, instead of one for each halving. */
-    let isCanary = failedFor?.action === 'hold';
+    let isCanary = failedFor !== null && mayBeAnOutage(failedFor);
     while (at < to) {
       if (judged > 0 && !ports.mayGoOn(failed)) return at;
       // What went through behind a waiting record before need not show that again.
@@ -75,7 +87,7 @@ export async function isolate(
       }
       const wanted = isCanary ? 1 : badBefore > at ? Math.floor((badBefore - at) / 2) : size;
       const group = nextGroup(at, Math.min(to, at + Math.max(1, wanted)), isForShow);
-      const diagnosis = await ports.attempt(group, isForShow);
+      let diagnosis = await ports.attempt(group, isForShow);
       judged++;
       isCanary = false;
       if (!diagnosis) {
@@ -87,10 +99,15 @@ export async function isolate(
       }
       if (group.length > 1) {
         badBefore = at + group.length;
-        isCanary = diagnosis.action === 'hold';
+        isCanary = mayBeAnOutage(diagnosis);
         continue;
       }
       const item = group[0]!;
+      if (diagnosis.isUnclear) {
+        item.isToBlame ||= await ports.othersGoThrough(item);
+        if (!item.isToBlame) throw diagnosis.error;
+        diagnosis = blamed(diagnosis);
+      }
       const isNew = item.tries === 0;
       const verdict = ports.judge(item, diagnosis, isForShow);
       if (isNew) {

@@ -13,11 +13,15 @@ export interface Item {
   failure: Failure | null;
   /** The failure whose letter is durable, should the transaction that was to settle it not have been committed. */
   stored: Failure | null;
+  /** Whether a store failed while it was given the letter. */
+  wasRefused: boolean;
   /** When it first ran out of time, as `Patience` counts; null where it has not. */
   slowSince: number | null;
   outcome: Outcome;
   /** How often it has failed on its own, in this invocation. */
   tries: number;
+  /** Whether it failed, while others went through, for what reads like a fault of the sink or of the code. */
+  isToBlame: boolean;
   /** Whether the handler has taken it behind a record that waits, with effects that did not stay. */
   wentThrough: boolean;
   /** How it has failed before, from earlier redrives on. */
@@ -30,9 +34,11 @@ export function newItem(raw: RawRecord, history: FailureHistory): Item {
     record: null,
     failure: null,
     stored: null,
+    wasRefused: false,
     slowSince: null,
     outcome: 'returned',
     tries: 0,
+    isToBlame: false,
     wentThrough: false,
     history,
   };

@@ -167,7 +167,12 @@ function faultyRecord(record: Record<string, unknown>, position: Position, where
 
 /** The UTF-8 bytes of a text, or of what stands in its place, as JSON. */
 function asArrived(value: unknown): Buffer {
-  return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
+  try {
+    return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
+  } catch {
+    // Nested deeper than JSON.stringify goes.
+    return Buffer.from('(nested too deep to be kept)');
+  }
 }
 
 const EQUALS = 0x3d;

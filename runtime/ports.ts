@@ -199,8 +199,10 @@ export interface SinkTransaction<Tx> {
   /**
    * Runs `work` as a part of the transaction: takes back what it changed where it rejects, and rejects with the very error
    * that `work` threw; the transaction can go on. Parts may hold parts, and stand one after the other, never side by side.
+   * `work` gets a `tx` of its own, which takes no statement once `work` has settled: what `work` left running cannot reach
+   * the next part.
    */
-  savepoint<Result>(work: () => Promise<Result>): Promise<Result>;
+  savepoint<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
   /** Whether a statement is with the sink and unanswered: tells a slow sink from a slow handler. */
   isWaiting(): boolean;
 }

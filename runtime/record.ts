@@ -108,6 +108,8 @@ export class PackedRecord implements RawRecord {
     this.keyStart = keyStart;
     this.valueStart = valueStart;
     this.end = end;
+    // The ledger goes by it, and a handler has it in its hands.
+    Object.freeze(this);
   }
 
   get key(): Buffer | null {

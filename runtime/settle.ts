@@ -95,10 +95,14 @@ export class SettleFailed extends Error {
 export const MOST_LETTERS = 500;
 /** Letters that are durable together. Those of a transaction that fails are not stored again by its next try. */
 const LETTERS_AT_ONCE = 100;
+/** After a store has failed: it may have kept some of those that it was given, and does so again with each try. */
+const LETTERS_AT_ONCE_AGAIN = 10;
 
 /** Once its time is over, the handler may still say what it was waiting for. */
 const GRACE_SHARE = 1 / 10;
 const MOST_GRACE_MS = 1_000;
+/** Records that are tried in the search for one that goes through. */
+const MOST_PROBES = 10;
 /** Storing letters and writing the ledger get this share of what the handler has left of the invocation. */
 const WRITING_SHARE = 1 / 3;
 
@@ -120,6 +124,8 @@ export async function settle(
   let sound: readonly Item[] = [];
   let underTest: readonly Item[] = [];
   let transaction: SinkTransaction<unknown> | undefined;
+  /** Whether the handler has taken any record in this transaction. */
+  let wentThrough = false;
 
   const handlerTime = new AbortController();
   const abandon = new AbortController();
@@ -131,11 +137,11 @@ export async function settle(
     deadline.set(graceMs, () => abandon.abort(error));
   });
 
-  const handle = async (records: readonly Item[]): Promise<Rejected> => {
+  const handle = async (records: readonly Item[], tx: unknown): Promise<Rejected> => {
     underTest = records;
     const calledAt = clock.now();
     try {
-      return await runHandler(records, transaction!.tx, handlerTime.signal, abandon.signal, context);
+      return await runHandler(records, tx, handlerTime.signal, abandon.signal, context);
     } finally {
       handlerMs += clock.now() - calledAt;
     }
@@ -143,7 +149,8 @@ export async function settle(
   /** Lets the handler try a group behind a savepoint; gives what is wrong with the group, if anything is. */
   const attempt = async (group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null> => {
     try {
-      const rejected = await transaction!.savepoint(() => handle(group));
+      const rejected = await transaction!.savepoint((tx) => handle(group, tx));
+      wentThrough = true;
       if (!isForShow) giveUp(rejected);
       return null;
     } catch (error) {
@@ -151,6 +158,25 @@ export async function settle(
       if (handlerTime.signal.aborted || abandon.signal.aborted || !mayBeARecords(diagnosis)) throw error;
       return diagnosis;
     }
+  };
+
+  const takenBack = async (work: () => Promise<unknown>): Promise<void> => {
+    const done = new Error('taken back');
+    const rolledBack = transaction!.savepoint(async () => {
+      await work();
+      throw done;
+    });
+    await rolledBack.catch((error: unknown) => {
+      if (error !== done) throw error;
+    });
+  };
+  /** Whether the handler takes others than this one, which may be to blame for an error that reads like the sink's. */
+  const othersGoThrough = async (item: Item): Promise<boolean> => {
+    for (const other of sound.filter((each) => each !== item && each.tries === 0).slice(0, MOST_PROBES)) {
+      if (wentThrough) break;
+      await takenBack(() => attempt([other], true));
+    }
+    return wentThrough;
   };
 
   const isOutOfTime = (error: unknown) =>
@@ -173,12 +199,13 @@ export async function settle(
           ? await isolate(sound, approach.isolate, {
               attempt,
               judge: (item, diagnosis, isForShow) => judgeFailure(item, diagnosis, context, isForShow),
+              othersGoThrough,
               mayGoOn: (failed) => failed < MOST_LETTERS / 2 && clock.now() - startedAt < budgetMs / 2,
               savepoint: (work) => opened.savepoint(work),
             })
           : { handled: sound.length, waiting: new Map<Item, Diagnosis>(), end: undefined };
       if (typeof approach === 'string' && sound.length > 0) {
-        const rejected = await handle(sound);
+        const rejected = await handle(sound, opened.tx);
         if (approach === 'probe') throw new Probed();
         giveUp(rejected);
       }
@@ -267,9 +294,15 @@ async function storeLetters(failed: readonly Item[], context: SettleContext): Pr
   const isKnown = (item: Item) =>
     context.arrival === 'delivery' && context.recentLetters.has(letterIdOf(item, context));
   const toStore = failed.filter((item) => item.stored !== item.failure && !isKnown(item));
-  for (let from = 0; from < toStore.length; from += LETTERS_AT_ONCE) {
-    const portion = toStore.slice(from, from + LETTERS_AT_ONCE);
-    await context.deadLetters.put(portion.map((item) => letterOf(item, context)));
+  const size = toStore.some(({ wasRefused }) => wasRefused) ? LETTERS_AT_ONCE_AGAIN : LETTERS_AT_ONCE;
+  for (let from = 0; from < toStore.length; from += size) {
+    const portion = toStore.slice(from, from + size);
+    try {
+      await context.deadLetters.put(portion.map((item) => letterOf(item, context)));
+    } catch (error) {
+      for (const item of portion) item.wasRefused = true;
+      throw error;
+    }
     for (const item of portion) item.stored = item.failure;
   }
 }

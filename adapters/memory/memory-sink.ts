@@ -65,34 +65,51 @@ export class MemorySink implements Sink<MemoryTx> {
 
     // Every statement takes a turn of the microtask queue, as a database's takes a round trip.
     let waiting = 0;
-    const statement = async <T>(run: () => T | Promise<T>): Promise<T> => {
-      waiting++;
-      try {
-        await null;
-        signal?.throwIfAborted();
-        if (!isOpen) throw transactionEnded();
-        return await run();
-      } finally {
-        waiting--;
-      }
+    let lastStatement: Promise<unknown> = Promise.resolve();
+    const statement = <T>(run: () => T | Promise<T>): Promise<T> => {
+      const answer = (async () => {
+        waiting++;
+        try {
+          await null;
+          signal?.throwIfAborted();
+          if (!isOpen) throw transactionEnded();
+          return await run();
+        } finally {
+          waiting--;
+        }
+      })();
+      lastStatement = Promise.allSettled([lastStatement, answer]);
+      return answer;
     };
-    const change = (key: string, apply: Change) =>
-      statement(() => {
-        const queue = changes.get(key);
-        if (queue) queue.push(apply);
-        else changes.set(key, [apply]);
-      });
+    /** A tx for one part of the transaction. */
+    const partOf = (): { readonly tx: MemoryTx; readonly close: () => void } => {
+      let isPartOpen = true;
+      const inPart = <T>(run: () => T): Promise<T> =>
+        isPartOpen ? statement(run) : Promise.reject(transactionEnded());
+      const change = (key: string, apply: Change) =>
+        inPart(() => {
+          const queue = changes.get(key);
+          if (queue) queue.push(apply);
+          else changes.set(key, [apply]);
+        });
+      return {
+        tx: {
+          get: (key) => inPart(() => current(key)),
+          set: (key, value) => change(key, () => value),
+          increment: (key, by = 1) => change(key, (value) => ((value as number | undefined) ?? 0) + by),
+          append: (key, item) => change(key, (value) => [...((value as unknown[] | undefined) ?? []), item]),
+        },
+        close() {
+          isPartOpen = false;
+        },
+      };
+    };
     const current = (key: string) =>
       (changes.get(key) ?? []).reduce((value, apply) => apply(value), this.#values.get(key));
     const ledger = (id: string) => patched.get(id) ?? this.#ledgers.get(id);
 
     const transaction: SinkTransaction<MemoryTx> = {
-      tx: {
-        get: (key) => statement(() => current(key)),
-        set: (key, value) => change(key, () => value),
-        increment: (key, by = 1) => change(key, (value) => ((value as number | undefined) ?? 0) + by),
-        append: (key, item) => change(key, (value) => [...((value as unknown[] | undefined) ?? []), item]),
-      },
+      tx: partOf().tx,
       lockLedgers: (key, requests) =>
         statement(async () => {
           for (const id of requests.map((request) => ledgerId(key, request)).sort()) {
@@ -117,9 +134,17 @@ export class MemorySink implements Sink<MemoryTx> {
         await statement(() => {});
         const lengths = new Map(Array.from(changes, ([key, queue]) => [key, queue.length]));
         const ledgers = new Map(patched);
+        const part = partOf();
+        const ended = async () => {
+          part.close();
+          await lastStatement;
+        };
         try {
-          return await savedWork();
+          const result = await savedWork(part.tx);
+          await ended();
+          return result;
         } catch (error) {
+          await ended();
           for (const [key, queue] of changes) queue.length = lengths.get(key) ?? 0;
           patched.clear();
           for (const [id, ledger] of ledgers) patched.set(id, ledger);

@@ -34,14 +34,22 @@ export class PostgresSink implements Sink<SqlTransaction> {
       (open) => {
         let locked: Locked = { transactionId: '', rangesBelow: new Map() };
         return work({
-          tx: { query: (sql, parameters) => handlerQuery(open, sql, parameters) },
+          tx: partOf(open).tx,
           async lockLedgers(key, requests) {
             const { views, ...facts } = await lockLedgers(open, key, requests);
             locked = facts;
             return views;
           },
           writeLedgers: (key, patches) => writeLedgers(open, key, patches, locked, this.#mostRangeBytes),
-          savepoint: (savedWork) => open.savepoint(savedWork),
+          savepoint: (savedWork) =>
+            open.savepoint(async () => {
+              const part = partOf(open);
+              try {
+                return await savedWork(part.tx);
+              } finally {
+                part.close();
+              }
+            }),
           isWaiting: () => open.isWaiting(),
         });
       },
@@ -55,6 +63,8 @@ export class PostgresSink implements Sink<SqlTransaction> {
 // through all the same, it is found out when the ledger is written, since that is another transaction.
 const ENDS_TRANSACTION =
   /^(?:begin|start|commit|end|abort|prepare\s+transaction|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b/i;
+
+const OUR_SAVEPOINT = /^(?:savepoint|release|rollback)\b[^;]*\bmillrace_/i;
 
 /** The statement from its first word on, as PostgreSQL finds it: behind blanks, semicolons and comments, which may hold comments. */
 function fromFirstWord(sql: string): string {
@@ -81,6 +91,24 @@ const LEAVES_STATE =
   /^(?:set(?!\s+(?:local|constraints|transaction)\b)|reset|listen|load|prepare|declare|discard|do|call|create\s+(?:(?:local|global)\s+)?temp)\b/i;
 const CALLS_THAT_LEAVE_STATE = /\bset_config\b|\bpg_(?:try_)?advisory_lock|\binto\s+temp/i;
 
+/** A tx for one part of a transaction. */
+function partOf(open: OpenTransaction): { readonly tx: SqlTransaction; close(): void } {
+  let isOpen = true;
+  return {
+    tx: {
+      query<Row>(sql: string, parameters?: readonly unknown[]) {
+        const answer = isOpen ? handlerQuery<Row>(open, sql, parameters) : Promise.reject(partEnded());
+        // One that nobody awaits must not end the process: the transaction it fails is not committed.
+        answer.catch(() => {});
+        return answer;
+      },
+    },
+    close() {
+      isOpen = false;
+    },
+  };
+}
+
 async function handlerQuery<Row>(
   open: OpenTransaction,
   sql: string,
@@ -92,6 +120,12 @@ async function handlerQuery<Row>(
       'SINK_MISCONFIGURED',
       "tx.query() takes no statement that begins or ends a transaction: the sink commits the handler's effects " +
         'together with the ledger. Remove it; SAVEPOINT and ROLLBACK TO are allowed.',
+    );
+  }
+  if (OUR_SAVEPOINT.test(statement)) {
+    throw new MillraceError(
+      'SINK_MISCONFIGURED',
+      'tx.query() takes no savepoint whose name begins with "millrace_": the sink has savepoints of such names. Rename it.',
     );
   }
   if (LEAVES_STATE.test(statement) || CALLS_THAT_LEAVE_STATE.test(sql)) open.retire();
@@ -337,6 +371,13 @@ function parseMultirange(text: string): OffsetRange[] {
     from: Number(from),
     to: Number(to),
   }));
+}
+
+function partEnded(): MillraceError {
+  return new MillraceError(
+    'HANDLER_FAILED',
+    'tx was used after its handle() had ended. Await every statement before handle() returns or throws.',
+  );
 }
 
 function transactionEnded(): MillraceError {

@@ -52,6 +52,12 @@ const CODE_BY_STATE: ReadonlyMap<string, SinkErrorCode> = new Map<string, SinkEr
  */
 const FINAL_STATES: ReadonlySet<string> = new Set(['21', '22', '23502', '23514', '44', '54000', '54001']);
 
+/**
+ * States, or classes, that read like a fault of the statement or of the server, and that data can cause as well: text
+ * cast to tsquery or regclass (42, 0A), a record so slow that statement_timeout ends it (57014), too many parameters (08P01).
+ */
+const UNCLEAR_STATES: ReadonlySet<string> = new Set(['42', '0A', '57014', '08P01']);
+
 const REJECTIONS: ReadonlyMap<string, string> = new Map([
   ['22001', 'text is too long for its column'],
   ['22003', 'a number is out of range'],
@@ -74,10 +80,11 @@ const REJECTIONS: ReadonlyMap<string, string> = new Map([
  * A driver's error as one of the sink's own. Its message has names (SQLSTATE, table, column, constraint) and never
  * values: a refusal of data is told in our words, since PostgreSQL's message and `detail` quote the row; nor is
  * the driver's error kept as `cause`, because PGlite hangs the statement's parameters on it.
+ * @param parameters what the statement was given: a message that quotes part of one loses the quotation
  */
-export function sinkError(error: unknown): MillraceError {
+export function sinkError(error: unknown, parameters: readonly (string | null)[] = []): MillraceError {
   if (error instanceof MillraceError) return error;
-  return isServerError(error) ? serverError(error) : connectionError(error);
+  return isServerError(error) ? serverError(error, parameters) : connectionError(error);
 }
 
 /** The server refuses every statement until the transaction ends, because one has failed. */
@@ -103,16 +110,30 @@ export function zeroByteRefused(): MillraceError {
   return serverError({ code: '22021', severity: 'ERROR', message: '' });
 }
 
-function serverError(error: ServerError): MillraceError {
+function serverError(error: ServerError, parameters: readonly (string | null)[] = []): MillraceError {
   const sqlState = error.code;
   const code = CODE_BY_STATE.get(sqlState) ?? CODE_BY_STATE.get(sqlState.slice(0, 2)) ?? 'SINK_MISCONFIGURED';
   const { schema, table, column, dataType, constraint } = error;
   const names = Object.entries({ schema, table, column, dataType, constraint }).filter(([, name]) => name);
   const isFinal = FINAL_STATES.has(sqlState) || FINAL_STATES.has(sqlState.slice(0, 2));
-  return new MillraceError(code, messageOf(code, error, names), {
-    details: { sqlState, ...Object.fromEntries(names) },
-    ...(isFinal && { action: 'dead-letter' }),
-  });
+  const isUnclear = UNCLEAR_STATES.has(sqlState) || UNCLEAR_STATES.has(sqlState.slice(0, 2));
+  const message = withoutQuoted(error.message, parameters);
+  return new MillraceError(
+    code,
+    messageOf(code, { ...error, message, code: sqlState, hint: error.hint }, names),
+    {
+      details: { sqlState, ...Object.fromEntries(names) },
+      isUnclear,
+      ...(isFinal && { action: 'dead-letter' }),
+    },
+  );
+}
+
+/** A message without what it quotes of the parameters. */
+function withoutQuoted(message: string, parameters: readonly (string | null)[]): string {
+  return message.replace(/"([^"]+)"/g, (quoted, text: string) =>
+    parameters.some((parameter) => parameter?.toLowerCase().includes(text.toLowerCase())) ? '"…"' : quoted,
+  );
 }
 
 function messageOf(code: SinkErrorCode, error: ServerError, names: readonly [string, unknown][]): string {

@@ -84,13 +84,14 @@ class Transaction implements OpenTransaction {
     let encoded: (string | null)[];
     try {
       encoded = parameters.map(encodeParameter);
-    } catch (error) {
+    } catch (cause) {
+      const error = cause instanceof MillraceError ? cause : unwritable();
       return this.#inOrder(async () => {
         this.#isFailureUntold = true;
         throw this.#failed(error);
       });
     }
-    return this.#statement((connection) => connection.query(sql, encoded));
+    return this.#statement((connection) => connection.query(sql, encoded), encoded);
   }
 
   run(script: string): Promise<void> {
@@ -115,8 +116,11 @@ class Transaction implements OpenTransaction {
       await this.#lastStatement;
       await this.#tellFailure();
       // A failure that the work has swallowed is the savepoint's, which the server tells when asked to keep it.
-      if (savepoint.isSent && this.#failure) await this.#control(`RELEASE SAVEPOINT ${nameOf(depth)}`);
-      if (savepoint.isSent) this.#leaveOpen(depth, 'used');
+      if (savepoint.isSent && this.#failure) {
+        await this.#control(`RELEASE SAVEPOINT ${nameOf(depth)}`);
+        this.#failure = undefined;
+        this.#leftOpen = this.#leftOpen.slice(0, depth);
+      } else if (savepoint.isSent) this.#leaveOpen(depth, 'used');
       return result;
     } catch (error) {
       await this.#lastStatement;
@@ -173,14 +177,17 @@ class Transaction implements OpenTransaction {
     this.#connection?.destroy();
   }
 
-  #statement<T>(execute: (connection: SqlConnection) => Promise<T>): Promise<T> {
+  #statement<T>(
+    execute: (connection: SqlConnection) => Promise<T>,
+    parameters: readonly (string | null)[] = [],
+  ): Promise<T> {
     return this.#inOrder(async () => {
       await this.#tellFailure();
       try {
         await this.#sendSavepoints();
         return await execute(this.#connection!);
       } catch (error) {
-        throw this.#failed(error);
+        throw this.#failed(error, parameters);
       }
     });
   }
@@ -247,10 +254,10 @@ class Transaction implements OpenTransaction {
     if (!this.#isOpen) throw transactionEnded();
   }
 
-  #failed(error: unknown): unknown {
+  #failed(error: unknown, parameters: readonly (string | null)[] = []): unknown {
     if (this.#signal?.aborted) return this.#signal.reason;
     if (isAfterFailure(error)) return afterFailure(this.#failure);
-    this.#failure = sinkError(error);
+    this.#failure = sinkError(error, parameters);
     return this.#failure;
   }
 }
@@ -267,6 +274,16 @@ function commitError(error: unknown): MillraceError {
     'SINK_UNAVAILABLE',
     `Whether the transaction was committed is unknown; the ledger tells at the next try. ${classified.message}`,
     { cause: classified, details: classified.details },
+  );
+}
+
+/** What has no JSON: a bigint in an object, an object that holds itself; or parameters that are no array. */
+function unwritable(): MillraceError {
+  return new MillraceError(
+    'SINK_REJECTED',
+    'A parameter of a statement cannot be written as JSON, or the parameters are no array. Turn bigints into text and ' +
+      'leave out what refers to itself.',
+    { action: 'dead-letter' },
   );
 }
 

@@ -145,7 +145,7 @@ export const MUTATIONS = [
       'a record is tried more often than its consumer says',
     ],
     'escapes-unseen': [
-      'context.watchEscapes(interrupted.reject);',
+      'context.watchEscapes((error) => interrupted.reject(legible(error)));',
       'context.watchEscapes(() => {});',
       'a rejection that nobody awaited goes unseen',
     ],
@@ -235,8 +235,8 @@ export const MUTATIONS = [
       'a probe behind a slow record is applied out of order',
     ],
     'probe-blames': [
-      '      const rejected = await handle(sound);\n        if (approach',
-      '      const rejected = await handle(sound);\n        giveUp(rejected);\n        if (approach',
+      '      const rejected = await handle(sound, opened.tx);\n        if (approach',
+      '      const rejected = await handle(sound, opened.tx);\n        giveUp(rejected);\n        if (approach',
       'a record that a probe rejects is a dead letter before its turn',
     ],
     'show-gives-up': [
@@ -314,12 +314,22 @@ export const MUTATIONS = [
       'a bad record holds other partitions',
     ],
     'no-canary': [
-      "isCanary = diagnosis.action === 'hold';",
+      'isCanary = mayBeAnOutage(diagnosis);',
       'isCanary = false;',
       'in an outage the handler is called for each halving',
     ],
+    'blames-without-evidence': [
+      'if (!item.isToBlame) throw diagnosis.error;',
+      '',
+      'a missing table dead-letters the topic',
+    ],
+    'forgets-who-is-to-blame': [
+      'item.isToBlame ||= await',
+      'item.isToBlame = await',
+      'a record that is alone when it is tried again halts its consumer',
+    ],
     'first-no-canary': [
-      "let isCanary = failedFor?.action === 'hold';",
+      'let isCanary = failedFor !== null && mayBeAnOutage(failedFor);',
       'let isCanary = false;',
       'in an outage the handler is called with half a batch',
     ],
@@ -565,14 +575,24 @@ export const MUTATIONS = [
       'a storm of unknown ids uses up the time before anything is settled',
     ],
     'goes-on-behind': [
-      "if (ready.some(({ outcome }) => outcome === 'returned'))",
-      'if (false)',
+      '          left = left.filter((item) => !isWaiting(item));\n',
+      '',
       'the next turn settles records behind those that were handed back',
     ],
     'registry-waits-grow': [
-      '        holds = 0;\n      }\n      left = next;',
-      '      }\n      left = next;',
+      '        holds = 0;\n',
+      '',
       'a registry that is back, and down again, is waited for as long as at last',
+    ],
+    'waits-before-others': [
+      'const mayWait = isLast || (left.length === 0 && stuck.length === 0);',
+      'const mayWait = true;',
+      'a partition that waits starves those that are not read yet',
+    ],
+    'one-partition-a-turn': [
+      'const turn = isLast ? firstOfEach(left) : left;',
+      'const turn = left;',
+      'a large partition that waits starves others that wait',
     ],
     'halt-takes-all': [
       'if (letters.length === 1) throw stoppedBy.error;',
@@ -591,6 +611,16 @@ export const MUTATIONS = [
     ],
   }),
   ...of('adapters/postgres/postgres-sink.ts', {
+    'parts-stay-open': [
+      '                part.close();',
+      '',
+      'what a failed call left running writes into the next one',
+    ],
+    'sinks-own-savepoints': [
+      'if (OUR_SAVEPOINT.test(statement)) {',
+      'if (false) {',
+      "a handler releases the sink's own savepoint",
+    ],
     'locks-in-any-order': [
       '  ORDER BY l.topic, l.partition\n  FOR UPDATE OF l',
       '  FOR UPDATE OF l',
@@ -756,8 +786,8 @@ export const MUTATIONS = [
       'a statement that nobody awaited lands although its group was taken back',
     ],
     'failure-stays': [
-      '        this.#failure = undefined;\n',
-      '',
+      '        this.#failure = undefined;\n        this.#isFailureUntold = false;',
+      '        this.#isFailureUntold = false;',
       'nothing',
       'whatever fails later is noted in its place before it is asked for',
     ],
@@ -766,9 +796,14 @@ export const MUTATIONS = [
       "return 'millrace_0';",
       'a savepoint in a savepoint is taken for the one around it',
     ],
+    'own-savepoint-is-released-twice': [
+      '        this.#leftOpen = this.#leftOpen.slice(0, depth);\n      } else',
+      "        this.#leaveOpen(depth, 'used');\n      } else",
+      'a SAVEPOINT of the handler halts its consumer once a record is bad',
+    ],
     'sent-without-need': [
-      'if (savepoint.isSent && this.#failure) await',
-      'if (this.#failure) await',
+      'if (savepoint.isSent && this.#failure) {',
+      'if (this.#failure) {',
       'nothing',
       'where nothing was sent, nothing has failed inside',
     ],

@@ -342,6 +342,31 @@ export function sinkSuite<Tx>(
         expect(await fixture.ledger(key, at(0))).toMatchObject({ first: 0, next: 4 });
       });
 
+      test.each(['rejects', 'resolves'])(
+        'that %s leaves nothing behind that its work left running',
+        async (end) => {
+          const { sink } = fixture;
+          const key = newKey();
+          const stragglers: Promise<unknown>[] = [];
+          await sink.transaction(async ({ savepoint }) => {
+            const ended = Promise.withResolvers<void>();
+            const part = savepoint(async (tx) => {
+              // Begun in time, and not awaited: part of the part.
+              stragglers.push(fixture.add(tx, key.consumer, 1).catch(() => {}));
+              stragglers.push(
+                ended.promise.then(() => fixture.add(tx, key.consumer, 10)).catch(({ code }) => code),
+              );
+              if (end === 'rejects') throw new Error('bad');
+            });
+            await part.catch(() => {});
+            ended.resolve();
+            await savepoint((tx) => fixture.add(tx, key.consumer, 100));
+          });
+          expect(await Promise.all(stragglers)).toEqual([undefined, 'HANDLER_FAILED']);
+          expect(await fixture.counter(key.consumer)).toBe(end === 'rejects' ? 100 : 101);
+        },
+      );
+
       test('in a savepoint is taken back with it, though it was kept itself', async () => {
         const { sink } = fixture;
         const key = newKey();

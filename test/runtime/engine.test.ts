@@ -1401,3 +1401,152 @@ describe('redrive', () => {
     expect(applied()).toEqual(['0/0', '0/1']);
   });
 });
+
+describe('whatever a handler does to it', () => {
+  const unreadable = () => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    return proxy;
+  };
+  const throwing = (field: string) =>
+    Object.defineProperty(new Error('a'), field, {
+      get() {
+        throw new Error('no');
+      },
+    });
+
+  test.each<[string, () => unknown]>([
+    ['a revoked proxy', unreadable],
+    ['a proxy that answers nothing', () => new Proxy({}, { getPrototypeOf: () => unreadable() as object })],
+    ['an error whose message throws', () => throwing('message')],
+    ['an error whose stack throws', () => throwing('stack')],
+    ['an error whose cause throws', () => throwing('cause')],
+    ['an error whose stack is a number', () => Object.assign(new Error('a'), { stack: 42 })],
+    ['an error that causes itself', () => ((e) => Object.assign(e, { cause: e }))(new Error('a'))],
+    ['an error with a huge name', () => Object.assign(new Error('a'), { name: 'n'.repeat(2_000_000) })],
+    ['what looks like one of ours', () => ({ [Symbol.for('millrace.error')]: true })],
+    ['what has a code that is none', () => ({ [Symbol.for('millrace.error')]: true, code: 'toString' })],
+    ['undefined', () => undefined],
+    ['an object without a prototype', () => Object.create(null)],
+  ])('a record for which it throws %s is dead-lettered, alone', async (_, make) => {
+    const world = setUp(async (records, context) => {
+      if (records.some(({ offset }) => offset === 2)) throw make();
+      await apply(records, context);
+    });
+    await world.deliver(batchOf(5));
+    expect(world.applied()).toEqual(['0/0', '0/1', '0/3', '0/4']);
+    expect(world.letters).toMatchObject([{ record: { offset: 2 }, failure: { code: 'HANDLER_FAILED' } }]);
+    expect(JSON.stringify(world.letters[0]!.failure).length).toBeLessThan(20_000);
+  });
+
+  test('the ledger goes by where a record stands, not by what its handler makes of it', async () => {
+    for (const field of ['partition', 'offset'] as const) {
+      const world = setUp(async (records, context) => {
+        for (const { raw } of records) (raw as { [name in typeof field]: number })[field] += 100;
+        await apply(records, context);
+      });
+      await world.deliver(batchOf(2));
+      expect(world.applied()).toEqual([]);
+      expect(world.letters.map(({ record }) => record.offset)).toEqual([0, 1]);
+    }
+  });
+
+  test('statements that a failed call left running do not reach the next one', async () => {
+    const world = setUp(async (records, { tx }) => {
+      await Promise.all(
+        records.map(async ({ offset, value }) => {
+          if (offset === 5) throw new Error('bad');
+          await world.clock.sleep(3);
+          await tx.append('applied', value.id);
+        }),
+      );
+    });
+    await world.deliver(batchOf(8));
+    expect(world.applied().toSorted()).toEqual(['0/0', '0/1', '0/2', '0/3', '0/4', '0/6', '0/7']);
+  });
+});
+
+describe('an error that reads like the sink’s or the code’s', () => {
+  const unclear = (code: 'SINK_MISCONFIGURED' | 'SINK_UNAVAILABLE') =>
+    new MillraceError(code, 'cannot run the statement', { isUnclear: true });
+
+  test.each(['SINK_MISCONFIGURED', 'SINK_UNAVAILABLE'] as const)(
+    '%s of some records dead-letters these, if others go through',
+    async (code) => {
+      const bad = new Set([0, 3, 7]);
+      const world = setUp(async (records, context) => {
+        if (records.some(({ offset }) => bad.has(offset))) throw unclear(code);
+        await apply(records, context);
+      });
+      await world.deliver([...batchOf(8), ...Array.from({ length: 3 }, (_, at) => eventRecord(1, at + 10))]);
+      expect(world.applied().toSorted()).toEqual(['0/1', '0/2', '0/4', '0/5', '0/6', '1/10', '1/11', '1/12']);
+      expect(world.letters.map(({ record }) => record.offset)).toEqual([0, 3, 7]);
+      expect(world.letters[0]!.failure).toMatchObject({ code, stage: 'write', attempts: 3 });
+    },
+  );
+
+  test('of all records halts, or holds, as the table says', async () => {
+    for (const [code, thrown] of [
+      ['SINK_MISCONFIGURED', 'SINK_MISCONFIGURED'],
+      ['SINK_UNAVAILABLE', 'BATCH_INCOMPLETE'],
+    ] as const) {
+      let calls = 0;
+      const world = setUp(async () => {
+        calls++;
+        throw unclear(code);
+      });
+      await expect(world.deliver(batchOf(50))).rejects.toMatchObject({ code: thrown });
+      expect(world.letters).toEqual([]);
+      if (code === 'SINK_MISCONFIGURED') expect(calls).toBeLessThan(15);
+    }
+  });
+});
+
+test('a partition that waits keeps no other waiting, however much of it is still to be read', async () => {
+  const large = { ...eventRecord(0, 0), key: Buffer.from('k') };
+  const unknownId = Buffer.concat([Buffer.from([3, 0]), Buffer.alloc(16, 7), Buffer.from([2, 0x61])]);
+  const junk = Array.from({ length: 200 }, (_, at) => {
+    const value = Buffer.from(unknownId);
+    value.writeUInt32BE(at, 2);
+    return { ...large, offset: at + 1, value };
+  });
+  const world = setUp(async (records, context) => {
+    if (records.some(({ partition }) => partition === 0)) {
+      throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'the geocoder is down');
+    }
+    await apply(records, context);
+  });
+  const good = Array.from({ length: 5 }, (_, at) => eventRecord(1, at));
+  const answer = await world.deliver([large, ...junk, ...good], { partialResponses: true });
+  expect(world.applied()).toEqual(['1/0', '1/1', '1/2', '1/3', '1/4']);
+  expect(answer.batchItemFailures).toHaveLength(201);
+});
+
+test.each([3_000, 10_000, 60_000])(
+  'what held the line is the cause of a batch incomplete after %d ms',
+  async (forMs) => {
+    const world = setUp(async () => {
+      throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'the geocoder is down');
+    });
+    await expect(world.deliver(batchOf(4), { forMs })).rejects.toMatchObject({
+      code: 'BATCH_INCOMPLETE',
+      cause: expect.objectContaining({ code: 'DEPENDENCY_UNAVAILABLE' }),
+      details: expect.objectContaining({ heldBy: 'DEPENDENCY_UNAVAILABLE' }),
+    });
+  },
+);
+
+test('a store that fails half-way gets a few second letters with each try, not all of them', async () => {
+  const puts: string[] = [];
+  const world = setUp(apply, {
+    deadLetters: {
+      async put(letters) {
+        puts.push(...letters.slice(0, 60).map(({ id }) => id));
+        throw new MillraceError('DEAD_LETTER_STORE_UNAVAILABLE', 'throttled');
+      },
+    },
+  });
+  const junk = batchOf(300).map((record) => ({ ...record, value: Buffer.from('junk') }));
+  await expect(world.deliver(junk)).rejects.toMatchObject({ code: 'BATCH_INCOMPLETE' });
+  expect(puts.length - new Set(puts).size).toBeLessThan(11 * world.reports[0]!.retries + 11);
+});

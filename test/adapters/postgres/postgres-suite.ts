@@ -370,6 +370,43 @@ export function postgresSuite(
         expect(await query('SELECT * FROM item WHERE id IN (8, 9)')).toEqual([]);
       });
 
+      test('behind a SAVEPOINT of its own leave a part of the transaction as it was', async () => {
+        await sink.transaction(async ({ savepoint }) => {
+          for (const id of [20, 21]) {
+            await savepoint(async (tx) => {
+              await tx.query('SAVEPOINT mine');
+              await tx.query('SELECT 1 / 0').catch(() => {});
+              await tx.query('ROLLBACK TO SAVEPOINT mine');
+              await tx.query('INSERT INTO item VALUES ($1, $2)', [id, 'mine']);
+            });
+          }
+        });
+        expect(await query(`SELECT id FROM item WHERE name = 'mine' ORDER BY 1`)).toEqual([
+          { id: 20 },
+          { id: 21 },
+        ]);
+      });
+
+      test('do not quote what a statement was given', async () => {
+        for (const [cast, text] of [
+          ['to_tsquery($1)', 'foo bar'],
+          ['$1::regclass', 'secret-table'],
+        ] as const) {
+          const outcome = inSink((tx) => tx.query(`SELECT ${cast}`, [text]));
+          await expect(outcome).rejects.toMatchObject({
+            code: 'SINK_MISCONFIGURED',
+            isUnclear: true,
+            message: expect.not.stringContaining(text),
+          });
+        }
+      });
+
+      test("of the sink's own savepoints are not for the handler to touch", async () => {
+        for (const sql of ['SAVEPOINT millrace_0', '/* x */ release savepoint "millrace_0"']) {
+          await expect(inSink((tx) => tx.query(sql))).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+        }
+      });
+
       test('behind a SAVEPOINT harm nothing', async () => {
         await inSink(async (tx) => {
           await tx.query('SAVEPOINT before');

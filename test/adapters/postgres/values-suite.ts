@@ -90,6 +90,18 @@ export function valuesSuite(sink: () => Sink<SqlTransaction>): void {
       }
     });
 
+    test('what has no JSON is refused for good', async () => {
+      const circular: Record<string, unknown> = {};
+      circular.self = circular;
+      for (const value of [{ n: 1n }, circular, [{ toJSON() {} }]]) {
+        await expect(query('SELECT $1::jsonb', [value])).rejects.toMatchObject({
+          code: 'SINK_REJECTED',
+          action: 'dead-letter',
+        });
+      }
+      await expect(query('SELECT 1', null as never)).rejects.toMatchObject({ code: 'SINK_REJECTED' });
+    });
+
     test('text with U+0000 is refused as PostgreSQL refuses it, wherever it stands', async () => {
       for (const value of ['a\0', ['a', 'b\0'], [['\0']]]) {
         await expect(query('SELECT $1::text', [value])).rejects.toMatchObject({
