@@ -91,19 +91,6 @@ export interface Engine {
 const DECODE_BUDGET = { lookUps: 64, bodyBytes: 4 * 1024 * 1024 } as const;
 const DECODE_SHARE_OF_TIME = 1 / 3;
 
-/** Records of a partition that waits which are worked off together with those of others that wait. */
-const RECORDS_A_TURN = 500;
-
-/** The first records of each partition; the items stand in partition, then offset order. */
-function firstOfEach(items: readonly Item[]): readonly Item[] {
-  const taken = new Map<number, number>();
-  return items.filter(({ raw: { partition } }) => {
-    const count = (taken.get(partition) ?? 0) + 1;
-    taken.set(partition, count);
-    return count <= RECORDS_A_TURN;
-  });
-}
-
 /** Builds the engine of one consumer; keep it between invocations, it caches the schemas it has seen. */
 export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine {
   const { clock, log } = ports;
@@ -152,6 +139,24 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       }
     }
     return { ready, left, heldBy };
+  }
+
+  /** As `decode`, with a share of the budget for each partition. */
+  async function decodeEach(items: readonly Item[], budget: DecodeBudget): ReturnType<typeof decode> {
+    const partitions = [...Map.groupBy(items, ({ raw }) => raw.partition).values()];
+    const share = (of: number) => Math.max(1, Math.floor(of / partitions.length));
+    const all: Awaited<ReturnType<typeof decode>> = { ready: [], left: [], heldBy: null };
+    for (const each of partitions) {
+      const { ready, left, heldBy } = await decode(each, {
+        lookUps: share(budget.lookUps),
+        bodyBytes: share(budget.bodyBytes),
+        waitMs: share(budget.waitMs),
+      });
+      all.ready.push(...ready);
+      all.left.push(...left);
+      all.heldBy ??= heldBy;
+    }
+    return all;
   }
 
   /** Works off records of one ledger, in order, and tells what became of them, whatever the end. */
@@ -209,11 +214,9 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     let heldFor: Diagnosis | null = null;
     let holds = 0;
     while (left.length > 0) {
-      const waitMs = shared.usableMs() * DECODE_SHARE_OF_TIME;
-      const turn = isLast ? firstOfEach(left) : left;
-      const { ready, left: unread, heldBy } = await decode(turn, { ...DECODE_BUDGET, waitMs });
-      const isReady = new Set(ready);
-      left = turn === left ? unread : left.filter((item) => !isReady.has(item));
+      const budget = { ...DECODE_BUDGET, waitMs: shared.usableMs() * DECODE_SHARE_OF_TIME };
+      const { ready, left: unread, heldBy } = await (isLast ? decodeEach : decode)(left, budget);
+      left = unread;
       if (ready.length > 0) {
         const mayWait = isLast || (left.length === 0 && stuck.length === 0);
         const outcome = await settleBatch(ready, { ...shared, mayWait });

@@ -590,8 +590,8 @@ export const MUTATIONS = [
       'a partition that waits starves those that are not read yet',
     ],
     'one-partition-a-turn': [
-      'const turn = isLast ? firstOfEach(left) : left;',
-      'const turn = left;',
+      'await (isLast ? decodeEach : decode)(left, budget);',
+      'await decode(left, budget);',
       'a large partition that waits starves others that wait',
     ],
     'halt-takes-all': [

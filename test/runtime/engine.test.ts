@@ -1470,20 +1470,23 @@ describe('an error that reads like the sink’s or the code’s', () => {
   const unclear = (code: 'SINK_MISCONFIGURED' | 'SINK_UNAVAILABLE') =>
     new MillraceError(code, 'cannot run the statement', { isUnclear: true });
 
-  test.each(['SINK_MISCONFIGURED', 'SINK_UNAVAILABLE'] as const)(
-    '%s of some records dead-letters these, if others go through',
-    async (code) => {
-      const bad = new Set([0, 3, 7]);
-      const world = setUp(async (records, context) => {
-        if (records.some(({ offset }) => bad.has(offset))) throw unclear(code);
-        await apply(records, context);
-      });
-      await world.deliver([...batchOf(8), ...Array.from({ length: 3 }, (_, at) => eventRecord(1, at + 10))]);
-      expect(world.applied().toSorted()).toEqual(['0/1', '0/2', '0/4', '0/5', '0/6', '1/10', '1/11', '1/12']);
-      expect(world.letters.map(({ record }) => record.offset)).toEqual([0, 3, 7]);
-      expect(world.letters[0]!.failure).toMatchObject({ code, stage: 'write', attempts: 3 });
-    },
-  );
+  test.each([
+    ['SINK_MISCONFIGURED', [0, 3, 7]],
+    ['SINK_MISCONFIGURED', [7]],
+    ['SINK_UNAVAILABLE', [0, 3, 7]],
+    ['SINK_UNAVAILABLE', [7]],
+  ] as const)('%s of records %j dead-letters these, if others go through', async (code, offsets) => {
+    const bad = new Set<number>(offsets);
+    const world = setUp(async (records, context) => {
+      if (records.some(({ offset }) => bad.has(offset))) throw unclear(code);
+      await apply(records, context);
+    });
+    await world.deliver([...batchOf(8), ...Array.from({ length: 3 }, (_, at) => eventRecord(1, at + 10))]);
+    const good = [0, 1, 2, 3, 4, 5, 6, 7].filter((offset) => !bad.has(offset)).map((offset) => `0/${offset}`);
+    expect(world.applied().toSorted()).toEqual([...good, '1/10', '1/11', '1/12']);
+    expect(world.letters.map(({ record }) => record.offset)).toEqual(offsets);
+    expect(world.letters[0]!.failure).toMatchObject({ code, stage: 'write', attempts: 3 });
+  });
 
   test('of all records halts, or holds, as the table says', async () => {
     for (const [code, thrown] of [
@@ -1502,24 +1505,38 @@ describe('an error that reads like the sink’s or the code’s', () => {
   });
 });
 
-test('a partition that waits keeps no other waiting, however much of it is still to be read', async () => {
-  const large = { ...eventRecord(0, 0), key: Buffer.from('k') };
-  const unknownId = Buffer.concat([Buffer.from([3, 0]), Buffer.alloc(16, 7), Buffer.from([2, 0x61])]);
-  const junk = Array.from({ length: 200 }, (_, at) => {
-    const value = Buffer.from(unknownId);
-    value.writeUInt32BE(at, 2);
-    return { ...large, offset: at + 1, value };
-  });
-  const world = setUp(async (records, context) => {
-    if (records.some(({ partition }) => partition === 0)) {
-      throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'the geocoder is down');
-    }
-    await apply(records, context);
-  });
+describe('a partition that waits, with more records than are read at once,', () => {
+  /** Records of partition 0: one, and many that name schemas nobody knows. */
+  const waiting = [eventRecord(0, 0)];
+  for (let offset = 1; offset <= 200; offset++) {
+    const value = Buffer.concat([Buffer.from([3, 0]), Buffer.alloc(16, 7), Buffer.from([2, 0x61])]);
+    value.writeUInt32BE(offset, 2);
+    waiting.push({ ...eventRecord(0, offset), value });
+  }
   const good = Array.from({ length: 5 }, (_, at) => eventRecord(1, at));
-  const answer = await world.deliver([large, ...junk, ...good], { partialResponses: true });
-  expect(world.applied()).toEqual(['1/0', '1/1', '1/2', '1/3', '1/4']);
-  expect(answer.batchItemFailures).toHaveLength(201);
+  const down = new MillraceError('DEPENDENCY_UNAVAILABLE', 'the geocoder is down');
+
+  test('keeps no other waiting', async () => {
+    const world = setUp(async (records, context) => {
+      if (records.some(({ partition }) => partition === 0)) throw down;
+      await apply(records, context);
+    });
+    const answer = await world.deliver([...waiting, ...good], { partialResponses: true });
+    expect(world.applied()).toEqual(['1/0', '1/1', '1/2', '1/3', '1/4']);
+    expect(answer.batchItemFailures).toHaveLength(201);
+  });
+
+  test('leaves others that wait their retries', async () => {
+    const world = setUp(async (records, context) => {
+      if (records.some(({ partition }) => partition === 0)) throw down;
+      if (records.some(({ offset }) => offset === 2)) throw new Error('bad');
+      await apply(records, context);
+    });
+    const answer = await world.deliver([...waiting, ...good], { partialResponses: true });
+    expect(world.applied()).toEqual(['1/0', '1/1', '1/3', '1/4']);
+    expect(world.letters).toMatchObject([{ record: { partition: 1, offset: 2 } }]);
+    expect(answer.batchItemFailures).toHaveLength(201);
+  });
 });
 
 test.each([3_000, 10_000, 60_000])(
