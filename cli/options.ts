@@ -12,6 +12,12 @@ export function stateOption(): Option {
     });
 }
 
+/** The option as a command to copy has it, shell-quoted; empty for the default. */
+export function stateFlag(state: string): string {
+  if (state === DEFAULT_STATE) return '';
+  return ` --state ${/^[\w./-]+$/.test(state) ? state : `'${state.replaceAll("'", `'\\''`)}'`}`;
+}
+
 export function jsonOption(description = 'print JSON'): Option {
   return new Option('--json', description);
 }

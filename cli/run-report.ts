@@ -1,6 +1,7 @@
 import type { ConsumerLag } from '../local/lag.ts';
 import type { Complaint, FeedCounts } from '../local/publishing/feed.ts';
 import type { StackTotals } from '../local/stack.ts';
+import { stateFlag } from './options.ts';
 import { count, plural, printable, printLine, printNote, styled } from './terminal.ts';
 
 /** How a run ended: the object that `millrace up --json` prints. Counts are of this run, lag is what is left. */
@@ -35,9 +36,14 @@ export function totalLag(lags: readonly ConsumerLag[]): number {
 }
 
 /** Prints the report for a person, with what to look at next. */
-export function printReport(report: RunReport, state: string, query: string | undefined): void {
+export function printReport(
+  report: RunReport,
+  state: string,
+  { query, consumer }: { readonly query: string | undefined; readonly consumer: string | undefined },
+): void {
   const { published, applied, deadLettered, lag, holes, elapsedMs } = report;
-  const at = state === '.millrace' ? '' : ` --state ${state}`;
+  const at = stateFlag(state);
+  const of = consumer === undefined ? '' : ` --consumer ${consumer}`;
   const row = (name: string, value: number, note = '') => {
     const text = `  ${name.padEnd(14)}${count(value).padStart(12)}`;
     printLine(note ? `${text}   ${styled('dim', note)}` : text);
@@ -50,7 +56,7 @@ export function printReport(report: RunReport, state: string, query: string | un
   row('published', published, notPublished(report));
   row('applied', applied, `${count(report.recordsPerSecond)} records/s`);
   row('duplicates', report.duplicates, report.duplicates > 0 ? 'delivered again, and not counted again' : '');
-  row('dead letters', deadLettered, deadLettered > 0 ? `npx millrace dlq list${at}` : '');
+  row('dead letters', deadLettered, deadLettered > 0 ? `npx millrace dlq triage${of}${at}` : '');
   if (holes > 0) row('holes', holes, 'passed over by the event source');
   row('lag', lag);
   if (published === 0 || query === undefined) return;

@@ -67,11 +67,12 @@ export async function runUp(options: UpOptions): Promise<void> {
   const interrupts = watchInterrupts();
   try {
     if (options.fresh) clearStateFolder(folder);
-    const report = await Promise.race([run(app, folder, registry, options, interrupts), interrupts.second]);
+    const ran = await Promise.race([run(app, folder, registry, options, interrupts), interrupts.second]);
     // What is under way is left to the next run, as after a kill.
-    if (!report) throw new CommandFailed(QUIT_AT_ONCE);
+    if (!ran) throw new CommandFailed(QUIT_AT_ONCE);
+    const { report, consumer } = ran;
     if (options.json) printJson(report);
-    else printReport(report, options.state, app.demo?.query);
+    else printReport(report, options.state, { query: app.demo?.query, consumer });
     printComplaints(report);
     if (report.lag > 0 || isInputUseless(report)) throw new CommandFailed();
   } catch (error) {
@@ -89,7 +90,7 @@ async function run(
   registry: SchemaRegistry,
   options: UpOptions,
   interrupts: Interrupts,
-): Promise<RunReport> {
+): Promise<{ readonly report: RunReport; readonly consumer: string | undefined }> {
   // Nothing is under way yet that would have to be ended well.
   const started = await Promise.race([startUp(app, folder, registry, options), interrupts.first]);
   if (!started) throw new CommandFailed(QUIT_AT_ONCE);
@@ -128,11 +129,14 @@ async function run(
     ]);
     const elapsedMs = Math.round(performance.now() - startedAt);
     await stack.stop();
-    return runReport(feedCounts(), await stack.totals(), await stack.lag(), {
+    const report = runReport(feedCounts(), await stack.totals(), await stack.lag(), {
       elapsedMs,
       seed: options.seed,
       complaints: feed?.complaints() ?? [],
     });
+    // A command on dead letters has to name one of several consumers.
+    const consumer = app.consumers.length > 1 ? (await stack.withDeadLetters())[0] : undefined;
+    return { report, consumer };
   } finally {
     await collector?.close();
     feed?.stop();

@@ -17,7 +17,7 @@ const MIGRATIONS: readonly Migration[] = [
 
 /** Writes down which ledger the folder's runs have with this log, for who looks at their groups from outside. */
 export async function noteLedger({ files }: StateFolder, log: TopicLog, ledger: string): Promise<void> {
-  writeFileSync(files.ledger, JSON.stringify({ log: await log.id(), ledger }));
+  writeFileSync(files.ledger, JSON.stringify({ log: await log.id(), ledger }), { mode: 0o600 });
 }
 
 /** The ledger that the folder's last run had; undefined where none ran, or on another log. */

@@ -64,6 +64,8 @@ export interface Handling {
 export interface Stack {
   totals(): Promise<StackTotals>;
   lag(): Promise<readonly ConsumerLag[]>;
+  /** The consumers that have dead letters. */
+  withDeadLetters(): Promise<readonly string[]>;
   /** Every handle() that runs now. */
   handling(): readonly Handling[];
   /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused, or does not end in time */
@@ -113,10 +115,11 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     for (const consumer of consumers) await stores.log.requireFreeGroup(groupOf(consumer));
   }
   for (const { name, migrations } of consumers) await migrate(driver, name, migrations);
-  const readTotals = async () => {
+  const readEach = () => {
     const sink = new PostgresSink(driver);
-    return addUp(await Promise.all(consumers.map((consumer) => readLedgerTotals(sink, consumer))));
+    return Promise.all(consumers.map((consumer) => readLedgerTotals(sink, consumer)));
   };
+  const readTotals = async () => addUp(await readEach());
   const before = await readTotals();
   const reader = patientReader(stores.log, { clock: systemClock, log, stop: stopping.signal });
 
@@ -187,6 +190,10 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
         holes: Math.max(0, now.holes - before.holes),
         ...reports,
       };
+    },
+    async withDeadLetters() {
+      const totals = await readEach();
+      return consumers.filter((_, at) => totals[at]!.deadLettered > 0).map(({ name }) => name);
     },
     lag: () => Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer, groupOf(consumer)))),
     handling() {

@@ -10,7 +10,7 @@ import {
 } from '../../runtime/dead-letters/triage.ts';
 import type { StoredLetter } from '../../runtime/ports.ts';
 import { timestampText } from '../../runtime/record.ts';
-import { jsonOption } from '../options.ts';
+import { jsonOption, stateFlag } from '../options.ts';
 import { count, printable, printJson, printLine, printNote, styled } from '../terminal.ts';
 import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
 import { valueText, writtenValueOf } from './letter-view.ts';
@@ -91,8 +91,8 @@ async function withSample(
 
 function printGroups(
   groups: readonly ShownGroup[],
-  { at, retentionMs }: Desk,
-  { showValues }: TriageOptions,
+  { consumer, at, retentionMs }: Desk,
+  { showValues, state, env }: TriageOptions,
 ): void {
   for (const group of groups) {
     const of = [
@@ -117,7 +117,11 @@ function printGroups(
     detail('value', group.sample.value);
   }
   if (!showValues) printNote('(--show-values shows what the samples hold)');
-  printNote(`(in ${at}; give a group back with "millrace dlq redrive --where error=CODE")`);
+  const where = env === undefined ? stateFlag(state) : ` --env ${env}`;
+  const code = groups[0]?.errorCode ?? 'CODE';
+  printNote(
+    `(in ${at}; give a group back with "npx millrace dlq redrive --consumer ${consumer.name}${where} --where error=${code}")`,
+  );
 }
 
 function duration(ms: number): string {
