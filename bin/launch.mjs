@@ -1,26 +1,43 @@
 #!/usr/bin/env node
-// `npm start` and `npx millrace` on a bare clone: installs what is missing, then runs the command line on the project's Node.
+// `millrace`. In a checkout of Millrace: installs what is missing, then runs the sources on the project's own Node. In a package:
+// runs what is compiled. Plain JavaScript for whatever Node a person has.
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { install, PROJECT_NODE } from './install.mjs';
 
 const PROJECT_MAJOR = 24;
+const OLDEST = [22, 18];
+const sources = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 
-install();
-if (Number.parseInt(process.versions.node, 10) === PROJECT_MAJOR) {
-  await import('./millrace.ts');
-} else {
-  runOnProjectNode();
+if (!existsSync(sources)) await runCompiled();
+else await runSources();
+
+async function runCompiled() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
+    console.error(
+      `Millrace needs Node ${OLDEST.join('.')} or newer; this is ${process.version}. Install it from https://nodejs.org.`,
+    );
+    process.exit(1);
+  }
+  await import('../dist/bin/millrace.js');
 }
 
-function runOnProjectNode() {
+async function runSources() {
+  const { install, PROJECT_NODE } = await import('./install.mjs');
+  install();
+  if (Number.parseInt(process.versions.node, 10) === PROJECT_MAJOR) await import('./millrace.ts');
+  else runOnProjectNode(PROJECT_NODE);
+}
+
+function runOnProjectNode(node) {
   const command = fileURLToPath(new URL('./millrace.ts', import.meta.url));
-  const child = spawn(PROJECT_NODE, [command, ...process.argv.slice(2)], { stdio: 'inherit' });
+  const child = spawn(node, [command, ...process.argv.slice(2)], { stdio: 'inherit' });
   // The child decides when it ends. Ctrl-C reaches it from the terminal as well; it takes the two for one.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
-    console.error(`${PROJECT_NODE} could not be started (${error.message}). Run "npm ci" and try again.`);
+    console.error(`${node} could not be started (${error.message}). Run "npm ci" and try again.`);
     process.exit(1);
   });
   child.on('exit', (code, signal) => {

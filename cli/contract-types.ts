@@ -42,7 +42,7 @@ export function generateSchemaModule(topic: string, versions: readonly ContractV
   const files = versions.map(({ version }) => `v${version}.avsc`).join(', ');
   return [
     `// Generated from ${files} by \`millrace contracts generate\`. Do not edit.`,
-    "import type { ContractVersion } from '../../runtime/contract.ts';",
+    "import type { ContractVersion } from 'millrace';",
     '',
     ...declared.map((node) => declare(node, names)),
     '/** Every version, oldest first: its schema, and the text of its file. */',

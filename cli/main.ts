@@ -66,7 +66,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 }
 
 async function createProgram(argv: readonly string[]): Promise<Command> {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  const { version } = JSON.parse(readFileSync(new URL(import.meta.resolve('millrace/package.json')), 'utf8'));
   const program = new Command('millrace')
     .description('Kafka pipelines from Avro contracts and small TypeScript handlers.')
     .version(version)

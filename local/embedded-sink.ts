@@ -1,5 +1,6 @@
 /** PostgreSQL on the state folder, in a thread of its own, watched from outside and ended where it cannot go on. */
 import { existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { extname } from 'node:path';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { createThreadDriver } from '../adapters/postgres/thread-driver.ts';
 import { type Connection, connect } from '../adapters/threads/calls.ts';
@@ -9,6 +10,9 @@ import type { QueryResult } from './read-only-query.ts';
 import type { SinkCalls, SinkWorkerData } from './sink-worker.ts';
 import type { LocalSink, QueryLimits } from './sinks.ts';
 import type { StateFolder } from './state-folder.ts';
+
+/** Beside this file, whether it is a source or compiled. */
+const WORKER = new URL(`sink-worker${extname(import.meta.url)}`, import.meta.url);
 
 interface Thread {
   readonly worker: Worker;
@@ -45,7 +49,7 @@ export async function openEmbeddedSink({ path, files }: StateFolder, log: Logger
 
   const start = (): Thread => {
     const workerData: SinkWorkerData = { folder: files.sink, holder };
-    const worker = new Worker(new URL('sink-worker.ts', import.meta.url), { workerData });
+    const worker = new Worker(WORKER, { workerData });
     const calls = connect<SinkCalls>(worker);
     Atomics.store(holder, 0, 0);
     brokenOff.clear();

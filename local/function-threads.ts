@@ -2,6 +2,7 @@
  * A consumer's function as Lambda runs it: in environments that take one invocation at a time, each a thread. One that is
  * still busy when its time is over is ended, and so is one that its handler ends; the next invocation gets a new one.
  */
+import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Context } from 'aws-lambda';
 import { asBuffer, type Connection, connect } from '../adapters/threads/calls.ts';
@@ -19,6 +20,9 @@ import type {
 import type { FaultOptions } from './faults.ts';
 import type { FunctionCalls, FunctionPorts, FunctionWorkerData } from './function-worker.ts';
 import type { LocalSink } from './sinks.ts';
+
+/** Beside this file, whether it is a source or compiled. */
+const WORKER = new URL(`function-worker${extname(import.meta.url)}`, import.meta.url);
 
 export interface FunctionOptions {
   readonly consumer: AnyConsumer;
@@ -164,7 +168,7 @@ class FunctionThread {
       seed: Math.floor(random.next() * 2 ** 32),
       handlingSince: this.#handlingSince,
     };
-    this.#worker = new Worker(new URL('function-worker.ts', import.meta.url), {
+    this.#worker = new Worker(WORKER, {
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: consumer.memoryMb * LIMIT_OF_V8 },
     });

@@ -1,6 +1,7 @@
 import { GlueClient } from '@aws-sdk/client-glue';
 import { S3Client } from '@aws-sdk/client-s3';
 import { SQSClient } from '@aws-sdk/client-sqs';
+import type { MiddlewareObj } from '@middy/core';
 import type { AnyConsumer } from '../../runtime/consumer.ts';
 import { createQueueStore } from '../../runtime/dead-letters/queue-letters.ts';
 import { createEngine } from '../../runtime/engine.ts';
@@ -22,12 +23,17 @@ import { createSqsSender } from './sqs-queue.ts';
 /** A service that does not answer must not take the invocation's time: the engine holds the line and tries again. */
 const TIMEOUTS = requestTimeouts(5_000);
 
+export interface ConsumerFunctionOptions {
+  /** Your own middy middlewares, such as tracing or secrets: around the engine, the first one outermost. @default none */
+  readonly use?: readonly MiddlewareObj[];
+}
+
 /**
  * A consumer as the Lambda function that its stack deploys: takes batches from its event source mapping and dead
  * letters from its redrive queue. Its settings are the function's environment variables.
  * @throws FUNCTION_MISCONFIGURED when one is missing
  */
-export function consumerFunction(consumer: AnyConsumer) {
+export function consumerFunction(consumer: AnyConsumer, { use = [] }: ConsumerFunctionOptions = {}) {
   const region = setting('region');
   const logger = new PowertoolsLogger(consumer.name);
   const metrics = new EmbeddedMetrics(systemClock);
@@ -54,7 +60,14 @@ export function consumerFunction(consumer: AnyConsumer) {
     log: logger,
     metrics,
   });
-  return consumerHandler({ engine, logger, metrics, objects, partialResponses: flag('partialResponses') });
+  const handler = consumerHandler({
+    engine,
+    logger,
+    metrics,
+    objects,
+    partialResponses: flag('partialResponses'),
+  });
+  return use.length > 0 ? handler.use([...use]) : handler;
 }
 
 function openDeadLetters(

@@ -1,5 +1,5 @@
 // Generated from v1.avsc, v2.avsc by `millrace contracts generate`. Do not edit.
-import type { ContractVersion } from '../../runtime/contract.ts';
+import type { ContractVersion } from 'millrace';
 
 /** One reader looking at one page. */
 export interface Pageview {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ArnFormat, type Duration, Lazy, Stack, Validations } from 'aws-cdk-lib';
 import type { SecurityGroup } from 'aws-cdk-lib/aws-ec2';
@@ -31,7 +31,7 @@ import { bootstrapBrokers } from './bootstrap-brokers.ts';
 
 const PG_UNUSED = fileURLToPath(new URL('../../adapters/postgres/pg-unused.cjs', import.meta.url));
 /** What a function that writes to Kafka has as its second file. */
-const MSK = fileURLToPath(import.meta.resolve('#msk'));
+const MSK = fileURLToPath(new URL(`../../adapters/aws/msk${extname(import.meta.url)}`, import.meta.url));
 
 /** What stands in a bundle for a package: less of it, or none. */
 export const ALIASES = {

@@ -1,0 +1,21 @@
+/** What the package exports is kept: whoever changes it changes this list, and the CHANGELOG. */
+import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+
+const PACKAGE = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+
+test.each([
+  ['.', 'runtime/index', ['MillraceError', 'defineApp', 'defineConsumer', 'defineTopic']],
+  ['./lambda', 'adapters/aws/index', ['collectorFunction', 'consumerFunction', 'migrationFunction']],
+  ['./cdk', 'lib/index', ['synthesize']],
+])('the entry %s', async (entry, file, names) => {
+  expect(PACKAGE.exports[entry]).toEqual(
+    entry === '.' ? expect.objectContaining({ default: `./dist/${file}.js` }) : `./dist/${file}.js`,
+  );
+  const exported = await import(new URL(`../../${file}.ts`, import.meta.url).href);
+  expect(Object.keys(exported).sort()).toEqual(names);
+});
+
+test('there is no other entry', () => {
+  expect(Object.keys(PACKAGE.exports)).toEqual(['.', './lambda', './cdk', './package.json']);
+});
