@@ -21,7 +21,7 @@ async function runCompiled() {
     );
     process.exit(1);
   }
-  await import('../dist/bin/millrace.js');
+  await import(new URL('../dist/bin/millrace.js', import.meta.url).href);
 }
 
 async function runSources() {
