@@ -9,6 +9,10 @@ import type { Item } from './item.ts';
 /** What a record that failed on its own is: given up, to be tried again, or held back by what no record is to blame for. */
 export type Verdict = 'failed' | 'retry' | 'hold';
 
+/** Tries of a kind before its cost counts, and how much cheaper a failure has to be. */
+const LEAST_TRIES = 10;
+const CHEAP = 4;
+
 export interface IsolatePorts {
   /**
    * Lets the handler try records behind a savepoint; null where it went through. `isForShow` where the effects will be
@@ -21,6 +25,8 @@ export interface IsolatePorts {
   othersGoThrough(item: Item): Promise<boolean>;
   /** Whether time and room are left for more, with so many records given up. Asked once something has been judged. */
   mayGoOn(failed: number): boolean;
+  /** Milliseconds of a clock. */
+  now(): number;
   /** Runs `work`, and takes back what it changed where it rejects. */
   savepoint<Result>(work: () => Promise<Result>): Promise<Result>;
 }
@@ -44,6 +50,27 @@ function mayBeAnOutage({ action, isUnclear }: Diagnosis): boolean {
   return action === 'hold' || isUnclear;
 }
 
+/**
+ * What tries cost. A handler that fails before its first statement costs next to nothing: where most tries that fail are
+ * so cheap, larger parts of a group are tried, so that fewer go through, with all their statements, on the way to a bad record.
+ */
+function createCosts() {
+  const through = { tries: 0, ms: 0 };
+  const failed = { tries: 0, ms: 0 };
+  return {
+    add(wentThrough: boolean, ms: number): void {
+      const kind = wentThrough ? through : failed;
+      kind.tries++;
+      kind.ms += ms;
+    },
+    /** The part of a group with a bad record that is tried next. */
+    part(): number {
+      if (through.tries < LEAST_TRIES || failed.tries < LEAST_TRIES) return 1 / 2;
+      return through.ms / through.tries > CHEAP * (failed.ms / failed.tries) ? 3 / 4 : 1 / 2;
+    },
+  };
+}
+
 /** Takes back what was tried behind a record that waits. */
 class TakenBack extends Error {}
 
@@ -62,6 +89,7 @@ export async function isolate(
   let handled = 0;
   let failed = 0;
   let judged = 0;
+  const costs = createCosts();
 
   /** Tries `items[from..to)` and gives the index that it came to; `isForShow` behind a record that waits. */
   async function scan(
@@ -85,9 +113,11 @@ export async function isolate(
         at++;
         continue;
       }
-      const wanted = isCanary ? 1 : badBefore > at ? Math.floor((badBefore - at) / 2) : size;
+      const wanted = isCanary ? 1 : badBefore > at ? Math.floor((badBefore - at) * costs.part()) : size;
       const group = nextGroup(at, Math.min(to, at + Math.max(1, wanted)), isForShow);
+      const startedAt = ports.now();
       let diagnosis = await ports.attempt(group, isForShow);
+      costs.add(diagnosis === null, ports.now() - startedAt);
       judged++;
       isCanary = false;
       if (!diagnosis) {

@@ -200,6 +200,7 @@ export async function settle(
               attempt,
               judge: (item, diagnosis, isForShow) => judgeFailure(item, diagnosis, context, isForShow),
               othersGoThrough,
+              now: () => clock.now(),
               mayGoOn: (failed) => failed < MOST_LETTERS / 2 && clock.now() - startedAt < budgetMs / 2,
               savepoint: (work) => opened.savepoint(work),
             })

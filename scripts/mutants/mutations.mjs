@@ -272,7 +272,7 @@ export const MUTATIONS = [
   }),
   ...of('runtime/isolate.ts', {
     'hardly-halves': [
-      'Math.floor((badBefore - at) / 2)',
+      'Math.floor((badBefore - at) * costs.part())',
       'Math.floor((badBefore - at) / 1.1)',
       'to find a bad record takes a multitude of calls',
     ],

@@ -1567,3 +1567,23 @@ test('a store that fails half-way gets a few second letters with each try, not a
   await expect(world.deliver(junk)).rejects.toMatchObject({ code: 'BATCH_INCOMPLETE' });
   expect(puts.length - new Set(puts).size).toBeLessThan(11 * world.reports[0]!.retries + 11);
 });
+
+test('where failing costs nothing, fewer groups go through on the way to a bad record', async () => {
+  const calls = async (msOfFailure: number) => {
+    let through = 0;
+    const world = setUp(async (records, context) => {
+      if (records.some(({ offset }) => (offset * 7_919) % 1_000 < 60)) {
+        await world.clock.sleep(msOfFailure);
+        throw new MillraceError('HANDLER_REJECTED', 'bad');
+      }
+      through++;
+      await world.clock.sleep(1);
+      await apply(records, context);
+    });
+    await world.deliver(batchOf(1_000), { forMs: 600_000 });
+    expect(world.letters).toHaveLength(60);
+    expect(world.applied()).toHaveLength(940);
+    return through;
+  };
+  expect(await calls(0)).toBeLessThan((await calls(1)) * 0.9);
+});
