@@ -28,7 +28,18 @@ beforeAll(async () => {
   const [node] = await startKafka(processes, { nodes: 1, settings });
   cluster = ['--kafka', node!.address, '--state', join(temporary.path, 'state')];
   // Makes the topic, and something good to begin with.
-  await millraceJson(['up', '--rate', '100', '--duration', '2', '--collector-port', '0', ...cluster]);
+  await millraceJson([
+    'up',
+    '--rate',
+    '100',
+    '--poison',
+    '0',
+    '--duration',
+    '2',
+    '--collector-port',
+    '0',
+    ...cluster,
+  ]);
 
   const producer = new Producer<Buffer, Buffer, Buffer, Buffer>({
     clientId: 'odd',
