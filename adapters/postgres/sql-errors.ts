@@ -102,6 +102,7 @@ export function afterFailure(failure: MillraceError | undefined): MillraceError 
     cause: failure,
     details: failure.details,
     action: failure.action,
+    isUnclear: failure.isUnclear,
   });
 }
 
@@ -117,16 +118,11 @@ function serverError(error: ServerError, parameters: readonly (string | null)[] 
   const names = Object.entries({ schema, table, column, dataType, constraint }).filter(([, name]) => name);
   const isFinal = FINAL_STATES.has(sqlState) || FINAL_STATES.has(sqlState.slice(0, 2));
   const isUnclear = UNCLEAR_STATES.has(sqlState) || UNCLEAR_STATES.has(sqlState.slice(0, 2));
-  const message = withoutQuoted(error.message, parameters);
-  return new MillraceError(
-    code,
-    messageOf(code, { ...error, message, code: sqlState, hint: error.hint }, names),
-    {
-      details: { sqlState, ...Object.fromEntries(names) },
-      isUnclear,
-      ...(isFinal && { action: 'dead-letter' }),
-    },
-  );
+  return new MillraceError(code, messageOf(code, error, names, parameters), {
+    details: { sqlState, ...Object.fromEntries(names) },
+    isUnclear,
+    ...(isFinal && { action: 'dead-letter' }),
+  });
 }
 
 /** A message without what it quotes of the parameters. */
@@ -136,14 +132,20 @@ function withoutQuoted(message: string, parameters: readonly (string | null)[]):
   );
 }
 
-function messageOf(code: SinkErrorCode, error: ServerError, names: readonly [string, unknown][]): string {
-  const { code: sqlState, message, hint } = error;
+function messageOf(
+  code: SinkErrorCode,
+  error: ServerError,
+  names: readonly [string, unknown][],
+  parameters: readonly (string | null)[],
+): string {
+  const { code: sqlState, hint } = error;
+  if (code === 'SINK_REJECTED') {
+    const where = names.map(([kind, name]) => `${kind} ${JSON.stringify(name)}`).join(', ');
+    const why = REJECTIONS.get(sqlState);
+    return `PostgreSQL refused the data${why ? `: ${why}` : ''} (${[`SQLSTATE ${sqlState}`, where].filter(Boolean).join(', ')}).`;
+  }
+  const message = withoutQuoted(error.message, parameters);
   switch (code) {
-    case 'SINK_REJECTED': {
-      const where = names.map(([kind, name]) => `${kind} ${JSON.stringify(name)}`).join(', ');
-      const why = REJECTIONS.get(sqlState);
-      return `PostgreSQL refused the data${why ? `: ${why}` : ''} (${[`SQLSTATE ${sqlState}`, where].filter(Boolean).join(', ')}).`;
-    }
     case 'SINK_CONFLICT':
       return `PostgreSQL gave the transaction up for now: ${message} (SQLSTATE ${sqlState}).`;
     case 'SINK_UNAVAILABLE':

@@ -95,6 +95,7 @@ export interface ErrorImage {
   readonly ours?: {
     readonly code: ErrorCode;
     readonly action: ErrorAction;
+    readonly isUnclear: boolean;
     readonly details: Readonly<Record<string, unknown>>;
   };
   /** A driver's own facts, such as SQLSTATE and constraint. */
@@ -115,7 +116,12 @@ export function imageOf(error: unknown, depth = 0): ErrorImage {
     stack,
     facts: factsOf(error),
     ...(error instanceof MillraceError && {
-      ours: { code: error.code, action: error.action, details: factsOf(error.details) },
+      ours: {
+        code: error.code,
+        action: error.action,
+        isUnclear: error.isUnclear,
+        details: factsOf(error.details),
+      },
     }),
     ...(cause !== undefined && depth < MAX_CAUSES && { cause: imageOf(cause, depth + 1) }),
   };
@@ -124,7 +130,12 @@ export function imageOf(error: unknown, depth = 0): ErrorImage {
 export function errorOf({ name, message, stack, ours, facts, cause }: ErrorImage): Error {
   const options = cause ? { cause: errorOf(cause) } : {};
   const error = ours
-    ? new MillraceError(ours.code, message, { ...options, action: ours.action, details: ours.details })
+    ? new MillraceError(ours.code, message, {
+        ...options,
+        action: ours.action,
+        isUnclear: ours.isUnclear,
+        details: ours.details,
+      })
     : Object.assign(new Error(message, options), facts, { name });
   if (stack !== undefined) error.stack = stack;
   return error;

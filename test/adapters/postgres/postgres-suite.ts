@@ -387,6 +387,14 @@ export function postgresSuite(
         ]);
       });
 
+      test('that the handler swallows are as unclear as they were', async () => {
+        const outcome = inSink(async (tx) => {
+          await tx.query('SELECT to_tsquery($1)', ['foo bar']).catch(() => {});
+          await tx.query('SELECT 1');
+        });
+        await expect(outcome).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED', isUnclear: true });
+      });
+
       test('do not quote what a statement was given', async () => {
         for (const [cast, text] of [
           ['to_tsquery($1)', 'foo bar'],

@@ -29,11 +29,16 @@ test('answers calls by name, several at once, each its own caller', async () => 
 
 test('an error of ours comes back with its code, details and cause', async () => {
   const cause = Object.assign(new TypeError('inner'), { code: 'E_INNER' });
-  const error = new MillraceError('SINK_REJECTED', 'outer', { cause, details: { sqlState: '22021' } });
+  const error = new MillraceError('SINK_REJECTED', 'outer', {
+    cause,
+    details: { sqlState: '22021' },
+    isUnclear: true,
+  });
   const thrown: MillraceError = await failing(error).catch((caught) => caught);
   expect(thrown).toBeInstanceOf(MillraceError);
   expect(thrown).toMatchObject({ code: 'SINK_REJECTED', message: 'outer', details: { sqlState: '22021' } });
   expect(thrown.action).toBe('retry');
+  expect(thrown.isUnclear).toBe(true);
   expect(thrown.cause).toMatchObject({ name: 'TypeError', message: 'inner', code: 'E_INNER' });
 });
 
