@@ -156,7 +156,6 @@ async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegi
   if (process.stderr.isTTY) printNote(`Starting, with everything in ${options.state}${topicsElsewhere} …`);
   const stack = await startStack({
     app,
-    module: app.module,
     folder,
     stores,
     registry,

@@ -7,7 +7,7 @@ import { createTraffic } from './traffic.ts';
 export const demo: Demo = {
   topic: pageviews,
   traffic: createTraffic,
-  input: { name: "a web server's access log", parser: accessLogParser },
+  input: accessLogParser,
   panel: {
     title: 'Most read in the newest five minutes',
     sql: `

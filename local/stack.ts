@@ -28,9 +28,8 @@ import type { StateFolder } from './state-folder.ts';
 import type { Stores } from './stores.ts';
 
 export interface StackOptions {
-  readonly app: App;
-  /** What has the app as its default export: each function's thread loads it, too. */
-  readonly module: URL;
+  /** `module` has the app as its default export: each function's thread loads it, too. */
+  readonly app: App & { readonly module: URL };
   readonly folder: StateFolder;
   readonly stores: Stores;
   readonly registry: SchemaRegistry;
@@ -133,7 +132,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     const places = stores.deadLettersOf(consumer);
     const threads = startFunctionThreads({
       consumer,
-      module: options.module,
+      module: app.module,
       sink: local,
       deadLetters: stores.deadLetterQueueOf(consumer),
       objects: places.objects,

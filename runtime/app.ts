@@ -30,13 +30,11 @@ export interface Demo {
   readonly topic: Contract<never>;
   /** The same randomness and the same times give the same values. @default generated values of the topic's contract */
   traffic?(random: Random): Traffic;
-  /** Reads files that are not JSON lines. @default files are JSON lines */
-  readonly input?: {
-    /** What such a file is, as in `a web server's access log`. */
-    readonly name: string;
-    /** @param salt keys pseudonyms; the same in every run on one state folder */
-    parser(salt: Buffer): LineParser;
-  };
+  /**
+   * Reads files that are not JSON lines. @default files are JSON lines
+   * @param salt keys pseudonyms; the same in every run on one state folder
+   */
+  input?(salt: Buffer): LineParser;
   /** The live view lists what this query gives, read only, twice a second at most: a label and a number, best first. */
   readonly panel?: { readonly title: string; readonly sql: string };
   /** A query for a person to run when `millrace up` has ended. */

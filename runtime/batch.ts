@@ -6,7 +6,7 @@
 import { backOff } from './backoff.ts';
 import { type Diagnosis, errorName } from './failure.ts';
 import { judgeFailure, mayBeARecords } from './handler.ts';
-import { blamed } from './isolate.ts';
+import { blamed, MOST_PROBES } from './isolate.ts';
 import type { Item } from './item.ts';
 import type { Patience } from './patience.ts';
 import type { Random } from './ports.ts';
@@ -23,8 +23,6 @@ import {
 export interface BatchContext extends SettleContext {
   readonly random: Random;
   readonly patience: Patience;
-  /** Whether to wait for partitions that have to: not before those that need not are settled. */
-  readonly mayWait: boolean;
 }
 
 export interface BatchOutcome {
@@ -52,14 +50,16 @@ const SHARE_OF_TIME = 1 / 3;
  * make it, and its record would be blamed for the hour.
  */
 const MIN_SHARE_OF_TIMEOUT = 1 / 100;
-/** Records behind a slow one that are looked at for one that is not settled yet. */
-const MOST_PROBES = 10;
 
 /**
  * Settles the items, as many as the time allows; the others keep the outcome `returned`, and in each partition none
  * after them is settled. Items stand in partition, then offset order.
  */
-export async function settleBatch(items: readonly Item[], context: BatchContext): Promise<BatchOutcome> {
+export async function settleBatch(
+  items: readonly Item[],
+  context: BatchContext,
+  mayWait: boolean,
+): Promise<BatchOutcome> {
   const { consumer, log, patience } = context;
   const line = createLine(items);
   const total = { passedOver: 0, handlerMs: 0, retries: 0 };
@@ -191,7 +191,7 @@ export async function settleBatch(items: readonly Item[], context: BatchContext)
     const waiting = line.onlyWaiting();
     if (waiting) {
       const because = waiting.find((each) => each.because.action === 'hold')?.because ?? waiting[0]!.because;
-      if (!context.mayWait) return { ...total, stoppedBy: because };
+      if (!mayWait) return { ...total, stoppedBy: because };
       heldFor = because;
       if (because.action === 'hold') holds++;
       const attempt = Math.max(holds, ...waiting.map(({ items }) => items[0]!.tries));

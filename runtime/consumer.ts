@@ -24,10 +24,9 @@ export interface HandlerContext<Tx, Value> {
 
 /**
  * Applies the records' effects, one flush for all of them. May run again for records whose effects were rolled
- * back, so effects outside `tx` are at-least-once, with `record.id` as their idempotency key, and it must not change the
- * records, which it gets again. When it throws, the
- * batch is split until the bad record stands alone; throw `MillraceError('DEPENDENCY_UNAVAILABLE', …)` for what no
- * record is to blame for.
+ * back, so effects outside `tx` are at-least-once, with `record.id` as their idempotency key. It gets the same
+ * records then, and must not change them. When it throws, the batch is split until the bad record stands alone;
+ * throw `MillraceError('DEPENDENCY_UNAVAILABLE', …)` for what no record is to blame for.
  */
 export type Handle<Value, Tx> = (
   records: readonly ConsumerRecord<Value>[],

@@ -169,7 +169,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
   ): Promise<{ items: readonly Item[]; stoppedBy: Diagnosis | null }> {
     const startedAt = clock.now();
     const reserveMs = Math.min(1_000, consumer.timeoutMs / 10);
-    const context: Omit<BatchContext, 'mayWait'> = {
+    const context: BatchContext = {
       ...ports,
       consumer,
       arrival,
@@ -203,10 +203,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
    * Reads and settles in turns, so that what is read is soon settled and no batch has to fit the memory whole. What has to
    * wait comes last, a part of each such partition at a time: no partition waits for another one.
    */
-  async function workOff(
-    items: readonly Item[],
-    shared: Omit<BatchContext, 'mayWait'>,
-  ): Promise<BatchOutcome> {
+  async function workOff(items: readonly Item[], context: BatchContext): Promise<BatchOutcome> {
     const total = { passedOver: 0, handlerMs: 0, retries: 0 };
     let left = items;
     let stuck: Item[] = [];
@@ -214,12 +211,12 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     let heldFor: Diagnosis | null = null;
     let holds = 0;
     while (left.length > 0) {
-      const budget = { ...DECODE_BUDGET, waitMs: shared.usableMs() * DECODE_SHARE_OF_TIME };
+      const budget = { ...DECODE_BUDGET, waitMs: context.usableMs() * DECODE_SHARE_OF_TIME };
       const { ready, left: unread, heldBy } = await (isLast ? decodeEach : decode)(left, budget);
       left = unread;
       if (ready.length > 0) {
         const mayWait = isLast || (left.length === 0 && stuck.length === 0);
-        const outcome = await settleBatch(ready, { ...shared, mayWait });
+        const outcome = await settleBatch(ready, context, mayWait);
         total.passedOver += outcome.passedOver;
         total.handlerMs += outcome.handlerMs;
         total.retries += outcome.retries;
@@ -239,7 +236,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
         if (heldBy?.action !== 'hold') return { ...total, stoppedBy: heldBy };
         holds++;
         log.warn('Line held: trying again', { ...factsOf(heldBy), holds });
-        if (!(await backOff(holds, consumer.retry, shared.usableMs(), ports)))
+        if (!(await backOff(holds, consumer.retry, context.usableMs(), ports)))
           return { ...total, stoppedBy: heldBy };
         total.retries++;
       }

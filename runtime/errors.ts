@@ -114,7 +114,7 @@ export class MillraceError extends Error {
         typeof value === 'object' &&
         value !== null &&
         OURS in value &&
-        typeof (value as { code?: unknown }).code === 'string'
+        Object.hasOwn(ERRORS, (value as unknown as MillraceError).code)
       );
     } catch {
       // A proxy can throw at anything it is asked.

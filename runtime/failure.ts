@@ -17,7 +17,7 @@ export interface Diagnosis {
  * Whatever the sink refused counts as `write`, also when it surfaced inside `handle`.
  */
 export function diagnose(stage: FailureStage, error: unknown, fallback: ErrorCode): Diagnosis {
-  const isOurs = error instanceof MillraceError && Object.hasOwn(ERRORS, error.code);
+  const isOurs = error instanceof MillraceError;
   const code = isOurs ? error.code : fallback;
   return {
     stage: code.startsWith('SINK_') ? 'write' : stage,
@@ -96,8 +96,12 @@ function readable<Value>(read: () => Value, otherwise: Value): Value {
 
 /** What was thrown, unless it cannot even be asked what it is, as a revoked proxy cannot. */
 export function legible(thrown: unknown): unknown {
-  const isLegible = readable(() => typeof (thrown instanceof Error) === 'boolean', false);
-  return isLegible ? thrown : new Error(UNREADABLE);
+  try {
+    void (thrown instanceof Error);
+    return thrown;
+  } catch {
+    return new Error(UNREADABLE);
+  }
 }
 
 /** An error's name, for the log: its text may quote a payload. */

@@ -9,9 +9,8 @@ import type { Item } from './item.ts';
 /** What a record that failed on its own is: given up, to be tried again, or held back by what no record is to blame for. */
 export type Verdict = 'failed' | 'retry' | 'hold';
 
-/** Tries of a kind before its cost counts, and how much cheaper a failure has to be. */
-const LEAST_TRIES = 10;
-const CHEAP = 4;
+/** Records that are tried in the search for one that goes through. */
+export const MOST_PROBES = 10;
 
 export interface IsolatePorts {
   /**
@@ -21,8 +20,6 @@ export interface IsolatePorts {
   attempt(group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null>;
   /** For show, no verdict is the last. */
   judge(item: Item, diagnosis: Diagnosis, isForShow: boolean): Verdict;
-  /** Whether others go through while this one fails for what may not be its own fault. */
-  othersGoThrough(item: Item): Promise<boolean>;
   /** Whether time and room are left for more, with so many records given up. Asked once something has been judged. */
   mayGoOn(failed: number): boolean;
   /** Milliseconds of a clock. */
@@ -50,6 +47,10 @@ function mayBeAnOutage({ action, isUnclear }: Diagnosis): boolean {
   return action === 'hold' || isUnclear;
 }
 
+/** Tries of a kind before its cost counts, and how much cheaper a failure has to be. */
+const LEAST_TRIES = 10;
+const CHEAP = 4;
+
 /**
  * What tries cost. A handler that fails before its first statement costs next to nothing: where most tries that fail are
  * so cheap, larger parts of a group are tried, so that fewer go through, with all their statements, on the way to a bad record.
@@ -63,6 +64,7 @@ function createCosts() {
       kind.tries++;
       kind.ms += ms;
     },
+    hasAnyGoneThrough: () => through.tries > 0,
     /** The part of a group with a bad record that is tried next. */
     part(): number {
       if (through.tries < LEAST_TRIES || failed.tries < LEAST_TRIES) return 1 / 2;
@@ -115,9 +117,7 @@ export async function isolate(
       }
       const wanted = isCanary ? 1 : badBefore > at ? Math.floor((badBefore - at) * costs.part()) : size;
       const group = nextGroup(at, Math.min(to, at + Math.max(1, wanted)), isForShow);
-      const startedAt = ports.now();
-      let diagnosis = await ports.attempt(group, isForShow);
-      costs.add(diagnosis === null, ports.now() - startedAt);
+      let diagnosis = await attempt(group, isForShow);
       judged++;
       isCanary = false;
       if (!diagnosis) {
@@ -134,7 +134,7 @@ export async function isolate(
       }
       const item = group[0]!;
       if (diagnosis.isUnclear) {
-        item.isToBlame ||= await ports.othersGoThrough(item);
+        item.isToBlame ||= await othersGoThrough(item);
         if (!item.isToBlame) throw diagnosis.error;
         diagnosis = blamed(diagnosis);
       }
@@ -164,17 +164,33 @@ export async function isolate(
     return items.slice(from, end);
   }
 
-  async function takingBack(work: () => Promise<number>): Promise<number> {
-    let reached = 0;
+  async function attempt(group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null> {
+    const startedAt = ports.now();
+    const diagnosis = await ports.attempt(group, isForShow);
+    costs.add(diagnosis === null, ports.now() - startedAt);
+    return diagnosis;
+  }
+
+  /** Whether others go through while this one fails for what may not be its own fault. */
+  async function othersGoThrough(item: Item): Promise<boolean> {
+    for (const other of items.filter((each) => each !== item && each.tries === 0).slice(0, MOST_PROBES)) {
+      if (costs.hasAnyGoneThrough()) break;
+      await takingBack(() => attempt([other], true));
+    }
+    return costs.hasAnyGoneThrough();
+  }
+
+  async function takingBack<Result>(work: () => Promise<Result>): Promise<Result> {
+    let result: Result;
     try {
       await ports.savepoint(async () => {
-        reached = await work();
+        result = await work();
         throw new TakenBack();
       });
     } catch (error) {
       if (!(error instanceof TakenBack)) throw error;
     }
-    return reached;
+    return result!;
   }
 
   function endOfPartition({ raw }: Item, from: number, to: number): number {

@@ -101,8 +101,6 @@ const LETTERS_AT_ONCE_AGAIN = 10;
 /** Once its time is over, the handler may still say what it was waiting for. */
 const GRACE_SHARE = 1 / 10;
 const MOST_GRACE_MS = 1_000;
-/** Records that are tried in the search for one that goes through. */
-const MOST_PROBES = 10;
 /** Storing letters and writing the ledger get this share of what the handler has left of the invocation. */
 const WRITING_SHARE = 1 / 3;
 
@@ -124,8 +122,6 @@ export async function settle(
   let sound: readonly Item[] = [];
   let underTest: readonly Item[] = [];
   let transaction: SinkTransaction<unknown> | undefined;
-  /** Whether the handler has taken any record in this transaction. */
-  let wentThrough = false;
 
   const handlerTime = new AbortController();
   const abandon = new AbortController();
@@ -150,7 +146,6 @@ export async function settle(
   const attempt = async (group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null> => {
     try {
       const rejected = await transaction!.savepoint((tx) => handle(group, tx));
-      wentThrough = true;
       if (!isForShow) giveUp(rejected);
       return null;
     } catch (error) {
@@ -158,25 +153,6 @@ export async function settle(
       if (handlerTime.signal.aborted || abandon.signal.aborted || !mayBeARecords(diagnosis)) throw error;
       return diagnosis;
     }
-  };
-
-  const takenBack = async (work: () => Promise<unknown>): Promise<void> => {
-    const done = new Error('taken back');
-    const rolledBack = transaction!.savepoint(async () => {
-      await work();
-      throw done;
-    });
-    await rolledBack.catch((error: unknown) => {
-      if (error !== done) throw error;
-    });
-  };
-  /** Whether the handler takes others than this one, which may be to blame for an error that reads like the sink's. */
-  const othersGoThrough = async (item: Item): Promise<boolean> => {
-    for (const other of sound.filter((each) => each !== item && each.tries === 0).slice(0, MOST_PROBES)) {
-      if (wentThrough) break;
-      await takenBack(() => attempt([other], true));
-    }
-    return wentThrough;
   };
 
   const isOutOfTime = (error: unknown) =>
@@ -199,7 +175,6 @@ export async function settle(
           ? await isolate(sound, approach.isolate, {
               attempt,
               judge: (item, diagnosis, isForShow) => judgeFailure(item, diagnosis, context, isForShow),
-              othersGoThrough,
               now: () => clock.now(),
               mayGoOn: (failed) => failed < MOST_LETTERS / 2 && clock.now() - startedAt < budgetMs / 2,
               savepoint: (work) => opened.savepoint(work),

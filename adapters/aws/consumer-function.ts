@@ -60,14 +60,13 @@ export function consumerFunction(consumer: AnyConsumer, { use = [] }: ConsumerFu
     log: logger,
     metrics,
   });
-  const handler = consumerHandler({
+  return consumerHandler({
     engine,
     logger,
     metrics,
     objects,
     partialResponses: flag('partialResponses'),
-  });
-  return use.length > 0 ? handler.use([...use]) : handler;
+  }).use([...use]);
 }
 
 function openDeadLetters(

@@ -3,6 +3,7 @@ import type { Context, SQSBatchResponse } from 'aws-lambda';
 import { settleMessages } from '../../runtime/dead-letters/settle-messages.ts';
 import type { BatchResponse, Engine, Invocation } from '../../runtime/engine.ts';
 import { ERRORS, MillraceError } from '../../runtime/errors.ts';
+import { errorName } from '../../runtime/failure.ts';
 import type { Logger, Metrics, ObjectStore } from '../../runtime/ports.ts';
 import { handBack, isQueueEvent, messagesOf } from './redrive-event.ts';
 
@@ -102,7 +103,7 @@ function hear(error: unknown): void {
   last?.logger.error('An error that nothing waited for, while no handle() was running', {
     consumer: last.engine.consumer,
     // Its words may quote a payload.
-    errorName: error instanceof Error ? error.name : typeof error,
+    errorName: errorName(error),
   });
 }
 
@@ -136,10 +137,13 @@ function logErrors(logger: Logger): MiddlewareObj {
 
 /** Lambda prints the message of what is thrown; one that is not ours could quote a record, so it stays a cause. */
 function unexpected(error: unknown): MillraceError {
-  const name = error instanceof Error ? error.name : typeof error;
-  return new MillraceError('UNEXPECTED', `${name} outside the handler; its stack is in the log.`, {
-    cause: error,
-  });
+  return new MillraceError(
+    'UNEXPECTED',
+    `${errorName(error)} outside the handler; its stack is in the log.`,
+    {
+      cause: error,
+    },
+  );
 }
 
 const REQUIRED = ['engine', 'logger', 'metrics', 'objects'] as const;

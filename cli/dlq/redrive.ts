@@ -174,10 +174,8 @@ async function runFunction(
 ): Promise<{ stop(): Promise<void> }> {
   const { startStack } = await import('../../local/stack.ts');
   const problems = createProblemLog();
-  const app = await loadApp();
   const stack = await startStack({
-    app,
-    module: app.module,
+    app: await loadApp(),
     folder,
     stores: stores!,
     registry,

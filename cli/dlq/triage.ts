@@ -118,9 +118,8 @@ function printGroups(
   }
   if (!showValues) printNote('(--show-values shows what the samples hold)');
   const where = env === undefined ? stateFlag(state) : ` --env ${env}`;
-  const code = groups[0]?.errorCode ?? 'CODE';
   printNote(
-    `(in ${at}; give a group back with "npx millrace dlq redrive --consumer ${consumer.name}${where} --where error=${code}")`,
+    `(in ${at}; give a group back with "npx millrace dlq redrive --consumer ${consumer.name}${where} --where error=${groups[0]!.errorCode}")`,
   );
 }
 

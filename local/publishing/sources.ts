@@ -68,7 +68,7 @@ function parserFor(
   salt: Buffer,
 ): LineParser {
   if (/\.(jsonl|ndjson)(\.gz)?$/i.test(path) || firstLine.trimStart().startsWith('{')) return parseJsonLine;
-  if (own) return own.parser(salt);
+  if (own) return own(salt);
   throw new MillraceError(
     'INPUT_INVALID',
     `${path} does not hold JSON, one object a line, and ${topic} takes nothing else. Convert it to JSON lines.`,

@@ -324,8 +324,8 @@ export const MUTATIONS = [
       'a missing table dead-letters the topic',
     ],
     'forgets-who-is-to-blame': [
-      'item.isToBlame ||= await',
-      'item.isToBlame = await',
+      'item.isToBlame ||= await othersGoThrough(item);',
+      'item.isToBlame = await othersGoThrough(item);',
       'a record that is alone when it is tried again halts its consumer',
     ],
     'first-no-canary': [
