@@ -12,9 +12,22 @@ const only = (from, to) => ({
   },
 });
 
+/** The rooms of `runtime/`, each of which imports only those before it, and the files beside them. */
+const ROOMS = ['avro', 'contract', 'publish', 'delivery', 'lambda', 'dead-letters'];
+
+const roomsPointDown = ROOMS.map((room, at) => ({
+  name: `runtime-${room}-imports-no-later-room`,
+  severity: 'error',
+  from: { path: `^runtime/${room}/` },
+  to: {
+    path: `^runtime/(${[...ROOMS.slice(at + 1), 'app[.]ts', 'declarations[.]ts', 'index[.]ts'].join('|')})`,
+  },
+}));
+
 export default {
   forbidden: [
     only('runtime', []),
+    ...roomsPointDown,
     only('contracts', ['runtime']),
     only('adapters', ['runtime']),
     only('lambdas', ['contracts', 'runtime', 'adapters']),

@@ -1,7 +1,12 @@
 /** What the queues of every technology have in common. */
-import { messageBytes } from '../runtime/dead-letters/queue-message.ts';
+import {
+  MAX_MESSAGE_BYTES,
+  type MessageMover,
+  messageBytes,
+  type OutgoingMessage,
+  type Queue,
+} from '../runtime/dead-letters/queue.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import { MAX_MESSAGE_BYTES, type MessageMover, type OutgoingMessage, type Queue } from '../runtime/ports.ts';
 
 /** What becomes of a message that was received too often. */
 export interface RedrivePolicy {

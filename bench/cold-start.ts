@@ -8,7 +8,7 @@ import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { createTraffic } from '../demo/traffic.ts';
-import { encodeKafkaEvent } from '../runtime/kafka-event.ts';
+import { encodeKafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import { type BuiltFunction, buildFunctions, bundle } from '../scripts/verify/built-functions.mjs';
 import { guardedKafka } from '../scripts/verify/kafka.mjs';
 import { lambdaRuntime, startFunction } from '../scripts/verify/lambda-runtime.mjs';

@@ -1,9 +1,9 @@
 import { kafkaConsumer, SchemaType } from '@aws-lambda-powertools/kafka';
 import type { Context } from 'aws-lambda';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
-import { createDecoder } from '../runtime/codec.ts';
-import { encodeKafkaEvent, type KafkaEvent, parseKafkaEvent } from '../runtime/kafka-event.ts';
-import type { SchemaRegistry } from '../runtime/ports.ts';
+import { createDecoder } from '../runtime/contract/codec.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
+import { encodeKafkaEvent, type KafkaEvent, parseKafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import { measure, type Result, resultOf } from './measure.ts';
 import { FRAME_BYTES, inPartitions, makeRecords, schema, type } from './pageviews.ts';
 

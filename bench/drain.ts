@@ -4,7 +4,7 @@ import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
 import { startEventSource } from '../local/event-source/event-source.ts';
 import type { Handler } from '../local/event-source/function.ts';
-import type { LogReader } from '../runtime/ports.ts';
+import type { LogReader } from '../runtime/topics.ts';
 
 /** Has the consumer's function take all of the topic, from its beginning, by the local event source. @param group one that has read nothing yet */
 export async function drain(reader: LogReader, handler: Handler, group: string): Promise<void> {

@@ -11,9 +11,10 @@ import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
-import { createEngine, type Engine, type Invocation } from '../runtime/engine.ts';
-import { encodeKafkaEvent, type KafkaEvent } from '../runtime/kafka-event.ts';
-import type { SchemaRegistry } from '../runtime/ports.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
+import { createEngine, type Engine } from '../runtime/delivery/engine.ts';
+import { type KafkaInvocation, settleKafkaEvent } from '../runtime/lambda/kafka-batch.ts';
+import { encodeKafkaEvent, type KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import { flush, onPglite } from './bare-sink.ts';
 import { withoutFraming } from './decode-avro.ts';
 import { measure, type Result, resultOf } from './measure.ts';
@@ -49,7 +50,7 @@ export async function benchInvocation(
   const timings = await measure(
     {
       ours: async () => {
-        const { batchItemFailures } = await engine.consumeBatch(ours.pop(), invocation());
+        const { batchItemFailures } = await settleKafkaEvent(ours.pop(), engine, invocation());
         if (batchItemFailures.length > 0) throw new Error('the batch was not settled');
       },
       floor: () => flush(onPglite(databases.floor), decodeBare(floor.pop()!)),
@@ -93,7 +94,7 @@ export async function openEngine(driver: SqlDriver, registry: SchemaRegistry): P
   });
 }
 
-export function invocation(): Invocation {
+export function invocation(): KafkaInvocation {
   const endsAt = Date.now() + editorialAnalytics.timeoutMs;
   return {
     requestId: 'bench',

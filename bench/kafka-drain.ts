@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { SchemaRegistry } from '../runtime/ports.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { startPostgres } from '../scripts/verify/postgres.mjs';
 import type { Processes } from '../scripts/verify/processes.mjs';
 import { type Figures, median } from './measure.ts';

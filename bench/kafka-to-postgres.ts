@@ -5,7 +5,8 @@ import { systemClock } from '../adapters/system/system-clock.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
-import type { SchemaRegistry } from '../runtime/ports.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
+import { settleKafkaEvent } from '../runtime/lambda/kafka-batch.ts';
 import { startPostgres } from '../scripts/verify/postgres.mjs';
 import type { Processes } from '../scripts/verify/processes.mjs';
 import { flush, onPool, type Query, upsert } from './bare-sink.ts';
@@ -50,7 +51,7 @@ export async function benchKafkaToPostgres(
         // A ledger of its own has settled nothing.
         await pools.ours.query('DELETE FROM millrace_ledger');
         const engine = await openEngine(pgDriver(pools.ours), registry);
-        await drain(log, (event) => engine.consumeBatch(event, invocation()), `ours-${groups++}`);
+        await drain(log, (event) => settleKafkaEvent(event, engine, invocation()), `ours-${groups++}`);
       },
       floor: () => readBare(count, (batch) => flush(onPool(pools.floor), batch.map(decode))),
       peer: async () => {

@@ -14,7 +14,7 @@ import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
 import { openEmbeddedSink } from '../local/embedded-sink.ts';
 import { startFunctionThreads } from '../local/function-threads.ts';
 import { openStateFolder } from '../local/state-folder.ts';
-import type { SchemaRegistry } from '../runtime/ports.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { flush, onPglite } from './bare-sink.ts';
 import { drain } from './drain.ts';
 import { makeTables } from './invocation-10k.ts';

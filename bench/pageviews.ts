@@ -4,10 +4,11 @@ import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { createTraffic } from '../demo/traffic.ts';
-import { createEncoder } from '../runtime/codec.ts';
-import { partitionOf } from '../runtime/partitioner.ts';
-import type { OutgoingRecord, SchemaRegistry } from '../runtime/ports.ts';
+import { createEncoder } from '../runtime/contract/codec.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
+import { partitionOf } from '../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../runtime/record.ts';
+import type { OutgoingRecord } from '../runtime/topics.ts';
 
 const STARTED_AT = Date.UTC(2026, 0, 5, 8);
 const RECORDS_PER_SECOND = 2_000;

@@ -8,7 +8,7 @@ import { openKafkaLog } from '../adapters/kafka/kafka-log.ts';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
-import type { SchemaRegistry } from '../runtime/ports.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { startKafka } from '../scripts/verify/kafka.mjs';
 import { Processes } from '../scripts/verify/processes.mjs';
 import { makeTables } from './invocation-10k.ts';

@@ -1,10 +1,5 @@
 import { relative } from 'node:path';
 import { Command } from 'commander';
-import type { Contract } from '../runtime/contract.ts';
-import { MillraceError } from '../runtime/errors.ts';
-import type { SchemaId } from '../runtime/ports.ts';
-import { findAppRoot, loadApp } from './app.ts';
-import { CommandFailed } from './command-failed.ts';
 import {
   type ContractFolderProblem,
   checkContracts,
@@ -12,7 +7,12 @@ import {
   findContract,
   generateContracts,
   requireSoundContracts,
-} from './contract-files.ts';
+} from '../adapters/files/contract-files.ts';
+import type { Contract } from '../runtime/contract/contract.ts';
+import type { SchemaId } from '../runtime/contract/registry.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import { findAppRoot, loadApp } from './app.ts';
+import { CommandFailed } from './command-failed.ts';
 import { jsonOption } from './options.ts';
 import { openRegistrar, type RegistryChoice, registryOption, requireFraming } from './registry-option.ts';
 import { plural, printJson, printLine, printNote, styled, table } from './terminal.ts';

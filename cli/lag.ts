@@ -3,7 +3,7 @@ import { type ConsumerLag, type LagLevel, measureLag } from '../local/lag.ts';
 import { notedLedger } from '../local/ledger-origin.ts';
 import { existingStateFolder, isStateFolder } from '../local/state-folder.ts';
 import { openEmbeddedLog, openKafkaTopics } from '../local/topic-log.ts';
-import type { AnyConsumer } from '../runtime/consumer.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { loadApp } from './app.ts';
 import { jsonOption, stateOption } from './options.ts';
 import { type KafkaOptions, kafkaAuthOption, kafkaOption, storesOptions } from './outside-options.ts';

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander';
-import { isOrigin } from '../runtime/web-origin.ts';
+import { isOrigin } from '../runtime/environment.ts';
 
 export const DEFAULT_STATE = '.millrace';
 

@@ -1,3 +1,4 @@
+import { findContract, requireSoundContracts } from '../adapters/files/contract-files.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { startFeed } from '../local/publishing/feed.ts';
 import { checkReadable } from '../local/publishing/input.ts';
@@ -6,10 +7,9 @@ import { fileSource } from '../local/publishing/sources.ts';
 import { openStateFolder } from '../local/state-folder.ts';
 import { openStores } from '../local/stores.ts';
 import type { TopicLog } from '../local/topic-log.ts';
-import type { Contract } from '../runtime/contract.ts';
+import type { Contract } from '../runtime/contract/contract.ts';
 import { loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
-import { findContract, requireSoundContracts } from './contract-files.ts';
 import { type KafkaOptions, storesOptions } from './outside-options.ts';
 import { openRegistry, type RegistryOptions } from './registry-option.ts';
 import { notPublished, printComplaints } from './run-report.ts';

@@ -2,9 +2,9 @@
 import { Option } from 'commander';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
-import type { Contract } from '../runtime/contract.ts';
+import type { Contract } from '../runtime/contract/contract.ts';
+import type { SchemaRegistrar, SchemaRegistry } from '../runtime/contract/registry.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { SchemaRegistrar, SchemaRegistry } from '../runtime/ports.ts';
 import { loadApp } from './app.ts';
 
 /** Which registry; `framing` is that of the topics whose ids it has. */

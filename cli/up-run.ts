@@ -1,3 +1,4 @@
+import { requireSoundContracts } from '../adapters/files/contract-files.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { type CollectorServer, serveCollector } from '../local/collector-server.ts';
 import { serveQueries } from '../local/control-socket.ts';
@@ -15,12 +16,12 @@ import {
   type StateFolder,
 } from '../local/state-folder.ts';
 import { openStores, type Stores } from '../local/stores.ts';
-import type { Contract } from '../runtime/contract.ts';
+import type { Contract } from '../runtime/contract/contract.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { Logger, Random, SchemaRegistry } from '../runtime/ports.ts';
+import type { Logger, Random } from '../runtime/ports.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
-import { requireSoundContracts } from './contract-files.ts';
 import { type Interrupts, watchInterrupts } from './interrupts.ts';
 import { type KafkaOptions, type PostgresOptions, storesOptions } from './outside-options.ts';
 import { createProblemLog } from './problem-log.ts';

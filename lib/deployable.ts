@@ -1,6 +1,6 @@
-import type { AnyConsumer } from '../runtime/consumer.ts';
-import type { Contract } from '../runtime/contract.ts';
-import { deadLetterQueueName, deployedName } from '../runtime/deployed-names.ts';
+import type { Contract } from '../runtime/contract/contract.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import { deadLetterQueueName, deployedName } from '../runtime/deployment.ts';
 import type { Environment } from '../runtime/environment.ts';
 import { MillraceError } from '../runtime/errors.ts';
 

@@ -1,6 +1,6 @@
 import type { Construct } from 'constructs';
 import type { App } from '../runtime/app.ts';
-import type { Contract } from '../runtime/contract.ts';
+import type { Contract } from '../runtime/contract/contract.ts';
 import type { Environment } from '../runtime/environment.ts';
 import type { ConsumerSurroundings } from './constructs/pipeline-consumer.ts';
 import { checkCollectable, checkDeployable } from './deployable.ts';

@@ -4,10 +4,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import type { APIGatewayProxyResult, Context } from 'aws-lambda';
 import { type CollectorEvent, collectorHandler } from '../adapters/lambda/collector-handler.ts';
-import { type CollectLimits, type CollectPorts, createCollector } from '../runtime/collect.ts';
-import type { Contract } from '../runtime/contract.ts';
+import type { Contract } from '../runtime/contract/contract.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/ports.ts';
+import { type CollectLimits, type CollectPorts, createCollector } from '../runtime/publish/collect.ts';
 
 export interface CollectorServer {
   /** Such as `http://127.0.0.1:4180`. */

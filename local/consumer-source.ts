@@ -1,10 +1,12 @@
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
-import { type AnyConsumer, MOST_RETRIES } from '../runtime/consumer.ts';
 import { GIVEN_UP_PREFIX } from '../runtime/dead-letters/given-up-letters.ts';
+import type { ObjectStore } from '../runtime/dead-letters/objects.ts';
 import type { DeadLetterPlaces } from '../runtime/dead-letters/places.ts';
+import { type AnyConsumer, MOST_RETRIES } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { Logger, LogReader, ObjectStore } from '../runtime/ports.ts';
+import type { Logger } from '../runtime/ports.ts';
+import type { LogReader } from '../runtime/topics.ts';
 import { type EventSource, startEventSource } from './event-source/event-source.ts';
 import type { FailureDocument } from './event-source/failure-document.ts';
 import type { Handler } from './event-source/function.ts';

@@ -4,9 +4,11 @@
  * does; none looks inside the engine.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { AnyConsumer } from '../runtime/consumer.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import type { DeadLetterStore } from '../runtime/delivery/dead-letter.ts';
+import type { Sink } from '../runtime/delivery/sink.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { Clock, DeadLetterStore, Random, Sink } from '../runtime/ports.ts';
+import type { Clock, Random } from '../runtime/ports.ts';
 import { createRequestId, type Handler } from './event-source/function.ts';
 
 export interface FaultOptions {

@@ -6,17 +6,14 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Context } from 'aws-lambda';
 import { asBuffer, type Connection, connect } from '../adapters/threads/calls.ts';
-import type { AnyConsumer } from '../runtime/consumer.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
+import type { ObjectStore } from '../runtime/dead-letters/objects.ts';
+import type { Queue } from '../runtime/dead-letters/queue.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import type { BatchReport } from '../runtime/delivery/metrics.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type {
-  BatchReport,
-  Logger,
-  ObjectStore,
-  Producer,
-  Queue,
-  Random,
-  SchemaRegistry,
-} from '../runtime/ports.ts';
+import type { Logger, Random } from '../runtime/ports.ts';
+import type { Producer } from '../runtime/topics.ts';
 import type { FaultOptions } from './faults.ts';
 import type { FunctionCalls, FunctionPorts, FunctionWorkerData } from './function-worker.ts';
 import type { LocalSink } from './sinks.ts';

@@ -1,7 +1,7 @@
-import type { AnyConsumer } from '../runtime/consumer.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { LogReader } from '../runtime/ports.ts';
 import type { TopicPartition } from '../runtime/record.ts';
+import type { LogReader } from '../runtime/topics.ts';
 
 export type LagLevel = 'ok' | 'warning' | 'incident';
 

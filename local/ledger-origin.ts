@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
-import type { AnyConsumer, Migration } from '../runtime/consumer.ts';
+import type { AnyConsumer, Migration } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { StateFolder } from './state-folder.ts';
 import type { TopicLog } from './topic-log.ts';

@@ -1,5 +1,5 @@
-import type { AnyConsumer } from '../runtime/consumer.ts';
-import type { Sink, SqlTransaction } from '../runtime/ports.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import type { Sink, SqlTransaction } from '../runtime/delivery/sink.ts';
 
 /** What a consumer's ledgers say in all: the truth about what has been settled, whatever crashed on the way. */
 export interface LedgerTotals {

@@ -1,5 +1,6 @@
 import { MillraceError } from '../runtime/errors.ts';
-import type { Clock, Logger, LogReader } from '../runtime/ports.ts';
+import type { Clock, Logger } from '../runtime/ports.ts';
+import type { LogReader } from '../runtime/topics.ts';
 
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 5_000;

@@ -1,7 +1,7 @@
 import type { App } from '../runtime/app.ts';
 import { topicOfDeadLetters } from '../runtime/dead-letters/places.ts';
 import type { Logger } from '../runtime/ports.ts';
-import type { TopicContract } from '../runtime/topic-settings.ts';
+import type { TopicContract } from '../runtime/topics.ts';
 import type { TopicLog } from './topic-log.ts';
 
 /** Makes each contract's topic, and those for dead letters. */

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { RedriveJournal, RedrivePlan } from '../runtime/dead-letters/redriver.ts';
+import type { RedriveJournal, RedrivePlan } from '../runtime/dead-letters/redrive/send.ts';
 
 /** What a redrive was asked for. The same asked again goes on with it, if it was killed. */
 export interface RedriveRequest {

@@ -2,9 +2,9 @@ import type { KafkaConnection } from '../adapters/kafka/connection.ts';
 import { openSqliteObjects } from '../adapters/sqlite/sqlite-objects.ts';
 import { openSqliteQueues } from '../adapters/sqlite/sqlite-queue.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
-import type { AnyConsumer } from '../runtime/consumer.ts';
 import { type DeadLetterPlaces, deadLetterPlaces, MAX_REDELIVERIES } from '../runtime/dead-letters/places.ts';
-import type { Queue } from '../runtime/ports.ts';
+import type { Queue } from '../runtime/dead-letters/queue.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { StateFolder } from './state-folder.ts';
 import { openEmbeddedLog, openKafkaTopics, type TopicLog } from './topic-log.ts';
 

@@ -3,8 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { KafkaConnection } from '../adapters/kafka/connection.ts';
 import { openSqliteLog } from '../adapters/sqlite/sqlite-log.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
-import type { LogReader, Producer, TopicAdmin } from '../runtime/ports.ts';
-import type { TopicContract } from '../runtime/topic-settings.ts';
+import type { LogReader, Producer, TopicAdmin, TopicContract } from '../runtime/topics.ts';
 import type { StateFolder } from './state-folder.ts';
 
 /** Where the topics are: a state folder, or a Kafka cluster. */

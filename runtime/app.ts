@@ -1,11 +1,12 @@
 /** An app: what one project declares, and hands to the command line, to the laptop and to the CDK. */
-import type { CollectLimits } from './collect.ts';
-import type { AnyConsumer } from './consumer.ts';
-import type { Contract } from './contract.ts';
+
+import type { Contract } from './contract/contract.ts';
 import { checkDeclarations } from './declarations.ts';
+import type { AnyConsumer } from './delivery/consumer.ts';
 import type { EnvironmentSettings } from './environment.ts';
 import { MillraceError } from './errors.ts';
 import type { Random } from './ports.ts';
+import type { CollectLimits } from './publish/collect.ts';
 
 export interface App {
   /** Lower-case letters, digits and single hyphens. */

@@ -1,5 +1,5 @@
-import type { AnyConsumer } from './consumer.ts';
-import type { Contract } from './contract.ts';
+import type { Contract } from './contract/contract.ts';
+import type { AnyConsumer } from './delivery/consumer.ts';
 import { MillraceError } from './errors.ts';
 
 /**

@@ -1,5 +1,4 @@
 import { MillraceError } from './errors.ts';
-import { isOrigin } from './web-origin.ts';
 
 /** What differs between environments, and nothing else: one look shows what production has that dev has not. */
 export interface EnvironmentSettings {
@@ -279,4 +278,9 @@ function refuse(field: string, got: unknown, allowed: string, next: string): nev
       details: { field },
     },
   );
+}
+
+/** Whether this is what a browser writes in `Origin` for a page: https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin (2026-11-25) */
+export function isOrigin(text: string): boolean {
+  return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 }

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { AvroSchema } from '../runtime/contract.ts';
+import type { AvroSchema } from '../runtime/avro/schema.ts';
 
 /** Text that publishing takes. */
 export const publishableText: (constraints?: fc.StringConstraints) => fc.Arbitrary<string> = (constraints) =>

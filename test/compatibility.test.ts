@@ -1,4 +1,5 @@
 /** Today's code on what earlier versions left behind (test/fixtures), and beside functions of theirs that still run. */
+
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,17 +20,19 @@ import { inTransaction } from '../adapters/postgres/sql-transaction.ts';
 import { decodeRows } from '../adapters/postgres/sql-values.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
-import { type DeadLetter, letterKey } from '../runtime/dead-letters/dead-letter.ts';
 import { readGivenUpBatch } from '../runtime/dead-letters/given-up-batch.ts';
 import { decodeEnvelope } from '../runtime/dead-letters/json-envelope.ts';
 import { fromKafkaRecord } from '../runtime/dead-letters/kafka-envelope.ts';
-import { fetchPayload } from '../runtime/dead-letters/queue-message.ts';
-import { redriveResultsReader } from '../runtime/dead-letters/redrive-results.ts';
-import { settleMessages } from '../runtime/dead-letters/settle-messages.ts';
-import { createEngine, type Invocation } from '../runtime/engine.ts';
-import { encodeKafkaEvent } from '../runtime/kafka-event.ts';
-import { advance, judge, type LedgerPatch, type LedgerView } from '../runtime/ledger.ts';
-import type { BatchReport, LedgerRequest } from '../runtime/ports.ts';
+import { fetchPayload, REDRIVE_ATTRIBUTE } from '../runtime/dead-letters/queue-letters.ts';
+import { settleMessages } from '../runtime/dead-letters/redrive/receive.ts';
+import { redriveResultsReader } from '../runtime/dead-letters/redrive/results.ts';
+import { type DeadLetter, letterKey } from '../runtime/delivery/dead-letter.ts';
+import { createEngine } from '../runtime/delivery/engine.ts';
+import { advance, judge, type LedgerPatch, type LedgerView } from '../runtime/delivery/ledger.ts';
+import type { BatchReport } from '../runtime/delivery/metrics.ts';
+import type { LedgerRequest } from '../runtime/delivery/sink.ts';
+import { type KafkaInvocation, settleKafkaEvent } from '../runtime/lambda/kafka-batch.ts';
+import { encodeKafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../runtime/record.ts';
 import { millrace, millraceJson } from './cli/millrace.ts';
 import { expectedTables, readTables } from './lambdas/editorial-analytics/pageviews.ts';
@@ -166,7 +169,7 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
     log: silent,
     metrics,
   });
-  const invocation = (): Invocation => {
+  const invocation = (): KafkaInvocation => {
     const endsAt = clock.now() + 60_000;
     return {
       requestId: `r${clock.now()}`,
@@ -177,7 +180,7 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
     };
   };
   const deliver = (indexes: readonly number[]) =>
-    engine.consumeBatch(encodeKafkaEvent(indexes.map((index) => records[index]!)), invocation());
+    settleKafkaEvent(encodeKafkaEvent(indexes.map((index) => records[index]!)), engine, invocation());
   const from = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
   const holes = () =>
     sink.transaction(async ({ lockLedgers }) =>
@@ -253,7 +256,7 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
       const messages = kept.messages.map(({ body }: { body: string }, id: number) => ({
         id: `${id}`,
         body,
-        redriveId,
+        attributes: { [REDRIVE_ATTRIBUTE]: redriveId },
       }));
       expect(await settleMessages(messages, { engine, objects, metrics, log: silent }, invocation())).toEqual(
         [],

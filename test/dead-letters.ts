@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { type DeadLetter, deadLetterId } from '../runtime/dead-letters/dead-letter.ts';
+import { type DeadLetter, deadLetterId } from '../runtime/delivery/dead-letter.ts';
 import type { RawRecord } from '../runtime/record.ts';
 
 const bytes = fc.option(

@@ -1,8 +1,7 @@
 import { GlueClient } from '@aws-sdk/client-glue';
-import { type CollectLimits, createCollector } from '../../runtime/collect.ts';
-import type { Contract } from '../../runtime/contract.ts';
-import { COLLECTOR_SERVICE } from '../../runtime/metrics.ts';
-import type { Producer } from '../../runtime/ports.ts';
+import type { Contract } from '../../runtime/contract/contract.ts';
+import { COLLECTOR_SERVICE, type CollectLimits, createCollector } from '../../runtime/publish/collect.ts';
+import type { Producer } from '../../runtime/topics.ts';
 import { collectorHandler } from '../lambda/collector-handler.ts';
 import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';

@@ -1,5 +1,5 @@
+import { SETTINGS } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import { SETTINGS } from '../../runtime/function-settings.ts';
 
 /** @throws FUNCTION_MISCONFIGURED naming the variable, where it is missing or empty */
 export function setting(name: keyof typeof SETTINGS, environment = process.env): string {

@@ -9,9 +9,10 @@ import {
   type ContractVersion,
   definitionsOf,
   GLUE_COMPATIBILITY,
-} from '../../runtime/contract.ts';
+} from '../../runtime/contract/contract.ts';
+import type { SchemaRegistrar } from '../../runtime/contract/registry.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { Clock, SchemaRegistrar } from '../../runtime/ports.ts';
+import type { Clock } from '../../runtime/ports.ts';
 import { createGlueSchemaRegistry, findByDefinition, nameOf, unavailable } from './glue-schema-registry.ts';
 import { requestTimeouts } from './request-timeouts.ts';
 

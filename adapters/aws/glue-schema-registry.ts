@@ -1,7 +1,8 @@
 import { GetSchemaByDefinitionCommand, GetSchemaVersionCommand, type GlueClient } from '@aws-sdk/client-glue';
-import { type AvroSchema, definitionsOf } from '../../runtime/contract.ts';
+import type { AvroSchema } from '../../runtime/avro/schema.ts';
+import { definitionsOf } from '../../runtime/contract/contract.ts';
+import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { SchemaId, SchemaRegistry } from '../../runtime/ports.ts';
 
 /**
  * AWS Glue's schema registry. Ids are schema version UUIDs, the ones in Glue's framing. Registers nothing: the stacks

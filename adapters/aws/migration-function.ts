@@ -1,4 +1,4 @@
-import type { AnyConsumer } from '../../runtime/consumer.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { provision } from '../postgres/provision.ts';
 import { setting } from './function-settings.ts';

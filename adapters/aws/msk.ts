@@ -3,7 +3,8 @@
  * it: `#msk` is this module here, and that file there (lib/constructs/bundled-function.ts).
  */
 import { createTopicLetters } from '../../runtime/dead-letters/topic-letters.ts';
-import type { DeadLetterStore, Producer } from '../../runtime/ports.ts';
+import type { DeadLetterStore } from '../../runtime/delivery/dead-letter.ts';
+import type { Producer } from '../../runtime/topics.ts';
 import { openKafkaLog } from '../kafka/kafka-log.ts';
 import { systemClock } from '../system/system-clock.ts';
 

@@ -8,20 +8,15 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
+import type { SchemaRegistry } from '../../runtime/contract/registry.ts';
 import {
   type DeadLetterPlaces,
   deadLetterPlaces,
   type PlaceParts,
 } from '../../runtime/dead-letters/places.ts';
-import {
-  BUCKET_TAG,
-  deadLetterQueueName,
-  redriveQueueName,
-  registryName,
-} from '../../runtime/deployed-names.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { BUCKET_TAG, deadLetterQueueName, redriveQueueName, registryName } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { SchemaRegistry } from '../../runtime/ports.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
 import { requestTimeouts } from './request-timeouts.ts';

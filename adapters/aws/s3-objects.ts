@@ -5,8 +5,8 @@ import {
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { ObjectStore } from '../../runtime/ports.ts';
 
 /** What DeleteObjects takes: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html (2026-11-25) */
 const MAX_DELETES = 1_000;

@@ -9,16 +9,16 @@ import {
   type SQSClient,
   StartMessageMoveTaskCommand,
 } from '@aws-sdk/client-sqs';
-import { messageBytes } from '../../runtime/dead-letters/queue-message.ts';
-import { MillraceError } from '../../runtime/errors.ts';
 import {
-  type Clock,
   MAX_MESSAGE_BYTES,
   type MessageMover,
+  messageBytes,
   type OutgoingMessage,
   type Queue,
   type QueueMessage,
-} from '../../runtime/ports.ts';
+} from '../../runtime/dead-letters/queue.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import type { Clock } from '../../runtime/ports.ts';
 import { cannotMove, checkMessageSizes } from '../queues.ts';
 
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html (2026-11-24)

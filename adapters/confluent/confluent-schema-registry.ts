@@ -1,12 +1,9 @@
-import { backOff } from '../../runtime/backoff.ts';
-import {
-  type AvroSchema,
-  type Contract,
-  type ContractVersion,
-  definitionsOf,
-} from '../../runtime/contract.ts';
+import type { AvroSchema } from '../../runtime/avro/schema.ts';
+import { type Contract, type ContractVersion, definitionsOf } from '../../runtime/contract/contract.ts';
+import type { SchemaId, SchemaRegistrar } from '../../runtime/contract/registry.ts';
+import { backOff } from '../../runtime/delivery/backoff.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { Clock, Random, SchemaId, SchemaRegistrar } from '../../runtime/ports.ts';
+import type { Clock, Random } from '../../runtime/ports.ts';
 
 export interface ConfluentConnection {
   /** Where the API begins: `http://localhost:8081`; of Apicurio `http://localhost:8080/apis/ccompat/v7`. */

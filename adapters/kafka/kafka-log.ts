@@ -1,7 +1,8 @@
 import { Admin, Consumer, FetchIsolationLevels } from '@platformatic/kafka';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { Clock, LogReader, Producer } from '../../runtime/ports.ts';
+import type { Clock } from '../../runtime/ports.ts';
 import type { Position, TopicPartition } from '../../runtime/record.ts';
+import type { LogReader, Producer } from '../../runtime/topics.ts';
 import { clientOptions, type KafkaConnection, REQUEST_TIMEOUT_MS } from './connection.ts';
 import { hasApiError, kafkaError } from './kafka-errors.ts';
 import { createKafkaProducer } from './kafka-producer.ts';

@@ -1,8 +1,9 @@
 import { Producer as Client } from '@platformatic/kafka';
 import { MillraceError } from '../../runtime/errors.ts';
-import { partitionOf } from '../../runtime/partitioner.ts';
-import type { Clock, Producer } from '../../runtime/ports.ts';
+import type { Clock } from '../../runtime/ports.ts';
+import { partitionOf } from '../../runtime/publish/partitioner.ts';
 import type { Position } from '../../runtime/record.ts';
+import type { Producer } from '../../runtime/topics.ts';
 import { clientOptions, type KafkaConnection } from './connection.ts';
 import { errorsIn, reasonOf } from './kafka-errors.ts';
 import { type Call, confirm, type Entry, takeRound, toMessage } from './produce-requests.ts';

@@ -1,7 +1,6 @@
 import { type Admin, ConfigResourceTypes } from '@platformatic/kafka';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { TopicAdmin } from '../../runtime/ports.ts';
-import { type TopicContract, topicSettings } from '../../runtime/topic-settings.ts';
+import { type TopicAdmin, type TopicContract, topicSettings } from '../../runtime/topics.ts';
 import { hasApiError } from './kafka-errors.ts';
 
 export interface KafkaTopics extends TopicAdmin {

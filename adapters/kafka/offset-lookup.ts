@@ -1,5 +1,5 @@
 import type { Admin, Consumer } from '@platformatic/kafka';
-import type { LogReader } from '../../runtime/ports.ts';
+import type { LogReader } from '../../runtime/topics.ts';
 
 interface OffsetLookupOptions {
   readonly lookup: Consumer;

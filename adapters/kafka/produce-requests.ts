@@ -1,7 +1,7 @@
 /** What requests to Kafka are made of, and what their answers say of each record: pure. */
 import type { MessageToProduce } from '@platformatic/kafka';
-import type { OutgoingRecord } from '../../runtime/ports.ts';
 import type { Position } from '../../runtime/record.ts';
+import type { OutgoingRecord } from '../../runtime/topics.ts';
 
 /** A topic's default max.message.bytes is 1,048,588, and what one request brings is one such message. */
 const ROUND_BYTES = 1_000_000;

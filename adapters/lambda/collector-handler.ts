@@ -1,8 +1,7 @@
 import middy, { type MiddyfiedHandler } from '@middy/core';
 import type { APIGatewayProxyEvent, APIGatewayProxyResult } from 'aws-lambda';
-import type { Collected, Collector, EventFormat } from '../../runtime/collect.ts';
 import { type ErrorCode, MillraceError } from '../../runtime/errors.ts';
-import type { CollectMetrics } from '../../runtime/ports.ts';
+import type { Collected, CollectMetrics, Collector, EventFormat } from '../../runtime/publish/collect.ts';
 import type { LambdaLogger } from './consumer-handler.ts';
 
 export interface CollectorHandlerOptions {

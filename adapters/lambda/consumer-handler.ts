@@ -1,11 +1,18 @@
 import middy, { type MiddlewareObj, type MiddyfiedHandler } from '@middy/core';
-import type { Context, SQSBatchResponse } from 'aws-lambda';
-import { settleMessages } from '../../runtime/dead-letters/settle-messages.ts';
-import type { BatchResponse, Engine, Invocation } from '../../runtime/engine.ts';
+import type { Context } from 'aws-lambda';
+import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
+import { settleMessages } from '../../runtime/dead-letters/redrive/receive.ts';
+import type { Engine } from '../../runtime/delivery/engine.ts';
+import { errorName } from '../../runtime/delivery/failure.ts';
+import type { Metrics } from '../../runtime/delivery/metrics.ts';
 import { ERRORS, MillraceError } from '../../runtime/errors.ts';
-import { errorName } from '../../runtime/failure.ts';
-import type { Logger, Metrics, ObjectStore } from '../../runtime/ports.ts';
-import { handBack, isQueueEvent, messagesOf } from './redrive-event.ts';
+import {
+  type BatchResponse,
+  type KafkaInvocation,
+  settleKafkaEvent,
+} from '../../runtime/lambda/kafka-batch.ts';
+import { handBack, isQueueEvent, messagesOf, type QueueResponse } from '../../runtime/lambda/queue-event.ts';
+import type { Logger } from '../../runtime/ports.ts';
 
 /** A logger that can put an invocation's facts on its lines, and prints an error without the payload it may quote. */
 export interface LambdaLogger extends Logger {
@@ -36,7 +43,7 @@ export interface ConsumerHandlerOptions {
  */
 export function consumerHandler(
   options: ConsumerHandlerOptions,
-): MiddyfiedHandler<unknown, BatchResponse | SQSBatchResponse> {
+): MiddyfiedHandler<unknown, BatchResponse | QueueResponse> {
   const { engine, logger, metrics, objects, partialResponses = false } = checked(options);
   // The engine ends its work before the function's time is over; middy must not cut it off earlier.
   return middy({ timeoutEarlyInMillis: 0 })
@@ -45,7 +52,7 @@ export function consumerHandler(
     .handler(async (event: unknown, context: Context) => {
       const invocation = invocationOf(context, partialResponses);
       return hearingEscapes(engine, logger, async () => {
-        if (!isQueueEvent(event)) return engine.consumeBatch(event, invocation);
+        if (!isQueueEvent(event)) return settleKafkaEvent(event, engine, invocation);
         const ports = { engine, objects, metrics, log: logger };
         return handBack(await settleMessages(messagesOf(event), ports, invocation));
       });
@@ -107,7 +114,7 @@ function hear(error: unknown): void {
   });
 }
 
-function invocationOf(context: Context, partialResponses: boolean): Invocation {
+function invocationOf(context: Context, partialResponses: boolean): KafkaInvocation {
   return {
     requestId: context.awsRequestId,
     functionName: context.functionName,

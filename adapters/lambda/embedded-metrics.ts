@@ -1,18 +1,18 @@
 import {
-  COLLECT_METRICS,
-  COLLECTOR_SERVICE,
+  type BatchReport,
   METRICS,
   METRICS_NAMESPACE,
+  type Metrics,
   REDRIVE_METRICS,
-} from '../../runtime/metrics.ts';
-import type {
-  BatchReport,
-  Clock,
-  CollectMetrics,
-  CollectReport,
-  Metrics,
-  RedriveReport,
-} from '../../runtime/ports.ts';
+  type RedriveReport,
+} from '../../runtime/delivery/metrics.ts';
+import type { Clock } from '../../runtime/ports.ts';
+import {
+  COLLECT_METRICS,
+  COLLECTOR_SERVICE,
+  type CollectMetrics,
+  type CollectReport,
+} from '../../runtime/publish/collect.ts';
 
 /**
  * One CloudWatch metric document an invocation, on the standard output, in the embedded metric format; namespace

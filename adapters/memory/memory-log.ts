@@ -1,7 +1,8 @@
 import { MillraceError } from '../../runtime/errors.ts';
-import { partitionOf } from '../../runtime/partitioner.ts';
-import type { Clock, LogReader, Producer, TopicAdmin } from '../../runtime/ports.ts';
+import type { Clock } from '../../runtime/ports.ts';
+import { partitionOf } from '../../runtime/publish/partitioner.ts';
 import type { RawRecord, TopicPartition } from '../../runtime/record.ts';
+import type { LogReader, Producer, TopicAdmin } from '../../runtime/topics.ts';
 
 export type MemoryLog = Producer & TopicAdmin & LogReader;
 

@@ -1,4 +1,5 @@
-import type { Clock, OutgoingMessage, Queue, QueueMessage } from '../../runtime/ports.ts';
+import type { OutgoingMessage, Queue, QueueMessage } from '../../runtime/dead-letters/queue.ts';
+import type { Clock } from '../../runtime/ports.ts';
 import { cannotMove, checkMessageSizes, type Queues, type RedrivePolicy } from '../queues.ts';
 
 interface Message extends OutgoingMessage {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { AvroSchema, Contract, ContractVersion } from '../../runtime/contract.ts';
+import type { AvroSchema } from '../../runtime/avro/schema.ts';
+import type { Contract, ContractVersion } from '../../runtime/contract/contract.ts';
+import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { SchemaId, SchemaRegistry } from '../../runtime/ports.ts';
 
 /**
  * A registry of the given contracts that keeps no state: a version's id follows from its topic, number and schema

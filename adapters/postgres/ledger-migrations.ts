@@ -1,4 +1,4 @@
-import type { Migration } from '../../runtime/consumer.ts';
+import type { Migration } from '../../runtime/delivery/consumer.ts';
 
 /**
  * The ledger: one row a consumer, epoch and partition, written once a batch. Half of each page stays free, so that

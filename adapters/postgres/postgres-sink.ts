@@ -1,7 +1,13 @@
+import type { LedgerPatch, LedgerView } from '../../runtime/delivery/ledger.ts';
+import { type OffsetRange, union } from '../../runtime/delivery/offset-ranges.ts';
+import type {
+  LedgerKey,
+  LedgerRequest,
+  Sink,
+  SinkTransaction,
+  SqlTransaction,
+} from '../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { LedgerPatch, LedgerView } from '../../runtime/ledger.ts';
-import { type OffsetRange, union } from '../../runtime/offset-ranges.ts';
-import type { LedgerKey, LedgerRequest, Sink, SinkTransaction, SqlTransaction } from '../../runtime/ports.ts';
 import type { TopicPartition } from '../../runtime/record.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';

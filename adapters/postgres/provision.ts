@@ -1,4 +1,4 @@
-import type { AnyConsumer } from '../../runtime/consumer.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { ledgerMigrations } from './ledger-migrations.ts';
 import { migrate } from './migrate.ts';
 import type { SqlDriver } from './sql-driver.ts';

@@ -1,5 +1,6 @@
+import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { Clock, ObjectStore } from '../../runtime/ports.ts';
+import type { Clock } from '../../runtime/ports.ts';
 import { inTransaction, openDatabase } from './open-database.ts';
 
 export interface SqliteObjects {

@@ -1,5 +1,6 @@
+import type { MessageMover, Queue, QueueMessage } from '../../runtime/dead-letters/queue.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { Clock, MessageMover, Queue, QueueMessage } from '../../runtime/ports.ts';
+import type { Clock } from '../../runtime/ports.ts';
 import { cannotMove, checkMessageSizes, type Queues, type RedrivePolicy } from '../queues.ts';
 import { inTransaction, openDatabase } from './open-database.ts';
 

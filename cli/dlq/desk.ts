@@ -9,11 +9,12 @@ import {
 } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
 import { openKafkaTopics } from '../../local/topic-log.ts';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
+import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
 import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
 import type { DeadLetterPlaces } from '../../runtime/dead-letters/places.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { LogReader, SchemaId, SchemaRegistry } from '../../runtime/ports.ts';
+import type { LogReader } from '../../runtime/topics.ts';
 import { loadApp } from '../app.ts';
 import { type KafkaOptions, storesOptions } from '../outside-options.ts';
 import { openRegistry, type RegistryOptions } from '../registry-option.ts';

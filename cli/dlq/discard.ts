@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { discardCopies } from '../../runtime/dead-letters/discard.ts';
+import { discardCopies } from '../../runtime/dead-letters/reader.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import { jsonOption } from '../options.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';

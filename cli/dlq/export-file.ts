@@ -1,9 +1,9 @@
 import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
 import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
-import { fetchIfKept } from '../../runtime/dead-letters/queue-message.ts';
-import type { Copy } from '../../runtime/dead-letters/triage.ts';
+import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
+import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
+import type { Copy } from '../../runtime/dead-letters/reader.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { ObjectStore } from '../../runtime/ports.ts';
 
 export interface ExportFile {
   /** A whole letter a line, its bytes included; what cannot be read, or has lost its bytes, as it stands, in {"unreadable": …}. */

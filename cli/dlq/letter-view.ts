@@ -1,10 +1,10 @@
 /** A dead letter as a person reads it, and as JSON. */
 
-import type { DeadLetter } from '../../runtime/dead-letters/dead-letter.ts';
 import { decodeByWriter, masked, type WrittenValue } from '../../runtime/dead-letters/decode-value.ts';
 import { encodeDeadLetter, encodeWithPointer } from '../../runtime/dead-letters/json-envelope.ts';
-import { fetchIfKept, fetchPayload } from '../../runtime/dead-letters/queue-message.ts';
-import type { StoredLetter } from '../../runtime/ports.ts';
+import { fetchIfKept, fetchPayload } from '../../runtime/dead-letters/queue-letters.ts';
+import type { StoredLetter } from '../../runtime/dead-letters/reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
 import { timestampText } from '../../runtime/record.ts';
 import { plural, printable, printLine, styled } from '../terminal.ts';
 import type { Desk } from './desk.ts';

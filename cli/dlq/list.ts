@@ -1,8 +1,8 @@
 import { Command } from 'commander';
-import { letterKey } from '../../runtime/dead-letters/dead-letter.ts';
+import type { StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
+import { letterKey } from '../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { StoredLetter } from '../../runtime/ports.ts';
 import { timestampText } from '../../runtime/record.ts';
 import { jsonOption, wholeFrom } from '../options.ts';
 import { count, plural, printable, printJson, printLine, printNote, table } from '../terminal.ts';

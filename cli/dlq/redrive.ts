@@ -9,7 +9,7 @@ import {
   type RedriveRequest,
 } from '../../local/redrive-journal.ts';
 import { isRunning, type StateLock, tryLockStateFolder } from '../../local/state-folder.ts';
-import { findLetters, type RedriveProgress, runRedrive } from '../../runtime/dead-letters/redriver.ts';
+import { findLetters, type RedriveProgress, runRedrive } from '../../runtime/dead-letters/redrive/send.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { loadApp } from '../app.ts';

@@ -1,8 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
-import type { DeadLetter } from '../../runtime/dead-letters/dead-letter.ts';
 import {
   isGivenUpBatch,
   type MissingRecords,
@@ -10,10 +8,12 @@ import {
 } from '../../runtime/dead-letters/given-up-batch.ts';
 import { decodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
-import { readRange } from '../../runtime/read-range.ts';
+import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../../runtime/record.ts';
+import { readRange } from '../../runtime/topics.ts';
 import { jsonOption } from '../options.ts';
 import { count, plural, printableJson, printJson, printLine, printNote } from '../terminal.ts';
 import { atDesk, auditedAt, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';

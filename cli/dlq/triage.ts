@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { fetchIfKept } from '../../runtime/dead-letters/queue-message.ts';
+import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
+import type { StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import {
   type LetterFilter,
   type LetterGroup,
@@ -8,7 +9,6 @@ import {
   type Split,
   Triage,
 } from '../../runtime/dead-letters/triage.ts';
-import type { StoredLetter } from '../../runtime/ports.ts';
 import { timestampText } from '../../runtime/record.ts';
 import { jsonOption, stateFlag } from '../options.ts';
 import { count, printable, printJson, printLine, printNote, styled } from '../terminal.ts';

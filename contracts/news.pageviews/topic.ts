@@ -1,4 +1,4 @@
-import { defineTopic } from '../../runtime/contract.ts';
+import { defineTopic } from '../../runtime/contract/contract.ts';
 import { type Pageview, versions } from './schema.ts';
 
 /** Who read what, when and for how long. One article's pageviews stay in order. */

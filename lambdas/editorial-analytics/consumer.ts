@@ -1,7 +1,7 @@
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-import { defineConsumer } from '../../runtime/consumer.ts';
+import { defineConsumer } from '../../runtime/delivery/consumer.ts';
+import type { SqlTransaction } from '../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { SqlTransaction } from '../../runtime/ports.ts';
 import { migrations } from './migrations.ts';
 
 /**

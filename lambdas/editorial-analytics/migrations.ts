@@ -1,4 +1,4 @@
-import type { Migration } from '../../runtime/consumer.ts';
+import type { Migration } from '../../runtime/delivery/consumer.ts';
 
 export const migrations: readonly Migration[] = [
   {

@@ -21,8 +21,8 @@ import {
   SourceMapMode,
 } from 'aws-cdk-lib/aws-lambda-nodejs';
 import type { Construct } from 'constructs';
+import { SETTINGS } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import { SETTINGS } from '../../runtime/function-settings.ts';
 import { type Cluster, kafkaArn } from '../stacks/cluster-stack.ts';
 import type { EnvironmentStack } from '../stacks/environment-stack.ts';
 import type { NetworkStack } from '../stacks/network-stack.ts';

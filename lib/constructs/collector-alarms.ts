@@ -1,6 +1,7 @@
 import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
 import { FilterPattern, type LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
-import { COLLECTOR_SERVICE, type CollectMetricName, METRICS_NAMESPACE } from '../../runtime/metrics.ts';
+import { METRICS_NAMESPACE } from '../../runtime/delivery/metrics.ts';
+import { COLLECTOR_SERVICE, type CollectMetricName } from '../../runtime/publish/collect.ts';
 import { type Alarms, counter, gauge, math } from './alarm.ts';
 import { STAGE } from './collector-api.ts';
 import { functionMetric } from './consumer-alarms.ts';

@@ -1,7 +1,7 @@
 import { Duration } from 'aws-cdk-lib';
 import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
-import { METRICS_NAMESPACE, type MetricName } from '../../runtime/metrics.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { METRICS_NAMESPACE, type MetricName } from '../../runtime/delivery/metrics.ts';
 import { type DeadLetterPlaces, LETTER_RETENTION } from '../stacks/dead-letters-stack.ts';
 import { type Alarms, counter, gauge, math } from './alarm.ts';
 

@@ -1,10 +1,10 @@
 import { CfnOutput, Duration } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
-import type { Contract } from '../../runtime/contract.ts';
+import type { Contract } from '../../runtime/contract/contract.ts';
+import { SETTINGS } from '../../runtime/deployment.ts';
 import type { CollectorSettings, Environment } from '../../runtime/environment.ts';
-import { SETTINGS } from '../../runtime/function-settings.ts';
-import { COLLECTOR_SERVICE } from '../../runtime/metrics.ts';
+import { COLLECTOR_SERVICE } from '../../runtime/publish/collect.ts';
 import { type AlarmName, Alarms } from '../constructs/alarm.ts';
 import { BundledFunction } from '../constructs/bundled-function.ts';
 import { addCollectorAlarms, type CollectorNames, countThrottled } from '../constructs/collector-alarms.ts';

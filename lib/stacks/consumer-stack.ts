@@ -1,5 +1,5 @@
 import type { Construct } from 'constructs';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { AlarmName } from '../constructs/alarm.ts';
 import { type ConsumerSurroundings, PipelineConsumer } from '../constructs/pipeline-consumer.ts';

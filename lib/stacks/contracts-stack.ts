@@ -2,12 +2,12 @@ import type { CfnResource } from 'aws-cdk-lib';
 import { CfnRegistry, CfnSchema, CfnSchemaVersion } from 'aws-cdk-lib/aws-glue';
 import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
-import { type Contract, compactDefinitionOf, GLUE_COMPATIBILITY } from '../../runtime/contract.ts';
+import { type Contract, compactDefinitionOf, GLUE_COMPATIBILITY } from '../../runtime/contract/contract.ts';
 import { topicOfDeadLetters } from '../../runtime/dead-letters/places.ts';
-import { registryName } from '../../runtime/deployed-names.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { registryName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
-import { type TopicContract, topicSettings } from '../../runtime/topic-settings.ts';
+import { type TopicContract, topicSettings } from '../../runtime/topics.ts';
 import type { Cluster } from './cluster-stack.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 

@@ -4,16 +4,16 @@ import { Key } from 'aws-cdk-lib/aws-kms';
 import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
 import { Queue, QueueEncryption, RedrivePermission } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
 import {
   LETTER_RETENTION_MS,
   MAX_REDELIVERIES,
   VISIBILITY_TIMEOUTS,
 } from '../../runtime/dead-letters/places.ts';
-import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
-import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive-results.ts';
-import { BUCKET_TAG, deadLetterQueueName, redriveQueueName } from '../../runtime/deployed-names.ts';
+import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
+import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive/results.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { BUCKET_TAG, deadLetterQueueName, redriveQueueName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import { EnvironmentStack } from './environment-stack.ts';
 

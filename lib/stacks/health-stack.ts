@@ -10,7 +10,7 @@ import {
 } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Construct } from 'constructs';
 import type { Environment } from '../../runtime/environment.ts';
-import type { CollectMetricName } from '../../runtime/metrics.ts';
+import type { CollectMetricName } from '../../runtime/publish/collect.ts';
 import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
 import { collectedEvents, latencyOf, requestMetric } from '../constructs/collector-alarms.ts';
 import { drainTimeOf, functionMetric, lagOf, reportedBy } from '../constructs/consumer-alarms.ts';

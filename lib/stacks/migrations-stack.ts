@@ -1,8 +1,8 @@
 import { type CfnResource, Duration } from 'aws-cdk-lib';
 import { Trigger } from 'aws-cdk-lib/triggers';
 import type { Construct } from 'constructs';
+import { SETTINGS } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
-import { SETTINGS } from '../../runtime/function-settings.ts';
 import { BundledFunction } from '../constructs/bundled-function.ts';
 import type { DatabaseStack } from './database-stack.ts';
 import { EnvironmentStack } from './environment-stack.ts';

@@ -1,7 +1,8 @@
 import { MillraceError } from '../../runtime/errors.ts';
-import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
-import type { Clock, Logger, LogReader, Random } from '../../runtime/ports.ts';
+import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
+import type { Clock, Logger, Random } from '../../runtime/ports.ts';
 import type { RawRecord } from '../../runtime/record.ts';
+import type { LogReader } from '../../runtime/topics.ts';
 import type { ResolvedMapping } from './event-source-mapping.ts';
 import { type FailureCondition, type FailureDocument, failureDocument } from './failure-document.ts';
 import { createRequestId, type LocalFunction } from './function.ts';

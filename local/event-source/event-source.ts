@@ -2,8 +2,9 @@
  * The event source mapping of a laptop: polls a log and invokes a handler as Lambda does for a Kafka topic. At least
  * once, in order within a partition, and an offset is committed only when all before it was taken or given up.
  */
-import type { Clock, Logger, LogReader, Random } from '../../runtime/ports.ts';
+import type { Clock, Logger, Random } from '../../runtime/ports.ts';
 import type { Position } from '../../runtime/record.ts';
+import type { LogReader } from '../../runtime/topics.ts';
 import type { DeliveryCounts } from './delivery.ts';
 import { type EventSourceMapping, type ResolvedMapping, resolveMapping } from './event-source-mapping.ts';
 import { createFunction, type Handler } from './function.ts';

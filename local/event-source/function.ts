@@ -1,6 +1,6 @@
 import type { Context } from 'aws-lambda';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { KafkaEvent } from '../../runtime/kafka-event.ts';
+import type { KafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import type { Clock, Random } from '../../runtime/ports.ts';
 
 /** A Lambda handler of Kafka batches. `timedOut` aborts when the invocation's time is over: nobody waits for it any more. */

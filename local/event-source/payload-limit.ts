@@ -1,4 +1,4 @@
-import { encodeKafkaEvent, kafkaEventBytes } from '../../runtime/kafka-event.ts';
+import { encodeKafkaEvent, kafkaEventBytes } from '../../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 
 /**

@@ -6,7 +6,8 @@
 import { createHash } from 'node:crypto';
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { VISIBILITY_TIMEOUTS } from '../../runtime/dead-letters/places.ts';
-import type { Clock, Logger, Queue, QueueMessage, Random } from '../../runtime/ports.ts';
+import type { Queue, QueueMessage } from '../../runtime/dead-letters/queue.ts';
+import type { Clock, Logger, Random } from '../../runtime/ports.ts';
 import { createFunction, createRequestId } from './function.ts';
 
 export interface QueueSourceOptions {

@@ -3,7 +3,7 @@ import type { Traffic } from '../../runtime/app.ts';
 import type { SchemaNode } from '../../runtime/avro/schema.ts';
 import { parseSchema } from '../../runtime/avro/schema-parser.ts';
 import { inUnion } from '../../runtime/avro/value.ts';
-import type { Contract } from '../../runtime/contract.ts';
+import type { Contract } from '../../runtime/contract/contract.ts';
 import type { Random } from '../../runtime/ports.ts';
 
 /** So few that a key comes up again and again, as an article or a customer does. */

@@ -1,7 +1,9 @@
-import { createEncoder } from '../../runtime/codec.ts';
-import type { Contract } from '../../runtime/contract.ts';
-import type { OutgoingRecord, Producer, Random, SchemaRegistry } from '../../runtime/ports.ts';
-import { createPublish } from '../../runtime/publish.ts';
+import { createEncoder } from '../../runtime/contract/codec.ts';
+import type { Contract } from '../../runtime/contract/contract.ts';
+import type { SchemaRegistry } from '../../runtime/contract/registry.ts';
+import type { Random } from '../../runtime/ports.ts';
+import { createPublish } from '../../runtime/publish/publish.ts';
+import type { OutgoingRecord, Producer } from '../../runtime/topics.ts';
 import { poisonRecord } from './poison.ts';
 
 /** Publishes by contract, and adds poison beside it where asked to. */

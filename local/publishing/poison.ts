@@ -1,5 +1,6 @@
-import type { Contract } from '../../runtime/contract.ts';
-import type { OutgoingRecord, Random } from '../../runtime/ports.ts';
+import type { Contract } from '../../runtime/contract/contract.ts';
+import type { Random } from '../../runtime/ports.ts';
+import type { OutgoingRecord } from '../../runtime/topics.ts';
 
 type Framing = Contract['framing'];
 

@@ -1,5 +1,5 @@
 import type { Demo, InputItem, LineParser, Traffic } from '../../runtime/app.ts';
-import type { Contract } from '../../runtime/contract.ts';
+import type { Contract } from '../../runtime/contract/contract.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import type { Source } from './feed.ts';

@@ -1,9 +1,9 @@
 /** Avro's types as Millrace reads and writes them: a schema parsed once, and readers and writers made of it. */
-import type { AvroSchema } from '../contract.ts';
+
 import { MillraceError } from '../errors.ts';
 import { AvroInput, AvroTruncated } from './avro-input.ts';
 import { AvroUnresolved, compileReader } from './reader.ts';
-import { branchName, describeNode, type SchemaNode } from './schema.ts';
+import { type AvroSchema, branchName, describeNode, type SchemaNode } from './schema.ts';
 import { parseSchema, parseShape } from './schema-parser.ts';
 import { compileWriter } from './writer.ts';
 

@@ -1,7 +1,7 @@
-import type { AvroSchema } from '../contract.ts';
 import { findDefaultFault } from './default.ts';
 import { findLogicalTypeFault, type LogicalType, readLogicalType } from './logical-type.ts';
 import {
+  type AvroSchema,
   type EnumNode,
   type FieldNode,
   type FixedNode,

@@ -4,6 +4,9 @@
  */
 import type { LogicalType } from './logical-type.ts';
 
+/** An Avro schema as JSON. */
+export type AvroSchema = string | readonly AvroSchema[] | { readonly [attribute: string]: unknown };
+
 export const PRIMITIVES = ['null', 'boolean', 'int', 'long', 'float', 'double', 'bytes', 'string'] as const;
 export type Primitive = (typeof PRIMITIVES)[number];
 

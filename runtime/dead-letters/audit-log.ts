@@ -1,4 +1,5 @@
-import type { Clock, ObjectStore } from '../ports.ts';
+import type { Clock } from '../ports.ts';
+import type { ObjectStore } from './objects.ts';
 
 const PREFIX = 'audit/';
 

@@ -1,8 +1,8 @@
 import { createWriterReader } from '../avro/avro-type.ts';
-import type { Contract } from '../contract.ts';
+import type { Contract } from '../contract/contract.ts';
+import { decodeFrame } from '../contract/framing.ts';
+import type { SchemaRegistry } from '../contract/registry.ts';
 import { MillraceError } from '../errors.ts';
-import { decodeFrame } from '../framing.ts';
-import type { SchemaRegistry } from '../ports.ts';
 
 /** A value as its writer meant it, or why it cannot be read. */
 export type WrittenValue = { readonly value: unknown } | { readonly problem: string };

@@ -6,9 +6,10 @@
  * A record that was dead-lettered more than once has several sets of headers. The oldest set says where it came from:
  * the later ones name dead-letter topics. The newest says why it failed.
  */
+
+import { type DeadLetter, deadLetterId, type FailureStage } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
 import type { Header, RawRecord, TimestampType } from '../record.ts';
-import { type DeadLetter, deadLetterId, type FailureStage } from './dead-letter.ts';
 import { unreadable } from './fields.ts';
 import { isGivenUpBatch, readGivenUpBatch, topicsInPayload } from './given-up-batch.ts';
 

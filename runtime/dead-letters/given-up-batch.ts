@@ -14,10 +14,11 @@
  *   the condition RetriesExhausted.
  *   https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure-destination.html (2026-11-25)
  */
+
+import { type DeadLetter, deadLetterId, type Failure } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
-import { parseKafkaEvent } from '../kafka-event.ts';
+import { parseKafkaEvent } from '../lambda/kafka-event.ts';
 import type { RawRecord } from '../record.ts';
-import { type DeadLetter, deadLetterId, type Failure } from './dead-letter.ts';
 import { Fields, unreadable } from './fields.ts';
 
 /** Records that a document tells of and does not hold: the offsets `[from, to)` of a partition. */

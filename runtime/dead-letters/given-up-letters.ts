@@ -1,9 +1,10 @@
+import type { DeadLetter } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
-import { encodeKafkaEvent } from '../kafka-event.ts';
-import type { DeadLetterShelf, ObjectStore, StoredLetter, UnreadableLetter } from '../ports.ts';
-import type { DeadLetter } from './dead-letter.ts';
+import { encodeKafkaEvent } from '../lambda/kafka-event.ts';
 import { parseJson, unreadable } from './fields.ts';
 import { readGivenUpBatch } from './given-up-batch.ts';
+import type { ObjectStore } from './objects.ts';
+import type { DeadLetterShelf, StoredLetter, UnreadableLetter } from './reader.ts';
 
 /** Where Lambda puts the batches it gives up on: https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html (2026-11-25) */
 export const GIVEN_UP_PREFIX = 'aws/lambda/';

@@ -1,14 +1,15 @@
 /** The dead letter as JSON: the body of a queue's message, a line of an export. docs/dead-letters.md lists its fields. */
-import { type ErrorCode, MillraceError } from '../errors.ts';
-import { MOST_PARTITION } from '../kafka-event.ts';
-import { type Header, isExactTimestamp, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
+
 import {
   type DeadLetter,
   deadLetterId,
   type EarlierFailure,
   type Failure,
   type FailureStage,
-} from './dead-letter.ts';
+} from '../delivery/dead-letter.ts';
+import { type ErrorCode, MillraceError } from '../errors.ts';
+import { MOST_PARTITION } from '../lambda/kafka-event.ts';
+import { type Header, isExactTimestamp, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
 import { Fields, parseJson, unreadable } from './fields.ts';
 
 /** Raise the second number for a field that old readers can do without, the first for anything else. */

@@ -2,9 +2,10 @@
  * The dead letter as a Kafka record: key, value and headers are the failed record's own, to the byte; what is known of
  * its failure follows them as further headers, UTF-8 text each. docs/dead-letters.md lists them.
  */
-import type { OutgoingRecord } from '../ports.ts';
+
+import { type DeadLetter, deadLetterId } from '../delivery/dead-letter.ts';
 import { type Header, isExactTimestamp, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
-import { type DeadLetter, deadLetterId } from './dead-letter.ts';
+import type { OutgoingRecord } from '../topics.ts';
 import { Fields, parseJson, unreadable } from './fields.ts';
 import { checkVersion, decodeFailure, ENVELOPE_VERSION } from './json-envelope.ts';
 

@@ -1,17 +1,11 @@
-import type { AnyConsumer } from '../consumer.ts';
-import type {
-  DeadLetterShelf,
-  DeadLetterStore,
-  LogReader,
-  MessageMover,
-  ObjectStore,
-  Producer,
-  Queue,
-} from '../ports.ts';
-import type { TopicContract } from '../topic-settings.ts';
+import type { AnyConsumer } from '../delivery/consumer.ts';
+import type { DeadLetterStore } from '../delivery/dead-letter.ts';
+import type { LogReader, Producer, TopicContract } from '../topics.ts';
 import { createGivenUpShelf } from './given-up-letters.ts';
+import type { ObjectStore } from './objects.ts';
+import type { MessageMover, Queue } from './queue.ts';
 import { createQueueLetters } from './queue-letters.ts';
-import { joinShelves } from './shelves.ts';
+import { type DeadLetterShelf, joinShelves } from './reader.ts';
 import { createTopicLetters, createTopicShelf } from './topic-letters.ts';
 
 /** Deliveries of a redriven letter that its consumer does not settle, before the queue puts it among the dead letters. */

@@ -1,17 +1,10 @@
+import type { DeadLetter, DeadLetterStore } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
-import type {
-  DeadLetterShelf,
-  DeadLetterStore,
-  LogReader,
-  Producer,
-  StoredLetter,
-  UnreadableLetter,
-} from '../ports.ts';
-import { readRange } from '../read-range.ts';
 import { type RawRecord, recordId } from '../record.ts';
-import type { DeadLetter } from './dead-letter.ts';
+import { type LogReader, type Producer, readRange } from '../topics.ts';
 import { fromForeignRecord, toolOf } from './foreign-letters.ts';
 import { fromKafkaRecord, isKafkaLetter, toKafkaRecord } from './kafka-envelope.ts';
+import type { DeadLetterShelf, StoredLetter, UnreadableLetter } from './reader.ts';
 
 /**
  * What takes a letter out of a topic, from which nothing can be deleted: a record without a value, under the letter's

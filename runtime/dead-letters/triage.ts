@@ -1,6 +1,7 @@
 /** Which dead letters there are: choosing some, and grouping them by what went wrong. */
-import type { StoredLetter, UnreadableLetter } from '../ports.ts';
-import { letterKey } from './dead-letter.ts';
+
+import { letterKey } from '../delivery/dead-letter.ts';
+import type { Copy } from './reader.ts';
 
 /** Every condition given has to hold. */
 export interface LetterFilter {
@@ -17,8 +18,6 @@ export interface LetterFilter {
   readonly until?: number;
   readonly id?: string;
 }
-
-export type Copy = StoredLetter | UnreadableLetter;
 
 /** A copy that cannot be read matches by `error` alone. */
 export function matches(copy: Copy, filter: LetterFilter): boolean {

@@ -3,31 +3,37 @@
  * Faults that a test has to find, each a change of one place: `why` says what would go wrong. One that changes nothing that
  * anybody can see says so in `equivalent`.
  */
-const ENGINE = ['test/runtime/engine.test.ts'];
-const HISTORIES = ['test/runtime/delivery.property.test.ts', 'test/local/consumer-under-faults.test.ts'];
+const ENGINE = ['test/runtime/delivery/engine.test.ts'];
+const HISTORIES = [
+  'test/runtime/delivery/delivery.property.test.ts',
+  'test/local/consumer-under-faults.test.ts',
+];
 const SINK = ['test/adapters/postgres/sql-transaction.test.ts', 'test/adapters/postgres/pglite.test.ts'];
-const REDRIVE = ['test/runtime/dead-letters/redriver.test.ts', 'test/adapters/lambda/redrive-event.test.ts'];
-const REDRIVE_HISTORIES = ['test/runtime/dead-letters/redrive.property.test.ts'];
+const REDRIVE = [
+  'test/runtime/dead-letters/redrive/send.test.ts',
+  'test/adapters/lambda/redrive-messages.test.ts',
+];
+const REDRIVE_HISTORIES = ['test/runtime/dead-letters/redrive/redrive.property.test.ts'];
 
 /** The tests of each file, in steps: the next are run where those before find nothing. */
 export const TESTS = {
-  'runtime/ledger.ts': [['test/runtime/ledger.test.ts'], ENGINE, HISTORIES],
-  'runtime/offset-ranges.ts': [['test/runtime/offset-ranges.test.ts'], ENGINE],
-  'runtime/handler.ts': [ENGINE, HISTORIES],
-  'runtime/settle.ts': [ENGINE, HISTORIES],
-  'runtime/isolate.ts': [ENGINE, HISTORIES],
-  'runtime/batch.ts': [ENGINE, HISTORIES],
-  'runtime/patience.ts': [['test/runtime/patience.test.ts'], ENGINE],
-  'runtime/engine.ts': [ENGINE, HISTORIES, REDRIVE_HISTORIES],
-  'runtime/codec.ts': [['test/runtime/codec.test.ts'], ENGINE],
+  'runtime/delivery/ledger.ts': [['test/runtime/delivery/ledger.test.ts'], ENGINE, HISTORIES],
+  'runtime/delivery/offset-ranges.ts': [['test/runtime/delivery/offset-ranges.test.ts'], ENGINE],
+  'runtime/delivery/handler.ts': [ENGINE, HISTORIES],
+  'runtime/delivery/settle.ts': [ENGINE, HISTORIES],
+  'runtime/delivery/isolate.ts': [ENGINE, HISTORIES],
+  'runtime/delivery/batch.ts': [ENGINE, HISTORIES],
+  'runtime/delivery/patience.ts': [['test/runtime/delivery/patience.test.ts'], ENGINE],
+  'runtime/delivery/engine.ts': [ENGINE, HISTORIES, REDRIVE_HISTORIES],
+  'runtime/contract/codec.ts': [['test/runtime/contract/codec.test.ts'], ENGINE],
   'adapters/postgres/postgres-sink.ts': [SINK],
   'adapters/postgres/sql-transaction.ts': [SINK, ['test/adapters/postgres/pg.test.ts']],
   'adapters/postgres/pg-driver.ts': [['test/adapters/postgres/pg.test.ts']],
   'adapters/postgres/migrate.ts': [['test/adapters/postgres/pglite.test.ts']],
   'adapters/postgres/ledger-migrations.ts': [['test/compatibility.test.ts']],
-  'runtime/dead-letters/redriver.ts': [REDRIVE, REDRIVE_HISTORIES],
-  'runtime/dead-letters/settle-messages.ts': [REDRIVE, REDRIVE_HISTORIES],
-  'runtime/dead-letters/discard.ts': [['test/runtime/dead-letters/discard.test.ts']],
+  'runtime/dead-letters/redrive/send.ts': [REDRIVE, REDRIVE_HISTORIES],
+  'runtime/dead-letters/redrive/receive.ts': [REDRIVE, REDRIVE_HISTORIES],
+  'runtime/dead-letters/reader.ts': [['test/runtime/dead-letters/discard.test.ts']],
   'local/redrive-journal.ts': [['test/local/redrive-journal.test.ts']],
 };
 
@@ -42,7 +48,7 @@ const of = (file, mutations) =>
   }));
 
 export const MUTATIONS = [
-  ...of('runtime/ledger.ts', {
+  ...of('runtime/delivery/ledger.ts', {
     'next-is-settled': [
       'record.offset >= next) {',
       'record.offset > next) {',
@@ -114,7 +120,7 @@ export const MUTATIONS = [
       'the offset behind a hole is not seen in the next one',
     ],
   }),
-  ...of('runtime/offset-ranges.ts', {
+  ...of('runtime/delivery/offset-ranges.ts', {
     'touching-are-two': [
       'if (last && range.from <= last.to) {',
       'if (last && range.from < last.to) {',
@@ -128,7 +134,7 @@ export const MUTATIONS = [
       'a cut that ends where the range begins takes nothing off it: `from` becomes itself',
     ],
   }),
-  ...of('runtime/handler.ts', {
+  ...of('runtime/delivery/handler.ts', {
     'late-fail-counts': [
       'return new Map(failures);',
       'return failures;',
@@ -155,7 +161,7 @@ export const MUTATIONS = [
       'a service that is down is called a slow record',
     ],
   }),
-  ...of('runtime/settle.ts', {
+  ...of('runtime/delivery/settle.ts', {
     'unknown-is-the-handlers': [
       "inHandler ? 'HANDLER_FAILED' : 'UNEXPECTED'",
       "'HANDLER_FAILED'",
@@ -270,7 +276,7 @@ export const MUTATIONS = [
       'records behind one that waits are settled before it, without effects',
     ],
   }),
-  ...of('runtime/isolate.ts', {
+  ...of('runtime/delivery/isolate.ts', {
     'hardly-halves': [
       'Math.floor((badBefore - at) * costs.part())',
       'Math.floor((badBefore - at) / 1.1)',
@@ -349,7 +355,7 @@ export const MUTATIONS = [
       'records that were not tried are settled',
     ],
   }),
-  ...of('runtime/batch.ts', {
+  ...of('runtime/delivery/batch.ts', {
     'one-by-two': [
       'const SPLIT_INTO = 8;',
       'const SPLIT_INTO = 2;',
@@ -473,7 +479,7 @@ export const MUTATIONS = [
       'each that waits is a partition of its own, and the sink sorts the locks',
     ],
   }),
-  ...of('runtime/patience.ts', {
+  ...of('runtime/delivery/patience.ts', {
     'slow-is-through': ['throughAt = ++now;', 'throughAt = now;', 'others that go through are not seen'],
     'forgets-since': [
       'item.slowSince ??= since.get(recordId(item.raw)) ?? now;',
@@ -496,7 +502,7 @@ export const MUTATIONS = [
       'memory grows with every record that was ever slow',
     ],
   }),
-  ...of('runtime/codec.ts', {
+  ...of('runtime/contract/codec.ts', {
     'no-byte-budget': [
       'if (spent.bodyBytes >= bodyBytes) break;',
       '',
@@ -548,7 +554,7 @@ export const MUTATIONS = [
       'a registry that hangs uses up the invocation',
     ],
   }),
-  ...of('runtime/engine.ts', {
+  ...of('runtime/delivery/engine.ts', {
     'on-demand-returns': [
       '(!invocation.partialResponses || returned.length === items.length)',
       '(returned.length === items.length)',
@@ -854,7 +860,7 @@ export const MUTATIONS = [
       'functions of the version before do not see the holes of a ledger that is begun beside them',
     ],
   }),
-  ...of('runtime/dead-letters/redriver.ts', {
+  ...of('runtime/dead-letters/redrive/send.ts', {
     'copies-stay': [
       'return new Map([...letters].map(([key, copies]) => [key, [...copies, ...(others.get(key) ?? [])]]));',
       'return letters;',
@@ -893,7 +899,7 @@ export const MUTATIONS = [
     ],
     unpaced: ['await clock.sleep(Math.max(0, nextSendAt - clock.now()));', '', 'a redrive ignores its rate'],
   }),
-  ...of('runtime/dead-letters/settle-messages.ts', {
+  ...of('runtime/dead-letters/redrive/receive.ts', {
     'result-is-lost': [
       'for (const { message } of opened) if (message.redriveId === redriveId) handedBack.add(message.id);',
       '',
@@ -920,7 +926,7 @@ export const MUTATIONS = [
       'a letter that is not settled leaves the queue',
     ],
   }),
-  ...of('runtime/dead-letters/discard.ts', {
+  ...of('runtime/dead-letters/reader.ts', {
     'removed-first': [
       '    await keep(batch);\n    await shelf.remove(batch);',
       '    await shelf.remove(batch);\n    await keep(batch);',

@@ -56,7 +56,7 @@ test('a folder and a line in the list make a consumer, and leave the other one a
   writeFileSync(
     join(folder, 'consumer.ts'),
     `import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-     import { defineConsumer } from '../../runtime/consumer.ts';
+     import { defineConsumer } from '../../runtime/delivery/consumer.ts';
 
      export const readerHistory = defineConsumer({
        name: 'reader-history',

@@ -9,7 +9,7 @@ import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.t
 import { existingStateFolder, isRunning, lockLetters, openStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
 import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
-import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
+import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
 import { deadLetter } from '../dead-letters.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start, TABLES, until } from './millrace.ts';

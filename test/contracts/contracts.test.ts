@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { checkContracts } from '../../cli/contract-files.ts';
+import { checkContracts } from '../../adapters/files/contract-files.ts';
 import { contracts } from '../../contracts/index.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { createAvroReader, parseAvro } from '../../runtime/avro/avro-type.ts';

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import newsroom from '../../millrace.config.ts';
-import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
+import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
 import {
   DEAD_LETTERS_IN_KAFKA,
   ENVIRONMENT_NAMES,

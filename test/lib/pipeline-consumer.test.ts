@@ -3,7 +3,7 @@ import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { contracts as allContracts } from '../../contracts/index.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { consumerWith, DEAD_LETTERS_IN_KAFKA, type SynthesisOptions, templatesOf } from './synthesized.ts';
 
 const stackOf = (env: string, consumer: AnyConsumer = editorialAnalytics, options: SynthesisOptions = {}) =>

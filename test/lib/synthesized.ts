@@ -7,8 +7,8 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
 import newsroom from '../../millrace.config.ts';
-import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
-import type { Contract } from '../../runtime/contract.ts';
+import type { Contract } from '../../runtime/contract/contract.ts';
+import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
 import { type EnvironmentSettings, resolveEnvironment } from '../../runtime/environment.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 

@@ -12,7 +12,7 @@ import {
   serveCollector,
 } from '../../local/collector-server.ts';
 import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
-import type { Producer } from '../../runtime/ports.ts';
+import type { Producer } from '../../runtime/topics.ts';
 import { codeOf } from '../rejection.ts';
 
 const [topic] = collected;

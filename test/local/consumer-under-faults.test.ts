@@ -8,8 +8,9 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { type EventSource, startEventSource } from '../../local/event-source/event-source.ts';
 import type { EventSourceMapping } from '../../local/event-source/event-source-mapping.ts';
 import { createFaults } from '../../local/faults.ts';
-import { defineConsumer } from '../../runtime/consumer.ts';
-import { createEngine } from '../../runtime/engine.ts';
+import { defineConsumer } from '../../runtime/delivery/consumer.ts';
+import { createEngine } from '../../runtime/delivery/engine.ts';
+import { settleKafkaEvent } from '../../runtime/lambda/kafka-batch.ts';
 import type { Logger } from '../../runtime/ports.ts';
 import { eventRecord, eventRegistry, events } from '../runtime/events.ts';
 
@@ -88,7 +89,7 @@ describe('a consumer behind the local event source', () => {
           group: consumer.name,
           mapping,
           handler: faults.wrapHandler((event, context) =>
-            engine.consumeBatch(event, {
+            settleKafkaEvent(event, engine, {
               requestId: context.awsRequestId,
               functionName: context.functionName,
               functionVersion: context.functionVersion,

@@ -5,8 +5,8 @@ import { createMemoryDeadLetters } from '../../adapters/memory/memory-dead-lette
 import { MemorySink } from '../../adapters/memory/memory-sink.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { createFaults, type FaultOptions } from '../../local/faults.ts';
-import { encodeKafkaEvent } from '../../runtime/kafka-event.ts';
-import type { DeadLetterShelf } from '../../runtime/ports.ts';
+import type { DeadLetterShelf } from '../../runtime/dead-letters/reader.ts';
+import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import { deadLetter } from '../dead-letters.ts';
 import { codeOf } from '../rejection.ts';
 import { createWorld, nameOf, stopSources } from './event-source/event-source-world.ts';

@@ -3,7 +3,7 @@ import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { measureLag } from '../../local/lag.ts';
-import type { AnyConsumer } from '../../runtime/consumer.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 
 const topic = editorialAnalytics.topic.name;
 const consumer: AnyConsumer = { ...editorialAnalytics, lag: { warning: 3, incident: 5 } };

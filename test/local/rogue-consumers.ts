@@ -1,5 +1,5 @@
 /** Consumers that do what no handler should; a function's thread loads them. */
-import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
+import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
 import { events } from '../runtime/events.ts';
 
 type Handle = Parameters<typeof defineConsumer<{ id: string }, 'postgres'>>[0]['handle'];

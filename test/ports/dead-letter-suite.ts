@@ -1,12 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type DeadLetter, deadLetterId } from '../../runtime/dead-letters/dead-letter.ts';
-import type {
-  DeadLetterShelf,
-  DeadLetterStore,
-  StoredLetter,
-  UnreadableLetter,
-} from '../../runtime/ports.ts';
+import type { DeadLetterShelf, StoredLetter, UnreadableLetter } from '../../runtime/dead-letters/reader.ts';
+import { type DeadLetter, type DeadLetterStore, deadLetterId } from '../../runtime/delivery/dead-letter.ts';
 import { anyLetter, deadLetter } from '../dead-letters.ts';
 
 /** Where the dead letters of consumer `c`, epoch 1, topic `t` are kept. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { ObjectStore } from '../../runtime/ports.ts';
+import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 
 /** What the suite needs of a technology. */
 export interface ObjectStoreFixture {

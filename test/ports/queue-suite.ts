@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { messageBytes } from '../../runtime/dead-letters/queue-message.ts';
 import {
   MAX_MESSAGE_BYTES,
   type MessageMover,
+  messageBytes,
   type OutgoingMessage,
   type Queue,
   type QueueMessage,
-} from '../../runtime/ports.ts';
+} from '../../runtime/dead-letters/queue.ts';
 import { codeOf } from '../rejection.ts';
 
 /** A queue with a redrive policy, and the queue that its policy names. */

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type AvroSchema, type Contract, defineTopic } from '../../runtime/contract.ts';
-import { createFramer } from '../../runtime/framing.ts';
-import type { SchemaRegistrar, SchemaRegistry } from '../../runtime/ports.ts';
+import type { AvroSchema } from '../../runtime/avro/schema.ts';
+import { type Contract, defineTopic } from '../../runtime/contract/contract.ts';
+import { createFramer } from '../../runtime/contract/framing.ts';
+import type { SchemaRegistrar, SchemaRegistry } from '../../runtime/contract/registry.ts';
 import { codeOf } from '../rejection.ts';
 
 type Framing = 'glue' | 'confluent';

@@ -1,9 +1,9 @@
 /** What every sink promises the engine. Each adapter runs it from test/adapters/. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { LedgerPatch } from '../../runtime/ledger.ts';
-import type { OffsetRange } from '../../runtime/offset-ranges.ts';
-import type { LedgerKey, LedgerRequest, Sink, SinkTransaction } from '../../runtime/ports.ts';
+import type { LedgerPatch } from '../../runtime/delivery/ledger.ts';
+import type { OffsetRange } from '../../runtime/delivery/offset-ranges.ts';
+import type { LedgerKey, LedgerRequest, Sink, SinkTransaction } from '../../runtime/delivery/sink.ts';
 import type { TopicPartition } from '../../runtime/record.ts';
 
 export interface StoredLedger {

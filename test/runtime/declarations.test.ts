@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { type AnyConsumer, defineConsumer } from '../../runtime/consumer.ts';
-import { type Contract, defineTopic } from '../../runtime/contract.ts';
+import { type Contract, defineTopic } from '../../runtime/contract/contract.ts';
 import { checkDeclarations } from '../../runtime/declarations.ts';
+import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
 
 const topic = (name: string): Contract<{ id: string }> =>
   defineTopic<{ id: string }>({

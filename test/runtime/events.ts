@@ -1,7 +1,7 @@
 /** A contract and records of it, as small as they can be. */
 import avsc from 'avsc';
-import { defineTopic } from '../../runtime/contract.ts';
-import type { SchemaRegistry } from '../../runtime/ports.ts';
+import { defineTopic } from '../../runtime/contract/contract.ts';
+import type { SchemaRegistry } from '../../runtime/contract/registry.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 
 export interface Event {

@@ -1,9 +1,10 @@
 /** The contract check's verdicts beside those of Avro for Java; docs/contracts.md explains where they differ. */
 import { expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { AvroSchema } from '../../runtime/avro/schema.ts';
 import { parseSchema } from '../../runtime/avro/schema-parser.ts';
-import type { AvroSchema, CompatibilityMode } from '../../runtime/contract.ts';
-import { checkContract } from '../../runtime/contract-check.ts';
+import { checkContract } from '../../runtime/contract/check.ts';
+import type { CompatibilityMode } from '../../runtime/contract/contract.ts';
 import { schemaPair } from '../runtime/avro/schema-pair.ts';
 import { runJava } from './java/run-java.ts';
 import { part } from './part.ts';

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { Admin } from '@platformatic/kafka';
 import { type KafkaLog, openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import { readRange } from '../../runtime/read-range.ts';
+import { readRange } from '../../runtime/topics.ts';
 import { type KafkaNode, kafka, startKafka } from '../../scripts/verify/kafka.mjs';
 import { java } from '../../scripts/verify/prerequisites.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';

@@ -6,7 +6,7 @@ import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-
 import { contracts } from '../../contracts/index.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
-import { createEncoder } from '../../runtime/codec.ts';
+import { createEncoder } from '../../runtime/contract/codec.ts';
 import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { millrace, millraceJson } from '../cli/millrace.ts';

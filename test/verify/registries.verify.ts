@@ -5,8 +5,9 @@ import { createGlueSchemaRegistrar } from '../../adapters/aws/glue-schema-regist
 import { createConfluentSchemaRegistry } from '../../adapters/confluent/confluent-schema-registry.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { systemRandom } from '../../adapters/system/system-random.ts';
-import { type AvroSchema, type Contract, defineTopic } from '../../runtime/contract.ts';
-import type { SchemaRegistrar } from '../../runtime/ports.ts';
+import type { AvroSchema } from '../../runtime/avro/schema.ts';
+import { type Contract, defineTopic } from '../../runtime/contract/contract.ts';
+import type { SchemaRegistrar } from '../../runtime/contract/registry.ts';
 import { schemaRegistrarSuite, schemaRegistrySuite } from '../ports/schema-registry-suite.ts';
 import { codeOf } from '../rejection.ts';
 import { part } from './part.ts';

@@ -10,9 +10,12 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { createS3Objects } from '../../adapters/aws/s3-objects.ts';
 import { createSqsMover, createSqsQueue } from '../../adapters/aws/sqs-queue.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import { createQueueLetters } from '../../runtime/dead-letters/queue-letters.ts';
-import { fetchPayload, PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-message.ts';
-import type { StoredLetter } from '../../runtime/ports.ts';
+import {
+  createQueueLetters,
+  fetchPayload,
+  PAYLOAD_PREFIX,
+} from '../../runtime/dead-letters/queue-letters.ts';
+import type { StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import { deadLetter } from '../dead-letters.ts';
 import { deadLetterSuite } from '../ports/dead-letter-suite.ts';
 import { lettersInQueue } from '../ports/embedded-dead-letters.ts';

@@ -8,7 +8,7 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { createTraffic } from '../../demo/traffic.ts';
-import { type Framing, schemaIdOf } from '../../runtime/framing.ts';
+import { type Framing, schemaIdOf } from '../../runtime/contract/framing.ts';
 import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { millrace, millraceJson } from '../cli/millrace.ts';

@@ -4,7 +4,7 @@ import {
   GetSchemaVersionCommand,
   RegisterSchemaVersionCommand,
 } from '@aws-sdk/client-glue';
-import type { Contract } from '../../../runtime/contract.ts';
+import type { Contract } from '../../../runtime/contract/contract.ts';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 

@@ -4,7 +4,8 @@ import {
   createConfluentSchemaRegistry,
 } from '../../../adapters/confluent/confluent-schema-registry.ts';
 import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
-import { type AvroSchema, defineTopic } from '../../../runtime/contract.ts';
+import type { AvroSchema } from '../../../runtime/avro/schema.ts';
+import { defineTopic } from '../../../runtime/contract/contract.ts';
 import { schemaRegistrarSuite, schemaRegistrySuite } from '../../ports/schema-registry-suite.ts';
 import { codeOf } from '../../rejection.ts';
 import { type FakeRegistry, startFakeRegistry } from './fake-registry.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Call, confirm, takeRound } from '../../../adapters/kafka/produce-requests.ts';
-import type { OutgoingRecord } from '../../../runtime/ports.ts';
+import type { OutgoingRecord } from '../../../runtime/topics.ts';
 
 const NOW = 1_000;
 

@@ -6,9 +6,9 @@ import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { createMemoryLog } from '../../../adapters/memory/memory-log.ts';
 import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
 import { pageviews } from '../../../contracts/news.pageviews/topic.ts';
-import { createCollector } from '../../../runtime/collect.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
-import type { CollectReport, Producer } from '../../../runtime/ports.ts';
+import { type CollectReport, createCollector } from '../../../runtime/publish/collect.ts';
+import type { Producer } from '../../../runtime/topics.ts';
 
 const SECRET = 'reader-4711';
 const EVENT = {

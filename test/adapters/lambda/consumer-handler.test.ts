@@ -5,12 +5,15 @@ import type { Context } from 'aws-lambda';
 import { type ConsumerHandlerOptions, consumerHandler } from '../../../adapters/lambda/consumer-handler.ts';
 import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
-import type { BatchResponse, Engine, Invocation } from '../../../runtime/engine.ts';
+import type { Delivered, Engine, Invocation } from '../../../runtime/delivery/engine.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
+import type { RawRecord } from '../../../runtime/record.ts';
+import { eventRecord, events } from '../../runtime/events.ts';
 
-const RESPONSE: BatchResponse = {
-  batchItemFailures: [{ itemIdentifier: { partition: 'news.pageviews-0', offset: 7 } }],
-};
+const event = encodeKafkaEvent([eventRecord(0, 6), eventRecord(0, 7)]);
+const SETTLED: Delivered = { outcomes: ['applied', 'duplicate'], heldBy: null };
+const RETURNED: Delivered = { outcomes: ['applied', 'returned'], heldBy: null };
 
 const context = {
   awsRequestId: 'request-1',
@@ -19,12 +22,12 @@ const context = {
   getRemainingTimeInMillis: () => 12_345,
 } as Context;
 
-/** A handler over an engine that does `consume`, with all that it was told. */
+/** A handler over an engine that answers with `deliver`, and all that the engine was told. */
 function openHandler(
-  consume: () => Promise<BatchResponse>,
+  deliver: () => Promise<Delivered>,
   options: Partial<ConsumerHandlerOptions> & Record<string, unknown> = {},
 ) {
-  const calls: { event: unknown; invocation: Invocation }[] = [];
+  const calls: { records: readonly RawRecord[]; invocation: Invocation }[] = [];
   const lines: { level: string; message: string; fields: Record<string, unknown> }[] = [];
   const contexts: Context[] = [];
   const line =
@@ -34,10 +37,10 @@ function openHandler(
     };
   const engine: Engine = {
     consumer: 'editorial-analytics',
-    topic: 'news.pageviews',
-    consumeBatch(event, invocation) {
-      calls.push({ event, invocation });
-      return consume();
+    topic: events.name,
+    deliver(records, invocation) {
+      calls.push({ records, invocation });
+      return deliver();
     },
     redrive: () => Promise.reject(new Error('not asked for')),
     escaped: () => false,
@@ -60,19 +63,19 @@ function openHandler(
 }
 
 describe('consumerHandler', () => {
-  test('hands the event and the invocation’s facts to the engine, and returns its answer', async () => {
-    const { handler, calls, lines, contexts } = openHandler(async () => RESPONSE, { partialResponses: true });
-    const event = { eventSource: 'aws:kafka' };
-    expect(await handler(event, context)).toEqual(RESPONSE);
+  test('hands the records and the invocation’s facts to the engine, and answers with what is returned', async () => {
+    const { handler, calls, lines, contexts } = openHandler(async () => RETURNED, { partialResponses: true });
+    expect(await handler(event, context)).toEqual({
+      batchItemFailures: [{ itemIdentifier: { partition: `${events.name}-0`, offset: 7 } }],
+    });
 
     expect(calls).toHaveLength(1);
-    const { invocation } = calls[0]!;
-    expect(calls[0]!.event).toBe(event);
+    const { records, invocation } = calls[0]!;
+    expect(records.map(({ offset }) => offset)).toEqual([6, 7]);
     expect(invocation).toMatchObject({
       requestId: 'request-1',
       functionName: 'editorial-analytics',
       functionVersion: '42',
-      partialResponses: true,
     });
     expect(invocation.remainingMs()).toBe(12_345);
     expect(contexts).toEqual([context]);
@@ -80,9 +83,10 @@ describe('consumerHandler', () => {
   });
 
   test('takes no partial responses unless told so: on-demand mode would take them for success', async () => {
-    const { handler, calls } = openHandler(async () => ({ batchItemFailures: [] }));
-    await handler({}, context);
-    expect(calls[0]!.invocation.partialResponses).toBe(false);
+    const partly = openHandler(async () => RETURNED);
+    await expect(partly.handler(event, context)).rejects.toMatchObject({ code: 'BATCH_INCOMPLETE' });
+    const whole = openHandler(async () => SETTLED);
+    expect(await whole.handler(event, context)).toEqual({ batchItemFailures: [] });
   });
 
   test('logs an error of ours once, by the table, and throws that very error', async () => {
@@ -90,7 +94,7 @@ describe('consumerHandler', () => {
       details: { offset: 3 },
     });
     const { handler, lines } = openHandler(() => Promise.reject(error));
-    await expect(handler({}, context)).rejects.toBe(error);
+    await expect(handler(event, context)).rejects.toBe(error);
     expect(lines).toEqual([
       {
         level: 'error',
@@ -108,14 +112,14 @@ describe('consumerHandler', () => {
   test('throws any other error as UNEXPECTED, without the message that Lambda would print', async () => {
     const cause = new SyntaxError('Unexpected token in "reader-4711"');
     const { handler, lines } = openHandler(() => Promise.reject(cause));
-    const outcome = handler({}, context);
+    const outcome = handler(event, context);
     await expect(outcome).rejects.toMatchObject({ code: 'UNEXPECTED', cause });
     await expect(outcome).rejects.toMatchObject({ message: expect.not.stringContaining('reader') });
     expect(lines[0]!.fields).toMatchObject({ code: 'UNEXPECTED', action: 'hold' });
   });
 
   test('refuses options it does not know or cannot do without', () => {
-    const answer = async () => RESPONSE;
+    const answer = async () => SETTLED;
     const refused = { code: 'CONSUMER_INVALID' };
     expect(() => openHandler(answer, { partialResponse: true })).toThrow(
       expect.objectContaining({ ...refused, message: expect.stringContaining('"partialResponse"') }),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { EmbeddedMetrics } from '../../../adapters/lambda/embedded-metrics.ts';
 import { systemClock } from '../../../adapters/system/system-clock.ts';
-import type { BatchReport } from '../../../runtime/ports.ts';
+import type { BatchReport } from '../../../runtime/delivery/metrics.ts';
 import { documentsOf } from './standard-output.ts';
 
 const report: BatchReport = {

@@ -6,10 +6,10 @@ import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts'
 import { MemorySink } from '../../../adapters/memory/memory-sink.ts';
 import { systemClock } from '../../../adapters/system/system-clock.ts';
 import { systemRandom } from '../../../adapters/system/system-random.ts';
-import { defineConsumer } from '../../../runtime/consumer.ts';
-import type { DeadLetter } from '../../../runtime/dead-letters/dead-letter.ts';
-import { createEngine } from '../../../runtime/engine.ts';
-import { encodeKafkaEvent } from '../../../runtime/kafka-event.ts';
+import { defineConsumer } from '../../../runtime/delivery/consumer.ts';
+import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
+import { createEngine } from '../../../runtime/delivery/engine.ts';
+import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import { eventRecord, eventRegistry, events } from '../../runtime/events.ts';
 
 const ESCAPES: Readonly<Record<string, () => void>> = {

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
-import { type AvroSchema, type Contract, defineTopic } from '../../../runtime/contract.ts';
+import type { AvroSchema } from '../../../runtime/avro/schema.ts';
+import { type Contract, defineTopic } from '../../../runtime/contract/contract.ts';
 import { schemaRegistrySuite } from '../../ports/schema-registry-suite.ts';
 
 for (const framing of ['glue', 'confluent'] as const) {

@@ -4,7 +4,7 @@ import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import { provision } from '../../../adapters/postgres/provision.ts';
 import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
 import { identifier } from '../../../adapters/postgres/sql-values.ts';
-import type { SqlTransaction } from '../../../runtime/ports.ts';
+import type { SqlTransaction } from '../../../runtime/delivery/sink.ts';
 
 export interface ProvisionFixture {
   /** Connects as a role that may create roles. */

@@ -1,7 +1,7 @@
 /** How values go into SQL and come back, whatever the driver. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Sink, SqlTransaction } from '../../../runtime/ports.ts';
+import type { Sink, SqlTransaction } from '../../../runtime/delivery/sink.ts';
 
 export function valuesSuite(sink: () => Sink<SqlTransaction>): void {
   describe('values', () => {

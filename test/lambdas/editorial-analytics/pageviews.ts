@@ -1,7 +1,7 @@
 /** Pageviews as the handler gets them, and what the tables must hold after them. */
 import type { Pageview } from '../../../contracts/news.pageviews/schema.ts';
 import { editorialAnalytics } from '../../../lambdas/editorial-analytics/consumer.ts';
-import type { Sink, SqlTransaction } from '../../../runtime/ports.ts';
+import type { Sink, SqlTransaction } from '../../../runtime/delivery/sink.ts';
 import type { ConsumerRecord } from '../../../runtime/record.ts';
 
 export type View = Pick<Pageview, 'contentId' | 'sessionId' | 'occurredAt' | 'engagedMs'>;

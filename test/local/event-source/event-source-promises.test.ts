@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { EventSourceMapping } from '../../../local/event-source/event-source-mapping.ts';
 import type { FailureDocument } from '../../../local/event-source/failure-document.ts';
-import { parseKafkaEvent } from '../../../runtime/kafka-event.ts';
+import { parseKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { Position, RawRecord } from '../../../runtime/record.ts';
 import { createWorld, GROUP, nameOf, stopSources, TOPIC } from './event-source-world.ts';
 

@@ -8,9 +8,9 @@ import {
   startEventSource,
 } from '../../../local/event-source/event-source.ts';
 import type { EventSourceMapping } from '../../../local/event-source/event-source-mapping.ts';
-import { type KafkaEvent, parseKafkaEvent } from '../../../runtime/kafka-event.ts';
-import { partitionOf } from '../../../runtime/partitioner.ts';
+import { type KafkaEvent, parseKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { Logger } from '../../../runtime/ports.ts';
+import { partitionOf } from '../../../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
 
 export const TOPIC = 'news.pageviews';

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { FailureDocument } from '../../../local/event-source/failure-document.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
-import { encodeKafkaEvent } from '../../../runtime/kafka-event.ts';
+import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
 import { codeOf } from '../../rejection.ts';
 import { createWorld, GROUP, nameOf, stopSources, TOPIC } from './event-source-world.ts';

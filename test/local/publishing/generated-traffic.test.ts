@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { contracts } from '../../../contracts/index.ts';
 import { exampleEvent } from '../../../local/publishing/generated-traffic.ts';
 import { parseAvro } from '../../../runtime/avro/avro-type.ts';
+import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { createValidator } from '../../../runtime/avro/validator.ts';
-import { type AvroSchema, defineTopic } from '../../../runtime/contract.ts';
+import { defineTopic } from '../../../runtime/contract/contract.ts';
 
 const NOW_MS = 1_764_000_000_000;
 

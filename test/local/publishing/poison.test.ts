@@ -4,8 +4,8 @@ import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
 import { pageviews } from '../../../contracts/news.pageviews/topic.ts';
 import { createTraffic } from '../../../demo/traffic.ts';
 import { poisonRecord } from '../../../local/publishing/poison.ts';
-import { createDecoder, createEncoder } from '../../../runtime/codec.ts';
-import type { Contract } from '../../../runtime/contract.ts';
+import { createDecoder, createEncoder } from '../../../runtime/contract/codec.ts';
+import type { Contract } from '../../../runtime/contract/contract.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
 
 const contracts = [pageviews, { ...pageviews, name: 'news.confluent', framing: 'confluent' as const }];

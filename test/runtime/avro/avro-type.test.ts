@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import avsc from 'avsc';
 import fc from 'fast-check';
 import { createAvroReader, parseAvro } from '../../../runtime/avro/avro-type.ts';
-import type { AvroSchema } from '../../../runtime/contract.ts';
+import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { schemaOf, shapes, valuesOf } from '../../avro-arbitraries.ts';
 

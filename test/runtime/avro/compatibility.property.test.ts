@@ -4,9 +4,9 @@ import avsc from 'avsc';
 import fc from 'fast-check';
 import { type AvroType, createAvroReader, parseAvro } from '../../../runtime/avro/avro-type.ts';
 import { findIncompatibilities } from '../../../runtime/avro/compatibility.ts';
+import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { parseSchema } from '../../../runtime/avro/schema-parser.ts';
 import { createValidator } from '../../../runtime/avro/validator.ts';
-import type { AvroSchema } from '../../../runtime/contract.ts';
 import { sampleOf, schemaPair } from './schema-pair.ts';
 
 describe('findIncompatibilities beside avsc', () => {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { createAvroReader, parseAvro } from '../../../runtime/avro/avro-type.ts';
 import { findIncompatibilities } from '../../../runtime/avro/compatibility.ts';
+import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { parseSchema } from '../../../runtime/avro/schema-parser.ts';
-import type { AvroSchema } from '../../../runtime/contract.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { sampleOf } from './schema-pair.ts';
 

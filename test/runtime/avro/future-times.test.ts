@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { findFutureTime } from '../../../runtime/avro/future-times.ts';
+import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { parseSchema } from '../../../runtime/avro/schema-parser.ts';
-import type { AvroSchema } from '../../../runtime/contract.ts';
 
 const MILLIS = { type: 'long', logicalType: 'timestamp-millis' };
 const MICROS = { type: 'long', logicalType: 'timestamp-micros' };

@@ -3,9 +3,9 @@ import { describe, expect, test } from '@jest/globals';
 import avsc from 'avsc';
 import fc from 'fast-check';
 import { createAvroReader, createWriterReader, parseAvro } from '../../../runtime/avro/avro-type.ts';
+import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { parseSchema } from '../../../runtime/avro/schema-parser.ts';
 import { createValidator } from '../../../runtime/avro/validator.ts';
-import type { AvroSchema } from '../../../runtime/contract.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { sampleOf, schemaPair } from './schema-pair.ts';
 

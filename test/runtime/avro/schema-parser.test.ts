@@ -1,9 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parseAvro } from '../../../runtime/avro/avro-type.ts';
-import type { RecordNode } from '../../../runtime/avro/schema.ts';
+import type { AvroSchema, RecordNode } from '../../../runtime/avro/schema.ts';
 import { parseSchema } from '../../../runtime/avro/schema-parser.ts';
-import type { AvroSchema } from '../../../runtime/contract.ts';
 import { schemaPair } from './schema-pair.ts';
 
 type Json = { readonly [attribute: string]: unknown };

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createAvroReader, parseAvro } from '../../../runtime/avro/avro-type.ts';
+import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { createValidator } from '../../../runtime/avro/validator.ts';
-import type { AvroSchema } from '../../../runtime/contract.ts';
 import { schemaOf, shapes, valuesOf } from '../../avro-arbitraries.ts';
 
 const violationsOf = (schema: AvroSchema, value: unknown) => createValidator(parseAvro(schema))(value);

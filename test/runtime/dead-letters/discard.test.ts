@@ -2,8 +2,8 @@ import { expect, test } from '@jest/globals';
 import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
 import { createMemoryQueues } from '../../../adapters/memory/memory-queue.ts';
-import { discardCopies } from '../../../runtime/dead-letters/discard.ts';
 import { createQueueLetters } from '../../../runtime/dead-letters/queue-letters.ts';
+import { discardCopies } from '../../../runtime/dead-letters/reader.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
 async function open(count: number) {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { DeadLetter } from '../../../runtime/dead-letters/dead-letter.ts';
 import { fromForeignRecord } from '../../../runtime/dead-letters/foreign-letters.ts';
 import { decodeDeadLetter, encodeDeadLetter } from '../../../runtime/dead-letters/json-envelope.ts';
+import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import type { Header, RawRecord } from '../../../runtime/record.ts';
 

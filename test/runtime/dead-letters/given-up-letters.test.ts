@@ -3,7 +3,8 @@ import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
 import { failureDocument } from '../../../local/event-source/failure-document.ts';
 import { createGivenUpShelf, GIVEN_UP_PREFIX } from '../../../runtime/dead-letters/given-up-letters.ts';
-import type { DeadLetterShelf, ObjectStore } from '../../../runtime/ports.ts';
+import type { ObjectStore } from '../../../runtime/dead-letters/objects.ts';
+import type { DeadLetterShelf } from '../../../runtime/dead-letters/reader.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
 const CONTEXT = {

@@ -6,8 +6,8 @@ import {
   toKafkaRecord,
 } from '../../../runtime/dead-letters/kafka-envelope.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
-import type { OutgoingRecord } from '../../../runtime/ports.ts';
 import type { Header, RawRecord } from '../../../runtime/record.ts';
+import type { OutgoingRecord } from '../../../runtime/topics.ts';
 import { anyLetter, deadLetter } from '../../dead-letters.ts';
 
 /** The record as a dead-letter topic has it. */

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
 import { decodeEnvelope } from '../../../runtime/dead-letters/json-envelope.ts';
-import { fetchPayload, messageBytes, toMessage } from '../../../runtime/dead-letters/queue-message.ts';
-import { MAX_MESSAGE_BYTES } from '../../../runtime/ports.ts';
+import { MAX_MESSAGE_BYTES, messageBytes } from '../../../runtime/dead-letters/queue.ts';
+import { fetchPayload, toMessage } from '../../../runtime/dead-letters/queue-letters.ts';
 import { anyLetter, deadLetter } from '../../dead-letters.ts';
 import { codeOf } from '../../rejection.ts';
 

@@ -1,9 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { createMemoryDeadLetters } from '../../../adapters/memory/memory-dead-letters.ts';
-import { joinShelves } from '../../../runtime/dead-letters/shelves.ts';
+import { type DeadLetterShelf, joinShelves } from '../../../runtime/dead-letters/reader.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
-import type { DeadLetterShelf } from '../../../runtime/ports.ts';
 import { deadLetter } from '../../dead-letters.ts';
 import { codeOf } from '../../rejection.ts';
 

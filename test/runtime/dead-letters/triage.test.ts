@@ -1,9 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type Copy, type LetterFilter, matches, Triage } from '../../../runtime/dead-letters/triage.ts';
-import type { ErrorCode } from '../../../runtime/errors.ts';
-import { MillraceError } from '../../../runtime/errors.ts';
-import type { StoredLetter } from '../../../runtime/ports.ts';
+import type { Copy, StoredLetter } from '../../../runtime/dead-letters/reader.ts';
+import { type LetterFilter, matches, Triage } from '../../../runtime/dead-letters/triage.ts';
+import { type ErrorCode, MillraceError } from '../../../runtime/errors.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
 let copies = 0;

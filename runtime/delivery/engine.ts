@@ -1,0 +1,374 @@
+/** The consumer engine: a batch in, every record settled or handed back. Composes parsing, decoding and settling. */
+
+import { createDecoder, type DecodeBudget, type Decoded } from '../contract/codec.ts';
+import type { SchemaRegistry } from '../contract/registry.ts';
+import { MillraceError } from '../errors.ts';
+import type { Clock, Logger, Random } from '../ports.ts';
+import { type RawRecord, recordId } from '../record.ts';
+import { backOff } from './backoff.ts';
+import { type BatchContext, type BatchOutcome, factsOf, settleBatch } from './batch.ts';
+import type { AnyConsumer } from './consumer.ts';
+import {
+  type DeadLetter,
+  type DeadLetterStore,
+  type FailureHistory,
+  historyOf,
+  NO_HISTORY,
+} from './dead-letter.ts';
+import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
+import { historyWith, type Item, newItem, type Outcome } from './item.ts';
+import type { Arrival } from './ledger.ts';
+import type { BatchReport, Metrics } from './metrics.ts';
+import { createPatience } from './patience.ts';
+import { createRecentLetters } from './recent-letters.ts';
+import type { Sink } from './sink.ts';
+
+export interface EnginePorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly registry: SchemaRegistry;
+  // biome-ignore lint/suspicious/noExplicitAny: the consumer's declaration says which transaction its sink gives.
+  readonly sink: Sink<any>;
+  readonly deadLetters: DeadLetterStore;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** One run of the function. */
+export interface Invocation {
+  readonly requestId: string;
+  readonly functionName: string;
+  readonly functionVersion: string;
+  /** Milliseconds until the function is stopped. */
+  remainingMs(): number;
+}
+
+/** What became of a batch. */
+export interface Delivered {
+  /** One for each record, in order. The event source has to deliver again what is `returned`. */
+  readonly outcomes: readonly Outcome[];
+  /** What kept records from being settled; null where all are, or the time ran out. */
+  readonly heldBy: Diagnosis | null;
+}
+
+export interface Engine {
+  /** Its consumer's name, and the topic's. */
+  readonly consumer: string;
+  readonly topic: string;
+  /**
+   * Settles records of its topic, which come in partition, then offset order. When it resolves, each record that is not
+   * `returned` is applied, was applied before, or is a durable dead letter (promise 1). A partition's returned records are
+   * its last ones.
+   * @throws TOPIC_RECREATED, SINK_MISCONFIGURED and whatever else the table calls `halt`
+   */
+  deliver(records: readonly RawRecord[], invocation: Invocation): Promise<Delivered>;
+  /**
+   * Settles dead letters of this consumer, as if they were delivered once more; gives an outcome for each letter,
+   * in order. A letter that fails again is in the dead-letter store again when this resolves; one that is `early`
+   * or `returned` is to be kept and tried again.
+   * @throws DEAD_LETTER_FOREIGN when a letter is another consumer's; nothing is settled then
+   * @throws what the table calls `halt`
+   */
+  redrive(letters: readonly DeadLetter[], invocation: Invocation): Promise<readonly Outcome[]>;
+  /**
+   * Takes what escaped a handler, such as the rejection of a promise that it did not await, for the failure of the
+   * handle() that is running. False where none is.
+   */
+  escaped(error: unknown): boolean;
+}
+
+/**
+ * What decoding may spend before the records it has read are settled: 4 MiB of Avro can be 160 MB of small objects, and a
+ * topic has few schemas.
+ */
+const DECODE_BUDGET = { lookUps: 64, bodyBytes: 4 * 1024 * 1024 } as const;
+const DECODE_SHARE_OF_TIME = 1 / 3;
+
+/** Builds the engine of one consumer; keep it between invocations, it caches the schemas it has seen. */
+export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine {
+  const { clock, log } = ports;
+  const decoder = createDecoder(consumer.topic, ports.registry, clock);
+  const patience = createPatience();
+  const recentLetters = createRecentLetters(clock);
+  const running = new Set<(error: unknown) => void>();
+
+  /**
+   * Reads as many records as the budget allows, from the first on. Those before a partition's first one that the registry
+   * gave no answer for are `ready`; the others are `left`, in order.
+   */
+  async function decode(
+    items: readonly Item[],
+    budget: DecodeBudget,
+  ): Promise<{ ready: Item[]; left: Item[]; heldBy: Diagnosis | null }> {
+    let decoded: readonly Decoded<unknown>[];
+    try {
+      decoded = await decoder.decodeBatch(
+        items.map(({ raw }) => raw),
+        budget,
+      );
+    } catch (error) {
+      return { ready: [], left: [...items], heldBy: diagnose('decode', error, 'UNEXPECTED') };
+    }
+    const ready: Item[] = [];
+    const left: Item[] = [];
+    const held = new Set<number>();
+    let heldBy: Diagnosis | null = null;
+    for (const [index, item] of items.entries()) {
+      const result = decoded[index];
+      const { partition } = item.raw;
+      if (result && 'held' in result) {
+        heldBy = diagnose('decode', result.held, 'UNEXPECTED');
+        held.add(partition);
+      }
+      if (!result || held.has(partition)) {
+        left.push(item);
+        continue;
+      }
+      ready.push(item);
+      if ('record' in result) item.record = result.record;
+      else if ('error' in result && item.failure === null) {
+        const diagnosis = diagnose('decode', result.error, 'AVRO_INVALID');
+        item.failure = describeFailure(diagnosis, historyWith(item, clock.now()));
+      }
+    }
+    return { ready, left, heldBy };
+  }
+
+  /** As `decode`, with a share of the budget for each partition. */
+  async function decodeEach(items: readonly Item[], budget: DecodeBudget): ReturnType<typeof decode> {
+    const partitions = [...Map.groupBy(items, ({ raw }) => raw.partition).values()];
+    const share = (of: number) => Math.max(1, Math.floor(of / partitions.length));
+    const all: Awaited<ReturnType<typeof decode>> = { ready: [], left: [], heldBy: null };
+    for (const each of partitions) {
+      const { ready, left, heldBy } = await decode(each, {
+        lookUps: share(budget.lookUps),
+        bodyBytes: share(budget.bodyBytes),
+        waitMs: share(budget.waitMs),
+      });
+      all.ready.push(...ready);
+      all.left.push(...left);
+      all.heldBy ??= heldBy;
+    }
+    return all;
+  }
+
+  /** Works off records of one ledger, in order, and tells what became of them, whatever the end. */
+  async function run(
+    raws: readonly RawRecord[],
+    arrival: Arrival,
+    epoch: number,
+    invocation: Invocation,
+    historyAt: (index: number) => FailureHistory = () => NO_HISTORY,
+  ): Promise<{ items: readonly Item[]; stoppedBy: Diagnosis | null }> {
+    const startedAt = clock.now();
+    const reserveMs = Math.min(1_000, consumer.timeoutMs / 10);
+    const context: BatchContext = {
+      ...ports,
+      consumer,
+      arrival,
+      invocation,
+      patience,
+      recentLetters,
+      ledger: { consumer: consumer.name, epoch },
+      usableMs: () => invocation.remainingMs() - reserveMs,
+      schemaIdOf: (raw) => decoder.schemaIdOf(raw),
+      watchEscapes(onEscaped) {
+        running.add(onEscaped);
+        return () => running.delete(onEscaped);
+      },
+    };
+    const items = raws.map((raw, index) => newItem(raw, historyAt(index)));
+    const outcome = await workOff(items, context);
+    ports.metrics.report({
+      consumer: consumer.name,
+      topic: consumer.topic.name,
+      ...tally(items),
+      holes: outcome.passedOver,
+      retries: outcome.retries,
+      batchMs: clock.now() - startedAt,
+      handlerMs: outcome.handlerMs,
+    });
+    logTrouble(items, outcome);
+    return { items, stoppedBy: outcome.stoppedBy };
+  }
+
+  /**
+   * Reads and settles in turns, so that what is read is soon settled and no batch has to fit the memory whole. What has to
+   * wait comes last, a part of each such partition at a time: no partition waits for another one.
+   */
+  async function workOff(items: readonly Item[], context: BatchContext): Promise<BatchOutcome> {
+    const total = { passedOver: 0, handlerMs: 0, retries: 0 };
+    let left = items;
+    let stuck: Item[] = [];
+    let isLast = false;
+    let heldFor: Diagnosis | null = null;
+    let holds = 0;
+    while (left.length > 0) {
+      const budget = { ...DECODE_BUDGET, waitMs: context.usableMs() * DECODE_SHARE_OF_TIME };
+      const { ready, left: unread, heldBy } = await (isLast ? decodeEach : decode)(left, budget);
+      left = unread;
+      if (ready.length > 0) {
+        const mayWait = isLast || (left.length === 0 && stuck.length === 0);
+        const outcome = await settleBatch(ready, context, mayWait);
+        total.passedOver += outcome.passedOver;
+        total.handlerMs += outcome.handlerMs;
+        total.retries += outcome.retries;
+        holds = 0;
+        for (const item of ready) item.record = null;
+        const returned = ready.filter(({ outcome }) => outcome === 'returned');
+        if (returned.length > 0) {
+          if (mayWait || outcome.stoppedBy?.action === 'halt')
+            return { ...total, stoppedBy: outcome.stoppedBy ?? heldFor };
+          heldFor ??= outcome.stoppedBy;
+          const waiting = new Set(returned.map(({ raw }) => raw.partition));
+          const isWaiting = ({ raw }: Item) => waiting.has(raw.partition);
+          stuck.push(...returned, ...left.filter(isWaiting));
+          left = left.filter((item) => !isWaiting(item));
+        }
+      } else if (left.length > 0) {
+        if (heldBy?.action !== 'hold') return { ...total, stoppedBy: heldBy };
+        holds++;
+        log.warn('Line held: trying again', { ...factsOf(heldBy), holds });
+        if (!(await backOff(holds, consumer.retry, context.usableMs(), ports)))
+          return { ...total, stoppedBy: heldBy };
+        total.retries++;
+      }
+      if (left.length === 0 && stuck.length > 0) {
+        [left, stuck, isLast] = [stuck.toSorted((a, b) => byPosition(a.raw, b.raw)), [], true];
+      }
+    }
+    return { ...total, stoppedBy: null };
+  }
+
+  /** Settles letters of one epoch. What halts one of several is its own: the others are settled without it. */
+  async function redriveLetters(
+    letters: readonly DeadLetter[],
+    epoch: number,
+    invocation: Invocation,
+  ): Promise<readonly Outcome[]> {
+    const { items, stoppedBy } = await run(
+      letters.map(({ record }) => record),
+      'redrive',
+      epoch,
+      invocation,
+      (at) => historyOf(letters[at]!.failure),
+    );
+    if (stoppedBy?.action !== 'halt') return items.map(({ outcome }) => outcome);
+    if (letters.length === 1) throw stoppedBy.error;
+    const outcomes: Outcome[] = [];
+    let halted = 0;
+    for (const [at, letter] of letters.entries()) {
+      if (items[at]!.outcome !== 'returned') {
+        outcomes.push(items[at]!.outcome);
+        continue;
+      }
+      try {
+        outcomes.push(...(await redriveLetters([letter], epoch, invocation)));
+      } catch (error) {
+        if (++halted === letters.length) throw error;
+        log.error('Dead letter not redriven', {
+          id: letter.id,
+          ...factsOf(diagnose('handle', error, 'UNEXPECTED')),
+        });
+        outcomes.push('returned');
+      }
+    }
+    return outcomes;
+  }
+
+  function logTrouble(items: readonly Item[], { passedOver }: BatchOutcome): void {
+    for (const { raw, failure, outcome } of items) {
+      if (outcome !== 'dead-lettered' || !failure) continue;
+      const { topic, partition, offset } = raw;
+      const { stage, code, attempts } = failure;
+      log.warn('Record dead-lettered', { topic, partition, offset, stage, code, attempts });
+    }
+    if (passedOver > 0) {
+      const topic = consumer.topic.name;
+      log.error('The event source passed over records: redrive the batches it put aside', {
+        topic,
+        offsets: passedOver,
+      });
+    }
+  }
+
+  return {
+    consumer: consumer.name,
+    topic: consumer.topic.name,
+
+    async deliver(records, invocation) {
+      const { items, stoppedBy } = await run(records, 'delivery', consumer.epoch, invocation);
+      if (stoppedBy?.action === 'halt') throw stoppedBy.error;
+      return { outcomes: items.map(({ outcome }) => outcome), heldBy: stoppedBy };
+    },
+
+    escaped(error) {
+      for (const onEscaped of running) onEscaped(error);
+      return running.size > 0;
+    },
+
+    async redrive(letters, invocation) {
+      const foreign = letters.find((letter) => letter.consumer !== consumer.name);
+      if (foreign) throw foreignLetter(foreign, consumer.name);
+      const outcomes: Outcome[] = [];
+      const indexed = letters.map((letter, index) => ({ letter, index }));
+      for (const [epoch, ofEpoch] of Map.groupBy(indexed, ({ letter }) => letter.epoch)) {
+        // Twins of a letter are settled once: what happens to the first says what became of the others.
+        const twins = [...Map.groupBy(ofEpoch, ({ letter }) => recordId(letter.record)).values()];
+        const queue = twins
+          .map(([first, ...others]) => ({ ...first!, others }))
+          .sort((a, b) => byPosition(a.letter.record, b.letter.record));
+        const settled = await redriveLetters(
+          queue.map(({ letter }) => letter),
+          epoch,
+          invocation,
+        );
+        for (const [at, outcome] of settled.entries()) {
+          const { index, others } = queue[at]!;
+          outcomes[index] = outcome;
+          for (const other of others) outcomes[other.index] = outcome === 'applied' ? 'duplicate' : outcome;
+        }
+      }
+      return outcomes;
+    },
+  };
+}
+
+/** The counts of a report that stand in the items. */
+function tally(
+  items: readonly Item[],
+): Pick<BatchReport, 'records' | 'bytes' | 'applied' | 'duplicates' | 'deadLettered' | 'returned'> {
+  const counts: Record<Outcome, number> = {
+    applied: 0,
+    duplicate: 0,
+    'dead-lettered': 0,
+    early: 0,
+    returned: 0,
+  };
+  let bytes = 0;
+  for (const { raw, outcome } of items) {
+    counts[outcome]++;
+    bytes += (raw.key?.length ?? 0) + (raw.value?.length ?? 0);
+  }
+  return {
+    records: items.length,
+    bytes,
+    applied: counts.applied,
+    duplicates: counts.duplicate,
+    deadLettered: counts['dead-lettered'],
+    returned: counts.returned + counts.early,
+  };
+}
+
+function byPosition(a: RawRecord, b: RawRecord): number {
+  return a.partition - b.partition || a.offset - b.offset;
+}
+
+function foreignLetter(letter: DeadLetter, consumer: string): MillraceError {
+  return new MillraceError(
+    'DEAD_LETTER_FOREIGN',
+    `Dead letter ${letter.id} belongs to consumer ${JSON.stringify(letter.consumer)}, not to ` +
+      `${JSON.stringify(consumer)}. Redrive it to the consumer that failed it.`,
+    { details: { id: letter.id, consumer } },
+  );
+}

@@ -1,0 +1,72 @@
+/** Where monitoring finds what consumers report: alarms and dashboards are built on these names. */
+export const METRICS_NAMESPACE = 'Millrace';
+
+/** The figures of a batch report by their metric's name, each with CloudWatch's name of its unit. */
+export const METRICS = {
+  Records: { unit: 'Count', of: ({ records }) => records },
+  Bytes: { unit: 'Bytes', of: ({ bytes }) => bytes },
+  Applied: { unit: 'Count', of: ({ applied }) => applied },
+  Duplicates: { unit: 'Count', of: ({ duplicates }) => duplicates },
+  DeadLettered: { unit: 'Count', of: ({ deadLettered }) => deadLettered },
+  Holes: { unit: 'Count', of: ({ holes }) => holes },
+  Retries: { unit: 'Count', of: ({ retries }) => retries },
+  Returned: { unit: 'Count', of: ({ returned }) => returned },
+  BatchTime: { unit: 'Milliseconds', of: ({ batchMs }) => batchMs },
+  HandlerTime: { unit: 'Milliseconds', of: ({ handlerMs }) => handlerMs },
+} as const satisfies Record<string, { unit: string; of: (report: BatchReport) => number }>;
+
+/** Likewise those of a redrive report. */
+export const REDRIVE_METRICS = {
+  RedriveApplied: { unit: 'Count', of: ({ applied }) => applied },
+  RedriveAlreadyApplied: { unit: 'Count', of: ({ alreadyApplied }) => alreadyApplied },
+  RedriveFailedAgain: { unit: 'Count', of: ({ failedAgain }) => failedAgain },
+  RedriveRefused: { unit: 'Count', of: ({ refused }) => refused },
+  RedriveReturned: { unit: 'Count', of: ({ returned }) => returned },
+} as const satisfies Record<string, { unit: string; of: (report: RedriveReport) => number }>;
+
+export type MetricName = keyof typeof METRICS | keyof typeof REDRIVE_METRICS;
+
+/** What one invocation did, in counts and milliseconds. */
+export interface BatchReport {
+  readonly consumer: string;
+  readonly topic: string;
+  /** Records delivered, duplicates included. */
+  readonly records: number;
+  /** Key and value bytes delivered. */
+  readonly bytes: number;
+  readonly applied: number;
+  /** Records delivered that were settled already. */
+  readonly duplicates: number;
+  readonly deadLettered: number;
+  /** Offsets that the event source passed over, seen for the first time. */
+  readonly holes: number;
+  /** Attempts beyond the first: of a record, or of a line that was held. */
+  readonly retries: number;
+  /** Records that go back to the event source. */
+  readonly returned: number;
+  readonly batchMs: number;
+  /** The part of `batchMs` spent in `handle`. */
+  readonly handlerMs: number;
+}
+
+/** What became of the messages of one invocation by the redrive queue, in counts. */
+export interface RedriveReport {
+  readonly consumer: string;
+  readonly topic: string;
+  readonly applied: number;
+  /** Letters whose record was settled already: acknowledged, and nothing changed. */
+  readonly alreadyApplied: number;
+  /** Letters that are dead letters once more. */
+  readonly failedAgain: number;
+  /** Messages of another consumer, or that cannot be read. */
+  readonly refused: number;
+  /** Letters to be delivered again: early ones, or the line was held. */
+  readonly returned: number;
+}
+
+export interface Metrics {
+  /** Called once for each batch that was settled, by delivery or by redrive, whatever its end. */
+  report(report: BatchReport): void;
+  /** Called once an invocation by the redrive queue. */
+  reportRedrive(report: RedriveReport): void;
+}

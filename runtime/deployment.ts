@@ -1,0 +1,40 @@
+/** What the stacks call things, for whoever looks for them at run time. */
+
+/** What an environment's stacks call what others have to find: the stacks use these, and so does who looks for it. */
+export function deployedName(env: string, part: string): string {
+  return `millrace-${env}-${part}`;
+}
+
+export function deadLetterQueueName(env: string, consumer: string): string {
+  return deployedName(env, `${consumer}-dead-letters`);
+}
+
+export function redriveQueueName(env: string, consumer: string): string {
+  return deployedName(env, `${consumer}-redrive`);
+}
+
+export function registryName(env: string): string {
+  return `millrace-${env}`;
+}
+
+/** On a dead-letter queue: the name of its consumer's bucket, which CloudFormation makes up. */
+export const BUCKET_TAG = 'millrace:bucket';
+
+/** What a function's stack tells it, by environment variable: the stack writes these, the function reads them. */
+export const SETTINGS = {
+  databaseHost: 'MILLRACE_DATABASE_HOST',
+  databaseName: 'MILLRACE_DATABASE_NAME',
+  databaseUser: 'MILLRACE_DATABASE_USER',
+  /** Of the Kafka cluster, each `host:port`, with a comma between two; where the function writes to topics. */
+  brokers: 'MILLRACE_BROKERS',
+  deadLetterQueueUrl: 'MILLRACE_DEAD_LETTER_QUEUE_URL',
+  /** Of the bucket for the bytes of large dead letters, and for what becomes of redrives. */
+  bucketName: 'MILLRACE_BUCKET_NAME',
+  registryName: 'MILLRACE_REGISTRY_NAME',
+  /** `true` where the event source mapping reads partial batch responses, else `false`. */
+  partialResponses: 'MILLRACE_PARTIAL_RESPONSES',
+  /** Origins of the pages that may send events to the collector, as a JSON array. */
+  allowedOrigins: 'MILLRACE_ALLOWED_ORIGINS',
+  /** Lambda's own. */
+  region: 'AWS_REGION',
+} as const;

@@ -1,0 +1,300 @@
+/**
+ * A small world in which the delivery promises can be tried: a topic, an event source that does all that Lambda's
+ * may do, a sink and a dead-letter store that fail or stop between any two steps, and a handler with bad records.
+ */
+
+import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
+import { type MemoryLedger, MemorySink, type MemoryTx } from '../../../adapters/memory/memory-sink.ts';
+import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import type { ObjectStore } from '../../../runtime/dead-letters/objects.ts';
+import { settleMessages } from '../../../runtime/dead-letters/redrive/receive.ts';
+import { type AnyConsumer, defineConsumer } from '../../../runtime/delivery/consumer.ts';
+import {
+  type DeadLetter,
+  type DeadLetterStore,
+  deadLetterId,
+} from '../../../runtime/delivery/dead-letter.ts';
+import { createEngine, type Engine } from '../../../runtime/delivery/engine.ts';
+import type { BatchReport } from '../../../runtime/delivery/metrics.ts';
+import type { Sink, SinkTransaction } from '../../../runtime/delivery/sink.ts';
+import { MillraceError } from '../../../runtime/errors.ts';
+import { type KafkaInvocation, settleKafkaEvent } from '../../../runtime/lambda/kafka-batch.ts';
+import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
+import type { ReceivedMessage } from '../../../runtime/lambda/queue-event.ts';
+import type { ConsumerRecord, RawRecord } from '../../../runtime/record.ts';
+import { type Event, eventRecord, eventRegistry, events } from '../events.ts';
+
+/**
+ * What a record is like: `garbage` never decodes; `throws` makes the handler throw and `rejected` is given to fail(),
+ * both until the handler is mended; `flaky` throws as often as `failures` says and then goes well.
+ */
+export type Nature =
+  | { readonly kind: 'good' | 'garbage' | 'throws' | 'refused' | 'rejected' }
+  | { readonly kind: 'odd'; readonly timestamp: number }
+  | { readonly kind: 'flaky'; readonly failures: number };
+
+/** What goes wrong during one invocation. */
+export interface Trouble {
+  /** Stops the function for good at this step, counted over its port calls; null never. */
+  readonly stopAt: number | null;
+  /** So many of the next sink transactions, and of the next writes of letters, are refused. */
+  readonly sinkRefusals: number;
+  readonly letterRefusals: number;
+  /** Port calls take up to so long. */
+  readonly delayMs: number;
+  readonly remainingMs: number;
+}
+
+export interface Partition {
+  readonly records: RawRecord[];
+  readonly natures: Nature[];
+  /** The next offset the event source will deliver: everything before it, it has let go of. */
+  cursor: number;
+  /** Offsets the event source gave up on, or never meant to deliver, and that nobody applied since. */
+  readonly discarded: Set<number>;
+  /** Every offset that was ever discarded. */
+  readonly everDiscarded: Set<number>;
+}
+
+export class World {
+  readonly partitions: readonly Partition[];
+  readonly sink = new MemorySink();
+  readonly letters = new Map<string, DeadLetter>();
+  readonly reports: BatchReport[] = [];
+  /** Every letter ever stored, by id. */
+  readonly everDeadLettered = new Set<string>();
+  isMended = false;
+  readonly #clock = createFakeClock({ autoAdvance: true });
+  readonly #random;
+  #requests = 0;
+  readonly #failuresLeft = new Map<string, number>();
+  readonly #consumer: AnyConsumer;
+  readonly #store: DeadLetterStore;
+
+  /** @param store takes the letters as well as `letters` does */
+  constructor(
+    partitions: readonly { natures: readonly Nature[]; startsAt: number }[],
+    seed: number,
+    store: DeadLetterStore = { async put() {} },
+  ) {
+    this.#random = createSeededRandom(seed);
+    this.#store = store;
+    this.partitions = partitions.map(({ natures, startsAt }, partition) => {
+      const start = Math.min(startsAt, natures.length);
+      const before = Array.from({ length: start }, (_, offset) => offset);
+      const made: Partition = {
+        records: [],
+        natures: [],
+        cursor: start,
+        discarded: new Set(before),
+        everDiscarded: new Set(before),
+      };
+      for (const nature of natures) this.append(made, partition, nature);
+      return made;
+    });
+    this.#consumer = defineConsumer({
+      name: 'world',
+      topic: events,
+      // The memory sink stands in for PostgreSQL; the handler knows.
+      sink: 'postgres',
+      handle: (records, { tx, fail }) => this.#handle(records, tx as unknown as MemoryTx, fail),
+    });
+  }
+
+  append(of: Partition, partition: number, nature: Nature): void {
+    const offset = of.records.length;
+    if (nature.kind === 'flaky') this.#failuresLeft.set(`${partition}/${offset}`, nature.failures);
+    of.natures.push(nature);
+    of.records.push(
+      eventRecord(partition, offset, {
+        ...(nature.kind === 'garbage' && { value: Buffer.from('garbage') }),
+        ...(nature.kind === 'odd' && { timestamp: nature.timestamp }),
+      }),
+    );
+  }
+
+  async #handle(
+    records: readonly ConsumerRecord<Event>[],
+    tx: MemoryTx,
+    fail: (record: ConsumerRecord<Event>, error: unknown) => void,
+  ): Promise<void> {
+    for (const record of records) {
+      const nature = this.partitions[record.partition]!.natures[record.offset]!;
+      if (nature.kind === 'rejected' && !this.isMended) {
+        fail(record, new Error('rejected'));
+        continue;
+      }
+      if (nature.kind === 'throws' && !this.isMended) throw new Error('bad record');
+      if (nature.kind === 'refused' && !this.isMended) {
+        throw new MillraceError('SINK_REJECTED', 'no such value', { action: 'dead-letter' });
+      }
+      const left = this.#failuresLeft.get(record.value.id) ?? 0;
+      if (left > 0) {
+        this.#failuresLeft.set(record.value.id, left - 1);
+        throw new Error('flaky record');
+      }
+      await tx.append(`effects/${record.partition}`, record.offset);
+    }
+  }
+
+  /** The offsets whose effects were applied, in the order they were. */
+  effects(partition: number): readonly number[] {
+    return (this.sink.value(`effects/${partition}`) as number[] | undefined) ?? [];
+  }
+
+  ledger(partition: number): MemoryLedger | undefined {
+    return this.sink.ledger({ consumer: 'world', epoch: 1 }, { topic: events.name, partition });
+  }
+
+  letterId(partition: number, offset: number): string {
+    return deadLetterId('world', this.partitions[partition]!.records[offset]!);
+  }
+
+  /** Hands a batch to a new instance of the function, which may stop half-way. */
+  async deliver(records: readonly RawRecord[], trouble: Trouble, partialResponses: boolean) {
+    return this.#invoke(trouble, partialResponses, (engine, invocation) =>
+      settleKafkaEvent(encodeKafkaEvent(records), engine, invocation),
+    );
+  }
+
+  async redrive(letters: readonly DeadLetter[], trouble: Trouble) {
+    return this.#invoke(trouble, false, (engine, invocation) => engine.redrive(letters, invocation));
+  }
+
+  /** Hands messages of the redrive queue to a new instance of the function, and gives the ids of those to come again. */
+  async settle(messages: readonly ReceivedMessage[], objects: ObjectStore, trouble: Trouble) {
+    const silent = { debug() {}, info() {}, warn() {}, error() {} };
+    const metrics = { report() {}, reportRedrive() {} };
+    return this.#invoke(trouble, false, (engine, invocation) =>
+      settleMessages(messages, { engine, objects, metrics, log: silent }, invocation),
+    );
+  }
+
+  async #invoke<Result>(
+    trouble: Trouble,
+    partialResponses: boolean,
+    run: (engine: Engine, invocation: KafkaInvocation) => Promise<Result>,
+  ): Promise<{ result: Result } | { error: unknown }> {
+    const stop = new Stop(trouble.stopAt);
+    const step = async () => {
+      if (trouble.delayMs > 0) await this.#clock.sleep(this.#random.next() * trouble.delayMs);
+      await stop.step();
+    };
+    const engine = createEngine(this.#consumer, {
+      clock: this.#clock,
+      random: this.#random,
+      registry: eventRegistry,
+      sink: refusing(stoppable(this.sink, step, stop.signal), trouble.sinkRefusals),
+      deadLetters: this.#letterStore(step, trouble.letterRefusals),
+      log: { debug() {}, info() {}, warn() {}, error() {} },
+      metrics: { report: (report) => void this.reports.push(report), reportRedrive() {} },
+    });
+    const endsAt = this.#clock.now() + trouble.remainingMs;
+    const invocation: KafkaInvocation = {
+      requestId: `request-${this.#requests++}`,
+      functionName: 'world',
+      functionVersion: '1',
+      remainingMs: () => endsAt - this.#clock.now(),
+      partialResponses,
+    };
+    try {
+      return { result: await Promise.race([run(engine, invocation), stop.stopped]) };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  #letterStore(step: () => Promise<void>, refusals: number): DeadLetterStore {
+    let left = refusals;
+    return {
+      put: async (letters) => {
+        await step();
+        if (left-- > 0) throw new MillraceError('DEAD_LETTER_STORE_UNAVAILABLE', 'down');
+        await this.#store.put(letters);
+        for (const letter of letters) {
+          this.letters.set(letter.id, letter);
+          this.everDeadLettered.add(letter.id);
+        }
+        await step();
+      },
+    };
+  }
+}
+
+/** The function was stopped: whatever it was doing, it never goes on. */
+export class Stopped extends Error {}
+
+class Stop {
+  readonly #stopping = new AbortController();
+  readonly signal = this.#stopping.signal;
+  readonly stopped: Promise<never>;
+  #left: number | null;
+
+  constructor(stopAt: number | null) {
+    this.#left = stopAt;
+    this.stopped = new Promise((_, reject) => {
+      this.signal.addEventListener('abort', () => reject(this.signal.reason));
+    });
+    this.stopped.catch(() => {});
+  }
+
+  async step(): Promise<void> {
+    if (this.#left !== null && this.#left-- <= 0) {
+      this.#stopping.abort(new Stopped());
+      await new Promise(() => {});
+    }
+  }
+}
+
+/** A sink whose every statement may be the last: when the function stops, its connection drops and rolls back. */
+function stoppable(sink: Sink<MemoryTx>, step: () => Promise<void>, stopped: AbortSignal): Sink<MemoryTx> {
+  const stepping =
+    <Arguments extends unknown[], Result>(call: (...values: Arguments) => Promise<Result>) =>
+    async (...values: Arguments) => {
+      await step();
+      const result = await call(...values);
+      await step();
+      return result;
+    };
+  const wrap = (inner: SinkTransaction<MemoryTx>): SinkTransaction<MemoryTx> => ({
+    tx: {
+      get: stepping(inner.tx.get),
+      set: stepping(inner.tx.set),
+      increment: stepping(inner.tx.increment),
+      append: stepping(inner.tx.append),
+    },
+    lockLedgers: stepping(inner.lockLedgers),
+    writeLedgers: stepping(inner.writeLedgers),
+    savepoint: async (work) => {
+      await step();
+      return inner.savepoint(work);
+    },
+    isWaiting: inner.isWaiting,
+  });
+  return {
+    async transaction(work, signal) {
+      await step();
+      try {
+        const result = await sink.transaction(
+          (inner) => work(wrap(inner)),
+          AbortSignal.any(signal ? [signal, stopped] : [stopped]),
+        );
+        await step();
+        return result;
+      } catch (error) {
+        if (stopped.aborted) await new Promise(() => {});
+        throw error;
+      }
+    },
+  };
+}
+
+function refusing(sink: Sink<MemoryTx>, refusals: number): Sink<MemoryTx> {
+  let left = refusals;
+  return {
+    transaction: async (work, signal) => {
+      if (left-- > 0) throw new MillraceError('SINK_UNAVAILABLE', 'down');
+      return sink.transaction(work, signal);
+    },
+  };
+}
