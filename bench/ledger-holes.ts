@@ -38,7 +38,7 @@ export async function benchLedgerHoles(
           maxTimestamp: 1,
           closed: [],
           deadLettered: isNew ? [{ from: next + 3, to: next + 4 }] : [],
-          passedOver: [],
+          skipped: [],
         },
       ]);
     });

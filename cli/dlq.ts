@@ -3,7 +3,7 @@ import { auditCommand } from './dlq/audit.ts';
 import { discardCommand } from './dlq/discard.ts';
 import { listCommand, showCommand } from './dlq/list.ts';
 import { moveCommand } from './dlq/move.ts';
-import { withDeskOptions } from './dlq/options.ts';
+import { withDlqOptions } from './dlq/options.ts';
 import { redriveCommand } from './dlq/redrive.ts';
 import { exportCommand, importCommand } from './dlq/transfer.ts';
 import { triageCommand } from './dlq/triage.ts';
@@ -30,6 +30,6 @@ export function dlqCommand(): Command {
     importCommand(),
     auditCommand(),
   ];
-  for (const command of commands) dlq.addCommand(withDeskOptions(command));
+  for (const command of commands) dlq.addCommand(withDlqOptions(command));
   return dlq;
 }

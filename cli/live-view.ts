@@ -77,7 +77,7 @@ function counters({ feed, totals, appliedPerSecond, publishedPerSecond }: Snapsh
       small('duplicates', totals.duplicates, 'dim'),
       small('dead letters', totals.deadLettered, 'yellow'),
       small('retries', totals.retries, 'yellow'),
-      small('holes', totals.holes, 'red'),
+      small('skipped', totals.skipped, 'red'),
       small('refused', feed.refused, 'yellow'),
       ...(feed.malformed + feed.ignored > 0
         ? [small('malformed', feed.malformed, 'yellow'), small('ignored', feed.ignored, 'dim')]

@@ -69,7 +69,7 @@ function createSampler({ stack, feedCounts, problems, source, state, panel, isLi
   const startedAt = performance.now();
   const publishedPerSecond = createRate(() => feedCounts().published + feedCounts().poisoned);
   const appliedPerSecond = createRate(() => totals.applied);
-  let totals: StackTotals = { applied: 0, deadLettered: 0, holes: 0, duplicates: 0, retries: 0 };
+  let totals: StackTotals = { applied: 0, deadLettered: 0, skipped: 0, duplicates: 0, retries: 0 };
   let lags: Snapshot['lags'] = [];
   let panelRows: Snapshot['panel'] = null;
 

@@ -2,8 +2,8 @@ import { findContract, requireSoundContracts } from '../adapters/files/contract-
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { startFeed } from '../local/publishing/feed.ts';
 import { checkReadable } from '../local/publishing/input.ts';
-import { createOutlet } from '../local/publishing/outlet.ts';
 import { fileSource } from '../local/publishing/sources.ts';
+import { createValuePublisher } from '../local/publishing/value-publisher.ts';
 import { openStateFolder } from '../local/state-folder.ts';
 import { openStores } from '../local/stores.ts';
 import type { TopicLog } from '../local/topic-log.ts';
@@ -41,7 +41,7 @@ export async function runPublish(topic: string, options: PublishOptions): Promis
     await prepareTopic(stores.log, contract);
     const feed = startFeed({
       source: fileSource(options.input, contract, app.demo, folder.salt),
-      outlet: createOutlet(contract, {
+      publisher: createValuePublisher(contract, {
         registry,
         producer: stores.log,
         poisonShare: options.poison,

@@ -41,7 +41,7 @@ export function printReport(
   state: string,
   { query, consumer }: { readonly query: string | undefined; readonly consumer: string | undefined },
 ): void {
-  const { published, applied, deadLettered, lag, holes, elapsedMs } = report;
+  const { published, applied, deadLettered, lag, skipped, elapsedMs } = report;
   const at = stateFlag(state);
   const of = consumer === undefined ? '' : ` --consumer ${consumer}`;
   const row = (name: string, value: number, note = '') => {
@@ -57,7 +57,7 @@ export function printReport(
   row('applied', applied, `${count(report.recordsPerSecond)} records/s`);
   row('duplicates', report.duplicates, report.duplicates > 0 ? 'delivered again, and not counted again' : '');
   row('dead letters', deadLettered, deadLettered > 0 ? `npx millrace dlq triage${of}${at}` : '');
-  if (holes > 0) row('holes', holes, 'passed over by the event source');
+  if (skipped > 0) row('skipped', skipped, 'not in the tables: the event source did not deliver them');
   row('lag', lag);
   if (published === 0 || query === undefined) return;
   printLine();

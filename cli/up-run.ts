@@ -6,8 +6,8 @@ import { diskFull } from '../local/embedded-sink.ts';
 import { type Feed, joinFeeds, NOTHING_FED, type Source, startFeed } from '../local/publishing/feed.ts';
 import { createGeneratedTraffic, exampleEvent } from '../local/publishing/generated-traffic.ts';
 import { checkReadable } from '../local/publishing/input.ts';
-import { createOutlet } from '../local/publishing/outlet.ts';
 import { fileSource, trafficSource } from '../local/publishing/sources.ts';
+import { createValuePublisher } from '../local/publishing/value-publisher.ts';
 import { startStack } from '../local/stack.ts';
 import {
   clearStateFolder,
@@ -210,7 +210,7 @@ function openFeed(
         source: options.input
           ? fileSource(options.input, contract, app.demo, folder.salt)
           : (trafficSource(trafficOf(app, contract, random.traffic), systemClock) as Source<never>),
-        outlet: createOutlet(contract, {
+        publisher: createValuePublisher(contract, {
           registry,
           producer: log,
           poisonShare: options.poison,

@@ -2,7 +2,7 @@ import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import { GIVEN_UP_PREFIX } from '../runtime/dead-letters/given-up-letters.ts';
 import type { ObjectStore } from '../runtime/dead-letters/objects.ts';
-import type { DeadLetterPlaces } from '../runtime/dead-letters/places.ts';
+import type { DeadLetterResources } from '../runtime/dead-letters/resources.ts';
 import { type AnyConsumer, MOST_RETRIES } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/ports.ts';
@@ -17,7 +17,7 @@ export function startSource(
   group: string,
   batchSize: number,
   reader: LogReader,
-  { objects }: DeadLetterPlaces,
+  { objects }: DeadLetterResources,
   log: Logger,
   handler: Handler,
 ): EventSource {

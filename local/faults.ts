@@ -33,7 +33,7 @@ export interface Faults {
   wrapHandler(handler: Handler): Handler;
   wrapSink<Tx>(sink: Sink<Tx>): Sink<Tx>;
   wrapDeadLetters(store: DeadLetterStore): DeadLetterStore;
-  /** Resolves when no slow twin is running any more. */
+  /** Resolves when no late duplicate is running any more. */
   idle(): Promise<void>;
 }
 
@@ -45,7 +45,7 @@ interface Fate {
   readonly death: AbortController;
 }
 
-/** The longest that a slow twin lags behind the invocation whose batch it has. */
+/** The longest that a late duplicate lags behind the invocation whose batch it has. */
 const TWIN_LAG_MS = 1_000;
 
 /**
@@ -65,7 +65,7 @@ export function createFaults({
   checkShare('redeliver', redeliver);
   checkShare('crash', crash);
   const fates = new AsyncLocalStorage<Fate>();
-  const twins = new Set<Promise<unknown>>();
+  const duplicates = new Set<Promise<unknown>>();
   const sinkOutage = createOutage('sinkOutageMs', sinkOutageMs, outagesEndAt.subarray(0, 1), clock, random);
   const storeOutage = createOutage(
     'deadLetterOutageMs',
@@ -92,15 +92,15 @@ export function createFaults({
   };
 
   /** Delivers the same batch once more beside the first, later or earlier: as a function that was given up but ran on. */
-  const startTwin = (handler: Handler, ...[event, context]: Parameters<Handler>) => {
-    const twinContext = { ...context, awsRequestId: createRequestId(random) };
-    const twinEvent = structuredClone(event);
-    const twin = clock
+  const startDuplicate = (handler: Handler, ...[event, context]: Parameters<Handler>) => {
+    const duplicateContext = { ...context, awsRequestId: createRequestId(random) };
+    const duplicateEvent = structuredClone(event);
+    const duplicate = clock
       .sleep(random.next() * TWIN_LAG_MS)
-      .then(() => run(handler, twinEvent, twinContext))
+      .then(() => run(handler, duplicateEvent, duplicateContext))
       .catch(() => {})
-      .finally(() => twins.delete(twin));
-    twins.add(twin);
+      .finally(() => duplicates.delete(duplicate));
+    duplicates.add(duplicate);
   };
 
   return {
@@ -122,7 +122,7 @@ export function createFaults({
     wrapHandler: (handler) => async (event, context) => {
       const isTwice = random.next() < redeliver;
       const isAtOnce = isTwice && random.next() < 0.5;
-      if (isAtOnce) startTwin(handler, event, context);
+      if (isAtOnce) startDuplicate(handler, event, context);
       const response = await run(handler, event, context);
       if (isTwice && !isAtOnce) {
         throw new Error(
@@ -175,7 +175,7 @@ export function createFaults({
     }),
 
     async idle() {
-      while (twins.size > 0) await Promise.all(twins);
+      while (duplicates.size > 0) await Promise.all(duplicates);
     },
   };
 }

@@ -6,7 +6,7 @@ export interface LedgerTotals {
   readonly applied: number;
   readonly deadLettered: number;
   /** Offsets that the event source passed over, and that are still open. */
-  readonly holes: number;
+  readonly skipped: number;
 }
 
 const TOTALS = `
@@ -30,5 +30,5 @@ export async function readLedgerTotals(
     tx.query<{ known: number; dead_lettered: number; skipped: number }>(TOTALS, [name, epoch]),
   );
   const { known, dead_lettered, skipped } = rows[0]!;
-  return { applied: known - dead_lettered - skipped, deadLettered: dead_lettered, holes: skipped };
+  return { applied: known - dead_lettered - skipped, deadLettered: dead_lettered, skipped };
 }

@@ -1,5 +1,5 @@
 import type { App } from '../runtime/app.ts';
-import { topicOfDeadLetters } from '../runtime/dead-letters/places.ts';
+import { topicOfDeadLetters } from '../runtime/dead-letters/resources.ts';
 import type { Logger } from '../runtime/ports.ts';
 import type { TopicContract } from '../runtime/topics.ts';
 import type { TopicLog } from './topic-log.ts';

@@ -131,13 +131,13 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     reports.retries += retries;
   };
   const running = consumers.map((consumer) => {
-    const places = stores.deadLettersOf(consumer);
+    const resources = stores.deadLettersOf(consumer);
     const threads = startFunctionThreads({
       consumer,
       module: app.module,
       sink: local,
       deadLetters: stores.deadLetterQueueOf(consumer),
-      objects: places.objects,
+      objects: resources.objects,
       producer: stores.log,
       registry,
       faults,
@@ -147,7 +147,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     });
     stores.releaseRedriven(consumer);
     const redrive = startQueueSource({
-      queue: places.redrive,
+      queue: resources.redrive,
       name: consumer.name,
       handler: threads.invoke,
       functionTimeoutMs: consumer.timeoutMs,
@@ -163,7 +163,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
         ? Math.min(FAULTY_BATCH_RECORDS, consumer.batch.maxRecords)
         : consumer.batch.maxRecords,
       reader,
-      places,
+      resources,
       log,
       watchForHalts(threads.invoke, halted.reject),
     );
@@ -188,7 +188,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
         applied: now.applied - before.applied,
         // A redrive closes holes of earlier runs, too.
         deadLettered: Math.max(0, now.deadLettered - before.deadLettered),
-        holes: Math.max(0, now.holes - before.holes),
+        skipped: Math.max(0, now.skipped - before.skipped),
         ...reports,
       };
     },
@@ -243,8 +243,8 @@ function addUp(totals: readonly LedgerTotals[]): LedgerTotals {
     (sum, each) => ({
       applied: sum.applied + each.applied,
       deadLettered: sum.deadLettered + each.deadLettered,
-      holes: sum.holes + each.holes,
+      skipped: sum.skipped + each.skipped,
     }),
-    { applied: 0, deadLettered: 0, holes: 0 },
+    { applied: 0, deadLettered: 0, skipped: 0 },
   );
 }

@@ -2,8 +2,12 @@ import type { KafkaConnection } from '../adapters/kafka/connection.ts';
 import { openSqliteObjects } from '../adapters/sqlite/sqlite-objects.ts';
 import { openSqliteQueues } from '../adapters/sqlite/sqlite-queue.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
-import { type DeadLetterPlaces, deadLetterPlaces, MAX_REDELIVERIES } from '../runtime/dead-letters/places.ts';
 import type { Queue } from '../runtime/dead-letters/queue.ts';
+import {
+  type DeadLetterResources,
+  deadLetterResources,
+  MAX_REDELIVERIES,
+} from '../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { StateFolder } from './state-folder.ts';
 import { openEmbeddedLog, openKafkaTopics, type TopicLog } from './topic-log.ts';
@@ -16,7 +20,7 @@ export interface StoresOptions {
 /** What any number of processes may use at once, all but the sink: the topics, and what else a state folder keeps. */
 export interface Stores {
   readonly log: TopicLog;
-  deadLettersOf(consumer: AnyConsumer): DeadLetterPlaces;
+  deadLettersOf(consumer: AnyConsumer): DeadLetterResources;
   /** Where messages become dead letters of the consumer. */
   deadLetterQueueOf(consumer: AnyConsumer): Queue;
   /** Makes what a killed function was redriving visible at once. For who holds the folder: no function runs but its own. */
@@ -42,7 +46,7 @@ export async function openStores(folder: StateFolder, { kafka }: StoresOptions =
         deadLetterQueue: names.deadLetters,
         maxReceiveCount: MAX_REDELIVERIES,
       });
-      return deadLetterPlaces(consumer, {
+      return deadLetterResources(consumer, {
         deadLetters: queues.queue(names.deadLetters),
         redrive,
         mover: queues.mover(names.deadLetters, names.redrive),

@@ -118,7 +118,7 @@ export function createSqsQueue({
       });
     },
     release,
-    async *look() {
+    async *scan() {
       const shown = new Set<string>();
       const held: string[] = [];
       try {

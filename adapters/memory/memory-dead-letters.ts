@@ -1,5 +1,5 @@
 import { createQueueLetters } from '../../runtime/dead-letters/queue-letters.ts';
-import type { DeadLetterShelf } from '../../runtime/dead-letters/reader.ts';
+import type { DeadLetterReader } from '../../runtime/dead-letters/reader.ts';
 import type { DeadLetterStore } from '../../runtime/delivery/dead-letter.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import { createMemoryObjects } from './memory-objects.ts';
@@ -10,7 +10,7 @@ export function createMemoryDeadLetters({
   clock,
 }: {
   readonly clock: Clock;
-}): DeadLetterStore & DeadLetterShelf {
+}): DeadLetterStore & DeadLetterReader {
   return createQueueLetters({
     queue: createMemoryQueues({ clock }).queue('dead-letters'),
     objects: createMemoryObjects({ clock }),

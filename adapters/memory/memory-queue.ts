@@ -70,7 +70,7 @@ export function createMemoryQueues({ clock }: { readonly clock: Clock }): Queues
       async release(receipts) {
         for (const message of withReceipts(receipts)) message.visibleAt = clock.now();
       },
-      async *look() {
+      async *scan() {
         for (const { id } of [...messages.values()]) {
           const message = messages.get(id);
           if (message) yield view(message);

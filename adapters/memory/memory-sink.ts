@@ -18,7 +18,7 @@ export interface MemoryTx {
 /** A ledger with all of its holes, told apart. */
 export interface MemoryLedger extends LedgerView {
   readonly deadLettered: readonly OffsetRange[];
-  readonly passedOver: readonly OffsetRange[];
+  readonly skipped: readonly OffsetRange[];
 }
 
 type Change = (current: unknown) => unknown;
@@ -213,10 +213,10 @@ function viewOf(ledger: MemoryLedger | undefined, request: LedgerRequest): Ledge
 function applyPatch(ledger: MemoryLedger | undefined, patch: LedgerPatch): MemoryLedger {
   const { topic, partition, first, next, maxTimestamp, closed } = patch;
   const deadLettered = union(subtract(ledger?.deadLettered ?? [], closed), patch.deadLettered);
-  const stillPassedOver = subtract(ledger?.passedOver ?? [], [...closed, ...patch.deadLettered]);
-  const passedOver = union(stillPassedOver, patch.passedOver);
-  const holes = union(deadLettered, passedOver);
-  return { topic, partition, first, next, maxTimestamp, holes, deadLettered, passedOver };
+  const stillPassedOver = subtract(ledger?.skipped ?? [], [...closed, ...patch.deadLettered]);
+  const skipped = union(stillPassedOver, patch.skipped);
+  const holes = union(deadLettered, skipped);
+  return { topic, partition, first, next, maxTimestamp, holes, deadLettered, skipped };
 }
 
 function ledgerId({ consumer, epoch }: LedgerKey, { topic, partition }: TopicPartition): string {

@@ -310,7 +310,7 @@ async function writeLedgers(
     column(patches, 'maxTimestamp'),
     patches.map(({ closed }) => toMultirange(closed)),
     patches.map(({ deadLettered }) => toMultirange(deadLettered)),
-    patches.map(({ passedOver }) => toMultirange(passedOver)),
+    patches.map(({ skipped }) => toMultirange(skipped)),
     transactionId,
   ]);
   if (affectedRows === patches.length) {

@@ -144,7 +144,7 @@ export function openSqliteQueues({
         for (const receipt of receipts) show.run(clock.now(), name, ...numbersOf(receipt));
       });
     },
-    async *look() {
+    async *scan() {
       const last = asking(name, () => selectLast.get(name)!.id as number);
       for (let after = 0; ; ) {
         const page = asking(name, () => selectRange.all(name, after, last, PAGE) as unknown as MessageRow[]);

@@ -2,8 +2,8 @@ import { Command } from 'commander';
 import { readAuditLog } from '../../runtime/dead-letters/audit-log.ts';
 import { jsonOption } from '../options.ts';
 import { printable, printJson, printLine, table } from '../terminal.ts';
-import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
 import { consumerOption } from './options.ts';
+import { chooseConsumer, type DlqSessionOptions, inDlqSession } from './session.ts';
 
 const EXAMPLE = `
 Example:
@@ -16,9 +16,9 @@ export function auditCommand(): Command {
     .addOption(consumerOption())
     .addOption(jsonOption('print an array with an object an action'))
     .addHelpText('after', EXAMPLE)
-    .action(async (options: DeskOptions & { consumer?: string; json?: true }) => {
-      await atDesk(await chooseConsumer(options.consumer), options, async ({ places }) => {
-        const entries = await readAuditLog(places.objects);
+    .action(async (options: DlqSessionOptions & { consumer?: string; json?: true }) => {
+      await inDlqSession(await chooseConsumer(options.consumer), options, async ({ resources }) => {
+        const entries = await readAuditLog(resources.objects);
         if (options.json) return printJson(entries);
         if (entries.length === 0) return printLine('Nothing was done yet.');
         const facts = (of: Readonly<Record<string, unknown>> | null) =>

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { discardCopies } from '../../runtime/dead-letters/reader.ts';
+import { discardLetters } from '../../runtime/dead-letters/reader.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import { jsonOption } from '../options.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
-import { atDesk, auditedAt, chooseConsumer, type DeskOptions } from './desk.ts';
 import { openExport } from './export-file.ts';
 import { consumerOption, describeFilter, noneMatch, WHERE_HELP, whereOption } from './options.ts';
+import { auditedAt, chooseConsumer, type DlqSessionOptions, inDlqSession } from './session.ts';
 
 const EXAMPLE = `
 Example:
@@ -18,7 +18,7 @@ ${WHERE_HELP}
 Nothing is lost by it: an export is written first, which "millrace dlq import" takes back. The ledger goes on to say that
 these records were not applied.`;
 
-interface DiscardOptions extends DeskOptions {
+interface DiscardOptions extends DlqSessionOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly reason: string;
@@ -41,30 +41,30 @@ export function discardCommand(): Command {
       if (!options.reason.trim())
         command.error("error: option '--reason' is empty. Say why, for whoever asks later.");
       refuseUnasked(options, command);
-      await atDesk(await chooseConsumer(options.consumer), options, async (desk) => {
-        const { places, consumer, folder } = desk;
+      await inDlqSession(await chooseConsumer(options.consumer), options, async (session) => {
+        const { resources, consumer, folder } = session;
         const where = describeFilter(options.where);
         // What matches later was not confirmed.
         const planned = new Set<string>();
-        for await (const copy of places.shelf.look())
-          if (matches(copy, options.where)) planned.add(copy.copy);
+        for await (const copy of resources.reader.scan())
+          if (matches(copy, options.where)) planned.add(copy.ref);
         if (planned.size === 0) {
           if (options.json) return printJson({ discarded: 0, export: null });
           return printLine(noneMatch(consumer.name, options.where));
         }
         printNote(
-          `To be discarded: ${plural(planned.size, 'dead letter')} of ${consumer.name}, in ${desk.at}: ${where}`,
+          `To be discarded: ${plural(planned.size, 'dead letter')} of ${consumer.name}, in ${session.at}: ${where}`,
         );
         await confirm(options, consumer.name);
 
         const id = randomUUID();
         const path = options.export ?? join(folder.path, `discarded-${id}.jsonl`);
         const plan = { where, letters: planned.size, reason: options.reason, export: path };
-        const result = await auditedAt(desk, { id, action: 'discard', plan }, async () => {
+        const result = await auditedAt(session, { id, action: 'discard', plan }, async () => {
           const file = openExport(path);
           try {
-            const discarded = await discardCopies(places.shelf, planned, async (copies) => {
-              for (const copy of copies) await file.write(copy, places.objects);
+            const discarded = await discardLetters(resources.reader, planned, async (copies) => {
+              for (const copy of copies) await file.write(copy, resources.objects);
               file.flush();
             });
             return { discarded, export: path };

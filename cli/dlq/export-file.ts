@@ -2,12 +2,12 @@ import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
 import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
 import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
-import type { Copy } from '../../runtime/dead-letters/reader.ts';
+import type { ScannedLetter } from '../../runtime/dead-letters/reader.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 
 export interface ExportFile {
   /** A whole letter a line, its bytes included; what cannot be read, or has lost its bytes, as it stands, in {"unreadable": …}. */
-  write(copy: Copy, objects: ObjectStore): Promise<void>;
+  write(copy: ScannedLetter, objects: ObjectStore): Promise<void>;
   /** What was written is on the disk when this returns. */
   flush(): void;
   close(): void;
@@ -36,8 +36,8 @@ export function openExport(path: string): ExportFile {
   };
 }
 
-export async function lineOf(copy: Copy, objects: ObjectStore): Promise<string> {
+export async function lineOf(copy: ScannedLetter, objects: ObjectStore): Promise<string> {
   const letter = 'letter' in copy && (await fetchIfKept(copy, objects));
   if (letter) return encodeDeadLetter(letter);
-  return JSON.stringify({ unreadable: copy.message?.body ?? null, copy: copy.copy });
+  return JSON.stringify({ unreadable: copy.message?.body ?? null, copy: copy.ref });
 }

@@ -7,18 +7,18 @@ import type { StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
 import { timestampText } from '../../runtime/record.ts';
 import { plural, printable, printLine, styled } from '../terminal.ts';
-import type { Desk } from './desk.ts';
+import type { DlqSession } from './session.ts';
 
 const MAX_BYTES_SHOWN = 1_024;
 
-export async function openLetter(stored: StoredLetter, { places }: Desk): Promise<DeadLetter> {
-  return fetchPayload(stored, places.objects);
+export async function openLetter(stored: StoredLetter, { resources }: DlqSession): Promise<DeadLetter> {
+  return fetchPayload(stored, resources.objects);
 }
 
 /** The value by its writer's schema. */
 export async function writtenValueOf(
   { record }: DeadLetter,
-  { consumer, registry }: Desk,
+  { consumer, registry }: DlqSession,
 ): Promise<WrittenValue> {
   return decodeByWriter(record.value, consumer.topic, registry);
 }
@@ -30,9 +30,9 @@ export function letterToJson(letter: DeadLetter, written?: WrittenValue): object
 }
 
 /** The same of a stored letter; the bytes of one that has lost them are where they were, in `record.payload`. */
-export async function storedToJson(stored: StoredLetter, desk: Desk): Promise<object> {
-  const letter = await fetchIfKept(stored, desk.places.objects);
-  if (letter) return letterToJson(letter, await writtenValueOf(letter, desk));
+export async function storedToJson(stored: StoredLetter, session: DlqSession): Promise<object> {
+  const letter = await fetchIfKept(stored, session.resources.objects);
+  if (letter) return letterToJson(letter, await writtenValueOf(letter, session));
   const { version: _, ...fields } = JSON.parse(encodeWithPointer(stored.letter, stored.payload!));
   return fields;
 }

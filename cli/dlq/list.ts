@@ -6,9 +6,9 @@ import { MillraceError } from '../../runtime/errors.ts';
 import { timestampText } from '../../runtime/record.ts';
 import { jsonOption, wholeFrom } from '../options.ts';
 import { count, plural, printable, printJson, printLine, printNote, table } from '../terminal.ts';
-import { atDesk, chooseConsumer, type DeskOptions } from './desk.ts';
 import { letterToJson, openLetter, printLetter, storedToJson, writtenValueOf } from './letter-view.ts';
 import { consumerOption, noneMatch, WHERE_HELP, whereOption } from './options.ts';
+import { chooseConsumer, type DlqSessionOptions, inDlqSession } from './session.ts';
 
 const LIST_EXAMPLE = `
 Example:
@@ -24,7 +24,7 @@ The id is consumer/topic/partition/offset, as "millrace dlq list" shows it.`;
 
 const TABLE_LIMIT = 20;
 
-interface ListOptions extends DeskOptions {
+interface ListOptions extends DlqSessionOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly limit?: number;
@@ -43,10 +43,10 @@ export function listCommand(): Command {
     .addHelpText('after', LIST_EXAMPLE)
     .action(async (options: ListOptions) => {
       const { where, json } = options;
-      await atDesk(await chooseConsumer(options.consumer), options, async (desk) => {
+      await inDlqSession(await chooseConsumer(options.consumer), options, async (session) => {
         const letters = new Map<string, StoredLetter>();
         let unreadable = 0;
-        for await (const copy of desk.places.shelf.look()) {
+        for await (const copy of session.resources.reader.scan()) {
           if (!matches(copy, where)) continue;
           if (!('letter' in copy)) unreadable++;
           else {
@@ -58,10 +58,10 @@ export function listCommand(): Command {
         if (json) {
           const whole: object[] = [];
           // One after the other: large letters are objects, and a bucket is asked for one at a time.
-          for (const stored of shown) whole.push(await storedToJson(stored, desk));
+          for (const stored of shown) whole.push(await storedToJson(stored, session));
           return printJson(whole);
         }
-        if (letters.size === 0) printLine(noneMatch(desk.consumer.name, where));
+        if (letters.size === 0) printLine(noneMatch(session.consumer.name, where));
         else printTable(shown, letters.size);
         if (unreadable > 0) {
           printNote(`(${plural(unreadable, 'message')} cannot be read: "millrace dlq triage" says why)`);
@@ -80,16 +80,16 @@ export function showCommand(): Command {
       jsonOption('print one object, with key, value and header values as base64, and the value decoded'),
     )
     .addHelpText('after', SHOW_EXAMPLE)
-    .action(async (id: string, options: DeskOptions & { json?: true }) => {
+    .action(async (id: string, options: DlqSessionOptions & { json?: true }) => {
       const [consumer = ''] = id.split('/', 1);
-      await atDesk(await chooseConsumer(consumer), options, async (desk) => {
+      await inDlqSession(await chooseConsumer(consumer), options, async (session) => {
         let found: StoredLetter | undefined;
-        for await (const copy of desk.places.shelf.look()) {
+        for await (const copy of session.resources.reader.scan()) {
           if ('letter' in copy && copy.letter.id === id) found = newer(found, copy);
         }
         if (!found) throw notFound(id);
-        const letter = await openLetter(found, desk);
-        const written = await writtenValueOf(letter, desk);
+        const letter = await openLetter(found, session);
+        const written = await writtenValueOf(letter, session);
         if (options.json) printJson(letterToJson(letter, written));
         else printLetter(letter, written);
       });

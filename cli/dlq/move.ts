@@ -3,8 +3,8 @@ import { Command } from 'commander';
 import { jsonOption, wholeFrom } from '../options.ts';
 import { count, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
-import { atDesk, auditedAt, chooseConsumer, type DeskOptions } from './desk.ts';
 import { consumerOption } from './options.ts';
+import { auditedAt, chooseConsumer, type DlqSessionOptions, inDlqSession } from './session.ts';
 
 const EXAMPLE = `
 Example:
@@ -14,7 +14,7 @@ Example:
 It is what "Start DLQ redrive" in the SQS console does: no choice, no canary, no results. "millrace dlq redrive" has them.
 On a laptop the letters are consumed by the "millrace up" that is running, or by the next one.`;
 
-interface MoveOptions extends DeskOptions {
+interface MoveOptions extends DlqSessionOptions {
   readonly consumer?: string;
   readonly rate: number;
   readonly yes?: true;
@@ -31,15 +31,15 @@ export function moveCommand(): Command {
     .addHelpText('after', EXAMPLE)
     .action(async (options: MoveOptions, command: Command) => {
       refuseUnasked(options, command);
-      await atDesk(await chooseConsumer(options.consumer), options, async (desk) => {
-        const { places, consumer, at } = desk;
+      await inDlqSession(await chooseConsumer(options.consumer), options, async (session) => {
+        const { resources, consumer, at } = session;
         printNote(
           `Every dead letter in the queue of ${consumer.name}, in ${at}, up to ${count(options.rate)} a second`,
         );
         await confirm(options, consumer.name);
         const plan = { maxPerSecond: options.rate };
-        const result = await auditedAt(desk, { id: randomUUID(), action: 'move', plan }, async () => ({
-          ...(await places.mover.move(plan)),
+        const result = await auditedAt(session, { id: randomUUID(), action: 'move', plan }, async () => ({
+          ...(await resources.mover.move(plan)),
         }));
         if (options.json) printJson(result);
         else printLine(`${count(result.moved)} moved.`);

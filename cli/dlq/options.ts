@@ -5,7 +5,7 @@ import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { registryOption } from '../registry-option.ts';
 
 /** Where the dead letters are: what a desk is opened with. */
-export function withDeskOptions(command: Command): Command {
+export function withDlqOptions(command: Command): Command {
   return command
     .addOption(stateOption())
     .addOption(envOption())

@@ -19,8 +19,14 @@ import { type PostgresOptions, postgresOption } from '../outside-options.ts';
 import { createProblemLog } from '../problem-log.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
-import { atDesk, auditedAt, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
 import { consumerOption, describeFilter, noneMatch, WHERE_HELP, whereOption } from './options.ts';
+import {
+  auditedAt,
+  chooseConsumer,
+  type DlqSession,
+  type DlqSessionOptions,
+  inDlqSession,
+} from './session.ts';
 
 const EXAMPLE = `
 Example:
@@ -35,7 +41,7 @@ changes nothing, so to redrive too much does no harm.`;
 /** How often it is looked whether somebody still runs the consumer. */
 const TAKE_OVER_MS = 200;
 
-interface RedriveCommandOptions extends DeskOptions, PostgresOptions {
+interface RedriveCommandOptions extends DlqSessionOptions, PostgresOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly rate: number;
@@ -63,12 +69,14 @@ export function redriveCommand(): Command {
     .addHelpText('after', EXAMPLE)
     .action(async (options: RedriveCommandOptions, command: Command) => {
       refuseUnasked(options, command);
-      await atDesk(await chooseConsumer(options.consumer), options, (desk) => redrive(desk, options));
+      await inDlqSession(await chooseConsumer(options.consumer), options, (session) =>
+        redrive(session, options),
+      );
     });
 }
 
-async function redrive(desk: Desk, options: RedriveCommandOptions): Promise<void> {
-  const { consumer, at, folder } = desk;
+async function redrive(session: DlqSession, options: RedriveCommandOptions): Promise<void> {
+  const { consumer, at, folder } = session;
   const request: RedriveRequest = { consumer: consumer.name, at, where: describeFilter(options.where) };
   const killed = findJournal(folder.files.redrives, request);
   if (killed) {
@@ -76,7 +84,7 @@ async function redrive(desk: Desk, options: RedriveCommandOptions): Promise<void
       `Going on with redrive ${killed.plan.id}, begun ${killed.begunAt}: ${count(killed.sent.size)} of ${count(killed.plan.letters.size)} were sent.`,
     );
   }
-  const letters = killed?.plan.letters ?? (await findLetters(desk.places.shelf, options.where));
+  const letters = killed?.plan.letters ?? (await findLetters(session.resources.reader, options.where));
   if (letters.size === 0) {
     if (options.json)
       printJson(summary({ planned: 0, sent: 0, applied: 0, alreadyApplied: 0, failed: 0, remaining: 0 }));
@@ -93,9 +101,9 @@ async function redrive(desk: Desk, options: RedriveCommandOptions): Promise<void
       consumer: consumer.name,
       letters,
     });
-  const function_ = await startFunction(desk, options.postgres);
+  const function_ = await startFunction(session, options.postgres);
   try {
-    const progress = await run(desk, journal, request, options);
+    const progress = await run(session, journal, request, options);
     if (options.json) printJson({ ...summary(progress), redrive: journal.plan.id });
     else printEnd(progress);
     if (progress.failed > 0 || progress.remaining > 0) throw new CommandFailed();
@@ -105,12 +113,12 @@ async function redrive(desk: Desk, options: RedriveCommandOptions): Promise<void
 }
 
 async function run(
-  desk: Desk,
+  session: DlqSession,
   journal: OpenJournal,
   request: RedriveRequest,
   options: RedriveCommandOptions,
 ): Promise<RedriveProgress> {
-  const { places } = desk;
+  const { resources } = session;
   const settings = {
     ratePerSecond: options.rate,
     canary: options.canary,
@@ -120,8 +128,8 @@ async function run(
   const showProgress = progressLine();
   const plan = { where: request.where, letters: journal.plan.letters.size, ...settings };
   try {
-    const progress = await auditedAt(desk, { id: journal.plan.id, action: 'redrive', plan }, async () => ({
-      ...(await runRedrive(journal, { ...places, clock: systemClock }, settings, showProgress)),
+    const progress = await auditedAt(session, { id: journal.plan.id, action: 'redrive', plan }, async () => ({
+      ...(await runRedrive(journal, { ...resources, clock: systemClock }, settings, showProgress)),
     }));
     journal.end();
     return progress;
@@ -142,19 +150,22 @@ async function run(
  * On a laptop somebody has to run the consumer: the process that holds the folder does, and as soon as there is none, this
  * one. On AWS the function is there.
  */
-async function startFunction(desk: Desk, postgres: string | undefined): Promise<{ stop(): Promise<void> }> {
-  if (!desk.stores) return { async stop() {} };
+async function startFunction(
+  session: DlqSession,
+  postgres: string | undefined,
+): Promise<{ stop(): Promise<void> }> {
+  if (!session.stores) return { async stop() {} };
   const over = new AbortController();
   let own: { stop(): Promise<void> } | undefined;
   const takeUnless = async (isEnough: () => boolean) => {
     while (!own) {
-      const lock = tryLockStateFolder(desk.folder, 'run');
-      if (lock) own = await runFunction(desk, lock, postgres);
+      const lock = tryLockStateFolder(session.folder, 'run');
+      if (lock) own = await runFunction(session, lock, postgres);
       else if (isEnough()) return;
       else await systemClock.sleep(TAKE_OVER_MS, over.signal);
     }
   };
-  await takeUnless(() => isRunning(desk.folder));
+  await takeUnless(() => isRunning(session.folder));
   const watching = takeUnless(() => over.signal.aborted);
   // Heard when it is stopped.
   watching.catch(() => {});
@@ -168,7 +179,7 @@ async function startFunction(desk: Desk, postgres: string | undefined): Promise<
 }
 
 async function runFunction(
-  { folder, stores, registry }: Desk,
+  { folder, stores, registry }: DlqSession,
   lock: StateLock,
   postgres: string | undefined,
 ): Promise<{ stop(): Promise<void> }> {

@@ -16,9 +16,15 @@ import type { RawRecord } from '../../runtime/record.ts';
 import { readRange } from '../../runtime/topics.ts';
 import { jsonOption } from '../options.ts';
 import { count, plural, printableJson, printJson, printLine, printNote } from '../terminal.ts';
-import { atDesk, auditedAt, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
 import { lineOf, openExport } from './export-file.ts';
 import { consumerOption, describeFilter, WHERE_HELP, whereOption } from './options.ts';
+import {
+  auditedAt,
+  chooseConsumer,
+  type DlqSession,
+  type DlqSessionOptions,
+  inDlqSession,
+} from './session.ts';
 
 const EXPORT_EXAMPLE = `
 Example:
@@ -34,13 +40,13 @@ Example:
 It takes what "export" and "discard" wrote, and the documents that Lambda writes about batches it gave up on. Where such
 a document names records without having them, they are read from the topic, if it can be reached from here.`;
 
-interface ExportOptions extends DeskOptions {
+interface ExportOptions extends DlqSessionOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly output?: string;
 }
 
-interface ImportOptions extends DeskOptions {
+interface ImportOptions extends DlqSessionOptions {
   readonly consumer?: string;
   readonly input: string;
   readonly json?: true;
@@ -56,14 +62,14 @@ export function exportCommand(): Command {
     .option('--output <file>', 'a new file (default: standard output)')
     .addHelpText('after', EXPORT_EXAMPLE)
     .action(async (options: ExportOptions) => {
-      await atDesk(await chooseConsumer(options.consumer), options, async ({ places }) => {
+      await inDlqSession(await chooseConsumer(options.consumer), options, async ({ resources }) => {
         const file = options.output === undefined ? undefined : openExport(options.output);
         let exported = 0;
-        for await (const copy of places.shelf.look()) {
+        for await (const copy of resources.reader.scan()) {
           if (!matches(copy, options.where)) continue;
           exported++;
-          if (file) await file.write(copy, places.objects);
-          else printLine(printableJson(await lineOf(copy, places.objects)));
+          if (file) await file.write(copy, resources.objects);
+          else printLine(printableJson(await lineOf(copy, resources.objects)));
         }
         file?.flush();
         file?.close();
@@ -80,13 +86,13 @@ export function importCommand(): Command {
     .addOption(jsonOption('print {imported}'))
     .addHelpText('after', IMPORT_EXAMPLE)
     .action(async (options: ImportOptions) => {
-      await atDesk(await chooseConsumer(options.consumer), options, async (desk) => {
-        const { places } = desk;
-        const { letters, unreadable } = await readInput(options.input, desk);
+      await inDlqSession(await chooseConsumer(options.consumer), options, async (session) => {
+        const { resources } = session;
+        const { letters, unreadable } = await readInput(options.input, session);
         const plan = { input: options.input, letters: letters.length };
-        await auditedAt(desk, { id: randomUUID(), action: 'import', plan }, async () => {
+        await auditedAt(session, { id: randomUUID(), action: 'import', plan }, async () => {
           for (let at = 0; at < letters.length; at += PUT_BATCH) {
-            await places.store.put(letters.slice(at, at + PUT_BATCH));
+            await resources.store.put(letters.slice(at, at + PUT_BATCH));
           }
           return { imported: letters.length };
         });
@@ -99,13 +105,13 @@ export function importCommand(): Command {
 }
 
 /** All of the input is read and checked before any of it is put anywhere. */
-async function readInput(path: string, desk: Desk) {
+async function readInput(path: string, session: DlqSession) {
   const letters: DeadLetter[] = [];
   let unreadable = 0;
   for (const { text, where } of documentsOf(path)) {
     try {
       if (isUnreadableLine(text)) unreadable++;
-      else letters.push(...(await lettersIn(text, desk)));
+      else letters.push(...(await lettersIn(text, session)));
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error;
       throw new MillraceError('INPUT_INVALID', `${where}: ${error.message} Nothing was imported.`, {
@@ -157,12 +163,12 @@ function isJson(text: string): boolean {
   }
 }
 
-async function lettersIn(text: string, desk: Desk): Promise<readonly DeadLetter[]> {
-  const { consumer } = desk;
+async function lettersIn(text: string, session: DlqSession): Promise<readonly DeadLetter[]> {
+  const { consumer } = session;
   const document = isJson(text) ? JSON.parse(text) : undefined;
   if (isGivenUpBatch(document)) {
     const { letters, missing } = readGivenUpBatch(document, ownerOf(consumer));
-    return [...letters, ...(await fetchMissing(missing, document, desk))];
+    return [...letters, ...(await fetchMissing(missing, document, session))];
   }
   const letter = decodeDeadLetter(text);
   if (letter.consumer !== consumer.name) {
@@ -184,7 +190,7 @@ async function lettersIn(text: string, desk: Desk): Promise<readonly DeadLetter[
 async function fetchMissing(
   missing: readonly MissingRecords[],
   document: unknown,
-  { log, consumer }: Desk,
+  { log, consumer }: DlqSession,
 ): Promise<readonly DeadLetter[]> {
   if (missing.length === 0) return [];
   if (!log) {

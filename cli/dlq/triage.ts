@@ -12,9 +12,9 @@ import {
 import { timestampText } from '../../runtime/record.ts';
 import { jsonOption, stateFlag } from '../options.ts';
 import { count, printable, printJson, printLine, printNote, styled } from '../terminal.ts';
-import { atDesk, chooseConsumer, type Desk, type DeskOptions } from './desk.ts';
 import { valueText, writtenValueOf } from './letter-view.ts';
 import { consumerOption, noneMatch, WHERE_HELP, whereOption } from './options.ts';
+import { chooseConsumer, type DlqSession, type DlqSessionOptions, inDlqSession } from './session.ts';
 
 const EXAMPLE = `
 Example:
@@ -27,7 +27,7 @@ On AWS, looking hides what it shows from others until it is over, for a minute a
 
 const DAY_MS = 86_400_000;
 
-interface TriageOptions extends DeskOptions {
+interface TriageOptions extends DlqSessionOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly by: readonly Split[];
@@ -47,10 +47,10 @@ export function triageCommand(): Command {
     .addOption(jsonOption('print {"groups": […]}'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: TriageOptions) => {
-      await atDesk(await chooseConsumer(options.consumer), options, async (desk) => {
-        const triage = new Triage(desk.consumer.name, options.by);
+      await inDlqSession(await chooseConsumer(options.consumer), options, async (session) => {
+        const triage = new Triage(session.consumer.name, options.by);
         const samples = new Map<string, StoredLetter>();
-        for await (const copy of desk.places.shelf.look()) {
+        for await (const copy of session.resources.reader.scan()) {
           if (!matches(copy, options.where)) continue;
           if (triage.add(copy) && 'letter' in copy) samples.set(copy.letter.id, copy);
         }
@@ -58,12 +58,12 @@ export function triageCommand(): Command {
           triage
             .groups()
             .map((group) =>
-              withSample(group, samples.get(group.sample.id), desk, options.showValues === true),
+              withSample(group, samples.get(group.sample.id), session, options.showValues === true),
             ),
         );
         if (options.json) printJson({ groups });
-        else if (groups.length === 0) printLine(noneMatch(desk.consumer.name, options.where));
-        else printGroups(groups, desk, options);
+        else if (groups.length === 0) printLine(noneMatch(session.consumer.name, options.where));
+        else printGroups(groups, session, options);
       });
     });
 }
@@ -73,13 +73,13 @@ type ShownGroup = Awaited<ReturnType<typeof withSample>>;
 async function withSample(
   group: LetterGroup,
   stored: StoredLetter | undefined,
-  desk: Desk,
+  session: DlqSession,
   showValues: boolean,
 ) {
-  const { retentionMs } = desk;
+  const { retentionMs } = session;
   const { id, name, message } = group.sample;
-  const letter = stored && (await fetchIfKept(stored, desk.places.objects));
-  const value = letter ? valueText(await writtenValueOf(letter, desk), !showValues) : '(cannot be read)';
+  const letter = stored && (await fetchIfKept(stored, session.resources.objects));
+  const value = letter ? valueText(await writtenValueOf(letter, session), !showValues) : '(cannot be read)';
   return {
     ...group,
     oldestAgeMs: Date.now() - group.oldestStoredAt,
@@ -91,7 +91,7 @@ async function withSample(
 
 function printGroups(
   groups: readonly ShownGroup[],
-  { consumer, at, retentionMs }: Desk,
+  { consumer, at, retentionMs }: DlqSession,
   { showValues, state, env }: TriageOptions,
 ): void {
   for (const group of groups) {

@@ -2,7 +2,7 @@ import { Duration } from 'aws-cdk-lib';
 import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { METRICS_NAMESPACE, type MetricName } from '../../runtime/delivery/metrics.ts';
-import { type DeadLetterPlaces, LETTER_RETENTION } from '../stacks/dead-letters-stack.ts';
+import { type DeadLetterResources, LETTER_RETENTION } from '../stacks/dead-letters-stack.ts';
 import { type Alarms, counter, gauge, math } from './alarm.ts';
 
 /** What there is to be measured of a deployed consumer. */
@@ -12,7 +12,7 @@ export interface ConsumerMetrics {
   readonly logGroupName: string;
   /** Of the topic's event source mapping, where it is provisioned and so has metrics of its own. */
   readonly mappingId: string | undefined;
-  readonly places: DeadLetterPlaces;
+  readonly resources: DeadLetterResources;
 }
 
 const FIVE_MINUTES = Duration.minutes(5);
@@ -183,7 +183,7 @@ function addPollerAlarms(alarms: Alarms, { name, topic }: AnyConsumer, mappingId
 
 function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics): void {
   const { name, deadLetter, deadLetterTopic } = consumer;
-  const { places } = of;
+  const { resources } = of;
   alarms.add({
     kind: 'records-passed-over',
     severity: 'incident',
@@ -193,16 +193,16 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, of: Consumer
     of: 1,
     missing: 'not-breaching',
     happened: `The event source passed over records of ${name}: it gave up on a batch, or the topic's retention removed it.`,
-    command: `aws s3 ls --recursive s3://${places.bucket.bucketName}/aws/lambda/`,
+    command: `aws s3 ls --recursive s3://${resources.bucket.bucketName}/aws/lambda/`,
   });
-  const queue = { QueueName: places.deadLetters.queueName };
+  const queue = { QueueName: resources.deadLetters.queueName };
   const depth = gauge('AWS/SQS', 'ApproximateNumberOfMessagesVisible', queue, { period: FIVE_MINUTES });
   // How many letters a topic holds nobody measures; but in a topic they only ever get more.
   const added = reportedBy(consumer, 'DeadLettered', FIVE_MINUTES);
   const isInKafka = deadLetter === 'kafka';
   const look = isInKafka
     ? tailErrors(of)
-    : `aws sqs get-queue-attributes --attribute-names All --queue-url ${places.deadLetters.queueUrl}`;
+    : `aws sqs get-queue-attributes --attribute-names All --queue-url ${resources.deadLetters.queueUrl}`;
   const rising = alarms.add({
     kind: 'dead-letters-rising',
     severity: 'incident',

@@ -12,7 +12,7 @@ import type { Environment } from '../../runtime/environment.ts';
 import { type Cluster, kafkaArn } from '../stacks/cluster-stack.ts';
 import type { ContractsStack } from '../stacks/contracts-stack.ts';
 import type { DatabaseStack } from '../stacks/database-stack.ts';
-import type { DeadLetterPlaces, DeadLettersStack } from '../stacks/dead-letters-stack.ts';
+import type { DeadLetterResources, DeadLettersStack } from '../stacks/dead-letters-stack.ts';
 import type { EnvironmentStack } from '../stacks/environment-stack.ts';
 import type { NetworkStack } from '../stacks/network-stack.ts';
 import type { OperationsStack } from '../stacks/operations-stack.ts';
@@ -53,12 +53,12 @@ export class PipelineConsumer extends Construct {
     const { target } = scope;
     const { operations, cluster, contracts, deadLetters } = surroundings;
     this.functionName = scope.nameOf(consumer.name);
-    const places = deadLetters.addConsumer(consumer);
+    const resources = deadLetters.addConsumer(consumer);
     if (consumer.deadLetter === 'kafka') contracts.addDeadLetterTopic(consumer);
-    const fn = addFunction(this, this.functionName, consumer, surroundings, target, places);
-    grantConsuming(fn, consumer, surroundings, places);
-    const mapping = addTopicMapping(this, consumer, cluster, target, fn, places);
-    const redrive = addRedriveMapping(this, fn, places);
+    const fn = addFunction(this, this.functionName, consumer, surroundings, target, resources);
+    grantConsuming(fn, consumer, surroundings, resources);
+    const mapping = addTopicMapping(this, consumer, cluster, target, fn, resources);
+    const redrive = addRedriveMapping(this, fn, resources);
     // A mapping is tried out when it is made: its function must have its rights by then.
     for (const each of [mapping, redrive]) each.node.addDependency(fn.role!);
 
@@ -68,7 +68,7 @@ export class PipelineConsumer extends Construct {
       functionName: this.functionName,
       logGroupName: fn.logGroup.logGroupName,
       mappingId: target.polling.mode === 'provisioned' ? mapping.attrId : undefined,
-      places,
+      resources,
     });
     this.alarms = alarms.names;
   }
@@ -80,7 +80,7 @@ function addFunction(
   consumer: AnyConsumer,
   surroundings: ConsumerSurroundings,
   { polling }: Environment,
-  places: DeadLetterPlaces,
+  resources: DeadLetterResources,
 ): BundledFunction {
   const { network, cluster, contracts, database } = surroundings;
   const { name, topic, memoryMb, timeoutMs, reservedConcurrency, deadLetter, deadLetterTopic } = consumer;
@@ -98,8 +98,8 @@ function addFunction(
       [SETTINGS.databaseName]: database.databaseName,
       [SETTINGS.databaseUser]: name,
       [SETTINGS.registryName]: contracts.registryName,
-      [SETTINGS.deadLetterQueueUrl]: places.deadLetters.queueUrl,
-      [SETTINGS.bucketName]: places.bucket.bucketName,
+      [SETTINGS.deadLetterQueueUrl]: resources.deadLetters.queueUrl,
+      [SETTINGS.bucketName]: resources.bucket.bucketName,
       [SETTINGS.partialResponses]: String(polling.mode === 'provisioned'),
     },
     ...(deadLetter === 'kafka' && { writesTo: { cluster, topics: [deadLetterTopic] } }),
@@ -110,7 +110,7 @@ function grantConsuming(
   fn: BundledFunction,
   { name, topic }: AnyConsumer,
   { cluster, database, deadLetters }: ConsumerSurroundings,
-  places: DeadLetterPlaces,
+  resources: DeadLetterResources,
 ): void {
   const allow = (actions: string[], resources: string[]) =>
     fn.addToRolePolicy(new PolicyStatement({ actions, resources }));
@@ -124,10 +124,10 @@ function grantConsuming(
   // https://docs.aws.amazon.com/glue/latest/dg/schema-registry-gs.html (2026-11-24)
   allow(['glue:GetSchemaVersion'], ['*']);
   database.grantConnect(fn, name);
-  deadLetters.grantPut(fn, places);
-  deadLetters.grantRedrive(fn, places);
-  deadLetters.grantGiveUp(fn, places);
-  const bucket = deadLetters.getLogicalId(places.bucket.node.defaultChild as CfnBucket);
+  deadLetters.grantPut(fn, resources);
+  deadLetters.grantRedrive(fn, resources);
+  deadLetters.grantGiveUp(fn, resources);
+  const bucket = deadLetters.getLogicalId(resources.bucket.node.defaultChild as CfnBucket);
   fn.acknowledgeWildcard(
     `<${bucket}.Arn>/${GIVEN_UP_PREFIX}*`,
     'An object goes by the id of a mapping and the hour.',
@@ -145,7 +145,7 @@ function addTopicMapping(
   cluster: Cluster,
   { polling }: Environment,
   fn: BundledFunction,
-  { bucket }: DeadLetterPlaces,
+  { bucket }: DeadLetterResources,
 ): CfnEventSourceMapping {
   const { name, topic, batch, startingPosition, giveUp } = consumer;
   // By its topic's name, so that another topic makes another mapping: CloudFormation calls a change of Topics done, and
@@ -185,7 +185,7 @@ function addTopicMapping(
 function addRedriveMapping(
   scope: Construct,
   fn: BundledFunction,
-  { redrive }: DeadLetterPlaces,
+  { redrive }: DeadLetterResources,
 ): CfnEventSourceMapping {
   return new CfnEventSourceMapping(scope, 'RedriveMapping', {
     functionName: fn.functionName,

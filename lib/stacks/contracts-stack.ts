@@ -3,7 +3,7 @@ import { CfnRegistry, CfnSchema, CfnSchemaVersion } from 'aws-cdk-lib/aws-glue';
 import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
 import { type Contract, compactDefinitionOf, GLUE_COMPATIBILITY } from '../../runtime/contract/contract.ts';
-import { topicOfDeadLetters } from '../../runtime/dead-letters/places.ts';
+import { topicOfDeadLetters } from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { registryName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';

@@ -5,13 +5,13 @@ import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3'
 import { Queue, QueueEncryption, RedrivePermission } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
+import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
+import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive/results.ts';
 import {
   LETTER_RETENTION_MS,
   MAX_REDELIVERIES,
   VISIBILITY_TIMEOUTS,
-} from '../../runtime/dead-letters/places.ts';
-import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
-import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive/results.ts';
+} from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { BUCKET_TAG, deadLetterQueueName, redriveQueueName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
@@ -27,7 +27,7 @@ const GIVEN_UP_RETENTION = Duration.days(30);
 const PAYLOAD_RETENTION = Duration.days(90);
 
 /** Where one consumer's failures stay until somebody has dealt with them. */
-export interface DeadLetterPlaces {
+export interface DeadLetterResources {
   /** Records that the consumer gave up on. */
   readonly deadLetters: Queue;
   /** Records on their way back to it. The dead-letter queue is this one's, so that the SQS console moves them here. */
@@ -53,7 +53,7 @@ export class DeadLettersStack extends EnvironmentStack {
     });
   }
 
-  addConsumer({ name, timeoutMs }: AnyConsumer): DeadLetterPlaces {
+  addConsumer({ name, timeoutMs }: AnyConsumer): DeadLetterResources {
     const common = {
       encryption: QueueEncryption.KMS,
       encryptionMasterKey: this.#key,
@@ -110,13 +110,13 @@ export class DeadLettersStack extends EnvironmentStack {
     return { deadLetters, redrive, bucket };
   }
 
-  grantPut(grantee: IGrantable, { deadLetters }: DeadLetterPlaces): void {
+  grantPut(grantee: IGrantable, { deadLetters }: DeadLetterResources): void {
     this.grant(grantee, ['sqs:SendMessage'], [deadLetters.queueArn]);
     // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html (2026-11-24)
     this.grant(grantee, ['kms:GenerateDataKey', 'kms:Decrypt'], [this.#key.keyArn]);
   }
 
-  grantRedrive(grantee: IGrantable, { redrive, bucket }: DeadLetterPlaces): void {
+  grantRedrive(grantee: IGrantable, { redrive, bucket }: DeadLetterResources): void {
     const actions = ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'];
     this.grant(grantee, actions, [redrive.queueArn]);
     // Bytes of large letters are put and fetched, results of redrives put.
@@ -126,7 +126,7 @@ export class DeadLettersStack extends EnvironmentStack {
   }
 
   /** https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html (2026-11-24) */
-  grantGiveUp(grantee: IGrantable, { bucket }: DeadLetterPlaces): void {
+  grantGiveUp(grantee: IGrantable, { bucket }: DeadLetterResources): void {
     this.grant(grantee, ['s3:ListBucket'], [bucket.bucketArn]);
     // Where Lambda puts them; the next part of the path is the id of a mapping that has yet to be made.
     this.grant(grantee, ['s3:PutObject'], [bucket.arnForObjects(`${GIVEN_UP_PREFIX}*`)]);

@@ -5,8 +5,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
-import { VISIBILITY_TIMEOUTS } from '../../runtime/dead-letters/places.ts';
 import type { Queue, QueueMessage } from '../../runtime/dead-letters/queue.ts';
+import { VISIBILITY_TIMEOUTS } from '../../runtime/dead-letters/resources.ts';
 import type { Clock, Logger, Random } from '../../runtime/ports.ts';
 import { createFunction, createRequestId } from './function.ts';
 

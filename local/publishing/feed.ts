@@ -1,6 +1,6 @@
 import type { InputItem } from '../../runtime/app.ts';
 import type { Clock } from '../../runtime/ports.ts';
-import type { Outlet } from './outlet.ts';
+import type { ValuePublisher } from './value-publisher.ts';
 
 /** Where values come from. */
 export interface Source<Value> {
@@ -47,7 +47,7 @@ export interface Feed {
 
 export interface FeedOptions<Value> {
   readonly source: Source<Value>;
-  readonly outlet: Outlet<Value>;
+  readonly publisher: ValuePublisher<Value>;
   /** Values a second; infinite for as many as go. */
   readonly ratePerSecond: number;
   readonly clock: Clock;
@@ -60,7 +60,7 @@ const MAX_BACKLOG_MS = 1_000;
 const MAX_COMPLAINTS = 10;
 
 /** Publishes a source's values at a set rate, until it ends or is stopped. */
-export function startFeed<Value>({ source, outlet, ratePerSecond, clock }: FeedOptions<Value>): Feed {
+export function startFeed<Value>({ source, publisher, ratePerSecond, clock }: FeedOptions<Value>): Feed {
   const counts: FeedCounts = { ...NOTHING_FED };
   const complaints: Complaint[] = [];
   const stopping = new AbortController();
@@ -73,7 +73,7 @@ export function startFeed<Value>({ source, outlet, ratePerSecond, clock }: FeedO
 
   const publish = async (items: readonly InputItem<Value>[]) => {
     const values = items.filter((item) => item.kind === 'value');
-    const { refused, poisoned } = await outlet.send(values.map(({ value }) => value));
+    const { refused, poisoned } = await publisher.send(values.map(({ value }) => value));
     const reasons = new Map(refused.map(({ index, reason }) => [values[index], reason]));
     for (const item of items) {
       if (item.kind === 'ignored') counts.ignored++;

@@ -249,21 +249,21 @@ function assembleRecord(
   fields: readonly FieldNode[],
   defaults: ReadonlyMap<FieldNode, () => unknown>,
 ): Read {
-  const places = new Map<FieldNode, string>();
+  const resources = new Map<FieldNode, string>();
   const functions: Record<string, Read | Skip> = {};
   const lines: string[] = [];
   for (const [index, step] of steps.entries()) {
     functions[`f${index}`] = 'skip' in step ? step.skip : step.read;
-    if ('field' in step) places.set(step.field, `v${index}`);
+    if ('field' in step) resources.set(step.field, `v${index}`);
     lines.push(`${'skip' in step ? '' : `const v${index} = `}f${index}(input);`);
   }
   for (const [index, field] of fields.entries()) {
     const otherwise = defaults.get(field);
     if (!otherwise) continue;
     functions[`d${index}`] = otherwise;
-    places.set(field, `d${index}()`);
+    resources.set(field, `d${index}()`);
   }
-  const properties = fields.map((field) => `${propertyKey(field.name)}: ${places.get(field)}`);
+  const properties = fields.map((field) => `${propertyKey(field.name)}: ${resources.get(field)}`);
   const body = `return (input) => { ${lines.join(' ')} return { ${properties.join(', ')} }; };`;
   return new Function(...Object.keys(functions), body)(...Object.values(functions));
 }

@@ -4,7 +4,7 @@ import { encodeKafkaEvent } from '../lambda/kafka-event.ts';
 import { parseJson, unreadable } from './fields.ts';
 import { readGivenUpBatch } from './given-up-batch.ts';
 import type { ObjectStore } from './objects.ts';
-import type { DeadLetterShelf, StoredLetter, UnreadableLetter } from './reader.ts';
+import type { DeadLetterReader, StoredLetter, UnreadableLetter } from './reader.ts';
 
 /** Where Lambda puts the batches it gives up on: https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html (2026-11-25) */
 export const GIVEN_UP_PREFIX = 'aws/lambda/';
@@ -13,13 +13,13 @@ export const GIVEN_UP_PREFIX = 'aws/lambda/';
  * The batches that the event source gave up on, record by record: each is a letter, since the ledger keeps it as a
  * hole. Records that are removed leave their batch, and with the last of them the batch goes away.
  */
-export function createGivenUpShelf({
+export function createGivenUpReader({
   of,
   objects,
 }: {
   readonly of: { readonly consumer: string; readonly epoch: number; readonly topic: string };
   readonly objects: ObjectStore;
-}): DeadLetterShelf {
+}): DeadLetterReader {
   /** @throws DEAD_LETTER_UNREADABLE, EVENT_FOREIGN_TOPIC where it is no batch of this topic, or lacks its records */
   const lettersIn = (document: Buffer) => {
     const { letters, missing } = readGivenUpBatch(parseJson(document.toString()), of);
@@ -32,11 +32,11 @@ export function createGivenUpShelf({
     if (!document) return;
     try {
       for (const letter of lettersIn(document)) {
-        yield { copy: copyName(key, letter), storedAt, letter, payload: null, message: null };
+        yield { ref: copyName(key, letter), storedAt, letter, payload: null, message: null };
       }
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error;
-      yield { copy: `${key}#`, storedAt, error, message: { body: document.toString() } };
+      yield { ref: `${key}#`, storedAt, error, message: { body: document.toString() } };
     }
   }
 
@@ -52,13 +52,13 @@ export function createGivenUpShelf({
   }
 
   return {
-    async *look() {
+    async *scan() {
       for await (const { key, storedAt } of objects.list(GIVEN_UP_PREFIX)) yield* copiesOf(key, storedAt);
     },
     async remove(copies) {
-      const keyOf = ({ copy }: { readonly copy: string }) => copy.slice(0, copy.indexOf('#'));
+      const keyOf = ({ ref }: { readonly ref: string }) => ref.slice(0, ref.indexOf('#'));
       for (const [key, ofKey] of Map.groupBy(copies, keyOf)) {
-        await removeFrom(key, new Set(ofKey.map(({ copy }) => copy)));
+        await removeFrom(key, new Set(ofKey.map(({ ref }) => ref)));
       }
     },
   };

@@ -17,7 +17,7 @@ import {
   type Queue,
   type QueueMessage,
 } from './queue.ts';
-import type { DeadLetterShelf } from './reader.ts';
+import type { DeadLetterReader } from './reader.ts';
 
 /**
  * A dead letter as a message of a queue: the JSON envelope as its body, what one searches by as its attributes. What is
@@ -132,7 +132,7 @@ export function createQueueStore({
 }
 
 /** The same queue for who looks after it. */
-export function createQueueShelf({ queue }: { readonly queue: Queue }): DeadLetterShelf {
+export function createQueueReader({ queue }: { readonly queue: Queue }): DeadLetterReader {
   /** Receipts are the queue's business, and change each time one looks: they stay in here. */
   const receipts = new WeakMap<object, string>();
   const withReceipt = <Shown extends object>(message: QueueMessage, shown: Shown): Shown => {
@@ -141,10 +141,10 @@ export function createQueueShelf({ queue }: { readonly queue: Queue }): DeadLett
   };
 
   return {
-    async *look() {
-      for await (const message of queue.look()) {
+    async *scan() {
+      for await (const message of queue.scan()) {
         const { id, body, attributes, sentAt } = message;
-        const shown = { copy: id, storedAt: sentAt, message: { body, attributes } };
+        const shown = { ref: id, storedAt: sentAt, message: { body, attributes } };
         try {
           yield withReceipt(message, { ...shown, ...decodeEnvelope(body) });
         } catch (error) {
@@ -163,8 +163,8 @@ export function createQueueShelf({ queue }: { readonly queue: Queue }): DeadLett
 export function createQueueLetters(parts: {
   readonly queue: Queue;
   readonly objects: ObjectStore;
-}): DeadLetterStore & DeadLetterShelf {
-  return { ...createQueueStore(parts), ...createQueueShelf(parts) };
+}): DeadLetterStore & DeadLetterReader {
+  return { ...createQueueStore(parts), ...createQueueReader(parts) };
 }
 
 function storeUnavailable(letters: number, cause: unknown): MillraceError {

@@ -42,7 +42,7 @@ export interface Queue {
    * Every message that is there when the look begins, each once. SQS can show only what it hides: there this receives,
    * raises receive counts, misses what somebody else is holding, and releases what was not deleted when the loop ends.
    */
-  look(): AsyncIterable<QueueMessage>;
+  scan(): AsyncIterable<QueueMessage>;
   /** Messages in the queue, hidden ones included; a guess where the queue is distributed. */
   depth(): Promise<number>;
 }

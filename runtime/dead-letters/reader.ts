@@ -8,8 +8,8 @@ import type { OutgoingMessage } from './queue.ts';
  * are in an object.
  */
 export interface StoredLetter {
-  /** The store's own name for this copy, the same each time one looks: two copies of a letter have two. */
-  readonly copy: string;
+  /** The store's own name for this copy, the same in every scan. Two copies of a letter have two. */
+  readonly ref: string;
   /** Epoch milliseconds, from which the store's retention counts. */
   readonly storedAt: number;
   readonly letter: DeadLetter;
@@ -18,49 +18,49 @@ export interface StoredLetter {
   readonly message: OutgoingMessage | null;
 }
 
-/** What stands among the dead letters and is none that can be read. */
+/** Something among the dead letters that is no letter or cannot be read. */
 export interface UnreadableLetter {
-  readonly copy: string;
+  readonly ref: string;
   readonly storedAt: number;
   readonly error: MillraceError;
   readonly message: OutgoingMessage | null;
 }
 
-export type Copy = StoredLetter | UnreadableLetter;
+export type ScannedLetter = StoredLetter | UnreadableLetter;
 
 /** One consumer's dead letters, for the person who looks after them. */
-export interface DeadLetterShelf {
+export interface DeadLetterReader {
   /**
-   * Every copy that is there when the look begins, each once, roughly oldest first. Looking costs nothing but on SQS,
-   * which hides what it shows: until the loop ends, and at most for a minute.
+   * Every copy that is there when the scan begins, each once, roughly oldest first. A scan changes nothing, except on SQS:
+   * there it hides what it has shown until the loop ends, at most for a minute.
    * @throws QUEUE_UNAVAILABLE, OBJECT_STORE_UNAVAILABLE, TOPIC_UNKNOWN
    */
-  look(): AsyncIterable<StoredLetter | UnreadableLetter>;
-  /** Takes copies away for good. One that is gone already is no error. Between `look` and this, not a minute may pass. */
+  scan(): AsyncIterable<StoredLetter | UnreadableLetter>;
+  /** Deletes copies. One that is gone already is no error. Call it within a minute of `scan`. */
   remove(copies: readonly (StoredLetter | UnreadableLetter)[]): Promise<void>;
 }
 
-/** Several shelves as one, one after the other: the queue, the topic, the batches given up. */
-export function joinShelves(shelves: Readonly<Record<string, DeadLetterShelf>>): DeadLetterShelf {
+/** Several readers as one, one after the other: the queue, the topic, the batches given up. */
+export function joinReaders(readers: Readonly<Record<string, DeadLetterReader>>): DeadLetterReader {
   const cameFrom = new WeakMap<
     object,
-    { readonly shelf: DeadLetterShelf; readonly own: StoredLetter | UnreadableLetter }
+    { readonly reader: DeadLetterReader; readonly own: StoredLetter | UnreadableLetter }
   >();
   return {
-    async *look() {
-      for (const [name, shelf] of Object.entries(shelves)) {
-        for await (const own of shelf.look()) {
-          // Two shelves may call their copies the same.
-          const shown = { ...own, copy: `${name}:${own.copy}` };
-          cameFrom.set(shown, { shelf, own });
+    async *scan() {
+      for (const [name, reader] of Object.entries(readers)) {
+        for await (const own of reader.scan()) {
+          // Two readers may call their copies the same.
+          const shown = { ...own, ref: `${name}:${own.ref}` };
+          cameFrom.set(shown, { reader, own });
           yield shown;
         }
       }
     },
     async remove(copies) {
       const known = copies.map((copy) => cameFrom.get(copy)).filter((each) => each !== undefined);
-      for (const [shelf, theirs] of Map.groupBy(known, (each) => each.shelf)) {
-        await shelf.remove(theirs.map(({ own }) => own));
+      for (const [reader, theirs] of Map.groupBy(known, (each) => each.reader)) {
+        await reader.remove(theirs.map(({ own }) => own));
       }
     },
   };
@@ -70,25 +70,25 @@ export function joinShelves(shelves: Readonly<Record<string, DeadLetterShelf>>):
 const BATCH = 10;
 
 /**
- * Takes the named copies off the shelf, and none that came later. `keep` makes them durable elsewhere before they go.
+ * Deletes the named copies, and none that came later. `keep` makes them durable elsewhere before they go.
  * @returns how many there were
  */
-export async function discardCopies(
-  shelf: DeadLetterShelf,
+export async function discardLetters(
+  reader: DeadLetterReader,
   names: ReadonlySet<string>,
-  keep: (copies: readonly Copy[]) => Promise<void>,
+  keep: (copies: readonly ScannedLetter[]) => Promise<void>,
 ): Promise<number> {
   let discarded = 0;
-  let batch: Copy[] = [];
+  let batch: ScannedLetter[] = [];
   const flush = async () => {
     if (batch.length === 0) return;
     await keep(batch);
-    await shelf.remove(batch);
+    await reader.remove(batch);
     discarded += batch.length;
     batch = [];
   };
-  for await (const copy of shelf.look()) {
-    if (!names.has(copy.copy)) continue;
+  for await (const copy of reader.scan()) {
+    if (!names.has(copy.ref)) continue;
     batch.push(copy);
     if (batch.length === BATCH) await flush();
   }

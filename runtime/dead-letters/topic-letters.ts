@@ -4,7 +4,7 @@ import { type RawRecord, recordId } from '../record.ts';
 import { type LogReader, type Producer, readRange } from '../topics.ts';
 import { fromForeignRecord, toolOf } from './foreign-letters.ts';
 import { fromKafkaRecord, isKafkaLetter, toKafkaRecord } from './kafka-envelope.ts';
-import type { DeadLetterShelf, StoredLetter, UnreadableLetter } from './reader.ts';
+import type { DeadLetterReader, StoredLetter, UnreadableLetter } from './reader.ts';
 
 /**
  * What takes a letter out of a topic, from which nothing can be deleted: a record without a value, under the letter's
@@ -43,7 +43,7 @@ export function createTopicLetters({
 }
 
 /** The same topic for who looks after it; letters in other tools' dialects are read as the consumer's too. */
-export function createTopicShelf({
+export function createTopicReader({
   topic,
   of,
   producer,
@@ -54,7 +54,7 @@ export function createTopicShelf({
   readonly of: Owner;
   readonly producer: Producer;
   readonly reader: Pick<LogReader, 'partitions' | 'bounds' | 'read'>;
-}): DeadLetterShelf {
+}): DeadLetterReader {
   async function* recordsUpTo(ends: readonly number[], starts: readonly number[]): AsyncIterable<RawRecord> {
     for (const [partition, end] of ends.entries()) {
       yield* readRange(reader, { topic, partition }, starts[partition]!, end);
@@ -62,7 +62,7 @@ export function createTopicShelf({
   }
 
   return {
-    async *look() {
+    async *scan() {
       const bounds = await Promise.all(
         Array.from({ length: await reader.partitions(topic) }, (_, partition) =>
           reader.bounds({ topic, partition }),
@@ -88,7 +88,7 @@ export function createTopicShelf({
         copies.map((each) => ({
           key: 'letter' in each ? each.letter.record.key : null,
           value: null,
-          headers: [{ name: CLOSED_HEADER, value: Buffer.from(each.copy) }],
+          headers: [{ name: CLOSED_HEADER, value: Buffer.from(each.ref) }],
         })),
       );
     },
@@ -103,7 +103,7 @@ function closedBy(record: RawRecord): string | undefined {
 
 /** Undefined where the record is nobody's dead letter, or another consumer's. */
 function shownAs(record: RawRecord, of: Owner): StoredLetter | UnreadableLetter | undefined {
-  const shown = { copy: recordId(record), storedAt: record.timestamp, message: null };
+  const shown = { ref: recordId(record), storedAt: record.timestamp, message: null };
   try {
     const letter: DeadLetter | undefined = isKafkaLetter(record)
       ? fromKafkaRecord(record)

@@ -1,7 +1,7 @@
 /** Which dead letters there are: choosing some, and grouping them by what went wrong. */
 
 import { letterKey } from '../delivery/dead-letter.ts';
-import type { Copy } from './reader.ts';
+import type { ScannedLetter } from './reader.ts';
 
 /** Every condition given has to hold. */
 export interface LetterFilter {
@@ -20,7 +20,7 @@ export interface LetterFilter {
 }
 
 /** A copy that cannot be read matches by `error` alone. */
-export function matches(copy: Copy, filter: LetterFilter): boolean {
+export function matches(copy: ScannedLetter, filter: LetterFilter): boolean {
   if (!('letter' in copy)) {
     const { error, ...others } = filter;
     return (error === undefined || error === copy.error.code) && Object.keys(others).length === 0;
@@ -77,7 +77,7 @@ export class Triage {
   }
 
   /** Whether the copy is the first of its group, and so its sample. */
-  add(copy: Copy): boolean {
+  add(copy: ScannedLetter): boolean {
     const facts = factsOf(copy);
     const key = JSON.stringify([
       facts.errorCode,
@@ -114,12 +114,12 @@ interface Facts {
   readonly message: string;
 }
 
-function factsOf(copy: Copy): Facts {
+function factsOf(copy: ScannedLetter): Facts {
   if (!('letter' in copy)) {
     const { error, storedAt } = copy;
     return {
-      key: copy.copy,
-      id: copy.copy,
+      key: copy.ref,
+      id: copy.ref,
       errorCode: error.code,
       stage: 'unreadable',
       topic: '',

@@ -27,7 +27,7 @@ export interface BatchContext extends SettleContext {
 }
 
 export interface BatchOutcome {
-  readonly passedOver: number;
+  readonly skipped: number;
   readonly handlerMs: number;
   readonly retries: number;
   /** What stopped the line; null when all is settled or only the time ran out. */
@@ -63,7 +63,7 @@ export async function settleBatch(
 ): Promise<BatchOutcome> {
   const { consumer, log, patience } = context;
   const line = createLine(items);
-  const total = { passedOver: 0, handlerMs: 0, retries: 0 };
+  const total = { skipped: 0, handlerMs: 0, retries: 0 };
   /** Waits in a row after which nothing went any further. */
   let holds = 0;
   let stoppedBy: Diagnosis | null = null;
@@ -83,7 +83,7 @@ export async function settleBatch(
   /** Settles the stretch as far as one transaction goes. @throws SettleFailed */
   async function settleOnce({ items, approach }: Stretch, budgetMs: number): Promise<void> {
     const settled = await settle(items, approach, budgetMs, context);
-    total.passedOver += settled.passedOver;
+    total.skipped += settled.skipped;
     total.handlerMs += settled.handlerMs;
     if (settled.handled > 0) patience.wentThrough();
     if (settled.waiting.length === 0) holds = 0;

@@ -183,7 +183,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       consumer: consumer.name,
       topic: consumer.topic.name,
       ...tally(items),
-      holes: outcome.passedOver,
+      skipped: outcome.skipped,
       retries: outcome.retries,
       batchMs: clock.now() - startedAt,
       handlerMs: outcome.handlerMs,
@@ -197,7 +197,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
    * wait comes last, a part of each such partition at a time: no partition waits for another one.
    */
   async function workOff(items: readonly Item[], context: BatchContext): Promise<BatchOutcome> {
-    const total = { passedOver: 0, handlerMs: 0, retries: 0 };
+    const total = { skipped: 0, handlerMs: 0, retries: 0 };
     let left = items;
     let stuck: Item[] = [];
     let isLast = false;
@@ -210,7 +210,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       if (ready.length > 0) {
         const mayWait = isLast || (left.length === 0 && stuck.length === 0);
         const outcome = await settleBatch(ready, context, mayWait);
-        total.passedOver += outcome.passedOver;
+        total.skipped += outcome.skipped;
         total.handlerMs += outcome.handlerMs;
         total.retries += outcome.retries;
         holds = 0;
@@ -276,18 +276,18 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     return outcomes;
   }
 
-  function logTrouble(items: readonly Item[], { passedOver }: BatchOutcome): void {
+  function logTrouble(items: readonly Item[], { skipped }: BatchOutcome): void {
     for (const { raw, failure, outcome } of items) {
-      if (outcome !== 'dead-lettered' || !failure) continue;
+      if (outcome !== 'deadLettered' || !failure) continue;
       const { topic, partition, offset } = raw;
       const { stage, code, attempts } = failure;
       log.warn('Record dead-lettered', { topic, partition, offset, stage, code, attempts });
     }
-    if (passedOver > 0) {
+    if (skipped > 0) {
       const topic = consumer.topic.name;
       log.error('The event source passed over records: redrive the batches it put aside', {
         topic,
-        offsets: passedOver,
+        offsets: skipped,
       });
     }
   }
@@ -313,9 +313,9 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       const outcomes: Outcome[] = [];
       const indexed = letters.map((letter, index) => ({ letter, index }));
       for (const [epoch, ofEpoch] of Map.groupBy(indexed, ({ letter }) => letter.epoch)) {
-        // Twins of a letter are settled once: what happens to the first says what became of the others.
-        const twins = [...Map.groupBy(ofEpoch, ({ letter }) => recordId(letter.record)).values()];
-        const queue = twins
+        // Copies of a letter are settled once: what happens to the first says what became of the others.
+        const records = [...Map.groupBy(ofEpoch, ({ letter }) => recordId(letter.record)).values()];
+        const queue = records
           .map(([first, ...others]) => ({ ...first!, others }))
           .sort((a, b) => byPosition(a.letter.record, b.letter.record));
         const settled = await redriveLetters(
@@ -341,7 +341,7 @@ function tally(
   const counts: Record<Outcome, number> = {
     applied: 0,
     duplicate: 0,
-    'dead-lettered': 0,
+    deadLettered: 0,
     early: 0,
     returned: 0,
   };
@@ -355,7 +355,7 @@ function tally(
     bytes,
     applied: counts.applied,
     duplicates: counts.duplicate,
-    deadLettered: counts['dead-lettered'],
+    deadLettered: counts.deadLettered,
     returned: counts.returned + counts.early,
   };
 }

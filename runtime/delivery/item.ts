@@ -2,7 +2,7 @@ import type { ConsumerRecord, RawRecord } from '../record.ts';
 import type { Failure, FailureHistory } from './dead-letter.ts';
 
 /** What became of a record; `returned` until it is settled. */
-export type Outcome = 'returned' | 'applied' | 'duplicate' | 'dead-lettered' | 'early';
+export type Outcome = 'returned' | 'applied' | 'duplicate' | 'deadLettered' | 'early';
 
 /** A record on its way through the engine. */
 export interface Item {

@@ -21,7 +21,7 @@ export interface LedgerView extends TopicPartition {
 /**
  * What to change in a ledger. The sink applies it as set arithmetic on offsets:
  * `deadLettered' = deadLettered − closed + patch.deadLettered`,
- * `passedOver' = passedOver − closed − patch.deadLettered + patch.passedOver`.
+ * `skipped' = skipped − closed − patch.deadLettered + patch.skipped`.
  */
 export interface LedgerPatch extends TopicPartition {
   readonly first: number;
@@ -30,7 +30,7 @@ export interface LedgerPatch extends TopicPartition {
   /** Offsets inside `[first, next)` that are settled now. */
   readonly closed: readonly OffsetRange[];
   readonly deadLettered: readonly OffsetRange[];
-  readonly passedOver: readonly OffsetRange[];
+  readonly skipped: readonly OffsetRange[];
 }
 
 /**
@@ -95,7 +95,7 @@ export function advance(
   settlements: readonly [Settlement, ...Settlement[]],
   offsets: 'contiguous' | 'sparse',
   now: number,
-): { readonly patch: LedgerPatch; readonly passedOver: number } {
+): { readonly patch: LedgerPatch; readonly skipped: number } {
   const lowest = settlements[0].offset;
   const highest = settlements.at(-1)!.offset;
   const first = ledger.first ?? lowest;
@@ -118,9 +118,9 @@ export function advance(
       ),
       closed: ranges(settlements, (settlement) => isInside(settlement) && !settlement.isDeadLettered),
       deadLettered: ranges(settlements, ({ isDeadLettered }) => isDeadLettered),
-      passedOver: [...skippedBelow, ...skippedAbove],
+      skipped: [...skippedBelow, ...skippedAbove],
     },
-    passedOver: skippedAbove.reduce((total, { from, to }) => total + to - from, 0),
+    skipped: skippedAbove.reduce((total, { from, to }) => total + to - from, 0),
   };
 }
 

@@ -8,7 +8,7 @@ export const METRICS = {
   Applied: { unit: 'Count', of: ({ applied }) => applied },
   Duplicates: { unit: 'Count', of: ({ duplicates }) => duplicates },
   DeadLettered: { unit: 'Count', of: ({ deadLettered }) => deadLettered },
-  Holes: { unit: 'Count', of: ({ holes }) => holes },
+  Holes: { unit: 'Count', of: ({ skipped }) => skipped },
   Retries: { unit: 'Count', of: ({ retries }) => retries },
   Returned: { unit: 'Count', of: ({ returned }) => returned },
   BatchTime: { unit: 'Milliseconds', of: ({ batchMs }) => batchMs },
@@ -39,7 +39,7 @@ export interface BatchReport {
   readonly duplicates: number;
   readonly deadLettered: number;
   /** Offsets that the event source passed over, seen for the first time. */
-  readonly holes: number;
+  readonly skipped: number;
   /** Attempts beyond the first: of a record, or of a line that was held. */
   readonly retries: number;
   /** Records that go back to the event source. */

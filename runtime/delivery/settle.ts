@@ -49,7 +49,7 @@ export type Approach = 'whole' | 'probe' | { readonly isolate: Diagnosis | null 
 
 /** What one transaction settled; outcomes stand in the items. */
 export interface Settled {
-  readonly passedOver: number;
+  readonly skipped: number;
   readonly handlerMs: number;
   /** How many records the handler has taken. */
   readonly handled: number;
@@ -164,7 +164,7 @@ export async function settle(
       transaction = opened;
       const views = await opened.lockLedgers(context.ledger, requestsOf(items));
       const { fresh, settled, early } = judgeAll(items, views, context);
-      const none = { handled: 0, waiting: [], left: [], passedOver: 0 };
+      const none = { handled: 0, waiting: [], left: [], skipped: 0 };
       if (fresh.length === 0) return { ...none, done: [], settled, early };
 
       // With the time for it over already, the handler would be blamed for what came before.
@@ -197,9 +197,9 @@ export async function settle(
       await storeLetters(failed, context);
 
       phase = 'write';
-      const { patches, passedOver } = advanceAll(done, views, context);
+      const { patches, skipped } = advanceAll(done, views, context);
       await opened.writeLedgers(context.ledger, patches);
-      return { done, waiting, left, passedOver, handled: isolated.handled, settled, early };
+      return { done, waiting, left, skipped, handled: isolated.handled, settled, early };
     }, abandon.signal);
 
     const letters = settled.done.filter(({ failure }) => failure !== null);
@@ -207,12 +207,12 @@ export async function settle(
       context.recentLetters.add(letters.map((item) => letterIdOf(item, context)));
     for (const item of settled.settled) item.outcome = 'duplicate';
     for (const item of settled.early) item.outcome = 'early';
-    for (const item of settled.done) item.outcome = item.failure ? 'dead-lettered' : 'applied';
-    const { passedOver, handled, waiting, left } = settled;
-    return { passedOver, handlerMs, handled, waiting, left };
+    for (const item of settled.done) item.outcome = item.failure ? 'deadLettered' : 'applied';
+    const { skipped, handled, waiting, left } = settled;
+    return { skipped, handlerMs, handled, waiting, left };
   } catch (error) {
     if (error instanceof Probed)
-      return { passedOver: 0, handlerMs, handled: items.length, waiting: [], left: [] };
+      return { skipped: 0, handlerMs, handled: items.length, waiting: [], left: [] };
     const inHandler = phase === 'handle';
     throw new SettleFailed(
       diagnose(inHandler ? 'handle' : 'write', error, inHandler ? 'HANDLER_FAILED' : 'UNEXPECTED'),
@@ -312,10 +312,10 @@ function advanceAll(
   done: readonly Item[],
   views: readonly LedgerView[],
   { consumer, clock }: SettleContext,
-): { patches: LedgerPatch[]; passedOver: number } {
+): { patches: LedgerPatch[]; skipped: number } {
   const settlements = Map.groupBy(done, ({ raw }) => raw.partition);
   const patches: LedgerPatch[] = [];
-  let passedOver = 0;
+  let skipped = 0;
   for (const view of views) {
     const [head, ...tail] = (settlements.get(view.partition) ?? []).map(
       ({ raw, failure }): Settlement => ({
@@ -327,9 +327,9 @@ function advanceAll(
     if (!head) continue;
     const advanced = advance(view, [head, ...tail], consumer.topic.offsets, clock.now());
     patches.push(advanced.patch);
-    passedOver += advanced.passedOver;
+    skipped += advanced.skipped;
   }
-  return { patches, passedOver };
+  return { patches, skipped };
 }
 
 /** One request a partition; the items stand in partition, then offset order. */

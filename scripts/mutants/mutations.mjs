@@ -105,8 +105,8 @@ export const MUTATIONS = [
       'a large hole column is written again with every batch',
     ],
     'nothing-skipped-below': [
-      'passedOver: [...skippedBelow, ...skippedAbove],',
-      'passedOver: [...skippedAbove],',
+      'skipped: [...skippedBelow, ...skippedAbove],',
+      'skipped: [...skippedAbove],',
       'offsets below the ledger that were never delivered count as settled',
     ],
     'sparse-is-contiguous': [
@@ -928,8 +928,8 @@ export const MUTATIONS = [
   }),
   ...of('runtime/dead-letters/reader.ts', {
     'removed-first': [
-      '    await keep(batch);\n    await shelf.remove(batch);',
-      '    await shelf.remove(batch);\n    await keep(batch);',
+      '    await keep(batch);\n    await reader.remove(batch);',
+      '    await reader.remove(batch);\n    await keep(batch);',
       'a discard that is killed loses what it took away',
     ],
   }),

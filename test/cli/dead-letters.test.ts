@@ -344,7 +344,7 @@ describe('letters that are not as they should be', () => {
 async function lettersLeft(state: readonly string[]): Promise<number> {
   const stores = await openStores(existingStateFolder(state[1]!));
   try {
-    return (await Array.fromAsync(stores.deadLettersOf(editorialAnalytics).shelf.look())).length;
+    return (await Array.fromAsync(stores.deadLettersOf(editorialAnalytics).reader.scan())).length;
   } finally {
     await stores.close();
   }

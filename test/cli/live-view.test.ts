@@ -10,7 +10,7 @@ const SNAPSHOT: Snapshot = {
   state: '.millrace',
   elapsedMs: 83_000,
   feed: { ...NOTHING_FED, published: 16_600, poisoned: 33 },
-  totals: { applied: 16_500, deadLettered: 33, holes: 0, duplicates: 120, retries: 0 },
+  totals: { applied: 16_500, deadLettered: 33, skipped: 0, duplicates: 120, retries: 0 },
   publishedPerSecond: [190, 200, 210],
   appliedPerSecond: [0, 400, 200],
   lags: [

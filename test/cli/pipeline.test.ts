@@ -82,7 +82,7 @@ describe('a state folder', () => {
       '99',
       ...state,
     ]);
-    expect(report).toMatchObject({ published: 0, lag: 0, holes: 0 });
+    expect(report).toMatchObject({ published: 0, lag: 0, skipped: 0 });
     expect(await millraceJson(['sql', TABLES, ...state])).toEqual(expectedTables(views));
 
     const letters = await millraceJson(['dlq', 'list', ...state]);
@@ -110,7 +110,7 @@ describe('a state folder', () => {
       applied: 4,
       duplicates: 0,
       deadLettered: 0,
-      holes: 0,
+      skipped: 0,
       retries: 0,
       lag: 0,
       elapsedMs: expect.any(Number),
@@ -241,10 +241,10 @@ function sqlTime(epochMs: number): string {
     .replace(/\.?0*Z$/, '')}+00`;
 }
 
-async function withStores<Result>(state: readonly string[], look: (stores: Stores) => Promise<Result>) {
+async function withStores<Result>(state: readonly string[], inspect: (stores: Stores) => Promise<Result>) {
   const stores = await openStores(existingStateFolder(state[1]!));
   try {
-    return await look(stores);
+    return await inspect(stores);
   } finally {
     await stores.close();
   }

@@ -106,7 +106,7 @@ describe('a consumer behind the local event source', () => {
         await source.stop();
         await faults.idle();
 
-        const copies = await Array.fromAsync(inner.letters.look());
+        const copies = await Array.fromAsync(inner.letters.scan());
         expect(new Set(copies.map((copy) => ('letter' in copy ? copy.letter.id : copy)))).toEqual(bad);
         for (let partition = 0; partition < PARTITIONS; partition++) {
           const { end } = await log.bounds({ topic: events.name, partition });

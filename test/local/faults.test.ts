@@ -5,7 +5,7 @@ import { createMemoryDeadLetters } from '../../adapters/memory/memory-dead-lette
 import { MemorySink } from '../../adapters/memory/memory-sink.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { createFaults, type FaultOptions } from '../../local/faults.ts';
-import type { DeadLetterShelf } from '../../runtime/dead-letters/reader.ts';
+import type { DeadLetterReader } from '../../runtime/dead-letters/reader.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import { deadLetter } from '../dead-letters.ts';
 import { codeOf } from '../rejection.ts';
@@ -13,7 +13,7 @@ import { createWorld, nameOf, stopSources } from './event-source/event-source-wo
 
 afterEach(stopSources);
 
-const countOf = async (shelf: DeadLetterShelf) => (await Array.fromAsync(shelf.look())).length;
+const countOf = async (reader: DeadLetterReader) => (await Array.fromAsync(reader.scan())).length;
 
 const LEDGER = { consumer: 'c', epoch: 1 };
 const REQUEST = { topic: 't', partition: 0, from: 0, to: 1 };

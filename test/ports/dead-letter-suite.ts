@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { DeadLetterShelf, StoredLetter, UnreadableLetter } from '../../runtime/dead-letters/reader.ts';
+import type { DeadLetterReader, StoredLetter, UnreadableLetter } from '../../runtime/dead-letters/reader.ts';
 import { type DeadLetter, type DeadLetterStore, deadLetterId } from '../../runtime/delivery/dead-letter.ts';
 import { anyLetter, deadLetter } from '../dead-letters.ts';
 
 /** Where the dead letters of consumer `c`, epoch 1, topic `t` are kept. */
 export interface DeadLettersFixture {
   readonly store: DeadLetterStore;
-  readonly shelf: DeadLetterShelf;
+  readonly reader: DeadLetterReader;
   /** The letter with its bytes, wherever these are. */
   whole(stored: StoredLetter): Promise<DeadLetter>;
   /** Puts what is no letter where the letters are. */
@@ -31,23 +31,23 @@ export function deadLetterSuite(
   describe(`${name} as a place for dead letters`, () => {
     let fixture: DeadLettersFixture;
     let store: DeadLetterStore;
-    let shelf: DeadLetterShelf;
+    let reader: DeadLetterReader;
 
     beforeEach(async () => {
       fixture = await open();
-      ({ store, shelf } = fixture);
+      ({ store, reader } = fixture);
     }, timeoutMs);
     afterEach(() => fixture.dispose());
 
     const checked = (what: string, run: () => Promise<void>) => test(what, run, timeoutMs);
 
-    const look = () => Array.fromAsync(shelf.look());
+    const scan = () => Array.fromAsync(reader.scan());
     const isLetter = (copy: StoredLetter | UnreadableLetter): copy is StoredLetter => 'letter' in copy;
     const byId = (letters: readonly DeadLetter[]) =>
       letters.toSorted((a, b) => Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)));
-    /** Every letter that is there, whole, sorted by id: shelves show roughly the oldest first. */
+    /** Every letter that is there, whole, sorted by id: readers show roughly the oldest first. */
     const letters = async () => {
-      const copies = await look();
+      const copies = await scan();
       expect(copies.filter((copy) => !isLetter(copy))).toEqual([]);
       return byId(await Promise.all(copies.filter(isLetter).map((copy) => fixture.whole(copy))));
     };
@@ -118,10 +118,10 @@ export function deadLetterSuite(
     });
 
     checked('is empty at first, and after nothing was put and nothing removed', async () => {
-      expect(await look()).toEqual([]);
+      expect(await scan()).toEqual([]);
       await store.put([]);
-      await shelf.remove([]);
-      expect(await look()).toEqual([]);
+      await reader.remove([]);
+      expect(await scan()).toEqual([]);
     });
 
     checked('shows every copy once, however many there are', async () => {
@@ -129,27 +129,27 @@ export function deadLetterSuite(
         deadLetter({ offset, key: Buffer.from(`key-${offset}`) }),
       );
       await store.put(put);
-      const copies = await look();
+      const copies = await scan();
       expect(ids(copies)).toEqual(put.map(({ id }) => id).toSorted());
-      expect(new Set(copies.map(({ copy }) => copy)).size).toBe(put.length);
+      expect(new Set(copies.map(({ ref }) => ref)).size).toBe(put.length);
     });
 
     checked('shows a letter that was put twice as two copies, each with its own failure', async () => {
       await store.put([deadLetter({ attempts: 1 })]);
       await store.put([deadLetter({ attempts: 2 })]);
-      const copies = (await look()).filter(isLetter);
+      const copies = (await scan()).filter(isLetter);
       expect(copies.map(({ letter }) => letter.id)).toEqual(['c/t/0/0', 'c/t/0/0']);
       expect(copies.map(({ letter }) => letter.failure.attempts).toSorted()).toEqual([1, 2]);
-      expect(new Set(copies.map(({ copy }) => copy)).size).toBe(2);
+      expect(new Set(copies.map(({ ref }) => ref)).size).toBe(2);
 
       const second = copies.filter(({ letter }) => letter.failure.attempts === 2);
-      await shelf.remove(second);
+      await reader.remove(second);
       expect(await letters()).toEqual([deadLetter({ attempts: 1 })]);
     });
 
     checked('shows the same copies, under the same names, each time', async () => {
       await store.put([1, 2, 3].map((offset) => deadLetter({ offset })));
-      const names = async () => (await look()).map(({ copy }) => copy).toSorted();
+      const names = async () => (await scan()).map(({ ref }) => ref).toSorted();
       const first = await names();
       expect(await names()).toEqual(first);
       expect(await names()).toEqual(first);
@@ -157,51 +157,51 @@ export function deadLetterSuite(
 
     checked('tells when a copy was stored', async () => {
       await store.put([deadLetter()]);
-      const [copy] = await look();
+      const [copy] = await scan();
       expect(Math.abs(copy!.storedAt - fixture.now())).toBeLessThanOrEqual(fixture.clockToleranceMs);
     });
 
     checked('removes the copies that are named, and nothing else', async () => {
       await store.put([1, 2, 3, 4].map((offset) => deadLetter({ offset })));
-      const copies = (await look()).filter(isLetter);
-      await shelf.remove(copies.filter(({ letter }) => letter.record.offset % 2 === 0));
-      expect(ids(await look())).toEqual(['c/t/0/1', 'c/t/0/3']);
+      const copies = (await scan()).filter(isLetter);
+      await reader.remove(copies.filter(({ letter }) => letter.record.offset % 2 === 0));
+      expect(ids(await scan())).toEqual(['c/t/0/1', 'c/t/0/3']);
     });
 
     checked('removes copies while it is looked at', async () => {
       await store.put([1, 2, 3].map((offset) => deadLetter({ offset })));
       let shown = 0;
-      for await (const copy of shelf.look()) {
+      for await (const copy of reader.scan()) {
         shown++;
-        if (isLetter(copy) && copy.letter.record.offset !== 2) await shelf.remove([copy]);
+        if (isLetter(copy) && copy.letter.record.offset !== 2) await reader.remove([copy]);
       }
       expect(shown).toBe(3);
-      expect(ids(await look())).toEqual(['c/t/0/2']);
+      expect(ids(await scan())).toEqual(['c/t/0/2']);
     });
 
     checked('takes what is removed already for removed, and lets the same letter come again', async () => {
       await store.put([deadLetter(), deadLetter({ offset: 1 })]);
-      const removed = (await look()).filter((copy) => isLetter(copy) && copy.letter.record.offset === 0);
-      await shelf.remove(removed);
-      await shelf.remove(removed);
-      expect(ids(await look())).toEqual(['c/t/0/1']);
+      const removed = (await scan()).filter((copy) => isLetter(copy) && copy.letter.record.offset === 0);
+      await reader.remove(removed);
+      await reader.remove(removed);
+      expect(ids(await scan())).toEqual(['c/t/0/1']);
       await store.put([deadLetter()]);
-      expect(ids(await look())).toEqual(['c/t/0/0', 'c/t/0/1']);
-      await shelf.remove(await look());
-      expect(await look()).toEqual([]);
+      expect(ids(await scan())).toEqual(['c/t/0/0', 'c/t/0/1']);
+      await reader.remove(await scan());
+      expect(await scan()).toEqual([]);
     });
 
     checked('shows what cannot be read with the error, among the letters, and removes it', async () => {
       await store.put([deadLetter()]);
       await fixture.putUnreadable();
       await store.put([deadLetter({ offset: 1 })]);
-      const copies = await look();
+      const copies = await scan();
       expect(ids(copies)).toEqual(['c/t/0/0', 'c/t/0/1', 'unreadable']);
       const [unreadable, ...others] = copies.filter((copy) => !isLetter(copy));
       expect(others).toEqual([]);
       expect(unreadable).toMatchObject({ error: { code: 'DEAD_LETTER_UNREADABLE' } });
-      await shelf.remove([unreadable!]);
-      expect(ids(await look())).toEqual(['c/t/0/0', 'c/t/0/1']);
+      await reader.remove([unreadable!]);
+      expect(ids(await scan())).toEqual(['c/t/0/0', 'c/t/0/1']);
     });
   });
 }

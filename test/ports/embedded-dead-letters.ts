@@ -3,13 +3,13 @@
 import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import type { Queue } from '../../runtime/dead-letters/queue.ts';
 import { createQueueLetters, fetchPayload } from '../../runtime/dead-letters/queue-letters.ts';
-import { createTopicLetters, createTopicShelf } from '../../runtime/dead-letters/topic-letters.ts';
+import { createTopicLetters, createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import type { DeadLettersFixture } from './dead-letter-suite.ts';
 import type { Log } from './log-suite.ts';
 
 /** What does not depend on the technology, once that keeps to the clock it is given. */
-type Fixed = 'store' | 'shelf' | 'whole' | 'putUnreadable';
+type Fixed = 'store' | 'reader' | 'whole' | 'putUnreadable';
 type Rest = Omit<DeadLettersFixture, Fixed>;
 
 export const embedded = (clock: Clock, dispose: () => void = () => {}): Rest => ({
@@ -30,7 +30,7 @@ export function lettersInQueue(
   return {
     ...rest,
     store: letters,
-    shelf: letters,
+    reader: letters,
     whole: (stored) => fetchPayload(stored, objects),
     putUnreadable: () => queue.send([{ body: 'not a letter' }]),
   };
@@ -42,7 +42,7 @@ export async function lettersInTopic(log: Log, rest: Rest): Promise<DeadLettersF
   return {
     ...rest,
     store: createTopicLetters({ topic, producer: log }),
-    shelf: createTopicShelf({
+    reader: createTopicReader({
       topic,
       of: { consumer: 'c', epoch: 1, topic: 't' },
       producer: log,

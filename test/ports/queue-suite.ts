@@ -73,7 +73,7 @@ export function queueSuite(name: string, open: () => Promise<QueueFixture>, time
       }
       return received;
     };
-    const look = (queue: Queue) => Array.fromAsync(queue.look());
+    const scan = (queue: Queue) => Array.fromAsync(queue.scan());
     /** In the order they came where that is promised, sorted where it is not. */
     const bodies = (messages: readonly { readonly body: string }[]) => {
       const all = messages.map(({ body }) => body);
@@ -315,7 +315,7 @@ export function queueSuite(name: string, open: () => Promise<QueueFixture>, time
         const queue = await fixture.openQueue();
         const sent = named(fixture.manyMessages);
         await queue.send(sent);
-        const shown = await look(queue);
+        const shown = await scan(queue);
         expect(bodies(shown)).toEqual(bodies(sent));
         expect(new Set(shown.map(({ id }) => id)).size).toBe(sent.length);
       });
@@ -324,7 +324,7 @@ export function queueSuite(name: string, open: () => Promise<QueueFixture>, time
         const queue = await fixture.openQueue();
         const attributes = { topic: 'news.pageviews' };
         await queue.send([{ body: 'a', attributes }]);
-        const [shown] = await look(queue);
+        const [shown] = await scan(queue);
         const [received] = await receive(queue, 1);
         expect(shown).toMatchObject({ id: received!.id, sentAt: received!.sentAt, body: 'a', attributes });
       });
@@ -332,16 +332,16 @@ export function queueSuite(name: string, open: () => Promise<QueueFixture>, time
       checked('leaves every message visible', async () => {
         const queue = await fixture.openQueue();
         await queue.send(named(12));
-        expect(await look(queue)).toHaveLength(12);
+        expect(await scan(queue)).toHaveLength(12);
         expect(bodies(await receive(queue, 12))).toEqual(bodies(named(12)));
       });
 
       checked('leaves every message visible where it is ended early, by a break or an error', async () => {
         const queue = await fixture.openQueue();
         await queue.send(named(12));
-        for await (const _ of queue.look()) break;
+        for await (const _ of queue.scan()) break;
         const failing = async () => {
-          for await (const _ of queue.look()) throw new Error('of the one who looks');
+          for await (const _ of queue.scan()) throw new Error('of the one who looks');
         };
         await expect(failing()).rejects.toThrow('of the one who looks');
         expect(bodies(await receive(queue, 12))).toEqual(bodies(named(12)));
@@ -351,7 +351,7 @@ export function queueSuite(name: string, open: () => Promise<QueueFixture>, time
         const queue = await fixture.openQueue();
         await queue.send(named(12));
         const later: QueueMessage[] = [];
-        for await (const message of queue.look()) {
+        for await (const message of queue.scan()) {
           if (Number(message.body.slice(1)) % 2 === 0) await queue.delete([message.receipt]);
           else later.push(message);
         }
@@ -365,7 +365,7 @@ export function queueSuite(name: string, open: () => Promise<QueueFixture>, time
         const queue = await fixture.openQueue();
         await queue.send(named(3));
         const held = await receive(queue, 1);
-        const shown = await look(queue);
+        const shown = await scan(queue);
         const visible = named(3).filter(({ body }) => body !== held[0]!.body);
         expect(bodies(shown)).toEqual(bodies(fixture.promises === 'exact' ? named(3) : visible));
         // However one looks, the holder still has it.
@@ -392,7 +392,7 @@ export function queueSuite(name: string, open: () => Promise<QueueFixture>, time
         for (const receiveCount of [1, 2, 3]) {
           [last] = await receive(redrive, 1);
           expect(last).toMatchObject({ ...message, receiveCount });
-          expect(await look(deadLetters)).toEqual([]);
+          expect(await scan(deadLetters)).toEqual([]);
           await redrive.release([last!.receipt]);
         }
         expect(await receive(redrive)).toEqual([]);
@@ -517,7 +517,7 @@ export function exactQueueSuite(name: string, open: () => Promise<QueueFixture>)
 
     const receive = (maxMessages = 10, visibilityMs = 1_000) => queue.receive({ maxMessages, visibilityMs });
     const send = (...texts: string[]) => queue.send(texts.map((body) => ({ body })));
-    const look = () => Array.fromAsync(queue.look());
+    const scan = () => Array.fromAsync(queue.scan());
     const summary = (messages: readonly QueueMessage[]) =>
       messages.map(({ body, receiveCount }) => [body, receiveCount]);
 
@@ -538,26 +538,26 @@ export function exactQueueSuite(name: string, open: () => Promise<QueueFixture>)
       ]);
     });
 
-    test('changes nothing by a look: no count, no receipt, no time', async () => {
+    test('changes nothing by a scan: no count, no receipt, no time', async () => {
       queue = await fixture.openQueue();
       await send('a', 'b');
       const [a] = await receive(1);
       for (let looks = 0; looks < 3; looks++) {
-        expect(summary(await look())).toEqual([
+        expect(summary(await scan())).toEqual([
           ['a', 1],
           ['b', 0],
         ]);
       }
       expect(summary(await receive())).toEqual([['b', 1]]);
       await queue.delete([a!.receipt]);
-      expect(summary(await look())).toEqual([['b', 1]]);
+      expect(summary(await scan())).toEqual([['b', 1]]);
     });
 
     test('looks at what was there when the look began, whatever happens meanwhile', async () => {
       queue = await fixture.openQueue();
       await send('a', 'b', 'c');
       const seen: string[] = [];
-      for await (const { body } of queue.look()) {
+      for await (const { body } of queue.scan()) {
         if (seen.length === 0) await queue.send([{ body: 'late' }]);
         seen.push(body);
       }
@@ -569,7 +569,7 @@ export function exactQueueSuite(name: string, open: () => Promise<QueueFixture>)
       const many = Array.from({ length: fixture.manyMessages }, (_, index) => `${index}`);
       await send(...many);
       const seen: string[] = [];
-      for await (const { body, receipt } of queue.look()) {
+      for await (const { body, receipt } of queue.scan()) {
         seen.push(body);
         await queue.delete([receipt]);
       }
@@ -595,7 +595,7 @@ export function exactQueueSuite(name: string, open: () => Promise<QueueFixture>)
       await pair.redrive.receive({ maxMessages: 1, visibilityMs: 0 });
       expect(await pair.redrive.receive({ maxMessages: 1, visibilityMs: 0 })).toEqual([]);
       queue = pair.deadLetters;
-      expect(summary(await look())).toEqual([['a', 0]]);
+      expect(summary(await scan())).toEqual([['a', 0]]);
       expect(summary(await receive())).toEqual([['a', 1]]);
     });
 

@@ -11,7 +11,7 @@ export interface StoredLedger {
   readonly next: number | null;
   readonly maxTimestamp: number;
   readonly deadLettered: readonly OffsetRange[];
-  readonly passedOver: readonly OffsetRange[];
+  readonly skipped: readonly OffsetRange[];
 }
 
 export interface SinkFixture<Tx> {
@@ -59,7 +59,7 @@ export function sinkSuite<Tx>(
         next: 8,
         maxTimestamp: 17,
         deadLettered: [],
-        passedOver: [],
+        skipped: [],
       });
     });
 
@@ -82,7 +82,7 @@ export function sinkSuite<Tx>(
     test('gives one view a request, in the order asked, with nulls where there is no ledger yet', async () => {
       const { sink } = fixture;
       const key = newKey();
-      await settle(sink, key, [patch(3, { first: 10, next: 20, passedOver: [range(12, 14)] })]);
+      await settle(sink, key, [patch(3, { first: 10, next: 20, skipped: [range(12, 14)] })]);
 
       const views = await sink.transaction(({ lockLedgers }) =>
         lockLedgers(key, [request(7, 0, 1), request(3, 0, 100), request(11, 2, 5)]),
@@ -102,7 +102,7 @@ export function sinkSuite<Tx>(
           first: 0,
           next: 100,
           deadLettered: [range(40, 41), range(2, 3)],
-          passedOver: [range(41, 50), range(60, 70)],
+          skipped: [range(41, 50), range(60, 70)],
         }),
       ]);
 
@@ -180,7 +180,7 @@ export function sinkSuite<Tx>(
           .map(([from, n]) => range(from, from + n)),
         { maxLength: 3 },
       );
-      const changes = fc.record({ closed: ranges, deadLettered: ranges, passedOver: ranges });
+      const changes = fc.record({ closed: ranges, deadLettered: ranges, skipped: ranges });
       const step = fc.record({
         partitions: fc.array(changes, { minLength: 1, maxLength: 3 }),
         window: ranges,
@@ -189,7 +189,7 @@ export function sinkSuite<Tx>(
       await fc.assert(
         fc.asyncProperty(fc.array(step, { maxLength: 6 }), async (steps) => {
           const key = newKey();
-          const model = new Map<number, { deadLettered: Set<number>; passedOver: Set<number> }>();
+          const model = new Map<number, { deadLettered: Set<number>; skipped: Set<number> }>();
           for (const { partitions, window } of steps) {
             const asked = window[0] ?? range(0, 40);
             await sink.transaction(async (transaction) => {
@@ -199,7 +199,7 @@ export function sinkSuite<Tx>(
               );
               for (const view of views) {
                 const known = model.get(view.partition);
-                const holes = [...(known?.deadLettered ?? []), ...(known?.passedOver ?? [])];
+                const holes = [...(known?.deadLettered ?? []), ...(known?.skipped ?? [])];
                 expect(view.holes).toEqual(
                   toRanges(holes.filter((offset) => offset >= asked.from && offset < asked.to)),
                 );
@@ -210,22 +210,22 @@ export function sinkSuite<Tx>(
               );
             });
             partitions.forEach((change, partition) => {
-              const known = model.get(partition) ?? { deadLettered: new Set(), passedOver: new Set() };
-              const [closed, deadLettered, passedOver] = [
+              const known = model.get(partition) ?? { deadLettered: new Set(), skipped: new Set() };
+              const [closed, deadLettered, skipped] = [
                 change.closed,
                 change.deadLettered,
-                change.passedOver,
+                change.skipped,
               ].map(toOffsets) as [Set<number>, Set<number>, Set<number>];
               model.set(partition, {
                 deadLettered: new Set([...without(known.deadLettered, closed), ...deadLettered]),
-                passedOver: new Set([...without(known.passedOver, closed, deadLettered), ...passedOver]),
+                skipped: new Set([...without(known.skipped, closed, deadLettered), ...skipped]),
               });
             });
           }
-          for (const [partition, { deadLettered, passedOver }] of model) {
+          for (const [partition, { deadLettered, skipped }] of model) {
             expect(await fixture.ledger(key, at(partition))).toMatchObject({
               deadLettered: toRanges([...deadLettered]),
-              passedOver: toRanges([...passedOver]),
+              skipped: toRanges([...skipped]),
             });
           }
         }),
@@ -507,7 +507,7 @@ function patch(
   partition: number,
   change: Partial<LedgerPatch> & { first: number; next: number },
 ): LedgerPatch {
-  return { ...at(partition), maxTimestamp: 0, closed: [], deadLettered: [], passedOver: [], ...change };
+  return { ...at(partition), maxTimestamp: 0, closed: [], deadLettered: [], skipped: [], ...change };
 }
 
 function settle<Tx>(sink: Sink<Tx>, key: LedgerKey, patches: readonly LedgerPatch[]): Promise<void> {

@@ -9,7 +9,7 @@ import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import type { KafkaSecurity } from '../../adapters/kafka/connection.ts';
 import { type KafkaLog, openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import { createTopicShelf } from '../../runtime/dead-letters/topic-letters.ts';
+import { createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';
 import { deadLetter } from '../dead-letters.ts';
 import { bundlesOf, DEAD_LETTERS_IN_KAFKA } from '../lib/synthesized.ts';
 import { part } from './part.ts';
@@ -103,6 +103,6 @@ test("a function's second file writes dead letters, logged in with the credentia
   });
   expect(stderr).toBe('');
   const of = { consumer: letter.consumer, epoch: 1, topic: letter.record.topic };
-  const shelf = createTopicShelf({ topic: letters, of, producer: log, reader: log });
-  expect(await Array.fromAsync(shelf.look())).toMatchObject([{ letter }]);
+  const reader = createTopicReader({ topic: letters, of, producer: log, reader: log });
+  expect(await Array.fromAsync(reader.scan())).toMatchObject([{ letter }]);
 });

@@ -8,7 +8,7 @@ import { type KafkaLog, openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { startEventSource } from '../../local/event-source/event-source.ts';
-import { createTopicLetters, createTopicShelf } from '../../runtime/dead-letters/topic-letters.ts';
+import { createTopicLetters, createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import { partitionOf } from '../../runtime/publish/partitioner.ts';
 import { kafka } from '../../scripts/verify/kafka.mjs';
@@ -85,7 +85,7 @@ describe('a Kafka log', () => {
     await createTopicLetters({ topic, producer: roomy }).put([large]);
     const of = { consumer: 'c', epoch: 1, topic: 't' };
     const [copy] = await Array.fromAsync(
-      createTopicShelf({ topic, of, producer: roomy, reader: roomy }).look(),
+      createTopicReader({ topic, of, producer: roomy, reader: roomy }).scan(),
     );
     expect('letter' in copy! && copy.letter).toEqual(large);
     await roomy.close();

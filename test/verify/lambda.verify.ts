@@ -22,8 +22,8 @@ import { createTraffic } from '../../demo/traffic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { startQueueSource } from '../../local/event-source/queue-source.ts';
 import { createDecoder, createEncoder } from '../../runtime/contract/codec.ts';
-import { createQueueShelf } from '../../runtime/dead-letters/queue-letters.ts';
-import { createTopicShelf } from '../../runtime/dead-letters/topic-letters.ts';
+import { createQueueReader } from '../../runtime/dead-letters/queue-letters.ts';
+import { createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import { partitionOf } from '../../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../../runtime/record.ts';
@@ -141,8 +141,8 @@ async function using(
 const tables = () => inDatabase((pool) => readTables(new PostgresSink(pgDriver(pool))));
 /** The dead letters in the queue: what is told of each, by its record's place. A letter may be there twice. */
 async function letters() {
-  const shelf = createQueueShelf({ queue: createSqsQueue({ client: sqs, queueUrl: dead.url }) });
-  const found = (await Array.fromAsync(shelf.look())).flatMap((stored) =>
+  const reader = createQueueReader({ queue: createSqsQueue({ client: sqs, queueUrl: dead.url }) });
+  const found = (await Array.fromAsync(reader.scan())).flatMap((stored) =>
     'letter' in stored ? [[placeOf(stored.letter.record), stored.letter] as const] : [],
   );
   return Object.fromEntries(
@@ -359,8 +359,8 @@ test('a consumer whose dead letters are in Kafka writes them there, or has the b
   expect(await invokeOn(sasl, event)).toEqual(SETTLED);
   expect(await tables()).toEqual(settled);
   const of = { consumer: consumer.name, epoch: consumer.epoch, topic: pageviews.name };
-  const shelf = createTopicShelf({ topic: consumer.deadLetterTopic, of, producer: log, reader: log });
-  const stored = await Array.fromAsync(shelf.look());
+  const reader = createTopicReader({ topic: consumer.deadLetterTopic, of, producer: log, reader: log });
+  const stored = await Array.fromAsync(reader.scan());
   expect(stored).toMatchObject([
     { letter: { record: poison, failure: { code: 'FRAME_UNKNOWN' }, functionName: built.functionName } },
   ]);

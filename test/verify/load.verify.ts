@@ -198,7 +198,7 @@ describe('a load with kills', () => {
   async function letterPositions(): Promise<string[]> {
     const stores = await openStores(existingStateFolder(state));
     const positions: string[] = [];
-    for await (const copy of stores.deadLettersOf(editorialAnalytics).shelf.look()) {
+    for await (const copy of stores.deadLettersOf(editorialAnalytics).reader.scan()) {
       if (!('letter' in copy)) throw new Error('a letter cannot be read');
       const { partition, offset } = copy.letter.record;
       positions.push(`${partition}/${offset}`);

@@ -130,7 +130,7 @@ describe('a large dead letter on SQS and S3', () => {
 
       const stored = await Array.fromAsync(objects.list(PAYLOAD_PREFIX));
       expect(stored).toHaveLength(1);
-      const copies = (await Array.fromAsync(letters.look())).filter((copy) => 'letter' in copy);
+      const copies = (await Array.fromAsync(letters.scan())).filter((copy) => 'letter' in copy);
       const pointers = copies.flatMap(({ payload }) => payload ?? []);
       expect(pointers.map(({ objectKey, bytes }) => [objectKey, bytes])).toEqual([
         [stored[0]!.key, stored[0]!.bytes],
@@ -179,7 +179,7 @@ test(
       () => queue.receive({ maxMessages: 1, visibilityMs: 1_000 }),
       () => queue.delete(['a receipt']),
       () => queue.release(['a receipt']),
-      () => Array.fromAsync(queue.look()),
+      () => Array.fromAsync(queue.scan()),
       () => queue.depth(),
       () => mover.move({ maxPerSecond: 1 }),
     ];

@@ -28,7 +28,7 @@ const redriveOf = ({ attributes }: ReceivedMessage): string | undefined => attri
 const RESULT_OF: Readonly<Partial<Record<Outcome, LetterResult>>> = {
   applied: 'applied',
   duplicate: 'already-applied',
-  'dead-lettered': 'failed-again',
+  deadLettered: 'failed-again',
 };
 
 /**
@@ -96,7 +96,7 @@ export async function settleMessages(
     topic: engine.topic,
     applied: count('applied'),
     alreadyApplied: count('duplicate'),
-    failedAgain: count('dead-lettered'),
+    failedAgain: count('deadLettered'),
     refused,
     returned: count('early') + count('returned'),
   });

@@ -1,6 +1,6 @@
 /**
  * Giving chosen dead letters back to the consumer that failed them: a few first, the rest only if those were applied,
- * each sent before it is taken off the shelf, with a journal that a killed redrive goes on from.
+ * each sent before it is taken off the reader, with a journal that a killed redrive goes on from.
  */
 
 import { letterKey } from '../../delivery/dead-letter.ts';
@@ -9,7 +9,7 @@ import type { Clock } from '../../ports.ts';
 import type { ObjectStore } from '../objects.ts';
 import type { OutgoingMessage, Queue } from '../queue.ts';
 import { REDRIVE_ATTRIBUTE, toMessage } from '../queue-letters.ts';
-import type { DeadLetterShelf, StoredLetter } from '../reader.ts';
+import type { DeadLetterReader, StoredLetter } from '../reader.ts';
 import { type LetterFilter, matches } from '../triage.ts';
 import { type LetterResult, redriveResultsReader } from './results.ts';
 
@@ -17,7 +17,7 @@ import { type LetterResult, redriveResultsReader } from './results.ts';
 export interface RedrivePlan {
   readonly id: string;
   readonly consumer: string;
-  /** By `letterKey`: the copies of the letter that are on the shelf. */
+  /** By `letterKey`: the copies of the letter that are on the reader. */
   readonly letters: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -41,7 +41,7 @@ export interface RedriveOptions {
 }
 
 export interface RedrivePorts {
-  readonly shelf: DeadLetterShelf;
+  readonly reader: DeadLetterReader;
   readonly redrive: Queue;
   readonly objects: ObjectStore;
   readonly clock: Clock;
@@ -62,27 +62,27 @@ export interface RedriveProgress {
 const SEND_BATCH = 10;
 const POLL_MS = 250;
 
-/** The letters on the shelf that match, with all their copies. Looks once. */
+/** The letters on the reader that match, with all their copies. Looks once. */
 export async function findLetters(
-  shelf: DeadLetterShelf,
+  reader: DeadLetterReader,
   filter: LetterFilter,
 ): Promise<ReadonlyMap<string, readonly string[]>> {
   const letters = new Map<string, string[]>();
   const others = new Map<string, string[]>();
-  for await (const copy of shelf.look()) {
+  for await (const copy of reader.scan()) {
     if (!('letter' in copy)) continue;
     const key = letterKey(copy.letter);
     // A copy that failed otherwise is a copy all the same: once the record is applied, it is of no use.
     const into = matches(copy, filter) ? letters : others;
-    into.set(key, [...(into.get(key) ?? []), copy.copy]);
+    into.set(key, [...(into.get(key) ?? []), copy.ref]);
   }
   return new Map([...letters].map(([key, copies]) => [key, [...copies, ...(others.get(key) ?? [])]]));
 }
 
 /**
- * Gives the planned letters back and waits for what becomes of them. A letter is taken off the shelf once the redrive
+ * Gives the planned letters back and waits for what becomes of them. A letter is taken off the reader once the redrive
  * queue has it, so a kill between the two sends it twice, and the ledger makes the second harmless (promises 1 and 2).
- * @throws REDRIVE_STOPPED when the canary was not applied, or too many failed; what was not sent is on the shelf
+ * @throws REDRIVE_STOPPED when the canary was not applied, or too many failed; what was not sent is on the reader
  * @throws QUEUE_UNAVAILABLE, OBJECT_STORE_UNAVAILABLE; the same journal goes on later
  */
 export async function runRedrive(
@@ -92,7 +92,7 @@ export async function runRedrive(
   onProgress: (progress: RedriveProgress) => void = () => {},
 ): Promise<RedriveProgress> {
   const { plan } = journal;
-  const { shelf, redrive, objects, clock } = ports;
+  const { reader, redrive, objects, clock } = ports;
   const readResults = redriveResultsReader(objects, plan.id);
   const letterOf = new Map(
     [...plan.letters].flatMap(([key, copies]) => copies.map((copy) => [copy, key] as const)),
@@ -120,7 +120,7 @@ export async function runRedrive(
     if (now.failed >= maxFailures) throw stopped(plan, now, `${now.failed} of ${now.sent} failed again`);
   };
 
-  /** Sends letters until so many are sent in all, and takes every copy of what is sent off the shelf. */
+  /** Sends letters until so many are sent in all, and takes every copy of what is sent off the reader. */
   const sendUpTo = async (limit: number, maxFailures: number) => {
     /** Copies to take away, and of each letter among them that is yet to be sent, one. */
     let batch: StoredLetter[] = [];
@@ -134,12 +134,12 @@ export async function runRedrive(
         journal.noteSent([...fresh.keys()]);
         fresh.clear();
       }
-      await shelf.remove(batch);
+      await reader.remove(batch);
       batch = [];
     };
     const batchSize = Math.max(1, Math.min(SEND_BATCH, Math.floor(options.ratePerSecond)));
-    for await (const copy of shelf.look()) {
-      const key = letterOf.get(copy.copy);
+    for await (const copy of reader.scan()) {
+      const key = letterOf.get(copy.ref);
       if (key === undefined || !('letter' in copy)) continue;
       if (!journal.sent.has(key) && !fresh.has(key)) {
         if (journal.sent.size + fresh.size >= limit) continue;

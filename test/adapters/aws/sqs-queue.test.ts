@@ -185,7 +185,7 @@ describe('an error of SQS', () => {
     ['receive', () => queue.receive({ maxMessages: 1, visibilityMs: 1_000 })],
     ['delete', () => queue.delete(['a receipt'])],
     ['release', () => queue.release(['a receipt'])],
-    ['look', () => Array.fromAsync(queue.look())],
+    ['look', () => Array.fromAsync(queue.scan())],
     ['depth', () => queue.depth()],
   ])('in %s is an unavailable queue, named, without a word of a message', async (_, request) => {
     const outcome = request();
@@ -336,7 +336,7 @@ describe('looking into a queue of SQS', () => {
     return { queue, released, asked, receives: () => receives };
   };
   const bodies = async (queue: ReturnType<typeof fakeQueue>['queue']) =>
-    (await Array.fromAsync(queue.look())).map(({ body }) => body);
+    (await Array.fromAsync(queue.scan())).map(({ body }) => body);
   const named = (count: number) => Array.from({ length: count }, (_, index) => `m${index}`);
 
   test('shows each message once, asks every server for more, and lets go of all at the end', async () => {
@@ -350,18 +350,18 @@ describe('looking into a queue of SQS', () => {
 
   test('hides nothing while nothing is taken from it', async () => {
     const { queue, receives } = fakeQueue(5);
-    queue.look();
+    queue.scan();
     expect(receives()).toBe(0);
   });
 
   test('lets go of what it has received when it is ended early, by a break or an error', async () => {
     const broken = fakeQueue(25);
-    for await (const _ of broken.queue.look()) break;
+    for await (const _ of broken.queue.scan()) break;
     expect(broken.released).toEqual(named(10).map((id) => `${id}@1`));
 
     const failing = fakeQueue(25);
     const outcome = (async () => {
-      for await (const { body } of failing.queue.look()) if (body === 'm12') throw new Error('its own');
+      for await (const { body } of failing.queue.scan()) if (body === 'm12') throw new Error('its own');
     })();
     await expect(outcome).rejects.toThrow('its own');
     expect(failing.released).toHaveLength(20);
@@ -404,7 +404,7 @@ describe('looking into a queue of SQS', () => {
         return { Messages: [{ MessageId: 'm', ReceiptHandle: 'r' }] };
       },
     };
-    const outcome = Array.fromAsync(createSqsQueue({ client: client as never, queueUrl }).look());
+    const outcome = Array.fromAsync(createSqsQueue({ client: client as never, queueUrl }).scan());
     await expect(outcome).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE' });
     expect(released).toEqual(['r']);
   });

@@ -12,7 +12,7 @@ const report: BatchReport = {
   applied: 90,
   duplicates: 7,
   deadLettered: 1,
-  holes: 0,
+  skipped: 0,
   retries: 4,
   returned: 2,
   batchMs: 812,

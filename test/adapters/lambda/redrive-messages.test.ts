@@ -84,7 +84,7 @@ describe('messages of the redrive queue', () => {
     const { handler, redriven, reports } = open(async () => [
       'applied',
       'duplicate',
-      'dead-lettered',
+      'deadLettered',
       'early',
       'returned',
     ]);
@@ -135,7 +135,7 @@ describe('messages of the redrive queue', () => {
 });
 
 describe('what became of them', () => {
-  const outcomes = ['applied', 'duplicate', 'dead-lettered', 'early'] as const;
+  const outcomes = ['applied', 'duplicate', 'deadLettered', 'early'] as const;
 
   test('is written for who waits, by letter; what has no end yet is left out', async () => {
     const four = letters(4);

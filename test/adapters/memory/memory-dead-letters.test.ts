@@ -19,11 +19,11 @@ deadLetterSuite('a topic in memory', async () => {
   return lettersInTopic(createMemoryLog({ clock }), embedded(clock));
 });
 
-test('the dead letters of a process without queues are store and shelf in one', async () => {
+test('the dead letters of a process without queues are store and reader in one', async () => {
   const letters = createMemoryDeadLetters({ clock: createFakeClock() });
   await letters.put([deadLetter()]);
-  const [copy] = await Array.fromAsync(letters.look());
+  const [copy] = await Array.fromAsync(letters.scan());
   expect(copy).toMatchObject({ letter: deadLetter(), payload: null });
   await letters.remove([copy!]);
-  expect(await Array.fromAsync(letters.look())).toEqual([]);
+  expect(await Array.fromAsync(letters.scan())).toEqual([]);
 });

@@ -13,8 +13,8 @@ sinkSuite<MemoryTx>(
       ledger: async (key, of) => {
         const ledger = sink.ledger(key, of);
         if (!ledger) return undefined;
-        const { first, next, maxTimestamp, deadLettered, passedOver } = ledger;
-        return { first, next, maxTimestamp, deadLettered, passedOver };
+        const { first, next, maxTimestamp, deadLettered, skipped } = ledger;
+        return { first, next, maxTimestamp, deadLettered, skipped };
       },
       close: async () => {},
     };

@@ -25,7 +25,7 @@ const patchOf = (first: number, next: number) => ({
   maxTimestamp: -1,
   closed: [],
   deadLettered: [],
-  passedOver: [],
+  skipped: [],
 });
 
 export function postgresSuite(
@@ -87,7 +87,7 @@ export function postgresSuite(
               maxTimestamp: next,
               closed: [],
               deadLettered: [{ from: next - 1, to: next }],
-              passedOver: [],
+              skipped: [],
             })),
           );
         });
@@ -575,7 +575,7 @@ async function sinkFixture(sink: PostgresSink): Promise<SinkFixture<SqlTransacti
         )) AS r)`;
       const rows = await query<StoredLedger>(
         `SELECT first, next, max_timestamp AS "maxTimestamp",
-           ${ranges('dead-lettered')} AS "deadLettered", ${ranges('skipped')} AS "passedOver"
+           ${ranges('dead-lettered')} AS "deadLettered", ${ranges('skipped')} AS "skipped"
          FROM millrace_ledger l WHERE (consumer, epoch, topic, partition) = ($1, $2, $3, $4)`,
         [consumer, epoch, topic, partition],
       );

@@ -24,7 +24,7 @@ const open = (clock: Clock) => {
 queueSuite('the SQLite queue', () => embeddedQueues(open), 20_000);
 exactQueueSuite('the SQLite queue', () => embeddedQueues(open));
 
-const look = (queue: Queue) => Array.fromAsync(queue.look());
+const look = (queue: Queue) => Array.fromAsync(queue.scan());
 
 describe('the SQLite queues on disk', () => {
   let folder: ReturnType<typeof createTemporaryFolder>;

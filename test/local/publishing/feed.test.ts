@@ -1,11 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { type FeedOptions, type Source, startFeed } from '../../../local/publishing/feed.ts';
-import type { Outlet } from '../../../local/publishing/outlet.ts';
+import type { ValuePublisher } from '../../../local/publishing/value-publisher.ts';
 import type { InputItem } from '../../../runtime/app.ts';
 
 /** Refuses odd numbers. */
-function evenOutlet(): Outlet<number> & { readonly sent: number[] } {
+function evenPublisher(): ValuePublisher<number> & { readonly sent: number[] } {
   const sent: number[] = [];
   return {
     sent,
@@ -31,7 +31,7 @@ const endless: Source<number> = {
 function feed(options: Partial<FeedOptions<number>>) {
   return startFeed({
     source: endless,
-    outlet: evenOutlet(),
+    publisher: evenPublisher(),
     ratePerSecond: Number.POSITIVE_INFINITY,
     clock: createFakeClock({ autoAdvance: true }),
     ...options,
@@ -39,7 +39,7 @@ function feed(options: Partial<FeedOptions<number>>) {
 }
 
 test('counts every item once, by what became of it, and sends values in order', async () => {
-  const outlet = evenOutlet();
+  const publisher = evenPublisher();
   const items: InputItem<number>[] = [
     { kind: 'value', line: 1, value: 2 },
     { kind: 'ignored', line: 2 },
@@ -47,9 +47,9 @@ test('counts every item once, by what became of it, and sends values in order', 
     { kind: 'malformed', line: 4, reason: 'no number' },
     { kind: 'value', line: 5, value: 4 },
   ];
-  const running = feed({ source: listSource(items), outlet });
+  const running = feed({ source: listSource(items), publisher });
   await running.done;
-  expect(outlet.sent).toEqual([2, 4]);
+  expect(publisher.sent).toEqual([2, 4]);
   expect(running.counts()).toEqual({ published: 2, refused: 1, ignored: 1, malformed: 1, poisoned: 1 });
   expect(running.complaints()).toEqual([
     { kind: 'refused', line: 3, reason: '3 is odd' },
@@ -95,9 +95,9 @@ test('stops when told to, and says so', async () => {
   expect(running.counts().published).toBe(0);
 });
 
-test('a source or an outlet that fails ends it with that error', async () => {
+test('a source or a publisher that fails ends it with that error', async () => {
   const broken = new Error('broken');
   const fail = () => Promise.reject(broken);
   await expect(feed({ source: { take: fail } }).done).rejects.toBe(broken);
-  await expect(feed({ outlet: { send: fail } }).done).rejects.toBe(broken);
+  await expect(feed({ publisher: { send: fail } }).done).rejects.toBe(broken);
 });

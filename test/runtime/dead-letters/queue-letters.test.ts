@@ -59,7 +59,7 @@ describe('dead letters in a queue', () => {
     const unused = () => Promise.reject(new Error('not asked for'));
     const { letters, queue } = setUp({ objects: { put: unused, get: unused } });
     await letters.put([small]);
-    const copies = await Array.fromAsync(letters.look());
+    const copies = await Array.fromAsync(letters.scan());
     expect(copies).toMatchObject([{ letter: small, payload: null }]);
     await letters.remove(copies);
     expect(await queue.depth()).toBe(0);
@@ -77,9 +77,9 @@ describe('dead letters in a queue', () => {
         const record = { ...letter.record, headers: [{ name, value: null }] };
         const put = { ...letter, record, failure: { ...letter.failure, message, name, stack: message } };
         await letters.put([put]);
-        const [copy] = await Array.fromAsync(letters.look());
+        const [copy] = await Array.fromAsync(letters.scan());
         expect(copy).toMatchObject({ letter: put });
-        const [{ body, attributes }] = (await Array.fromAsync(queue.look())) as [QueueMessage];
+        const [{ body, attributes }] = (await Array.fromAsync(queue.scan())) as [QueueMessage];
         for (const sent of [body, ...Object.values(attributes)]) expect(refused.exec(sent)).toBeNull();
       }),
     );
@@ -88,7 +88,7 @@ describe('dead letters in a queue', () => {
   test('tell where their bytes are when they are not in the message', async () => {
     const { letters, objects } = setUp();
     await letters.put([large]);
-    const [copy] = await Array.fromAsync(letters.look());
+    const [copy] = await Array.fromAsync(letters.scan());
     expect(copy).toMatchObject({
       letter: { id: large.id, record: { key: null, value: null, headers: [] }, failure: large.failure },
       payload: { objectKey: expect.stringMatching(/^dead-letters\/c\/t\/0\/1\/[0-9a-f]{64}\.json$/) },
@@ -101,11 +101,11 @@ describe('dead letters in a queue', () => {
     const { letters, queue } = setUp();
     await letters.put([small]);
     await queue.send([{ body: 'not a letter', attributes: { from: 'somebody' } }]);
-    const messages = await Array.fromAsync(queue.look());
-    const copies = await Array.fromAsync(letters.look());
-    expect(copies.map(({ copy, storedAt, message }) => ({ copy, storedAt, message }))).toEqual(
+    const messages = await Array.fromAsync(queue.scan());
+    const copies = await Array.fromAsync(letters.scan());
+    expect(copies.map(({ ref, storedAt, message }) => ({ ref, storedAt, message }))).toEqual(
       messages.map(({ id, sentAt, body, attributes }) => ({
-        copy: id,
+        ref: id,
         storedAt: sentAt,
         message: { body, attributes },
       })),
@@ -118,13 +118,13 @@ describe('dead letters in a queue', () => {
     const { letters } = setUp({
       queue: {
         delete: failing,
-        async *look() {
+        async *scan() {
           yield* [] as never[];
           await failing();
         },
       },
     });
-    expect(await codeOf(Array.fromAsync(letters.look()))).toBe('QUEUE_UNAVAILABLE');
+    expect(await codeOf(Array.fromAsync(letters.scan()))).toBe('QUEUE_UNAVAILABLE');
     expect(await codeOf(letters.remove([]))).toBe('QUEUE_UNAVAILABLE');
   });
 });

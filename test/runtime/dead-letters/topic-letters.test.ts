@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { createMemoryLog, type MemoryLog } from '../../../adapters/memory/memory-log.ts';
-import { createTopicLetters, createTopicShelf } from '../../../runtime/dead-letters/topic-letters.ts';
+import { createTopicLetters, createTopicReader } from '../../../runtime/dead-letters/topic-letters.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { deadLetter } from '../../dead-letters.ts';
 import { codeOf } from '../../rejection.ts';
@@ -17,10 +17,10 @@ describe('dead letters in a topic', () => {
 
   const put = (...letters: ReturnType<typeof deadLetter>[]) =>
     createTopicLetters({ topic, producer: log }).put(letters);
-  const shelfOf = (consumer: string, from = 't') =>
-    createTopicShelf({ topic, of: { consumer, epoch: 1, topic: from }, producer: log, reader: log });
-  const idsOn = async (shelf: ReturnType<typeof shelfOf>) =>
-    (await Array.fromAsync(shelf.look()))
+  const readerOf = (consumer: string, from = 't') =>
+    createTopicReader({ topic, of: { consumer, epoch: 1, topic: from }, producer: log, reader: log });
+  const idsOn = async (reader: ReturnType<typeof readerOf>) =>
+    (await Array.fromAsync(reader.scan()))
       .map((copy) => ('letter' in copy ? copy.letter.id : copy.error.code))
       .toSorted();
   const records = async () => {
@@ -65,10 +65,10 @@ describe('dead letters in a topic', () => {
       { key: null, value: null },
       { key: null, value: null, headers: [{ name: 'h', value: null }] },
     ]);
-    expect(await idsOn(shelfOf('c'))).toEqual(['c/t/0/1']);
-    expect(await idsOn(shelfOf('d'))).toEqual(['d/t/0/1']);
-    expect(await idsOn(shelfOf('c', 'another'))).toEqual(['c/another/0/1']);
-    expect(await idsOn(shelfOf('e'))).toEqual([]);
+    expect(await idsOn(readerOf('c'))).toEqual(['c/t/0/1']);
+    expect(await idsOn(readerOf('d'))).toEqual(['d/t/0/1']);
+    expect(await idsOn(readerOf('c', 'another'))).toEqual(['c/another/0/1']);
+    expect(await idsOn(readerOf('e'))).toEqual([]);
   });
 
   test('of other tools are shown to the consumer of the topic they came from', async () => {
@@ -86,18 +86,18 @@ describe('dead letters in a topic', () => {
         ],
       },
     ]);
-    expect(await idsOn(shelfOf('c'))).toEqual(['c/t/3/42']);
-    expect(await idsOn(shelfOf('c', 'another'))).toEqual([]);
-    const shelf = shelfOf('c');
-    await shelf.remove(await Array.fromAsync(shelf.look()));
-    expect(await idsOn(shelfOf('c'))).toEqual([]);
+    expect(await idsOn(readerOf('c'))).toEqual(['c/t/3/42']);
+    expect(await idsOn(readerOf('c', 'another'))).toEqual([]);
+    const reader = readerOf('c');
+    await reader.remove(await Array.fromAsync(reader.scan()));
+    expect(await idsOn(readerOf('c'))).toEqual([]);
   });
 
   test('are closed by a marker under their own key, as nothing can be deleted', async () => {
     await put(deadLetter({ offset: 1 }), deadLetter({ offset: 2, key: null }));
-    const shelf = shelfOf('c');
+    const reader = readerOf('c');
     const before = await records();
-    await shelf.remove(await Array.fromAsync(shelf.look()));
+    await reader.remove(await Array.fromAsync(reader.scan()));
     const markers = (await records()).filter(
       ({ partition, offset }) =>
         !before.some((each) => each.partition === partition && each.offset === offset),
@@ -114,8 +114,8 @@ describe('dead letters in a topic', () => {
       expect(marker.key).toEqual(closed!.key);
     }
     // Whoever opens the topic later sees them gone, and the markers are no letters of anybody.
-    expect(await idsOn(shelfOf('c'))).toEqual([]);
-    expect(await idsOn(shelfOf('d'))).toEqual([]);
+    expect(await idsOn(readerOf('c'))).toEqual([]);
+    expect(await idsOn(readerOf('d'))).toEqual([]);
   });
 
   test('stay open or closed when a replicator or a tracing agent adds a header behind ours', async () => {
@@ -131,11 +131,11 @@ describe('dead letters in a topic', () => {
       deadLetter({ offset: 1 }),
       deadLetter({ offset: 2 }),
     ]);
-    expect(await idsOn(shelfOf('c'))).toEqual(['c/t/0/1', 'c/t/0/2']);
+    expect(await idsOn(readerOf('c'))).toEqual(['c/t/0/1', 'c/t/0/2']);
     const of = { consumer: 'c', epoch: 1, topic: 't' };
-    const shelf = createTopicShelf({ topic, of, producer: sendsOneMore, reader: log });
-    await shelf.remove((await Array.fromAsync(shelf.look())).slice(0, 1));
-    expect(await idsOn(shelfOf('c'))).toHaveLength(1);
+    const reader = createTopicReader({ topic, of, producer: sendsOneMore, reader: log });
+    await reader.remove((await Array.fromAsync(reader.scan())).slice(0, 1));
+    expect(await idsOn(readerOf('c'))).toHaveLength(1);
   });
 
   test('of a record that looks like a marker are letters, and close nothing', async () => {
@@ -153,23 +153,23 @@ describe('dead letters in a topic', () => {
         ],
       },
     ]);
-    expect(await idsOn(shelfOf('c'))).toEqual(['c/t/0/1', 'c/t/0/2', 'c/t/0/3']);
+    expect(await idsOn(readerOf('c'))).toEqual(['c/t/0/1', 'c/t/0/2', 'c/t/0/3']);
   });
 
   test('that come while one looks are left for the next look', async () => {
     await put(deadLetter({ offset: 1 }), deadLetter({ offset: 2 }));
     let seen = 0;
-    for await (const _ of shelfOf('c').look()) {
+    for await (const _ of readerOf('c').scan()) {
       seen++;
       await put(deadLetter({ offset: 100 + seen }));
     }
     expect(seen).toBe(2);
-    expect(await idsOn(shelfOf('c'))).toHaveLength(4);
+    expect(await idsOn(readerOf('c'))).toHaveLength(4);
   });
 
   test('are looked for in a topic that exists', async () => {
     const of = { consumer: 'c', epoch: 1, topic: 't' };
-    const shelf = createTopicShelf({ topic: 'nowhere', of, producer: log, reader: log });
-    expect(await codeOf(Array.fromAsync(shelf.look()))).toBe('TOPIC_UNKNOWN');
+    const reader = createTopicReader({ topic: 'nowhere', of, producer: log, reader: log });
+    expect(await codeOf(Array.fromAsync(reader.scan()))).toBe('TOPIC_UNKNOWN');
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Copy, StoredLetter } from '../../../runtime/dead-letters/reader.ts';
+import type { ScannedLetter, StoredLetter } from '../../../runtime/dead-letters/reader.ts';
 import { type LetterFilter, matches, Triage } from '../../../runtime/dead-letters/triage.ts';
 import { type ErrorCode, MillraceError } from '../../../runtime/errors.ts';
 import { deadLetter } from '../../dead-letters.ts';
@@ -9,10 +9,10 @@ let copies = 0;
 function copyOf(
   of: Parameters<typeof deadLetter>[0] = {},
   { code = 'HANDLER_FAILED' as ErrorCode, at = 1_000, schemaId = 's1' as string | null } = {},
-): Copy {
+): ScannedLetter {
   const letter = deadLetter(of);
   return {
-    copy: `copy-${copies++}`,
+    ref: `copy-${copies++}`,
     storedAt: at,
     message: null,
     payload: null,
@@ -23,8 +23,8 @@ function copyOf(
     },
   };
 }
-const unreadable: Copy = {
-  copy: 'm1',
+const unreadable: ScannedLetter = {
+  ref: 'm1',
   storedAt: 7,
   message: { body: 'x' },
   error: new MillraceError('DEAD_LETTER_UNREADABLE', 'not read'),
@@ -67,7 +67,7 @@ describe('a filter', () => {
   });
 });
 
-const groupsOf = (copies: readonly Copy[], by: readonly ('partition' | 'schema')[] = []) => {
+const groupsOf = (copies: readonly ScannedLetter[], by: readonly ('partition' | 'schema')[] = []) => {
   const triage = new Triage('c', by);
   for (const copy of copies) triage.add(copy);
   return triage.groups();

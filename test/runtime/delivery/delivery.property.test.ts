@@ -226,7 +226,7 @@ function holdsAfterEachStep(world: World): void {
     }
 
     // And what counts as passed over, the event source did pass over: no false alarm.
-    for (const { from, to } of ledger?.passedOver ?? []) {
+    for (const { from, to } of ledger?.skipped ?? []) {
       for (let offset = from; offset < to; offset++) expect(everDiscarded.has(offset)).toBe(true);
     }
 

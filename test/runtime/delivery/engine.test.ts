@@ -272,9 +272,9 @@ describe('deliver', () => {
     const { deliver, reports, logged, ledger } = setUp(apply);
     await deliver(batchOf(2));
     await deliver([eventRecord(0, 7)]);
-    expect(reports[1]).toMatchObject({ applied: 1, holes: 5 });
+    expect(reports[1]).toMatchObject({ applied: 1, skipped: 5 });
     expect(JSON.stringify(logged)).toContain('passed over');
-    expect(ledger()).toMatchObject({ passedOver: [{ from: 2, to: 7 }] });
+    expect(ledger()).toMatchObject({ skipped: [{ from: 2, to: 7 }] });
   });
 
   test('a registry that is down holds the line, and is asked again', async () => {
@@ -693,7 +693,7 @@ describe('a slow record', () => {
     await deliver(batchOf(4));
     expect(letters).toEqual([]);
     expect(applied()).toEqual(['0/0', '0/1', '0/2', '0/3']);
-    expect(reports).toMatchObject([{ applied: 4, holes: 0 }]);
+    expect(reports).toMatchObject([{ applied: 4, skipped: 0 }]);
     expect(ledger()).toMatchObject({ first: 0, next: 4, holes: [] });
   });
 
@@ -1086,7 +1086,7 @@ describe('dead letters', () => {
     await deliver(batchOf(5).map((each) => (each.offset === 2 ? junk(3)[2]! : each)));
     expect(applied()).toEqual(['0/0', '0/1', '0/3', '0/4']);
     expect(stored).toEqual([2]);
-    expect(reports).toMatchObject([{ applied: 4, deadLettered: 1, holes: 0 }]);
+    expect(reports).toMatchObject([{ applied: 4, deadLettered: 1, skipped: 0 }]);
     expect(ledger()).toMatchObject({ first: 0, next: 5, holes: [{ from: 2, to: 3 }] });
   });
 
@@ -1358,7 +1358,7 @@ describe('redrive', () => {
     await deliver(batchOf(3));
     const letter = letters[0]!;
 
-    expect(await engine.redrive([letter], invocation())).toEqual(['dead-lettered']);
+    expect(await engine.redrive([letter], invocation())).toEqual(['deadLettered']);
     expect(letters[1]!.failure).toMatchObject({ attempts: 6, firstFailedAt: letter.failure.firstFailedAt });
     isMended.now = true;
     expect(await engine.redrive([letter, letter], invocation())).toEqual(['applied', 'duplicate']);

@@ -73,9 +73,9 @@ describe('judge', () => {
 
 describe('advance', () => {
   test('the first batch begins the interval at its own first offset', () => {
-    const { patch, passedOver } = advance(none, [settled(5, 70), settled(6, 60)], 'contiguous', NOW);
-    expect(patch).toMatchObject({ first: 5, next: 7, maxTimestamp: 70, passedOver: [], deadLettered: [] });
-    expect(passedOver).toBe(0);
+    const { patch, skipped } = advance(none, [settled(5, 70), settled(6, 60)], 'contiguous', NOW);
+    expect(patch).toMatchObject({ first: 5, next: 7, maxTimestamp: 70, skipped: [], deadLettered: [] });
+    expect(skipped).toBe(0);
   });
 
   test('offsets missing above the ledger become holes in a contiguous topic only', () => {
@@ -83,16 +83,16 @@ describe('advance', () => {
     expect(advance(tenToTwenty, batch, 'contiguous', NOW)).toMatchObject({
       patch: {
         next: 27,
-        passedOver: [
+        skipped: [
           { from: 20, to: 23 },
           { from: 24, to: 26 },
         ],
       },
-      passedOver: 5,
+      skipped: 5,
     });
     expect(advance(tenToTwenty, batch, 'sparse', NOW)).toMatchObject({
-      patch: { next: 27, passedOver: [] },
-      passedOver: 0,
+      patch: { next: 27, skipped: [] },
+      skipped: 0,
     });
   });
 
@@ -101,12 +101,12 @@ describe('advance', () => {
       patch: {
         first: 4,
         next: 20,
-        passedOver: [
+        skipped: [
           { from: 5, to: 7 },
           { from: 8, to: 10 },
         ],
       },
-      passedOver: 0,
+      skipped: 0,
     });
   });
 

@@ -9,15 +9,15 @@ import { createMemoryObjects } from '../../../../adapters/memory/memory-objects.
 import { createMemoryQueues } from '../../../../adapters/memory/memory-queue.ts';
 import { failureDocument } from '../../../../local/event-source/failure-document.ts';
 import { GIVEN_UP_PREFIX } from '../../../../runtime/dead-letters/given-up-letters.ts';
-import { deadLetterPlaces } from '../../../../runtime/dead-letters/places.ts';
 import type { Queue } from '../../../../runtime/dead-letters/queue.ts';
 import { fetchPayload } from '../../../../runtime/dead-letters/queue-letters.ts';
-import { discardCopies, type StoredLetter } from '../../../../runtime/dead-letters/reader.ts';
+import { discardLetters, type StoredLetter } from '../../../../runtime/dead-letters/reader.ts';
 import {
   findLetters,
   type RedriveJournal,
   runRedrive,
 } from '../../../../runtime/dead-letters/redrive/send.ts';
+import { deadLetterResources } from '../../../../runtime/dead-letters/resources.ts';
 import { type LetterFilter, matches } from '../../../../runtime/dead-letters/triage.ts';
 import { defineConsumer } from '../../../../runtime/delivery/consumer.ts';
 import type { DeadLetter } from '../../../../runtime/delivery/dead-letter.ts';
@@ -94,7 +94,7 @@ type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 
 class Killed extends Error {}
 
-class Desk {
+class DlqSession {
   readonly clock = createFakeClock({ autoAdvance: true });
   readonly queues = createMemoryQueues({ clock: this.clock });
   readonly objects = createMemoryObjects({ clock: this.clock });
@@ -104,7 +104,7 @@ class Desk {
     // Fewer than there are in truth, so that it happens.
     maxReceiveCount: 3,
   });
-  readonly places = deadLetterPlaces(consumer, {
+  readonly resources = deadLetterResources(consumer, {
     deadLetters: this.deadLetters,
     redrive: this.redriveQueue,
     mover: this.queues.mover('dead-letters', 'redrive'),
@@ -122,7 +122,7 @@ class Desk {
     this.world = new World(
       shape.map(({ natures }) => ({ natures, startsAt: 0 })),
       seed,
-      this.places.store,
+      this.resources.store,
     );
   }
 
@@ -138,12 +138,12 @@ class Desk {
       case 'redrive':
         return this.redrive(operation);
       case 'move':
-        await this.places.mover.move({ maxPerSecond: 1_000 });
+        await this.resources.mover.move({ maxPerSecond: 1_000 });
         return;
       case 'discard':
         return this.discard(operation.filter);
       case 'import':
-        await this.places.store.put(this.exported);
+        await this.resources.store.put(this.exported);
         this.exported.length = 0;
         return;
       case 'copy':
@@ -213,7 +213,7 @@ class Desk {
       if (calls++ === killAt) throw new Killed();
       return result;
     };
-    const { shelf } = this.places;
+    const { reader } = this.resources;
     const redrive: Queue = {
       ...this.redriveQueue,
       send: (messages) => mayBeKilled(() => this.redriveQueue.send(messages)),
@@ -236,9 +236,9 @@ class Desk {
           },
         },
         {
-          shelf: {
-            look: () => shelf.look(),
-            remove: (copies) => mayBeKilled(() => shelf.remove(copies)),
+          reader: {
+            scan: () => reader.scan(),
+            remove: (copies) => mayBeKilled(() => reader.remove(copies)),
           },
           redrive,
           objects: this.objects,
@@ -258,7 +258,7 @@ class Desk {
 
   async plan(filter: LetterFilter) {
     const sent = new Set<string>();
-    const letters = await findLetters(this.places.shelf, filter);
+    const letters = await findLetters(this.resources.reader, filter);
     return {
       plan: { id: `redrive-${this.#redrives++}`, consumer: 'world', letters },
       sent,
@@ -269,11 +269,11 @@ class Desk {
   }
 
   async discard(filter: LetterFilter): Promise<void> {
-    const { shelf } = this.places;
+    const { reader } = this.resources;
     const names = new Set<string>();
-    for await (const copy of shelf.look())
-      if ('letter' in copy && matches(copy, filter)) names.add(copy.copy);
-    await discardCopies(shelf, names, async (copies) => {
+    for await (const copy of reader.scan())
+      if ('letter' in copy && matches(copy, filter)) names.add(copy.ref);
+    await discardLetters(reader, names, async (copies) => {
       for (const copy of copies as readonly StoredLetter[]) {
         this.exported.push(await fetchPayload(copy, this.objects));
         this.discarded.add(copy.letter.id);
@@ -283,7 +283,7 @@ class Desk {
 
   /** SQS delivers at least once: what was deleted or moved may be there all the same. */
   async copy(pick: number): Promise<void> {
-    const messages = await Array.fromAsync(this.deadLetters.look());
+    const messages = await Array.fromAsync(this.deadLetters.scan());
     const message = messages[pick % messages.length];
     if (message) await this.deadLetters.send([message]);
   }
@@ -291,8 +291,8 @@ class Desk {
   /** The ids of all letters, wherever they are. */
   async everywhere(): Promise<Set<string>> {
     const ids = new Set(this.exported.map(({ id }) => id));
-    for await (const copy of this.places.shelf.look()) if ('letter' in copy) ids.add(copy.letter.id);
-    for await (const { body } of this.redriveQueue.look()) ids.add(JSON.parse(body).id);
+    for await (const copy of this.resources.reader.scan()) if ('letter' in copy) ids.add(copy.letter.id);
+    for await (const { body } of this.redriveQueue.scan()) ids.add(JSON.parse(body).id);
     return ids;
   }
 
@@ -325,7 +325,7 @@ class Desk {
     this.world.isMended = true;
     await this.deliver(Number.MAX_SAFE_INTEGER, calm);
     for (let round = 0; round < 3; round++) {
-      if (round === 1) await this.places.mover.move({ maxPerSecond: 1_000 });
+      if (round === 1) await this.resources.mover.move({ maxPerSecond: 1_000 });
       if (round === 2) {
         this.#journal = undefined;
         await this.redrive({ op: 'redrive', filter: {}, canary: 0, killAt: null, trouble: calm });
@@ -355,22 +355,22 @@ describe('dead letters given back, over random histories', () => {
         fc.array(operation, { maxLength: 14 }),
         fc.nat(),
         async (shape, operations, seed) => {
-          const desk = new Desk(shape, seed);
+          const session = new DlqSession(shape, seed);
           for (const operation of operations) {
-            await desk.run(operation);
-            await desk.holds();
+            await session.run(operation);
+            await session.holds();
           }
-          await desk.windUp();
-          await desk.holds();
+          await session.windUp();
+          await session.holds();
 
           // In the end a record is applied, unless it never can be or a person did not want it.
-          const letters = await desk.everywhere();
-          desk.world.partitions.forEach(({ natures }, partition) => {
-            const applied = new Set(desk.world.effects(partition));
+          const letters = await session.everywhere();
+          session.world.partitions.forEach(({ natures }, partition) => {
+            const applied = new Set(session.world.effects(partition));
             natures.forEach(({ kind }, offset) => {
-              const id = desk.world.letterId(partition, offset);
+              const id = session.world.letterId(partition, offset);
               if (kind === 'garbage') expect(applied.has(offset)).toBe(false);
-              else if (!desk.discarded.has(id)) expect(applied.has(offset)).toBe(true);
+              else if (!session.discarded.has(id)) expect(applied.has(offset)).toBe(true);
               // What is applied has no letter left but those that were exported, and copies of a moment ago.
               if (!applied.has(offset)) expect(letters.has(id)).toBe(true);
             });

@@ -17,12 +17,12 @@ import { deadLetter } from '../../../dead-letters.ts';
 
 const OPTIONS: RedriveOptions = { ratePerSecond: 100, canary: 0, maxFailures: 5, patienceMs: 5_000 };
 
-/** A shelf, a redrive queue and a function that ends each letter as `resultOf` says. */
+/** A reader, a redrive queue and a function that ends each letter as `resultOf` says. */
 function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
   const clock = createFakeClock({ autoAdvance: true });
   const queues = createMemoryQueues({ clock });
   const objects = createMemoryObjects({ clock });
-  const shelf = createQueueLetters({ queue: queues.queue('dead-letters'), objects });
+  const reader = createQueueLetters({ queue: queues.queue('dead-letters'), objects });
   const redrive = queues.queue('redrive');
   const consumed: { id: string; at: number }[] = [];
   let part = 0;
@@ -42,7 +42,7 @@ function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
         `${part++}`,
         new Map([[letterKey(letter), result]]),
       );
-      if (result === 'failed-again') await shelf.put([failedAgain(id)]);
+      if (result === 'failed-again') await reader.put([failedAgain(id)]);
       await redrive.delete([receipt]);
     }
   };
@@ -75,10 +75,10 @@ function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
       }
     })();
     try {
-      const ofThis = journal ?? journalOf(await findLetters(shelf, filter));
+      const ofThis = journal ?? journalOf(await findLetters(reader, filter));
       return await runRedrive(
         ofThis,
-        { shelf, redrive, objects, clock },
+        { reader, redrive, objects, clock },
         { ...OPTIONS, ...options },
         onProgress,
       );
@@ -89,10 +89,10 @@ function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
   };
   const left = async () => {
     const ids: string[] = [];
-    for await (const copy of shelf.look()) if ('letter' in copy) ids.push(copy.letter.id);
+    for await (const copy of reader.scan()) if ('letter' in copy) ids.push(copy.letter.id);
     return ids;
   };
-  return { clock, shelf, redrive, objects, consumed, consume, journalOf, run, left };
+  return { clock, reader, redrive, objects, consumed, consume, journalOf, run, left };
 }
 
 const letters = (count: number, of: Parameters<typeof deadLetter>[0] = {}) =>
@@ -100,8 +100,8 @@ const letters = (count: number, of: Parameters<typeof deadLetter>[0] = {}) =>
 
 describe('a redrive', () => {
   test('gives back the letters that match, and leaves the others where they are', async () => {
-    const { shelf, run, left, consumed } = open();
-    await shelf.put([...letters(25), ...letters(3, { partition: 1 })]);
+    const { reader, run, left, consumed } = open();
+    await reader.put([...letters(25), ...letters(3, { partition: 1 })]);
     expect(await run({}, { partition: 0 })).toEqual({
       planned: 25,
       sent: 25,
@@ -116,23 +116,23 @@ describe('a redrive', () => {
 
   test('tells what was applied before from what was applied now, and counts refused ones as failed', async () => {
     const results: LetterResult[] = ['applied', 'already-applied', 'failed-again', 'refused'];
-    const { shelf, run } = open((id) => results[Number(id.at(-1))]!);
-    await shelf.put(letters(4));
+    const { reader, run } = open((id) => results[Number(id.at(-1))]!);
+    await reader.put(letters(4));
     expect(await run()).toMatchObject({ applied: 1, alreadyApplied: 1, failed: 2, remaining: 0 });
   });
 
   test('sends a letter that is there twice once, and takes both copies away', async () => {
-    const { shelf, run, left, consumed } = open();
-    await shelf.put([deadLetter({ offset: 1 }), deadLetter({ offset: 2 }), deadLetter({ offset: 1 })]);
+    const { reader, run, left, consumed } = open();
+    await reader.put([deadLetter({ offset: 1 }), deadLetter({ offset: 2 }), deadLetter({ offset: 1 })]);
     expect(await run()).toMatchObject({ planned: 2, applied: 2 });
     expect(consumed).toHaveLength(2);
     expect(await left()).toEqual([]);
   });
 
   test('takes a copy away that failed otherwise: once its record is applied, it is of no use', async () => {
-    const { shelf, run, left } = open();
+    const { reader, run, left } = open();
     const other = deadLetter({ offset: 1 });
-    await shelf.put([
+    await reader.put([
       { ...other, failure: { ...other.failure, code: 'SINK_REJECTED' } },
       deadLetter({ offset: 1 }),
     ]);
@@ -141,16 +141,16 @@ describe('a redrive', () => {
   });
 
   test('gives back both letters of an offset that two epochs have: they are different records', async () => {
-    const { shelf, run, left, consumed } = open();
-    await shelf.put([deadLetter(), { ...deadLetter({ value: Buffer.from('newer') }), epoch: 2 }]);
+    const { reader, run, left, consumed } = open();
+    await reader.put([deadLetter(), { ...deadLetter({ value: Buffer.from('newer') }), epoch: 2 }]);
     expect(await run()).toMatchObject({ planned: 2, sent: 2, applied: 2, remaining: 0 });
     expect(consumed).toHaveLength(2);
     expect(await left()).toEqual([]);
   });
 
   test('keeps to its rate', async () => {
-    const { shelf, run, consumed } = open();
-    await shelf.put(letters(60));
+    const { reader, run, consumed } = open();
+    await reader.put(letters(60));
     await run({ ratePerSecond: 20 });
     const first = consumed[0]!.at;
     for (const second of [1, 2, 3]) {
@@ -161,8 +161,8 @@ describe('a redrive', () => {
   });
 
   test('shows its progress', async () => {
-    const { shelf, run } = open();
-    await shelf.put(letters(25));
+    const { reader, run } = open();
+    await reader.put(letters(25));
     const seen: RedriveProgress[] = [];
     await run({}, {}, undefined, (progress) => seen.push(progress));
     expect(seen.length).toBeGreaterThan(2);
@@ -170,18 +170,22 @@ describe('a redrive', () => {
   });
 
   test('waits no longer than it has patience, and says how many have no result', async () => {
-    const { shelf, run, clock } = open((id) => (id.endsWith('/2') ? null : 'applied'));
-    await shelf.put(letters(3));
+    const { reader, run, clock } = open((id) => (id.endsWith('/2') ? null : 'applied'));
+    await reader.put(letters(3));
     const startedAt = clock.now();
     expect(await run({ patienceMs: 3_000 })).toMatchObject({ applied: 2, remaining: 1 });
     expect(clock.now() - startedAt).toBeLessThan(6_000);
   });
 
   test('waits on as long as results come, however slowly', async () => {
-    const { shelf, redrive, objects, clock, journalOf } = open();
-    await shelf.put(letters(4));
-    const journal = journalOf(await findLetters(shelf, {}));
-    const report = runRedrive(journal, { shelf, redrive, objects, clock }, { ...OPTIONS, patienceMs: 3_000 });
+    const { reader, redrive, objects, clock, journalOf } = open();
+    await reader.put(letters(4));
+    const journal = journalOf(await findLetters(reader, {}));
+    const report = runRedrive(
+      journal,
+      { reader, redrive, objects, clock },
+      { ...OPTIONS, patienceMs: 3_000 },
+    );
     for (const [part, letter] of letters(4).entries()) {
       await clock.sleep(2_000);
       await writeRedriveResults(objects, 'r-1', `${part}`, new Map([[letterKey(letter), 'applied']]));
@@ -190,19 +194,19 @@ describe('a redrive', () => {
   });
 
   test('of letters that somebody else took meanwhile says that they have no result', async () => {
-    const { shelf, run, journalOf } = open();
-    await shelf.put(letters(2));
-    const journal = journalOf(await findLetters(shelf, {}));
-    for await (const copy of shelf.look())
-      if ('letter' in copy && copy.letter.record.offset === 1) await shelf.remove([copy]);
+    const { reader, run, journalOf } = open();
+    await reader.put(letters(2));
+    const journal = journalOf(await findLetters(reader, {}));
+    for await (const copy of reader.scan())
+      if ('letter' in copy && copy.letter.record.offset === 1) await reader.remove([copy]);
     expect(await run({}, {}, journal)).toMatchObject({ planned: 2, sent: 1, applied: 1, remaining: 1 });
   });
 });
 
 describe('the canary', () => {
   test('goes first, and the others only when it was applied', async () => {
-    const { shelf, run, consumed } = open();
-    await shelf.put(letters(20));
+    const { reader, run, consumed } = open();
+    await reader.put(letters(20));
     await run({ canary: 3 });
     const gap = consumed[3]!.at - consumed[2]!.at;
     expect(gap).toBeGreaterThan(0);
@@ -215,8 +219,8 @@ describe('the canary', () => {
     ['is refused', () => 'refused' as const],
     ['has no result', () => null],
   ])('that %s stops the redrive, and the others stay where they are', async (_, result) => {
-    const { shelf, run, left } = open(result);
-    await shelf.put(letters(20));
+    const { reader, run, left } = open(result);
+    await reader.put(letters(20));
     await expect(run({ canary: 3 })).rejects.toMatchObject({
       code: 'REDRIVE_STOPPED',
       details: { sent: 3 },
@@ -226,17 +230,17 @@ describe('the canary', () => {
   });
 
   test('that was applied before is as good', async () => {
-    const { shelf, run } = open(() => 'already-applied');
-    await shelf.put(letters(20));
+    const { reader, run } = open(() => 'already-applied');
+    await reader.put(letters(20));
     expect(await run({ canary: 3 })).toMatchObject({ alreadyApplied: 20 });
   });
 });
 
 test('too many failures stop the redrive before the end', async () => {
-  const { shelf, run, left } = open((id) =>
+  const { reader, run, left } = open((id) =>
     Number(id.split('/').at(-1)) % 2 === 0 ? 'failed-again' : 'applied',
   );
-  await shelf.put(letters(200));
+  await reader.put(letters(200));
   await expect(run({ maxFailures: 10 })).rejects.toMatchObject({ code: 'REDRIVE_STOPPED' });
   expect((await left()).length).toBeGreaterThan(100);
 });
@@ -250,9 +254,9 @@ describe('a redrive that was killed', () => {
     ['when it was noted', { noted: 0 }],
     ['half-way', { sent: 1 }],
   ])('%s goes on, and loses nothing', async (_, at: { send?: number; sent?: number; noted?: number }) => {
-    const { clock, shelf, redrive, objects, run, journalOf, left } = open();
-    await shelf.put(letters(25));
-    const journal = journalOf(await findLetters(shelf, {}));
+    const { clock, reader, redrive, objects, run, journalOf, left } = open();
+    await reader.put(letters(25));
+    const journal = journalOf(await findLetters(reader, {}));
     const calls = { send: 0, sent: 0, noted: 0 };
     const step = (name: keyof typeof calls) => {
       if (calls[name]++ === at[name]) throw new Killed();
@@ -266,7 +270,7 @@ describe('a redrive that was killed', () => {
         },
       },
       {
-        shelf,
+        reader,
         objects,
         clock,
         redrive: {
@@ -287,16 +291,16 @@ describe('a redrive that was killed', () => {
   });
 
   test('leaves a letter alone that failed again meanwhile: it is another copy, and none of the plan', async () => {
-    const { shelf, redrive, objects, clock, consume, journalOf, left } = open(() => 'failed-again');
-    await shelf.put(letters(2));
-    const journal = journalOf(await findLetters(shelf, {}));
-    const removing = { ...shelf, look: () => shelf.look(), remove: () => Promise.reject(new Killed()) };
-    await expect(runRedrive(journal, { shelf: removing, redrive, objects, clock }, OPTIONS)).rejects.toThrow(
+    const { reader, redrive, objects, clock, consume, journalOf, left } = open(() => 'failed-again');
+    await reader.put(letters(2));
+    const journal = journalOf(await findLetters(reader, {}));
+    const removing = { ...reader, scan: () => reader.scan(), remove: () => Promise.reject(new Killed()) };
+    await expect(runRedrive(journal, { reader: removing, redrive, objects, clock }, OPTIONS)).rejects.toThrow(
       Killed,
     );
     await consume();
     expect(await left()).toHaveLength(4);
-    expect(await runRedrive(journal, { shelf, redrive, objects, clock }, OPTIONS)).toMatchObject({
+    expect(await runRedrive(journal, { reader, redrive, objects, clock }, OPTIONS)).toMatchObject({
       failed: 2,
       remaining: 0,
     });
@@ -306,11 +310,11 @@ describe('a redrive that was killed', () => {
 
 describe('what is sent', () => {
   test('is the message as it stands, with the redrive’s name beside its attributes', async () => {
-    const { shelf, redrive, objects, clock, journalOf } = open(() => null);
-    await shelf.put([deadLetter({ value: Buffer.alloc(900_000) })]);
-    const [before] = await Array.fromAsync(shelf.look());
-    await runRedrive(journalOf(await findLetters(shelf, {})), { shelf, redrive, objects, clock }, OPTIONS);
-    const [message] = await Array.fromAsync(redrive.look());
+    const { reader, redrive, objects, clock, journalOf } = open(() => null);
+    await reader.put([deadLetter({ value: Buffer.alloc(900_000) })]);
+    const [before] = await Array.fromAsync(reader.scan());
+    await runRedrive(journalOf(await findLetters(reader, {})), { reader, redrive, objects, clock }, OPTIONS);
+    const [message] = await Array.fromAsync(redrive.scan());
     expect(message!.body).toBe(before!.message!.body);
     expect(message!.attributes).toEqual({ ...before!.message!.attributes, redrive: 'r-1' });
   });

@@ -7,7 +7,7 @@ import type { OutgoingRecord, Producer } from '../../runtime/topics.ts';
 import { poisonRecord } from './poison.ts';
 
 /** Publishes by contract, and adds poison beside it where asked to. */
-export interface Outlet<Value> {
+export interface ValuePublisher<Value> {
   send(
     values: readonly Value[],
   ): Promise<{ readonly refused: readonly Refusal[]; readonly poisoned: number }>;
@@ -19,7 +19,7 @@ export interface Refusal {
   readonly reason: string;
 }
 
-export interface OutletOptions {
+export interface ValuePublisherOptions {
   readonly registry: SchemaRegistry;
   readonly producer: Producer;
   /** Bad records for each published one, sent as by a producer that goes round the contract check. */
@@ -28,10 +28,10 @@ export interface OutletOptions {
   readonly random: Random;
 }
 
-export function createOutlet<Value>(
+export function createValuePublisher<Value>(
   contract: Contract<Value>,
-  { registry, producer, poisonShare, random }: OutletOptions,
-): Outlet<Value> {
+  { registry, producer, poisonShare, random }: ValuePublisherOptions,
+): ValuePublisher<Value> {
   const publish = createPublish(contract, { registry, producer });
   const encoder = createEncoder(contract, registry);
   let poisonNumber = 0;

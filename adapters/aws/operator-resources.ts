@@ -10,10 +10,10 @@ import {
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
 import type { SchemaRegistry } from '../../runtime/contract/registry.ts';
 import {
-  type DeadLetterPlaces,
-  deadLetterPlaces,
-  type PlaceParts,
-} from '../../runtime/dead-letters/places.ts';
+  type DeadLetterResources,
+  deadLetterResources,
+  type ResourceParts,
+} from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { BUCKET_TAG, deadLetterQueueName, redriveQueueName, registryName } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -26,8 +26,8 @@ import { createSqsMover, createSqsQueue } from './sqs-queue.ts';
 /** More than the 20 seconds that SQS may take to look for messages. */
 const TIMEOUTS = requestTimeouts(30_000);
 
-export interface AwsPlaces {
-  readonly places: DeadLetterPlaces;
+export interface AwsResources {
+  readonly resources: DeadLetterResources;
   readonly registry: SchemaRegistry;
   /** The ARN that the credentials stand for. */
   readonly who: string;
@@ -39,11 +39,11 @@ export interface AwsPlaces {
  * Credentials, region and endpoints are the SDK's: environment variables, profiles, AWS_ENDPOINT_URL_*.
  * @throws INPUT_INVALID where the environment has no such consumer, or nobody is signed in
  */
-export async function openAwsPlaces(
+export async function openAwsResources(
   env: string,
   consumer: AnyConsumer,
-  log?: PlaceParts['log'],
-): Promise<AwsPlaces> {
+  log?: ResourceParts['log'],
+): Promise<AwsResources> {
   // Custom endpoints have one host for all buckets; AWS takes both.
   const s3 = new S3Client({ ...TIMEOUTS, forcePathStyle: process.env.AWS_ENDPOINT_URL_S3 !== undefined });
   // A custom endpoint is meant, whatever host the queue calls itself.
@@ -73,7 +73,7 @@ export async function openAwsPlaces(
     who,
     retentionMs: deadLetters.retentionMs,
     registry: createGlueSchemaRegistry({ client: new GlueClient(TIMEOUTS), registryName: registryName(env) }),
-    places: deadLetterPlaces(consumer, {
+    resources: deadLetterResources(consumer, {
       deadLetters: createSqsQueue({ client: sqs, queueUrl: deadLetters.url }),
       redrive: createSqsQueue({ client: sqs, queueUrl: redrive.url }),
       mover: createSqsMover({

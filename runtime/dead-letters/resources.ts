@@ -1,12 +1,12 @@
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import type { DeadLetterStore } from '../delivery/dead-letter.ts';
 import type { LogReader, Producer, TopicContract } from '../topics.ts';
-import { createGivenUpShelf } from './given-up-letters.ts';
+import { createGivenUpReader } from './given-up-letters.ts';
 import type { ObjectStore } from './objects.ts';
 import type { MessageMover, Queue } from './queue.ts';
 import { createQueueLetters } from './queue-letters.ts';
-import { type DeadLetterShelf, joinShelves } from './reader.ts';
-import { createTopicLetters, createTopicShelf } from './topic-letters.ts';
+import { type DeadLetterReader, joinReaders } from './reader.ts';
+import { createTopicLetters, createTopicReader } from './topic-letters.ts';
 
 /** Deliveries of a redriven letter that its consumer does not settle, before the queue puts it among the dead letters. */
 export const MAX_REDELIVERIES = 10;
@@ -32,11 +32,11 @@ export function topicOfDeadLetters({ deadLetterTopic, topic }: AnyConsumer): Top
 }
 
 /** Where one consumer's dead letters are kept, and the way back to the consumer. */
-export interface DeadLetterPlaces {
+export interface DeadLetterResources {
   /** Where the consumer puts them. */
   readonly store: DeadLetterStore;
   /** All there are, wherever they stand: in the queue, in the topic, in batches that the event source gave up on. */
-  readonly shelf: DeadLetterShelf;
+  readonly reader: DeadLetterReader;
   /** Whatever is in here goes to the consumer's function. */
   readonly redrive: Queue;
   /** Moves the dead-letter queue as a whole to the redrive queue. */
@@ -46,7 +46,7 @@ export interface DeadLetterPlaces {
 }
 
 /** What the places of a consumer are made of; `log` where its dead letters can be in a Kafka topic. */
-export interface PlaceParts {
+export interface ResourceParts {
   readonly deadLetters: Queue;
   readonly redrive: Queue;
   readonly mover: MessageMover;
@@ -54,21 +54,21 @@ export interface PlaceParts {
   readonly log?: Producer & Pick<LogReader, 'partitions' | 'bounds' | 'read'>;
 }
 
-export function deadLetterPlaces(
+export function deadLetterResources(
   { name, epoch, topic, deadLetter, deadLetterTopic }: AnyConsumer,
-  { deadLetters, redrive, mover, objects, log }: PlaceParts,
-): DeadLetterPlaces {
+  { deadLetters, redrive, mover, objects, log }: ResourceParts,
+): DeadLetterResources {
   const queueLetters = createQueueLetters({ queue: deadLetters, objects });
   const of = { consumer: name, epoch, topic: topic.name };
   const isInKafka = deadLetter === 'kafka' && log !== undefined;
   return {
     store: isInKafka ? createTopicLetters({ topic: deadLetterTopic, producer: log }) : queueLetters,
-    shelf: joinShelves({
+    reader: joinReaders({
       queue: queueLetters,
       ...(isInKafka && {
-        topic: createTopicShelf({ topic: deadLetterTopic, of, producer: log, reader: log }),
+        topic: createTopicReader({ topic: deadLetterTopic, of, producer: log, reader: log }),
       }),
-      'given-up': createGivenUpShelf({ of, objects }),
+      'given-up': createGivenUpReader({ of, objects }),
     }),
     redrive,
     mover,

@@ -11,7 +11,7 @@ import { openStores, type Stores } from '../../local/stores.ts';
 import { openKafkaTopics } from '../../local/topic-log.ts';
 import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
 import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
-import type { DeadLetterPlaces } from '../../runtime/dead-letters/places.ts';
+import type { DeadLetterResources } from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { LogReader } from '../../runtime/topics.ts';
@@ -20,17 +20,17 @@ import { type KafkaOptions, storesOptions } from '../outside-options.ts';
 import { openRegistry, type RegistryOptions } from '../registry-option.ts';
 
 /** With Kafka, letters of consumers that have theirs in a topic, and what a batch that was given up held, are read there. */
-export interface DeskOptions extends KafkaOptions, RegistryOptions {
+export interface DlqSessionOptions extends KafkaOptions, RegistryOptions {
   readonly state: string;
   /** An environment on AWS; the embedded stack where there is none. */
   readonly env?: string;
 }
 
-export interface Desk {
+export interface DlqSession {
   readonly consumer: AnyConsumer;
-  readonly places: DeadLetterPlaces;
+  readonly resources: DeadLetterResources;
   readonly registry: SchemaRegistry;
-  /** Who is at the desk, for the audit log. */
+  /** Who is at the session, for the audit log. */
   readonly who: string;
   /** Where the letters are, in words. */
   readonly at: string;
@@ -67,14 +67,14 @@ export async function chooseConsumer(name: string | undefined): Promise<AnyConsu
 }
 
 /** @throws STATE_UNREADABLE; on AWS QUEUE_UNAVAILABLE where the environment has no such consumer; INPUT_INVALID where its topic cannot be found */
-export async function openDesk(
+export async function openDlqSession(
   consumer: AnyConsumer,
-  { state, env, registry, ...cluster }: DeskOptions,
-): Promise<Desk> {
+  { state, env, registry, ...cluster }: DlqSessionOptions,
+): Promise<DlqSession> {
   const { kafka } = storesOptions(cluster);
   if (env !== undefined) {
     if (registry) throw registryOfEnvironment(env);
-    const { openAwsPlaces } = await import('../../adapters/aws/operator-places.ts');
+    const { openAwsResources } = await import('../../adapters/aws/operator-resources.ts');
     if (consumer.deadLetter === 'kafka' && !kafka) {
       throw new MillraceError(
         'INPUT_INVALID',
@@ -84,7 +84,7 @@ export async function openDesk(
       );
     }
     const topics = kafka && (await openKafkaTopics(kafka));
-    const aws = await openAwsPlaces(env, consumer, topics);
+    const aws = await openAwsResources(env, consumer, topics);
     return {
       ...aws,
       registry: remembering(aws.registry),
@@ -104,7 +104,7 @@ export async function openDesk(
   const stores = await openStores(folder, kafka ? { kafka } : {});
   return {
     consumer,
-    places: stores.deadLettersOf(consumer),
+    resources: stores.deadLettersOf(consumer),
     registry: remembered,
     who: `${userInfo().username}@${hostname()}`,
     at: kafka ? `${state}, and ${stores.log.at}` : state,
@@ -145,14 +145,14 @@ function remembering(registry: SchemaRegistry): SchemaRegistry {
  * @throws STATE_IN_USE when letters are given back and taken away at once, on this machine
  */
 export async function auditedAt<Result extends Readonly<Record<string, unknown>>>(
-  { places, consumer, who, folder }: Desk,
+  { resources, consumer, who, folder }: DlqSession,
   entry: Pick<AuditEntry, 'id' | 'action' | 'plan'>,
   act: () => Promise<Result>,
 ): Promise<Result> {
   const lock = lockLetters(folder, consumer.name, entry.action === 'discard' ? 'take-away' : 'give-back');
   try {
     return await audited(
-      { objects: places.objects, clock: systemClock },
+      { objects: resources.objects, clock: systemClock },
       { ...entry, consumer: consumer.name, who },
       act,
     );
@@ -162,15 +162,15 @@ export async function auditedAt<Result extends Readonly<Record<string, unknown>>
 }
 
 /** Opens a desk for the work, and closes it whatever happens. */
-export async function atDesk<Result>(
+export async function inDlqSession<Result>(
   consumer: AnyConsumer,
-  options: DeskOptions,
-  work: (desk: Desk) => Promise<Result>,
+  options: DlqSessionOptions,
+  work: (session: DlqSession) => Promise<Result>,
 ): Promise<Result> {
-  const desk = await openDesk(consumer, options);
+  const session = await openDlqSession(consumer, options);
   try {
-    return await work(desk);
+    return await work(session);
   } finally {
-    await desk.close();
+    await session.close();
   }
 }
