@@ -35,7 +35,13 @@ export default {
     // These are handed an app: none of them knows a contract, a consumer or a config of its own.
     only('local', ['runtime', 'adapters']),
     only('cli', ['runtime', 'adapters', 'local']),
-    only('lib', ['runtime']),
+    only('lib', ['runtime', 'adapters/files']),
+    {
+      name: 'constructs-know-no-stack',
+      severity: 'error',
+      from: { path: '^lib/constructs/' },
+      to: { path: '^lib/(stacks/|environment-stacks|synthesize|index)' },
+    },
     only('bin', ['cli', 'lib', 'runtime']),
     {
       name: 'adapters-only-in-a-lambdas-entry',

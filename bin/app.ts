@@ -4,7 +4,7 @@ import { MillraceError } from '../runtime/errors.ts';
 
 try {
   const app = await loadApp();
-  synthesize(app, app.root);
+  await synthesize(app, app.root);
 } catch (error) {
   if (!(error instanceof MillraceError)) throw error;
   process.stderr.write(`error: ${error.message} [${error.code}]\n`);

@@ -2,9 +2,9 @@ import type { Construct } from 'constructs';
 import type { App } from '../runtime/app.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
 import type { Environment } from '../runtime/environment.ts';
-import type { ConsumerSurroundings } from './constructs/pipeline-consumer.ts';
+import { type Cluster, existingCluster } from './constructs/cluster.ts';
 import { checkCollectable, checkDeployable } from './deployable.ts';
-import { type Cluster, ClusterStack, existingCluster, type OwnBrokers } from './stacks/cluster-stack.ts';
+import { ClusterStack, type OwnBrokers } from './stacks/cluster-stack.ts';
 import { CollectorStack } from './stacks/collector-stack.ts';
 import { ConsumerStack } from './stacks/consumer-stack.ts';
 import { ContractsStack } from './stacks/contracts-stack.ts';
@@ -47,7 +47,7 @@ function addCollector(
   app: Construct,
   environment: Environment,
   collected: readonly Contract<never>[],
-  surroundings: ConsumerSurroundings,
+  surroundings: ConstructorParameters<typeof CollectorStack>[3],
 ): CollectorStack | undefined {
   const { collector } = environment;
   if (!collector || collected.length === 0) return undefined;

@@ -103,10 +103,13 @@ export async function requireSoundContracts({
   if (!first) return;
   const { topic, versions, path, code, message } = first;
   const where = [topic, versions.map((version) => `v${version}`).join(' → '), path].filter(Boolean).join(' ');
-  const more = others.length > 0 ? `, and ${others.length} more` : '';
+  const more =
+    others.length > 0
+      ? ` There ${others.length === 1 ? 'is 1 more problem' : `are ${others.length} more problems`}.`
+      : '';
   throw new MillraceError(
     code,
-    `${where}: ${message}${more} ("millrace contracts check" shows all that is wrong)`,
+    `${where}: ${message}${more} Run "npx millrace contracts check" to see everything that is wrong.`,
     { details: { topic } },
   );
 }

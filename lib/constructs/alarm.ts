@@ -14,7 +14,7 @@ import {
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 
 import type { Construct } from 'constructs';
-import type { OperationsStack, Severity } from '../stacks/operations-stack.ts';
+import type { Operations, Severity } from './surroundings.ts';
 
 /** One rule of the alarm policy. */
 export interface AlarmPolicy {
@@ -63,10 +63,10 @@ export interface AlarmName {
 export class Alarms {
   readonly names: AlarmName[] = [];
   readonly #scope: Construct;
-  readonly #operations: OperationsStack;
+  readonly #operations: Operations;
   readonly #of: string;
 
-  constructor(scope: Construct, operations: OperationsStack, of: string) {
+  constructor(scope: Construct, operations: Operations, of: string) {
     this.#scope = scope;
     this.#operations = operations;
     this.#of = of;

@@ -23,11 +23,9 @@ import {
 import type { Construct } from 'constructs';
 import { SETTINGS } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import { type Cluster, kafkaArn } from '../stacks/cluster-stack.ts';
-import type { EnvironmentStack } from '../stacks/environment-stack.ts';
-import type { NetworkStack } from '../stacks/network-stack.ts';
-import type { OperationsStack } from '../stacks/operations-stack.ts';
-import { bootstrapBrokers } from './bootstrap-brokers.ts';
+import type { EnvironmentStack } from '../environment-stack.ts';
+import { bootstrapBrokers, type Cluster, kafkaArn } from './cluster.ts';
+import type { Network, Operations } from './surroundings.ts';
 
 const PG_UNUSED = fileURLToPath(new URL('../../adapters/postgres/pg-unused.cjs', import.meta.url));
 /** What a function that writes to Kafka has as its second file. */
@@ -120,7 +118,7 @@ export class BundledFunction extends NodejsFunction {
   constructor(
     scope: Construct,
     id: string,
-    { network, operations }: { readonly network: NetworkStack; readonly operations: OperationsStack },
+    { network, operations }: { readonly network: Network; readonly operations: Operations },
     props: BundledFunctionProps,
   ) {
     const logGroup = operations.addLogGroup(scope, `${id}Logs`);

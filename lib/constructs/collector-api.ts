@@ -17,7 +17,7 @@ import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { CfnWebACLAssociation } from 'aws-cdk-lib/aws-wafv2';
 import { Construct } from 'constructs';
 import type { CollectorSettings } from '../../runtime/environment.ts';
-import type { EnvironmentStack } from '../stacks/environment-stack.ts';
+import type { EnvironmentStack } from '../environment-stack.ts';
 
 export const STAGE = 'v1';
 

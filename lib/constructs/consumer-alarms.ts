@@ -2,8 +2,8 @@ import { Duration } from 'aws-cdk-lib';
 import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { METRICS_NAMESPACE, type MetricName } from '../../runtime/delivery/metrics.ts';
-import { type DeadLetterResources, LETTER_RETENTION } from '../stacks/dead-letters-stack.ts';
 import { type Alarms, counter, gauge, math } from './alarm.ts';
+import { type DeadLetterResources, LETTER_RETENTION } from './surroundings.ts';
 
 /** What there is to be measured of a deployed consumer. */
 export interface ConsumerMetrics {

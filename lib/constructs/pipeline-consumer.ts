@@ -1,4 +1,4 @@
-import { Duration } from 'aws-cdk-lib';
+import { Duration, Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
@@ -9,26 +9,12 @@ import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive/results.ts';
 import { type AnyConsumer, MOST_RETRIES } from '../../runtime/delivery/consumer.ts';
 import { SETTINGS } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
-import { type Cluster, kafkaArn } from '../stacks/cluster-stack.ts';
-import type { ContractsStack } from '../stacks/contracts-stack.ts';
-import type { DatabaseStack } from '../stacks/database-stack.ts';
-import type { DeadLetterResources, DeadLettersStack } from '../stacks/dead-letters-stack.ts';
-import type { EnvironmentStack } from '../stacks/environment-stack.ts';
-import type { NetworkStack } from '../stacks/network-stack.ts';
-import type { OperationsStack } from '../stacks/operations-stack.ts';
+import type { EnvironmentStack } from '../environment-stack.ts';
 import { type AlarmName, Alarms } from './alarm.ts';
 import { BundledFunction } from './bundled-function.ts';
+import { type Cluster, kafkaArn } from './cluster.ts';
 import { addConsumerAlarms } from './consumer-alarms.ts';
-
-/** What of an environment a consumer is built upon. */
-export interface ConsumerSurroundings {
-  readonly network: NetworkStack;
-  readonly operations: OperationsStack;
-  readonly cluster: Cluster;
-  readonly contracts: ContractsStack;
-  readonly database: DatabaseStack;
-  readonly deadLetters: DeadLettersStack;
-}
+import type { ConsumerSurroundings, DeadLetterResources } from './surroundings.ts';
 
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html (2026-11-24)
 const REDRIVE_BATCH = 10;
@@ -127,7 +113,7 @@ function grantConsuming(
   deadLetters.grantPut(fn, resources);
   deadLetters.grantRedrive(fn, resources);
   deadLetters.grantGiveUp(fn, resources);
-  const bucket = deadLetters.getLogicalId(resources.bucket.node.defaultChild as CfnBucket);
+  const bucket = Stack.of(resources.bucket).getLogicalId(resources.bucket.node.defaultChild as CfnBucket);
   fn.acknowledgeWildcard(
     `<${bucket}.Arn>/${GIVEN_UP_PREFIX}*`,
     'An object goes by the id of a mapping and the hour.',

@@ -1,8 +1,8 @@
 import { Duration } from 'aws-cdk-lib';
 import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Environment } from '../../runtime/environment.ts';
-import { BROKERS } from '../stacks/cluster-stack.ts';
 import { type Alarms, counter, gauge, math } from './alarm.ts';
+import { BROKERS } from './cluster.ts';
 
 const FIVE_MINUTES = Duration.minutes(5);
 

@@ -1,9 +1,9 @@
-import { Fn } from 'aws-cdk-lib';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { CfnCluster, CfnConfiguration } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
 import type { Environment } from '../../runtime/environment.ts';
-import { EnvironmentStack } from './environment-stack.ts';
+import { BROKERS, type Cluster } from '../constructs/cluster.ts';
+import { EnvironmentStack } from '../environment-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
 
@@ -11,28 +11,8 @@ import type { OperationsStack } from './operations-stack.ts';
 // https://docs.aws.amazon.com/msk/latest/developerguide/metadata-management.html, https://github.com/aws/aws-cdk/pull/36450 (2026-11-24)
 const KAFKA_VERSION = '3.9.x.kraft';
 
-/** A broker in each zone. */
-export const BROKERS = 3;
-
 /** Brokers that we run ourselves. */
 export type OwnBrokers = Exclude<Environment['brokers'], { type: 'existing' }>;
-
-/** A cluster as its users need it, whoever runs it. */
-export interface Cluster {
-  readonly arn: string;
-  readonly name: string;
-}
-
-/** @param clusterArn arn:aws:kafka:region:account:cluster/name/uuid */
-export function existingCluster(clusterArn: string): Cluster {
-  return { arn: clusterArn, name: clusterArn.split('/')[1]! };
-}
-
-/** The ARN of a topic or a consumer group, which MSK derives from its cluster's. */
-export function kafkaArn({ arn }: Cluster, kind: 'topic' | 'group', name: string): string {
-  const [before, after] = [0, 1].map((part) => Fn.select(part, Fn.split(':cluster/', arn)));
-  return `${before}:${kind}/${after}/${name}`;
-}
 
 /** The Kafka cluster: IAM the only way in, TLS everywhere, its disks under a key of our own. */
 export class ClusterStack extends EnvironmentStack {

@@ -9,8 +9,10 @@ import { type AlarmName, Alarms } from '../constructs/alarm.ts';
 import { BundledFunction } from '../constructs/bundled-function.ts';
 import { addCollectorAlarms, type CollectorNames, countThrottled } from '../constructs/collector-alarms.ts';
 import { CollectorApi } from '../constructs/collector-api.ts';
-import type { ConsumerSurroundings } from '../constructs/pipeline-consumer.ts';
-import { EnvironmentStack } from './environment-stack.ts';
+import type { ConsumerSurroundings } from '../constructs/surroundings.ts';
+import { EnvironmentStack } from '../environment-stack.ts';
+import type { ContractsStack } from './contracts-stack.ts';
+import type { NetworkStack } from './network-stack.ts';
 
 /** Less than API Gateway waits, so that a caller hears of it, and more than a leader of Kafka's takes to be replaced. */
 const TIMEOUT = Duration.seconds(25);
@@ -27,7 +29,10 @@ export class CollectorStack extends EnvironmentStack implements CollectorNames {
     scope: Construct,
     environment: Environment & { readonly collector: CollectorSettings },
     collected: readonly Contract<never>[],
-    surroundings: Pick<ConsumerSurroundings, 'network' | 'operations' | 'cluster' | 'contracts'>,
+    surroundings: Pick<ConsumerSurroundings, 'operations' | 'cluster'> & {
+      readonly network: NetworkStack;
+      readonly contracts: ContractsStack;
+    },
   ) {
     super(scope, 'collector', environment, {
       description: 'Millrace: takes events by HTTP and publishes them',

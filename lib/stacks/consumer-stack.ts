@@ -2,8 +2,10 @@ import type { Construct } from 'constructs';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { AlarmName } from '../constructs/alarm.ts';
-import { type ConsumerSurroundings, PipelineConsumer } from '../constructs/pipeline-consumer.ts';
-import { EnvironmentStack } from './environment-stack.ts';
+import { PipelineConsumer } from '../constructs/pipeline-consumer.ts';
+import type { ConsumerSurroundings } from '../constructs/surroundings.ts';
+import { EnvironmentStack } from '../environment-stack.ts';
+import type { ContractsStack } from './contracts-stack.ts';
 import type { MigrationsStack } from './migrations-stack.ts';
 
 /** One consumer, deployed, rolled back and taken away on its own. */
@@ -16,7 +18,7 @@ export class ConsumerStack extends EnvironmentStack {
     scope: Construct,
     environment: Environment,
     consumer: AnyConsumer,
-    surroundings: ConsumerSurroundings,
+    surroundings: ConsumerSurroundings & { readonly contracts: ContractsStack },
     migrations: MigrationsStack,
   ) {
     super(scope, `consumer-${consumer.name}`, environment, {

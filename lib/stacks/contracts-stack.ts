@@ -8,8 +8,8 @@ import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { registryName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import { type TopicContract, topicSettings } from '../../runtime/topics.ts';
-import type { Cluster } from './cluster-stack.ts';
-import { EnvironmentStack } from './environment-stack.ts';
+import type { Cluster } from '../constructs/cluster.ts';
+import { EnvironmentStack } from '../environment-stack.ts';
 
 const REPLICATION_FACTOR = 3;
 

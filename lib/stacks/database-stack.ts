@@ -11,7 +11,7 @@ import {
 } from 'aws-cdk-lib/aws-rds';
 import type { Construct } from 'constructs';
 import type { Environment } from '../../runtime/environment.ts';
-import { EnvironmentStack } from './environment-stack.ts';
+import { EnvironmentStack } from '../environment-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
 

@@ -7,34 +7,18 @@ import type { Construct } from 'constructs';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
 import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive/results.ts';
-import {
-  LETTER_RETENTION_MS,
-  MAX_REDELIVERIES,
-  VISIBILITY_TIMEOUTS,
-} from '../../runtime/dead-letters/resources.ts';
+import { MAX_REDELIVERIES, VISIBILITY_TIMEOUTS } from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { BUCKET_TAG, deadLetterQueueName, redriveQueueName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
-import { EnvironmentStack } from './environment-stack.ts';
-
-/** SQS's longest: a fortnight to look at what failed. */
-export const LETTER_RETENTION = Duration.millis(LETTER_RETENTION_MS);
+import { type DeadLetterResources, LETTER_RETENTION } from '../constructs/surroundings.ts';
+import { EnvironmentStack } from '../environment-stack.ts';
 
 /** Kept longer than the letters: to redrive a whole batch takes somebody who reads the alarm's runbook. */
 const GIVEN_UP_RETENTION = Duration.days(30);
 
 /** A letter that is moved begins its fortnight anew, and its bytes have to be there all the while. */
 const PAYLOAD_RETENTION = Duration.days(90);
-
-/** Where one consumer's failures stay until somebody has dealt with them. */
-export interface DeadLetterResources {
-  /** Records that the consumer gave up on. */
-  readonly deadLetters: Queue;
-  /** Records on their way back to it. The dead-letter queue is this one's, so that the SQS console moves them here. */
-  readonly redrive: Queue;
-  /** Batches that Lambda gave up on, bytes of large letters, results of redrives, the audit log. */
-  readonly bucket: Bucket;
-}
 
 /** Dead letters of every consumer, encrypted under one key, each consumer with queues and a bucket of its own. */
 export class DeadLettersStack extends EnvironmentStack {

@@ -12,6 +12,7 @@ import type { Construct } from 'constructs';
 import type { Environment } from '../../runtime/environment.ts';
 import type { CollectMetricName } from '../../runtime/publish/collect.ts';
 import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
+import type { Cluster } from '../constructs/cluster.ts';
 import { collectedEvents, latencyOf, requestMetric } from '../constructs/collector-alarms.ts';
 import { drainTimeOf, functionMetric, lagOf, reportedBy } from '../constructs/consumer-alarms.ts';
 import {
@@ -21,12 +22,12 @@ import {
   databaseCapacity,
   databaseCpu,
 } from '../constructs/shared-alarms.ts';
-import type { Cluster } from './cluster-stack.ts';
+import type { Severity } from '../constructs/surroundings.ts';
+import { EnvironmentStack } from '../environment-stack.ts';
 import type { CollectorStack } from './collector-stack.ts';
 import type { ConsumerStack } from './consumer-stack.ts';
 import type { DatabaseStack } from './database-stack.ts';
-import { EnvironmentStack } from './environment-stack.ts';
-import type { OperationsStack, Severity } from './operations-stack.ts';
+import type { OperationsStack } from './operations-stack.ts';
 
 /** CloudWatch's grid. */
 const FULL_WIDTH = 24;

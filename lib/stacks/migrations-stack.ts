@@ -4,8 +4,8 @@ import type { Construct } from 'constructs';
 import { SETTINGS } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import { BundledFunction } from '../constructs/bundled-function.ts';
+import { EnvironmentStack } from '../environment-stack.ts';
 import type { DatabaseStack } from './database-stack.ts';
-import { EnvironmentStack } from './environment-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
 

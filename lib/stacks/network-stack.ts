@@ -18,7 +18,7 @@ import {
 import { AnyPrincipal, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import type { Environment, ExistingNetwork, SubnetGroup } from '../../runtime/environment.ts';
-import { EnvironmentStack } from './environment-stack.ts';
+import { EnvironmentStack } from '../environment-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
 
 const BROKER_IAM_PORT = 9098;

@@ -5,10 +5,8 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import type { Environment } from '../../runtime/environment.ts';
-import { EnvironmentStack } from './environment-stack.ts';
-
-/** `incident`: somebody gets up for it. `warning`: somebody looks at it the same day. */
-export type Severity = 'warning' | 'incident';
+import type { Severity } from '../constructs/surroundings.ts';
+import { EnvironmentStack } from '../environment-stack.ts';
 
 /** What the people on call need before anything runs: a topic a severity, and the key of topics and logs. */
 export class OperationsStack extends EnvironmentStack {

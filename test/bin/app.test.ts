@@ -1,12 +1,43 @@
 import { spawnSync } from 'node:child_process';
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from '@jest/globals';
+import { afterAll, expect, test } from '@jest/globals';
+import { createTemporaryFolder } from '../temporary-folder.ts';
 
-const APP = fileURLToPath(new URL('../../bin/app.ts', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+function synthesize(project: string, context: Readonly<Record<string, string>> = {}) {
+  const { NODE_OPTIONS: _, ...environment } = process.env;
+  const env = {
+    ...environment,
+    CDK_OUTDIR: join(project, 'cdk.out'),
+    CDK_CONTEXT_JSON: JSON.stringify(context),
+  };
+  return spawnSync(process.execPath, ['bin/app.ts'], { cwd: project, env, encoding: 'utf8' });
+}
+
+const { path: project, remove } = createTemporaryFolder();
+afterAll(remove);
 
 test('without an environment, the CDK app names those there are and fails without a stack trace', () => {
-  const { NODE_OPTIONS: _, ...env } = process.env;
-  const { status, stderr } = spawnSync(process.execPath, [APP], { env, encoding: 'utf8' });
+  const { status, stderr } = synthesize(ROOT);
   expect(stderr).toMatch(/^error: Environment: env is missing; it takes one of dev, staging, prod.*\n$/);
+  expect(status).toBe(1);
+});
+
+test('a contract that breaks its readers is not synthesized', () => {
+  for (const part of ['adapters', 'bin', 'cli', 'contracts', 'demo', 'lambdas', 'lib', 'runtime']) {
+    cpSync(join(ROOT, part), join(project, part), { recursive: true });
+  }
+  for (const file of ['package.json', 'millrace.config.ts']) cpSync(join(ROOT, file), join(project, file));
+  symlinkSync(join(ROOT, 'node_modules'), join(project, 'node_modules'));
+  const newest = join(project, 'contracts/news.pageviews/v2.avsc');
+  const schema = readFileSync(newest, 'utf8');
+  writeFileSync(newest, schema.replace(/("name": "engagedMs",\s*"type": )"int"/, '$1"string"'));
+  expect(readFileSync(newest, 'utf8')).not.toBe(schema);
+
+  const { status, stderr } = synthesize(project, { env: 'dev' });
+  expect(stderr).toMatch(/^error: news[.]pageviews .*engagedMs.*\[CONTRACT_INCOMPATIBLE\]\n$/);
   expect(status).toBe(1);
 });

@@ -9,7 +9,7 @@ import { millrace, millraceJson } from './millrace.ts';
 const FRAMEWORK = new URL('../../runtime/', import.meta.url).pathname;
 const contract = (topic: string, fields: readonly object[]) => ({
   'v1.avsc': JSON.stringify({ type: 'record', name: topic.replace('.', '_'), fields }),
-  'topic.ts': `import { defineTopic } from '${FRAMEWORK}contract.ts';
+  'topic.ts': `import { defineTopic } from '${FRAMEWORK}index.ts';
 import { versions } from './schema.ts';
 export const topic = defineTopic<{ id: string }>({ name: '${topic}', owner: 'shop', key: 'id', partitions: 3, versions });`,
 });
@@ -22,7 +22,7 @@ const FILES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   ]),
   'contracts/shop.returns': contract('shop.returns', [{ name: 'id', ...STRING }]),
   lambdas: {
-    'order-count.ts': `import { defineConsumer } from '${FRAMEWORK}consumer.ts';
+    'order-count.ts': `import { defineConsumer } from '${FRAMEWORK}index.ts';
 import { topic } from '../contracts/shop.orders/topic.ts';
 export const orderCount = defineConsumer({
   name: 'order-count',
@@ -36,7 +36,7 @@ export const orderCount = defineConsumer({
 });`,
   },
   '.': {
-    'millrace.config.ts': `import { defineApp } from '${FRAMEWORK}app.ts';
+    'millrace.config.ts': `import { defineApp } from '${FRAMEWORK}index.ts';
 import { topic as orders } from './contracts/shop.orders/topic.ts';
 import { topic as returns } from './contracts/shop.returns/topic.ts';
 import { orderCount } from './lambdas/order-count.ts';
@@ -105,7 +105,7 @@ describe('refused, with what to do', () => {
     ['a missing file', "import './nowhere.ts';", /millrace\.config\.ts does not load.*nowhere\.ts/s],
     [
       'a name that AWS would refuse',
-      `import { defineApp } from '${FRAMEWORK}app.ts';
+      `import { defineApp } from '${FRAMEWORK}index.ts';
        export default defineApp({ name: 'My App', contracts: [], consumers: [], environments: {} });`,
       /name is "My App"; it takes up to 40 lower-case letters/,
     ],

@@ -1,9 +1,28 @@
-import { type CfnResource, Duration, Stack } from 'aws-cdk-lib';
+import { type CfnResource, Duration, Fn, Stack } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { AwsCustomResource, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
 import type { Construct } from 'constructs';
-import type { Cluster } from '../stacks/cluster-stack.ts';
-import type { OperationsStack } from '../stacks/operations-stack.ts';
+
+/** A broker in each zone. */
+export const BROKERS = 3;
+
+/** A cluster as its users need it, whoever runs it. */
+export interface Cluster {
+  readonly arn: string;
+  readonly name: string;
+}
+
+/** @param clusterArn arn:aws:kafka:region:account:cluster/name/uuid */
+export function existingCluster(clusterArn: string): Cluster {
+  return { arn: clusterArn, name: clusterArn.split('/')[1]! };
+}
+
+/** The ARN of a topic or a consumer group, which MSK derives from its cluster's. */
+export function kafkaArn({ arn }: Cluster, kind: 'topic' | 'group', name: string): string {
+  const [before, after] = [0, 1].map((part) => Fn.select(part, Fn.split(':cluster/', arn)));
+  return `${before}:${kind}/${after}/${name}`;
+}
 
 const RESULT = 'BootstrapBrokerStringSaslIam';
 
@@ -19,7 +38,7 @@ export function bootstrapBrokers(
   scope: Construct,
   id: string,
   cluster: Cluster,
-  operations: OperationsStack,
+  operations: { addLogGroup(scope: Construct, id: string): LogGroup },
 ): string {
   const logGroup = operations.addLogGroup(scope, `${id}Logs`);
   const role = new Role(scope, `${id}Role`, {

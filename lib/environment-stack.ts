@@ -1,8 +1,8 @@
 import { Fn, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
-import { deployedName } from '../../runtime/deployment.ts';
-import { type Environment, ZONES } from '../../runtime/environment.ts';
+import { deployedName } from '../runtime/deployment.ts';
+import { type Environment, ZONES } from '../runtime/environment.ts';
 
 const RETENTION: Readonly<Record<Environment['logRetentionDays'], RetentionDays>> = {
   7: RetentionDays.ONE_WEEK,
