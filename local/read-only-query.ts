@@ -1,4 +1,5 @@
 import type { PgliteSession } from '../adapters/postgres/pglite-driver.ts';
+import { BIGINT, NUMERIC, PLAIN_DECODERS } from '../adapters/postgres/sql-values.ts';
 import { MillraceError } from '../runtime/errors.ts';
 
 /** A query's answer. A row is an array, because two columns may have one name. */
@@ -69,23 +70,13 @@ function refusal({ code, message, hint }: PostgresError): string {
 }
 
 const asText = (text: string) => text;
-const asNumber = (text: string) => Number(text);
 const asExactNumber = (text: string) => {
   const number = Number(text);
   return Number.isSafeInteger(number) ? number : text;
 };
-const asBoolean = (text: string) => text === 't';
-const asJson = (text: string) => JSON.parse(text);
 
-// PostgreSQL's own type ids, which never change: src/include/catalog/pg_type.dat, read 2026-11-24.
-const PARSERS = {
-  16: asBoolean,
-  20: asExactNumber,
-  21: asNumber,
-  23: asNumber,
-  114: asJson,
-  700: asNumber,
-  701: asNumber,
-  1700: asExactNumber,
-  3802: asJson,
-};
+const PARSERS = Object.fromEntries<(text: string) => unknown>([
+  ...PLAIN_DECODERS,
+  [BIGINT, asExactNumber],
+  [NUMERIC, asExactNumber],
+]);

@@ -72,8 +72,8 @@ export function decodeRows({ columns, rows }: RawResult): Record<string, unknown
 type Decoder = (text: string, column: string) => unknown;
 
 const asText: Decoder = (text) => text;
-const asNumber: Decoder = (text) => Number(text);
-const asJson: Decoder = (text) => JSON.parse(text);
+const asNumber = (text: string) => Number(text);
+const asJson = (text: string): unknown => JSON.parse(text);
 const asBigint: Decoder = (text, column) => {
   const number = Number(text);
   if (Number.isSafeInteger(number)) return number;
@@ -97,17 +97,23 @@ const asDate: Decoder = (text) => {
 const asBytes: Decoder = (text) => Buffer.from(text.slice(2), 'hex');
 
 // Type ids are PostgreSQL's own and never change: src/include/catalog/pg_type.dat, read 2026-11-24.
-const DECODERS = new Map<number, Decoder>([
+/** Decoders of the types whose text has one meaning in JavaScript, by type id. */
+export const PLAIN_DECODERS: readonly (readonly [typeId: number, (text: string) => unknown])[] = [
   [16, (text) => text === 't'],
-  [17, asBytes],
-  [20, asBigint],
   [21, asNumber],
   [23, asNumber],
   [114, asJson],
   [700, asNumber],
   [701, asNumber],
-  [1184, asDate],
   [3802, asJson],
+];
+export const BIGINT = 20;
+export const NUMERIC = 1700;
+const DECODERS = new Map<number, Decoder>([
+  ...PLAIN_DECODERS,
+  [17, asBytes],
+  [BIGINT, asBigint],
+  [1184, asDate],
 ]);
 
 function notAParameter(got: string): MillraceError {

@@ -1,26 +1,22 @@
 import type { Contract } from '../../runtime/contract/contract.ts';
+import { FRAME_HEADER_BYTES, FRAME_MAGIC, type Framing } from '../../runtime/contract/framing.ts';
 import type { Random } from '../../runtime/ports.ts';
 import type { OutgoingRecord } from '../../runtime/topics.ts';
-
-type Framing = Contract['framing'];
-
-const HEADER_BYTES: Record<Framing, number> = { glue: 18, confluent: 5 };
-const FIRST_BYTE: Record<Framing, number> = { glue: 0x03, confluent: 0x00 };
 
 /** Each way a producer without the contract gets a value wrong. None of them decodes, whatever the good value was. */
 const SPOILERS = [
   function garbage(_good: Buffer, framing: Framing, random: Random): Buffer {
     const bytes = randomBytes(1 + Math.floor(random.next() * 64), random);
-    bytes[0] = FIRST_BYTE[framing] + 1 + (bytes[0]! % 200);
+    bytes[0] = FRAME_MAGIC[framing] + 1 + (bytes[0]! % 200);
     return bytes;
   },
   function truncatedBody(good: Buffer, framing: Framing, random: Random): Buffer {
-    const bodyBytes = good.length - HEADER_BYTES[framing];
-    return Buffer.from(good.subarray(0, HEADER_BYTES[framing] + Math.floor(random.next() * bodyBytes)));
+    const bodyBytes = good.length - FRAME_HEADER_BYTES[framing];
+    return Buffer.from(good.subarray(0, FRAME_HEADER_BYTES[framing] + Math.floor(random.next() * bodyBytes)));
   },
   function unknownSchema(good: Buffer, framing: Framing, random: Random): Buffer {
     const idBytes = framing === 'glue' ? 16 : 4;
-    const idAt = HEADER_BYTES[framing] - idBytes;
+    const idAt = FRAME_HEADER_BYTES[framing] - idBytes;
     const bytes = Buffer.from(good);
     randomBytes(idBytes, random).copy(bytes, idAt);
     // High in its range, where no small registry hands out ids.
@@ -28,9 +24,9 @@ const SPOILERS = [
     return bytes;
   },
   function otherFraming(good: Buffer, framing: Framing): Buffer {
-    const body = good.subarray(HEADER_BYTES[framing]);
+    const body = good.subarray(FRAME_HEADER_BYTES[framing]);
     return Buffer.concat([
-      Buffer.from([FIRST_BYTE[framing === 'glue' ? 'confluent' : 'glue'], 0, 0, 0, 7]),
+      Buffer.from([FRAME_MAGIC[framing === 'glue' ? 'confluent' : 'glue'], 0, 0, 0, 7]),
       body,
     ]);
   },

@@ -30,9 +30,10 @@ export interface Frame {
 /** Bytes before the body. */
 export const FRAME_HEADER_BYTES = { glue: 18, confluent: 5 } as const satisfies Record<Framing, number>;
 
-const GLUE_VERSION = 0x03;
+/** The first byte of a value. */
+export const FRAME_MAGIC = { glue: 0x03, confluent: 0x00 } as const satisfies Record<Framing, number>;
+
 const GLUE_COMPRESSION_BYTES = { none: 0x00, zlib: 0x05 } as const satisfies Record<Compression, number>;
-const CONFLUENT_MAGIC = 0x00;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** Confluent's ids are Java ints, counted from 1. */
@@ -52,7 +53,7 @@ export function decodeFrame(framing: Framing, value: Buffer, maxBodyBytes: numbe
  * @throws FRAME_TRUNCATED, FRAME_UNKNOWN, FRAME_COMPRESSION_UNKNOWN
  */
 export function readFrameHeader(framing: Framing, value: Buffer): FrameHeader {
-  const magic = framing === 'glue' ? GLUE_VERSION : CONFLUENT_MAGIC;
+  const magic = FRAME_MAGIC[framing];
   if (value.length > 0 && value[0] !== magic) {
     throw new MillraceError(
       'FRAME_UNKNOWN',
@@ -115,7 +116,7 @@ function frameHeader(framing: Framing, compression: Compression, schemaId: Schem
   const header = Buffer.alloc(FRAME_HEADER_BYTES[framing]);
   if (framing === 'glue') {
     if (!UUID.test(schemaId)) throw foreignSchemaId(framing, 'a UUID');
-    header[0] = GLUE_VERSION;
+    header[0] = FRAME_MAGIC.glue;
     header[1] = GLUE_COMPRESSION_BYTES[compression];
     header.write(schemaId.replaceAll('-', ''), 2, 'hex');
     return header;
@@ -123,7 +124,7 @@ function frameHeader(framing: Framing, compression: Compression, schemaId: Schem
   const id = /^[1-9]\d{0,9}$/.test(schemaId) ? Number(schemaId) : Number.NaN;
   if (!(id <= MAX_CONFLUENT_ID))
     throw foreignSchemaId(framing, `a whole number from 1 to ${MAX_CONFLUENT_ID}`);
-  header[0] = CONFLUENT_MAGIC;
+  header[0] = FRAME_MAGIC.confluent;
   header.writeUInt32BE(id, 1);
   return header;
 }
