@@ -58,6 +58,7 @@ export async function benchLogToSink(
       random: systemRandom,
       log: quiet,
       onReport() {},
+      partialResponses: true,
     });
     const { maxRecords } = editorialAnalytics.batch;
     let run = 0;

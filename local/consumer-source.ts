@@ -3,39 +3,52 @@ import { systemRandom } from '../adapters/system/system-random.ts';
 import { GIVEN_UP_PREFIX } from '../runtime/dead-letters/given-up-letters.ts';
 import type { ObjectStore } from '../runtime/dead-letters/objects.ts';
 import type { DeadLetterResources } from '../runtime/dead-letters/resources.ts';
-import { type AnyConsumer, MOST_RETRIES } from '../runtime/delivery/consumer.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
+import { mappingOf, type Polling } from '../runtime/lambda/mapping.ts';
 import type { Logger } from '../runtime/ports.ts';
 import type { LogReader } from '../runtime/topics.ts';
 import { type EventSource, startEventSource } from './event-source/event-source.ts';
+import type { EventSourceMapping } from './event-source/event-source-mapping.ts';
 import type { FailureDocument } from './event-source/failure-document.ts';
 import type { Handler } from './event-source/function.ts';
 
-/** The consumer's event source, by its declaration, with the error handling of Lambda's provisioned mode. */
+/** The consumer's event source mapping as Lambda would run it. The number of pollers stays the least that is set. */
+export function localMapping(
+  consumer: AnyConsumer,
+  polling: Polling,
+  onFailure: (document: FailureDocument) => Promise<void>,
+): EventSourceMapping {
+  const { provisioned, ...settings } = mappingOf(consumer, polling);
+  const common = { ...settings, functionTimeoutMs: consumer.timeoutMs, onFailure };
+  if (!provisioned) return { mode: 'on-demand', ...common };
+  return {
+    mode: 'provisioned',
+    ...common,
+    pollers: provisioned.minimumPollers,
+    maximumRetryAttempts: provisioned.maximumRetryAttempts,
+    bisectBatchOnFunctionError: provisioned.bisectBatchOnFunctionError,
+    reportBatchItemFailures: provisioned.reportBatchItemFailures,
+    ...(provisioned.maximumRecordAgeMs !== null && { maximumRecordAgeMs: provisioned.maximumRecordAgeMs }),
+  };
+}
+
+/** Starts the consumer's event source. @param mostRecords of a batch, where faults are to hit smaller ones */
 export function startSource(
   consumer: AnyConsumer,
   group: string,
-  batchSize: number,
+  polling: Polling,
+  mostRecords: number,
   reader: LogReader,
   { objects }: DeadLetterResources,
   log: Logger,
   handler: Handler,
 ): EventSource {
+  const mapping = localMapping(consumer, polling, (document) => keepGivenUp(document, objects));
   return startEventSource({
     topic: consumer.topic.name,
     group,
-    mapping: {
-      mode: 'provisioned',
-      reportBatchItemFailures: true,
-      bisectBatchOnFunctionError: true,
-      batchSize,
-      maximumBatchingWindowMs: consumer.batch.windowMs,
-      startingPosition: consumer.startingPosition,
-      functionTimeoutMs: consumer.timeoutMs,
-      maximumRetryAttempts: consumer.giveUp.afterRetries ?? MOST_RETRIES,
-      ...(consumer.giveUp.afterAgeMs !== undefined && { maximumRecordAgeMs: consumer.giveUp.afterAgeMs }),
-      onFailure: (document) => putAside(document, objects),
-    },
+    mapping: { ...mapping, batchSize: Math.min(mostRecords, consumer.batch.maxRecords) },
     handler,
     reader,
     clock: systemClock,
@@ -45,7 +58,7 @@ export function startSource(
 }
 
 /** Where Lambda would put it: a batch that was given up, with its records. */
-async function putAside(document: FailureDocument, objects: ObjectStore): Promise<void> {
+async function keepGivenUp(document: FailureDocument, objects: ObjectStore): Promise<void> {
   const { timestamp, requestContext, KafkaBatchInfo } = document;
   const [partition] = Object.keys(KafkaBatchInfo.recordsInfo);
   const key = `${GIVEN_UP_PREFIX}local/${partition}/${timestamp}-${requestContext.requestId}`;

@@ -35,6 +35,8 @@ export interface FunctionOptions {
   readonly random: Random;
   readonly log: Logger;
   readonly onReport: (report: BatchReport) => void;
+  /** Whether its event source reads partial batch responses. */
+  readonly partialResponses: boolean;
 }
 
 export interface FunctionThreads {
@@ -154,6 +156,7 @@ class FunctionThread {
       random,
       log,
       onReport,
+      partialResponses,
     }: FunctionOptions,
     outagesEndAt: Float64Array,
     onExit: (error: MillraceError | undefined, wasBusy: boolean) => void,
@@ -161,6 +164,7 @@ class FunctionThread {
     const workerData: FunctionWorkerData = {
       module: module.href,
       consumer: consumer.name,
+      partialResponses,
       faults: { ...faults, outagesEndAt },
       seed: Math.floor(random.next() * 2 ** 32),
       handlingSince: this.#handlingSince,

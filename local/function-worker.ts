@@ -32,6 +32,8 @@ export interface FunctionWorkerData {
   /** URL of the module whose default export is the app, with the named consumer. */
   readonly module: string;
   readonly consumer: string;
+  /** Whether the event source reads partial batch responses. */
+  readonly partialResponses: boolean;
   readonly faults: Omit<FaultOptions, 'clock' | 'random'>;
   /** Decides the faults. */
   readonly seed: number;
@@ -68,7 +70,14 @@ export type FunctionCalls = {
   idle(): Promise<void>;
 };
 
-const { module, consumer: name, faults, seed, handlingSince } = workerData as FunctionWorkerData;
+const {
+  module,
+  consumer: name,
+  faults,
+  seed,
+  handlingSince,
+  partialResponses,
+} = workerData as FunctionWorkerData;
 const { default: app } = (await import(module)) as { readonly default: App };
 const declared = app.consumers.find((each) => each.name === name)!;
 const main = connect<FunctionPorts>(parentPort!, {
@@ -138,7 +147,7 @@ const lambda = consumerHandler({
   logger: { ...log, addContext() {} },
   metrics,
   objects,
-  partialResponses: true,
+  partialResponses,
 });
 const faulty = injected.wrapHandler((event, context) => lambda(event, context));
 

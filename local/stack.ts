@@ -13,6 +13,7 @@ import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { BatchReport } from '../runtime/delivery/metrics.ts';
 import { MillraceError } from '../runtime/errors.ts';
+import { mappingOf, type Polling } from '../runtime/lambda/mapping.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
 import { startSource, watchForHalts } from './consumer-source.ts';
 import { openEmbeddedSink } from './embedded-sink.ts';
@@ -41,12 +42,16 @@ export interface StackOptions {
   /** Decides the faults. */
   readonly random: Random;
   readonly log: Logger;
+  /** How the event sources poll. @default provisioned, with one poller */
+  readonly polling?: Polling;
   /** `redrive`: topics are left alone, and only what is redriven is consumed. */
   readonly consume: 'everything' | 'redrive';
 }
 
 // A share of invocations says something only where there are many: a small input would fit in one.
 const FAULTY_BATCH_RECORDS = 200;
+
+const ONE_POLLER: Polling = { mode: 'provisioned', minimumPollers: 1, maximumPollers: 1 };
 
 /** What the consumers did in this run: their ledgers' growth, and what ledgers do not keep. */
 export interface StackTotals extends LedgerTotals {
@@ -98,7 +103,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> {
-  const { app, stores, faults, random, log, registry } = options;
+  const { app, stores, faults, random, log, registry, polling = ONE_POLLER } = options;
   const { consumers } = app;
   const { driver } = local;
   const reports = { duplicates: 0, retries: 0 };
@@ -144,6 +149,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       random,
       log,
       onReport,
+      partialResponses: mappingOf(consumer, polling).provisioned !== null,
     });
     stores.releaseRedriven(consumer);
     const redrive = startQueueSource({
@@ -159,9 +165,8 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     const source = startSource(
       consumer,
       groupOf(consumer),
-      hasFaultyInvocations
-        ? Math.min(FAULTY_BATCH_RECORDS, consumer.batch.maxRecords)
-        : consumer.batch.maxRecords,
+      polling,
+      hasFaultyInvocations ? FAULTY_BATCH_RECORDS : Number.POSITIVE_INFINITY,
       reader,
       resources,
       log,

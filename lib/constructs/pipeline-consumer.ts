@@ -6,9 +6,10 @@ import { Construct } from 'constructs';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
 import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive/results.ts';
-import { type AnyConsumer, MOST_RETRIES } from '../../runtime/delivery/consumer.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { SETTINGS } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
+import { mappingOf } from '../../runtime/lambda/mapping.ts';
 import type { EnvironmentStack } from '../environment-stack.ts';
 import { type AlarmName, Alarms } from './alarm.ts';
 import { BundledFunction } from './bundled-function.ts';
@@ -86,7 +87,7 @@ function addFunction(
       [SETTINGS.registryName]: contracts.registryName,
       [SETTINGS.deadLetterQueueUrl]: resources.deadLetters.queueUrl,
       [SETTINGS.bucketName]: resources.bucket.bucketName,
-      [SETTINGS.partialResponses]: String(polling.mode === 'provisioned'),
+      [SETTINGS.partialResponses]: String(mappingOf(consumer, polling).provisioned !== null),
     },
     ...(deadLetter === 'kafka' && { writesTo: { cluster, topics: [deadLetterTopic] } }),
   });
@@ -133,7 +134,8 @@ function addTopicMapping(
   fn: BundledFunction,
   { bucket }: DeadLetterResources,
 ): CfnEventSourceMapping {
-  const { name, topic, batch, startingPosition, giveUp } = consumer;
+  const { name, topic } = consumer;
+  const { batchSize, maximumBatchingWindowMs, startingPosition, provisioned } = mappingOf(consumer, polling);
   // By its topic's name, so that another topic makes another mapping: CloudFormation calls a change of Topics done, and
   // does nothing: https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/2140 (2026-11-25)
   return new CfnEventSourceMapping(scope, `TopicMapping-${topic.name}`, {
@@ -141,9 +143,11 @@ function addTopicMapping(
     eventSourceArn: cluster.arn,
     topics: [topic.name],
     amazonManagedKafkaEventSourceConfig: { consumerGroupId: name },
-    batchSize: batch.maxRecords,
+    batchSize,
     // 500 ms is what Lambda does unless told; it takes whole seconds only.
-    ...(batch.windowMs !== 500 && { maximumBatchingWindowInSeconds: batch.windowMs / 1_000 }),
+    ...(maximumBatchingWindowMs !== 500 && {
+      maximumBatchingWindowInSeconds: maximumBatchingWindowMs / 1_000,
+    }),
     ...(typeof startingPosition === 'string'
       ? { startingPosition }
       : {
@@ -152,16 +156,16 @@ function addTopicMapping(
         }),
     destinationConfig: { onFailure: { destination: bucket.bucketArn } },
     // On demand, Lambda refuses every one of these.
-    ...(polling.mode === 'provisioned' && {
+    ...(provisioned && {
       provisionedPollerConfig: {
-        minimumPollers: Math.min(polling.minimumPollers, topic.partitions),
-        maximumPollers: Math.min(polling.maximumPollers, topic.partitions),
+        minimumPollers: provisioned.minimumPollers,
+        maximumPollers: provisioned.maximumPollers,
       },
       functionResponseTypes: ['ReportBatchItemFailures'],
-      bisectBatchOnFunctionError: true,
-      maximumRetryAttempts: giveUp.afterRetries ?? MOST_RETRIES,
-      ...(giveUp.afterAgeMs !== undefined && {
-        maximumRecordAgeInSeconds: Math.floor(giveUp.afterAgeMs / 1_000),
+      bisectBatchOnFunctionError: provisioned.bisectBatchOnFunctionError,
+      maximumRetryAttempts: provisioned.maximumRetryAttempts,
+      ...(provisioned.maximumRecordAgeMs !== null && {
+        maximumRecordAgeInSeconds: Math.floor(provisioned.maximumRecordAgeMs / 1_000),
       }),
       metricsConfig: { metrics: ['EventCount', 'ErrorCount', 'KafkaMetrics'] },
     }),

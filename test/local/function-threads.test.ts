@@ -57,6 +57,7 @@ function start(name: string, timeoutMs = 60_000) {
     random: createSeededRandom(1),
     log,
     onReport: () => {},
+    partialResponses: true,
   });
   started.push(threads);
   const fn = createFunction({ name, handler: threads.invoke, timeoutMs, clock: systemClock });
