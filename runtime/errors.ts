@@ -23,21 +23,21 @@ export const ERRORS = {
   ENVIRONMENT_INVALID: row('halt', 'The environment to deploy is unknown or not usable as given.'),
 
   // Publishing.
-  PUBLISH_FAILED: row('hold', 'The topic did not take the records; some of the call may have been sent.'),
+  PUBLISH_FAILED: row('hold', 'The topic did not accept the records; some of them may have been sent.'),
   TOPIC_UNKNOWN: row('halt', 'The topic does not exist.'),
 
   // What a collector is sent.
   EVENT_REFUSED: row('halt', 'An event breaks the contract of its topic.'),
-  REQUEST_UNREADABLE: row('halt', "The request's body is no event and no list of events."),
-  REQUEST_TOO_LARGE: row('halt', 'The request has more bytes or events than the collector takes.'),
-  REQUEST_UNSUPPORTED: row('halt', 'The collector does not take this method, content type or encoding.'),
+  REQUEST_UNREADABLE: row('halt', "The request's body is neither an event nor a list of events."),
+  REQUEST_TOO_LARGE: row('halt', 'The request has more bytes or events than the collector accepts.'),
+  REQUEST_UNSUPPORTED: row('halt', 'The collector does not accept this method, content type or encoding.'),
   ORIGIN_REFUSED: row('halt', "The request comes from a page whose origin is not on the collector's list."),
 
   // Kafka itself.
   KAFKA_UNAVAILABLE: row('hold', 'No Kafka broker could be reached, or none answered in time.'),
   KAFKA_REFUSED: row(
     'halt',
-    "Kafka refused the connection or the request: its TLS, the login or the login's rights.",
+    "Kafka refused the connection or the request: TLS, the login, or the login's permissions.",
   ),
   GROUP_IN_USE: row('halt', 'Another consumer is a member of the consumer group.'),
 
@@ -45,7 +45,7 @@ export const ERRORS = {
   RECORD_MALFORMED: row('dead-letter', 'The record did not arrive as Kafka sends one.'),
   VALUE_MISSING: row('dead-letter', 'The record has no value and its contract allows no tombstones.'),
   FRAME_TRUNCATED: row('dead-letter', 'The value ends before its framing header does.'),
-  FRAME_UNKNOWN: row('dead-letter', "The value's first byte is not the contract's framing."),
+  FRAME_UNKNOWN: row('dead-letter', "The value's first byte does not match the contract's framing."),
   FRAME_COMPRESSION_UNKNOWN: row('dead-letter', 'The framing names a compression that does not exist.'),
   FRAME_COMPRESSION_CORRUPT: row('dead-letter', 'The compressed body does not inflate.'),
   FRAME_BODY_TOO_LARGE: row('dead-letter', 'The body inflates to more than a record may hold.'),
@@ -53,47 +53,53 @@ export const ERRORS = {
   SCHEMA_INVALID: row('dead-letter', 'The registry holds a schema that does not parse as Avro.'),
   SCHEMA_INCOMPATIBLE: row('dead-letter', "The value does not resolve into the reader's schema."),
   AVRO_TRUNCATED: row('dead-letter', 'The Avro body ends in the middle of a value.'),
-  AVRO_TRAILING_BYTES: row('dead-letter', 'The Avro body goes on after the value has ended.'),
-  AVRO_INVALID: row('dead-letter', 'The Avro body does not decode by its schema.'),
+  AVRO_TRAILING_BYTES: row('dead-letter', 'The Avro body continues after the value has ended.'),
+  AVRO_INVALID: row('dead-letter', 'The Avro body does not decode with its schema.'),
   REGISTRY_UNAVAILABLE: row('hold', 'The schema registry did not answer.'),
 
   // What the event source hands over.
   EVENT_MALFORMED: row('halt', 'The event is not a Kafka batch as Lambda sends it.'),
   EVENT_FOREIGN_TOPIC: row('halt', "The event holds records of a topic that is not the consumer's."),
-  BATCH_INCOMPLETE: row('hold', 'The batch was not settled whole; the event source must deliver it again.'),
-  FUNCTION_MISCONFIGURED: row('halt', 'The function lacks a setting that its stack gives it.'),
-  UNEXPECTED: row('hold', 'An error that has no code of its own, outside the handler.'),
+  BATCH_INCOMPLETE: row(
+    'hold',
+    'The batch was not settled completely; the event source must deliver it again.',
+  ),
+  FUNCTION_MISCONFIGURED: row('halt', 'The function lacks a setting that its stack provides.'),
+  UNEXPECTED: row('hold', 'An error without a code of its own, outside the handler.'),
 
   // The consumer's own code.
   HANDLER_FAILED: row('retry', 'handle() threw an error.'),
   HANDLER_TIMEOUT: row('retry', 'handle() did not return within its share of the time left.'),
-  FUNCTION_EXITED: row('hold', "The consumer's function ended by itself, in the middle of a batch."),
-  HANDLER_REJECTED: row('dead-letter', 'handle() gave the record to fail().'),
-  DEPENDENCY_UNAVAILABLE: row('hold', 'handle() says that a service it needs is down.'),
+  FUNCTION_EXITED: row('hold', "The consumer's function ended by itself in the middle of a batch."),
+  HANDLER_REJECTED: row('dead-letter', 'handle() passed the record to fail().'),
+  DEPENDENCY_UNAVAILABLE: row('hold', 'handle() reported that a service it needs is down.'),
 
   // The sink and its ledger.
-  SINK_UNAVAILABLE: row('hold', 'The sink cannot be reached or is not taking writes.'),
-  SINK_CONFLICT: row('hold', 'The sink refused the transaction for now: deadlock, lock or serialization.'),
+  SINK_UNAVAILABLE: row('hold', 'The sink cannot be reached or does not take writes.'),
+  SINK_CONFLICT: row(
+    'hold',
+    'The sink refused the transaction for now: a deadlock, a lock or a serialization failure.',
+  ),
   SINK_REJECTED: row('retry', 'The sink refused the data of a record.'),
   SINK_MISCONFIGURED: row('halt', 'The sink lacks a table, a column or a grant that the consumer needs.'),
   TOPIC_RECREATED: row('halt', 'The topic was deleted and created again: its offsets started over.'),
 
   // Dead letters.
-  DEAD_LETTER_STORE_UNAVAILABLE: row('hold', 'The dead-letter store did not take the letter.'),
+  DEAD_LETTER_STORE_UNAVAILABLE: row('hold', 'The dead-letter store did not accept the letter.'),
   DEAD_LETTER_UNREADABLE: row('halt', 'A stored dead letter cannot be read.'),
   DEAD_LETTER_VERSION_UNKNOWN: row('halt', 'A later major version of the envelope wrote the dead letter.'),
-  DEAD_LETTER_PAYLOAD_LOST: row('halt', "The object with a dead letter's bytes is gone or was changed."),
+  DEAD_LETTER_PAYLOAD_LOST: row('halt', "The object with a dead letter's bytes is missing or was changed."),
   DEAD_LETTER_FOREIGN: row('halt', 'The dead letter belongs to another consumer or topic.'),
   DEAD_LETTER_NOT_FOUND: row('halt', 'No dead letter has this id.'),
   BATCH_GIVEN_UP: row('dead-letter', 'The event source gave up on the batch that held the record.'),
   DEAD_LETTERED_ELSEWHERE: row('dead-letter', 'Another tool dead-lettered the record.'),
-  QUEUE_UNAVAILABLE: row('hold', 'The queue did not answer, or did not take a message.'),
-  OBJECT_STORE_UNAVAILABLE: row('hold', 'The object store did not answer, or did not take an object.'),
-  REDRIVE_STOPPED: row('halt', 'A redrive stopped before its end: too many of its records failed again.'),
+  QUEUE_UNAVAILABLE: row('hold', 'The queue did not answer, or did not accept a message.'),
+  OBJECT_STORE_UNAVAILABLE: row('hold', 'The object store did not answer, or did not accept an object.'),
+  REDRIVE_STOPPED: row('halt', 'A redrive stopped early: too many of its records failed again.'),
 
   // Running locally, and the command line.
-  STATE_IN_USE: row('halt', 'Another process is using the state folder, or the database of the sink.'),
-  DISK_FULL: row('halt', 'The disk of the state folder has no room left.'),
+  STATE_IN_USE: row('halt', "Another process is using the state folder or the sink's database."),
+  DISK_FULL: row('halt', 'The disk of the state folder is full.'),
   STATE_UNREADABLE: row('halt', 'The state folder is missing or was written by another version.'),
   INPUT_INVALID: row('halt', 'An input file or an option is not usable.'),
 } as const satisfies Record<string, ErrorRow>;
