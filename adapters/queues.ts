@@ -43,8 +43,8 @@ export function cannotMove(from: string, reason: 'no-dead-letter-queue' | 'under
   return new MillraceError(
     'INPUT_INVALID',
     reason === 'under-way'
-      ? `Messages of ${from} are being moved already. Wait for the end of that move.`
-      : `${from} is no dead-letter queue of another queue, so its messages cannot be moved. Name the dead-letter queue.`,
+      ? `A move of messages from ${from} is already running. Wait until it ends.`
+      : `${from} is not the dead-letter queue of another queue, so its messages cannot be moved. Name the dead-letter queue.`,
     { details: { queue: from } },
   );
 }

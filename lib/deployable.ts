@@ -37,20 +37,20 @@ export function checkDeployable(consumer: AnyConsumer, { name: environment, poll
     'name',
     name,
     RESOURCE_NAME.test(name) && name.length <= maxLength && !TAKEN.includes(name),
-    `up to ${maxLength} letters, digits and "-", and is none of ${TAKEN.join(', ')}: its function, its queues and its stack are called by it`,
+    `up to ${maxLength} letters, digits and "-", and is none of ${TAKEN.join(', ')}, because its function, its queues and its stack are named after it`,
   );
   check(
     'topic.framing',
     topic.framing,
     topic.framing === 'glue',
-    '"glue": functions look for schemas in Glue, and would take every record of another framing for a dead letter',
+    '"glue": functions read schemas from Glue, and would dead-letter every record of another framing',
   );
   for (const field of ['afterRetries', 'afterAgeMs'] as const) {
     check(
       `giveUp.${field}`,
       giveUp[field],
       giveUp[field] === undefined || polling.mode === 'provisioned',
-      'nothing: Lambda takes limits of retries and age from provisioned pollers only. Leave it out, or give the environment provisioned polling in lib/config/environment.ts',
+      'nothing, because only provisioned pollers have limits on retries and age. Leave it out, or give the environment provisioned polling in millrace.config.ts',
     );
   }
 }
@@ -60,8 +60,8 @@ export function checkCollectable({ name, framing }: Contract<never>): void {
   if (framing === 'glue') return;
   throw new MillraceError(
     'CONTRACT_INVALID',
-    `Contract ${JSON.stringify(name)}: framing is ${JSON.stringify(framing)}; a topic that the deployed collector writes to takes "glue": ` +
-      'its schema ids are those of Glue. Take it out of the topics that the app collects, or change the framing.',
+    `Contract ${JSON.stringify(name)}: framing is ${JSON.stringify(framing)}; a topic that the deployed collector writes to takes "glue", because ` +
+      'its schema ids are those of Glue. Remove it from the topics that the app collects, or change the framing.',
     { details: { topic: name, field: 'framing' } },
   );
 }

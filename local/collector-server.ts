@@ -116,7 +116,7 @@ const FOREIGN_HOST: APIGatewayProxyResult = {
   headers: { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' },
   body: JSON.stringify({
     code: 'ORIGIN_REFUSED',
-    message: `The request is for another host than this machine. Send it to ${HOST} or localhost.`,
+    message: `The request names a host other than this machine. Send it to ${HOST} or localhost.`,
   }),
 };
 
@@ -170,7 +170,7 @@ function isTaken(error: unknown): boolean {
 function portTaken(port: number, cause: unknown): MillraceError {
   return new MillraceError(
     'INPUT_INVALID',
-    `Port ${port} of ${HOST} is taken. Give another one to --collector-port, or 0 for any that is free.`,
+    `Port ${port} of ${HOST} is in use. Choose another with --collector-port, or 0 for any free port.`,
     { cause, details: { port } },
   );
 }

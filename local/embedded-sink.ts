@@ -83,7 +83,7 @@ export async function openEmbeddedSink({ path, files }: StateFolder, log: Logger
 
   /** What is under way is lost with the thread, and rolled back; files on the disk survive it as they survive a kill. */
   const restart = (why: string) => {
-    log.warn('PostgreSQL was ended and is opened again; what it was doing is done again', { why });
+    log.warn('PostgreSQL was stopped and restarts; its work is done again', { why });
     const { worker } = thread;
     thread.isOpen = false;
     // One at a time: the folder is one's own.
@@ -123,7 +123,7 @@ export async function openEmbeddedSink({ path, files }: StateFolder, log: Logger
     const silentMs = now - watched.askedAt;
     const since = brokenOff.get(Atomics.load(holder, 0));
     if (watched.isOpen && since !== undefined && now - since >= GRACE_MS && silentMs >= GRACE_MS) {
-      restart('a statement that nobody waits for any more did not end');
+      restart('an abandoned statement did not end');
     } else if (silentMs >= SILENT_MS) {
       const full = diskFull(path, new Error('PostgreSQL does not answer'));
       if (full) fail(full);
@@ -186,7 +186,7 @@ export async function openEmbeddedSink({ path, files }: StateFolder, log: Logger
       let isGivenUp = false;
       const ask = async (): Promise<QueryResult> => {
         await ready;
-        if (isGivenUp) throw new Error('nobody waits for the query any more');
+        if (isGivenUp) throw new Error('the query was abandoned');
         const asked = thread;
         try {
           return await asked.calls.call('query', sql, number);
@@ -243,8 +243,8 @@ async function limited(
 function tooLong(timeoutMs: number): MillraceError {
   return new MillraceError(
     'INPUT_INVALID',
-    `The query did not end within ${timeoutMs / 1_000} s, and was stopped: consumers wait while it runs. Ask for less, or ` +
-      'give it more time with --timeout.',
+    `The query did not end within ${timeoutMs / 1_000} s and was stopped, because consumers wait while it runs. Ask for less, or ` +
+      'allow more time with --timeout.',
     { details: { timeoutMs } },
   );
 }
@@ -257,7 +257,7 @@ export function diskFull(path: string, cause: Error): MillraceError | undefined 
   return new MillraceError(
     'DISK_FULL',
     `The disk of ${path} is full: it has ${Math.floor(freeBytes / 2 ** 20)} MiB free, and PostgreSQL alone needs ` +
-      `${LEAST_FREE_BYTES / 2 ** 20} MiB. Make room and start again: what is consumed is kept, and the next run goes on from here. ` +
+      `${LEAST_FREE_BYTES / 2 ** 20} MiB. Free some space and start again. What was consumed is kept, and the next run continues from here. ` +
       `What failed: ${cause.message}`,
     { cause, details: { path, freeBytes } },
   );

@@ -110,9 +110,7 @@ export function createFaults({
         ...consumer,
         async handle(records, context) {
           if (records.some(({ value }) => hasValue(value, fail))) {
-            throw new Error(
-              `A bug in the handler, by the fault that was asked for: it fails at one ${fail.field}.`,
-            );
+            throw new Error(`A bug in the handler, injected by --fail: it fails for one ${fail.field}.`);
           }
           await consumer.handle(records, context);
         },
@@ -215,13 +213,13 @@ function never(): Promise<never> {
 }
 
 function sinkUnavailable(): MillraceError {
-  return new MillraceError('SINK_UNAVAILABLE', 'The sink is down, by the fault that was asked for.');
+  return new MillraceError('SINK_UNAVAILABLE', 'The sink is down, injected by a fault option.');
 }
 
 function storeUnavailable(): MillraceError {
   return new MillraceError(
     'DEAD_LETTER_STORE_UNAVAILABLE',
-    'The dead-letter store is down, by the fault that was asked for.',
+    'The dead-letter store is down, injected by a fault option.',
   );
 }
 

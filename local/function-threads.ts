@@ -262,20 +262,20 @@ class FunctionThread {
 function exited({ name }: AnyConsumer, code: number, thrown: unknown): MillraceError {
   const why =
     thrown === undefined
-      ? `its code called process.exit(${code}), which ends a function on Lambda, too. Throw an error instead`
+      ? `its code called process.exit(${code}), which also ends a function on Lambda. Throw an error instead`
       : `its code threw ${thrown instanceof Error ? thrown.name : typeof thrown} where nothing could catch it`;
   return functionExited(name, why);
 }
 
 function outOfMemory({ name, memoryMb }: AnyConsumer): MillraceError {
-  const why = `it needed more than its ${memoryMb} MB of memory. Keep less at a time, or raise memoryMb in its defineConsumer()`;
+  const why = `it needed more than its ${memoryMb} MB of memory. Keep less in memory, or raise memoryMb in its defineConsumer()`;
   return functionExited(name, why);
 }
 
 function functionExited(consumer: string, why: string): MillraceError {
   return new MillraceError(
     'FUNCTION_EXITED',
-    `The function of ${consumer} ended in the middle of its work: ${why}. The batch is delivered again.`,
+    `The function of ${consumer} ended in the middle of a batch: ${why}. The batch is delivered again.`,
     { details: { consumer } },
   );
 }

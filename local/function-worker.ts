@@ -137,7 +137,7 @@ const lambda = consumerHandler({
     registry: {
       schemaById: (id) => main.call('schemaById', id),
       latestId: () =>
-        Promise.reject(new MillraceError('SCHEMA_UNKNOWN', 'A consumer looks for no latest id.')),
+        Promise.reject(new MillraceError('SCHEMA_UNKNOWN', 'A consumer never asks for the latest id.')),
     },
     sink: injected.wrapSink(new PostgresSink(driver)),
     deadLetters: injected.wrapDeadLetters(store),

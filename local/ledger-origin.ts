@@ -33,7 +33,7 @@ function readNote(path: string): { readonly log?: unknown; readonly ledger?: unk
   } catch (cause) {
     throw new MillraceError(
       'STATE_UNREADABLE',
-      `${path} is no JSON. Remove it: the next "millrace up" writes it anew.`,
+      `${path} is not JSON. Remove it; the next "millrace up" writes it again.`,
       { cause, details: { path } },
     );
   }
@@ -70,8 +70,8 @@ export async function bindLedger(driver: SqlDriver, log: TopicLog, sinkAt: strin
   if (origin === id) return ledger;
   throw new MillraceError(
     'STATE_UNREADABLE',
-    `The ledger in ${sinkAt} belongs to other topics (${origin}) than those in ${log.at} (${id}): their records would be ` +
-      'taken for applied. Name another folder with --state or another database with --postgres, or start over with --fresh.',
+    `The ledger in ${sinkAt} belongs to other topics (${origin}) than those in ${log.at} (${id}), whose records would be ` +
+      'taken for settled. Name another folder with --state or another database with --postgres, or start over with --fresh.',
     { details: { origin, log: id } },
   );
 }
@@ -113,7 +113,7 @@ export async function bindTopic(
   throw new MillraceError(
     'TOPIC_RECREATED',
     `Topic ${topic.name} has the id ${id}; the ledger of ${name} holds offsets of ${bound}. The topic was deleted and created ` +
-      `again, so its offsets began anew. Nothing was applied or dropped. Raise the \`epoch\` of ${name} by one: the ledger then ` +
+      `again, so its offsets started over. Nothing was applied or dropped. Raise the \`epoch\` of ${name} by one: the ledger then ` +
       'starts over.',
     { details: { consumer: name, topic: topic.name, topicId: id, ledgerTopicId: bound } },
   );

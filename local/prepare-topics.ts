@@ -13,7 +13,7 @@ export async function prepareTopics(
   const prepare = async (topic: TopicContract) => {
     const differences = await topics.prepareTopic(topic);
     if (differences.length > 0) {
-      log.warn('Topic is not as its contract says', {
+      log.warn('Topic differs from its contract', {
         topic: topic.name,
         differences: differences.join(', '),
       });

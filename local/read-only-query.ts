@@ -64,7 +64,7 @@ function refusal({ code, message, hint }: PostgresError): string {
     return `This is for looking at tables only: ${message}. Write a SELECT that changes nothing and touches no file.`;
   }
   if (code === SEVERAL_STATEMENTS && message.includes('multiple commands')) {
-    return 'The query holds several statements; it takes one. Run them one by one.';
+    return 'The query has several statements; it takes one. Run them one by one.';
   }
   return `PostgreSQL refuses the query: ${message}.${hint ? ` ${hint}` : ''} Correct it and try again.`;
 }

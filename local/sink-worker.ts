@@ -58,7 +58,7 @@ connect(parentPort!, {
         ...session,
         transaction: (work) =>
           session.transaction((transaction) => {
-            if (forgotten.delete(holder)) throw new Error('Nobody waits for the query any more.');
+            if (forgotten.delete(holder)) throw new Error('The query was abandoned.');
             return work(transaction);
           }),
       },

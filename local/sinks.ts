@@ -86,7 +86,7 @@ export async function openServerSink(url: string): Promise<LocalSink> {
     async query() {
       throw new MillraceError(
         'INPUT_INVALID',
-        `The tables of this run are in ${at}, where "millrace sql" does not look. Ask there, with psql for one.`,
+        `The tables of this run are in ${at}, which "millrace sql" does not read. Query them there, for example with psql.`,
       );
     },
     async close() {
@@ -135,8 +135,8 @@ async function claimServer({ Client }: typeof Pg, url: string, at: string): Prom
   ] = holders;
   throw new MillraceError(
     'STATE_IN_USE',
-    `${at} is in use: ${who}${from ? ` from ${from}` : ''}${since ? `, since ${since.toISOString()}` : ''}. Two runs would do each ` +
-      "other's work over. Stop that one, or name another database with --postgres.",
+    `${at} is in use: ${who}${from ? ` from ${from}` : ''}${since ? `, since ${since.toISOString()}` : ''}. Two runs would apply each ` +
+      "other's records. Stop that one, or name another database with --postgres.",
     { details: { at } },
   );
 }

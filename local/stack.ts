@@ -230,7 +230,7 @@ export async function querySink(folder: StateFolder, sql: string, limits: QueryL
   if (!existsSync(folder.files.sinkReady)) {
     throw new MillraceError(
       'STATE_UNREADABLE',
-      `Nothing has been consumed in ${folder.path} yet, so there are no tables. Run "millrace up" on it first.`,
+      `Nothing has been consumed in ${folder.path} yet, so there are no tables. Run "millrace up" first.`,
       { details: { path: folder.path } },
     );
   }

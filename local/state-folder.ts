@@ -90,7 +90,7 @@ export function existingStateFolder(path: string): StateFolder {
   if (!existsSync(join(root, MARKER))) {
     throw new MillraceError(
       'STATE_UNREADABLE',
-      `${root} is no state folder: nothing has run there. Run "millrace up" first, or name another folder with --state.`,
+      `${root} is not a state folder: nothing has run there. Run "millrace up" first, or name another folder with --state.`,
       { details: { path: root } },
     );
   }
@@ -147,7 +147,7 @@ export function lockLetters(
     const other = to === 'take-away' ? 'A redrive, a move or another discard' : 'A discard';
     throw new MillraceError(
       'STATE_IN_USE',
-      `${other} of ${consumer}'s dead letters is under way in ${path}. Nothing was done. Give the command again when it is over.`,
+      `${other} of ${consumer}'s dead letters is running in ${path}. Nothing was done. Run the command again when it has ended.`,
       { cause: error, details: { path, consumer } },
     );
   }
@@ -267,7 +267,7 @@ function refuseForeign(path: string): void {
   if (names.length === 0) return;
   throw new MillraceError(
     'STATE_UNREADABLE',
-    `${path} holds files that are not Millrace's, so it is left alone. Name an empty or a new folder with --state.`,
+    `${path} holds files that are not Millrace's. Name an empty or a new folder with --state.`,
     { details: { path } },
   );
 }

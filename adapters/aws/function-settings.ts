@@ -7,7 +7,7 @@ export function setting(name: keyof typeof SETTINGS, environment = process.env):
   if (value) return value;
   throw new MillraceError(
     'FUNCTION_MISCONFIGURED',
-    `The environment variable ${SETTINGS[name]} is missing. The function's stack sets it: deploy the stack again.`,
+    `The environment variable ${SETTINGS[name]} is missing. The function's stack sets it. Deploy the stack again.`,
     { details: { variable: SETTINGS[name] } },
   );
 }
@@ -19,7 +19,7 @@ export function flag(name: keyof typeof SETTINGS, environment = process.env): bo
   throw new MillraceError(
     'FUNCTION_MISCONFIGURED',
     `The environment variable ${SETTINGS[name]} is ${JSON.stringify(value)}; it takes true or false. The function's ` +
-      'stack sets it: deploy the stack again.',
+      'stack sets it. Deploy the stack again.',
     { details: { variable: SETTINGS[name] } },
   );
 }

@@ -108,7 +108,7 @@ export async function openGlueSchemaRegistrar(registryName: string, clock: Clock
   await client.config.region().catch((cause: unknown) => {
     throw new MillraceError(
       'INPUT_INVALID',
-      `Glue's registry ${JSON.stringify(registryName)} is in a region, and nothing says in which. Set AWS_REGION.`,
+      `Glue's registry ${JSON.stringify(registryName)} needs a region, and none is set. Set AWS_REGION.`,
       { cause },
     );
   });
@@ -128,7 +128,7 @@ function notTaken(
 ): MillraceError {
   return new MillraceError(
     'CONTRACT_INCOMPATIBLE',
-    `Glue did not take version ${version} of ${JSON.stringify(name)}: ${status ?? 'no status'}. The versions before it are registered. ` +
+    `Glue refused version ${version} of ${JSON.stringify(name)}: ${status ?? 'no status'}. The versions before it are registered. ` +
       "Compare the schema's versions and its compatibility mode in Glue with the contract's.",
     {
       ...(cause === undefined ? {} : { cause }),

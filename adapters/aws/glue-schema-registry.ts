@@ -91,8 +91,8 @@ export function nameOf(cause: unknown): string {
 export function unavailable(cause: unknown): MillraceError {
   return new MillraceError(
     'REGISTRY_UNAVAILABLE',
-    `Glue's schema registry did not answer (${nameOf(cause) || 'no reason given'}). A consumer holds the batch and ` +
-      'tries again; if it stays so, check region, credentials, the endpoint for Glue and the permissions.',
+    `Glue's schema registry did not answer (${nameOf(cause) || 'no reason given'}). A consumer holds the partition and ` +
+      'tries again. If this continues, check region, credentials, the endpoint for Glue and the permissions.',
     { cause },
   );
 }

@@ -65,7 +65,7 @@ export async function openAwsResources(
     ]);
     const { Tags } = await sqs.send(new ListQueueTagsCommand({ QueueUrl: deadLetters.url }));
     const bucket = Tags?.[BUCKET_TAG];
-    if (!bucket) throw new Error(`the queue has no tag ${BUCKET_TAG}: deploy its stack again.`);
+    if (!bucket) throw new Error(`the queue has no tag ${BUCKET_TAG}. Deploy its stack again.`);
     return { who, deadLetters, redrive, bucket };
   };
   const { who, deadLetters, redrive, bucket } = await open().catch(problem);

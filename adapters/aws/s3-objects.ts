@@ -26,8 +26,8 @@ export function createS3Objects({
     const reason = cause instanceof Error ? cause.name : 'no reason given';
     throw new MillraceError(
       'OBJECT_STORE_UNAVAILABLE',
-      `The bucket ${bucket} did not do what it was asked for (${reason}). Try again; if it stays so, check the bucket, the ` +
-        'way to S3 and the permissions.',
+      `The bucket ${bucket} did not complete the request (${reason}). Try again. If this continues, check the bucket, the ` +
+        'route to S3 and the permissions.',
       { cause, details: { bucket, reason } },
     );
   };

@@ -296,7 +296,7 @@ function failed(queue: string) {
 function unavailable(queue: string, reason: string, cause?: unknown): MillraceError {
   return new MillraceError(
     'QUEUE_UNAVAILABLE',
-    `The queue ${queue} did not do what it was asked for (${reason}). Try again; if it stays so, check the queue, the way ` +
+    `The queue ${queue} did not complete the request (${reason}). Try again. If this continues, check the queue, the route ` +
       'to SQS and the permissions.',
     { cause, details: { queue, reason } },
   );

@@ -168,10 +168,11 @@ function unregistered({ name, latest }: Contract<never>, registry: string): Mill
 }
 
 function notTaken({ name }: Contract<never>, version: number, status: number): MillraceError {
-  const why = status === 409 ? 'it breaks the compatibility level of its subject' : 'it is no schema to it';
+  const why =
+    status === 409 ? 'it breaks the compatibility level of its subject' : 'it does not accept the schema';
   return new MillraceError(
     'CONTRACT_INCOMPATIBLE',
-    `The registry did not take version ${version} of ${JSON.stringify(name)}: ${why} (HTTP ${status}). The versions before it are ` +
+    `The registry refused version ${version} of ${JSON.stringify(name)}: ${why} (HTTP ${status}). The versions before it are ` +
       "registered. Compare the subject's versions and its level with the contract's.",
     { details: { topic: name, version, status } },
   );
@@ -183,8 +184,8 @@ function unavailable(
 ): MillraceError {
   return new MillraceError(
     'REGISTRY_UNAVAILABLE',
-    `The schema registry at ${registry} did not answer (${reason}). A consumer holds the batch and tries again; if it stays ` +
-      'so, check the address with its path, and the login.',
+    `The schema registry at ${registry} did not answer (${reason}). A consumer holds the partition and tries again. If it stays ` +
+      'so, check the address including its path, and the login.',
     { ...cause, details: { registry, reason } },
   );
 }

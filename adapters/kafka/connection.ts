@@ -78,7 +78,7 @@ async function iamToken(region: string): Promise<string> {
   } catch (cause) {
     throw new MillraceError(
       'KAFKA_REFUSED',
-      `No token for MSK could be signed in ${region}: ${(cause as Error).message}. Log in to AWS, or correct AWS_PROFILE.`,
+      `Could not sign a token for MSK in ${region}: ${(cause as Error).message}. Log in to AWS, or correct AWS_PROFILE.`,
       { cause, details: { region } },
     );
   }

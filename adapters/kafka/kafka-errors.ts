@@ -59,12 +59,12 @@ export function kafkaError(
   if (all.some(isRefusal)) {
     return make(
       'KAFKA_REFUSED',
-      `${doing}: ${at} refuses it: ${reason}. Correct how to log in, or what the login may do.`,
+      `${doing}: ${at} refused it: ${reason}. Correct the login, or its permissions.`,
     );
   }
   return make(
     'KAFKA_UNAVAILABLE',
-    `${doing}: ${at} does not answer: ${reason}. Check the address, how one logs in there, and that the brokers are up.`,
+    `${doing}: ${at} does not answer: ${reason}. Check the address, the login method, and that the brokers are up.`,
   );
 }
 

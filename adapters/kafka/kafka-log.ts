@@ -85,7 +85,7 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
     if (partitions !== undefined) return partitions;
     throw new MillraceError(
       'TOPIC_UNKNOWN',
-      `There is no topic ${JSON.stringify(topic)} on Kafka at ${connection.brokers.join(', ')}. Create it first.`,
+      `Topic ${JSON.stringify(topic)} does not exist on Kafka at ${connection.brokers.join(', ')}. Create it first.`,
       { details: { topic } },
     );
   };
@@ -213,7 +213,7 @@ function groupInUse(group: string, brokers: readonly string[], cause?: unknown):
   return new MillraceError(
     'GROUP_IN_USE',
     `Consumer group ${JSON.stringify(group)} on Kafka at ${brokers.join(', ')} has members: another consumer is running, ` +
-      'and the two would commit over each other. Stop that one first.',
+      'and the two would overwrite each other’s commits. Stop that one first.',
     { ...(cause !== undefined && { cause }), details: { group } },
   );
 }

@@ -169,9 +169,9 @@ function publishFailed(cause: unknown, call: Call, brokers: readonly string[]): 
   const unsent = records.length - call.taken;
   return new MillraceError(
     'PUBLISH_FAILED',
-    `Topic ${JSON.stringify(topic)} on Kafka at ${brokers.join(', ')} did not take all of ${records.length} records ` +
-      `(${confirmed} confirmed, ${unconfirmed} unconfirmed, ${unsent} unsent): ${reasonOf(errorsIn(cause))}. Send again ` +
-      'what is not confirmed, once the topic takes records; some of the unconfirmed may then stand in it twice.',
+    `Topic ${JSON.stringify(topic)} on Kafka at ${brokers.join(', ')} did not accept all of ${records.length} records ` +
+      `(${confirmed} confirmed, ${unconfirmed} unconfirmed, ${unsent} unsent): ${reasonOf(errorsIn(cause))}. Send the ` +
+      'others again once the topic accepts records. Some of the unconfirmed may then be in it twice.',
     { cause, details: { topic, records: records.length, confirmed, unconfirmed, unsent } },
   );
 }

@@ -77,7 +77,7 @@ export class TopicReader {
     if (window.records.length === 0 && fruitless === MOST_FRUITLESS) {
       throw new MillraceError(
         'KAFKA_UNAVAILABLE',
-        `Kafka brings no records of ${this.#topic}/${partition} from ${window.next} on, although there are some: its ` +
+        `Kafka returns no records of ${this.#topic}/${partition} from ${window.next} on, although there are some: its ` +
           'brokers throttle this client, or the partition is moving to another one.',
         { details: { topic: this.#topic, partition, offset: window.next } },
       );

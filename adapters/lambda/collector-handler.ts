@@ -102,7 +102,7 @@ function checkOrigin(event: CollectorEvent, allowedOrigins: readonly string[]): 
     return;
   throw new MillraceError(
     'ORIGIN_REFUSED',
-    "This page's origin is not among those that may send events here. Whoever runs the collector can add it.",
+    "This page's origin may not send events here. The collector's operator can add it.",
   );
 }
 
@@ -135,8 +135,8 @@ function formatOf(event: CollectorEvent): EventFormat {
   throw new MillraceError(
     'REQUEST_UNSUPPORTED',
     format
-      ? 'The request is compressed, which the collector does not take. Send it as it is.'
-      : `The request's content type is missing or another than ${Object.keys(FORMATS).join(', ')}. Send one of these.`,
+      ? 'The request is compressed, which the collector does not accept. Send it uncompressed.'
+      : `The request's content type is not one of ${Object.keys(FORMATS).join(', ')}. Send one of these.`,
   );
 }
 
@@ -169,7 +169,10 @@ function answer(statusCode: number, body: object): APIGatewayProxyResult {
 
 /** With the methods that there are: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6 (2026-11-26) */
 function methodRefused(): APIGatewayProxyResult {
-  const error = new MillraceError('REQUEST_UNSUPPORTED', 'The collector takes POST, and OPTIONS before it.');
+  const error = new MillraceError(
+    'REQUEST_UNSUPPORTED',
+    'The collector takes POST, and OPTIONS for preflights.',
+  );
   const { headers, ...refused } = refusal(error);
   return { ...refused, statusCode: 405, headers: { ...headers, Allow: 'POST, OPTIONS' } };
 }

@@ -15,9 +15,13 @@ export function createMemoryLog({ clock }: { readonly clock: Clock }): MemoryLog
   const partitionsOf = (topic: string) => {
     const partitions = topics.get(topic);
     if (partitions) return partitions;
-    throw new MillraceError('TOPIC_UNKNOWN', `There is no topic ${JSON.stringify(topic)}. Create it first.`, {
-      details: { topic },
-    });
+    throw new MillraceError(
+      'TOPIC_UNKNOWN',
+      `Topic ${JSON.stringify(topic)} does not exist. Create it first.`,
+      {
+        details: { topic },
+      },
+    );
   };
   const recordsOf = ({ topic, partition }: TopicPartition) => partitionsOf(topic)[partition] ?? [];
   const commitKey = (group: string, { topic, partition }: TopicPartition) => `${group}/${topic}/${partition}`;

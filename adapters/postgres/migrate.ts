@@ -104,12 +104,12 @@ function checkUnchanged(
     if (declared.name === applied.name && checksumsOf(declared).includes(applied.checksum)) return;
     const change =
       declared.name === applied.name
-        ? 'its SQL has changed since'
+        ? 'its SQL has changed since then'
         : `the declaration has ${JSON.stringify(declared.name)} in its place`;
     throw new MillraceError(
       'SINK_MISCONFIGURED',
       `Migration ${JSON.stringify(applied.name)} of ${scope} was applied to this database, and ${change}. ` +
-        'Migrations only go forward: put it back as it was and add a new one at the end.',
+        'Migrations only go forward. Restore it and add a new one at the end.',
       { details: { scope, migration: applied.name, position } },
     );
   });

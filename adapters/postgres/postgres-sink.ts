@@ -124,14 +124,14 @@ async function handlerQuery<Row>(
   if (ENDS_TRANSACTION.test(statement)) {
     throw new MillraceError(
       'SINK_MISCONFIGURED',
-      "tx.query() takes no statement that begins or ends a transaction: the sink commits the handler's effects " +
+      "tx.query() takes no statement that begins or ends a transaction. The sink commits the handler's effects " +
         'together with the ledger. Remove it; SAVEPOINT and ROLLBACK TO are allowed.',
     );
   }
   if (OUR_SAVEPOINT.test(statement)) {
     throw new MillraceError(
       'SINK_MISCONFIGURED',
-      'tx.query() takes no savepoint whose name begins with "millrace_": the sink has savepoints of such names. Rename it.',
+      'tx.query() takes no savepoint whose name begins with "millrace_": the sink uses those names. Rename it.',
     );
   }
   if (LEAVES_STATE.test(statement) || CALLS_THAT_LEAVE_STATE.test(sql)) open.retire();
@@ -389,9 +389,9 @@ function partEnded(): MillraceError {
 function transactionEnded(): MillraceError {
   return new MillraceError(
     'SINK_MISCONFIGURED',
-    'The handler ended the transaction that the sink had opened for it, by a COMMIT or a ROLLBACK in its SQL or in a procedure ' +
-      'that it calls. The ledger was not written, so that what the handler may have committed is applied again when its ' +
-      'records are. Remove the statement; SAVEPOINT and ROLLBACK TO are allowed.',
+    'The handler ended the transaction that the sink had opened, with a COMMIT or a ROLLBACK in its SQL or in a procedure ' +
+      'that it calls. The ledger was not written, so what the handler may have committed is applied again when its ' +
+      'records are delivered again. Remove the statement; SAVEPOINT and ROLLBACK TO are allowed.',
   );
 }
 
@@ -399,7 +399,7 @@ function ledgerLost({ consumer, epoch }: LedgerKey, of: TopicPartition): Millrac
   return new MillraceError(
     'SINK_MISCONFIGURED',
     `millrace_ledger has no row that this transaction can see for consumer ${consumer}, epoch ${epoch}, ${nameOf(of)}, ` +
-      'although it was made. Look for row-level security, triggers or deletes on the table; nothing was committed.',
+      'although it was created. Nothing was committed. Check the table for row-level security, triggers or deletes.',
     { details: { consumer, epoch, topic: of.topic, partition: of.partition } },
   );
 }

@@ -61,7 +61,7 @@ const UNCLEAR_STATES: ReadonlySet<string> = new Set(['42', '0A', '57014', '08P01
 const REJECTIONS: ReadonlyMap<string, string> = new Map([
   ['22001', 'text is too long for its column'],
   ['22003', 'a number is out of range'],
-  ['22007', 'a date or time is not written as one'],
+  ['22007', 'text is not a valid date or time'],
   ['22008', 'a date or time is out of range'],
   ['22012', 'division by zero'],
   ['22021', 'text holds bytes that are not UTF-8, or a zero byte'],
@@ -147,9 +147,9 @@ function messageOf(
   const message = withoutQuoted(error.message, parameters);
   switch (code) {
     case 'SINK_CONFLICT':
-      return `PostgreSQL gave the transaction up for now: ${message} (SQLSTATE ${sqlState}).`;
+      return `PostgreSQL aborted the transaction for now: ${message} (SQLSTATE ${sqlState}).`;
     case 'SINK_UNAVAILABLE':
-      return `PostgreSQL is not taking this work: ${message} (SQLSTATE ${sqlState}).`;
+      return `PostgreSQL does not accept work: ${message} (SQLSTATE ${sqlState}).`;
     default:
       return (
         `PostgreSQL cannot run the statement: ${message} (SQLSTATE ${sqlState}).${hint ? ` ${hint}` : ''} ` +
@@ -168,7 +168,7 @@ function connectionError(error: unknown): MillraceError {
   if (TLS_OR_LOGIN.test(reason) || TLS_OR_LOGIN.test(String(message))) {
     return new MillraceError(
       'SINK_MISCONFIGURED',
-      `PostgreSQL cannot be logged in to: ${String(message)}. Correct the connection's TLS settings or credentials.`,
+      `Could not log in to PostgreSQL: ${String(message)}. Correct the connection's TLS settings or credentials.`,
       { cause: error },
     );
   }

@@ -272,7 +272,7 @@ function commitError(error: unknown): MillraceError {
   if (classified.code !== 'SINK_UNAVAILABLE') return classified;
   return new MillraceError(
     'SINK_UNAVAILABLE',
-    `Whether the transaction was committed is unknown; the ledger tells at the next try. ${classified.message}`,
+    `It is unknown whether the transaction was committed. The ledger tells at the next try. ${classified.message}`,
     { cause: classified, details: classified.details },
   );
 }
@@ -281,8 +281,8 @@ function commitError(error: unknown): MillraceError {
 function unwritable(): MillraceError {
   return new MillraceError(
     'SINK_REJECTED',
-    'A parameter of a statement cannot be written as JSON, or the parameters are no array. Turn bigints into text and ' +
-      'leave out what refers to itself.',
+    'A parameter of a statement cannot be written as JSON, or the parameters are not an array. Turn bigints into text and ' +
+      'leave out circular references.',
     { action: 'dead-letter' },
   );
 }

@@ -119,7 +119,7 @@ const DECODERS = new Map<number, Decoder>([
 function notAParameter(got: string): MillraceError {
   return new MillraceError(
     'SINK_REJECTED',
-    `A statement was given ${got} as a parameter; it takes null, strings, numbers, bigints, booleans, valid Dates, bytes, arrays of these, and objects as JSON.`,
+    `A statement got ${got} as a parameter; it takes null, strings, numbers, bigints, booleans, valid Dates, bytes, arrays of these, and objects as JSON.`,
   );
 }
 

@@ -44,7 +44,7 @@ export function serveDriver(port: MessagePort, driver: SqlDriver): void {
   const connectionOf = (id: number): SqlConnection => {
     const connection = open.get(id);
     if (connection) return connection;
-    throw new Error('the connection was broken off');
+    throw new Error('the connection was closed');
   };
   connect(port, calls);
   port.on('close', () => {
@@ -106,5 +106,5 @@ export function createThreadDriver(onBrokenOff: () => void): ThreadDriver {
 }
 
 function lost(): Error {
-  return new Error('its thread has ended, or has not begun yet');
+  return new Error('its thread has ended, or has not started yet');
 }

@@ -91,7 +91,7 @@ export function openSqliteLog({ path, clock }: { readonly path: string; readonly
     if (topic) return topic;
     throw new MillraceError(
       'TOPIC_UNKNOWN',
-      `There is no topic ${JSON.stringify(name)} in ${path}. Create it first.`,
+      `Topic ${JSON.stringify(name)} does not exist in ${path}. Create it first.`,
       {
         details: { topic: name },
       },

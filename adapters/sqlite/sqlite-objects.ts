@@ -56,7 +56,7 @@ export function openSqliteObjects({
     } catch (cause) {
       throw new MillraceError(
         'OBJECT_STORE_UNAVAILABLE',
-        `The object store ${store} in ${path} did not do what it was asked for: ${(cause as Error).message}. Try again; if it stays so, check the folder and its disk.`,
+        `The object store ${store} in ${path} did not complete the request: ${(cause as Error).message}. Try again. If this continues, check the folder and its disk.`,
         { cause, details: { store, path } },
       );
     }

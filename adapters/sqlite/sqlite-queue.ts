@@ -92,7 +92,7 @@ export function openSqliteQueues({
       if (cause instanceof MillraceError) throw cause;
       throw new MillraceError(
         'QUEUE_UNAVAILABLE',
-        `The queue ${name} in ${path} did not do what it was asked for: ${(cause as Error).message}. Try again; if it stays so, check the folder and its disk.`,
+        `The queue ${name} in ${path} did not complete the request: ${(cause as Error).message}. Try again. If this continues, check the folder and its disk.`,
         { cause, details: { queue: name, path } },
       );
     }

@@ -165,7 +165,7 @@ export class BundledFunction extends NodejsFunction {
     });
     if (writesTo) for (const right of writing(writesTo)) this.addToRolePolicy(right);
     dependOnlyOn(this, role.node.findChild('DefaultPolicy') as Policy);
-    this.acknowledgeWildcard('*', 'EC2 and Glue know no narrower resource for these actions.');
+    this.acknowledgeWildcard('*', 'EC2 and Glue have no narrower resource for these actions.');
   }
 
   /** Tells cdk-nag why one of the function's rights has a wildcard; test/lib/permissions.test.ts lists them all. */
@@ -241,8 +241,8 @@ function entryOf(appRoot: string, folder: string): string {
   if (existsSync(entry)) return entry;
   throw new MillraceError(
     'CONSUMER_INVALID',
-    `Consumer ${JSON.stringify(folder)}: lambdas/${folder}/index.ts is missing. A consumer's folder has its name, and its ` +
-      'index.ts exports its Lambda entry: export const handler = consumerFunction(<the consumer>).',
+    `Consumer ${JSON.stringify(folder)}: lambdas/${folder}/index.ts is missing. A consumer's folder has the consumer's name, and its ` +
+      'index.ts exports the Lambda entry: export const handler = consumerFunction(<the consumer>).',
     { details: { consumer: folder } },
   );
 }

@@ -43,7 +43,7 @@ export function bootstrapBrokers(
   const logGroup = operations.addLogGroup(scope, `${id}Logs`);
   const role = new Role(scope, `${id}Role`, {
     assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
-    description: 'Asks MSK where the brokers are',
+    description: 'Gets the addresses of the brokers from MSK',
   });
   logGroup.grantWrite(role);
   role.addToPolicy(new PolicyStatement({ actions: ['kafka:GetBootstrapBrokers'], resources: [cluster.arn] }));

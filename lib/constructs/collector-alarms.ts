@@ -68,7 +68,7 @@ export function addCollectorAlarms(
     datapoints: 3,
     of: 5,
     missing: 'not-breaching',
-    happened: `More than ${MANY_FAILURES} % of the collector's requests fail: their senders may send again, beacons are lost.`,
+    happened: `More than ${MANY_FAILURES} % of the collector's requests fail. Callers may send again; beacons are lost.`,
     command: tailErrors,
   });
   alarms.add({
@@ -80,13 +80,13 @@ export function addCollectorAlarms(
         errors: functionMetric(functionName, 'Errors'),
         throttles: functionMetric(functionName, 'Throttles'),
       },
-      'invocations that failed or were not made',
+      'invocations that failed or were throttled',
     ),
     threshold: 0,
     datapoints: 3,
     of: 5,
     missing: 'not-breaching',
-    happened: "The collector's function crashes, runs out of time, or finds no room to run.",
+    happened: "The collector's function crashes, times out, or is throttled.",
     command: tailErrors,
   });
   alarms.add({
@@ -97,7 +97,7 @@ export function addCollectorAlarms(
     datapoints: 10,
     of: 15,
     missing: 'not-breaching',
-    happened: `One in a hundred of the collector's requests takes more than ${SLOW_MS / 1_000} s.`,
+    happened: `One in a hundred requests to the collector takes more than ${SLOW_MS / 1_000} s.`,
     command: tailErrors,
   });
   alarms.add({
@@ -108,7 +108,7 @@ export function addCollectorAlarms(
     datapoints: 3,
     of: 5,
     missing: 'not-breaching',
-    happened: 'The collector is sent more than its rate, and answers 429: beacons are lost.',
+    happened: "Callers send more than the collector's rate and get 429. Beacons are lost.",
     command: `aws logs tail ${accessLogs} --since 15m --filter-pattern '{ $.status = "429" }'`,
   });
 }

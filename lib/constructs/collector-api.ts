@@ -61,7 +61,7 @@ export class CollectorApi extends Construct {
     const { apiName, handler, accessLogs, rate, burst, webAclArn } = props;
     const api = new RestApi(this, 'Api', {
       restApiName: apiName,
-      description: 'Takes events by HTTP',
+      description: 'Takes events over HTTP',
       endpointTypes: [EndpointType.REGIONAL],
       // As base64: made into text, bytes that are no UTF-8 would be others by the time the function refuses them.
       binaryMediaTypes: ['*/*'],
@@ -110,7 +110,7 @@ export class CollectorApi extends Construct {
 function addLogsRole(scope: Construct): CfnAccount {
   const role = new Role(scope, 'LogsRole', {
     assumedBy: new ServicePrincipal('apigateway.amazonaws.com'),
-    description: 'As whom API Gateway writes logs, in the whole account and region',
+    description: 'The role with which API Gateway writes logs, for the whole account and region',
     managedPolicies: [
       ManagedPolicy.fromAwsManagedPolicyName('service-role/AmazonAPIGatewayPushToCloudWatchLogs'),
     ],
@@ -118,7 +118,7 @@ function addLogsRole(scope: Construct): CfnAccount {
   role.applyRemovalPolicy(RemovalPolicy.RETAIN);
   Validations.of(role).acknowledge({
     id: 'AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs]',
-    reason: 'Other APIs of the account write their logs as this role, too.',
+    reason: 'Other APIs of the account also write their logs with this role.',
   });
   const account = new CfnAccount(scope, 'Account', { cloudWatchRoleArn: role.roleArn });
   account.applyRemovalPolicy(RemovalPolicy.RETAIN);
@@ -129,18 +129,18 @@ function addLogsRole(scope: Construct): CfnAccount {
 function acknowledge(api: RestApi, stage: CfnStage): void {
   Validations.of(api).acknowledge({
     id: 'AwsSolutions-APIG2',
-    reason: 'The function checks every event by its contract, and answers for each.',
+    reason: 'The function checks every event against its contract and returns a verdict on each.',
   });
   for (const id of ['AwsSolutions-APIG4', 'AwsSolutions-COG4']) {
     Validations.of(api).acknowledge({
       id,
-      reason: 'It is there for whoever reads a page. Topics are open by a list, rates are limited.',
+      reason: 'It is open to every reader of a page. A list opens topics, and rates are limited.',
     });
   }
   Validations.of(stage).acknowledge({
     id: 'AwsSolutions-APIG6',
     reason:
-      'Execution logs hold what was sent, and by whom. The access log and the function’s own say enough.',
+      'Execution logs contain what was sent, and by whom. The access log and the function’s log are enough.',
   });
   Validations.of(stage).acknowledge({
     id: 'AwsSolutions-APIG3',

@@ -71,7 +71,7 @@ function addLagAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics
     datapoints: 3,
     of: 5,
     missing: 'ignore',
-    happened: `${name} is ${lag.incident} messages or more behind ${topic.name}.`,
+    happened: `${name} is ${lag.incident} or more messages behind ${topic.name}.`,
     command,
   });
   alarms.add({
@@ -83,7 +83,7 @@ function addLagAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics
     datapoints: 3,
     of: 5,
     missing: 'ignore',
-    happened: `${name} is ${lag.warning} messages or more behind ${topic.name}.`,
+    happened: `${name} is ${lag.warning} or more messages behind ${topic.name}.`,
     command,
     suppressedBy: incident,
   });
@@ -99,7 +99,7 @@ function addLagAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics
     datapoints: 10,
     of: 15,
     missing: 'ignore',
-    happened: `${name} falls further behind ${topic.name}, with more than ${LONG_DRAIN.toMinutes()} minutes to catch up. The alarm's value is the time to drain in seconds.`,
+    happened: `${name} falls further behind ${topic.name} and needs more than ${LONG_DRAIN.toMinutes()} minutes to catch up. The alarm's value is that time in seconds.`,
     command,
     suppressedBy: incident,
   });
@@ -110,7 +110,7 @@ function addLagAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics
       // A group that has never committed has no lag yet: that something is tried tells as well that there is work.
       'IF((FILL(behind, 0) > 0 OR FILL(tried, 0) > 0) AND FILL(done, 0) == 0, 1, 0)',
       { behind: lagOf(consumer, of.clusterName, FIVE_MINUTES), ...progressOf(of, FIVE_MINUTES) },
-      'something to do, and nothing done',
+      'work waiting, none done',
       // Long enough for one try of a batch that is tried again and again, ever more rarely.
       FIVE_MINUTES,
     ),
@@ -121,7 +121,7 @@ function addLagAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics
     // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html (2026-11-25)
     of: 4,
     missing: 'ignore',
-    happened: `${name} has work from ${topic.name} and has got nothing done for a quarter of an hour.`,
+    happened: `${name} has work from ${topic.name} but has settled nothing for 15 minutes.`,
     command: tailErrors(of),
   });
 }
@@ -165,7 +165,7 @@ function addPollerAlarms(alarms: Alarms, { name, topic }: AnyConsumer, mappingId
     datapoints: 3,
     of: 3,
     missing: 'breaching',
-    happened: `Nothing has polled ${topic.name} for ${name} in the last 15 minutes: its event source mapping is disabled, or cannot reach the cluster.`,
+    happened: `Nothing has polled ${topic.name} for ${name} in the last 15 minutes. Its event source mapping is disabled, or cannot reach the cluster.`,
     command: `aws lambda get-event-source-mapping --uuid ${mappingId}`,
   });
   alarms.add({
@@ -176,7 +176,7 @@ function addPollerAlarms(alarms: Alarms, { name, topic }: AnyConsumer, mappingId
     datapoints: 1,
     of: 1,
     missing: 'not-breaching',
-    happened: `Lambda gave up on a batch of ${name} and could not put it into its bucket: its records are in the topic only.`,
+    happened: `Lambda gave up on a batch of ${name} and could not write it to the bucket. Its records exist only in the topic.`,
     command: `aws lambda get-event-source-mapping --uuid ${mappingId}`,
   });
 }
@@ -192,7 +192,7 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, of: Consumer
     datapoints: 1,
     of: 1,
     missing: 'not-breaching',
-    happened: `The event source passed over records of ${name}: it gave up on a batch, or the topic's retention removed it.`,
+    happened: `The event source skipped records of ${name}: it gave up on a batch, or the topic's retention deleted them.`,
     command: `aws s3 ls --recursive s3://${resources.bucket.bucketName}/aws/lambda/`,
   });
   const queue = { QueueName: resources.deadLetters.queueName };
@@ -211,7 +211,7 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, of: Consumer
     datapoints: 3,
     of: 3,
     missing: isInKafka ? 'not-breaching' : 'ignore',
-    happened: `${name} has had more dead letters every five minutes for a quarter of an hour: a producer or the consumer itself is broken.`,
+    happened: `The dead letters of ${name} have grown in each of the last three periods of five minutes. A producer or the consumer is broken.`,
     command: look,
   });
   alarms.add({
@@ -225,7 +225,7 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, of: Consumer
     of: 1,
     missing: 'ignore',
     happened: isInKafka
-      ? `${name} had dead letters in the last five minutes: they are in the topic ${deadLetterTopic}.`
+      ? `${name} wrote dead letters to the topic ${deadLetterTopic} in the last five minutes.`
       : `${name} has dead letters.`,
     command: look,
     suppressedBy: rising,
@@ -238,7 +238,7 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, of: Consumer
     datapoints: 1,
     of: 1,
     missing: 'ignore',
-    happened: `The oldest dead letter in the queue of ${name} is ${OLD_LETTER.toDays()} days old; SQS deletes it after ${LETTER_RETENTION.toDays()}.`,
+    happened: `The oldest dead letter of ${name} is ${OLD_LETTER.toDays()} days old. SQS deletes it after ${LETTER_RETENTION.toDays()} days.`,
     command: look,
   });
 }
@@ -254,7 +254,7 @@ function addRedriveAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMet
     datapoints: 1,
     of: 1,
     missing: 'not-breaching',
-    happened: `Redriven records of ${name} failed again: they are dead letters once more.`,
+    happened: `Redriven records of ${name} failed again. They are dead letters again.`,
     command: tailErrors(of),
   });
   alarms.add({
@@ -265,7 +265,7 @@ function addRedriveAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMet
     datapoints: 1,
     of: 1,
     missing: 'not-breaching',
-    happened: `The redrive queue of ${name} holds messages that are another consumer's, or that cannot be read.`,
+    happened: `The redrive queue of ${name} holds messages that belong to another consumer or cannot be read.`,
     command: tailErrors(of),
   });
 }
@@ -280,7 +280,7 @@ function addFunctionAlarms(alarms: Alarms, { name, timeoutMs }: AnyConsumer, of:
     datapoints: 3,
     of: 5,
     missing: 'not-breaching',
-    happened: `${name} fails: batches are delivered again, nothing is lost.`,
+    happened: `Invocations of ${name} fail. Lambda delivers their batches again; nothing is lost.`,
     command: tailErrors(of),
   });
   alarms.add({
@@ -291,7 +291,7 @@ function addFunctionAlarms(alarms: Alarms, { name, timeoutMs }: AnyConsumer, of:
     datapoints: 3,
     of: 5,
     missing: 'not-breaching',
-    happened: `Lambda has no room to run ${name}: its own or the account's concurrency is used up.`,
+    happened: `Lambda throttles ${name}: its own or the account's concurrency is used up.`,
     command: `aws lambda get-function-concurrency --function-name ${functionName}`,
   });
   alarms.add({

@@ -117,13 +117,16 @@ function grantConsuming(
   const bucket = Stack.of(resources.bucket).getLogicalId(resources.bucket.node.defaultChild as CfnBucket);
   fn.acknowledgeWildcard(
     `<${bucket}.Arn>/${GIVEN_UP_PREFIX}*`,
-    'An object goes by the id of a mapping and the hour.',
+    'The name of an object has the id of a mapping and the hour.',
   );
   fn.acknowledgeWildcard(
     `<${bucket}.Arn>/${PAYLOAD_PREFIX}*`,
-    'An object goes by the record and a hash of its bytes.',
+    'The name of an object has the record and a hash of its bytes.',
   );
-  fn.acknowledgeWildcard(`<${bucket}.Arn>/${RESULTS_PREFIX}*`, 'An object goes by a redrive and a request.');
+  fn.acknowledgeWildcard(
+    `<${bucket}.Arn>/${RESULTS_PREFIX}*`,
+    'The name of an object has the redrive and the request.',
+  );
 }
 
 function addTopicMapping(

@@ -79,7 +79,7 @@ export function addClusterAlarms(
     datapoints: 10,
     of: 15,
     missing: 'ignore',
-    happened: 'A broker uses more than 60 % of its CPU: the loss of another one would overload it.',
+    happened: 'A broker uses more than 60 % of its CPU. If another broker fails, this one may be overloaded.',
     command,
   });
   alarms.add({
@@ -91,7 +91,7 @@ export function addClusterAlarms(
     datapoints: 5,
     of: 5,
     missing: 'ignore',
-    happened: 'The cluster has no active controller: no partition gets a new leader.',
+    happened: 'The cluster has no active controller, so no partition gets a new leader.',
     command,
   });
   if (brokers.type !== 'standard') return;
@@ -104,7 +104,7 @@ export function addClusterAlarms(
     datapoints: 3,
     of: 5,
     missing: 'ignore',
-    happened: "A broker's disk is more than 85 % full; a full one takes no records.",
+    happened: "A broker's disk is more than 85 % full. A full disk stops the broker.",
     command,
   });
   alarms.add({
@@ -115,7 +115,7 @@ export function addClusterAlarms(
     datapoints: 3,
     of: 5,
     missing: 'ignore',
-    happened: 'Partitions have no leader: nobody can write to them or read them.',
+    happened: 'Partitions have no leader, so nobody can write to them or read them.',
     command,
   });
   alarms.add({
@@ -133,7 +133,7 @@ export function addClusterAlarms(
     of: 15,
     missing: 'ignore',
     happened:
-      'Partitions have lacked a replica for a quarter of an hour: they take records, with less to spare.',
+      'Partitions have lacked a replica for 15 minutes. They still take records, with less redundancy.',
     command,
   });
   alarms.add({
@@ -150,7 +150,7 @@ export function addClusterAlarms(
     of: 15,
     missing: 'ignore',
     happened:
-      "More than 60 % of a broker's heap is in use after garbage collection: it may run out of memory.",
+      "More than 60 % of a broker's heap is in use after garbage collection. It may run out of memory.",
     command,
   });
   if (brokers.instanceType.startsWith('kafka.t3.')) {
@@ -161,7 +161,7 @@ export function addClusterAlarms(
         clusterName,
         ['CPUCreditBalance'],
         (broker) => `credits${broker}`,
-        'CPU credits, poorest broker',
+        'CPU credits, lowest broker',
         'MIN',
       ),
       threshold: 100,
@@ -169,7 +169,7 @@ export function addClusterAlarms(
       datapoints: 15,
       of: 15,
       missing: 'ignore',
-      happened: 'A broker has fewer than 100 CPU credits left; without any it gets 20 % of its CPU.',
+      happened: 'A broker has fewer than 100 CPU credits left. Without credits it gets 20 % of its CPU.',
       command,
     });
   }
@@ -188,7 +188,7 @@ export function addClusterAlarms(
     datapoints: 3,
     of: 5,
     missing: 'ignore',
-    happened: 'Partitions have fewer replicas in sync than min.insync.replicas: they take no records.',
+    happened: 'Partitions have fewer in-sync replicas than min.insync.replicas, so they take no records.',
     command,
   });
 }
@@ -214,7 +214,7 @@ export function addDatabaseAlarms(alarms: Alarms, { database }: Environment, clu
     datapoints: 15,
     of: 15,
     missing: 'not-breaching',
-    happened: 'The database has used more than 90 % of its greatest capacity for a quarter of an hour.',
+    happened: 'The database has used more than 90 % of its maximum capacity for 15 minutes.',
     command,
   });
   alarms.add({
@@ -225,8 +225,7 @@ export function addDatabaseAlarms(alarms: Alarms, { database }: Environment, clu
     datapoints: 3,
     of: 3,
     missing: 'not-breaching',
-    happened:
-      "The database breaks deadlocks again and again: two consumers' statements lock the same rows in different orders.",
+    happened: 'The database keeps breaking deadlocks: two statements lock the same rows in different orders.',
     command: `aws logs tail /aws/rds/cluster/${clusterName}/postgresql --since 15m --filter-pattern deadlock`,
   });
   alarms.add({
@@ -238,7 +237,7 @@ export function addDatabaseAlarms(alarms: Alarms, { database }: Environment, clu
     of: 3,
     missing: 'ignore',
     happened:
-      'Half of the transaction ids are used up: vacuum does not keep pace, and at two thousand million the database stops writing.',
+      'Half of the transaction ids are used up, because vacuum does not keep up. At two billion the database stops taking writes.',
     command,
   });
   // A database that has paused says nothing either.
@@ -252,7 +251,7 @@ export function addDatabaseAlarms(alarms: Alarms, { database }: Environment, clu
     datapoints: 5,
     of: 5,
     missing: 'breaching',
-    happened: 'The writer has not been heard of for five minutes.',
+    happened: 'The writer of the database has sent no metrics for five minutes.',
     command,
   });
 }

@@ -31,7 +31,7 @@ export class ClusterStack extends EnvironmentStack {
     const { brokers } = environment;
     const key = new Key(this, 'Key', {
       alias: this.nameOf('cluster'),
-      description: 'What the brokers of Millrace write to disk',
+      description: 'Encrypts the disks of the brokers',
       enableKeyRotation: true,
       removalPolicy: this.dataRemoval,
     });

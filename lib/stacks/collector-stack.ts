@@ -18,7 +18,7 @@ import type { NetworkStack } from './network-stack.ts';
 const TIMEOUT = Duration.seconds(25);
 const MEMORY_MB = 1_024;
 
-/** Takes events by HTTP and publishes them: an API, its function, and their alarms. */
+/** Takes events over HTTP and publishes them: an API, its function, and their alarms. */
 export class CollectorStack extends EnvironmentStack implements CollectorNames {
   readonly apiName: string;
   readonly functionName: string;
@@ -35,7 +35,7 @@ export class CollectorStack extends EnvironmentStack implements CollectorNames {
     },
   ) {
     super(scope, 'collector', environment, {
-      description: 'Millrace: takes events by HTTP and publishes them',
+      description: 'Millrace: takes events over HTTP and publishes them',
       holdsData: false,
     });
     const { collector } = environment;
@@ -48,7 +48,7 @@ export class CollectorStack extends EnvironmentStack implements CollectorNames {
     const fn = new BundledFunction(this, 'Function', surroundings, {
       folder: 'collector',
       functionName: this.functionName,
-      description: 'Takes events by HTTP and publishes them',
+      description: 'Takes events over HTTP and publishes them',
       service: COLLECTOR_SERVICE,
       memoryMb: MEMORY_MB,
       timeout: TIMEOUT,
@@ -83,7 +83,7 @@ export class CollectorStack extends EnvironmentStack implements CollectorNames {
     this.alarms = alarms.names;
     new CfnOutput(this, 'Url', {
       value: `${api.url}events/`,
-      description: 'Followed by a topic: POST events here',
+      description: 'Append the name of a topic and POST events here',
     });
   }
 

@@ -57,7 +57,7 @@ export class DatabaseStack extends EnvironmentStack {
     });
     this.clusterName = `millrace-${environment.name}`;
     const subnets = new CfnDBSubnetGroup(this, 'Subnets', {
-      dbSubnetGroupDescription: 'Where the databases of Millrace live',
+      dbSubnetGroupDescription: 'Subnets of the databases of Millrace',
       subnetIds: network.subnetIds('databases'),
     });
     this.#cluster = this.addCluster(network, operations, subnets);
@@ -106,7 +106,7 @@ export class DatabaseStack extends EnvironmentStack {
     const { database, retainsData } = this.target;
     const key = new Key(this, 'Key', {
       alias: this.nameOf('database'),
-      description: 'What consumers of Millrace write to their database',
+      description: 'Encrypts the database of the consumers',
       enableKeyRotation: true,
       removalPolicy: this.dataRemoval,
     });
@@ -151,12 +151,12 @@ export class DatabaseStack extends EnvironmentStack {
     Validations.of(cluster).acknowledge({
       id: 'AwsSolutions-RDS11',
       reason:
-        'Its subnets have no way in or out, and its security group lets in two others: another port hides nothing.',
+        'Its subnets have no way in or out, and its security group lets in two others. Another port would hide nothing.',
     });
     if (!retainsData) {
       Validations.of(cluster).acknowledge({
         id: 'AwsSolutions-RDS10',
-        reason: 'An environment that keeps no data can be torn down in one go.',
+        reason: 'An environment that keeps no data can be destroyed with one command.',
       });
     }
     return cluster;
@@ -192,7 +192,7 @@ export class DatabaseStack extends EnvironmentStack {
   ): CfnDBProxy {
     const role = new Role(this, 'ProxyRole', {
       assumedBy: new ServicePrincipal('rds.amazonaws.com'),
-      description: 'RDS Proxy logs in to the database as the consumer that it serves',
+      description: 'RDS Proxy logs in to the database as the consumer that uses it',
     });
     role.addToPolicy(this.mayConnect(this.#cluster.attrDbClusterResourceId, users));
     // The proxy writes to the group of this name, where there is one:

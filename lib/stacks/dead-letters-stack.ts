@@ -26,12 +26,12 @@ export class DeadLettersStack extends EnvironmentStack {
 
   constructor(scope: Construct, environment: Environment) {
     super(scope, 'dead-letters', environment, {
-      description: 'Millrace: what consumers and event sources gave up on',
+      description: 'Millrace: dead letters, and batches that Lambda gave up on',
       holdsData: true,
     });
     this.#key = new Key(this, 'Key', {
       alias: this.nameOf('dead-letters'),
-      description: 'Dead letters of Millrace',
+      description: 'Encrypts dead letters of Millrace',
       enableKeyRotation: true,
       removalPolicy: this.dataRemoval,
     });
@@ -81,7 +81,7 @@ export class DeadLettersStack extends EnvironmentStack {
     Validations.of(bucket).acknowledge({
       id: 'AwsSolutions-S1',
       reason:
-        "Only Lambda's pollers and the consumer write to it, on rare days; who reads it, CloudTrail's data events tell.",
+        "Only Lambda's pollers and the consumer write to it, and rarely. CloudTrail's data events show who reads it.",
     });
     this.addOutput(name, 'DeadLetterQueueArn', deadLetters.queueArn, 'Start DLQ redrive from this queue');
     this.addOutput(name, 'RedriveQueueArn', redrive.queueArn, 'its custom destination');

@@ -115,7 +115,7 @@ export class NetworkStack extends EnvironmentStack {
     const subnet = Subnet.fromSubnetId(this, id, id);
     Validations.of(subnet).acknowledge({
       id: 'Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId',
-      reason: 'Nothing here has to do with its route table.',
+      reason: 'Nothing here depends on its route table.',
     });
     return subnet;
   }

@@ -15,12 +15,12 @@ export class OperationsStack extends EnvironmentStack {
 
   constructor(scope: Construct, environment: Environment) {
     super(scope, 'operations', environment, {
-      description: 'Millrace: where alarms notify, and the key of logs and notifications',
+      description: 'Millrace: the topics that alarms notify, and the key of logs and notifications',
       holdsData: true,
     });
     this.#key = new Key(this, 'Key', {
       alias: this.nameOf('operations'),
-      description: 'Logs and notifications of Millrace',
+      description: 'Encrypts logs and notifications of Millrace',
       enableKeyRotation: true,
       removalPolicy: this.dataRemoval,
     });
@@ -90,7 +90,7 @@ export class OperationsStack extends EnvironmentStack {
     );
     new CfnOutput(this, `${severity}TopicArn`, {
       value: topic.topicArn,
-      description: `Subscribe whoever is to hear of a ${severity.toLowerCase()}`,
+      description: `Subscribe everyone who should hear of a ${severity.toLowerCase()}`,
     });
     return topic;
   }

@@ -109,7 +109,7 @@ export async function deliver(batch: readonly RawRecord[], context: DeliveryCont
     attempts.push({ ...next, retries: attempt.retries + 1 });
     await waitForRetry(attempt.retries, context);
   }
-  if (attempts.length > 0) log.debug('Stopped with a batch undelivered: it comes again on the next start');
+  if (attempts.length > 0) log.debug('Stopped with a batch undelivered: the next start delivers it');
 }
 
 /** Runs the function once, and gives the records that it did not take. */
@@ -124,7 +124,9 @@ async function invoke(
     if (!mapping.reportBatchItemFailures) return { failed: [], hasThrown: false };
     const reported = reportedFailures(response, records);
     if (reported === null) {
-      log.warn('Response is no partial batch response for this batch: all of it has failed', { requestId });
+      log.warn('Response is not a partial batch response for this batch: the whole batch failed', {
+        requestId,
+      });
     }
     const failed = reported ?? records;
     if (failed.length > 0) counts.failedInvocations++;
@@ -172,7 +174,7 @@ async function discard(
       else log.error('Records given up and lost: the event source has no on-failure destination', facts);
       return true;
     } catch (error) {
-      log.warn('The on-failure destination did not take a batch: trying again', { error: describe(error) });
+      log.warn('The on-failure destination did not accept a batch: trying again', { error: describe(error) });
       await waitForRetry(failures, context);
     }
   }

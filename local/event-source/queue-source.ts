@@ -56,7 +56,7 @@ export function startQueueSource(options: QueueSourceOptions): QueueSource {
         const done = messages.filter(({ id }) => !handedBack.has(id));
         await queue.delete(done.map(({ receipt }) => receipt));
       } catch (error) {
-        log.warn('Redrive failed: its messages come again', {
+        log.warn('Redrive failed: its messages are delivered again', {
           requestId,
           messages: messages.length,
           error: error instanceof Error ? error.message : String(error),

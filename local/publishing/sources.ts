@@ -71,7 +71,7 @@ function parserFor(
   if (own) return own(salt);
   throw new MillraceError(
     'INPUT_INVALID',
-    `${path} does not hold JSON, one object a line, and ${topic} takes nothing else. Convert it to JSON lines.`,
+    `${path} does not hold one JSON object per line, and ${topic} takes nothing else. Convert it to JSON lines.`,
     { details: { path, topic } },
   );
 }

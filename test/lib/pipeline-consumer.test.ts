@@ -187,7 +187,7 @@ describe('refused at synth', () => {
       'retries on demand',
       'dev',
       () => consumerWith({ giveUp: { afterRetries: 3 } }),
-      /giveUp.afterRetries is 3; in dev it takes nothing: Lambda takes limits of retries and age from provisioned pollers only/,
+      /giveUp.afterRetries is 3; in dev it takes nothing, because only provisioned pollers have limits on retries and age/,
     ],
     [
       'an age on demand',

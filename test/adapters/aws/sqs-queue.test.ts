@@ -470,7 +470,7 @@ describe('moving the messages of a queue of SQS', () => {
   });
 
   test.each([
-    ['UnsupportedOperation', 'are being moved already'],
+    ['UnsupportedOperation', 'is already running'],
     ['InvalidParameterValue', 'is no dead-letter queue'],
   ])('says what %s means: nothing was moved', async (name, message) => {
     const { mover } = setUp([], sqsError(name));
