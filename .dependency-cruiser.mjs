@@ -7,7 +7,7 @@ const only = (from, to) => ({
   severity: 'error',
   from: { path: `^${from}/` },
   to: {
-    path: '^(adapters|bench|bin|cli|console|contracts|demo|lambdas|lib|local|millrace[.]config[.]ts|runtime|scripts|test)(/|$)',
+    path: '^(adapters|bench|bin|cli|console|contracts|demo|examples|lambdas|lib|local|millrace[.]config[.]ts|runtime|scripts|test)(/|$)',
     pathNot: `^(${[from, ...to].join('|')})/`,
   },
 });
@@ -32,6 +32,8 @@ export default {
     only('adapters', ['runtime']),
     only('lambdas', ['contracts', 'runtime', 'adapters']),
     only('demo', ['contracts', 'runtime']),
+    // Projects that use the package, by its exports.
+    only('examples', ['runtime', 'adapters', 'lib']),
     // These are handed an app: none of them knows a contract, a consumer or a config of its own.
     only('local', ['runtime', 'adapters']),
     only('cli', ['runtime', 'adapters', 'local']),

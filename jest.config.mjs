@@ -1,6 +1,8 @@
 // TypeScript 7 has no API for ts-jest to use, so swc strips the types; `npm run check:types` checks them.
 export default {
   testEnvironment: 'node',
+  // `millrace` and `#msk` are the sources here, as in tsconfig.json: tests need no build.
+  testEnvironmentOptions: { customExportConditions: ['millrace-source', 'node', 'node-addons'] },
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {

@@ -9,6 +9,7 @@ const FOLDERS = [
   'cli',
   'contracts',
   'demo',
+  'examples',
   'lambdas',
   'lib',
   'local',

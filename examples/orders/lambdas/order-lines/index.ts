@@ -1,0 +1,4 @@
+import { consumerFunction } from 'millrace/lambda';
+import { orderLines } from './consumer.ts';
+
+export const handler = consumerFunction(orderLines);
