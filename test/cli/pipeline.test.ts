@@ -183,7 +183,7 @@ describe('a state folder', () => {
     mkdirSync(foreign);
     writeFileSync(join(foreign, 'thesis.txt'), 'precious');
     const { code, stderr } = await millrace(['up', '--fresh', '--input', log, '--state', foreign]);
-    expect(stderr).toMatch(/left alone.*\[STATE_UNREADABLE\]/);
+    expect(stderr).toMatch(/files that are not Millrace's.*\[STATE_UNREADABLE\]/);
     expect(code).toBe(1);
   });
 });

@@ -69,7 +69,7 @@ describe.each([
 
 describe('a mistake that is none of usage', () => {
   test.each([
-    ['no state folder', ['lag'], /is no state folder.*\[STATE_UNREADABLE\]/],
+    ['no state folder', ['lag'], /is not a state folder.*\[STATE_UNREADABLE\]/],
     [
       'no such topic',
       ['publish', 'news.nothing', '--input', '-'],

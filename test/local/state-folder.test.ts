@@ -135,7 +135,7 @@ test('clearing deletes what was kept, and keeps the salt and the lock', async ()
 describe('the lock of letters', () => {
   const refusal = expect.objectContaining({
     code: 'STATE_IN_USE',
-    message: expect.stringContaining("c's dead letters is under way"),
+    message: expect.stringContaining("c's dead letters is running"),
   });
 
   test('lets any number give back, and nobody take away beside them', () => {

@@ -471,7 +471,7 @@ describe('moving the messages of a queue of SQS', () => {
 
   test.each([
     ['UnsupportedOperation', 'is already running'],
-    ['InvalidParameterValue', 'is no dead-letter queue'],
+    ['InvalidParameterValue', 'is not the dead-letter queue'],
   ])('says what %s means: nothing was moved', async (name, message) => {
     const { mover } = setUp([], sqsError(name));
     await expect(mover.move({ maxPerSecond: 1 })).rejects.toMatchObject({
