@@ -31,7 +31,7 @@ export function install() {
       ? `npm could not be started (${npm.error.message}). Install Node with npm from https://nodejs.org and run this again.`
       : npm.status === 0
         ? `npm ci went through, but ${PROJECT_NODE} is missing: were install scripts switched off? Run "npm rebuild node" and try again.`
-        : 'npm ci failed: its output is above. Mend the cause (most often the network or a proxy) and run this again.',
+        : 'npm ci failed: its output is above. Fix the cause (most often the network or a proxy) and run this again.',
   );
   process.exit(1);
 }

@@ -88,7 +88,7 @@ interface Spike {
   readonly halfLifeMs: number;
 }
 
-/** Makes newsroom-like traffic: Zipf-skewed articles, returning sessions, a tide, and breaking news now and then. */
+/** Makes newsroom-like traffic: Zipf-skewed articles, returning sessions, busy and quiet hours, and breaking news now and then. */
 export function createTraffic(random: Random): PageviewTraffic {
   const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random.next() * items.length)]!;
   const between = (from: number, to: number) => from + random.next() * (to - from);

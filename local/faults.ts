@@ -38,7 +38,7 @@ export interface Faults {
 }
 
 /** What happens to one invocation, and to every port that is used inside it. */
-interface Fate {
+interface Plan {
   /** Around which commit it dies; null where it lives. */
   readonly crashes: 'before-commit' | 'after-commit' | null;
   /** Aborts when it dies. From then on nothing that it waits for comes back, and its connections are gone. */
@@ -64,7 +64,7 @@ export function createFaults({
 }: FaultOptions): Faults {
   checkShare('redeliver', redeliver);
   checkShare('crash', crash);
-  const fates = new AsyncLocalStorage<Fate>();
+  const plans = new AsyncLocalStorage<Plan>();
   const duplicates = new Set<Promise<unknown>>();
   const sinkOutage = createOutage('sinkOutageMs', sinkOutageMs, outagesEndAt.subarray(0, 1), clock, random);
   const storeOutage = createOutage(
@@ -75,20 +75,20 @@ export function createFaults({
     random,
   );
 
-  /** Runs the handler under a fate of its own. Rejects when it dies, while inside it nothing goes on. */
+  /** Runs the handler under a plan of its own. Rejects when it dies, while inside it nothing goes on. */
   const run = (handler: Handler, ...[event, context]: Parameters<Handler>): Promise<unknown> => {
-    const fate: Fate = {
+    const plan: Plan = {
       crashes: random.next() >= crash ? null : random.next() < 0.5 ? 'before-commit' : 'after-commit',
       death: new AbortController(),
     };
     const died = new Promise<never>((_, reject) => {
-      fate.death.signal.addEventListener('abort', () =>
+      plan.death.signal.addEventListener('abort', () =>
         reject(
           new Error(`RequestId: ${context.awsRequestId} Error: Runtime exited without providing a reason`),
         ),
       );
     });
-    return Promise.race([fates.run(fate, () => handler(event, context)), died]);
+    return Promise.race([plans.run(plan, () => handler(event, context)), died]);
   };
 
   /** Delivers the same batch once more beside the first, later or earlier: as a function that was given up but ran on. */
@@ -132,13 +132,13 @@ export function createFaults({
 
     wrapSink: <Tx>(sink: Sink<Tx>): Sink<Tx> => ({
       async transaction(work, signal) {
-        const fate = fates.getStore();
-        if (isDead(fate)) return never();
+        const plan = plans.getStore();
+        if (isDead(plan)) return never();
         const fault = sinkOutage();
         if (fault === 'down') throw sinkUnavailable();
 
-        const rollsBack = fate?.crashes === 'before-commit' || fault === 'cut-before';
-        const signals = [signal, fate?.death.signal].filter((each) => each !== undefined);
+        const rollsBack = plan?.crashes === 'before-commit' || fault === 'cut-before';
+        const signals = [signal, plan?.death.signal].filter((each) => each !== undefined);
         // A transaction that is cut off runs to its end first: its locks, letters and statements were real.
         const cut = new Error('cut off before the commit');
         const run = sink.transaction(async (transaction) => {
@@ -149,12 +149,12 @@ export function createFaults({
         const outcome = await run.then(
           (value) => ({ value }),
           (error: unknown) => {
-            if (error !== cut && !isDead(fate)) throw error;
+            if (error !== cut && !isDead(plan)) throw error;
             return null;
           },
         );
-        if (fate?.crashes) fate.death.abort();
-        if (isDead(fate)) return never();
+        if (plan?.crashes) plan.death.abort();
+        if (isDead(plan)) return never();
         if (fault !== 'up' || outcome === null) throw sinkUnavailable();
         return outcome.value;
       },
@@ -162,12 +162,12 @@ export function createFaults({
 
     wrapDeadLetters: (store) => ({
       async put(letters) {
-        const fate = fates.getStore();
-        if (isDead(fate)) return never();
+        const plan = plans.getStore();
+        if (isDead(plan)) return never();
         const fault = storeOutage();
         if (fault === 'down' || fault === 'cut-before') throw storeUnavailable();
         await store.put(letters);
-        if (isDead(fate)) return never();
+        if (isDead(plan)) return never();
         if (fault === 'cut-after') throw storeUnavailable();
       },
     }),
@@ -203,8 +203,8 @@ function hasValue(record: unknown, { field, value }: { field: string; value: str
   return got !== undefined && got !== null && String(got) === value;
 }
 
-function isDead(fate: Fate | undefined): boolean {
-  return fate?.death.signal.aborted ?? false;
+function isDead(plan: Plan | undefined): boolean {
+  return plan?.death.signal.aborted ?? false;
 }
 
 /** What a dead function is left with: waiting. */

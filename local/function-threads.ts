@@ -44,7 +44,7 @@ export interface FunctionThreads {
   invoke(event: unknown, context: Context, timedOut?: AbortSignal): Promise<unknown>;
   /** Since when each handle() that runs now has been running, in epoch milliseconds. */
   handlingSince(): readonly number[];
-  /** Waits for slow twins of invocations, and ends the threads. */
+  /** Waits for slow redelivered invocations, and ends the threads. */
   stop(): Promise<void>;
   /** Ends the threads at once. What is under way rejects with the reason, and so does what is invoked later. */
   abandon(reason: Error): void;
@@ -58,7 +58,7 @@ const MOST_THREADS = 6;
  */
 const LIMIT_OF_V8 = 4;
 const HEAP_LOOK_MS = 200;
-/** For slow twins; what a handler has left running is not waited for. */
+/** For slow redelivered invocations; what a handler has left running is not waited for. */
 const IDLE_PATIENCE_MS = 5_000;
 /** A cold start takes longer than to wait a little for a thread that is about to be free. */
 const COLD_START_AFTER_MS = 1_000;

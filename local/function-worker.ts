@@ -66,7 +66,7 @@ export type FunctionPorts = {
 export type FunctionCalls = {
   useSink(address: SinkAddress): void;
   invoke(event: unknown, requestId: string, endsAt: number): Promise<unknown>;
-  /** Resolves when nothing runs any more, slow twins of invocations included. */
+  /** Resolves when nothing runs any more, slow redelivered invocations included. */
   idle(): Promise<void>;
 };
 
@@ -151,7 +151,7 @@ const lambda = consumerHandler({
 });
 const faulty = injected.wrapHandler((event, context) => lambda(event, context));
 
-/** A connection for one invocation at a time; a slow twin opens another. */
+/** A connection for one invocation at a time; a slow redelivered one opens another. */
 function serverDriver({ Client }: typeof pg, connectionString: string): SqlDriver {
   const settings = { connectionString, connectionTimeoutMillis: CONNECT_TIMEOUT_MS };
   return pgDriver(keptConnection(() => new Client(settings)));

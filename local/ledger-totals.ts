@@ -5,7 +5,7 @@ import type { Sink, SqlTransaction } from '../runtime/delivery/sink.ts';
 export interface LedgerTotals {
   readonly applied: number;
   readonly deadLettered: number;
-  /** Offsets that the event source passed over, and that are still open. */
+  /** Offsets that the event source skipped, and that are still open. */
   readonly skipped: number;
 }
 

@@ -76,11 +76,11 @@ export interface Stack {
   handling(): readonly Handling[];
   /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused, or does not end in time */
   query(sql: string, limits?: QueryLimits): Promise<QueryResult>;
-  /** Rejects when a consumer or its sink meets what only a person can mend: an error that halts. */
+  /** Rejects when a consumer or its sink meets what only a person can fix: an error that halts. */
   readonly halted: Promise<never>;
   /** Resolves when no consumer has any lag; rejects as `halted` does. */
   drained(): Promise<void>;
-  /** Ends the invocations under way. What they did not settle comes again in the next run. */
+  /** Ends the invocations under way. The next run delivers again what they did not settle. */
   stop(): Promise<void>;
   /** Stops, and closes the sink. */
   close(): Promise<void>;

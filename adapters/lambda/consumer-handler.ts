@@ -37,7 +37,7 @@ export interface ConsumerHandlerOptions {
 /**
  * The Lambda entry of a consumer: hands the event and the invocation's facts to the engine, whether it is a batch of
  * its topic or messages of its redrive queue. Returns only what the event source will honour; every error is logged
- * once, without payload, and thrown on, so that the batch comes again. Middy middlewares can be added to what it
+ * once, without payload, and thrown on, so that the batch is delivered again. Middy middlewares can be added to what it
  * returns.
  * @throws CONSUMER_INVALID when an option is unknown or missing
  */

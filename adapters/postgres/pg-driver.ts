@@ -2,7 +2,7 @@ import type { PoolClient, QueryArrayConfig, QueryResult } from 'pg';
 import type { RawResult, SqlConnection, SqlDriver } from './sql-driver.ts';
 
 const WRITING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
-// Whatever the role's default: a twin then waits for the ledger's lock and reads what the other has committed. Which backend
+// Whatever the role's default: a concurrent invocation then waits for the ledger's lock and reads what the other has committed. Which backend
 // it is, is asked in the same round trip: behind a proxy, the client's own number for it is another one.
 const BEGIN = `
   BEGIN ISOLATION LEVEL READ COMMITTED;

@@ -204,7 +204,7 @@ async function lockLedgers(
   };
   let rows = await lock();
   if (rows.length < requests.length) {
-    // The first batch of these partitions. A twin that inserts them too waits here for the first to end.
+    // The first batch of these partitions. A concurrent invocation that inserts them too waits here for the first to end.
     await query(open, CREATE, which);
     rows = await lock();
   }

@@ -9,7 +9,7 @@ interface CommonMapping {
   /** Where a group that never committed begins. */
   readonly startingPosition: 'TRIM_HORIZON' | 'LATEST' | { readonly atTimestampMs: number };
   /**
-   * Takes what Lambda would write to an S3 destination for records it gives up. A record is passed over only once
+   * Takes what Lambda would write to an S3 destination for records it gives up. A record is skipped only once
    * this has resolved. @default records that are given up are lost, as in Lambda
    */
   readonly onFailure?: (document: FailureDocument) => Promise<void>;

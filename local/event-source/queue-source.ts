@@ -1,6 +1,6 @@
 /**
  * The event source mapping of a laptop for a queue: invokes a handler with the queue's messages as Lambda does for SQS.
- * What the handler does not hand back is deleted; the rest comes again when its visibility timeout is over.
+ * What the handler does not hand back is deleted; the rest is delivered again when its visibility timeout is over.
  * https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html, …/services-sqs-errorhandling.html (2026-11-25).
  */
 import { createHash } from 'node:crypto';

@@ -118,7 +118,7 @@ function unreadable(path: string, cause: unknown, line: number): MillraceError {
     'INPUT_INVALID',
     `${what} cannot be read${where}: ${reasonOf(cause)}. ${
       line > 0
-        ? 'What stands before may have been published. Mend the file, and publish the rest.'
+        ? 'What comes before may have been published. Correct the file, and publish the rest.'
         : 'Give a file that exists, as text or gzipped, or "-" for standard input.'
     }`,
     { cause, details: { path, line } },

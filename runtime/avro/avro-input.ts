@@ -128,7 +128,7 @@ export class AvroInput {
     return -count;
   }
 
-  /** Passes over one block where it says how long it is; else gives the items to be skipped one by one. */
+  /** Skips one block where it says how long it is; else gives the items to be skipped one by one. */
   skipBlock(): { readonly isLast: boolean; readonly items: number } {
     const count = this.readLong();
     if (count < 0) this.skipFixed(this.readLength());
@@ -150,7 +150,7 @@ export class AvroInput {
     this.advance(length);
   }
 
-  /** Passes over `bytes` or a `string`. */
+  /** Skips `bytes` or a `string`. */
   skipBytes(): void {
     this.advance(this.readLength());
   }

@@ -11,7 +11,7 @@ const MAX_DEPTH = 512;
 
 /**
  * The path of the first `timestamp-millis` or `timestamp-micros` later than `latestMs`, undefined where there is none.
- * What does not fit the schema is passed over.
+ * What does not fit the schema is skipped.
  */
 export function findFutureTime(
   node: SchemaNode,

@@ -71,7 +71,7 @@ interface TopicDeclaration<Value> {
   readonly cleanup?: 'delete' | 'compact';
   /**
    * `sparse` says that offsets may be missing for good (compacted, transactional or filtered topics), so that a
-   * gap is no sign of a batch that was passed over. @default 'contiguous', 'sparse' where cleanup is 'compact'
+   * gap is no sign of a skipped batch. @default 'contiguous', 'sparse' where cleanup is 'compact'
    */
   readonly offsets?: 'contiguous' | 'sparse';
   /** How the schema id stands before the Avro body. @default 'glue' */

@@ -142,7 +142,7 @@ function glueCompressionOf(byte: number): Compression {
 
 function inflate(body: Buffer, maxBodyBytes: number): Buffer {
   try {
-    // With `info`, zlib tells how much it has read: bytes after the end of the stream are otherwise passed over.
+    // With `info`, zlib tells how much it has read: bytes after the end of the stream are otherwise skipped.
     const { buffer, engine } = inflateSync(body, {
       maxOutputLength: maxBodyBytes,
       info: true,

@@ -26,7 +26,7 @@ export interface Failure {
   readonly earlier: readonly EarlierFailure[];
 }
 
-/** A failure that a redrive did not mend, in short. */
+/** A failure from before a redrive, in short. */
 export interface EarlierFailure {
   readonly stage: FailureStage;
   readonly code: ErrorCode;

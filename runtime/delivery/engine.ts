@@ -285,7 +285,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     }
     if (skipped > 0) {
       const topic = consumer.topic.name;
-      log.error('The event source passed over records: redrive the batches it put aside', {
+      log.error('The event source skipped records: redrive the batches it gave up on', {
         topic,
         offsets: skipped,
       });

@@ -14,7 +14,7 @@ export interface LedgerView extends TopicPartition {
   readonly next: number | null;
   /** The greatest timestamp among the records settled, but for those ahead of the clock; -1 before any. */
   readonly maxTimestamp: number;
-  /** The holes, dead-lettered or passed over, that meet the offsets asked for; sorted, disjoint. */
+  /** The holes, dead-lettered or skipped, that meet the offsets asked for; sorted, disjoint. */
   readonly holes: readonly OffsetRange[];
 }
 
@@ -85,7 +85,7 @@ export interface Settlement extends Stamped {
 
 /**
  * The patch that settles `settlements` (of one partition, in offset order, each judged `fresh`), and how many
- * offsets the event source passed over to get here.
+ * offsets the event source skipped to get here.
  *
  * Offsets missing above the ledger are a batch that the event source gave up on, unless the topic's offsets are
  * `sparse`. Offsets missing below it were never delivered, so they are holes too, but no sign of trouble.

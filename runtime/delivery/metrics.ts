@@ -38,7 +38,7 @@ export interface BatchReport {
   /** Records delivered that were settled already. */
   readonly duplicates: number;
   readonly deadLettered: number;
-  /** Offsets that the event source passed over, seen for the first time. */
+  /** Offsets that the event source skipped, seen for the first time. */
   readonly skipped: number;
   /** Attempts beyond the first: of a record, or of a line that was held. */
   readonly retries: number;
@@ -65,7 +65,7 @@ export interface RedriveReport {
 }
 
 export interface Metrics {
-  /** Called once for each batch that was settled, by delivery or by redrive, whatever its end. */
+  /** Called once for each batch that was settled, by delivery or by redrive, also if it failed. */
   report(report: BatchReport): void;
   /** Called once an invocation by the redrive queue. */
   reportRedrive(report: RedriveReport): void;

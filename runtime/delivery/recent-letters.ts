@@ -1,7 +1,7 @@
 import type { Clock } from '../ports.ts';
 
 /**
- * Which letters deliveries have left behind lately. A batch may come again and again, while one of its partitions waits: its
+ * Which letters deliveries have left behind lately. A batch may be delivered many times while one of its partitions waits: its
  * bad records then fail again, and have their letters already.
  */
 export interface RecentLetters {

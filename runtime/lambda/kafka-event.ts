@@ -10,7 +10,7 @@
  *   (aws-powertools/powertools-lambda-python#6508, aws-powertools/powertools-lambda-typescript#4988 and #5016);
  * - header bytes are signed, as Java's are (aws-powertools/powertools-lambda-python#6862);
  * - a null header is `{}` (Nike-Inc/hal#143), whether in place of its bytes or of the whole header;
- * - a batch that comes again may hold `records` alone.
+ * - a redelivered batch may hold `records` alone.
  */
 import { MillraceError } from '../errors.ts';
 import {
@@ -201,7 +201,7 @@ class Arena {
     if (typeof text !== 'string') return null;
     const start = this.end;
     const added = this.bytes.write(text, start, 'base64');
-    // Node passes over what is no base64, so that too few bytes come out; and it takes base64url for base64.
+    // Node skips what is not base64, so that too few bytes come out; and it takes base64url for base64.
     const { length } = text;
     const padding =
       text.charCodeAt(length - 1) !== EQUALS ? 0 : text.charCodeAt(length - 2) !== EQUALS ? 1 : 2;

@@ -154,7 +154,7 @@ describe('dead letters, from the command line', () => {
     expect(await countOf('HANDLER_FAILED')).toBe(failing);
   });
 
-  test('with the bug mended, a redrive that is killed again and again applies exactly that group', async () => {
+  test('with the bug fixed, a redrive that is killed again and again applies exactly that group', async () => {
     const redrive = [
       'dlq',
       'redrive',

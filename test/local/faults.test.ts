@@ -143,13 +143,13 @@ describe('a batch delivered twice', () => {
   const ANY_REQUEST_ID = Array.from({ length: 16 }, () => 0.5);
   const TWIN_AFTER_1_MS = [0, 0.1, ...ANY_REQUEST_ID, 0.001];
 
-  test('comes again by a response that is lost after all was done', async () => {
+  test('is delivered again when its response is lost after all was done', async () => {
     const { inner, write, invoke } = setUp({ redeliver: 0.3 }, [0, 0.9]);
     await expect(invoke(() => write('k'))).rejects.toThrow('lost');
     expect(inner.sink.value('k')).toBe(1);
   });
 
-  test('comes as a slow twin beside the first, with a request id of its own', async () => {
+  test('comes as a slow second invocation beside the first, with a request id of its own', async () => {
     const { clock, faults } = setUp({ redeliver: 0.3 }, TWIN_AFTER_1_MS);
     const runs: string[] = [];
     const handler = faults.wrapHandler(async (event, context) => {
@@ -165,13 +165,13 @@ describe('a batch delivered twice', () => {
     expect(runs).toEqual(['begins true t-0', 'begins false t-0', 'ends', 'ends']);
   });
 
-  test('is not disturbed by how its twin ends', async () => {
+  test('is not disturbed by how the second one ends', async () => {
     const { faults, clock } = setUp({ redeliver: 1 }, TWIN_AFTER_1_MS);
     let runs = 0;
     const handler = faults.wrapHandler(async () => {
       const run = ++runs;
       await clock.sleep(run * 10);
-      if (run === 2) throw new Error('the twin fails');
+      if (run === 2) throw new Error('the second one fails');
       return run;
     });
     expect(await handler(encodeKafkaEvent([]), { awsRequestId: 'r-1' } as Context)).toBe(1);

@@ -40,7 +40,7 @@ test('an outage is waited for, and told of once when it begins and once when it 
   expect(clock.now() - startedAt).toBe(200 + 400 + 800 + 1_600 + 3_200 + 5_000);
 });
 
-test('what only a person can mend is not waited for, nor an outage once the source is to stop', async () => {
+test('what only a person can fix is not waited for, nor an outage once the source is to stop', async () => {
   expect(await codeOf(open(1, 'KAFKA_REFUSED').reader.read(OF, 0, 1))).toBe('KAFKA_REFUSED');
   const { reader, stop } = open(Number.POSITIVE_INFINITY);
   const reading = codeOf(reader.read(OF, 0, 1));

@@ -179,17 +179,20 @@ export function deadLetterSuite(
       expect(ids(await scan())).toEqual(['c/t/0/2']);
     });
 
-    checked('takes what is removed already for removed, and lets the same letter come again', async () => {
-      await store.put([deadLetter(), deadLetter({ offset: 1 })]);
-      const removed = (await scan()).filter((copy) => isLetter(copy) && copy.letter.record.offset === 0);
-      await reader.remove(removed);
-      await reader.remove(removed);
-      expect(ids(await scan())).toEqual(['c/t/0/1']);
-      await store.put([deadLetter()]);
-      expect(ids(await scan())).toEqual(['c/t/0/0', 'c/t/0/1']);
-      await reader.remove(await scan());
-      expect(await scan()).toEqual([]);
-    });
+    checked(
+      'takes what is removed already for removed, and lets the same letter be stored again',
+      async () => {
+        await store.put([deadLetter(), deadLetter({ offset: 1 })]);
+        const removed = (await scan()).filter((copy) => isLetter(copy) && copy.letter.record.offset === 0);
+        await reader.remove(removed);
+        await reader.remove(removed);
+        expect(ids(await scan())).toEqual(['c/t/0/1']);
+        await store.put([deadLetter()]);
+        expect(ids(await scan())).toEqual(['c/t/0/0', 'c/t/0/1']);
+        await reader.remove(await scan());
+        expect(await scan()).toEqual([]);
+      },
+    );
 
     checked('shows what cannot be read with the error, among the letters, and removes it', async () => {
       await store.put([deadLetter()]);

@@ -146,7 +146,7 @@ export function sinkSuite<Tx>(
       });
     });
 
-    test('lets twins through one after the other, the first time included', async () => {
+    test('lets concurrent transactions through one after the other, the first time included', async () => {
       const { sink } = fixture;
       const key = newKey();
       const twins = Array.from({ length: 8 }, (_, index) =>
@@ -276,7 +276,7 @@ export function sinkSuite<Tx>(
       expect((await fixture.ledger(key, at(0)))?.next).toBe(9);
     });
 
-    test('gives up waiting for a twin when the signal aborts, and leaves the twin alone', async () => {
+    test('gives up waiting for another transaction when the signal aborts, and leaves the other alone', async () => {
       const { sink } = fixture;
       const key = newKey();
       const reason = new Error('out of time');
@@ -472,7 +472,7 @@ export function sinkSuite<Tx>(
         });
       });
 
-      test('makes a first-time twin wait until the other has committed', async () => {
+      test('makes a first-time transaction wait until the other has committed', async () => {
         const { sink } = fixture;
         const key = newKey();
         const order: string[] = [];

@@ -190,7 +190,7 @@ test('the database lets in who brings a token for it, as RDS does, and nobody el
   await expect(client.connect()).rejects.toMatchObject({ code: '28000' });
 });
 
-test('editorial-analytics applies a batch once, and puts aside what fails; a redrive applies it when it can', async () => {
+test('editorial-analytics applies a batch once, and dead-letters what fails; a redrive applies it when it can', async () => {
   const views = makeViews(400);
   const refused = views[17]!.contentId;
   const records = await recordsOf(views);
@@ -329,7 +329,7 @@ test('collector says in time that it cannot publish, be it that a broker says no
   silent.close();
 });
 
-test('a consumer whose dead letters are in Kafka writes them there, or has the batch come again', async () => {
+test('a consumer whose dead letters are in Kafka writes them there, or has the batch delivered again', async () => {
   const consumer = { ...editorialAnalytics, deadLetter: 'kafka' } as const;
   await log.createTopic(consumer.deadLetterTopic, 1);
   const certificates = join(temporary.path, 'certificates.pem');

@@ -112,7 +112,7 @@ describe('a load with kills', () => {
       await printed;
       if (life % 2 === 0) rewound += await rewind();
       say(
-        `${life} of ${KILLS} kills, ${await appliedSoFar()} of ${RECORDS} applied, ${rewound} to come again`,
+        `${life} of ${KILLS} kills, ${await appliedSoFar()} of ${RECORDS} applied, ${rewound} to be delivered again`,
       );
     }
     expect(rewound).toBeGreaterThan(10_000);
@@ -158,7 +158,7 @@ describe('a load with kills', () => {
     expect(lag).toMatchObject({ consumer: editorialAnalytics.name, lag: 0, level: 'ok' });
   });
 
-  /** Sets the group's offsets back, so that records come again that were applied. @returns how many */
+  /** Sets the group's offsets back, so that applied records are delivered again. @returns how many */
   async function rewind(): Promise<number> {
     const [{ group: groupId }] = await millraceJson(['lag', ...where]);
     const [group] = await admin.listConsumerGroupOffsets({ groups: [groupId] });

@@ -160,7 +160,7 @@ describe('PostgresSink when the server intervenes', () => {
       expect(await query('SELECT n FROM item WHERE id = 1')).toEqual([{ n: 0 }]);
     }));
 
-  test('lock_timeout makes a twin that waits too long a SINK_CONFLICT', () =>
+  test('lock_timeout makes a concurrent transaction that waits too long a SINK_CONFLICT', () =>
     withRoleSetting(`lock_timeout = '50ms'`, async (impatient) => {
       const key = { consumer: 'twins', epoch: 1 };
       const request = { topic: 't', partition: 0, from: 0, to: 1 };

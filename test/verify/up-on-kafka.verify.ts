@@ -105,7 +105,7 @@ describe('up on Kafka', () => {
     expect(ids).toEqual(await letters(embedded));
   });
 
-  test('redrives what a mended handler takes into the same database', async () => {
+  test('redrives what a fixed handler takes into the same database', async () => {
     const redrive = ['dlq', 'redrive', '--where', 'error=HANDLER_FAILED', '--yes', '--rate', '1000'];
     const there = await millraceJson([...redrive, ...embedded]);
     const here = await millraceJson([...redrive, ...sink, ...cluster]);

@@ -24,7 +24,7 @@ export interface RedrivePorts {
 
 const redriveOf = ({ attributes }: ReceivedMessage): string | undefined => attributes[REDRIVE_ATTRIBUTE];
 
-/** `early` and `returned` have no result yet: their messages come again. */
+/** `early` and `returned` have no result yet: their messages are delivered again. */
 const RESULT_OF: Readonly<Partial<Record<Outcome, LetterResult>>> = {
   applied: 'applied',
   duplicate: 'already-applied',
@@ -36,7 +36,7 @@ const RESULT_OF: Readonly<Partial<Record<Outcome, LetterResult>>> = {
  * delivered again: their letter is not settled, cannot be read, or is another consumer's or topic's. The queue puts what comes
  * again too often among the dead letters. Of every other message the letter is applied, was applied before, or is
  * durable among the dead letters once more, and where somebody waits for the result it is written.
- * @throws whatever the engine's `redrive` throws; all messages come again then
+ * @throws whatever the engine's `redrive` throws; all messages are delivered again then
  */
 export async function settleMessages(
   messages: readonly ReceivedMessage[],
@@ -84,8 +84,8 @@ export async function settleMessages(
     try {
       await writeRedriveResults(objects, redriveId, invocation.requestId, ofRedrive);
     } catch (error) {
-      // Its letters are settled: when they come again, that is what is found and written.
-      log.warn('Results not written: their messages come again', { redriveId, error });
+      // Its letters are settled: when they are delivered again, that is what is found and written.
+      log.warn('Results not written: their messages are delivered again', { redriveId, error });
       for (const { message } of opened) if (redriveOf(message) === redriveId) handedBack.add(message.id);
     }
   }

@@ -27,7 +27,7 @@ const queueUrl = 'https://sqs.eu-west-1.amazonaws.com/123456789012/millrace-dev-
 const sqsError = (name: string, message = '') => Object.assign(new Error(message), { name });
 
 /** What becomes of a message: taken, or refused with a code, by the sender's fault or the queue's own. */
-type Fate = (body: string, attempt: number) => undefined | { Code: string; SenderFault: boolean };
+type Answer = (body: string, attempt: number) => undefined | { Code: string; SenderFault: boolean };
 
 const contentOf = ({ MessageBody, MessageAttributes = {} }: SendMessageBatchRequestEntry) => ({
   body: MessageBody!,
@@ -37,7 +37,7 @@ const contentOf = ({ MessageBody, MessageAttributes = {} }: SendMessageBatchRequ
 });
 
 /** A queue with SQS's limits on what is sent. */
-function fakeSender(fate: Fate = () => undefined) {
+function fakeSender(answer: Answer = () => undefined) {
   const taken: OutgoingMessage[] = [];
   const attempts = new Map<string, number>();
   const requests: number[] = [];
@@ -59,7 +59,7 @@ function fakeSender(fate: Fate = () => undefined) {
         const [Id, { body, attributes }] = [entry.Id!, contentOf(entry)];
         const attempt = (attempts.get(body) ?? 0) + 1;
         attempts.set(body, attempt);
-        const refused = fate(body, attempt);
+        const refused = answer(body, attempt);
         if (refused) Failed.push({ Id, ...refused });
         else {
           taken.push({ body, attributes });
@@ -126,7 +126,7 @@ describe('sending to SQS', () => {
     expect(requests).toEqual([10, 4, 4]);
   });
 
-  test.each<[string, Fate, number, string]>([
+  test.each<[string, Answer, number, string]>([
     [
       'a message is refused three times',
       () => ({ Code: 'InternalError', SenderFault: false }),
@@ -150,8 +150,8 @@ describe('sending to SQS', () => {
       1,
       'InvalidMessageContents',
     ],
-  ])('is unavailable when %s', async (_, fate, count, reason) => {
-    const { requests, queue } = fakeSender(fate);
+  ])('is unavailable when %s', async (_, answer, count, reason) => {
+    const { requests, queue } = fakeSender(answer);
     await expect(queue.send(messages(3))).rejects.toMatchObject({
       code: 'QUEUE_UNAVAILABLE',
       action: 'hold',

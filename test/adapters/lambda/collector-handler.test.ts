@@ -79,7 +79,7 @@ describe('events are answered', () => {
     expect([JSON.stringify(answer.body).includes(SECRET), lines]).toEqual([false, []]);
   });
 
-  test('503, and when to come again, when the topic does not take them', async () => {
+  test('503, and when to send again, when the topic does not take them', async () => {
     const producer = { send: () => Promise.reject(new Error(SECRET)) };
     const { call, lines } = await openHandler({ producer });
     const answer = await call({ body: JSON.stringify([EVENT, BAD]) });

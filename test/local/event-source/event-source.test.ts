@@ -136,7 +136,7 @@ describe('batches', () => {
 });
 
 describe('a batch that fails', () => {
-  test('comes again whole until it is taken, and nothing of it is committed before', async () => {
+  test('is delivered again whole until it is taken, and nothing of it is committed before', async () => {
     const world = await createWorld();
     await world.send(0, 5);
     let failures = 3;
@@ -459,7 +459,7 @@ describe('a partial batch response', () => {
 });
 
 describe('the function', () => {
-  test('counts as failed after its timeout, and may still be running when the batch comes again', async () => {
+  test('counts as failed after its timeout, and may still be running when the batch is delivered again', async () => {
     const world = await createWorld();
     await world.send(0, 1);
     const steps: string[] = [];

@@ -79,7 +79,7 @@ describe('the rate', () => {
     expect(Math.abs(running.counts().published - expected)).toBeLessThanOrEqual(Math.max(1, expected * 0.01));
   });
 
-  test('follows the tide', async () => {
+  test('follows busy and quiet hours', async () => {
     const clock = createFakeClock();
     const running = feed({ source: { ...endless, load: () => 2 }, ratePerSecond: 100, clock });
     await clock.advance(10_000);

@@ -28,7 +28,7 @@ async function read<Value>(content: Buffer | string, parser: LineParser<Value>) 
 }
 
 describe('lines', () => {
-  test('are numbered from 1; blank ones count as lines and are passed over', async () => {
+  test('are numbered from 1; blank ones count as lines and are skipped', async () => {
     expect(await read('one\n\n   \r\nfour\r\nfive', asText)).toEqual([
       { kind: 'value', line: 1, value: 'one' },
       { kind: 'value', line: 4, value: 'four' },

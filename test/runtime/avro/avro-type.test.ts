@@ -163,7 +163,7 @@ describe('bytes that are cut', () => {
   });
 });
 
-test('bytes left over are not read as part of the value, and are not passed over', () => {
+test('bytes left over are not read as part of the value, and are not skipped', () => {
   expect(outcomeOf('int', [2, 2])).toBe('AVRO_TRAILING_BYTES');
   expect(outcomeOf('null', [0])).toBe('AVRO_TRAILING_BYTES');
 });
@@ -228,7 +228,7 @@ describe('a field that the reader does not have', () => {
   });
   const reader: AvroSchema = { type: 'record', name: 'R', fields: [{ name: 'kept', type: 'string' }] };
 
-  test('is passed over, whatever it is', () => {
+  test('is skipped, whatever it is', () => {
     fc.assert(
       fc.property(
         shapes.chain((shape) => fc.tuple(fc.constant(schemaOf(shape)), valuesOf(shape))),
@@ -241,7 +241,7 @@ describe('a field that the reader does not have', () => {
     );
   });
 
-  test('is passed over by its blocks where they say how long they are', () => {
+  test('is skipped by its blocks where they say how long they are', () => {
     const writer = writerOf({ type: 'array', items: 'string' });
     // Two items in eight bytes, of which none would read as a string.
     const blocks = [...long(-2n), ...long(8n), ...Buffer.alloc(8, 0xff), 0];

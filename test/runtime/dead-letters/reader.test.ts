@@ -10,7 +10,7 @@ const scan = (reader: DeadLetterReader) => Array.fromAsync(reader.scan());
 const idsOn = async (reader: DeadLetterReader) =>
   (await scan(reader)).map((copy) => ('letter' in copy ? copy.letter.id : ''));
 
-describe('joined shelves', () => {
+describe('joined readers', () => {
   async function setUp() {
     const clock = createFakeClock();
     const [queue, topic] = [createMemoryDeadLetters({ clock }), createMemoryDeadLetters({ clock })];

@@ -26,7 +26,7 @@ import { type Event, eventRecord, eventRegistry, events } from '../events.ts';
 
 /**
  * What a record is like: `garbage` never decodes; `throws` makes the handler throw and `rejected` is given to fail(),
- * both until the handler is mended; `flaky` throws as often as `failures` says and then goes well.
+ * both until the handler is fixed; `flaky` throws as often as `failures` says and then goes well.
  */
 export type Nature =
   | { readonly kind: 'good' | 'garbage' | 'throws' | 'refused' | 'rejected' }
@@ -161,7 +161,7 @@ export class World {
     return this.#invoke(trouble, false, (engine, invocation) => engine.redrive(letters, invocation));
   }
 
-  /** Hands messages of the redrive queue to a new instance of the function, and gives the ids of those to come again. */
+  /** Hands messages of the redrive queue to a new instance of the function, and gives the ids of those to be delivered again. */
   async settle(messages: readonly ReceivedMessage[], objects: ObjectStore, trouble: Trouble) {
     const silent = { debug() {}, info() {}, warn() {}, error() {} };
     const metrics = { report() {}, reportRedrive() {} };

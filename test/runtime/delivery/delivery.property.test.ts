@@ -142,7 +142,7 @@ function discard(world: World, partition: number, size: number): void {
   }
 }
 
-/** Letters as they would be made of a batch that the event source put aside. */
+/** Letters as they would be made of a batch that the event source gave up on. */
 function discardedLetters(world: World): DeadLetter[] {
   return world.partitions.flatMap(({ records, discarded }) =>
     [...discarded].map((offset) => letterFor(records[offset]!)),
@@ -203,14 +203,14 @@ function holdsAfterEachStep(world: World): void {
     // Promise 2, effects once.
     expect(effects).toHaveLength(applied.size);
 
-    // Promise 1, nothing lost: what the event source let go of is applied, a letter, or known to be put aside.
+    // Promise 1, nothing lost: what the event source let go of is applied, a letter, or known to be given up.
     for (let offset = 0; offset < cursor; offset++) {
       const isAccounted =
         applied.has(offset) || world.letters.has(world.letterId(partition, offset)) || discarded.has(offset);
       if (!isAccounted) throw new Error(`${partition}/${offset} is lost`);
     }
 
-    // Promise 3, order: but for what was dead-lettered or passed over, effects stand in offset order.
+    // Promise 3, order: but for what was dead-lettered or skipped, effects stand in offset order.
     const inOrder = effects.filter(
       (offset) =>
         !world.everDeadLettered.has(world.letterId(partition, offset)) && !everDiscarded.has(offset),
@@ -225,7 +225,7 @@ function holdsAfterEachStep(world: World): void {
         throw new Error(`${partition}/${offset}: hole ${isHole}, applied ${!isHole}`);
     }
 
-    // And what counts as passed over, the event source did pass over: no false alarm.
+    // And what counts as skipped, the event source did skip: no false alarm.
     for (const { from, to } of ledger?.skipped ?? []) {
       for (let offset = from; offset < to; offset++) expect(everDiscarded.has(offset)).toBe(true);
     }
@@ -239,7 +239,7 @@ function holdsAfterEachStep(world: World): void {
   });
 }
 
-/** Calm returns: all is delivered, the handler is mended, and what was put aside is redriven. */
+/** Calm returns: all is delivered, the handler is fixed, and what was given up is redriven. */
 async function windUp(world: World): Promise<void> {
   // One more record each, so that even a batch discarded at the very end is followed by a delivery.
   world.partitions.forEach((of, partition) => {

@@ -268,12 +268,12 @@ describe('deliver', () => {
     expect(applied()).toHaveLength(5);
   });
 
-  test('says how many offsets the event source passed over', async () => {
+  test('says how many offsets the event source skipped', async () => {
     const { deliver, reports, logged, ledger } = setUp(apply);
     await deliver(batchOf(2));
     await deliver([eventRecord(0, 7)]);
     expect(reports[1]).toMatchObject({ applied: 1, skipped: 5 });
-    expect(JSON.stringify(logged)).toContain('passed over');
+    expect(JSON.stringify(logged)).toContain('skipped records');
     expect(ledger()).toMatchObject({ skipped: [{ from: 2, to: 7 }] });
   });
 
@@ -416,7 +416,7 @@ describe('bad records', () => {
   const final = () =>
     new MillraceError('SINK_REJECTED', 'a value is out of range', { action: 'dead-letter' });
 
-  test('that no wait can mend are dead-lettered at their first failure, without a wait', async () => {
+  test('that no wait can change are dead-lettered at their first failure, without a wait', async () => {
     const { calls, handle } = failing(({ offset }) => offset % 10 === 3, final);
     const { deliver, applied, letters, reports, clock } = setUp(handle);
     const startedAt = clock.now();
@@ -1133,7 +1133,7 @@ describe('dead letters', () => {
     expect(most).toBeLessThanOrEqual(500);
   });
 
-  test('of a batch that comes again while a partition of it waits are stored once', async () => {
+  test('of a batch that is delivered again while a partition of it waits are stored once', async () => {
     const { deliver, letters, reports } = setUp(async (records) => {
       if (records.some(({ partition }) => partition === 1))
         throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'not for these');
@@ -1352,7 +1352,7 @@ describe('redrive', () => {
     await apply(records, context);
   };
 
-  test('applies a mended letter once, however many twins of it come, and closes its hole', async () => {
+  test('applies a fixed letter once, however many copies of it arrive, and closes its hole', async () => {
     isMended.now = false;
     const { deliver, engine, letters, applied, ledger, invocation } = setUp(handler);
     await deliver(batchOf(3));

@@ -25,7 +25,7 @@ describe('a record that uses up its time', () => {
     expect(isToBlame(patience, slow)).toBe(true);
   });
 
-  test('is still to blame when it comes again: what went through since its first time counts', () => {
+  test('is still to blame when it is delivered again: what went through since its first time counts', () => {
     const patience = createPatience();
     expect(isToBlame(patience, delivered(0))).toBe(false);
     patience.wentThrough();

@@ -167,7 +167,7 @@ class DlqSession {
     });
   }
 
-  /** As the event source does when its retries run out: the batch is put into the bucket, and passed over. */
+  /** As the event source does when its retries run out: the batch is put into the bucket, and skipped. */
   async giveUp(size: number): Promise<void> {
     for (const of of this.world.partitions) {
       const records = of.records.slice(of.cursor, of.cursor + size);
@@ -317,7 +317,7 @@ class DlqSession {
     });
   }
 
-  /** Calm returns: all is delivered, the handler is mended, and all letters are given back until none is left to. */
+  /** Calm returns: all is delivered, the handler is fixed, and all letters are redriven until none is left to. */
   async windUp(): Promise<void> {
     this.world.partitions.forEach((of, partition) => {
       this.world.append(of, partition, { kind: 'good' });
