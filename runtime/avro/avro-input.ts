@@ -116,7 +116,7 @@ export class AvroInput {
   /** Which of so many branches, or symbols. */
   readBranch(count: number): number {
     const branch = this.readLong();
-    if (branch < 0 || branch >= count) throw new AvroMalformed('a branch or symbol is none of the schema');
+    if (branch < 0 || branch >= count) throw new AvroMalformed('a branch or symbol is not in the schema');
     return branch;
   }
 
@@ -138,7 +138,8 @@ export class AvroInput {
   /** Called for an item that began at `start` and may have taken no bytes. */
   countItem(start: number): void {
     if (this.pos !== start) return;
-    if (this.emptyItemsLeft === 0) throw new AvroMalformed(`more than ${MAX_EMPTY_ITEMS} items of no bytes`);
+    if (this.emptyItemsLeft === 0)
+      throw new AvroMalformed(`more than ${MAX_EMPTY_ITEMS} items of zero bytes`);
     this.emptyItemsLeft--;
   }
 

@@ -90,7 +90,7 @@ function resolve(writerSchema: AvroSchema, ownReader: SchemaNode | null, schemaI
 function invalidSchema(schemaId: string): MillraceError {
   return new MillraceError(
     'SCHEMA_INVALID',
-    `The registry's schema ${schemaId} does not parse as Avro. Look at it in the registry; records written with it ` +
+    `The registry's schema ${schemaId} does not parse as Avro. Check it in the registry. Records written with it ` +
       'can be redriven once it is a valid schema.',
     { details: { schemaId } },
   );

@@ -153,7 +153,7 @@ function typeChanged(
   { writer, reader, newer, isReaderNewer }: Sides,
 ): string {
   const old = describeNode(isReaderNewer ? from : to);
-  return `${writer} writes ${describeNode(from)} and ${reader} reads ${describeNode(to)}, which Avro does not make of it. Keep ${old} in ${newer}, or add a new field for the new type.`;
+  return `${writer} writes ${describeNode(from)} and ${reader} reads ${describeNode(to)}, to which Avro does not promote it. Keep ${old} in ${newer}, or add a new field for the new type.`;
 }
 
 function nameChanged(
@@ -189,7 +189,7 @@ function fieldAmbiguous(
   { writer, reader, newer, isReaderNewer }: Sides,
 ): string {
   const names = written.map(({ name }) => name).join(', ');
-  return `In ${writer} the fields ${names} all go by this field's name and aliases in ${reader}. ${isReaderNewer ? 'Take aliases out of' : 'Rename all but one in'} ${newer}.`;
+  return `In ${writer} the fields ${names} all go by this field's name and aliases in ${reader}. ${isReaderNewer ? 'Remove aliases from' : 'Rename all but one in'} ${newer}.`;
 }
 
 function symbolMissing(
@@ -200,7 +200,7 @@ function symbolMissing(
   const what = `${writer} can write ${missing.join(', ')}, which ${reader} does not have, and enum ${to.fullName} has no default in ${reader}.`;
   return isReaderNewer
     ? `${what} Put the symbols back in ${newer}, or give the enum a default there.`
-    : `${what} Take the symbols out of ${newer}: an enum can grow only where the older version has a default.`;
+    : `${what} Remove the symbols from ${newer}: an enum can grow only where the older version has a default.`;
 }
 
 function sizeChanged(from: number, to: number, { writer, reader, newer, isReaderNewer }: Sides): string {
@@ -215,5 +215,5 @@ function branchMissing(
   const what = `${writer} can write ${describeNode(from)} here, and ${reader} takes only ${readers.map(describeNode).join(', ')}.`;
   return isReaderNewer
     ? `${what} Let ${newer} take it too, as a branch of a union.`
-    : `${what} Take it out of ${newer}, or add a new field that may hold it.`;
+    : `${what} Remove it from ${newer}, or add a new field that may hold it.`;
 }

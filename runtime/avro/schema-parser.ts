@@ -117,7 +117,7 @@ class SchemaParser {
     this.#refuse(
       'type-unknown',
       path,
-      `There is no type ${show(type)} to make an object of. Write the name of a type that is defined already as plain text.`,
+      `Type ${show(type)} cannot be an object. Write the name of a type that is defined already as plain text.`,
     );
     // What Java's parser makes of these.
     return type === 'error'
@@ -200,7 +200,7 @@ class SchemaParser {
       this.#refuse(
         'name-invalid',
         path,
-        `${got}. Give it one of letters, digits and "_" that does not begin with a digit and is no primitive type's.`,
+        `${got}. Give it one of letters, digits and "_" that does not begin with a digit and is not a primitive type's.`,
       );
     }
     const namespace = fullName.slice(0, Math.max(0, fullName.lastIndexOf('.')));
@@ -232,7 +232,7 @@ class SchemaParser {
       const got =
         symbols.length === 0
           ? 'The enum has no symbols'
-          : `The symbol ${show(bad)} is no name, or stands there twice`;
+          : `The symbol ${show(bad)} is not a name, or is there twice`;
       this.#refuse(
         'symbols-invalid',
         path,
@@ -345,7 +345,7 @@ class SchemaParser {
     ) {
       return aliases;
     }
-    this.#refuse('alias-invalid', path, 'The aliases are no list of names. Write each as a name would be.');
+    this.#refuse('alias-invalid', path, 'The aliases are not a list of names. Write each as a name.');
     return [];
   }
 

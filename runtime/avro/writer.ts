@@ -159,7 +159,7 @@ function unionWrite(node: UnionNode, compiled: Map<SchemaNode, Write>): Write {
 }
 
 function ensure(isKept: boolean): void {
-  if (!isKept) throw new TypeError('the value is none of its type');
+  if (!isKept) throw new TypeError('the value is not of its type');
 }
 
 /** Bytes that grow as they are written. */

@@ -299,7 +299,7 @@ export function createEncoder(contract: Contract<never>, registry: SchemaRegistr
       return { key, body };
     } catch {
       // A getter that throws, or gives something else each time. The error may quote the value.
-      return refuse('', 'cannot be read, or changes while it is');
+      return refuse('', 'cannot be read, or changes while it is read');
     }
   }
 

@@ -156,13 +156,13 @@ function inflate(body: Buffer, maxBodyBytes: number): Buffer {
       throw new MillraceError(
         'FRAME_BODY_TOO_LARGE',
         `The ${body.length} compressed bytes inflate to more than ${maxBodyBytes}, the most that a body may have. ` +
-          "If its producer means it, raise the contract's `maxBodyBytes` and redrive the record.",
+          "If the producer means to send it, raise the contract's `maxBodyBytes` and redrive the record.",
         { cause, details: { compressedBytes: body.length, maxBodyBytes } },
       );
     }
     throw corrupt(body.length, 'are not a zlib stream', cause);
   }
-  throw corrupt(body.length, 'go on after the end of their zlib stream');
+  throw corrupt(body.length, 'continue after the end of their zlib stream');
 }
 
 function corrupt(compressedBytes: number, what: string, cause?: unknown): MillraceError {

@@ -87,7 +87,7 @@ export function parseJson(text: string): unknown {
 export function unreadable(field: string, got: unknown, allowed: string): MillraceError {
   return new MillraceError(
     'DEAD_LETTER_UNREADABLE',
-    `A stored dead letter cannot be read: ${field} is ${kindOf(got)}; it takes ${allowed}. It was cut, or Millrace did not write it: look at it where it is stored.`,
+    `A stored dead letter cannot be read: ${field} is ${kindOf(got)}; it takes ${allowed}. It was cut off, or another tool wrote it. Check it where it is stored.`,
     { details: { field } },
   );
 }

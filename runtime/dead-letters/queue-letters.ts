@@ -69,8 +69,8 @@ export async function fetchPayload(
   if (!object || sha256Of(object) !== payload.sha256) {
     throw new MillraceError(
       'DEAD_LETTER_PAYLOAD_LOST',
-      `The bytes of dead letter ${letter.id} are ${object ? 'not what they were' : 'gone'}: object ${payload.objectKey}. ` +
-        'As long as the topic keeps the record, it is there under its offset.',
+      `The bytes of dead letter ${letter.id} are ${object ? 'changed' : 'missing'}: object ${payload.objectKey}. ` +
+        'The record is in the topic under its offset, until the topic deletes it.',
       { details: { id: letter.id, objectKey: payload.objectKey } },
     );
   }

@@ -33,7 +33,7 @@ export function createTopicLetters({
       } catch (cause) {
         throw new MillraceError(
           'DEAD_LETTER_STORE_UNAVAILABLE',
-          `The dead-letter topic ${topic} did not take ${letters.length} letters. Nothing of their batch is committed; it ` +
+          `The dead-letter topic ${topic} did not accept ${letters.length} letters. Nothing of their batch is committed; it ` +
             'is delivered again.',
           { cause, details: { topic, letters: letters.length } },
         );

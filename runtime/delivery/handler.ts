@@ -39,7 +39,7 @@ export async function runHandler(
     if (!item) {
       throw new MillraceError(
         'HANDLER_FAILED',
-        'fail() takes a record that this handle() was given; got another.',
+        'fail() takes a record of this handle() call; it got another.',
       );
     }
     const diagnosis = diagnose('handle', error, 'HANDLER_REJECTED');

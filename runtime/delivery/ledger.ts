@@ -155,7 +155,7 @@ function topicRecreated({ topic, partition, maxTimestamp }: LedgerView, record: 
     'TOPIC_RECREATED',
     `${topic}/${partition}: offset ${record.offset} is settled, yet this record is from ${timestampText(record.timestamp)}, ` +
       `later than any settled before (${timestampText(maxTimestamp)}). The topic was deleted and created again, so its ` +
-      "offsets began anew. Nothing was applied or dropped. Raise the consumer's `epoch` by one and deploy it: the " +
+      "offsets started over. Nothing was applied or dropped. Raise the consumer's `epoch` by one and deploy it: the " +
       'ledger then starts over.',
     { details: { topic, partition, offset: record.offset, timestamp: record.timestamp, maxTimestamp } },
   );

@@ -349,7 +349,7 @@ function outOfTime(phase: Phase, budgetMs: number, isSinkWaiting: boolean): Mill
   if (phase === 'dead-letter') {
     return new MillraceError(
       'DEAD_LETTER_STORE_UNAVAILABLE',
-      `The dead-letter store took no letter ${after}.`,
+      `The dead-letter store did not accept a letter ${after}.`,
     );
   }
   if (phase === 'handle' && !isSinkWaiting) {

@@ -100,7 +100,7 @@ export function createCollector(
       if (!target) throw unknownTopic([...topics.keys()]);
       if (body.length > maxBodyBytes) throw tooLarge(`${body.length} bytes`, `${maxBodyBytes}`);
       const read = readEvents(body, format, maxEvents);
-      if (read.length === 0) throw unreadable('It holds no event.');
+      if (read.length === 0) throw unreadable('It has no event.');
       const events = read.map((event) => withinTime(event, target.schema, latestMs()));
       return judge(events, await publishReadable(events, target.publish));
     },
@@ -113,7 +113,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 function withinTime(event: ReadEvent, schema: SchemaNode | null, latestMs: number): ReadEvent {
   const path = 'value' in event && schema ? findFutureTime(schema, event.value, latestMs) : undefined;
   if (path === undefined) return event;
-  return { violation: { path, reason: 'is further ahead of the clock than a time here may be' } };
+  return { violation: { path, reason: 'is further ahead of the clock than the limit allows' } };
 }
 
 /** Of the events that could be read. */
@@ -200,7 +200,7 @@ function decodeUtf8(body: Buffer): string {
 function unreadable(why: string): MillraceError {
   return new MillraceError(
     'REQUEST_UNREADABLE',
-    `The request's body cannot be read. ${why} Send an event as a JSON object, several as a JSON array of them, or one a line as application/x-ndjson.`,
+    `The request's body cannot be read. ${why} Send an event as a JSON object, several as a JSON array of them, or one per line as application/x-ndjson.`,
   );
 }
 
@@ -214,7 +214,7 @@ function tooLarge(got: string, allowed: string): MillraceError {
 function unknownTopic(topics: readonly string[]): MillraceError {
   return new MillraceError(
     'TOPIC_UNKNOWN',
-    `No such topic is collected here; there is ${topics.join(', ') || 'none'}.`,
+    `The collector does not take this topic; it takes ${topics.join(', ') || 'none'}.`,
   );
 }
 

@@ -143,9 +143,9 @@ function publishFailed(
 ): MillraceError {
   return new MillraceError(
     'PUBLISH_FAILED',
-    `Topic ${JSON.stringify(topic)} did not take all records: ${counts.published} published, ${counts.unconfirmed} ` +
-      `unconfirmed, ${counts.unsent} unsent. Publish the last two again once the topic takes records; of the ` +
-      'unconfirmed, some may then stand in it twice.',
+    `Topic ${JSON.stringify(topic)} did not accept all records: ${counts.published} published, ${counts.unconfirmed} ` +
+      `unconfirmed, ${counts.unsent} unsent. Publish the last two again once the topic accepts records. Some of the ` +
+      'unconfirmed may then be in it twice.',
     { cause, details: { topic, ...counts } },
   );
 }

@@ -119,7 +119,7 @@ test('a statement without an end is ended with its transaction; what was committ
   expect(await deliver(0)).toEqual(SETTLED);
   await expect(deliver(1)).rejects.toMatchObject({ code: 'BATCH_INCOMPLETE' });
   expect(await seen('asks-for-ever')).toEqual(['0/0']);
-  expect(lines.join()).toMatch(/PostgreSQL was ended and is opened again/);
+  expect(lines.join()).toMatch(/PostgreSQL was stopped and restarts/);
 });
 
 test('a query has an end, by its time or by whoever asked, and consumers go on', async () => {

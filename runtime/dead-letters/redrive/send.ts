@@ -171,7 +171,11 @@ export async function runRedrive(
     const now = await waitForResults();
     stopAtFailures(now, 1);
     if (now.planned - now.remaining < journal.sent.size) {
-      throw stopped(plan, now, `for ${options.patienceMs / 1_000} s no result of the first ${now.sent} came`);
+      throw stopped(
+        plan,
+        now,
+        `no result of the first ${now.sent} arrived for ${options.patienceMs / 1_000} s`,
+      );
     }
   }
   await sendUpTo(plan.letters.size, options.maxFailures);

@@ -44,7 +44,7 @@ describe('Glue as a schema registry', () => {
     });
   });
 
-  test('a definition that is no JSON is left for the Avro parser to refuse', async () => {
+  test('a definition that is not JSON is left for the Avro parser to refuse', async () => {
     const id = '6b1f0e6c-6c0a-4b0e-8f5a-000000000000';
     const glue = fakeGlue('r', new Map([[id, { schemaName: 's', definition: '{damaged' }]]));
     const registry = createGlueSchemaRegistry({ ...glue, registryName: 'r' });

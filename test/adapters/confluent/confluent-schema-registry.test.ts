@@ -119,7 +119,7 @@ describe('Confluent as a schema registry', () => {
 
   test.each([
     [409, 'compatibility level'],
-    [422, 'no schema'],
+    [422, 'does not accept the schema'],
   ])('a version that the registry answers with %d is not registered', async (status, why) => {
     server.replyNext([status, { error_code: status, message: 'of {"name":"Secret"}' }]);
     const outcome = connect(server).register(orders);
@@ -130,7 +130,7 @@ describe('Confluent as a schema registry', () => {
     await expect(outcome).rejects.toMatchObject({ message: expect.not.stringContaining('Secret') });
   });
 
-  test('a schema that is no JSON is left for the Avro parser to refuse', async () => {
+  test('a schema that is not JSON is left for the Avro parser to refuse', async () => {
     server.replyNext([200, { schemaType: 'PROTOBUF', schema: 'message R {}' }]);
     expect(await connect(server).schemaById('1')).toBe('message R {}');
   });

@@ -58,7 +58,7 @@ describe('scanContracts', () => {
     ['no version at all', { 'topic.ts': '' }, 'version-missing'],
     ['a file that is no version', { 'v1.avsc': v1, 'pageview.avsc': v1 }, 'file-misnamed'],
     ['a number with a nought before it', { 'v1.avsc': v1, 'v02.avsc': v1 }, 'file-misnamed'],
-    ['a file that is no JSON', { 'v1.avsc': '{"type": "record",' }, 'file-unreadable'],
+    ['a file that is not JSON', { 'v1.avsc': '{"type": "record",' }, 'file-unreadable'],
   ])('%s is a problem', async (_, files, rule) => {
     for (const [name, content] of Object.entries(files)) await write(`a/${name}`, content);
     const [folder] = await scanContracts(dir);

@@ -224,7 +224,7 @@ describe('a batch given up', () => {
 
   // biome-ignore lint/suspicious/noExplicitAny: a document, about to be spoilt.
   test.each<[string, string, (json: any) => void]>([
-    ['a payload that is no JSON', 'payload', (json) => (json.payload = '{"secret')],
+    ['a payload that is not JSON', 'payload', (json) => (json.payload = '{"secret')],
     ['a payload that is a number', 'payload', (json) => (json.payload = 5)],
     [
       'a record of no offset',

@@ -129,7 +129,7 @@ describe('any mix of events', () => {
     ]);
   });
 
-  test('a line that is no JSON spoils no other', async () => {
+  test('a line that is not JSON spoils no other', async () => {
     const { collect, values } = await openCollector();
     const { verdicts } = await collect(
       '{"id": "a", "amount": 1}\r\n\n{"id": "b\n{"id": "c", "amount": 3}\n',
