@@ -61,6 +61,6 @@ export function withoutFraming(event: KafkaEvent): KafkaEvent {
   };
 }
 
-export function expectAll(got: number, wanted: number): void {
+function expectAll(got: number, wanted: number): void {
   if (got !== wanted) throw new Error(`read ${got} records of ${wanted}`);
 }

@@ -68,7 +68,7 @@ export async function benchInvocation(
 }
 
 /** A database with the consumer's tables, in memory unless it is given a folder. */
-export async function openDatabase(folder?: string): Promise<PGlite> {
+async function openDatabase(folder?: string): Promise<PGlite> {
   const database = await PGlite.create(folder ? { dataDir: folder } : {});
   await makeTables(pgliteDriver(database));
   return database;

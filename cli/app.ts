@@ -65,7 +65,7 @@ async function importFrom(module: URL, root: string): Promise<unknown> {
 }
 
 /** An error from loading the app, as one that names the place in the project that has to be mended. */
-export function describeLoadFault(error: unknown, root: string, config: string): MillraceError {
+function describeLoadFault(error: unknown, root: string, config: string): MillraceError {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   const place = placeIn(root, stack ?? '') ?? placeIn(root, message);
   const file = config.slice(root.length);

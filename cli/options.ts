@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { isOrigin } from '../runtime/environment.ts';
 
-export const DEFAULT_STATE = '.millrace';
+const DEFAULT_STATE = '.millrace';
 
 export function stateOption(): Option {
   return new Option('--state <dir>', 'the folder that keeps topics, queues and the sink')

@@ -48,7 +48,7 @@ export function clientOptions({ brokers, security, clientId = 'millrace' }: Kafk
 }
 
 /** 50 ms, 100 ms, … up to a second, half of it at random: clients that failed together come back apart. */
-export function retryDelayMs(attempt: number): number {
+function retryDelayMs(attempt: number): number {
   return Math.min(1_000, 50 * 2 ** Math.min(attempt - 1, 10)) * (0.5 + Math.random() / 2);
 }
 

@@ -86,7 +86,7 @@ export function createKafkaTopics({
 }
 
 /** @returns for each setting that is not as wanted, a line about it */
-export function differences(
+function differences(
   wanted: Readonly<Record<string, string>>,
   found: ReadonlyMap<string, string | null>,
 ): string[] {

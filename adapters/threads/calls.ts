@@ -105,7 +105,7 @@ export interface ErrorImage {
 
 const MAX_CAUSES = 8;
 
-export function imageOf(error: unknown, depth = 0): ErrorImage {
+function imageOf(error: unknown, depth = 0): ErrorImage {
   if (!(error instanceof Error)) {
     return { name: typeof error, message: String(error), stack: undefined, facts: {} };
   }
@@ -127,7 +127,7 @@ export function imageOf(error: unknown, depth = 0): ErrorImage {
   };
 }
 
-export function errorOf({ name, message, stack, ours, facts, cause }: ErrorImage): Error {
+function errorOf({ name, message, stack, ours, facts, cause }: ErrorImage): Error {
   const options = cause ? { cause: errorOf(cause) } : {};
   const error = ours
     ? new MillraceError(ours.code, message, {

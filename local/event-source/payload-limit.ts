@@ -5,7 +5,7 @@ import type { RawRecord } from '../../runtime/record.ts';
  * What the JSON of an event must stay below: "Request must be smaller than 6291456 bytes for the InvokeFunction
  * operation" (6 MB, https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, 2026-11-24).
  */
-export const PAYLOAD_LIMIT_BYTES = 6 * 1024 * 1024;
+const PAYLOAD_LIMIT_BYTES = 6 * 1024 * 1024;
 
 const EMPTY_EVENT_BYTES = Buffer.byteLength(JSON.stringify(encodeKafkaEvent([])));
 

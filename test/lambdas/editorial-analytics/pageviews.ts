@@ -6,7 +6,7 @@ import type { ConsumerRecord } from '../../../runtime/record.ts';
 
 export type View = Pick<Pageview, 'contentId' | 'sessionId' | 'occurredAt' | 'engagedMs'>;
 
-export function recordOf(view: View, offset = 0): ConsumerRecord<Pageview> {
+function recordOf(view: View, offset = 0): ConsumerRecord<Pageview> {
   const topic = editorialAnalytics.topic.name;
   const raw = {
     topic,
