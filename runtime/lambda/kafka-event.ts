@@ -43,11 +43,6 @@ export interface KafkaEventRecord {
   readonly headers: readonly Readonly<Record<string, readonly number[] | Record<string, never>>>[];
 }
 
-/** Whether an event is a Kafka batch, told by the shape of its records: the rest may be missing. */
-export function isKafkaEvent(event: unknown): boolean {
-  return isObject(event) && isObject(event.records) && Object.values(event.records).every(Array.isArray);
-}
-
 /**
  * The records of one topic's batch, in partition, then offset order, whatever order they came in. A record that
  * stands twice in the batch is given once.

@@ -497,7 +497,7 @@ describe('the encoder', () => {
       enumerable: true,
       get: () => (reads++ === 0 ? 1 : 'secret'),
     });
-    const refused = { violations: [{ path: '', reason: 'cannot be read, or changes while it is' }] };
+    const refused = { violations: [{ path: '', reason: 'cannot be read, or changes while it is read' }] };
     expect(await encoder.encodeBatch([throwing, changing])).toEqual([refused, refused]);
   });
 

@@ -4,7 +4,6 @@ import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
 import { type ErrorCode, MillraceError } from '../../../runtime/errors.ts';
 import {
   encodeKafkaEvent,
-  isKafkaEvent,
   type KafkaEvent,
   kafkaEventBytes,
   parseKafkaEvent,
@@ -93,25 +92,6 @@ describe('an event', () => {
         headers: [{ name: 'headerKey', value: Buffer.from('heë') }],
       },
     ]);
-  });
-
-  test('is told by the shape of its records', () => {
-    expect(isKafkaEvent(documented)).toBe(true);
-    expect(isKafkaEvent({ records: documented.records })).toBe(true);
-    expect(isKafkaEvent({ records: {} })).toBe(true);
-    const sqs = { Records: [{ messageId: '1', body: '{}', eventSource: 'aws:sqs' }] };
-    for (const other of [
-      sqs,
-      { records: [] },
-      { records: { a: {} } },
-      { records: null },
-      {},
-      null,
-      'records',
-      [],
-    ]) {
-      expect(isKafkaEvent(other)).toBe(false);
-    }
   });
 
   test('may hold its records alone, or none', () => {
