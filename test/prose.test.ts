@@ -1,5 +1,6 @@
 /** What a machine can keep of how we write: CONTRIBUTING.md has the rules. */
-import { globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 
 const MAX_COLUMNS = 120;
@@ -74,6 +75,29 @@ test.each(PAGES)(`%s wraps at ${MAX_COLUMNS} columns, but for tables, code and a
     ({ text }) => text.length > MAX_COLUMNS && !/^\s*\|/.test(text) && !text.includes('https://'),
   );
   expect(tooLong.map(({ at }) => at)).toEqual([]);
+});
+
+/** As GitHub makes them: lower case, no punctuation, hyphens for spaces. */
+const anchorsOf = (path: string): readonly string[] =>
+  proseOf(path)
+    .filter(({ text }) => text.startsWith('#'))
+    .map(({ text }) =>
+      text
+        .replace(/^#+ /, '')
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    );
+
+test.each(PAGES)('the links of %s lead somewhere', (path) => {
+  const broken = proseOf(path).flatMap(({ at, text }) =>
+    [...text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)].flatMap(([link, file, anchor]) => {
+      const target = file ? join(dirname(path), file) : path;
+      const isThere = existsSync(target) && (!anchor || anchorsOf(target).includes(anchor));
+      return isThere ? [] : [`${at}: ${link}`];
+    }),
+  );
+  expect(broken).toEqual([]);
 });
 
 describe('the words of the field are used', () => {

@@ -90,7 +90,7 @@ export class OperationsStack extends EnvironmentStack {
     );
     new CfnOutput(this, `${severity}TopicArn`, {
       value: topic.topicArn,
-      description: `Subscribe everyone who should hear of a ${severity.toLowerCase()}`,
+      description: `Subscribe everyone who should hear of every ${severity.toLowerCase()}`,
     });
     return topic;
   }
