@@ -1,5 +1,6 @@
 /** Promises 1 to 5 of docs/delivery.md, held over random histories. */
-import { describe, expect, test } from '@jest/globals';
+import assert from 'node:assert/strict';
+import { describe, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
@@ -125,7 +126,7 @@ async function deliver(world: World, { back, size, partialResponses, trouble }: 
     return;
   }
   const failed = answer.result.batchItemFailures.map(({ itemIdentifier }) => itemIdentifier);
-  if (!partialResponses) expect(failed).toEqual([]);
+  if (!partialResponses) assert.deepEqual(failed, []);
   stretches.forEach((stretch, partition) => {
     const firstFailed = failed.find((item) => item.partition === `world.events-${partition}`)?.offset;
     const end = firstFailed ?? (stretch.at(-1)?.offset ?? -1) + 1;
@@ -192,7 +193,7 @@ async function redrive(world: World, letters: readonly DeadLetter[], trouble: Tr
 function acceptable(error: unknown): void {
   if (error instanceof Stopped) return;
   if (!(error instanceof MillraceError)) throw error;
-  expect(error.code).toBe('BATCH_INCOMPLETE');
+  assert.equal(error.code, 'BATCH_INCOMPLETE');
 }
 
 function holdsAfterEachStep(world: World): void {
@@ -201,7 +202,7 @@ function holdsAfterEachStep(world: World): void {
     const applied = new Set(effects);
 
     // Promise 2, effects once.
-    expect(effects).toHaveLength(applied.size);
+    assert.equal(effects.length, applied.size);
 
     // Promise 1, nothing lost: what the event source let go of is applied, a letter, or known to be given up.
     for (let offset = 0; offset < cursor; offset++) {
@@ -215,7 +216,10 @@ function holdsAfterEachStep(world: World): void {
       (offset) =>
         !world.everDeadLettered.has(world.letterId(partition, offset)) && !everDiscarded.has(offset),
     );
-    expect(inOrder).toEqual([...inOrder].sort((a, b) => a - b));
+    assert.deepEqual(
+      inOrder,
+      [...inOrder].sort((a, b) => a - b),
+    );
 
     // Promise 5, no silent skip: inside the ledger's interval an offset is applied, or it is a hole.
     const ledger = world.ledger(partition);
@@ -227,13 +231,13 @@ function holdsAfterEachStep(world: World): void {
 
     // And what counts as skipped, the event source did skip: no false alarm.
     for (const { from, to } of ledger?.skipped ?? []) {
-      for (let offset = from; offset < to; offset++) expect(everDiscarded.has(offset)).toBe(true);
+      for (let offset = from; offset < to; offset++) assert.ok(everDiscarded.has(offset));
     }
 
     // Promise 4, an outage is not a bad record: only bad records were ever dead-lettered.
     natures.forEach(({ kind }, offset) => {
       if (kind === 'good' || kind === 'odd' || kind === 'flaky') {
-        expect(world.everDeadLettered.has(world.letterId(partition, offset))).toBe(false);
+        assert.equal(world.everDeadLettered.has(world.letterId(partition, offset)), false);
       }
     });
   });
@@ -248,7 +252,7 @@ async function windUp(world: World): Promise<void> {
   const rest = world.partitions.flatMap(({ records, cursor }) => records.slice(cursor));
   const answer = await world.deliver(rest, calm, false);
   // Promise 4, never stuck: without trouble one invocation settles everything, bad records and all.
-  expect(answer).toEqual({ result: { batchItemFailures: [] } });
+  assert.deepEqual(answer, { result: { batchItemFailures: [] } });
   for (const of of world.partitions) of.cursor = of.records.length;
   holdsAfterEachStep(world);
 
@@ -261,19 +265,23 @@ function holdsAtTheEnd(world: World): void {
   world.partitions.forEach(({ natures }, partition) => {
     const offsets = natures.map((_, offset) => offset);
     const isGarbage = (offset: number) => natures[offset]!.kind === 'garbage';
-    expect([...world.effects(partition)].sort((a, b) => a - b)).toEqual(
+    assert.deepEqual(
+      [...world.effects(partition)].sort((a, b) => a - b),
       offsets.filter((offset) => !isGarbage(offset)),
     );
 
     // Promise 5, no silent skip: what is not applied is a letter and a hole.
     for (const offset of offsets.filter(isGarbage)) {
-      expect(world.letters.has(world.letterId(partition, offset))).toBe(true);
+      assert.ok(world.letters.has(world.letterId(partition, offset)));
     }
     const ledger = world.ledger(partition)!;
     const holes = ledger.holes.flatMap(({ from, to }) =>
       Array.from({ length: to - from }, (_, n) => from + n),
     );
-    expect(holes).toEqual(offsets.filter(isGarbage).filter((offset) => offset >= ledger.first!));
-    expect(ledger.next).toBe(natures.length);
+    assert.deepEqual(
+      holes,
+      offsets.filter(isGarbage).filter((offset) => offset >= ledger.first!),
+    );
+    assert.equal(ledger.next, natures.length);
   });
 }
