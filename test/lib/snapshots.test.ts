@@ -12,7 +12,7 @@ function scrubbed(template: object): unknown {
 }
 
 describe.each(ENVIRONMENT_NAMES)('%s', (env) => {
-  test.each(Object.entries(templatesOf(env)))('%s', (_, template) => {
+  test.each(Object.entries(templatesOf(env, { validates: true })))('%s', (_, template) => {
     expect(scrubbed(template.toJSON())).toMatchSnapshot();
   });
 });

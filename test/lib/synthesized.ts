@@ -24,6 +24,8 @@ export interface SynthesisOptions {
   readonly settings?: Partial<EnvironmentSettings>;
   /** Whether functions are bundled, as in a deployment; else their code is left out. @default false */
   readonly bundles?: boolean;
+  /** Whether the CDK checks the templates by CloudFormation's rules: that takes longer than all else. @default false */
+  readonly validates?: boolean;
 }
 
 const { path: outputs, remove } = createTemporaryFolder();
@@ -44,13 +46,15 @@ export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'k
 
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
-  const { settings = {}, bundles = false } = options;
+  const { settings = {}, bundles = false, validates = false } = options;
   const { contracts, consumers } = { ...newsroom, ...options };
   const collected = contracts.filter((each) => newsroom.collected!.some(({ name }) => name === each.name));
   const app = new App({
     outdir: mkdtempSync(join(outputs, env)),
     context: { ...context, ...(!bundles && { 'aws:cdk:bundling-stacks': [] }) },
     analyticsReporting: false,
+    stackTraces: false,
+    builtinCloudFormationValidation: validates,
   });
   const environments = { [env]: { ...newsroom.environments[env]!, ...settings } };
   const environment = resolveEnvironment({ environments, root: ROOT }, { env });
@@ -58,13 +62,25 @@ export function appOf(env: string, options: SynthesisOptions = {}): App {
   return app;
 }
 
+type Templates = Readonly<Record<string, Template>>;
+
+/** By environment and options: a test file asks for the same ones again and again, and changes none. */
+const synthesized = new WeakMap<SynthesisOptions, Map<string, Templates>>();
+const AS_IT_IS: SynthesisOptions = {};
+
 /** The template of each stack, by its part: `network`, `consumer-editorial-analytics` … */
-export function templatesOf(env: string, options?: SynthesisOptions): Readonly<Record<string, Template>> {
-  return Object.fromEntries(
-    appOf(env, options)
-      .node.children.filter((child) => Stack.isStack(child))
-      .map((stack) => [stack.stackName.replace(`millrace-${env}-`, ''), Template.fromStack(stack)]),
-  );
+export function templatesOf(env: string, options: SynthesisOptions = AS_IT_IS): Templates {
+  const byEnvironment = synthesized.get(options) ?? new Map<string, Templates>();
+  synthesized.set(options, byEnvironment);
+  const templates =
+    byEnvironment.get(env) ??
+    Object.fromEntries(
+      appOf(env, options)
+        .node.children.filter((child) => Stack.isStack(child))
+        .map((stack) => [stack.stackName.replace(`millrace-${env}-`, ''), Template.fromStack(stack)]),
+    );
+  byEnvironment.set(env, templates);
+  return templates;
 }
 
 export interface Resource {
