@@ -36,6 +36,7 @@ import { encodeKafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../runtime/record.ts';
 import { millrace, millraceJson } from './cli/millrace.ts';
 import { expectedTables, readTables } from './lambdas/editorial-analytics/pageviews.ts';
+import { createPglite, placeSink } from './prepared-pglite.ts';
 import { createTemporaryFolder } from './temporary-folder.ts';
 
 const FIXTURES = fileURLToPath(new URL('fixtures/c9da134', import.meta.url));
@@ -66,10 +67,10 @@ describe('a state folder of the version before', () => {
       join(folder, 'redrives', `${JSON.parse(journal.trim().split('\n')[0]!).id}.jsonl`),
       journal,
     );
+    placeSink(folder);
     const pglite = await PGlite.create(join(folder, 'sink'));
     await pglite.exec(unzipped('state/sink.sql').toString());
     await pglite.close();
-    writeFileSync(join(folder, 'sink-ready'), '');
   });
   afterAll(() => temporary.remove());
 
@@ -152,7 +153,7 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
   const kept = json('letters.json');
   const of = { consumer: editorialAnalytics.name, epoch: 1, topic: editorialAnalytics.topic.name };
   const clock = createFakeClock({ startsAt: Date.UTC(2026, 0, 2), autoAdvance: true });
-  const pglite = new PGlite();
+  const pglite = createPglite();
   const driver = pgliteDriver(pglite);
   const sink = new PostgresSink(driver);
   const objects = createMemoryObjects({ clock });
@@ -410,7 +411,7 @@ function today(driver: SqlDriver): InTransaction {
 }
 
 describe('functions of two versions on one ledger, as while one is deployed', () => {
-  const pglite = new PGlite();
+  const pglite = createPglite();
   const driver = pgliteDriver(pglite);
   const versions = { old: versionBefore(driver), new: today(driver) };
   const TOPIC = 't';

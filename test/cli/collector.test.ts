@@ -2,10 +2,11 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millraceJson, start, until } from './millrace.ts';
 
-// It makes a PostgreSQL.
+// It starts a PostgreSQL.
 jest.setTimeout(60_000);
 
 /** A command line as it is printed: `curl -H type -d 'event' url`. */
@@ -19,6 +20,7 @@ describe('millrace up takes events by HTTP', () => {
   const printed = { stdout: '', stderr: '' };
   let curl: { readonly type: string; readonly event: string; readonly url: string };
   beforeAll(async () => {
+    placeSink(state[1]!);
     up = start(['up', '--no-publish', '--collector-port', '0', '--json', ...state]);
     for (const name of ['stdout', 'stderr'] as const) {
       up[name]!.setEncoding('utf8').on('data', (text) => {

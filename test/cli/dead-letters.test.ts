@@ -11,10 +11,11 @@ import { openStores } from '../../local/stores.ts';
 import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
 import { deadLetter } from '../dead-letters.ts';
+import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start, TABLES, until } from './millrace.ts';
 
-// Each step is a process or several, and some of them make a PostgreSQL.
+// Each step is a process or several, and some of them start a PostgreSQL.
 jest.setTimeout(120_000);
 
 /** Each step is a command of its own on the same folder, as a person gives them; they build on one another. */
@@ -31,6 +32,7 @@ describe('dead letters, from the command line', () => {
     temporary = createTemporaryFolder();
     state = ['--state', join(temporary.path, 'state')];
     other = ['--state', join(temporary.path, 'other')];
+    for (const [, path] of [state, other]) placeSink(path!);
     const traffic = createTraffic(createSeededRandom(11));
     const views = Array.from(
       { length: 600 },
@@ -259,6 +261,7 @@ describe('dead letters, from the command line', () => {
 test('a redrive runs the consumer itself once the process that ran it has gone', async () => {
   const temporary = createTemporaryFolder();
   const state = ['--state', join(temporary.path, 'state')];
+  placeSink(state[1]!);
   try {
     const traffic = createTraffic(createSeededRandom(7));
     const view = traffic.next(Date.UTC(2026, 0, 1));

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { start } from './millrace.ts';
 
@@ -10,7 +11,9 @@ test('one Ctrl-C ends up while it waits for a Kafka that says nothing', async ()
   const kafka = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
   await once(kafka, 'listening');
   const address = `127.0.0.1:${(kafka.address() as AddressInfo).port}`;
-  const up = start(['up', '--kafka', address, '--state', join(temporary.path, 'state')]);
+  const state = join(temporary.path, 'state');
+  placeSink(state);
+  const up = start(['up', '--kafka', address, '--state', state]);
   const ended = once(up, 'exit');
   await once(kafka, 'connection');
   up.kill('SIGINT');

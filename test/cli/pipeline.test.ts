@@ -10,6 +10,7 @@ import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.t
 import { measureLag } from '../../local/lag.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
+import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start, TABLES, until } from './millrace.ts';
 
@@ -17,12 +18,12 @@ const VIEWS = `
   select content_id, sum(views) as views from article_minute
   where content_id in ('/', '/blog/tags/puppet') group by 1 order by 2 desc, 1`;
 
-// Each step is a process or several, and some of them make a PostgreSQL.
+// Each step is a process or several, and some of them start a PostgreSQL.
 jest.setTimeout(120_000);
 
 const RECORDS = 3_000;
 
-/** The steps build on one another: making a sink takes seconds, so they share one. */
+/** The steps build on one another, in one state folder. */
 describe('a state folder', () => {
   let temporary: ReturnType<typeof createTemporaryFolder>;
   let state: string[];
@@ -30,6 +31,7 @@ describe('a state folder', () => {
   beforeAll(() => {
     temporary = createTemporaryFolder();
     state = ['--state', join(temporary.path, 'state')];
+    placeSink(state[1]!);
     log = join(temporary.path, 'access.log.gz');
     writeFileSync(log, gzipSync(ACCESS_LOG));
   });

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace } from './millrace.ts';
 
@@ -126,8 +127,10 @@ test('a state folder where none can be made is refused, not waited for', async (
 });
 
 test('an input of which nothing can be published is a failure', async () => {
+  const useless = join(temporary.path, 'useless');
+  placeSink(useless);
   const { code, stdout } = await millrace(
-    ['up', '--input', '-', '--exit-when-drained', '--json', '--state', join(temporary.path, 'useless')],
+    ['up', '--input', '-', '--exit-when-drained', '--json', '--state', useless],
     'neither JSON nor a log\n',
   );
   expect(JSON.parse(stdout)).toMatchObject({ published: 0, malformed: 1 });

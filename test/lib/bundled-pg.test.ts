@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { PGlite } from '@electric-sql/pglite';
+import type { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { buildSync } from 'esbuild';
 import { ALIASES, BUNDLING } from '../../lib/constructs/bundled-function.ts';
 import { type PgliteServer, servePglite } from '../adapters/postgres/pglite-server.ts';
+import { createPglite } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -32,7 +33,7 @@ let pglite: PGlite;
 let server: PgliteServer;
 const { path: folder, remove } = createTemporaryFolder();
 beforeAll(async () => {
-  pglite = await PGlite.create();
+  pglite = createPglite();
   server = await servePglite(pglite);
 }, 120_000);
 afterAll(async () => {

@@ -13,6 +13,7 @@ import type { LocalSink } from '../../local/sinks.ts';
 import { openStateFolder } from '../../local/state-folder.ts';
 import type { OutgoingMessage } from '../../runtime/dead-letters/queue.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
+import { placeSink } from '../prepared-pglite.ts';
 import { eventRecord, eventRegistry } from '../runtime/events.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { consumers } from './rogue-consumers.ts';
@@ -29,6 +30,7 @@ const started: FunctionThreads[] = [];
 let sink: LocalSink;
 
 beforeAll(async () => {
+  placeSink(temporary.path);
   sink = await openEmbeddedSink(openStateFolder(temporary.path), log);
   await migrate(sink.driver, 'millrace', ledgerMigrations);
   await migrate(sink.driver, 'rogues', [{ name: '1', sql: 'CREATE TABLE seen (consumer text, id text)' }]);

@@ -1,5 +1,4 @@
 import { writeFileSync } from 'node:fs';
-import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { ledgerMigrations } from '../../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
@@ -7,10 +6,11 @@ import { pgliteDriver } from '../../adapters/postgres/pglite-driver.ts';
 import { bindLedger, bindTopic, notedLedger, noteLedger } from '../../local/ledger-origin.ts';
 import { openStateFolder } from '../../local/state-folder.ts';
 import type { TopicLog } from '../../local/topic-log.ts';
+import { createPglite } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 const logOf = (id: string) => ({ id: async () => id, at: `the topics of ${id}` }) as TopicLog;
-const pglite = new PGlite();
+const pglite = createPglite();
 const driver = pgliteDriver(pglite);
 const bind = (id: string) => bindLedger(driver, logOf(id), 'a database');
 

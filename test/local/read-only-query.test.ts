@@ -1,8 +1,8 @@
-import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { queryReadOnly, SANDBOX } from '../../local/read-only-query.ts';
+import { createPglite } from '../prepared-pglite.ts';
 
-const pglite = new PGlite();
+const pglite = createPglite();
 beforeAll(
   () => pglite.exec(`CREATE TABLE kept (n int); INSERT INTO kept VALUES (1), (2); ${SANDBOX}`),
   30_000,

@@ -1,9 +1,9 @@
-import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { PoolClient } from 'pg';
 import Client from 'pg/lib/client.js';
 import { keptConnection } from '../../../adapters/postgres/kept-connection.ts';
 import { type PgConnections, pgDriver } from '../../../adapters/postgres/pg-driver.ts';
+import { createPglite } from '../../prepared-pglite.ts';
 import { type PgliteServer, servePglite } from './pglite-server.ts';
 import { postgresSuite } from './postgres-suite.ts';
 
@@ -11,7 +11,7 @@ const connectTo = (port: number) => () =>
   new Client({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' });
 
 async function openServer() {
-  const pglite = new PGlite();
+  const pglite = createPglite();
   const server = await servePglite(pglite);
   return {
     server,

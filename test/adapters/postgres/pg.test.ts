@@ -1,9 +1,10 @@
 import { EventEmitter } from 'node:events';
-import { PGlite } from '@electric-sql/pglite';
+import type { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { pgDriver } from '../../../adapters/postgres/pg-driver.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
+import { createPglite } from '../../prepared-pglite.ts';
 import { type PgliteServer, servePglite } from './pglite-server.ts';
 import { postgresSuite } from './postgres-suite.ts';
 
@@ -13,7 +14,7 @@ async function openServer(): Promise<{
   server: PgliteServer;
   close(): Promise<void>;
 }> {
-  const pglite = new PGlite();
+  const pglite = createPglite();
   const server = await servePglite(pglite);
   const pool = new pg.Pool({
     host: '127.0.0.1',

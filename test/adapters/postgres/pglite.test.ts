@@ -1,13 +1,13 @@
 import { MessageChannel } from 'node:worker_threads';
-import { PGlite } from '@electric-sql/pglite';
 import { pgliteDriver } from '../../../adapters/postgres/pglite-driver.ts';
 import { createThreadDriver, serveDriver } from '../../../adapters/postgres/thread-driver.ts';
+import { createPglite } from '../../prepared-pglite.ts';
 import { postgresSuite } from './postgres-suite.ts';
 
 postgresSuite(
   'PGlite',
   async () => {
-    const pglite = new PGlite();
+    const pglite = createPglite();
     return { driver: pgliteDriver(pglite), close: () => pglite.close() };
   },
   { transactions: 'one' },
@@ -16,7 +16,7 @@ postgresSuite(
 postgresSuite(
   'PGlite by a port',
   async () => {
-    const pglite = new PGlite();
+    const pglite = createPglite();
     const { port1, port2 } = new MessageChannel();
     serveDriver(port1, pgliteDriver(pglite));
     const driver = createThreadDriver(() => {});

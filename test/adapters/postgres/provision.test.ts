@@ -1,14 +1,15 @@
-import { PGlite } from '@electric-sql/pglite';
+import type { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import { pgliteDriver } from '../../../adapters/postgres/pglite-driver.ts';
 import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
 import { identifier } from '../../../adapters/postgres/sql-values.ts';
+import { createPglite } from '../../prepared-pglite.ts';
 import { provisionSuite } from './provision-suite.ts';
 
 describe('on PGlite', () => {
   let pglite: PGlite;
   beforeAll(async () => {
-    pglite = await PGlite.create();
+    pglite = createPglite();
   }, 120_000);
   afterAll(() => pglite.close());
 

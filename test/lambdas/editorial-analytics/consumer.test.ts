@@ -1,14 +1,14 @@
-import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { migrate } from '../../../adapters/postgres/migrate.ts';
 import { pgliteDriver } from '../../../adapters/postgres/pglite-driver.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import { editorialAnalytics } from '../../../lambdas/editorial-analytics/consumer.ts';
+import { createPglite } from '../../prepared-pglite.ts';
 import { expectedTables, handleBatch, readTables, type View } from './pageviews.ts';
 
 describe('editorial-analytics', () => {
-  const pglite = new PGlite();
+  const pglite = createPglite();
   const driver = pgliteDriver(pglite);
   const sink = new PostgresSink(driver);
 
