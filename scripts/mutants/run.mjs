@@ -41,7 +41,11 @@ async function runTests(copy, files, timeoutMs) {
   const jest = join('node_modules', 'jest', 'bin', 'jest.js');
   const child = spawn(process.execPath, [jest, ...JEST_OPTIONS, ...files], {
     cwd: copy,
-    env: { ...process.env, NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning' },
+    env: {
+      ...process.env,
+      MILLRACE_TEST_RUNS: 'full',
+      NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning',
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A group of its own, so that what the tests start ends with them.
     detached: true,

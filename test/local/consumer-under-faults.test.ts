@@ -12,6 +12,7 @@ import { defineConsumer } from '../../runtime/delivery/consumer.ts';
 import { createEngine } from '../../runtime/delivery/engine.ts';
 import { settleKafkaEvent } from '../../runtime/lambda/kafka-batch.ts';
 import type { Logger } from '../../runtime/ports.ts';
+import { runs } from '../runs.ts';
 import { eventRecord, eventRegistry, events } from '../runtime/events.ts';
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
@@ -117,7 +118,7 @@ describe('a consumer behind the local event source', () => {
           expect(await log.committed('c', { topic: events.name, partition })).toBe(end);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   }, 180_000);
 });

@@ -4,6 +4,7 @@ import type { EventSourceMapping } from '../../../local/event-source/event-sourc
 import type { FailureDocument } from '../../../local/event-source/failure-document.ts';
 import { parseKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { Position, RawRecord } from '../../../runtime/record.ts';
+import { runs } from '../../runs.ts';
 import { createWorld, GROUP, nameOf, stopSources, TOPIC } from './event-source-world.ts';
 
 const TIMEOUT_MS = 1_000;
@@ -178,7 +179,7 @@ describe('the promises of the event source', () => {
           expect(await world.committed(partition)).toBe(end);
         }
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   }, 180_000);
 });

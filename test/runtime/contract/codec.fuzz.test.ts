@@ -7,8 +7,9 @@ import { defineTopic } from '../../../runtime/contract/contract.ts';
 import type { ErrorCode } from '../../../runtime/errors.ts';
 import type { Random } from '../../../runtime/ports.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
+import { runs } from '../../runs.ts';
 
-const PAYLOADS = 100_000;
+const PAYLOADS = runs(100_000);
 const BATCH = 1_000;
 
 /** One of every type, with all that could run away: collections in collections, empty items, and a type in itself. */

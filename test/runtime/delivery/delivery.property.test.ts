@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
+import { runs } from '../../runs.ts';
 import { anyTimestamp } from '../raw-record-arbitrary.ts';
 import { type Nature, Stopped, type Trouble, World } from './delivery-world.ts';
 
@@ -109,7 +110,7 @@ describe('delivery promises over random histories', () => {
           holdsAtTheEnd(world);
         },
       ),
-      { numRuns: 2_500 },
+      { numRuns: runs(2_500) },
     );
   }, 600_000);
 });

@@ -10,9 +10,10 @@ import { ERRORS, MillraceError } from '../../../runtime/errors.ts';
 import { settleKafkaEvent } from '../../../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { Random } from '../../../runtime/ports.ts';
+import { runs } from '../../runs.ts';
 import { eventRecord, eventRegistry, events } from '../events.ts';
 
-const MUTANTS = 10_000;
+const MUTANTS = runs(10_000);
 
 test(`${MUTANTS} mutated Lambda events end in an answer or a code`, async () => {
   const random = createSeededRandom(20_261_124);

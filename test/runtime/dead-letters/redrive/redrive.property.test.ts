@@ -22,6 +22,7 @@ import { type LetterFilter, matches } from '../../../../runtime/dead-letters/tri
 import { defineConsumer } from '../../../../runtime/delivery/consumer.ts';
 import type { DeadLetter } from '../../../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../../../runtime/errors.ts';
+import { runs } from '../../../runs.ts';
 import { type Nature, Stopped, type Trouble, World } from '../../delivery/delivery-world.ts';
 import { events } from '../../events.ts';
 
@@ -377,7 +378,7 @@ describe('dead letters given back, over random histories', () => {
           });
         },
       ),
-      { numRuns: 1_500 },
+      { numRuns: runs(1_500) },
     );
   }, 120_000);
 });
