@@ -53,6 +53,13 @@ export default {
       to: { path: '^adapters/' },
     },
     {
+      name: 'framework-tests-know-no-newsroom',
+      comment: "A user's own contracts and consumers must not turn the framework's tests red: these use test/fixtures.",
+      severity: 'error',
+      from: { path: '^test/(adapters|bin|cli|fixtures|lib|local|ports|runtime|[^/]+[.]ts$)' },
+      to: { path: '^(contracts|demo|lambdas)/|^millrace[.]config[.]ts$|^test/(contracts|demo|lambdas)/' },
+    },
+    {
       name: 'runtime-touches-no-outside',
       comment: 'The clock, randomness, the network and the disk come through ports.',
       severity: 'error',

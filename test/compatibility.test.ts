@@ -18,8 +18,6 @@ import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { inTransaction } from '../adapters/postgres/sql-transaction.ts';
 import { decodeRows } from '../adapters/postgres/sql-values.ts';
-import type { Pageview } from '../contracts/news.pageviews/schema.ts';
-import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
 import { readGivenUpBatch } from '../runtime/dead-letters/given-up-batch.ts';
 import { decodeEnvelope } from '../runtime/dead-letters/json-envelope.ts';
 import { fromKafkaRecord } from '../runtime/dead-letters/kafka-envelope.ts';
@@ -35,7 +33,9 @@ import { type KafkaInvocation, settleKafkaEvent } from '../runtime/lambda/kafka-
 import { encodeKafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../runtime/record.ts';
 import { millrace, millraceJson } from './cli/millrace.ts';
-import { expectedTables, readTables } from './lambdas/editorial-analytics/pageviews.ts';
+import type { Pageview } from './fixtures/newsdesk/contracts/news.pageviews/schema.ts';
+import { editorialAnalytics } from './fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
+import { expectedTables, readTables } from './fixtures/newsdesk/tables.ts';
 import { createPglite, placeSink } from './prepared-pglite.ts';
 import { createTemporaryFolder } from './temporary-folder.ts';
 

@@ -1,17 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from '@jest/globals';
+import { copyNewsdesk, ROOT } from '../newsdesk.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The templates of an environment, as bin/app.ts of that project writes them, by their stack's name. */
 function synthesize(project: string): Record<string, unknown> {
   const output = join(project, 'cdk.out');
   const { NODE_OPTIONS: _, ...env } = process.env;
-  const { status, stderr } = spawnSync(process.execPath, ['bin/app.ts'], {
+  const { status, stderr } = spawnSync(process.execPath, [join(ROOT, 'bin/app.ts')], {
     cwd: project,
     env: {
       ...env,
@@ -36,19 +34,7 @@ const { path: project, remove } = createTemporaryFolder();
 afterAll(remove);
 
 test('a folder and a line in the list make a consumer, and leave the other one as it is', () => {
-  for (const part of ['adapters', 'bin', 'cli', 'contracts', 'demo', 'lambdas', 'lib', 'runtime']) {
-    cpSync(join(ROOT, part), join(project, part), { recursive: true });
-  }
-  for (const file of [
-    'cdk.json',
-    'package.json',
-    'package-lock.json',
-    'tsconfig.json',
-    'millrace.config.ts',
-  ]) {
-    cpSync(join(ROOT, file), join(project, file));
-  }
-  symlinkSync(join(ROOT, 'node_modules'), join(project, 'node_modules'));
+  copyNewsdesk(project);
   const before = synthesize(project);
 
   const folder = join(project, 'lambdas/reader-history');
@@ -56,7 +42,7 @@ test('a folder and a line in the list make a consumer, and leave the other one a
   writeFileSync(
     join(folder, 'consumer.ts'),
     `import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-     import { defineConsumer } from '../../runtime/delivery/consumer.ts';
+     import { defineConsumer } from '${ROOT}runtime/delivery/consumer.ts';
 
      export const readerHistory = defineConsumer({
        name: 'reader-history',
@@ -67,7 +53,7 @@ test('a folder and a line in the list make a consumer, and leave the other one a
   );
   writeFileSync(
     join(folder, 'index.ts'),
-    `import { consumerFunction } from '../../adapters/aws/consumer-function.ts';
+    `import { consumerFunction } from '${ROOT}adapters/aws/consumer-function.ts';
      import { readerHistory } from './consumer.ts';
 
      export const handler = consumerFunction(readerHistory);`,

@@ -1,11 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from '@jest/globals';
+import { copyNewsdesk, NEWSDESK, ROOT } from '../newsdesk.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 function synthesize(project: string, context: Readonly<Record<string, string>> = {}) {
   const { NODE_OPTIONS: _, ...environment } = process.env;
@@ -14,24 +12,20 @@ function synthesize(project: string, context: Readonly<Record<string, string>> =
     CDK_OUTDIR: join(project, 'cdk.out'),
     CDK_CONTEXT_JSON: JSON.stringify(context),
   };
-  return spawnSync(process.execPath, ['bin/app.ts'], { cwd: project, env, encoding: 'utf8' });
+  return spawnSync(process.execPath, [join(ROOT, 'bin/app.ts')], { cwd: project, env, encoding: 'utf8' });
 }
 
 const { path: project, remove } = createTemporaryFolder();
 afterAll(remove);
 
 test('without an environment, the CDK app names those there are and fails without a stack trace', () => {
-  const { status, stderr } = synthesize(ROOT);
+  const { status, stderr } = synthesize(NEWSDESK);
   expect(stderr).toMatch(/^error: Environment: env is missing; it takes one of dev, staging, prod.*\n$/);
   expect(status).toBe(1);
 });
 
 test('a contract that breaks its readers is not synthesized', () => {
-  for (const part of ['adapters', 'bin', 'cli', 'contracts', 'demo', 'lambdas', 'lib', 'runtime']) {
-    cpSync(join(ROOT, part), join(project, part), { recursive: true });
-  }
-  for (const file of ['package.json', 'millrace.config.ts']) cpSync(join(ROOT, file), join(project, file));
-  symlinkSync(join(ROOT, 'node_modules'), join(project, 'node_modules'));
+  copyNewsdesk(project);
   const newest = join(project, 'contracts/news.pageviews/v2.avsc');
   const schema = readFileSync(newest, 'utf8');
   writeFileSync(newest, schema.replace(/("name": "engagedMs",\s*"type": )"int"/, '$1"string"'));

@@ -1,26 +1,12 @@
-import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { copyNewsdesk } from '../newsdesk.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millrace } from './millrace.ts';
 
 jest.setTimeout(30_000);
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const CODE = [
-  'adapters',
-  'bin',
-  'cli',
-  'contracts',
-  'demo',
-  'lambdas',
-  'local',
-  'millrace.config.ts',
-  'runtime',
-  'package.json',
-];
 const TOPIC = 'contracts/news.pageviews/topic.ts';
 const CONSUMER = 'lambdas/editorial-analytics/consumer.ts';
 
@@ -29,30 +15,16 @@ let project: string;
 beforeAll(() => {
   temporary = createTemporaryFolder();
   project = join(temporary.path, 'project');
-  mkdirSync(project);
-  for (const name of CODE) cpSync(join(ROOT, name), join(project, name), { recursive: true });
-  symlinkSync(join(ROOT, 'node_modules'), join(project, 'node_modules'));
+  copyNewsdesk(project);
 });
 afterAll(() => temporary.remove());
-
-async function millraceThere(...args: string[]): Promise<{ code: number; stderr: string }> {
-  const { NODE_OPTIONS: _, FORCE_COLOR: __, ...env } = process.env;
-  return promisify(execFile)(process.execPath, [join(project, 'bin/millrace.ts'), ...args], {
-    env,
-    cwd: project,
-    timeout: 20_000,
-  }).then(
-    ({ stderr }) => ({ code: 0, stderr }),
-    ({ code, stderr }) => ({ code, stderr }),
-  );
-}
 
 /** Runs a command while a file of the project is broken. */
 async function withBroken(file: string, breakIt: (text: string) => string, ...args: string[]) {
   const path = join(project, file);
   const text = readFileSync(path, 'utf8');
   writeFileSync(path, breakIt(text));
-  return millraceThere(...args).finally(() => writeFileSync(path, text));
+  return millrace(args, '', project).finally(() => writeFileSync(path, text));
 }
 
 describe('a file of the project that does not load is named, without a stack trace', () => {

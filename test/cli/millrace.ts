@@ -3,9 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-
-const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
+import { NEWSDESK, ROOT } from '../newsdesk.ts';
 
 export interface Finished {
   readonly code: number | null;
@@ -13,8 +11,8 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs the command line in a project's folder, the project's own where it has one, as a process of its own, and gives what it printed and how it ended. */
-export async function millrace(args: readonly string[], input = '', project = PROJECT): Promise<Finished> {
+/** Runs the command line in a project's folder, the project's own where it has one, and gives what it printed and how it ended. */
+export async function millrace(args: readonly string[], input = '', project = NEWSDESK): Promise<Finished> {
   const child = start(args, project);
   child.stdin!.end(input);
   const output = { stdout: '', stderr: '' };
@@ -29,16 +27,16 @@ export async function millrace(args: readonly string[], input = '', project = PR
 }
 
 /** The last line of stdout, as JSON, of a command that has to succeed. */
-export async function millraceJson(args: readonly string[], input = '', project = PROJECT) {
+export async function millraceJson(args: readonly string[], input = '', project = NEWSDESK) {
   const { code, stdout, stderr } = await millrace([...args, '--json'], input, project);
   if (code !== 0) throw new Error(`millrace ${args.join(' ')} ended with ${code}: ${stderr}`);
   return JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
 }
 
 /** Starts the command line and lets it run. The test's own NODE_OPTIONS are for jest. */
-export function start(args: readonly string[], project = PROJECT): ChildProcess {
+export function start(args: readonly string[], project = NEWSDESK): ChildProcess {
   const { NODE_OPTIONS: _, FORCE_COLOR: __, ...env } = process.env;
-  const bin = join(existsSync(join(project, 'bin')) ? project : PROJECT, 'bin/millrace.ts');
+  const bin = join(existsSync(join(project, 'bin/millrace.ts')) ? project : ROOT, 'bin/millrace.ts');
   const child = spawn(process.execPath, [bin, ...args], { cwd: project, env, stdio: 'pipe' });
   // A test that failed half-way must not leave a pipeline running on a folder that is gone.
   const kill = () => child.kill('SIGKILL');
@@ -47,7 +45,7 @@ export function start(args: readonly string[], project = PROJECT): ChildProcess 
   return child;
 }
 
-/** All rows of the tables that the newsroom's consumer writes, in one order. */
+/** All rows of the tables that the newsdesk's consumer writes, as the newsroom's does, in one order. */
 export const TABLES = `
   select content_id as id, minute::text as at, views as n, engaged_ms from article_minute
   union all

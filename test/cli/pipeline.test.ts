@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
-import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
-import { createTraffic } from '../../demo/traffic.ts';
-import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { measureLag } from '../../local/lag.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
+import type { Pageview } from '../fixtures/newsdesk/contracts/news.pageviews/schema.ts';
+import { createTraffic } from '../fixtures/newsdesk/demo.ts';
+import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start, TABLES, until } from './millrace.ts';
@@ -32,8 +32,8 @@ describe('a state folder', () => {
     temporary = createTemporaryFolder();
     state = ['--state', join(temporary.path, 'state')];
     placeSink(state[1]!);
-    log = join(temporary.path, 'access.log.gz');
-    writeFileSync(log, gzipSync(ACCESS_LOG));
+    log = join(temporary.path, 'visits.log.gz');
+    writeFileSync(log, gzipSync(VISITS));
   });
   afterAll(() => temporary.remove());
 
@@ -101,7 +101,7 @@ describe('a state folder', () => {
     });
   });
 
-  test('takes an access log, consumes it and says so', async () => {
+  test('takes a file that the demo reads, consumes it and says so', async () => {
     const report = await millraceJson(['up', '--input', log, '--exit-when-drained', ...state]);
     expect(report).toEqual({
       published: 4,
@@ -190,16 +190,16 @@ describe('a state folder', () => {
   });
 });
 
-const ACCESS_LOG = `192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /blog/tags/puppet?flav=rss20 HTTP/1.1" 200 14872 "-" "UniversalFeedParser/4.2"
-192.0.2.1 - - [17/May/2015:10:05:43 +0000] "GET /images/logo.png HTTP/1.1" 200 203 "-" "Mozilla/5.0"
-192.0.2.2 - - [17/May/2015:10:06:01 +0000] "GET / HTTP/1.1" 304 -
+const VISITS = `2015-05-17T10:05:03Z visit /blog/tags/puppet s1
+# 2015-05-17T10:05:43Z visit /images/logo.png s1
+2015-05-17T10:06:01Z visit / s2
 
-192.0.2.2 - - [17/May/2015:10:06:02 +0000] "POST /comments HTTP/1.1" 200 12 "-" "Mozilla/5.0"
-192.0.2.2 - - [31/Feb/2015:10:06:03 +0000] "GET / HTTP/1.1" 200 12 "-" "Mozilla/5.0"
-192.0.2.3 - - [17/May/2015:10:06:04 +0000] "GET /missing HTTP/1.1" 404 12 "-" "Mozilla/5.0"
-192.0.2.3 - - [17/May/2015:10:06:05 +0000] "GET /blog/tags/puppet HTTP/1.1" 200 12 "-" "Mozilla/5.0"
-this is no log line
-192.0.2.4 - - [17/May/2015:10:06:06 +0000] "GET /blog/tags/puppet HTTP/1.1" 200 12 "-" "Mozilla/5.0 (cut`;
+# 2015-05-17T10:06:02Z visit /comments s2
+2015-02-31T10:06:03 visit / s2
+# 2015-05-17T10:06:04Z visit /missing s3
+2015-05-17T10:06:05Z visit /blog/tags/puppet s3
+this is no visit
+2015-05-17T10:06:06Z visit /blog/tags/puppet s4`;
 
 function pageviews(seed: number, records: number): Pageview[] {
   const traffic = createTraffic(createSeededRandom(seed));

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-import newsroom from '../../millrace.config.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
+import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
+import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 import {
   DEAD_LETTERS_IN_KAFKA,
   ENVIRONMENT_NAMES,
@@ -232,7 +232,7 @@ describe('the cluster', () => {
 
   test('pays for metrics only where an alarm uses them', () => {
     for (const env of ENVIRONMENT_NAMES)
-      expect(newsroom.environments[env]).toMatchObject({ monitoring: 'DEFAULT' });
+      expect(newsdesk.environments[env]).toMatchObject({ monitoring: 'DEFAULT' });
   });
 
   test('of standard brokers with metrics by broker has the one that takes them', () => {

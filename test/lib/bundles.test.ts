@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
+import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import { bundlesOf, DEAD_LETTERS_IN_KAFKA } from './synthesized.ts';
 
 const MAX_BYTES = 200_000;
@@ -17,7 +17,7 @@ const [writing] = bundlesOf(DEAD_LETTERS_IN_KAFKA).filter(
   (folder) => writesToKafka(folder) && !isCollector(folder),
 );
 
-const LAMBDAS = new URL('../../lambdas/', import.meta.url);
+const LAMBDAS = new URL('../fixtures/newsdesk/lambdas/', import.meta.url);
 const entries = readdirSync(LAMBDAS).filter((name) => existsSync(new URL(`${name}/index.ts`, LAMBDAS)));
 
 test('each function has a bundle', () => {

@@ -1,14 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import { Match } from 'aws-cdk-lib/assertions';
-import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-import newsroom from '../../millrace.config.ts';
+import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
+import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 import { ENVIRONMENT_NAMES, templatesOf } from './synthesized.ts';
 
 const webAclArn = 'arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/theirs/6b1f0e6c-6c0a-4b0e';
 
 describe.each(ENVIRONMENT_NAMES)('in %s the collector', (env) => {
   const { collector } = templatesOf(env) as Required<ReturnType<typeof templatesOf>>;
-  const settings = newsroom.environments[env]!.collector!;
+  const settings = newsdesk.environments[env]!.collector!;
 
   test('takes as many requests as its settings say', () => {
     collector!.hasResourceProperties('AWS::ApiGateway::Stage', {
@@ -79,7 +79,7 @@ test('there is none where there is nothing to collect', () => {
 });
 
 test('there is none where the settings have none, and the network has no door for it', () => {
-  const { collector: _, ...settings } = newsroom.environments.dev!;
+  const { collector: _, ...settings } = newsdesk.environments.dev!;
   const bare = templatesOf('dev', { settings: { ...settings, collector: undefined } as never });
   expect(Object.keys(bare)).not.toContain('collector');
   expect(JSON.stringify(bare.network!.toJSON())).not.toContain('Collector');

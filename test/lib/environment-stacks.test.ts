@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
-import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { COMPATIBILITY_MODES, type Contract } from '../../runtime/contract/contract.ts';
+import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import { resourcesOf, templatesOf } from './synthesized.ts';
 
 const NAMES = ['dev', 'staging', 'prod'] as const;

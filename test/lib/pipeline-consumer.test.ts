@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
-import { contracts as allContracts } from '../../contracts/index.ts';
-import { pageviews } from '../../contracts/news.pageviews/topic.ts';
-import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
+import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
+import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 import { consumerWith, DEAD_LETTERS_IN_KAFKA, type SynthesisOptions, templatesOf } from './synthesized.ts';
 
 const stackOf = (env: string, consumer: AnyConsumer = editorialAnalytics, options: SynthesisOptions = {}) =>
@@ -297,7 +297,7 @@ describe('dead letters in Kafka', () => {
 
   test('no other consumer has any of it', () => {
     const { contracts, 'consumer-editorial-analytics': other } = templatesOf('prod');
-    contracts!.resourceCountIs('AWS::MSK::Topic', allContracts.length);
+    contracts!.resourceCountIs('AWS::MSK::Topic', newsdesk.contracts.length);
     other!.resourceCountIs('Custom::BootstrapBrokers', 0);
     other!.resourceCountIs('AWS::Lambda::Function', 1);
   });

@@ -1,7 +1,7 @@
 /** What keeps data: the database and the dead letters. */
 import { describe, expect, test } from '@jest/globals';
 import { Match } from 'aws-cdk-lib/assertions';
-import newsroom from '../../millrace.config.ts';
+import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 import { dependenciesOf, ENVIRONMENT_NAMES, type Resource, resourcesOf, templatesOf } from './synthesized.ts';
 
 const templates = Object.fromEntries(ENVIRONMENT_NAMES.map((env) => [env, templatesOf(env)]));
@@ -9,7 +9,7 @@ const part = (env: string, name: string) => templates[env]![name]!;
 
 describe.each(ENVIRONMENT_NAMES)('the database in %s', (env) => {
   const database = part(env, 'database');
-  const settings = newsroom.environments[env]!;
+  const settings = newsdesk.environments[env]!;
 
   test('is Aurora PostgreSQL Serverless v2, encrypted under a key of its own, and takes TLS only', () => {
     database.hasResourceProperties('AWS::RDS::DBCluster', {
@@ -90,7 +90,7 @@ test.each(['staging', 'prod'])(
     const database = part(env, 'database');
     const [targets] = Object.values(database.findResources('AWS::RDS::DBProxyTargetGroup'));
     const instances = Object.keys(database.findResources('AWS::RDS::DBInstance'));
-    expect(instances).toHaveLength(1 + newsroom.environments[env]!.database.standbys);
+    expect(instances).toHaveLength(1 + newsdesk.environments[env]!.database.standbys);
     expect(targets!.DependsOn).toEqual(expect.arrayContaining(instances));
   },
 );
@@ -244,7 +244,7 @@ describe.each(ENVIRONMENT_NAMES)('logs in %s', (env) => {
     expect(groups.length).toBeGreaterThanOrEqual(6);
     for (const { Properties } of groups) {
       expect(Properties.KmsKeyId).toBeDefined();
-      expect(Properties.RetentionInDays).toBe(newsroom.environments[env]!.logRetentionDays);
+      expect(Properties.RetentionInDays).toBe(newsdesk.environments[env]!.logRetentionDays);
     }
   });
 
@@ -257,7 +257,7 @@ describe.each(ENVIRONMENT_NAMES)('logs in %s', (env) => {
 
   test('of the database and its proxy are called as RDS calls them', () => {
     const names = groups.flatMap(({ Properties }) => Properties.LogGroupName ?? []);
-    const { proxy } = newsroom.environments[env]!.database;
+    const { proxy } = newsdesk.environments[env]!.database;
     expect(names).toEqual([
       `/aws/rds/cluster/millrace-${env}/postgresql`,
       ...(proxy ? [`/aws/rds/proxy/millrace-${env}`] : []),

@@ -1,21 +1,20 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll } from '@jest/globals';
 import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
-import newsroom from '../../millrace.config.ts';
 import type { Contract } from '../../runtime/contract/contract.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
 import { type EnvironmentSettings, resolveEnvironment } from '../../runtime/environment.ts';
+import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
+import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
+import { NEWSDESK } from '../newsdesk.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const { context } = JSON.parse(readFileSync(new URL('../../cdk.json', import.meta.url), 'utf8'));
 
-export const ENVIRONMENT_NAMES = Object.keys(newsroom.environments);
+export const ENVIRONMENT_NAMES = Object.keys(newsdesk.environments);
 
 export interface SynthesisOptions {
   readonly contracts?: readonly Contract<never>[];
@@ -41,14 +40,14 @@ export const consumerWith = (changes: Partial<Parameters<typeof defineConsumer>[
     ...changes,
   } as Parameters<typeof defineConsumer>[0]) as AnyConsumer;
 
-/** For what no consumer of ours declares. */
+/** For what no consumer of the newsdesk declares. */
 export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'kafka' })] };
 
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
   const { settings = {}, bundles = false, validates = false } = options;
-  const { contracts, consumers } = { ...newsroom, ...options };
-  const collected = contracts.filter((each) => newsroom.collected!.some(({ name }) => name === each.name));
+  const { contracts, consumers } = { ...newsdesk, ...options };
+  const collected = contracts.filter((each) => newsdesk.collected!.some(({ name }) => name === each.name));
   const app = new App({
     outdir: mkdtempSync(join(outputs, env)),
     context: { ...context, ...(!bundles && { 'aws:cdk:bundling-stacks': [] }) },
@@ -56,8 +55,8 @@ export function appOf(env: string, options: SynthesisOptions = {}): App {
     stackTraces: false,
     builtinCloudFormationValidation: validates,
   });
-  const environments = { [env]: { ...newsroom.environments[env]!, ...settings } };
-  const environment = resolveEnvironment({ environments, root: ROOT }, { env });
+  const environments = { [env]: { ...newsdesk.environments[env]!, ...settings } };
+  const environment = resolveEnvironment({ environments, root: NEWSDESK }, { env });
   addEnvironmentStacks(app, environment, { contracts, consumers, collected });
   return app;
 }

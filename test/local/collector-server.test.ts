@@ -5,7 +5,6 @@ import { afterEach, expect, test } from '@jest/globals';
 import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
 import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-registry.ts';
-import { collected } from '../../lambdas/collector/collector.ts';
 import {
   type CollectorServer,
   type CollectorServerOptions,
@@ -13,6 +12,7 @@ import {
 } from '../../local/collector-server.ts';
 import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
 import type { Producer } from '../../runtime/topics.ts';
+import { collected } from '../fixtures/newsdesk/lambdas/collector/collector.ts';
 import { codeOf } from '../rejection.ts';
 
 const [topic] = collected;

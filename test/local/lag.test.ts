@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
-import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { measureLag } from '../../local/lag.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 
 const topic = editorialAnalytics.topic.name;
 const consumer: AnyConsumer = { ...editorialAnalytics, lag: { warning: 3, incident: 5 } };

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import newsroom from '../../millrace.config.ts';
 import { type EnvironmentSettings, resolveEnvironment } from '../../runtime/environment.ts';
+import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 
-const { environments: ENVIRONMENTS } = newsroom;
+const { environments: ENVIRONMENTS } = newsdesk;
 const APP = { environments: ENVIRONMENTS, root: '/app' };
 
 test.each(Object.keys(ENVIRONMENTS))('%s is an environment, with or without an account', (env) => {

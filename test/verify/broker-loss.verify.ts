@@ -19,9 +19,9 @@ import type { OutgoingRecord } from '../../runtime/topics.ts';
 import { type KafkaNode, startKafka } from '../../scripts/verify/kafka.mjs';
 import { type PostgresServer, startPostgres } from '../../scripts/verify/postgres.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
-import { millraceJson, start, until } from '../cli/millrace.ts';
 import { codeOf } from '../rejection.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millraceJson, start, until } from './newsroom.ts';
 
 jest.setTimeout(300_000);
 

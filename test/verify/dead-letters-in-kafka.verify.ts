@@ -9,8 +9,8 @@ import { createTraffic } from '../../demo/traffic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
-import { millraceJson, TABLES } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millraceJson, TABLES } from './newsroom.ts';
 import { copyProject } from './project-copy.ts';
 
 jest.setTimeout(180_000);

@@ -31,7 +31,7 @@ import { type BuiltFunction, buildFunctions, bundle } from '../../scripts/verify
 import { type RunningFunction, startFunction } from '../../scripts/verify/lambda-runtime.mjs';
 import { type PostgresServer, startPostgres } from '../../scripts/verify/postgres.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
-import { expectedTables, readTables } from '../lambdas/editorial-analytics/pageviews.ts';
+import { expectedTables, readTables } from '../fixtures/newsdesk/tables.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { part } from './part.ts';
 

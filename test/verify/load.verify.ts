@@ -24,8 +24,8 @@ import { openStores } from '../../local/stores.ts';
 import { type KafkaNode, startKafka } from '../../scripts/verify/kafka.mjs';
 import { type PostgresServer, startPostgres } from '../../scripts/verify/postgres.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
-import { millraceJson, start, until } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millraceJson, start, until } from './newsroom.ts';
 
 jest.setTimeout(600_000);
 

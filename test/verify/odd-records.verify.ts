@@ -9,8 +9,8 @@ import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
 import { createEncoder } from '../../runtime/contract/codec.ts';
 import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
-import { millrace, millraceJson } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millrace, millraceJson } from './newsroom.ts';
 
 jest.setTimeout(180_000);
 

@@ -10,12 +10,8 @@ import type { SqlDriver } from '../../adapters/postgres/sql-driver.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { postgresSuite } from '../adapters/postgres/postgres-suite.ts';
 import { provisionSuite } from '../adapters/postgres/provision-suite.ts';
-import {
-  expectedTables,
-  handleBatch,
-  readTables,
-  type View,
-} from '../lambdas/editorial-analytics/pageviews.ts';
+import { expectedTables, readTables, type View } from '../fixtures/newsdesk/tables.ts';
+import { handleBatch } from '../lambdas/editorial-analytics/pageviews.ts';
 import { part } from './part.ts';
 
 const url = part('MILLRACE_TEST_POSTGRES');

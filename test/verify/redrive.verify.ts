@@ -35,9 +35,9 @@ import { createQueueLetters } from '../../runtime/dead-letters/queue-letters.ts'
 import { createEngine } from '../../runtime/delivery/engine.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../../runtime/record.ts';
-import { start } from '../cli/millrace.ts';
-import { expectedTables, readTables } from '../lambdas/editorial-analytics/pageviews.ts';
+import { expectedTables, readTables } from '../fixtures/newsdesk/tables.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { start } from './newsroom.ts';
 import { part } from './part.ts';
 
 jest.setTimeout(180_000);

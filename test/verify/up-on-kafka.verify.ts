@@ -9,8 +9,8 @@ import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { createTraffic } from '../../demo/traffic.ts';
 import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
-import { millrace, millraceJson, start, TABLES, until } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millrace, millraceJson, start, TABLES, until } from './newsroom.ts';
 import { part } from './part.ts';
 
 jest.setTimeout(180_000);

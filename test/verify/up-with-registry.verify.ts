@@ -11,8 +11,8 @@ import { createTraffic } from '../../demo/traffic.ts';
 import { type Framing, schemaIdOf } from '../../runtime/contract/framing.ts';
 import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
-import { millrace, millraceJson } from '../cli/millrace.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millrace, millraceJson } from './newsroom.ts';
 import { part } from './part.ts';
 import { copyProject, ROOT } from './project-copy.ts';
 

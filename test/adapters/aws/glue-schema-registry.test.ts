@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { createGlueSchemaRegistry } from '../../../adapters/aws/glue-schema-registry.ts';
-import { pageviews } from '../../../contracts/news.pageviews/topic.ts';
+import { pageviews } from '../../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import { schemaRegistrySuite } from '../../ports/schema-registry-suite.ts';
 import { fakeGlue, glueError, versionsOf } from './fake-glue.ts';
 

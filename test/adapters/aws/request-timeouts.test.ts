@@ -4,7 +4,7 @@ import { GlueClient } from '@aws-sdk/client-glue';
 import { expect, test } from '@jest/globals';
 import { createGlueSchemaRegistry } from '../../../adapters/aws/glue-schema-registry.ts';
 import { requestTimeouts } from '../../../adapters/aws/request-timeouts.ts';
-import { pageviews } from '../../../contracts/news.pageviews/topic.ts';
+import { pageviews } from '../../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import { codeOf } from '../../rejection.ts';
 
 test('a service that takes the connection and then says nothing is given up, as often as it is tried', async () => {

@@ -5,10 +5,10 @@ import { type CollectorEvent, collectorHandler } from '../../../adapters/lambda/
 import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { createMemoryLog } from '../../../adapters/memory/memory-log.ts';
 import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
-import { pageviews } from '../../../contracts/news.pageviews/topic.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { type CollectReport, createCollector } from '../../../runtime/publish/collect.ts';
 import type { Producer } from '../../../runtime/topics.ts';
+import { pageviews } from '../../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 
 const SECRET = 'reader-4711';
 const EVENT = {

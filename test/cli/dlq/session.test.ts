@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { openDlqSession } from '../../../cli/dlq/session.ts';
-import { editorialAnalytics } from '../../../lambdas/editorial-analytics/consumer.ts';
 import type { AnyConsumer } from '../../../runtime/delivery/consumer.ts';
+import { editorialAnalytics } from '../../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 
 test('on AWS nobody is shown a queue alone where the dead letters are in a topic', async () => {
   const consumer = { ...editorialAnalytics, deadLetter: 'kafka' } as AnyConsumer;

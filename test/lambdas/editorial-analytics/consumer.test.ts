@@ -4,8 +4,9 @@ import { migrate } from '../../../adapters/postgres/migrate.ts';
 import { pgliteDriver } from '../../../adapters/postgres/pglite-driver.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import { editorialAnalytics } from '../../../lambdas/editorial-analytics/consumer.ts';
+import { expectedTables, readTables, type View } from '../../fixtures/newsdesk/tables.ts';
 import { createPglite } from '../../prepared-pglite.ts';
-import { expectedTables, handleBatch, readTables, type View } from './pageviews.ts';
+import { handleBatch } from './pageviews.ts';
 
 describe('editorial-analytics', () => {
   const pglite = createPglite();

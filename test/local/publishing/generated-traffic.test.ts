@@ -1,11 +1,11 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { contracts } from '../../../contracts/index.ts';
 import { exampleEvent } from '../../../local/publishing/generated-traffic.ts';
 import { parseAvro } from '../../../runtime/avro/avro-type.ts';
 import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { createValidator } from '../../../runtime/avro/validator.ts';
 import { defineTopic } from '../../../runtime/contract/contract.ts';
+import newsdesk from '../../fixtures/newsdesk/millrace.config.ts';
 
 const NOW_MS = 1_764_000_000_000;
 
@@ -15,7 +15,7 @@ const exampleOf = (schema: AvroSchema) =>
     NOW_MS,
   );
 
-test.each(contracts)('keeps the contract of $name, as JSON', (contract) => {
+test.each(newsdesk.contracts)('keeps the contract of $name, as JSON', (contract) => {
   const event = JSON.parse(JSON.stringify(exampleEvent(contract, NOW_MS)));
   expect(createValidator(parseAvro(contract.latest.schema))(event)).toEqual([]);
 });

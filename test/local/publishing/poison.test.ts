@@ -1,12 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
 import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
-import { pageviews } from '../../../contracts/news.pageviews/topic.ts';
-import { createTraffic } from '../../../demo/traffic.ts';
 import { poisonRecord } from '../../../local/publishing/poison.ts';
 import { createDecoder, createEncoder } from '../../../runtime/contract/codec.ts';
 import type { Contract } from '../../../runtime/contract/contract.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
+import { pageviews } from '../../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
+import { createTraffic } from '../../fixtures/newsdesk/demo.ts';
 
 const contracts = [pageviews, { ...pageviews, name: 'news.confluent', framing: 'confluent' as const }];
 

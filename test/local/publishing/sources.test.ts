@@ -1,14 +1,15 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { pageviews } from '../../../contracts/news.pageviews/topic.ts';
-import { demo } from '../../../demo/index.ts';
 import type { Source } from '../../../local/publishing/feed.ts';
 import { fileSource } from '../../../local/publishing/sources.ts';
+import { pageviews } from '../../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
+import { demo } from '../../fixtures/newsdesk/demo.ts';
 import { createTemporaryFolder } from '../../temporary-folder.ts';
 
-const LOG_LINE = '192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5 "-" "curl/8"';
-const IGNORED_LINE = LOG_LINE.replace('GET', 'HEAD');
+/** As the newsdesk's demo reads them. */
+const LOG_LINE = '2015-05-17T10:05:03Z visit /a s1';
+const IGNORED_LINE = '# nobody';
 const salt = Buffer.from('a salt');
 
 let temporary: ReturnType<typeof createTemporaryFolder>;
@@ -27,8 +28,8 @@ async function kinds(source: Source<unknown>, max = 100): Promise<string[]> {
   return (await source.take(max)).map(({ kind }) => kind);
 }
 
-test('tells JSON from an access log by name or by content', async () => {
-  const log = file('access.log', [LOG_LINE]);
+test('tells JSON from what the demo reads, by name or by content', async () => {
+  const log = file('visits.log', [LOG_LINE]);
   const json = file('values', ['{"a":1}']);
   const named = file('values.jsonl', ['damaged', '{"a":1}']);
   const source = fileSource([log, json, named], pageviews, demo, salt);
@@ -43,21 +44,21 @@ test('tells JSON from an access log by name or by content', async () => {
 
 test('gives so many values at a time, and what lies between them', async () => {
   const lines = [IGNORED_LINE, LOG_LINE, IGNORED_LINE, LOG_LINE, LOG_LINE];
-  const source = fileSource([file('access.log', lines)], pageviews, demo, salt);
+  const source = fileSource([file('visits.log', lines)], pageviews, demo, salt);
   expect(await kinds(source, 2)).toEqual(['ignored', 'value', 'ignored', 'value']);
   expect(await kinds(source, 2)).toEqual(['value']);
   expect(await kinds(source, 2)).toEqual([]);
 });
 
 test('a stretch without values is not gathered whole', async () => {
-  const source = fileSource([file('access.log', Array(10_001).fill(IGNORED_LINE))], pageviews, demo, salt);
+  const source = fileSource([file('visits.log', Array(10_001).fill(IGNORED_LINE))], pageviews, demo, salt);
   expect((await kinds(source)).length).toBe(10_000);
   expect((await kinds(source)).length).toBe(1);
 });
 
-test('another topic takes no access log', async () => {
+test('another topic than the one of the demo takes JSON alone', async () => {
   const source = fileSource(
-    [file('access.log', [LOG_LINE])],
+    [file('visits.log', [LOG_LINE])],
     { ...pageviews, name: 'shop.orders' },
     demo,
     salt,
