@@ -8,7 +8,7 @@ const only = (from, to) => ({
   from: { path: `^${from}/` },
   to: {
     path: '^(adapters|bench|bin|cli|console|contracts|demo|examples|lambdas|lib|local|millrace[.]config[.]ts|runtime|scripts|test)(/|$)',
-    pathNot: `^(${[from, ...to].join('|')})/`,
+    pathNot: `^(${[from, ...to].join('|')})(/|$)`,
   },
 });
 
@@ -30,7 +30,16 @@ export default {
     ...roomsPointDown,
     only('contracts', ['runtime']),
     only('adapters', ['runtime']),
-    only('lambdas', ['contracts', 'runtime', 'adapters']),
+    {
+      ...only('lambdas', ['contracts', 'runtime', 'adapters']),
+      from: { path: '^lambdas/', pathNot: '^lambdas/migrations/index[.]ts$' },
+    },
+    {
+      ...only('lambdas', ['adapters', 'millrace[.]config[.]ts']),
+      name: 'migrations-import-only-the-app',
+      comment: 'One list of consumers: the function that migrates takes it from the app.',
+      from: { path: '^lambdas/migrations/index[.]ts$' },
+    },
     only('demo', ['contracts', 'runtime']),
     // Projects that use the package, by its exports.
     only('examples', ['runtime', 'adapters', 'lib']),

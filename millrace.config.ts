@@ -1,14 +1,14 @@
-import { contracts } from './contracts/index.ts';
+import { pageviews } from './contracts/news.pageviews/topic.ts';
 import { demo } from './demo/index.ts';
 import { collected, limits } from './lambdas/collector/collector.ts';
-import { consumers } from './lambdas/consumers.ts';
+import { editorialAnalytics } from './lambdas/editorial-analytics/consumer.ts';
 import { defineApp } from './runtime/app.ts';
 
 /** The newsroom: this repository's own app. A project of yours has such a file, with its own contracts and consumers. */
 export default defineApp({
   name: 'newsroom',
-  contracts,
-  consumers,
+  contracts: [pageviews],
+  consumers: [editorialAnalytics],
   collected,
   collectLimits: limits,
   demo,

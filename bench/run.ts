@@ -1,7 +1,7 @@
 /** `npm run bench`: each figure beside its floor and its peer, in one run. How to read them: docs/performance.md. */
 import { parseArgs } from 'node:util';
 import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
-import { contracts } from '../contracts/index.ts';
+import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { benchBadRecords } from './bad-records.ts';
 import { benchColdStart } from './cold-start.ts';
 import { benchDecode } from './decode-avro.ts';
@@ -15,7 +15,7 @@ import { withProcesses } from './real-parts.ts';
 
 const { values: options, positionals: wanted } = readArguments();
 
-const registry = createMemorySchemaRegistry(contracts);
+const registry = createMemorySchemaRegistry([pageviews]);
 const [records, rounds] = options.smoke ? [500, 2] : [10_000, 15];
 type Benchmark = () => Promise<Result | Figures | readonly Figures[]>;
 const benchmarks: Record<string, Benchmark> = {

@@ -1,9 +1,9 @@
 import type { Construct } from 'constructs';
 import type { App } from '../runtime/app.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
+import { checkCollectable, checkDeployable } from '../runtime/deployable.ts';
 import type { Environment } from '../runtime/environment.ts';
 import { type Cluster, existingCluster } from './constructs/cluster.ts';
-import { checkCollectable, checkDeployable } from './deployable.ts';
 import { ClusterStack, type OwnBrokers } from './stacks/cluster-stack.ts';
 import { CollectorStack } from './stacks/collector-stack.ts';
 import { ConsumerStack } from './stacks/consumer-stack.ts';

@@ -68,7 +68,7 @@ function unregistered({ name, latest }: Contract<never>): MillraceError {
   return new MillraceError(
     'SCHEMA_UNKNOWN',
     `Version ${latest.version} of contract ${JSON.stringify(name)} is not in the registry. Add the contract to the ` +
-      'app’s contracts in millrace.config.ts.',
+      'contracts in millrace.config.ts.',
     { details: { topic: name, version: latest.version } },
   );
 }

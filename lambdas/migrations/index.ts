@@ -1,4 +1,4 @@
 import { migrationFunction } from '../../adapters/aws/migration-function.ts';
-import { consumers } from '../consumers.ts';
+import app from '../../millrace.config.ts';
 
-export const handler = migrationFunction(consumers);
+export const handler = migrationFunction(app.consumers);

@@ -58,11 +58,11 @@ test('a folder and a line in the list make a consumer, and leave the other one a
 
      export const handler = consumerFunction(readerHistory);`,
   );
-  const list = join(project, 'lambdas/consumers.ts');
-  const edited = readFileSync(list, 'utf8')
+  const config = join(project, 'millrace.config.ts');
+  const edited = readFileSync(config, 'utf8')
     .replace('[editorialAnalytics]', '[editorialAnalytics, readerHistory]')
-    .concat("import { readerHistory } from './reader-history/consumer.ts';\n");
-  writeFileSync(list, edited);
+    .concat("import { readerHistory } from './lambdas/reader-history/consumer.ts';\n");
+  writeFileSync(config, edited);
   const after = synthesize(project);
 
   const name = (part: string) => `millrace-prod-${part}`;

@@ -1,11 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import { checkContracts } from '../../adapters/files/contract-files.ts';
-import { contracts } from '../../contracts/index.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import app from '../../millrace.config.ts';
 import { createAvroReader, parseAvro } from '../../runtime/avro/avro-type.ts';
 
 test('this repository’s contracts have no problem: schemas, compatibility, keys, generated files', async () => {
-  expect(await checkContracts('contracts', contracts)).toEqual([]);
+  expect(await checkContracts('contracts', app.contracts)).toEqual([]);
 });
 
 describe('news.pageviews', () => {

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { Producer } from '@platformatic/kafka';
 import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-registry.ts';
-import { contracts } from '../../contracts/index.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
 import { createEncoder } from '../../runtime/contract/codec.ts';
@@ -45,7 +44,7 @@ beforeAll(async () => {
     clientId: 'odd',
     bootstrapBrokers: [node!.address],
   });
-  const registry = createMemorySchemaRegistry(contracts);
+  const registry = createMemorySchemaRegistry([pageviews]);
   const [encoded] = await createEncoder(pageviews, registry).encodeBatch([
     exampleEvent(pageviews, Date.now()),
   ]);

@@ -1,8 +1,8 @@
-import type { Contract } from '../runtime/contract/contract.ts';
-import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
-import { deadLetterQueueName, deployedName } from '../runtime/deployment.ts';
-import type { Environment } from '../runtime/environment.ts';
-import { MillraceError } from '../runtime/errors.ts';
+import type { Contract } from './contract/contract.ts';
+import type { AnyConsumer } from './delivery/consumer.ts';
+import { deadLetterQueueName, deployedName } from './deployment.ts';
+import type { Environment } from './environment.ts';
+import { MillraceError } from './errors.ts';
 
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html (2026-11-24)
