@@ -19,6 +19,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'publish a file to a topic, each value checked by the contract',
     load: async () => (await import('./publish.ts')).publishCommand(),
   },
+  add: {
+    summary: 'write a contract, a consumer or an environment, and list it',
+    load: async () => (await import('./add.ts')).addCommand(),
+  },
   contracts: {
     summary: 'check, generate, list and register contracts',
     load: async () => (await import('./contracts.ts')).contractsCommand(),
