@@ -7,7 +7,7 @@ const only = (from, to) => ({
   severity: 'error',
   from: { path: `^${from}/` },
   to: {
-    path: '^(adapters|bench|bin|cli|console|contracts|demo|examples|lambdas|lib|local|millrace[.]config[.]ts|runtime|scripts|test)(/|$)',
+    path: '^(adapters|bench|bin|cli|console|contracts|create|demo|examples|lambdas|lib|local|millrace[.]config[.]ts|runtime|scripts|test)(/|$)',
     pathNot: `^(${[from, ...to].join('|')})(/|$)`,
   },
 });
@@ -43,6 +43,8 @@ export default {
     only('demo', ['contracts', 'runtime']),
     // Projects that use the package, by its exports.
     only('examples', ['runtime', 'adapters', 'lib']),
+    // A package of its own.
+    only('create', []),
     // These are handed an app: none of them knows a contract, a consumer or a config of its own.
     only('local', ['runtime', 'adapters']),
     only('cli', ['runtime', 'adapters', 'local']),
@@ -97,8 +99,8 @@ export default {
   options: {
     parser: 'swc',
     doNotFollow: { path: 'node_modules' },
-    // A project of its own, which has the package installed.
-    exclude: { path: '^test/fixtures/shop/' },
+    // Projects of their own, which have the package installed.
+    exclude: { path: '^(test/fixtures/shop|create/(template|dist))/' },
     enhancedResolveOptions: {
       exportsFields: ['exports'],
       conditionNames: ['millrace-source', 'import', 'node', 'default'],

@@ -1,18 +1,27 @@
-// Compiles the package to dist/: JavaScript, declarations and source maps.
+// Compiles both packages: millrace to dist/, with declarations and source maps, and create-millrace to create/dist/.
 import { spawnSync } from 'node:child_process';
-import { cpSync, rmSync } from 'node:fs';
+import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const dist = join(root, 'dist');
-rmSync(dist, { recursive: true, force: true });
 const tsc = join(root, 'node_modules/typescript/bin/tsc');
-const { status } = spawnSync(process.execPath, [tsc, '--project', 'tsconfig.build.json'], {
-  cwd: root,
-  stdio: 'inherit',
-});
+
+function compile(project, output) {
+  rmSync(join(root, output), { recursive: true, force: true });
+  const { status } = spawnSync(process.execPath, [tsc, '--project', project], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+compile('tsconfig.build.json', 'dist');
 // Plain JavaScript, which stands in for packages that a bundle leaves out.
-if (status === 0)
-  cpSync(join(root, 'adapters/postgres/pg-unused.cjs'), join(dist, 'adapters/postgres/pg-unused.cjs'));
-process.exitCode = status ?? 1;
+copyFileSync(
+  join(root, 'adapters/postgres/pg-unused.cjs'),
+  join(root, 'dist/adapters/postgres/pg-unused.cjs'),
+);
+
+compile('create/tsconfig.json', 'create/dist');
+copyFileSync(join(root, 'LICENSE'), join(root, 'create/LICENSE'));

@@ -8,6 +8,7 @@ const FOLDERS = [
   'bin',
   'cli',
   'contracts',
+  'create',
   'demo',
   'examples',
   'lambdas',
