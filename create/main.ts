@@ -145,8 +145,10 @@ async function complete({ folder, topic, consumer, millrace, yes, git }: Options
     return { folder: chosen, topic: read, consumer: name, millrace, git };
   } catch (error) {
     // Ctrl-C and Ctrl-D at a question.
-    if (error instanceof Error && (error.name === 'AbortError' || 'code' in error))
+    if (error instanceof Error && (error.name === 'AbortError' || 'code' in error)) {
+      console.log();
       throw new Failed('Nothing was written.', 130, { cause: error });
+    }
     throw error;
   } finally {
     terminal?.close();
@@ -185,10 +187,13 @@ async function create(answers: Answers, version: string, signal: AbortSignal): P
       cause: error,
     });
   }
-  const git = answers.git ? startGit(root) : 'git was not asked for';
+  const git = answers.git ? startGit(root) : 'not asked for';
   const seconds = Math.round((Date.now() - startedAt) / SECONDS);
   console.log(`
-Created ${name} in ${seconds} s: the topic ${topic}, the consumer ${consumer}, and their test; ${git}.
+Created ${name} in ${seconds} s.
+  topic     ${topic}
+  consumer  ${consumer}
+  git       ${git}
 
   cd ${resolve(folder) === process.cwd() ? '.' : quoted(folder)}
   npm start         generated events through the pipeline, until Ctrl-C
