@@ -99,8 +99,8 @@ export default {
   options: {
     parser: 'swc',
     doNotFollow: { path: 'node_modules' },
-    // Projects of their own, which have the package installed.
-    exclude: { path: '^(test/fixtures/shop|create/(template|dist))/' },
+    // What becomes a project of its own, which has the package installed.
+    exclude: { path: '^create/(template|dist)/' },
     enhancedResolveOptions: {
       exportsFields: ['exports'],
       conditionNames: ['millrace-source', 'import', 'node', 'default'],

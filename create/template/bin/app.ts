@@ -1,4 +1,4 @@
 import { synthesize } from 'millrace/cdk';
 import app from '../millrace.config.ts';
 
-synthesize(app, new URL('..', import.meta.url));
+await synthesize(app, new URL('..', import.meta.url));
