@@ -65,7 +65,8 @@ export default {
     },
     {
       name: 'framework-tests-know-no-newsroom',
-      comment: "A user's own contracts and consumers must not turn the framework's tests red: these use test/fixtures.",
+      comment:
+        "A user's own contracts and consumers must not turn the framework's tests red: these use test/fixtures.",
       severity: 'error',
       from: { path: '^test/(adapters|bin|cli|fixtures|lib|local|ports|runtime|[^/]+[.]ts$)' },
       to: { path: '^(contracts|demo|lambdas)/|^millrace[.]config[.]ts$|^test/(contracts|demo|lambdas)/' },
