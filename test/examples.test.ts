@@ -21,6 +21,7 @@ import bank from '../examples/powertools-migrated/millrace.config.ts';
 import { createGeneratedTraffic } from '../local/publishing/generated-traffic.ts';
 import type { App } from '../runtime/app.ts';
 import { createEngine } from '../runtime/delivery/engine.ts';
+import type { Outcome } from '../runtime/delivery/item.ts';
 import { createPublish } from '../runtime/publish/publish.ts';
 
 interface Example {
@@ -154,7 +155,7 @@ test.each(EXAMPLES)(
       remainingMs: () => 60_000,
     };
     const deliverAll = async (maxRecords: number) => {
-      const outcomes: string[] = [];
+      const outcomes: Outcome[] = [];
       for (let partition = 0; partition < contract.partitions; partition++) {
         for (let from = 0; ; from += maxRecords) {
           const records = await log.read({ topic: contract.name, partition }, from, maxRecords);
@@ -164,9 +165,10 @@ test.each(EXAMPLES)(
       }
       return outcomes;
     };
-    const count = (outcomes: readonly string[], of: string) => outcomes.filter((each) => each === of).length;
+    const count = (outcomes: readonly Outcome[], of: Outcome) =>
+      outcomes.filter((each) => each === of).length;
     const first = await deliverAll(40);
-    expect(count(first, 'dead-lettered')).toBe(deadLettered(values));
+    expect(count(first, 'deadLettered')).toBe(deadLettered(values));
     expect(count(first, 'applied')).toBe(values.length - deadLettered(values));
     // In other batches than before.
     const again = await deliverAll(70);
