@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 
 const MAX_COLUMNS = 120;
-const PAGES = globSync(['*.md', '.github/*.md', 'docs/**/*.md', 'examples/**/*.md']);
-const CODE = globSync('{adapters,bin,demo,examples,lib,local,runtime}/**/*.{ts,mjs}');
+const PAGES = globSync(['*.md', '.github/*.md', 'create/**/*.md', 'docs/**/*.md', 'examples/**/*.md']);
+const CODE = globSync('{adapters,bin,create,demo,examples,lib,local,runtime}/**/*.{ts,mjs}');
 const TESTS = globSync('test/**/*.ts', { exclude: ['test/fixtures/**', 'test/prose.test.ts'] });
 
 /** Words that stand for something the field has a word for, and phrases that nobody says. */
