@@ -267,7 +267,7 @@ function declarationOf(
 ): { readonly topic: string; readonly type: string } {
   const path = `contracts/${topic}/topic.ts`;
   const text = existsSync(join(root, path)) ? readFileSync(join(root, path), 'utf8') : '';
-  const [, identifier, type] = /^export const ([\w$]+) = defineTopic<(\w+)>\(/m.exec(text) ?? [];
+  const [, identifier, type] = /^export const ([\w$]+) =\s+defineTopic<(\w+)>\(/m.exec(text) ?? [];
   if (identifier && type) return { topic: identifier, type };
   throw new MillraceError(
     'CONTRACT_INVALID',

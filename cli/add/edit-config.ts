@@ -50,10 +50,32 @@ export function wordsOf(text: string): ReadonlySet<string> {
 export function compareSpecifiers(a: string, b: string): number {
   const rank = (specifier: string) =>
     specifier.startsWith('node:') ? 0 : specifier.startsWith('../') ? 2 : specifier.startsWith('.') ? 3 : 1;
-  return rank(a) - rank(b) || natural.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
+  return rank(a) - rank(b) || compareNaturally(a, b);
 }
 
-const natural = new Intl.Collator('en', { numeric: true });
+/** Signs first, numbers by what they count, capitals before their small letters. */
+function compareNaturally(a: string, b: string): number {
+  const [left, right] = [a, b].map((text) => text.match(/\d+|\D/g) ?? []) as [string[], string[]];
+  for (const [index, part] of left.entries()) {
+    const other = right[index];
+    if (other === undefined) return 1;
+    if (part === other) continue;
+    const areNumbers = /\d/.test(part) && /\d/.test(other);
+    const difference = areNumbers ? Number(part) - Number(other) : orderOf(part) - orderOf(other);
+    if (difference !== 0) return difference;
+  }
+  return left.length - right.length || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+const SIGNS = '/._-';
+
+function orderOf(character: string): number {
+  const sign = SIGNS.indexOf(character);
+  if (sign >= 0) return sign;
+  if (/\d/.test(character)) return SIGNS.length;
+  const small = character.toLowerCase();
+  return SIGNS.length + 2 * small.codePointAt(0)! + (character === small ? 1 : 0);
+}
 
 function withUnixLines(text: string, edit: (source: string) => string): string {
   const isWindows = text.includes('\r\n') && !/(?<!\r)\n/.test(text);

@@ -58,18 +58,20 @@ export function contractFiles(
   const definition = firstVersion(name, identifier, appName);
   const schema = generateSchemaModule(name, [{ version: 1, schema: JSON.parse(definition), definition }]);
   const type = /^export interface (\w+)/m.exec(schema)![1]!;
+  const head = `export const ${identifier} = defineTopic<${type}>({`;
+  const indent = head.length > LINE_WIDTH ? '    ' : '  ';
   const topic = [
     ...importLines({
       [isCheckout ? '../../runtime/index.ts' : 'millrace']: ['defineTopic'],
       './schema.ts': [`type ${type}`, 'versions'],
     }),
     '',
-    `export const ${identifier} = defineTopic<${type}>({`,
-    property('name', name, '  '),
-    property('owner', owner, '  '),
-    property('key', KEY, '  '),
-    '  versions,',
-    '});',
+    ...wrapped(head, `export const ${identifier} =`, `  defineTopic<${type}>({`),
+    property('name', name, indent),
+    property('owner', owner, indent),
+    property('key', KEY, indent),
+    `${indent}versions,`,
+    `${indent.slice(2)}});`,
     '',
   ].join('\n');
   return [
