@@ -55,7 +55,8 @@ export function compareSpecifiers(a: string, b: string): number {
 
 /** Signs first, numbers by what they count, capitals before their small letters. */
 function compareNaturally(a: string, b: string): number {
-  const [left, right] = [a, b].map((text) => text.match(/\d+|\D/g) ?? []) as [string[], string[]];
+  const partsOf = (text: string): readonly string[] => text.match(/\d+|\D/g) ?? [];
+  const [left, right] = [partsOf(a), partsOf(b)];
   for (const [index, part] of left.entries()) {
     const other = right[index];
     if (other === undefined) return 1;
