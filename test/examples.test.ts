@@ -1,6 +1,5 @@
 /** The examples are projects of their own; here their contracts are checked and their consumers run. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { checkContracts } from '../adapters/files/contract-files.ts';
 import { createFakeClock } from '../adapters/memory/fake-clock.ts';
@@ -23,6 +22,7 @@ import type { App } from '../runtime/app.ts';
 import { createEngine } from '../runtime/delivery/engine.ts';
 import type { Outcome } from '../runtime/delivery/item.ts';
 import { createPublish } from '../runtime/publish/publish.ts';
+import { createPglite } from './prepared-pglite.ts';
 
 interface Example {
   readonly folder: string;
@@ -90,7 +90,7 @@ function lastOf<Value>(values: readonly Value[], keyOf: (value: Value) => string
   return [...last.keys()].sort().map((key) => last.get(key)!);
 }
 
-const pglite = new PGlite();
+const pglite = createPglite();
 const driver = pgliteDriver(pglite);
 const sink = new PostgresSink(driver);
 beforeAll(() => migrate(driver, 'millrace', ledgerMigrations));
