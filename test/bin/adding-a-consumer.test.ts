@@ -2,17 +2,17 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
+import { childEnvironment } from '../child-environment.ts';
 import { copyNewsdesk, ROOT } from '../newsdesk.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 /** The templates of an environment, as bin/app.ts of that project writes them, by their stack's name. */
 function synthesize(project: string): Record<string, unknown> {
   const output = join(project, 'cdk.out');
-  const { NODE_OPTIONS: _, ...env } = process.env;
   const { status, stderr } = spawnSync(process.execPath, [join(ROOT, 'bin/app.ts')], {
     cwd: project,
     env: {
-      ...env,
+      ...childEnvironment(),
       CDK_OUTDIR: output,
       CDK_CONTEXT_JSON: JSON.stringify({
         ...JSON.parse(readFileSync(join(project, 'cdk.json'), 'utf8')).context,

@@ -2,13 +2,13 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
+import { childEnvironment } from '../child-environment.ts';
 import { copyNewsdesk, NEWSDESK, ROOT } from '../newsdesk.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 function synthesize(project: string, context: Readonly<Record<string, string>> = {}) {
-  const { NODE_OPTIONS: _, ...environment } = process.env;
   const env = {
-    ...environment,
+    ...childEnvironment(),
     CDK_OUTDIR: join(project, 'cdk.out'),
     CDK_CONTEXT_JSON: JSON.stringify(context),
   };

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { childEnvironment } from '../child-environment.ts';
 import { NEWSDESK, ROOT } from '../newsdesk.ts';
 
 export interface Finished {
@@ -33,11 +34,14 @@ export async function millraceJson(args: readonly string[], input = '', project 
   return JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
 }
 
-/** Starts the command line and lets it run. The test's own NODE_OPTIONS are for jest. */
+/** Starts the command line and lets it run. */
 export function start(args: readonly string[], project = NEWSDESK): ChildProcess {
-  const { NODE_OPTIONS: _, FORCE_COLOR: __, ...env } = process.env;
   const bin = join(existsSync(join(project, 'bin/millrace.ts')) ? project : ROOT, 'bin/millrace.ts');
-  const child = spawn(process.execPath, [bin, ...args], { cwd: project, env, stdio: 'pipe' });
+  const child = spawn(process.execPath, [bin, ...args], {
+    cwd: project,
+    env: childEnvironment(),
+    stdio: 'pipe',
+  });
   // A test that failed half-way must not leave a pipeline running on a folder that is gone.
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
