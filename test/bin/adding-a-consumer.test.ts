@@ -13,6 +13,8 @@ function synthesize(project: string): Record<string, unknown> {
     cwd: project,
     env: {
       ...childEnvironment(),
+      // The CDK's check of every template against CloudFormation takes longer than all else; test/lib/snapshots has it.
+      CDK_VALIDATION: 'false',
       CDK_OUTDIR: output,
       CDK_CONTEXT_JSON: JSON.stringify({
         ...JSON.parse(readFileSync(join(project, 'cdk.json'), 'utf8')).context,
