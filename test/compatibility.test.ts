@@ -37,6 +37,7 @@ import type { Pageview } from './fixtures/newsdesk/contracts/news.pageviews/sche
 import { editorialAnalytics } from './fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 import { expectedTables, readTables } from './fixtures/newsdesk/tables.ts';
 import { createPglite, placeSink } from './prepared-pglite.ts';
+import { runs } from './runs.ts';
 import { createTemporaryFolder } from './temporary-folder.ts';
 
 const FIXTURES = fileURLToPath(new URL('fixtures/c9da134', import.meta.url));
@@ -489,7 +490,7 @@ describe('functions of two versions on one ledger, as while one is deployed', ()
           );
           expect(rows.map(({ at }) => at)).toEqual(all);
         }),
-        { numRuns: 60, endOnFailure: true },
+        { numRuns: runs(60), endOnFailure: true },
       );
     },
   );

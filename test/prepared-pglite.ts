@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openAsBlob,
   readFileSync,
   renameSync,
   rmSync,
@@ -39,10 +40,11 @@ async function prepare(): Promise<void> {
   }
 }
 
+const image = await openAsBlob(join(PREPARED, 'data.tar'), { type: 'application/x-tar' });
+
 /** A PGlite in memory, empty. */
 export function createPglite(): PGlite {
-  const image = readFileSync(join(PREPARED, 'data.tar'));
-  return new PGlite({ loadDataDir: new Blob([image], { type: 'application/x-tar' }) });
+  return new PGlite({ loadDataDir: image });
 }
 
 /** Puts an empty sink into a state folder, made where there is none: whoever opens it need not make one. */

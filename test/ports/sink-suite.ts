@@ -5,6 +5,7 @@ import type { LedgerPatch } from '../../runtime/delivery/ledger.ts';
 import type { OffsetRange } from '../../runtime/delivery/offset-ranges.ts';
 import type { LedgerKey, LedgerRequest, Sink, SinkTransaction } from '../../runtime/delivery/sink.ts';
 import type { TopicPartition } from '../../runtime/record.ts';
+import { runs } from '../runs.ts';
 
 export interface StoredLedger {
   readonly first: number | null;
@@ -229,7 +230,7 @@ export function sinkSuite<Tx>(
             });
           }
         }),
-        { numRuns: 50 },
+        { numRuns: runs(50) },
       );
     }, 180_000);
 
