@@ -7,7 +7,7 @@ const only = (from, to) => ({
   severity: 'error',
   from: { path: `^${from}/` },
   to: {
-    path: '^(adapters|bench|bin|cli|console|contracts|create|demo|examples|lambdas|lib|local|millrace[.]config[.]ts|runtime|scripts|test)(/|$)',
+    path: '^(adapters|bench|bin|cli|console|contracts|create|demo|examples|lambdas|lib|local|millrace[.]config[.]ts|runtime|scripts|test|testing)(/|$)',
     pathNot: `^(${[from, ...to].join('|')})(/|$)`,
   },
 });
@@ -30,6 +30,7 @@ export default {
     ...roomsPointDown,
     only('contracts', ['runtime']),
     only('adapters', ['runtime']),
+    only('testing', ['runtime', 'adapters']),
     {
       ...only('lambdas', ['contracts', 'runtime', 'adapters']),
       from: { path: '^lambdas/', pathNot: '^lambdas/migrations/index[.]ts$' },
@@ -42,7 +43,7 @@ export default {
     },
     only('demo', ['contracts', 'runtime']),
     // Projects that use the package, by its exports.
-    only('examples', ['runtime', 'adapters', 'lib']),
+    only('examples', ['runtime', 'adapters', 'lib', 'testing']),
     // A package of its own.
     only('create', []),
     // These are handed an app: none of them knows a contract, a consumer or a config of its own.
@@ -56,6 +57,12 @@ export default {
       to: { path: '^lib/(stacks/|environment-stacks|synthesize|index)' },
     },
     only('bin', ['cli', 'lib', 'runtime']),
+    {
+      name: 'no-product-on-test-doubles',
+      severity: 'error',
+      from: { pathNot: '^(bench|test|testing|examples)/' },
+      to: { path: '^testing/' },
+    },
     {
       name: 'adapters-only-in-a-lambdas-entry',
       comment: 'A declaration must load without any SDK: only index.ts, the Lambda entry, composes adapters.',

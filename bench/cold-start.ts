@@ -4,7 +4,7 @@ import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
 import pg from 'pg';
 import { createGlueSchemaRegistrar } from '../adapters/aws/glue-schema-registrar.ts';
 import { openKafkaLog } from '../adapters/kafka/kafka-log.ts';
-import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../adapters/system/seeded-random.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { createTraffic } from '../demo/traffic.ts';

@@ -1,6 +1,6 @@
 /** What all benchmarks run on: pageviews of a busy newsroom, as records and as Lambda's event. */
 import avsc from 'avsc';
-import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../adapters/system/seeded-random.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { createTraffic } from '../demo/traffic.ts';

@@ -1,6 +1,6 @@
 /** `npm run bench`: each figure beside its floor and its peer, in one run. How to read them: docs/performance.md. */
 import { parseArgs } from 'node:util';
-import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
+import { createContractSchemaRegistry } from '../adapters/contract-schema-registry.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { benchBadRecords } from './bad-records.ts';
 import { benchColdStart } from './cold-start.ts';
@@ -15,7 +15,7 @@ import { withProcesses } from './real-parts.ts';
 
 const { values: options, positionals: wanted } = readArguments();
 
-const registry = createMemorySchemaRegistry([pageviews]);
+const registry = createContractSchemaRegistry([pageviews]);
 const [records, rounds] = options.smoke ? [500, 2] : [10_000, 15];
 type Benchmark = () => Promise<Result | Figures | readonly Figures[]>;
 const benchmarks: Record<string, Benchmark> = {

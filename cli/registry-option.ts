@@ -59,9 +59,9 @@ export async function openRegistry(
     requireFraming(topics, choice.framing);
     return openRegistrar(choice);
   }
-  const { createMemorySchemaRegistry } = await import('../adapters/memory/memory-schema-registry.ts');
+  const { createContractSchemaRegistry } = await import('../adapters/contract-schema-registry.ts');
   const { contracts } = await loadApp();
-  return createMemorySchemaRegistry(contracts);
+  return createContractSchemaRegistry(contracts);
 }
 
 /** @throws INPUT_INVALID where a topic has another framing, and so another kind of schema ids */

@@ -1,4 +1,4 @@
-import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../adapters/system/seeded-random.ts';
 import type { Random } from '../runtime/ports.ts';
 
 /** All that is random in a run, each use with a stream of its own, so that none disturbs another. */

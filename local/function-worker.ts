@@ -2,12 +2,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
 import { consumerHandler } from '../adapters/lambda/consumer-handler.ts';
-import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
 import { keptConnection } from '../adapters/postgres/kept-connection.ts';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { createThreadDriver } from '../adapters/postgres/thread-driver.ts';
+import { createSeededRandom } from '../adapters/system/seeded-random.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import { asBuffer, connect } from '../adapters/threads/calls.ts';

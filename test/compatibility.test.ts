@@ -7,10 +7,7 @@ import { gunzipSync } from 'node:zlib';
 import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createFakeClock } from '../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../adapters/memory/memory-objects.ts';
-import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
-import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
+import { createContractSchemaRegistry } from '../adapters/contract-schema-registry.ts';
 import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
@@ -18,6 +15,7 @@ import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { inTransaction } from '../adapters/postgres/sql-transaction.ts';
 import { decodeRows } from '../adapters/postgres/sql-values.ts';
+import { createSeededRandom } from '../adapters/system/seeded-random.ts';
 import { readGivenUpBatch } from '../runtime/dead-letters/given-up-batch.ts';
 import { decodeEnvelope } from '../runtime/dead-letters/json-envelope.ts';
 import { fromKafkaRecord } from '../runtime/dead-letters/kafka-envelope.ts';
@@ -32,6 +30,8 @@ import type { LedgerRequest } from '../runtime/delivery/sink.ts';
 import { type KafkaInvocation, settleKafkaEvent } from '../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../runtime/record.ts';
+import { createFakeClock } from '../testing/fake-clock.ts';
+import { createMemoryObjects } from '../testing/memory-objects.ts';
 import { millrace, millraceJson } from './cli/millrace.ts';
 import type { Pageview } from './fixtures/newsdesk/contracts/news.pageviews/schema.ts';
 import { editorialAnalytics } from './fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
@@ -165,7 +165,7 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
   const engine = createEngine(editorialAnalytics, {
     clock,
     random: createSeededRandom(1),
-    registry: createMemorySchemaRegistry([editorialAnalytics.topic]),
+    registry: createContractSchemaRegistry([editorialAnalytics.topic]),
     sink,
     deadLetters: { put: async (letters) => void again.push(...letters) },
     log: silent,

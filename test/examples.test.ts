@@ -1,16 +1,13 @@
 /** The examples are projects of their own; here their contracts are checked and their consumers run. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createContractSchemaRegistry } from '../adapters/contract-schema-registry.ts';
 import { checkContracts } from '../adapters/files/contract-files.ts';
-import { createFakeClock } from '../adapters/memory/fake-clock.ts';
-import { createMemoryDeadLetters } from '../adapters/memory/memory-dead-letters.ts';
-import { createMemoryLog } from '../adapters/memory/memory-log.ts';
-import { createMemorySchemaRegistry } from '../adapters/memory/memory-schema-registry.ts';
-import { createSeededRandom } from '../adapters/memory/seeded-random.ts';
 import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { pgliteDriver } from '../adapters/postgres/pglite-driver.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
+import { createSeededRandom } from '../adapters/system/seeded-random.ts';
 import type { Reading } from '../examples/minimal/contracts/greenhouse.readings/schema.ts';
 import greenhouse from '../examples/minimal/millrace.config.ts';
 import type { Order } from '../examples/orders/contracts/shop.orders/schema.ts';
@@ -22,6 +19,9 @@ import type { App } from '../runtime/app.ts';
 import { createEngine } from '../runtime/delivery/engine.ts';
 import type { Outcome } from '../runtime/delivery/item.ts';
 import { createPublish } from '../runtime/publish/publish.ts';
+import { createFakeClock } from '../testing/fake-clock.ts';
+import { createMemoryDeadLetters } from '../testing/memory-dead-letters.ts';
+import { createMemoryLog } from '../testing/memory-log.ts';
 import { createPglite } from './prepared-pglite.ts';
 
 interface Example {
@@ -129,7 +129,7 @@ test.each(EXAMPLES)(
     const log = createMemoryLog({ clock });
     await log.createTopic(contract.name, contract.partitions);
     await migrate(driver, consumer.name, consumer.migrations);
-    const registry = createMemorySchemaRegistry(app.contracts);
+    const registry = createContractSchemaRegistry(app.contracts);
     const traffic = createGeneratedTraffic(contract, createSeededRandom(7));
     // In the order of their times, as a producer sends them.
     const generated = Array.from({ length: 400 }, (_, n) => traffic.next(clock.now() + n * 1_000));

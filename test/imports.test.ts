@@ -18,6 +18,7 @@ const FOLDERS = [
   'runtime',
   'scripts',
   'test',
+  'testing',
 ];
 
 test('imports point the way of the house, and never in a circle', async () => {

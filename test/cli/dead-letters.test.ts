@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { existingStateFolder, isRunning, lockLetters, openStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
 import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';

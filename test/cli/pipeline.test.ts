@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { measureLag } from '../../local/lag.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';

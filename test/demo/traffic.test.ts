@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { createTraffic } from '../../demo/traffic.ts';
 

@@ -2,9 +2,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
-import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
-import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
-import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-registry.ts';
+import { createContractSchemaRegistry } from '../../adapters/contract-schema-registry.ts';
 import {
   type CollectorServer,
   type CollectorServerOptions,
@@ -12,6 +10,8 @@ import {
 } from '../../local/collector-server.ts';
 import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
 import type { Producer } from '../../runtime/topics.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
+import { createMemoryLog } from '../../testing/memory-log.ts';
 import { collected } from '../fixtures/newsdesk/lambdas/collector/collector.ts';
 import { codeOf } from '../rejection.ts';
 
@@ -27,7 +27,7 @@ async function open(options: Partial<CollectorServerOptions> = {}) {
   const server = await serveCollector({
     collected,
     limits: {},
-    registry: createMemorySchemaRegistry(collected),
+    registry: createContractSchemaRegistry(collected),
     producer: log,
     log: { debug() {}, info() {}, warn() {}, error() {} },
     allowedOrigins: [],

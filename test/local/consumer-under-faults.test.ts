@@ -1,10 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
-import { createMemoryDeadLetters } from '../../adapters/memory/memory-dead-letters.ts';
-import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
-import { MemorySink, type MemoryTx } from '../../adapters/memory/memory-sink.ts';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { type EventSource, startEventSource } from '../../local/event-source/event-source.ts';
 import type { EventSourceMapping } from '../../local/event-source/event-source-mapping.ts';
 import { createFaults } from '../../local/faults.ts';
@@ -12,6 +8,10 @@ import { defineConsumer } from '../../runtime/delivery/consumer.ts';
 import { createEngine } from '../../runtime/delivery/engine.ts';
 import { settleKafkaEvent } from '../../runtime/lambda/kafka-batch.ts';
 import type { Logger } from '../../runtime/ports.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
+import { createMemoryDeadLetters } from '../../testing/memory-dead-letters.ts';
+import { createMemoryLog } from '../../testing/memory-log.ts';
+import { MemorySink, type MemoryTx } from '../../testing/memory-sink.ts';
 import { runs } from '../runs.ts';
 import { eventRecord, eventRegistry, events } from '../runtime/events.ts';
 

@@ -1,12 +1,12 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Context } from 'aws-lambda';
-import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
-import { createMemoryDeadLetters } from '../../adapters/memory/memory-dead-letters.ts';
-import { MemorySink } from '../../adapters/memory/memory-sink.ts';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { createFaults, type FaultOptions } from '../../local/faults.ts';
 import type { DeadLetterReader } from '../../runtime/dead-letters/reader.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
+import { createMemoryDeadLetters } from '../../testing/memory-dead-letters.ts';
+import { MemorySink } from '../../testing/memory-sink.ts';
 import { deadLetter } from '../dead-letters.ts';
 import { codeOf } from '../rejection.ts';
 import { createWorld, nameOf, stopSources } from './event-source/event-source-world.ts';

@@ -1,10 +1,8 @@
 /** Functions in their threads, on an embedded sink in its own: whatever a handler does, this thread goes on. */
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../../adapters/memory/memory-objects.ts';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { ledgerMigrations } from '../../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { openEmbeddedSink } from '../../local/embedded-sink.ts';
 import { createFunction } from '../../local/event-source/function.ts';
@@ -13,6 +11,8 @@ import type { LocalSink } from '../../local/sinks.ts';
 import { openStateFolder } from '../../local/state-folder.ts';
 import type { OutgoingMessage } from '../../runtime/dead-letters/queue.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../testing/memory-objects.ts';
 import { placeSink } from '../prepared-pglite.ts';
 import { eventRecord, eventRegistry } from '../runtime/events.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
-import { createMemoryLog } from '../../adapters/memory/memory-log.ts';
 import { measureLag } from '../../local/lag.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
+import { createMemoryLog } from '../../testing/memory-log.ts';
 import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 
 const topic = editorialAnalytics.topic.name;

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
-import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import { patientReader } from '../../local/patient-reader.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { LogReader } from '../../runtime/topics.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
 import { codeOf } from '../rejection.ts';
 
 const OF = { topic: 't', partition: 0 };

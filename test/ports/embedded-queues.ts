@@ -1,6 +1,6 @@
-import { createFakeClock } from '../../adapters/memory/fake-clock.ts';
 import type { Queues } from '../../adapters/queues.ts';
 import type { Clock } from '../../runtime/ports.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
 import type { QueueFixture } from './queue-suite.ts';
 
 /** The fixture of queues that live in this process's own memory or files: all that the suites promise holds for them. */

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createFakeClock, type FakeClock } from '../../adapters/memory/fake-clock.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import { partitionOf } from '../../runtime/publish/partitioner.ts';
 import type { LogReader, OutgoingRecord, Producer, TopicAdmin } from '../../runtime/topics.ts';
+import { createFakeClock, type FakeClock } from '../../testing/fake-clock.ts';
 import { codeOf } from '../rejection.ts';
 
 export type Log = Producer & TopicAdmin & LogReader;

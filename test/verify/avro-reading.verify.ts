@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { createAvroReader, parseAvro } from '../../runtime/avro/avro-type.ts';
 import type { AvroSchema, SchemaNode } from '../../runtime/avro/schema.ts';
 import { parseSchema } from '../../runtime/avro/schema-parser.ts';

@@ -6,9 +6,9 @@ import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { Admin, Consumer } from '@platformatic/kafka';
 import avsc from 'avsc';
 import pg from 'pg';
+import { createContractSchemaRegistry } from '../../adapters/contract-schema-registry.ts';
 import { openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
-import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-registry.ts';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
@@ -127,7 +127,7 @@ describe('three brokers', () => {
   /** Two batches under way at any time, at a pace that leaves the machine time for the rest. */
   function publishing(send: (records: readonly OutgoingRecord[]) => Promise<readonly Position[]>) {
     const traffic = createTraffic(createSeededRandom(3));
-    const encoder = createEncoder(pageviews, createMemorySchemaRegistry([pageviews]));
+    const encoder = createEncoder(pageviews, createContractSchemaRegistry([pageviews]));
     const sent: Sent[] = [];
     let slowestMs = 0;
     let isStopping = false;

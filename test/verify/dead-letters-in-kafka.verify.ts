@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { createTraffic } from '../../demo/traffic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';

@@ -4,7 +4,7 @@ import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createGlueSchemaRegistrar } from '../../adapters/aws/glue-schema-registrar.ts';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { type AvroSchema, branchName, type SchemaNode, type UnionNode } from '../../runtime/avro/schema.ts';
 import { parseSchema } from '../../runtime/avro/schema-parser.ts';

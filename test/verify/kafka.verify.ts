@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { Admin, Consumer, Producer } from '@platformatic/kafka';
 import { type KafkaLog, openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { startEventSource } from '../../local/event-source/event-source.ts';
 import { createTopicLetters, createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { Admin, Consumer } from '@platformatic/kafka';
 import avsc from 'avsc';
 import pg from 'pg';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { demo } from '../../demo/index.ts';

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { Producer } from '@platformatic/kafka';
-import { createMemorySchemaRegistry } from '../../adapters/memory/memory-schema-registry.ts';
+import { createContractSchemaRegistry } from '../../adapters/contract-schema-registry.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
 import { createEncoder } from '../../runtime/contract/codec.ts';
@@ -44,7 +44,7 @@ beforeAll(async () => {
     clientId: 'odd',
     bootstrapBrokers: [node!.address],
   });
-  const registry = createMemorySchemaRegistry([pageviews]);
+  const registry = createContractSchemaRegistry([pageviews]);
   const [encoded] = await createEncoder(pageviews, registry).encodeBatch([
     exampleEvent(pageviews, Date.now()),
   ]);

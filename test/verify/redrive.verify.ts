@@ -17,11 +17,11 @@ import { createGlueSchemaRegistry } from '../../adapters/aws/glue-schema-registr
 import { createS3Objects } from '../../adapters/aws/s3-objects.ts';
 import { createSqsQueue } from '../../adapters/aws/sqs-queue.ts';
 import { consumerHandler } from '../../adapters/lambda/consumer-handler.ts';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
 import { ledgerMigrations } from '../../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../../adapters/postgres/migrate.ts';
 import { pgDriver } from '../../adapters/postgres/pg-driver.ts';
 import { PostgresSink } from '../../adapters/postgres/postgres-sink.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { systemRandom } from '../../adapters/system/system-random.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { createTraffic } from '../../demo/traffic.ts';
 import { startKafka } from '../../scripts/verify/kafka.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CreateRegistryCommand, GlueClient } from '@aws-sdk/client-glue';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
-import { createSeededRandom } from '../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { Pageview } from '../../contracts/news.pageviews/schema.ts';
 import { createTraffic } from '../../demo/traffic.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { createGlueSchemaRegistrar } from '../../../adapters/aws/glue-schema-registrar.ts';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { pageviews } from '../../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import { schemaRegistrarSuite } from '../../ports/schema-registry-suite.ts';
 import { fakeGlue, glueError } from './fake-glue.ts';

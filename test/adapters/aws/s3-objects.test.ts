@@ -6,7 +6,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { describe, expect, test } from '@jest/globals';
 import { createS3Objects } from '../../../adapters/aws/s3-objects.ts';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { objectStoreSuite } from '../../ports/object-store-suite.ts';
 
 /** An error as the SDK throws it: told apart by its name. */

@@ -13,12 +13,12 @@ import {
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createSqsMover, createSqsQueue } from '../../../adapters/aws/sqs-queue.ts';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import {
   MAX_MESSAGE_BYTES,
   messageBytes,
   type OutgoingMessage,
 } from '../../../runtime/dead-letters/queue.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { codeOf } from '../../rejection.ts';
 
 const queueUrl = 'https://sqs.eu-west-1.amazonaws.com/123456789012/millrace-dev-c-dead-letters';

@@ -3,7 +3,7 @@ import {
   type ConfluentConnection,
   createConfluentSchemaRegistry,
 } from '../../../adapters/confluent/confluent-schema-registry.ts';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { defineTopic } from '../../../runtime/contract/contract.ts';
 import { schemaRegistrarSuite, schemaRegistrySuite } from '../../ports/schema-registry-suite.ts';

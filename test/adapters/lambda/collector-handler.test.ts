@@ -1,13 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import type { APIGatewayProxyResult, Context } from 'aws-lambda';
 import fc from 'fast-check';
+import { createContractSchemaRegistry } from '../../../adapters/contract-schema-registry.ts';
 import { type CollectorEvent, collectorHandler } from '../../../adapters/lambda/collector-handler.ts';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryLog } from '../../../adapters/memory/memory-log.ts';
-import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { type CollectReport, createCollector } from '../../../runtime/publish/collect.ts';
 import type { Producer } from '../../../runtime/topics.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryLog } from '../../../testing/memory-log.ts';
 import { pageviews } from '../../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 
 const SECRET = 'reader-4711';
@@ -37,7 +37,7 @@ async function openHandler({
   const note = (message: string, fields?: object) => lines.push([message, fields]);
   const handler = collectorHandler({
     collector: createCollector([pageviews], {
-      registry: createMemorySchemaRegistry([pageviews]),
+      registry: createContractSchemaRegistry([pageviews]),
       producer: producer ?? log,
     }),
     logger: { addContext() {}, debug: note, info: note, warn: note, error: note },

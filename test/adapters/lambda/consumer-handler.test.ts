@@ -3,12 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import type { Context } from 'aws-lambda';
 import { type ConsumerHandlerOptions, consumerHandler } from '../../../adapters/lambda/consumer-handler.ts';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
 import type { Delivered, Engine, Invocation } from '../../../runtime/delivery/engine.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../../testing/memory-objects.ts';
 import { eventRecord, events } from '../../runtime/events.ts';
 
 const event = encodeKafkaEvent([eventRecord(0, 6), eventRecord(0, 7)]);

@@ -2,14 +2,14 @@
 import { EventEmitter } from 'node:events';
 import type { Context } from 'aws-lambda';
 import { consumerHandler } from '../../../adapters/lambda/consumer-handler.ts';
-import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
-import { MemorySink } from '../../../adapters/memory/memory-sink.ts';
 import { systemClock } from '../../../adapters/system/system-clock.ts';
 import { systemRandom } from '../../../adapters/system/system-random.ts';
 import { defineConsumer } from '../../../runtime/delivery/consumer.ts';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
 import { createEngine } from '../../../runtime/delivery/engine.ts';
 import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
+import { createMemoryObjects } from '../../../testing/memory-objects.ts';
+import { MemorySink } from '../../../testing/memory-sink.ts';
 import { eventRecord, eventRegistry, events } from '../../runtime/events.ts';
 
 const ESCAPES: Readonly<Record<string, () => void>> = {

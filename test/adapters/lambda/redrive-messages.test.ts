@@ -1,8 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Context, SQSEvent } from 'aws-lambda';
 import { consumerHandler } from '../../../adapters/lambda/consumer-handler.ts';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
 import { encodeDeadLetter } from '../../../runtime/dead-letters/json-envelope.ts';
 import { toMessage } from '../../../runtime/dead-letters/queue-letters.ts';
 import { redriveResultsReader, writeRedriveResults } from '../../../runtime/dead-letters/redrive/results.ts';
@@ -10,6 +8,8 @@ import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
 import type { Engine } from '../../../runtime/delivery/engine.ts';
 import type { RedriveReport } from '../../../runtime/delivery/metrics.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../../testing/memory-objects.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
 const context = {

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { openSqliteLog } from '../../../adapters/sqlite/sqlite-log.ts';
 import { openSqliteObjects } from '../../../adapters/sqlite/sqlite-objects.ts';
 import { openSqliteQueues } from '../../../adapters/sqlite/sqlite-queue.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { deadLetterSuite } from '../../ports/dead-letter-suite.ts';
 import { embedded, lettersInQueue, lettersInTopic } from '../../ports/embedded-dead-letters.ts';
 import { createTemporaryFolder } from '../../temporary-folder.ts';

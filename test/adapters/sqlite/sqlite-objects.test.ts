@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { openSqliteObjects } from '../../../adapters/sqlite/sqlite-objects.ts';
 import type { ObjectStore } from '../../../runtime/dead-letters/objects.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { objectStoreSuite } from '../../ports/object-store-suite.ts';
 import { codeOf } from '../../rejection.ts';
 import { createTemporaryFolder } from '../../temporary-folder.ts';

@@ -1,7 +1,5 @@
 import type { Context } from 'aws-lambda';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryLog } from '../../../adapters/memory/memory-log.ts';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import {
   type EventSource,
   type EventSourceOptions,
@@ -12,6 +10,8 @@ import { type KafkaEvent, parseKafkaEvent } from '../../../runtime/lambda/kafka-
 import type { Logger } from '../../../runtime/ports.ts';
 import { partitionOf } from '../../../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryLog } from '../../../testing/memory-log.ts';
 
 export const TOPIC = 'news.pageviews';
 export const GROUP = 'editorial';

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Context, SQSEvent } from 'aws-lambda';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryQueues } from '../../../adapters/memory/memory-queue.ts';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import { type QueueSource, startQueueSource } from '../../../local/event-source/queue-source.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryQueues } from '../../../testing/memory-queue.ts';
 
 const sources: QueueSource[] = [];
 // One that a failed test left behind would poll for ever in virtual time.

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import { type FeedOptions, type Source, startFeed } from '../../../local/publishing/feed.ts';
 import type { ValuePublisher } from '../../../local/publishing/value-publisher.ts';
 import type { InputItem } from '../../../runtime/app.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
 
 /** Refuses odd numbers. */
 function evenPublisher(): ValuePublisher<number> & { readonly sent: number[] } {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import { createContractSchemaRegistry } from '../../../adapters/contract-schema-registry.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import { poisonRecord } from '../../../local/publishing/poison.ts';
 import { createDecoder, createEncoder } from '../../../runtime/contract/codec.ts';
 import type { Contract } from '../../../runtime/contract/contract.ts';
@@ -11,7 +11,7 @@ import { createTraffic } from '../../fixtures/newsdesk/demo.ts';
 const contracts = [pageviews, { ...pageviews, name: 'news.confluent', framing: 'confluent' as const }];
 
 describe.each(contracts)('poison for $name', (contract) => {
-  const registry = createMemorySchemaRegistry([contract]);
+  const registry = createContractSchemaRegistry([contract]);
 
   async function poison(seed: number, records: number) {
     const random = createSeededRandom(seed);

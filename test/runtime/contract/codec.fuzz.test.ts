@@ -1,6 +1,6 @@
 import { deflateSync } from 'node:zlib';
 import { expect, test } from '@jest/globals';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { createDecoder, createEncoder } from '../../../runtime/contract/codec.ts';
 import { defineTopic } from '../../../runtime/contract/contract.ts';

@@ -1,12 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
 import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { createDecoder, createEncoder, type Decoder, UNLIMITED } from '../../../runtime/contract/codec.ts';
 import { type Contract, defineTopic } from '../../../runtime/contract/contract.ts';
 import type { SchemaId, SchemaRegistry } from '../../../runtime/contract/registry.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import type { ConsumerRecord, RawRecord } from '../../../runtime/record.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { publishableText, schemaOf, shapes, valuesOf } from '../../avro-arbitraries.ts';
 import { codeOf } from '../../rejection.ts';
 

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
 import { audited, readAuditLog } from '../../../runtime/dead-letters/audit-log.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../../testing/memory-objects.ts';
 
 const ENTRY = { id: 'a-1', action: 'discard', consumer: 'c', who: 'me', plan: { letters: 2 } } as const;
 const down = () => Promise.reject(new MillraceError('OBJECT_STORE_UNAVAILABLE', 'down'));

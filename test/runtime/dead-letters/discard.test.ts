@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
-import { createMemoryQueues } from '../../../adapters/memory/memory-queue.ts';
 import { createQueueLetters } from '../../../runtime/dead-letters/queue-letters.ts';
 import { discardLetters } from '../../../runtime/dead-letters/reader.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../../testing/memory-objects.ts';
+import { createMemoryQueues } from '../../../testing/memory-queue.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
 async function open(count: number) {

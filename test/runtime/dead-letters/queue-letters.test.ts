@@ -1,12 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
-import { createMemoryQueues } from '../../../adapters/memory/memory-queue.ts';
 import type { ObjectStore } from '../../../runtime/dead-letters/objects.ts';
 import type { Queue, QueueMessage } from '../../../runtime/dead-letters/queue.ts';
 import { createQueueLetters } from '../../../runtime/dead-letters/queue-letters.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../../testing/memory-objects.ts';
+import { createMemoryQueues } from '../../../testing/memory-queue.ts';
 import { anyLetter, deadLetter } from '../../dead-letters.ts';
 import { codeOf } from '../../rejection.ts';
 

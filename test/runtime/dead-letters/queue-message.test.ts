@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
 import { decodeEnvelope } from '../../../runtime/dead-letters/json-envelope.ts';
 import { MAX_MESSAGE_BYTES, messageBytes } from '../../../runtime/dead-letters/queue.ts';
 import { fetchPayload, toMessage } from '../../../runtime/dead-letters/queue-letters.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../../testing/memory-objects.ts';
 import { anyLetter, deadLetter } from '../../dead-letters.ts';
 import { codeOf } from '../../rejection.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryDeadLetters } from '../../../adapters/memory/memory-dead-letters.ts';
 import { type DeadLetterReader, joinReaders } from '../../../runtime/dead-letters/reader.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryDeadLetters } from '../../../testing/memory-dead-letters.ts';
 import { deadLetter } from '../../dead-letters.ts';
 import { codeOf } from '../../rejection.ts';
 

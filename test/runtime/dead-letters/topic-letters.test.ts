@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryLog, type MemoryLog } from '../../../adapters/memory/memory-log.ts';
 import { createTopicLetters, createTopicReader } from '../../../runtime/dead-letters/topic-letters.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryLog, type MemoryLog } from '../../../testing/memory-log.ts';
 import { deadLetter } from '../../dead-letters.ts';
 import { codeOf } from '../../rejection.ts';
 

@@ -3,9 +3,7 @@
  * may do, a sink and a dead-letter store that fail or stop between any two steps, and a handler with bad records.
  */
 
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { type MemoryLedger, MemorySink, type MemoryTx } from '../../../adapters/memory/memory-sink.ts';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import type { ObjectStore } from '../../../runtime/dead-letters/objects.ts';
 import { settleMessages } from '../../../runtime/dead-letters/redrive/receive.ts';
 import { type AnyConsumer, defineConsumer } from '../../../runtime/delivery/consumer.ts';
@@ -22,6 +20,8 @@ import { type KafkaInvocation, settleKafkaEvent } from '../../../runtime/lambda/
 import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { ReceivedMessage } from '../../../runtime/lambda/queue-event.ts';
 import type { ConsumerRecord, RawRecord } from '../../../runtime/record.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { type MemoryLedger, MemorySink, type MemoryTx } from '../../../testing/memory-sink.ts';
 import { type Event, eventRecord, eventRegistry, events } from '../events.ts';
 
 /**

@@ -1,15 +1,15 @@
 /** Whatever reaches the function as an event: it answers, or rejects with a code from the table; it never hangs. */
 
 import { expect, test } from '@jest/globals';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { MemorySink, type MemoryTx } from '../../../adapters/memory/memory-sink.ts';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import { defineConsumer } from '../../../runtime/delivery/consumer.ts';
 import { createEngine } from '../../../runtime/delivery/engine.ts';
 import { ERRORS, MillraceError } from '../../../runtime/errors.ts';
 import { settleKafkaEvent } from '../../../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { Random } from '../../../runtime/ports.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { MemorySink, type MemoryTx } from '../../../testing/memory-sink.ts';
 import { runs } from '../../runs.ts';
 import { eventRecord, eventRegistry, events } from '../events.ts';
 

@@ -1,8 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { MemorySink, type MemoryTx } from '../../../adapters/memory/memory-sink.ts';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import { defineConsumer, type HandlerContext } from '../../../runtime/delivery/consumer.ts';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
 import { createEngine, type EnginePorts } from '../../../runtime/delivery/engine.ts';
@@ -11,6 +9,8 @@ import { MillraceError } from '../../../runtime/errors.ts';
 import { type KafkaInvocation, settleKafkaEvent } from '../../../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { ConsumerRecord, RawRecord } from '../../../runtime/record.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { MemorySink, type MemoryTx } from '../../../testing/memory-sink.ts';
 import { EVENT_SCHEMA_ID, type Event, eventRecord, eventRegistry, events } from '../events.ts';
 import { anyRecord } from '../raw-record-arbitrary.ts';
 

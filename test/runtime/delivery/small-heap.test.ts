@@ -4,7 +4,7 @@ import { expect, test } from '@jest/globals';
 
 const CRAFTED = `
   import { deflateSync } from 'node:zlib';
-  import { MemorySink } from './adapters/memory/memory-sink.ts';
+  import { MemorySink } from './testing/memory-sink.ts';
   import { systemClock } from './adapters/system/system-clock.ts';
   import { systemRandom } from './adapters/system/system-random.ts';
   import { defineConsumer } from './runtime/delivery/consumer.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import { type ErrorCode, MillraceError } from '../../../runtime/errors.ts';
 import {
   encodeKafkaEvent,

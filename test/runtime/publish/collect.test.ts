@@ -1,8 +1,6 @@
 import { describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryLog } from '../../../adapters/memory/memory-log.ts';
-import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
+import { createContractSchemaRegistry } from '../../../adapters/contract-schema-registry.ts';
 import { createDecoder } from '../../../runtime/contract/codec.ts';
 import { defineTopic } from '../../../runtime/contract/contract.ts';
 import type { SchemaRegistry } from '../../../runtime/contract/registry.ts';
@@ -10,6 +8,8 @@ import { MillraceError } from '../../../runtime/errors.ts';
 import { type CollectLimits, createCollector, type EventFormat } from '../../../runtime/publish/collect.ts';
 import { MAX_REQUEST_BYTES } from '../../../runtime/publish/publish.ts';
 import type { OutgoingRecord, Producer } from '../../../runtime/topics.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryLog } from '../../../testing/memory-log.ts';
 import { codeOf } from '../../rejection.ts';
 
 interface Order {
@@ -38,7 +38,7 @@ const orders = defineTopic<Order>({
     },
   ],
 });
-const registry = createMemorySchemaRegistry([orders]);
+const registry = createContractSchemaRegistry([orders]);
 
 async function openCollector(
   ports: { producer?: Producer; registry?: SchemaRegistry } = {},
@@ -303,7 +303,7 @@ describe('a time ahead of the clock', () => {
     const log = createMemoryLog({ clock: createFakeClock() });
     await log.createTopic('visits', 1);
     const ports = {
-      registry: createMemorySchemaRegistry([visits]),
+      registry: createContractSchemaRegistry([visits]),
       producer: log,
       clock: { now: () => NOW },
     };

@@ -1,13 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryLog } from '../../../adapters/memory/memory-log.ts';
-import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
+import { createContractSchemaRegistry } from '../../../adapters/contract-schema-registry.ts';
 import { createDecoder } from '../../../runtime/contract/codec.ts';
 import { defineTopic } from '../../../runtime/contract/contract.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { createPublish, MAX_REQUEST_BYTES } from '../../../runtime/publish/publish.ts';
 import type { OutgoingRecord, Producer } from '../../../runtime/topics.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryLog } from '../../../testing/memory-log.ts';
 import { codeOf } from '../../rejection.ts';
 
 interface Order {
@@ -34,7 +34,7 @@ const orders = defineTopic<Order>({
     },
   ],
 });
-const registry = createMemorySchemaRegistry([orders]);
+const registry = createContractSchemaRegistry([orders]);
 
 /** Takes everything, but for the request with the number `failsAt`, counted from 0. */
 function fakeProducer({ failsAt = -1, error = new Error('broken pipe') as Error } = {}) {
@@ -181,7 +181,7 @@ describe('a failure', () => {
 
   test('of the registry sends nothing', async () => {
     const { producer, requests } = fakeProducer();
-    const publish = createPublish(orders, { registry: createMemorySchemaRegistry([]), producer });
+    const publish = createPublish(orders, { registry: createContractSchemaRegistry([]), producer });
     expect(await codeOf(publish([{ id: 'a', amount: 1 }]))).toBe('SCHEMA_UNKNOWN');
     expect(requests).toEqual([]);
   });

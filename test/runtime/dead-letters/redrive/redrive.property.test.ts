@@ -4,9 +4,6 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createFakeClock } from '../../../../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../../../../adapters/memory/memory-objects.ts';
-import { createMemoryQueues } from '../../../../adapters/memory/memory-queue.ts';
 import { failureDocument } from '../../../../local/event-source/failure-document.ts';
 import { GIVEN_UP_PREFIX } from '../../../../runtime/dead-letters/given-up-letters.ts';
 import type { Queue } from '../../../../runtime/dead-letters/queue.ts';
@@ -22,6 +19,9 @@ import { type LetterFilter, matches } from '../../../../runtime/dead-letters/tri
 import { defineConsumer } from '../../../../runtime/delivery/consumer.ts';
 import type { DeadLetter } from '../../../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../../../runtime/errors.ts';
+import { createFakeClock } from '../../../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../../../testing/memory-objects.ts';
+import { createMemoryQueues } from '../../../../testing/memory-queue.ts';
 import { runs } from '../../../runs.ts';
 import { type Nature, Stopped, type Trouble, World } from '../../delivery/delivery-world.ts';
 import { events } from '../../events.ts';

@@ -1,7 +1,4 @@
 import { describe, expect, test } from '@jest/globals';
-import { createFakeClock } from '../../../../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../../../../adapters/memory/memory-objects.ts';
-import { createMemoryQueues } from '../../../../adapters/memory/memory-queue.ts';
 import { createQueueLetters, REDRIVE_ATTRIBUTE } from '../../../../runtime/dead-letters/queue-letters.ts';
 import { type LetterResult, writeRedriveResults } from '../../../../runtime/dead-letters/redrive/results.ts';
 import {
@@ -13,6 +10,9 @@ import {
 } from '../../../../runtime/dead-letters/redrive/send.ts';
 import type { LetterFilter } from '../../../../runtime/dead-letters/triage.ts';
 import { type DeadLetter, letterKey } from '../../../../runtime/delivery/dead-letter.ts';
+import { createFakeClock } from '../../../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../../../testing/memory-objects.ts';
+import { createMemoryQueues } from '../../../../testing/memory-queue.ts';
 import { deadLetter } from '../../../dead-letters.ts';
 
 const OPTIONS: RedriveOptions = { ratePerSecond: 100, canary: 0, maxFailures: 5, patienceMs: 5_000 };

@@ -1,8 +1,8 @@
-import type { LedgerPatch, LedgerView } from '../../runtime/delivery/ledger.ts';
-import { type OffsetRange, subtract, union, within } from '../../runtime/delivery/offset-ranges.ts';
-import type { LedgerKey, LedgerRequest, Sink, SinkTransaction } from '../../runtime/delivery/sink.ts';
-import { MillraceError } from '../../runtime/errors.ts';
-import type { TopicPartition } from '../../runtime/record.ts';
+import type { LedgerPatch, LedgerView } from '../runtime/delivery/ledger.ts';
+import { type OffsetRange, subtract, union, within } from '../runtime/delivery/offset-ranges.ts';
+import type { LedgerKey, LedgerRequest, Sink, SinkTransaction } from '../runtime/delivery/sink.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import type { TopicPartition } from '../runtime/record.ts';
 
 /** The effects a handler can have on the memory sink: a store of values by key, written at commit. */
 export interface MemoryTx {

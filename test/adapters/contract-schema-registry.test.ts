@@ -1,12 +1,12 @@
 import { expect, test } from '@jest/globals';
-import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
-import type { AvroSchema } from '../../../runtime/avro/schema.ts';
-import { type Contract, defineTopic } from '../../../runtime/contract/contract.ts';
-import { schemaRegistrySuite } from '../../ports/schema-registry-suite.ts';
+import { createContractSchemaRegistry } from '../../adapters/contract-schema-registry.ts';
+import type { AvroSchema } from '../../runtime/avro/schema.ts';
+import { type Contract, defineTopic } from '../../runtime/contract/contract.ts';
+import { schemaRegistrySuite } from '../ports/schema-registry-suite.ts';
 
 for (const framing of ['glue', 'confluent'] as const) {
-  schemaRegistrySuite('createMemorySchemaRegistry', framing, async (contracts) => ({
-    registry: createMemorySchemaRegistry(contracts),
+  schemaRegistrySuite('createContractSchemaRegistry', framing, async (contracts) => ({
+    registry: createContractSchemaRegistry(contracts),
     dispose: () => {},
   }));
 }
@@ -21,7 +21,7 @@ const topic = (name: string, ...schemas: readonly AvroSchema[]): Contract<{ a: s
     key: 'a',
     versions: schemas.map((schema, index) => ({ version: index + 1, schema })),
   });
-const latestIdOf = (contract: Contract<never>) => createMemorySchemaRegistry([contract]).latestId(contract);
+const latestIdOf = (contract: Contract<never>) => createContractSchemaRegistry([contract]).latestId(contract);
 
 test('an id stays the same from one process to the next, and however the JSON is laid out', async () => {
   expect(await latestIdOf(topic('orders', v1))).toBe('bf17f5b1-1b20-84bc-acb3-21f8b82cfabd');
@@ -31,7 +31,7 @@ test('an id stays the same from one process to the next, and however the JSON is
 
 test('an older version stays readable under its id', async () => {
   const oldId = await latestIdOf(topic('orders', v1));
-  const registry = createMemorySchemaRegistry([topic('orders', v1, v2)]);
+  const registry = createContractSchemaRegistry([topic('orders', v1, v2)]);
   expect(await registry.schemaById(oldId)).toEqual(v1);
 });
 
@@ -41,7 +41,7 @@ test('the same schema has another id in another topic', async () => {
 
 test('a contract listed twice is refused', () => {
   const orders = topic('orders', v1);
-  expect(() => createMemorySchemaRegistry([orders, orders])).toThrow(
+  expect(() => createContractSchemaRegistry([orders, orders])).toThrow(
     expect.objectContaining({ code: 'CONTRACT_INVALID' }),
   );
 });

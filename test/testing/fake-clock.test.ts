@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
 
 describe('the fake clock', () => {
   test('wakes sleeps in time order, equal ones in the order they began, each at its own moment', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { createSeededRandom } from '../../../adapters/memory/seeded-random.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 
 describe('the seeded random numbers', () => {
   const draw = (seed: number, count: number) => {

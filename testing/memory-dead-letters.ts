@@ -1,7 +1,7 @@
-import { createQueueLetters } from '../../runtime/dead-letters/queue-letters.ts';
-import type { DeadLetterReader } from '../../runtime/dead-letters/reader.ts';
-import type { DeadLetterStore } from '../../runtime/delivery/dead-letter.ts';
-import type { Clock } from '../../runtime/ports.ts';
+import { createQueueLetters } from '../runtime/dead-letters/queue-letters.ts';
+import type { DeadLetterReader } from '../runtime/dead-letters/reader.ts';
+import type { DeadLetterStore } from '../runtime/delivery/dead-letter.ts';
+import type { Clock } from '../runtime/ports.ts';
 import { createMemoryObjects } from './memory-objects.ts';
 import { createMemoryQueues } from './memory-queue.ts';
 

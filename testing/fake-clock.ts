@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers';
-import type { Clock } from '../../runtime/ports.ts';
+import type { Clock } from '../runtime/ports.ts';
 
 /** Virtual time: nothing waits for real, and the same calls always sleep and wake in the same order. */
 export interface FakeClock extends Clock {

@@ -1,12 +1,12 @@
 import { expect, test } from '@jest/globals';
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryDeadLetters } from '../../../adapters/memory/memory-dead-letters.ts';
-import { createMemoryLog } from '../../../adapters/memory/memory-log.ts';
-import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
-import { createMemoryQueues } from '../../../adapters/memory/memory-queue.ts';
-import { deadLetter } from '../../dead-letters.ts';
-import { deadLetterSuite } from '../../ports/dead-letter-suite.ts';
-import { embedded, lettersInQueue, lettersInTopic } from '../../ports/embedded-dead-letters.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
+import { createMemoryDeadLetters } from '../../testing/memory-dead-letters.ts';
+import { createMemoryLog } from '../../testing/memory-log.ts';
+import { createMemoryObjects } from '../../testing/memory-objects.ts';
+import { createMemoryQueues } from '../../testing/memory-queue.ts';
+import { deadLetter } from '../dead-letters.ts';
+import { deadLetterSuite } from '../ports/dead-letter-suite.ts';
+import { embedded, lettersInQueue, lettersInTopic } from '../ports/embedded-dead-letters.ts';
 
 deadLetterSuite('a queue in memory', async () => {
   const clock = createFakeClock();

@@ -1,5 +1,5 @@
-import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
-import type { Clock } from '../../runtime/ports.ts';
+import type { ObjectStore } from '../runtime/dead-letters/objects.ts';
+import type { Clock } from '../runtime/ports.ts';
 
 /** Objects that live as long as the process. */
 export function createMemoryObjects({ clock }: { readonly clock: Clock }): ObjectStore {

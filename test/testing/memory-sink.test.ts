@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { MemorySink, type MemoryTx } from '../../../adapters/memory/memory-sink.ts';
-import { sinkSuite } from '../../ports/sink-suite.ts';
+import { MemorySink, type MemoryTx } from '../../testing/memory-sink.ts';
+import { sinkSuite } from '../ports/sink-suite.ts';
 
 sinkSuite<MemoryTx>(
   'MemorySink',

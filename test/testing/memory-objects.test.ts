@@ -1,6 +1,6 @@
-import { createFakeClock } from '../../../adapters/memory/fake-clock.ts';
-import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
-import { objectStoreSuite } from '../../ports/object-store-suite.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../testing/memory-objects.ts';
+import { objectStoreSuite } from '../ports/object-store-suite.ts';
 
 objectStoreSuite('memory', async () => {
   const clock = createFakeClock();

@@ -1,8 +1,8 @@
-import { MillraceError } from '../../runtime/errors.ts';
-import type { Clock } from '../../runtime/ports.ts';
-import { partitionOf } from '../../runtime/publish/partitioner.ts';
-import type { RawRecord, TopicPartition } from '../../runtime/record.ts';
-import type { LogReader, Producer, TopicAdmin } from '../../runtime/topics.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import type { Clock } from '../runtime/ports.ts';
+import { partitionOf } from '../runtime/publish/partitioner.ts';
+import type { RawRecord, TopicPartition } from '../runtime/record.ts';
+import type { LogReader, Producer, TopicAdmin } from '../runtime/topics.ts';
 
 export type MemoryLog = Producer & TopicAdmin & LogReader;
 

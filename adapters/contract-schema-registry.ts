@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { AvroSchema } from '../../runtime/avro/schema.ts';
-import type { Contract, ContractVersion } from '../../runtime/contract/contract.ts';
-import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
-import { MillraceError } from '../../runtime/errors.ts';
+import type { AvroSchema } from '../runtime/avro/schema.ts';
+import type { Contract, ContractVersion } from '../runtime/contract/contract.ts';
+import type { SchemaId, SchemaRegistry } from '../runtime/contract/registry.ts';
+import { MillraceError } from '../runtime/errors.ts';
 
 /**
  * A registry of the given contracts that keeps no state: a version's id follows from its topic, number and schema
@@ -10,7 +10,7 @@ import { MillraceError } from '../../runtime/errors.ts';
  * a number from 1 to 2^31-1 for Confluent.
  * @throws CONTRACT_INVALID when two schemas get the same id; only Confluent's 31 bits leave that a chance
  */
-export function createMemorySchemaRegistry(contracts: readonly Contract<never>[]): SchemaRegistry {
+export function createContractSchemaRegistry(contracts: readonly Contract<never>[]): SchemaRegistry {
   const schemas = new Map<SchemaId, AvroSchema>();
   for (const contract of contracts) {
     for (const version of contract.versions) {

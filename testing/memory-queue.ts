@@ -1,6 +1,6 @@
-import type { OutgoingMessage, Queue, QueueMessage } from '../../runtime/dead-letters/queue.ts';
-import type { Clock } from '../../runtime/ports.ts';
-import { cannotMove, checkMessageSizes, type Queues, type RedrivePolicy } from '../queues.ts';
+import { cannotMove, checkMessageSizes, type Queues, type RedrivePolicy } from '../adapters/queues.ts';
+import type { OutgoingMessage, Queue, QueueMessage } from '../runtime/dead-letters/queue.ts';
+import type { Clock } from '../runtime/ports.ts';
 
 interface Message extends OutgoingMessage {
   readonly id: string;

@@ -1,4 +1,0 @@
-import { createMemoryLog } from '../../../adapters/memory/memory-log.ts';
-import { logSuite } from '../../ports/log-suite.ts';
-
-logSuite('the memory log', (clock) => ({ log: createMemoryLog({ clock }), dispose: () => {} }));
