@@ -8,6 +8,22 @@ test.each([
   ['.', 'runtime/index', ['MillraceError', 'defineApp', 'defineConsumer', 'defineTopic']],
   ['./lambda', 'adapters/aws/index', ['collectorFunction', 'consumerFunction', 'migrationFunction']],
   ['./cdk', 'lib/index', ['synthesize']],
+  [
+    './testing',
+    'testing/index',
+    [
+      'FAULTS',
+      'assertDeadLettered',
+      'assertEffectsOnce',
+      'assertNothingLost',
+      'assertOrderPerKey',
+      'harness',
+      'poison',
+      'record',
+      'recordsOf',
+      'tombstone',
+    ],
+  ],
 ])('the entry %s', async (entry, file, names) => {
   expect(PACKAGE.exports[entry]).toEqual(
     entry === '.' ? expect.objectContaining({ default: `./dist/${file}.js` }) : `./dist/${file}.js`,
@@ -17,5 +33,5 @@ test.each([
 });
 
 test('there is no other entry', () => {
-  expect(Object.keys(PACKAGE.exports)).toEqual(['.', './lambda', './cdk', './package.json']);
+  expect(Object.keys(PACKAGE.exports)).toEqual(['.', './lambda', './cdk', './testing', './package.json']);
 });
