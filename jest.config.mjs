@@ -4,6 +4,8 @@ export default {
   // `millrace` and `#msk` are the sources here, as in tsconfig.json: tests need no build.
   testEnvironmentOptions: { customExportConditions: ['millrace-source', 'node', 'node-addons'] },
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // A project of its own, whose tests another runner has.
+  testPathIgnorePatterns: ['<rootDir>/test/fixtures/', '/node_modules/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': '<rootDir>/test/strip-types.mjs' },
   setupFiles: ['<rootDir>/test/own-stacks.mjs'],
