@@ -95,8 +95,11 @@ function keepsNoProcessAlive(pglite: PGlite): void {
   const run = pglite.execProtocolRawSync.bind(pglite);
   pglite.execProtocolRawSync = (...message) => {
     const { setTimeout } = globalThis;
-    globalThis.setTimeout = ((...timer: Parameters<typeof setTimeout>) =>
-      setTimeout(...timer).unref()) as typeof setTimeout;
+    globalThis.setTimeout = ((...timer: Parameters<typeof setTimeout>) => {
+      const set = setTimeout(...timer);
+      set.unref?.();
+      return set;
+    }) as typeof setTimeout;
     try {
       return run(...message);
     } finally {

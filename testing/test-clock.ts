@@ -1,3 +1,5 @@
+// Not the global ones, for which a test may have put in fakes.
+import { clearTimeout, setImmediate, setTimeout } from 'node:timers';
 import type { Clock } from '../runtime/ports.ts';
 
 /** The machine's clock, on which waiting costs no time. */

@@ -1,6 +1,7 @@
 /** What the package exports is kept: whoever changes it changes this list, and the CHANGELOG. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
+import { apiReports } from '../../scripts/api-report.mjs';
 
 const PACKAGE = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
@@ -39,4 +40,9 @@ test.each([
 
 test('there is no other entry', () => {
   expect(Object.keys(PACKAGE.exports)).toEqual(['.', './lambda', './cdk', './testing', './package.json']);
+});
+
+test.each(Object.entries(apiReports()))('the types of %s are those of test/api/', (name, report) => {
+  // Where the change is meant: npm run api, and a line in CHANGELOG.md.
+  expect(report).toBe(readFileSync(new URL(`../api/${name}.d.ts.txt`, import.meta.url), 'utf8'));
 });

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { defineConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -70,6 +70,17 @@ describe('a harness', () => {
     expect(await other.query(ALL_COUNTS)).toEqual([]);
     await other.deliver([order('b')]);
     expect(await one.query(ALL_COUNTS)).toEqual([{ id: 'a', orders: 1, pieces: 1 }]);
+  });
+
+  test('works under fake timers', async () => {
+    jest.useFakeTimers();
+    try {
+      const shop = await open();
+      await shop.deliver([order('a'), order('b', -1)], { faults: ['sink-down', 'slow-sink'] });
+      expect(await shop.query(ALL_COUNTS)).toEqual([{ id: 'a', orders: 1, pieces: 1 }]);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   test('says that it is closed', async () => {

@@ -1,0 +1,2 @@
+/** The report of each entry, by its name. */
+export function apiReports(): Readonly<Record<string, string>>;
