@@ -110,7 +110,7 @@ export default {
     parser: 'swc',
     doNotFollow: { path: 'node_modules' },
     // What becomes a project of its own, which has the package installed.
-    exclude: { path: '^create/(template|dist)/' },
+    exclude: { path: '^(create/(template|dist)|test/fixtures/shop)/' },
     enhancedResolveOptions: {
       exportsFields: ['exports'],
       conditionNames: ['millrace-source', 'import', 'node', 'default'],
