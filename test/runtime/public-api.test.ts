@@ -5,9 +5,6 @@ import { apiReports } from '../../scripts/api-report.mjs';
 
 const PACKAGE = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
-/** The entries that a checkout runs without a build. */
-const HAS_SOURCE = ['.', './testing'];
-
 test.each([
   ['.', 'runtime/index', ['MillraceError', 'defineApp', 'defineConsumer', 'defineTopic']],
   ['./lambda', 'adapters/aws/index', ['collectorFunction', 'consumerFunction', 'migrationFunction']],
@@ -29,11 +26,11 @@ test.each([
     ],
   ],
 ])('the entry %s', async (entry, file, names) => {
-  expect(PACKAGE.exports[entry]).toEqual(
-    HAS_SOURCE.includes(entry)
-      ? expect.objectContaining({ default: `./dist/${file}.js` })
-      : `./dist/${file}.js`,
-  );
+  // A checkout runs the sources, without a build.
+  expect(PACKAGE.exports[entry]).toEqual({
+    'millrace-source': `./${file}.ts`,
+    default: `./dist/${file}.js`,
+  });
   const exported = await import(new URL(`../../${file}.ts`, import.meta.url).href);
   expect(Object.keys(exported).sort()).toEqual(names);
 });

@@ -82,7 +82,7 @@ describe.each([orders, wides])('recordsOf %#', (contract) => {
     expect(versions.size).toBe(contract.versions.length);
   });
 
-  test('some keys come again', () => {
+  test('some keys are delivered again', () => {
     if (contract !== orders) return expect(fc.sample(records.valid, 1)).toHaveLength(1);
     const keys = fc.sample(records.valid, 50).map(({ id }) => id);
     expect(new Set(keys).size).toBeLessThan(45);
