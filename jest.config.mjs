@@ -15,5 +15,5 @@ export default {
   // jest leaves a core free for watching; nobody watches here.
   maxWorkers: '100%',
   // jest keeps modules of the files before, and PGlite's memory with them. A worker that holds more than this starts anew.
-  workerIdleMemoryLimit: '400MB',
+  workerIdleMemoryLimit: '300MB',
 };
