@@ -123,9 +123,9 @@ async function addConsumer(name: string, topic: string, command: Command): Promi
   refuseBadName(command, () => checkConsumer(app, name, contract));
   refuseFolder(app, 'CONSUMER_INVALID', `lambdas/${name}`);
   const config = readConfig(app);
-  const declared = declarationOf(app, topic);
-  const identifier = identifierFor(name, 'consumer', new Set([...wordsOf(config.text), declared.topic]));
-  const files = consumerFiles({ name, identifier, contract, ...declared }, surroundingsOf(app));
+  const topicName = topicNameIn(app, topic);
+  const identifier = identifierFor(name, 'consumer', new Set([...wordsOf(config.text), topicName]));
+  const files = consumerFiles({ name, identifier, contract, topic: topicName }, surroundingsOf(app));
   const text = addToList(config.text, 'consumers', {
     identifier,
     specifier: `./lambdas/${name}/consumer.ts`,
@@ -258,20 +258,17 @@ function distance(from: string, to: string): number {
 }
 
 /**
- * What a contract's files call it and its values.
+ * What a contract's topic.ts calls it.
  * @throws CONTRACT_INVALID if topic.ts has another form than `millrace add contract` writes
  */
-function declarationOf(
-  { root }: LoadedApp,
-  topic: string,
-): { readonly topic: string; readonly type: string } {
+function topicNameIn({ root }: LoadedApp, topic: string): string {
   const path = `contracts/${topic}/topic.ts`;
   const text = existsSync(join(root, path)) ? readFileSync(join(root, path), 'utf8') : '';
-  const [, identifier, type] = /^export const ([\w$]+) =\s+defineTopic<(\w+)>\(/m.exec(text) ?? [];
-  if (identifier && type) return { topic: identifier, type };
+  const [, identifier] = /^export const ([\w$]+) =\s+defineTopic\b/m.exec(text) ?? [];
+  if (identifier) return identifier;
   throw new MillraceError(
     'CONTRACT_INVALID',
-    `${path} has no line "export const NAME = defineTopic<TYPE>({", so that there is nothing to import from it. Nothing was written. Declare the topic there.`,
+    `${path} has no line "export const NAME = defineTopic<TYPE>({", so there is nothing to import from it. Nothing was written. Declare the topic there.`,
     { details: { topic } },
   );
 }

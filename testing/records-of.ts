@@ -17,7 +17,7 @@ export interface NearValid {
 }
 
 export interface Records<Value> {
-  /** Values that the contract takes, all of them: text of any script, times long before and after today. Some keys repeat. */
+  /** Values that the contract takes: text of any script, any number, times of the years 1 to 9999. Some keys repeat. */
   readonly valid: FastCheck.Arbitrary<Value>;
   /** Values that no producer can publish: a field of another type, one that is missing, or one too many. */
   readonly nearValid: FastCheck.Arbitrary<NearValid>;
@@ -29,6 +29,24 @@ export interface Records<Value> {
 
 const MOST_ITEMS = 3;
 const MAX_LONG = Number.MAX_SAFE_INTEGER;
+const DAY_MS = 24 * 60 * 60 * 1_000;
+/** The years 1 to 9999: any database holds them. */
+const FIRST_MS = -62_135_596_800_000;
+const LAST_MS = 253_402_300_799_999;
+const MILLIS = { min: FIRST_MS, max: LAST_MS };
+/** In microseconds, 2^53 is reached first. */
+const MICROS = { min: -MAX_LONG, max: MAX_LONG };
+/** The values that a time or a date has. */
+const RANGES: Readonly<Record<string, { readonly min: number; readonly max: number }>> = {
+  date: { min: FIRST_MS / DAY_MS, max: Math.floor(LAST_MS / DAY_MS) },
+  'time-millis': { min: 0, max: DAY_MS - 1 },
+  'time-micros': { min: 0, max: DAY_MS * 1_000 - 1 },
+  'timestamp-millis': MILLIS,
+  'timestamp-micros': MICROS,
+  'local-timestamp-millis': MILLIS,
+  'local-timestamp-micros': MICROS,
+};
+
 /** So few that a key comes up again. */
 const KEYS = ['a', 'b', 'c'];
 
@@ -91,9 +109,15 @@ function createMaker(fc: typeof FastCheck, keyField: string) {
       case 'boolean':
         return fc.boolean();
       case 'int':
-        return fc.integer();
-      case 'long':
-        return fc.oneof(fc.integer(), fc.integer({ min: -MAX_LONG, max: MAX_LONG }));
+        return fc.integer(RANGES[node.logical?.name ?? '']);
+      case 'long': {
+        const range = RANGES[node.logical?.name ?? ''] ?? { min: -MAX_LONG, max: MAX_LONG };
+        const near = fc.integer({
+          min: Math.max(range.min, -(2 ** 31)),
+          max: Math.min(range.max, 2 ** 31 - 1),
+        });
+        return fc.oneof(near, fc.integer(range));
+      }
       case 'float':
         return fc.float({ noDefaultInfinity: true });
       case 'double':
@@ -136,7 +160,7 @@ function createMaker(fc: typeof FastCheck, keyField: string) {
       .map((made) => fields.reduce((all, { name }, at) => withOwn(all, name, made[at]), {}));
   }
 
-  /** The key is text or a number, and some keys come again. */
+  /** The key is text or a number, and some keys repeat. */
   function rootField({ name, type }: FieldNode, root: SchemaNode): FastCheck.Arbitrary<unknown> {
     const any = value(type, [root]);
     if (name !== keyField) return any;

@@ -27,7 +27,8 @@ const KEPT = new Set(
     'eval export extends false finally for from function get if implements import in infer Infinity instanceof interface is keyof let ' +
     'module namespace NaN never new null number object of package private protected public readonly require return set static string ' +
     'super switch symbol this throw true try type typeof undefined unique unknown using var void while with yield ' +
-    'app assert consumerFunction db defineConsumer defineTopic globalThis handler process recordOf records test tx versions'
+    'app assert assertDeadLettered assertEffectsOnce batch batches consumerFunction defineConsumer defineTopic FAULTS faults fc ' +
+    'globalThis handler harness pipeline process records recordsOf TABLE test tx versions'
   ).split(' '),
 );
 
@@ -93,10 +94,10 @@ export function consumerFiles(
   consumer: ConsumerNames,
   { isCheckout, testRunner }: Surroundings,
 ): readonly NewFile[] {
-  const { name, identifier, contract, topic, type } = consumer;
+  const { name, identifier, contract, topic } = consumer;
   const folder = `lambdas/${name}`;
   const contractFolder = `contracts/${contract.name}`;
-  const column = columnOf(contract);
+  const keyType = columnTypeOf(contract);
   const table = tableOf(name);
   const isCompacted = contract.cleanup === 'compact';
   const declaration = [
@@ -115,7 +116,7 @@ export function consumerFiles(
     property('name', `0001-${name}`, '      '),
     '      sql: `',
     `        CREATE TABLE ${table} (`,
-    `          key ${column.type} PRIMARY KEY,`,
+    `          key ${keyType} PRIMARY KEY,`,
     '          records bigint NOT NULL',
     '        )`,',
     '    },',
@@ -131,7 +132,7 @@ export function consumerFiles(
       : []),
     '    await tx.query(',
     `      \`INSERT INTO ${table} AS total (key, records)`,
-    `       SELECT key, count(*) FROM unnest($1::${column.type}[]) AS batch (key) GROUP BY key ORDER BY key`,
+    `       SELECT key, count(*) FROM unnest($1::${keyType}[]) AS batch (key) GROUP BY key ORDER BY key`,
     '       ON CONFLICT (key) DO UPDATE SET records = total.records + excluded.records`,',
     `      [${isCompacted ? 'present' : 'records'}.map(({ value }) => value.${contract.key})],`,
     '    );',
@@ -148,74 +149,47 @@ export function consumerFiles(
     `export const handler = consumerFunction(${identifier});`,
     '',
   ].join('\n');
-  const [first = '', second = first] = column.examples;
-  const value = (key: string) => `{ ${contract.key}: ${key} }`;
   const test = [
-    ...importLines(
-      {
-        'node:assert/strict': ['default assert'],
-        [testRunner]: ['test'],
-        '@electric-sql/pglite': ['PGlite'],
-        [`../../../lambdas/${name}/consumer.ts`]: [identifier],
-      },
-      {
-        [isCheckout ? '../../../runtime/index.ts' : 'millrace']: ['ConsumerRecord'],
-        [`../../../${contractFolder}/schema.ts`]: [type],
-      },
-    ),
+    ...importLines({
+      'node:assert/strict': ['default assert'],
+      [testRunner]: ['test'],
+      'fast-check': ['default fc'],
+      [isCheckout ? '../../../testing/index.ts' : 'millrace/testing']: [
+        'assertDeadLettered',
+        'assertEffectsOnce',
+        'FAULTS',
+        'harness',
+        'recordsOf',
+      ],
+      [`../../../${contractFolder}/topic.ts`]: [topic],
+      [`../../../lambdas/${name}/consumer.ts`]: [identifier],
+    }),
     '',
-    '/** A record as handle() gets it, with as much of its value as this consumer reads. */',
-    ...wrapped(
-      `const recordOf = (value: Partial<${type}>) => ({ value }) as ConsumerRecord<${type}>;`,
-      `const recordOf = (value: Partial<${type}>) =>`,
-      `  ({ value }) as ConsumerRecord<${type}>;`,
-    ),
+    `const TABLE = 'SELECT * FROM ${table} ORDER BY key';`,
     '',
-    `test('${name} counts every record under its key', async () => {`,
-    '  const db = await PGlite.create();',
-    '  try {',
+    `test('${name} applies what its contract allows, once, whatever goes wrong', async () => {`,
     ...wrapped(
-      `    for (const { sql } of ${identifier}.migrations) await db.exec(sql);`,
-      `    for (const { sql } of ${identifier}.migrations)`,
-      '      await db.exec(sql);',
+      `  const batches = fc.array(recordsOf(${topic}).valid, { minLength: 1, maxLength: 8 });`,
+      `  const batches = fc.array(recordsOf(${topic}).valid, {`,
+      '    minLength: 1,',
+      '    maxLength: 8,',
+      '  });',
     ),
-    `    const consume = (...values: readonly Partial<${type}>[]) =>`,
-    '      db.transaction(async (transaction) => {',
-    '        const query = async <Row>(sql: string, parameters: readonly unknown[] = []) => {',
-    '          const { rows, affectedRows = 0 } = await transaction.query<Row>(sql, [...parameters]);',
-    '          return { rows, affectedRows };',
-    '        };',
-    '        const fail = (_record: unknown, error: unknown) => assert.fail(String(error));',
-    '        const { signal } = new AbortController();',
-    '        const records = values.map(recordOf);',
-    `        await ${identifier}.handle(records, { tx: { query }, fail, signal, log: console });`,
-    '      });',
-    '',
-    ...wrapped(
-      `    await consume(${[first, second, first].map(value).join(', ')});`,
-      '    await consume(',
-      ...[first, second, first].map((key) => `      ${value(key)},`),
-      '    );',
-    ),
-    `    await consume(${value(first)});`,
-    '',
-    ...wrapped(
-      `    const { rows } = await db.query('SELECT key, records::int FROM ${table} ORDER BY records DESC');`,
-      '    const { rows } = await db.query(',
-      `      'SELECT key, records::int FROM ${table} ORDER BY records DESC',`,
-      '    );',
-    ),
-    ...(second === first
-      ? [`    assert.deepEqual(rows, [{ key: ${first}, records: 4 }]);`]
-      : [
-          '    assert.deepEqual(rows, [',
-          `      { key: ${first}, records: 3 },`,
-          `      { key: ${second}, records: 1 },`,
-          '    ]);',
-        ]),
-    '  } finally {',
-    '    await db.close();',
-    '  }',
+    '  const faults = fc.array(fc.constantFrom(...FAULTS), { maxLength: 2 });',
+    '  await fc.assert(',
+    '    fc.asyncProperty(batches, faults, async (batch, faults) => {',
+    `      const pipeline = await harness(${identifier});`,
+    '      try {',
+    '        await pipeline.deliver(batch, { faults });',
+    '        assert.notDeepEqual(await pipeline.query(TABLE), []);',
+    '        await assertEffectsOnce(pipeline, TABLE);',
+    '        await assertDeadLettered(pipeline, []);',
+    '      } finally {',
+    '        await pipeline.close();',
+    '      }',
+    '    }),',
+    '    { numRuns: 10 },',
+    '  );',
     '});',
     '',
   ].join('\n');
@@ -232,8 +206,6 @@ interface ConsumerNames {
   readonly contract: Contract<never>;
   /** What the contract's topic.ts exports. */
   readonly topic: string;
-  /** What its schema.ts calls a value. */
-  readonly type: string;
 }
 
 /** What an environment costs least with, and what one needs that must not stop: the newsroom's dev and prod. */
@@ -303,16 +275,10 @@ function recordNameOf(identifier: string): string {
   return one in globalThis || one === 'ContractVersion' ? `${one}Record` : one;
 }
 
-function columnOf({ latest, key }: Contract<never>): {
-  type: 'text' | 'bigint';
-  examples: readonly string[];
-} {
+function columnTypeOf({ latest, key }: Contract<never>): 'text' | 'bigint' {
   const { node } = parseSchema(latest.schema);
   const field = node?.kind === 'record' ? node.fields.find(({ name }) => name === key)?.type : undefined;
-  if (field?.kind === 'int' || field?.kind === 'long') return { type: 'bigint', examples: ['1', '2'] };
-  if (field?.kind === 'enum')
-    return { type: 'text', examples: field.symbols.slice(0, 2).map((each) => `'${each}'`) };
-  return { type: 'text', examples: ["'a'", "'b'"] };
+  return field?.kind === 'int' || field?.kind === 'long' ? 'bigint' : 'text';
 }
 
 /** Never a word that PostgreSQL keeps, for it has more than one; as long as PostgreSQL's names can be. */
@@ -331,22 +297,16 @@ function camelCase(name: string, kind: string): string {
 }
 
 /** Sorted as the linter sorts them. A name `default x` is the module's default export. */
-function importLines(
-  values: Readonly<Record<string, readonly string[]>>,
-  types: Readonly<Record<string, readonly string[]>> = {},
-): readonly string[] {
-  const all = [
-    ...Object.entries(values).map(([specifier, names]) => ({ specifier, names, head: 'import' })),
-    ...Object.entries(types).map(([specifier, names]) => ({ specifier, names, head: 'import type' })),
-  ];
-  return all
+function importLines(imports: Readonly<Record<string, readonly string[]>>): readonly string[] {
+  return Object.entries(imports)
+    .map(([specifier, names]) => ({ specifier, names }))
     .sort((a, b) => compareSpecifiers(a.specifier, b.specifier))
-    .map(({ specifier, names, head }) => {
+    .map(({ specifier, names }) => {
       const [only = ''] = names;
-      if (only.startsWith('default ')) return `${head} ${only.slice(8)} from '${specifier}';`;
-      const line = `${head} { ${names.join(', ')} } from '${specifier}';`;
+      if (only.startsWith('default ')) return `import ${only.slice(8)} from '${specifier}';`;
+      const line = `import { ${names.join(', ')} } from '${specifier}';`;
       if (names.length === 1 || line.length <= LINE_WIDTH) return line;
-      return `${head} {\n${names.map((name) => `  ${name},\n`).join('')}} from '${specifier}';`;
+      return `import {\n${names.map((name) => `  ${name},\n`).join('')}} from '${specifier}';`;
     });
 }
 
