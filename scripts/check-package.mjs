@@ -3,18 +3,20 @@
  * check:package. Needs the npm registry. Prints how long each step took.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pack } from './pack.mjs';
 
 const OLDEST_NODE = '22.18.0';
+/** The other runner that the example of docs/testing.md works in; jest has the package's own tests. */
+const VITEST = '4';
 const MAX_BYTES = 3 * 1_000_000;
 /** What a newcomer waits for the first record, at most. */
 const MAX_COLD_START_S = 60;
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { version, exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const { version, exports, devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const folder = mkdtempSync(join(tmpdir(), 'millrace-package-'));
 const project = join(folder, 'shop');
 const node = join(folder, 'node_modules/node/bin');
@@ -50,6 +52,29 @@ function expect(isSo, otherwise) {
 }
 
 const millrace = (...args) => run('npx', ['millrace', ...args]).stdout;
+
+/** The example of docs/testing.md, by node:test and by vitest, with packages that the project does not have. */
+function testExample() {
+  const example = join(project, 'example');
+  const test = join(example, 'test/order-count.test.ts');
+  const packages = join(project, 'node_modules');
+  cpSync(join(root, 'test/fixtures/shop'), example, { recursive: true });
+  const runners = [`vitest@${VITEST}`, `fast-check@${devDependencies['fast-check']}`];
+  run('npm', [
+    'install',
+    '--no-save',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    ...runners,
+  ]);
+  run('node', [join(packages, 'millrace/bin/launch.mjs'), 'contracts', 'generate'], { cwd: example });
+  run('node', ['--test', test], { cwd: example });
+  writeFileSync(test, readFileSync(test, 'utf8').replace("'node:test'", "'vitest'"));
+  run('node', [join(packages, 'vitest/vitest.mjs'), 'run', '--testTimeout=120000'], { cwd: example });
+  rmSync(example, { recursive: true });
+}
 
 process.exitCode = 1;
 try {
@@ -101,6 +126,7 @@ try {
   );
   expect(records === report.applied, `The table has ${records} records of ${report.applied}.`);
   run('npm', ['test']);
+  testExample();
   expect(millrace('--version').trim() === version, 'It is another version.');
 
   millrace('contracts', 'check');
