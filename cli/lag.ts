@@ -1,36 +1,38 @@
 import { Command } from 'commander';
-import { type ConsumerLag, type LagLevel, measureLag } from '../local/lag.ts';
+import { measureLag } from '../local/lag.ts';
 import { notedLedger } from '../local/ledger-origin.ts';
 import { existingStateFolder, isStateFolder } from '../local/state-folder.ts';
 import { openEmbeddedLog, openKafkaTopics } from '../local/topic-log.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { loadApp } from './app.ts';
+import { lagLines } from './lag-view.ts';
 import { jsonOption, stateOption } from './options.ts';
 import { type KafkaOptions, kafkaAuthOption, kafkaOption, storesOptions } from './outside-options.ts';
-import { count, printJson, printLine, styled, table } from './terminal.ts';
+import { printJson, printLine } from './terminal.ts';
 
 const EXAMPLE = `
-Example:
+Examples:
   millrace lag
+  millrace lag --partitions
   millrace lag --kafka localhost:9092 --state elsewhere
   millrace lag --json | jq '.[] | select(.level != "ok")'
 
-It works beside a running "millrace up" too. On a cluster, "up" consumes as a group of its own, which goes with the ledger in its
-sink: its lag is that of --state. Where that folder has not run on the cluster, it is the deployed consumers'.`;
-
-const LEVEL_STYLES = { ok: 'green', warning: 'yellow', incident: 'red' } as const;
+It works beside a running "millrace up". On a cluster, "up" consumes as a group
+of its own, which belongs to the sink's ledger: its lag is that of --state. If
+that folder has never run on the cluster, "lag" shows the deployed consumers.`;
 
 export function lagCommand(): Command {
   return new Command('lag')
     .description(
-      'Shows how many records each consumer is behind, by partition, and the level that its declaration gives it.',
+      'Shows how many records each consumer is behind, the worst first, and what its declaration calls that.',
     )
     .addOption(stateOption())
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
+    .option('--partitions', 'show every partition, not only those that are behind')
     .addOption(jsonOption('print an array with an object a consumer'))
     .addHelpText('after', EXAMPLE)
-    .action(async (options: KafkaOptions & { state: string; json?: true }) => {
+    .action(async (options: KafkaOptions & { state: string; partitions?: true; json?: true }) => {
       const { consumers } = await loadApp();
       const { kafka } = storesOptions(options);
       const log = await (kafka
@@ -47,32 +49,9 @@ export function lagCommand(): Command {
           consumers.map((consumer) => measureLag(log, consumer, groupOf(consumer))),
         );
         if (options.json) printJson(lags);
-        else for (const lag of lags) printLag(lag);
+        else for (const line of lagLines(lags, options.partitions === true)) printLine(line);
       } finally {
         await log.close();
       }
     });
-}
-
-/** The level as a word, in its colour. */
-export function styledLevel(level: LagLevel): string {
-  return styled(LEVEL_STYLES[level], level);
-}
-
-function printLag({ consumer, group, topic, lag, level, warning, incident, partitions }: ConsumerLag): void {
-  const policy = `warning at ${count(warning)}, incident at ${count(incident)}`;
-  printLine(
-    `${styled('bold', consumer)} on ${topic}${group === consumer ? '' : ` as ${group}`}: ${count(lag)} behind, ${styledLevel(level)} (${policy})`,
-  );
-  const rows = partitions.map((each) => [
-    String(each.partition),
-    each.committed === null ? '-' : count(each.committed),
-    count(each.end),
-    count(each.lag),
-  ]);
-  const columns = ['partition', 'committed', 'end', 'lag'].map((title) => ({
-    title,
-    align: 'right' as const,
-  }));
-  printLine(rows.length > 0 ? table(columns, rows) : 'Nothing has been published to the topic yet.');
 }

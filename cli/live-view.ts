@@ -1,17 +1,20 @@
 import { stripVTControlCharacters } from 'node:util';
+import type { FaultCounts } from '../local/function-threads.ts';
 import type { ConsumerLag } from '../local/lag.ts';
 import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Handling, StackTotals } from '../local/stack.ts';
-import { styledLevel } from './lag.ts';
-import type { Problem } from './problem-log.ts';
-import { count, printable, styled } from './terminal.ts';
+import { levelText } from './lag-view.ts';
+import type { Hold, RunEvent } from './run-log.ts';
+import { count, duration, plural, printable, styled, table, widthOf, wrapped } from './terminal.ts';
 
 /** What the view shows: one moment of a run. */
 export interface Snapshot {
   readonly phase: 'publishing' | 'consuming' | 'draining' | 'done';
-  /** Where the values come from, as in `traffic at 200/s`. */
+  /** Where the values come from, as in `traffic, about 200/s`. */
   readonly source: string;
   readonly state: string;
+  /** Epoch milliseconds. */
+  readonly nowMs: number;
   readonly elapsedMs: number;
   readonly feed: FeedCounts;
   readonly totals: StackTotals;
@@ -20,17 +23,23 @@ export interface Snapshot {
   readonly publishedPerSecond: readonly number[];
   readonly lags: readonly ConsumerLag[];
   readonly handling: readonly Handling[];
+  readonly holds: readonly Hold[];
+  readonly faults: FaultCounts;
   /** What the app's demo lists; null where it lists nothing. */
   readonly panel: {
     readonly title: string;
     readonly rows: readonly { readonly label: string; readonly value: number }[];
   } | null;
   /** The newest last. */
-  readonly problems: readonly Problem[];
+  readonly events: readonly RunEvent[];
 }
 
 const BARS = '▁▂▃▄▅▆▇█';
-const MAX_WIDTH = 100;
+const MAX_WIDTH = 120;
+const MOST_CONSUMERS = 6;
+/** Of a panel, before the events; the others take what is left. */
+const PANEL_FIRST = 3;
+const PANEL_MOST = 10;
 
 /** A handler that runs for longer than this is worth a line. */
 const SLOW_MS = 5_000;
@@ -40,23 +49,28 @@ export function renderView(snapshot: Snapshot, { columns, rows }: { columns: num
   const width = Math.min(columns, MAX_WIDTH);
   const head = [
     title(snapshot, width),
+    ...holdLines(snapshot, width),
+    ...slowLines(snapshot),
     '',
     ...counters(snapshot),
+    ...faultLines(snapshot),
     '',
-    ...lagLines(snapshot),
-    ...slowLines(snapshot),
+    ...consumerLines(snapshot),
   ];
   const foot = snapshot.phase === 'done' ? [''] : ['', hint(snapshot)];
-  // What is left of the screen goes to the panel first, then to the problems.
-  let room = rows - 1 - head.length - foot.length;
-  const panel = section(
+  const room = rows - 1 - head.length - foot.length;
+  const panel = panelLines(snapshot, width);
+  const events = eventLines(snapshot, width);
+  // Warnings come first: of the panel only its top stands above what is left for them.
+  const least = Math.min(panel.length, PANEL_FIRST);
+  const eventRoom = Math.max(Math.min(room, 5), room - (least > 0 ? least + 2 : 0));
+  const eventSection = section('Events', events, eventRoom, 'newest');
+  const panelSection = section(
     printable(snapshot.panel?.title ?? ''),
-    panelLines(snapshot, width),
-    Math.min(room, 12),
+    panel,
+    Math.min(room - eventSection.length, PANEL_MOST + 2),
   );
-  room -= panel.length;
-  const problems = section('Lately', problemLines(snapshot), room, 'newest');
-  return [...head, ...panel, ...problems, ...foot].map((line) => clip(line, columns)).join('\n');
+  return [...head, ...panelSection, ...eventSection, ...foot].map((line) => clip(line, columns)).join('\n');
 }
 
 function title({ phase, source, state, elapsedMs }: Snapshot, width: number): string {
@@ -65,32 +79,21 @@ function title({ phase, source, state, elapsedMs }: Snapshot, width: number): st
   return left + ' '.repeat(Math.max(2, width - widthOf(left) - widthOf(right))) + right;
 }
 
-function counters({ feed, totals, appliedPerSecond, publishedPerSecond }: Snapshot): string[] {
-  const flow = (name: string, total: number, perSecond: readonly number[]) =>
-    `${name.padEnd(11)}${styled('bold', count(total).padStart(11))}   ${`${count(recentRate(perSecond))}/s`.padStart(9)}  ${styled('cyan', sparkline(perSecond))}`;
-  const small = (name: string, value: number, style: 'yellow' | 'red' | 'dim') =>
-    `${name} ${value > 0 ? styled(style, count(value)) : count(value)}`;
-  return [
-    flow('published', feed.published, publishedPerSecond),
-    flow('applied', totals.applied, appliedPerSecond),
-    [
-      small('duplicates', totals.duplicates, 'dim'),
-      small('dead letters', totals.deadLettered, 'yellow'),
-      small('retries', totals.retries, 'yellow'),
-      small('skipped', totals.skipped, 'red'),
-      small('refused', feed.refused, 'yellow'),
-      ...(feed.malformed + feed.ignored > 0
-        ? [small('malformed', feed.malformed, 'yellow'), small('ignored', feed.ignored, 'dim')]
-        : []),
-    ].join(styled('dim', '  ·  ')),
-  ];
+function holdLines(snapshot: Snapshot, width: number): readonly string[] {
+  return describeHolds(snapshot).flatMap((text) =>
+    wrapped(printable(text), width, 2).map((line) => styled('red', line)),
+  );
 }
 
-function lagLines({ lags }: Snapshot): string[] {
-  const nameWidth = Math.max(8, ...lags.map(({ consumer }) => consumer.length));
-  return lags.map(({ consumer, lag, level, warning, incident }) => {
-    const policy = styled('dim', `warning ${count(warning)}, incident ${count(incident)}`);
-    return `${styled('dim', 'lag')}  ${consumer.padEnd(nameWidth)}  ${count(lag).padStart(9)}  ${styledLevel(level)}  ${policy}`;
+/** A line about each consumer that waits: since when, for what, and how many records with it. */
+export function describeHolds({
+  holds,
+  lags,
+  nowMs,
+}: Pick<Snapshot, 'holds' | 'lags' | 'nowMs'>): readonly string[] {
+  return holds.map(({ consumer, why, since }) => {
+    const waiting = lags.find((each) => each.consumer === consumer)?.lag ?? 0;
+    return `${consumer} HELD ${duration(nowMs - since)}: ${why}; nothing is lost; ${count(waiting)} waiting`;
   });
 }
 
@@ -108,6 +111,79 @@ export function slowHandlers(handling: readonly Handling[]): string[] {
     });
 }
 
+function counters({ feed, totals, appliedPerSecond, publishedPerSecond }: Snapshot): string[] {
+  const flow = (name: string, total: number, perSecond: readonly number[]) =>
+    `${name.padEnd(11)}${styled('bold', count(total).padStart(11))}   ${`${count(recentRate(perSecond))}/s`.padStart(9)}  ${styled('cyan', sparkline(perSecond))}`;
+  const small = (name: string, value: number, style: 'yellow' | 'red' | 'dim') =>
+    `${name} ${value > 0 ? styled(style, count(value)) : count(value)}`;
+  return [
+    flow('published', feed.published, publishedPerSecond),
+    flow('applied', totals.applied, appliedPerSecond),
+    [
+      ...(feed.poisoned > 0 ? [small('plus bad on purpose', feed.poisoned, 'dim')] : []),
+      small('duplicates', totals.duplicates, 'dim'),
+      small('retries', totals.retries, 'yellow'),
+      ...(totals.skipped > 0 ? [small('skipped', totals.skipped, 'red')] : []),
+      ...(feed.refused > 0 ? [small('refused', feed.refused, 'yellow')] : []),
+      ...(feed.malformed > 0 ? [small('malformed', feed.malformed, 'yellow')] : []),
+      ...(feed.ignored > 0 ? [small('ignored', feed.ignored, 'dim')] : []),
+    ].join(styled('dim', '  ·  ')),
+  ];
+}
+
+function faultLines(snapshot: Snapshot): readonly string[] {
+  const text = describeFaults(snapshot);
+  return text === '' ? [] : [styled('dim', text)];
+}
+
+/** The faults that were asked for and have happened; empty where there were none. */
+export function describeFaults({ faults, nowMs }: Pick<Snapshot, 'faults' | 'nowMs'>): string {
+  const outage = (of: string, endsAt: number | null) =>
+    endsAt === null
+      ? ''
+      : endsAt > nowMs
+        ? `${of} down, up again in ${duration(endsAt - nowMs)}`
+        : `${of} outage over`;
+  const parts = [
+    faults.redelivered > 0 ? `${plural(faults.redelivered, 'batch', 'batches')} redelivered` : '',
+    faults.crashes > 0 ? plural(faults.crashes, 'crash', 'crashes') : '',
+    outage('sink', faults.sinkOutageEndsAt),
+    outage('dead-letter store', faults.deadLetterOutageEndsAt),
+  ].filter(Boolean);
+  return parts.length === 0 ? '' : `faults so far: ${parts.join(', ')}`;
+}
+
+/** A row a consumer, the one that is furthest behind first. */
+function consumerLines({ lags, totals }: Snapshot): string[] {
+  if (lags.length === 0) return [];
+  const rows = lags
+    .toSorted((a, b) => b.lag - a.lag)
+    .slice(0, MOST_CONSUMERS)
+    .map((lag) => {
+      const own = totals.consumers.find(({ consumer }) => consumer === lag.consumer);
+      const dead = own?.deadLettered ?? 0;
+      return [
+        lag.consumer,
+        count(own?.applied ?? 0),
+        dead > 0 ? styled('yellow', count(dead)) : '0',
+        count(lag.lag),
+        levelText(lag),
+      ];
+    });
+  const columns = [
+    { title: 'consumer' },
+    { title: 'applied', align: 'right' as const },
+    { title: 'dead letters', align: 'right' as const },
+    { title: 'lag', align: 'right' as const },
+    { title: '' },
+  ];
+  const more = lags.length - MOST_CONSUMERS;
+  return [
+    ...table(columns, rows).split('\n'),
+    ...(more > 0 ? [styled('dim', `and ${plural(more, 'consumer')} with less lag`)] : []),
+  ];
+}
+
 function panelLines({ panel }: Snapshot, width: number): string[] {
   const rows = panel?.rows ?? [];
   const most = Math.max(1, ...rows.map(({ value }) => value));
@@ -121,11 +197,20 @@ function panelLines({ panel }: Snapshot, width: number): string[] {
   });
 }
 
-function problemLines({ problems }: Snapshot): string[] {
-  return problems.map(({ at, level, text }) => {
-    const time = styled('dim', at.toTimeString().slice(0, 8));
-    return `${time}  ${styled(level === 'error' ? 'red' : 'yellow', level.padEnd(5))}  ${printable(text)}`;
+const LEVEL_STYLES = { info: 'green', warn: 'yellow', error: 'red' } as const;
+
+function eventLines({ events }: Snapshot, width: number): string[] {
+  return events.flatMap((event) => {
+    const [first = '', ...rest] = describeEvent(event, width);
+    return [styled(LEVEL_STYLES[event.level], first.slice(0, 8)) + first.slice(8), ...rest];
   });
+}
+
+/** The event in lines that fit: its last time, what happened, and how often since when. */
+export function describeEvent({ firstAt, lastAt, count: times, text }: RunEvent, width: number): string[] {
+  const time = (ms: number) => new Date(ms).toTimeString().slice(0, 8);
+  const repeats = times > 1 ? `  ×${count(times)} since ${time(firstAt)}` : '';
+  return [...wrapped(`${time(lastAt)}  ${printable(text)}${repeats}`, width, 10)];
 }
 
 function section(
@@ -139,12 +224,12 @@ function section(
   return ['', styled('dim', name), ...(keep === 'first' ? lines.slice(0, shown) : lines.slice(-shown))];
 }
 
-function hint({ phase }: Snapshot): string {
-  const text =
-    phase === 'draining'
-      ? 'Ctrl-C again to quit at once: the next run goes on from there.'
-      : 'Ctrl-C drains and sums up.';
-  return styled('dim', text);
+function hint({ phase, lags, appliedPerSecond }: Snapshot): string {
+  if (phase !== 'draining') return styled('dim', 'Ctrl-C drains what is published and sums up.');
+  const left = lags.reduce((sum, { lag }) => sum + lag, 0);
+  const rate = recentRate(appliedPerSecond);
+  const about = rate > 0 && left > 0 ? `, about ${duration((left / rate) * 1_000)}` : '';
+  return styled('dim', `Draining: ${count(left)} left${about}. Ctrl-C quits at once; the next run goes on.`);
 }
 
 /** The mean of the last five seconds. */
@@ -162,10 +247,6 @@ function clockTime(ms: number): string {
   const seconds = Math.floor(ms / 1_000);
   const parts = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60];
   return parts.map((part) => String(part).padStart(2, '0')).join(':');
-}
-
-function widthOf(text: string): number {
-  return stripVTControlCharacters(text).length;
 }
 
 /** Cuts a line to the terminal's width: one that wraps would tear the view. Loses its colours where it is cut. */

@@ -1,7 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { isOrigin } from '../runtime/environment.ts';
-
-const DEFAULT_STATE = '.millrace';
+import { DEFAULT_STATE } from './hints.ts';
 
 export function stateOption(): Option {
   return new Option('--state <dir>', 'the folder that keeps topics, queues and the sink')
@@ -10,12 +9,6 @@ export function stateOption(): Option {
       if (path !== '') return path;
       throw new InvalidArgumentError('It takes a folder, such as .millrace.');
     });
-}
-
-/** The option as a command to copy has it, shell-quoted; empty for the default. */
-export function stateFlag(state: string): string {
-  if (state === DEFAULT_STATE) return '';
-  return ` --state ${/^[\w./-]+$/.test(state) ? state : `'${state.replaceAll("'", `'\\''`)}'`}`;
 }
 
 export function jsonOption(description = 'print JSON'): Option {

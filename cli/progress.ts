@@ -3,13 +3,15 @@ import { createLogUpdate } from 'log-update';
 import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Stack, StackTotals } from '../local/stack.ts';
 import type { Demo } from '../runtime/app.ts';
-import { renderView, type Snapshot, slowHandlers } from './live-view.ts';
-import type { Problem } from './problem-log.ts';
+import { describeFaults, describeHolds, renderView, type Snapshot, slowHandlers } from './live-view.ts';
+import type { RunLog } from './run-log.ts';
 import { totalLag } from './run-report.ts';
 import { count, printNote } from './terminal.ts';
 
 export interface Progress {
   setPhase(phase: Snapshot['phase']): void;
+  /** Records left to consume, as last seen. */
+  lag(): number;
   /** Leaves the last picture standing. */
   stop(): Promise<void>;
 }
@@ -19,7 +21,7 @@ export interface ProgressOptions {
   /** What was published, by whichever way. */
   readonly feedCounts: () => FeedCounts;
   readonly phase: Snapshot['phase'];
-  readonly problems: () => readonly Problem[];
+  readonly runLog: RunLog;
   readonly source: string;
   readonly state: string;
   readonly panel: Demo['panel'];
@@ -53,6 +55,7 @@ export function startProgress(options: ProgressOptions): Progress {
     setPhase(next) {
       phase = next;
     },
+    lag: () => totalLag(sampler.snapshot(phase).lags),
     async stop() {
       for (const timer of timers) clearInterval(timer);
       await Promise.race([sampler.sample(), sleep(LAST_LOOK_MS)]);
@@ -64,14 +67,22 @@ export function startProgress(options: ProgressOptions): Progress {
   };
 }
 
-/** Looks at the run once a second, and remembers how fast it went. */
-function createSampler({ stack, feedCounts, problems, source, state, panel, isLive }: ProgressOptions) {
+/** Samples the run once a second, and remembers how fast it went. */
+function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive }: ProgressOptions) {
   const startedAt = performance.now();
   const publishedPerSecond = createRate(() => feedCounts().published + feedCounts().poisoned);
   const appliedPerSecond = createRate(() => totals.applied);
-  let totals: StackTotals = { applied: 0, deadLettered: 0, skipped: 0, duplicates: 0, retries: 0 };
+  let totals: StackTotals = {
+    applied: 0,
+    deadLettered: 0,
+    skipped: 0,
+    duplicates: 0,
+    retries: 0,
+    consumers: [],
+  };
   let lags: Snapshot['lags'] = [];
   let panelRows: Snapshot['panel'] = null;
+  let said: ReturnType<RunLog['events']>[number] | undefined;
 
   const look = async () => {
     // Not the sink: it may be busy for long, and the view goes on.
@@ -99,6 +110,7 @@ function createSampler({ stack, feedCounts, problems, source, state, panel, isLi
       phase,
       source,
       state,
+      nowMs: Date.now(),
       elapsedMs: performance.now() - startedAt,
       feed: feedCounts(),
       totals,
@@ -106,11 +118,13 @@ function createSampler({ stack, feedCounts, problems, source, state, panel, isLi
       appliedPerSecond: appliedPerSecond.values,
       lags,
       handling: stack.handling(),
+      holds: runLog.holds(),
+      faults: stack.faults(),
       panel: panelRows,
-      problems: problems(),
+      events: runLog.events(),
     }),
     line(phase: Snapshot['phase']): string {
-      const newest = problems().at(-1);
+      const newest = runLog.events().at(-1);
       const parts = [
         `published ${count(feedCounts().published)}`,
         `applied ${count(totals.applied)}`,
@@ -118,8 +132,15 @@ function createSampler({ stack, feedCounts, problems, source, state, panel, isLi
         `dead letters ${count(totals.deadLettered)}`,
         `lag ${count(totalLag(lags))}`,
       ];
-      const slow = slowHandlers(stack.handling());
-      return `${phase}: ${[parts.join(', '), ...slow, ...(newest ? [newest.text] : [])].join('; ')}`;
+      const nowMs = Date.now();
+      const others = [
+        ...describeHolds({ holds: runLog.holds(), lags, nowMs }),
+        ...slowHandlers(stack.handling()),
+        describeFaults({ faults: stack.faults(), nowMs }),
+        newest && newest !== said ? newest.text : '',
+      ];
+      said = newest;
+      return `${phase}: ${[parts.join(', '), ...others.filter(Boolean)].join('; ')}`;
     },
   };
 }

@@ -1,8 +1,8 @@
 import type { ConsumerLag } from '../local/lag.ts';
 import type { Complaint, FeedCounts } from '../local/publishing/feed.ts';
 import type { StackTotals } from '../local/stack.ts';
-import { stateFlag } from './options.ts';
-import { count, plural, printable, printLine, printNote, styled } from './terminal.ts';
+import { hint, type Place } from './hints.ts';
+import { count, plural, printable, printNote, styled, table, wrapped } from './terminal.ts';
 
 /** How a run ended: the object that `millrace up --json` prints. Counts are of this run, lag is what is left. */
 export interface RunReport extends FeedCounts, StackTotals {
@@ -35,37 +35,88 @@ export function totalLag(lags: readonly ConsumerLag[]): number {
   return lags.reduce((sum, { lag }) => sum + lag, 0);
 }
 
-/** Prints the report for a person, with what to look at next. */
-export function printReport(
-  report: RunReport,
-  state: string,
-  { query, consumer }: { readonly query: string | undefined; readonly consumer: string | undefined },
-): void {
-  const { published, applied, deadLettered, lag, skipped, elapsedMs } = report;
-  const at = stateFlag(state);
-  const of = consumer === undefined ? '' : ` --consumer ${consumer}`;
-  const row = (name: string, value: number, note = '') => {
-    const text = `  ${name.padEnd(14)}${count(value).padStart(12)}`;
-    printLine(note ? `${text}   ${styled('dim', note)}` : text);
-  };
-  printLine(
-    lag === 0
-      ? `${styled('green', 'Drained')} after ${(elapsedMs / 1_000).toFixed(1)} s.`
-      : `${styled('yellow', 'Stopped')} after ${(elapsedMs / 1_000).toFixed(1)} s, before everything was consumed: the next run goes on from here.`,
-  );
-  row('published', published, notPublished(report));
-  row('applied', applied, `${count(report.recordsPerSecond)} records/s`);
-  row('duplicates', report.duplicates, report.duplicates > 0 ? 'delivered again, and not counted again' : '');
-  row('dead letters', deadLettered, deadLettered > 0 ? `npx millrace dlq triage${of}${at}` : '');
-  if (skipped > 0) row('skipped', skipped, 'not in the tables: the event source did not deliver them');
-  row('lag', lag);
-  if (published === 0 || query === undefined) return;
-  printLine();
-  printLine('Look at the result:');
-  printLine(`  npx millrace sql${at} "${query}"`);
+/** What the report says besides its numbers. */
+export interface ReportContext {
+  readonly place: Place;
+  /** Records that earlier runs had published and not consumed. */
+  readonly lagAtStart: number;
+  readonly lags: readonly ConsumerLag[];
+  readonly totals: StackTotals;
+  readonly poisonShare: number;
+  /** A query of the app's demo. */
+  readonly query: string | undefined;
 }
 
-/** Says of each of the first few lines that were not published why, on stderr. */
+/** The report for a person, with what to look at next. */
+export function reportLines(report: RunReport, context: ReportContext): readonly string[] {
+  const { published, applied, duplicates, deadLettered, lag, skipped, retries } = report;
+  const { place, lagAtStart, lags, totals } = context;
+  const lines: string[] = [endLine(report)];
+  const row = (name: string, value: number, note = '') => {
+    const text = `  ${name.padEnd(14)}${count(value).padStart(12)}`;
+    const [first = '', ...rest] = wrapped(note, 80 - 31);
+    lines.push(note ? `${text}   ${styled('dim', first)}` : text);
+    for (const line of rest) lines.push(`${' '.repeat(31)}${styled('dim', line)}`);
+  };
+  const earlier =
+    lagAtStart > 0 ? `${count(lagAtStart)} of them and of the dead letters left by earlier runs` : '';
+  const rate = `${count(report.recordsPerSecond)} records/s`;
+  row('published', published, notPublished(report, context.poisonShare));
+  row('applied', applied, [rate, earlier].filter(Boolean).join('; '));
+  if (duplicates > 0) row('duplicates', duplicates, 'delivered again, and not counted again');
+  if (retries > 0) row('retries', retries);
+  row('dead letters', deadLettered);
+  if (skipped > 0) row('skipped', skipped, 'NOT in the tables: docs/runbooks/records-passed-over.md');
+  row('lag', lag);
+  if (totals.consumers.length > 1) lines.push('', ...consumerLines(totals, lags));
+  if (deadLettered > 0) {
+    lines.push('', 'To see why records became dead letters:', `  ${hint(['dlq', 'triage'], place)}`);
+  }
+  if (published > 0 && context.query !== undefined) {
+    lines.push('', 'To see the result:', `  ${hint(['sql', context.query], { ...sqlPlace(place) })}`);
+  }
+  return lines;
+}
+
+/** "millrace sql" looks into a folder, whatever Kafka the topics are in. */
+function sqlPlace({ state }: Place): Place {
+  return state === undefined ? {} : { state };
+}
+
+function endLine({ lag, elapsedMs, published, malformed, refused }: RunReport): string {
+  const seconds = `${(elapsedMs / 1_000).toFixed(1)} s`;
+  if (published === 0 && malformed + refused > 0) {
+    const why =
+      malformed > 0
+        ? `none of ${plural(malformed + refused, 'line')} is in a format that Millrace knows`
+        : `all ${plural(refused, 'value')} break the contract`;
+    return `${styled('yellow', 'Nothing was published')}: ${why}.`;
+  }
+  return lag === 0
+    ? `${styled('green', 'Done')}: everything published was consumed (${seconds}).`
+    : `${styled('yellow', 'Stopped')} after ${seconds} with ${plural(lag, 'record')} left to consume; the next run goes on.`;
+}
+
+function consumerLines(totals: StackTotals, lags: readonly ConsumerLag[]): readonly string[] {
+  const right = { align: 'right' as const };
+  const columns = [
+    { title: 'consumer' },
+    { title: 'applied', ...right },
+    { title: 'dead letters', ...right },
+    { title: 'lag', ...right },
+  ];
+  const rows = totals.consumers.map(({ consumer, applied, deadLettered }) => [
+    consumer,
+    count(applied),
+    count(deadLettered),
+    count(lags.find((each) => each.consumer === consumer)?.lag ?? 0),
+  ]);
+  return table(columns, rows)
+    .split('\n')
+    .map((line) => `  ${line}`);
+}
+
+/** Says on stderr why the first few lines were not published. */
 export function printComplaints({
   complaints,
   refused,
@@ -80,12 +131,15 @@ export function printComplaints({
 }
 
 /** What became of the values and lines that are not among the published, in words; empty where there is none. */
-export function notPublished({ ignored, malformed, refused, poisoned }: FeedCounts): string {
+export function notPublished(
+  { ignored, malformed, refused, poisoned }: FeedCounts,
+  poisonShare: number,
+): string {
   const parts = [
-    ignored > 0 ? `${count(ignored)} ignored` : '',
+    ignored > 0 ? `${count(ignored)} ignored (no pageviews, or blank)` : '',
     malformed > 0 ? `${count(malformed)} malformed` : '',
     refused > 0 ? `${count(refused)} refused by the contract` : '',
-    poisoned > 0 ? `${count(poisoned)} bad records of --poison added` : '',
+    poisoned > 0 ? `plus ${count(poisoned)} deliberately bad records (--poison ${poisonShare})` : '',
   ];
   return parts.filter(Boolean).join(', ');
 }

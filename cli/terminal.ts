@@ -50,8 +50,8 @@ export function count(value: number): string {
 }
 
 /** `1 record`, `2 records`. */
-export function plural(value: number, noun: string): string {
-  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
+export function plural(value: number, noun: string, several = `${noun}s`): string {
+  return `${count(value)} ${value === 1 ? noun : several}`;
 }
 
 /** What shows nothing, or shows what follows in another order; without those that choose between an emoji and a text. */
@@ -80,8 +80,67 @@ export function printableJson(json: string): string {
   return json.replace(UNSEEN, escaped).replace(/[\u007f-\u009f]/g, escaped);
 }
 
-function widthOf(text: string): number {
+/** Whether stdout can show a picture that changes. */
+export function isLiveTerminal(): boolean {
+  return process.stdout.isTTY === true && process.env.TERM !== 'dumb';
+}
+
+/** Columns that the text takes, its colours left out. */
+export function widthOf(text: string): number {
   return stripVTControlCharacters(text).length;
+}
+
+/** The text in lines of at most `columns`, broken at blanks; all but the first begin with `indent` blanks. */
+export function wrapped(text: string, columns: number, indent = 0): readonly string[] {
+  const room = Math.max(8, columns - indent);
+  const lines: string[] = [];
+  let line = '';
+  // Several blanks set facts apart, and stay.
+  for (const [, gap = '', word = ''] of text.matchAll(/( *)([^ ]+)/g)) {
+    let rest = word;
+    if (line !== '' && line.length + gap.length + rest.length > columns) {
+      lines.push(line);
+      line = ' '.repeat(indent);
+    } else line += gap;
+    for (; line.length + rest.length > columns && rest.length > room; rest = rest.slice(room)) {
+      lines.push(line + rest.slice(0, room));
+      line = ' '.repeat(indent);
+    }
+    line += rest;
+  }
+  return line === '' ? lines : [...lines, line];
+}
+
+/** Facts with three blanks between them, as many in a line as fit. */
+export function wrappedFacts(facts: readonly string[], columns: number): readonly string[] {
+  const lines: string[] = [];
+  for (const fact of facts.filter(Boolean)) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 3 + fact.length <= columns)
+      lines[lines.length - 1] = `${last}   ${fact}`;
+    else lines.push(...wrapped(fact, columns));
+  }
+  return lines;
+}
+
+/** How many columns there are to fill: the terminal's; where there is none, a width that reads well. */
+export function columnsOf(output: Output = process.stdout): number {
+  return Math.max(40, Math.min(120, output.columns || 100));
+}
+
+/** The two largest units of a time: `13 d 23 h`, `2 min`, `4 s`. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  const units: [string, number][] = [
+    ['d', Math.floor(seconds / 86_400)],
+    ['h', Math.floor(seconds / 3_600) % 24],
+    ['min', Math.floor(seconds / 60) % 60],
+    ['s', seconds % 60],
+  ];
+  const first = units.findIndex(([, value]) => value > 0);
+  if (first < 0) return '0 s';
+  const shown = units.slice(first, first === 2 ? first + 1 : first + 2).filter(([, value]) => value > 0);
+  return shown.map(([unit, value]) => `${value} ${unit}`).join(' ');
 }
 
 function jsonValue(_name: string, value: unknown): unknown {

@@ -1,5 +1,6 @@
 import { requireSoundContracts } from '../adapters/files/contract-files.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
+import { systemRandom } from '../adapters/system/system-random.ts';
 import { type CollectorServer, serveCollector } from '../local/collector-server.ts';
 import { serveQueries } from '../local/control-socket.ts';
 import { diskFull } from '../local/embedded-sink.ts';
@@ -22,14 +23,15 @@ import { MillraceError } from '../runtime/errors.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
+import { shellQuoted } from './hints.ts';
 import { type Interrupts, watchInterrupts } from './interrupts.ts';
 import { type KafkaOptions, type PostgresOptions, storesOptions } from './outside-options.ts';
-import { createProblemLog } from './problem-log.ts';
-import { startProgress } from './progress.ts';
+import { type Progress, startProgress } from './progress.ts';
 import { openRegistry, type RegistryOptions } from './registry-option.ts';
-import { printComplaints, printReport, type RunReport, runReport } from './run-report.ts';
+import { createRunLog } from './run-log.ts';
+import { printComplaints, type ReportContext, type RunReport, reportLines, runReport } from './run-report.ts';
 import { type RunRandom, runRandom } from './seeds.ts';
-import { count, printJson, printNote } from './terminal.ts';
+import { count, isLiveTerminal, plural, printJson, printLine, printNote } from './terminal.ts';
 
 export interface UpOptions extends KafkaOptions, PostgresOptions, RegistryOptions {
   readonly input?: readonly string[];
@@ -68,12 +70,21 @@ export async function runUp(options: UpOptions): Promise<void> {
   const interrupts = watchInterrupts();
   try {
     if (options.fresh) clearStateFolder(folder);
-    const ran = await Promise.race([run(app, folder, registry, options, interrupts), interrupts.second]);
-    // What is under way is left to the next run, as after a kill.
-    if (!ran) throw new CommandFailed(QUIT_AT_ONCE);
-    const { report, consumer } = ran;
+    const shown: { progress?: Progress } = {};
+    const ran = await Promise.race([
+      run(app, folder, registry, options, interrupts, shown),
+      interrupts.second,
+    ]);
+    // The terminal has written ^C behind the picture.
+    if (process.stdout.isTTY && !options.json) printLine(isLiveTerminal() ? '\r\u001b[K' : '');
+    if (!ran) {
+      // What is under way is left to the next run, as after a kill.
+      printNote(`Quit with ${plural(shown.progress?.lag() ?? 0, 'record')} to do; the next run goes on.`);
+      throw new CommandFailed(QUIT_AT_ONCE);
+    }
+    const { report, context } = ran;
     if (options.json) printJson(report);
-    else printReport(report, options.state, { query: app.demo?.query, consumer });
+    else for (const line of reportLines(report, context)) printLine(line);
     printComplaints(report);
     if (report.lag > 0 || isInputUseless(report)) throw new CommandFailed();
   } catch (error) {
@@ -91,11 +102,15 @@ async function run(
   registry: SchemaRegistry,
   options: UpOptions,
   interrupts: Interrupts,
-): Promise<{ readonly report: RunReport; readonly consumer: string | undefined }> {
+  shown: { progress?: Progress },
+): Promise<{ readonly report: RunReport; readonly context: ReportContext }> {
   // Nothing is under way yet that would have to be ended well.
   const started = await Promise.race([startUp(app, folder, registry, options), interrupts.first]);
-  if (!started) throw new CommandFailed(QUIT_AT_ONCE);
-  const { stores, stack, problemLog, random } = started;
+  if (!started) {
+    printNote('Stopped during the start: nothing was published or consumed.');
+    throw new CommandFailed(QUIT_AT_ONCE);
+  }
+  const { stores, stack, runLog, random } = started;
   const queries = await serveQueries(folder, stack.query);
   let collector: CollectorServer | undefined;
   const startedAt = performance.now();
@@ -109,15 +124,16 @@ async function run(
     stack,
     feedCounts,
     phase: options.publish ? 'publishing' : 'consuming',
-    problems: problemLog.problems,
+    runLog,
     source: describeSource(options),
     state: options.state,
     panel: app.demo?.panel,
-    isLive: process.stdout.isTTY === true && !options.json,
+    isLive: isLiveTerminal() && !options.json,
   });
+  shown.progress = progress;
   try {
     // First: where its port is taken, nothing is to be published.
-    collector = await openCollector(app, stores, registry, options, problemLog.log);
+    collector = await openCollector(app, stores, registry, options, runLog.log);
     if (options.publish) feed = openFeed(app, folder, stores, registry, options, random);
     await Promise.race([enough(feed, options, interrupts), stack.halted]);
     await collector?.close();
@@ -130,14 +146,21 @@ async function run(
     ]);
     const elapsedMs = Math.round(performance.now() - startedAt);
     await stack.stop();
-    const report = runReport(feedCounts(), await stack.totals(), await stack.lag(), {
+    const [totals, lags] = [await stack.totals(), await stack.lag()];
+    const report = runReport(feedCounts(), totals, lags, {
       elapsedMs,
       seed: options.seed,
       complaints: feed?.complaints() ?? [],
     });
-    // A command on dead letters has to name one of several consumers.
-    const consumer = app.consumers.length > 1 ? (await stack.withDeadLetters())[0] : undefined;
-    return { report, consumer };
+    const context = {
+      place: options,
+      lagAtStart: stack.lagAtStart,
+      lags,
+      totals,
+      poisonShare: options.poison,
+      query: app.demo?.query,
+    };
+    return { report, context };
   } finally {
     await collector?.close();
     feed?.stop();
@@ -150,11 +173,11 @@ async function run(
 
 async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegistry, options: UpOptions) {
   const stores = await openStores(folder, storesOptions(options));
-  const problemLog = createProblemLog();
+  const runLog = createRunLog();
   const random = runRandom(options.seed);
   await noteWhatIsThere(app, stores, options);
-  const topicsElsewhere = options.kafka ? `, and the topics in ${stores.log.at}` : '';
-  if (process.stderr.isTTY) printNote(`Starting, with everything in ${options.state}${topicsElsewhere} …`);
+  const topicsElsewhere = options.kafka ? `, topics in ${stores.log.at}` : '';
+  if (!options.json) printNote(`Starting (state in ${options.state}${topicsElsewhere}) …`);
   const stack = await startStack({
     app,
     folder,
@@ -169,10 +192,11 @@ async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegi
       ...(options.fail && { fail: options.fail }),
     },
     random: random.faults,
-    log: problemLog.log,
+    log: runLog.log,
+    onReport: runLog.onReport,
     consume: 'everything',
   });
-  return { stores, stack, problemLog, random };
+  return { stores, stack, runLog, random };
 }
 
 /** An input of which nothing could be published is not what the person meant to give. */
@@ -242,7 +266,7 @@ function inputContract({ demo, contracts }: LoadedApp): Contract<never> {
 
 /** Takes events until the run has had enough. With an end in sight it takes none: they would put it off. */
 async function openCollector(
-  { collected = [], collectLimits = {} }: LoadedApp,
+  { collected = [], collectLimits = {}, demo }: LoadedApp,
   { log: producer }: Stores,
   registry: SchemaRegistry,
   { exitWhenDrained, collectorPort, collectorOrigin = [] }: UpOptions,
@@ -260,9 +284,14 @@ async function openCollector(
     allowedOrigins: collectorOrigin,
     port: collectorPort,
   });
-  const event = JSON.stringify(exampleEvent(first, systemClock.now()));
+  const now = systemClock.now();
+  const like = demo?.topic.name === first.name ? demo.traffic?.(systemRandom).next(now) : undefined;
+  const event = shellQuoted(JSON.stringify(exampleEvent(first, now, like)));
   printNote(
-    `Collector: curl -H content-type:application/json -d '${event}' ${collector.url}/events/${first.name}`,
+    [
+      'To send an event (each one counts, also with an eventId that was sent before):',
+      `  curl -H content-type:application/json -d ${event} ${collector.url}/events/${first.name}`,
+    ].join('\n'),
   );
   return collector;
 }
@@ -283,12 +312,13 @@ async function noteWhatIsThere(
   const records = bounds.reduce((sum, { start, end }) => sum + end - start, 0);
   if (records === 0) return;
   printNote(
-    `${topic.name} in ${kafka ? log.at : state} holds ${count(records)} records already; these come on top.${kafka ? '' : ' --fresh starts over.'}`,
+    `${topic.name} in ${kafka ? log.at : state} already holds ${plural(records, 'record')}; these come on top.${kafka ? '' : ' To start over, add --fresh.'}`,
   );
 }
 
 function describeSource({ input, publish, rate }: UpOptions): string {
   if (!publish) return 'nothing new';
-  const speed = rate === Number.POSITIVE_INFINITY ? 'as fast as it goes' : `${count(rate)}/s`;
-  return `${input ? input.join(', ') : 'traffic'} at ${speed}`;
+  // Traffic has its rushes and its quiet hours.
+  const speed = rate === Number.POSITIVE_INFINITY ? 'at full speed' : `about ${count(rate)}/s`;
+  return `${input ? input.join(', ') : 'traffic'}, ${speed}`;
 }

@@ -24,9 +24,13 @@ export interface FaultOptions {
   readonly deadLetterOutageMs?: number;
   /** When the two outages end, 0 until they begin, where the faults of several threads have them in common. @default their own */
   readonly outagesEndAt?: Float64Array;
+  /** Hears of each fault as it happens. An outage has none: `outagesEndAt` has it. */
+  readonly onFault?: (kind: FaultKind) => void;
   /** The handler throws at records whose field has this value: a bug, until the next run is without it. @default none */
   readonly fail?: { readonly field: string; readonly value: string };
 }
+
+export type FaultKind = 'redelivered' | 'crash';
 
 export interface Faults {
   wrapConsumer(consumer: AnyConsumer): AnyConsumer;
@@ -60,6 +64,7 @@ export function createFaults({
   sinkOutageMs = 0,
   deadLetterOutageMs = 0,
   outagesEndAt = new Float64Array(2),
+  onFault = () => {},
   fail,
 }: FaultOptions): Faults {
   checkShare('redeliver', redeliver);
@@ -82,11 +87,12 @@ export function createFaults({
       death: new AbortController(),
     };
     const died = new Promise<never>((_, reject) => {
-      plan.death.signal.addEventListener('abort', () =>
+      plan.death.signal.addEventListener('abort', () => {
+        onFault('crash');
         reject(
           new Error(`RequestId: ${context.awsRequestId} Error: Runtime exited without providing a reason`),
-        ),
-      );
+        );
+      });
     });
     return Promise.race([plans.run(plan, () => handler(event, context)), died]);
   };
@@ -120,6 +126,7 @@ export function createFaults({
     wrapHandler: (handler) => async (event, context) => {
       const isTwice = random.next() < redeliver;
       const isAtOnce = isTwice && random.next() < 0.5;
+      if (isTwice) onFault('redelivered');
       if (isAtOnce) startDuplicate(handler, event, context);
       const response = await run(handler, event, context);
       if (isTwice && !isAtOnce) {

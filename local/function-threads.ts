@@ -14,7 +14,7 @@ import type { BatchReport } from '../runtime/delivery/metrics.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
 import type { Producer } from '../runtime/topics.ts';
-import type { FaultOptions } from './faults.ts';
+import type { FaultKind, FaultOptions } from './faults.ts';
 import type { FunctionCalls, FunctionPorts, FunctionWorkerData } from './function-worker.ts';
 import type { LocalSink } from './sinks.ts';
 
@@ -30,7 +30,7 @@ export interface FunctionOptions {
   readonly objects: Pick<ObjectStore, 'get' | 'put'>;
   readonly producer: Producer;
   readonly registry: Pick<SchemaRegistry, 'schemaById'>;
-  readonly faults: Omit<FaultOptions, 'clock' | 'random' | 'outagesEndAt'>;
+  readonly faults: Omit<FaultOptions, 'clock' | 'random' | 'outagesEndAt' | 'onFault'>;
   /** Decides the faults. */
   readonly random: Random;
   readonly log: Logger;
@@ -44,10 +44,20 @@ export interface FunctionThreads {
   invoke(event: unknown, context: Context, timedOut?: AbortSignal): Promise<unknown>;
   /** Since when each handle() that runs now has been running, in epoch milliseconds. */
   handlingSince(): readonly number[];
+  /** The faults that have happened. */
+  faults(): FaultCounts;
   /** Waits for slow redelivered invocations, and ends the threads. */
   stop(): Promise<void>;
   /** Ends the threads at once. What is under way rejects with the reason, and so does what is invoked later. */
   abandon(reason: Error): void;
+}
+
+export interface FaultCounts {
+  readonly redelivered: number;
+  readonly crashes: number;
+  /** When the sink's outage ends or ended, in epoch milliseconds; null where there was none. So the dead-letter store's. */
+  readonly sinkOutageEndsAt: number | null;
+  readonly deadLetterOutageEndsAt: number | null;
 }
 
 /** Five concurrent invocations of the event source, and one of the redrive queue. */
@@ -68,13 +78,17 @@ export function startFunctionThreads(options: FunctionOptions): FunctionThreads 
   const { consumer, log } = options;
   const outagesEndAt = new Float64Array(new SharedArrayBuffer(16));
   const most = Math.min(MOST_THREADS, consumer.reservedConcurrency ?? MOST_THREADS);
+  const faultCounts = { redelivered: 0, crashes: 0 };
+  const onFault = (kind: FaultKind) => {
+    faultCounts[kind === 'crash' ? 'crashes' : 'redelivered']++;
+  };
   const threads = new Set<FunctionThread>();
   const idle: FunctionThread[] = [];
   const waiting: PromiseWithResolvers<FunctionThread>[] = [];
   let abandoned: Error | undefined;
 
   const add = (): FunctionThread => {
-    const thread = new FunctionThread(options, outagesEndAt, (error, wasBusy) => {
+    const thread = new FunctionThread(options, outagesEndAt, onFault, (error, wasBusy) => {
       threads.delete(thread);
       if (idle.includes(thread)) idle.splice(idle.indexOf(thread), 1);
       if (error && !wasBusy)
@@ -123,6 +137,11 @@ export function startFunctionThreads(options: FunctionOptions): FunctionThreads 
       }
     },
     handlingSince: () => [...threads].map((thread) => thread.handlingSince()).filter((since) => since > 0),
+    faults: () => ({
+      ...faultCounts,
+      sinkOutageEndsAt: outagesEndAt[0] || null,
+      deadLetterOutageEndsAt: outagesEndAt[1] || null,
+    }),
     async stop() {
       await Promise.all([...threads].map((thread) => thread.endWhenIdle()));
     },
@@ -159,6 +178,7 @@ class FunctionThread {
       partialResponses,
     }: FunctionOptions,
     outagesEndAt: Float64Array,
+    onFault: (kind: FaultKind) => void,
     onExit: (error: MillraceError | undefined, wasBusy: boolean) => void,
   ) {
     const workerData: FunctionWorkerData = {
@@ -191,6 +211,7 @@ class FunctionThread {
       schemaById: (id) => registry.schemaById(id),
       log: (level, message, fields) => log[level](message, fields),
       report: onReport,
+      fault: onFault,
       brokenOff: () => sinkUser.brokenOff(),
     } satisfies FunctionPorts);
     const sinkUser = sink.connect((address) =>

@@ -25,7 +25,8 @@ import { isQueueEvent } from '../runtime/lambda/queue-event.ts';
 import type { Logger } from '../runtime/ports.ts';
 import type { Position } from '../runtime/record.ts';
 import { localContext } from './event-source/function.ts';
-import { createFaults, type FaultOptions } from './faults.ts';
+import { createFaults, type FaultKind, type FaultOptions } from './faults.ts';
+import { createSightings } from './sightings.ts';
 import { CONNECT_TIMEOUT_MS, type SinkAddress } from './sinks.ts';
 
 export interface FunctionWorkerData {
@@ -34,7 +35,7 @@ export interface FunctionWorkerData {
   readonly consumer: string;
   /** Whether the event source reads partial batch responses. */
   readonly partialResponses: boolean;
-  readonly faults: Omit<FaultOptions, 'clock' | 'random'>;
+  readonly faults: Omit<FaultOptions, 'clock' | 'random' | 'onFault'>;
   /** Decides the faults. */
   readonly seed: number;
   /** Since when handle() is running, in epoch milliseconds, 0 while it is not: it can be read while it runs. */
@@ -60,6 +61,7 @@ export type FunctionPorts = {
   schemaById(id: string): Promise<AvroSchema | undefined>;
   log(level: keyof Logger, message: string, fields: Readonly<Record<string, unknown>>): void;
   report(report: BatchReport): void;
+  fault(kind: FaultKind): void;
   brokenOff(): void;
 };
 
@@ -96,9 +98,15 @@ const embedded = createThreadDriver(() => main.tell('brokenOff', []));
 let server: Promise<SqlDriver> | undefined;
 const driver: SqlDriver = { begin: async () => (await (server ?? embedded)).begin() };
 
-const injected = createFaults({ ...faults, clock: systemClock, random: createSeededRandom(seed) });
-const consumer = injected.wrapConsumer(clocked(declared));
-const log = createLog();
+const injected = createFaults({
+  ...faults,
+  clock: systemClock,
+  random: createSeededRandom(seed),
+  onFault: (kind) => main.tell('fault', [kind]),
+});
+const sightings = createSightings(declared);
+const consumer = sightings.wrapConsumer(injected.wrapConsumer(clocked(declared)));
+const log = sightings.wrapLog(createLog());
 const metrics = {
   report: (report: Parameters<FunctionPorts['report']>[0]) => main.tell('report', [report]),
   reportRedrive() {},
@@ -140,7 +148,7 @@ const lambda = consumerHandler({
         Promise.reject(new MillraceError('SCHEMA_UNKNOWN', 'A consumer never asks for the latest id.')),
     },
     sink: injected.wrapSink(new PostgresSink(driver)),
-    deadLetters: injected.wrapDeadLetters(store),
+    deadLetters: injected.wrapDeadLetters(sightings.wrapDeadLetters(store)),
     log,
     metrics,
   }),

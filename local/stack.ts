@@ -19,7 +19,7 @@ import { startSource, watchForHalts } from './consumer-source.ts';
 import { openEmbeddedSink } from './embedded-sink.ts';
 import { startQueueSource } from './event-source/queue-source.ts';
 import type { FaultOptions } from './faults.ts';
-import { startFunctionThreads } from './function-threads.ts';
+import { type FaultCounts, startFunctionThreads } from './function-threads.ts';
 import { type ConsumerLag, measureLag } from './lag.ts';
 import { bindLedger, bindTopic, noteLedger } from './ledger-origin.ts';
 import { type LedgerTotals, readLedgerTotals } from './ledger-totals.ts';
@@ -38,12 +38,15 @@ export interface StackOptions {
   readonly registry: SchemaRegistry;
   /** The URL of a PostgreSQL server for the sink. @default PostgreSQL in the process, on the folder */
   readonly postgres?: string | undefined;
-  readonly faults: Omit<FaultOptions, 'clock' | 'random'>;
+  readonly faults: Omit<FaultOptions, 'clock' | 'random' | 'outagesEndAt' | 'onFault'>;
   /** Decides the faults. */
   readonly random: Random;
+  /** What concerns one consumer has its name, as `consumer`. */
   readonly log: Logger;
   /** How the event sources poll. @default provisioned, with one poller */
   readonly polling?: Polling;
+  /** Hears of each batch that a consumer's function has been through. */
+  readonly onReport?: (report: BatchReport) => void;
   /** `redrive`: topics are left alone, and only what is redriven is consumed. */
   readonly consume: 'everything' | 'redrive';
 }
@@ -57,6 +60,8 @@ const ONE_POLLER: Polling = { mode: 'provisioned', minimumPollers: 1, maximumPol
 export interface StackTotals extends LedgerTotals {
   readonly duplicates: number;
   readonly retries: number;
+  /** Each consumer's part, in the app's order. */
+  readonly consumers: readonly (LedgerTotals & { readonly consumer: string })[];
 }
 
 /** A handle() under way. */
@@ -70,8 +75,10 @@ export interface Handling {
 export interface Stack {
   totals(): Promise<StackTotals>;
   lag(): Promise<readonly ConsumerLag[]>;
-  /** The consumers that have dead letters. */
-  withDeadLetters(): Promise<readonly string[]>;
+  /** The lag of all consumers when the run began: what earlier runs left. */
+  readonly lagAtStart: number;
+  /** What faults there have been, of all consumers. */
+  faults(): FaultCounts;
   /** Every handle() that runs now. */
   handling(): readonly Handling[];
   /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused, or does not end in time */
@@ -125,18 +132,23 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     const sink = new PostgresSink(driver);
     return Promise.all(consumers.map((consumer) => readLedgerTotals(sink, consumer)));
   };
-  const readTotals = async () => addUp(await readEach());
-  const before = await readTotals();
+  const before = await readEach();
+  const lagsOf = () =>
+    Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer, groupOf(consumer))));
+  const lagAtStart =
+    options.consume === 'everything' ? (await lagsOf()).reduce((sum, { lag }) => sum + lag, 0) : 0;
   const reader = patientReader(stores.log, { clock: systemClock, log, stop: stopping.signal });
 
   const hasFaultyInvocations = (faults.redeliver ?? 0) > 0 || (faults.crash ?? 0) > 0;
 
-  const onReport = ({ duplicates, retries }: BatchReport) => {
-    reports.duplicates += duplicates;
-    reports.retries += retries;
+  const onReport = (report: BatchReport) => {
+    reports.duplicates += report.duplicates;
+    reports.retries += report.retries;
+    options.onReport?.(report);
   };
   const running = consumers.map((consumer) => {
     const resources = stores.deadLettersOf(consumer);
+    const ownLog = naming(log, consumer.name);
     const threads = startFunctionThreads({
       consumer,
       module: app.module,
@@ -147,7 +159,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       registry,
       faults,
       random,
-      log,
+      log: ownLog,
       onReport,
       partialResponses: mappingOf(consumer, polling).provisioned !== null,
     });
@@ -159,7 +171,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       functionTimeoutMs: consumer.timeoutMs,
       clock: systemClock,
       random: systemRandom,
-      log,
+      log: ownLog,
     });
     if (options.consume === 'redrive') return { consumer, threads, redrive };
     const source = startSource(
@@ -169,7 +181,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       hasFaultyInvocations ? FAULTY_BATCH_RECORDS : Number.POSITIVE_INFINITY,
       reader,
       resources,
-      log,
+      ownLog,
       watchForHalts(threads.invoke, halted.reject),
     );
     return { consumer, threads, redrive, source };
@@ -188,20 +200,30 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   return {
     halted: halted.promise,
     async totals() {
-      const now = await readTotals();
-      return {
-        applied: now.applied - before.applied,
+      const now = await readEach();
+      const grown = now.map((totals, at) => ({
+        consumer: consumers[at]!.name,
+        applied: totals.applied - before[at]!.applied,
         // A redrive closes holes of earlier runs, too.
-        deadLettered: Math.max(0, now.deadLettered - before.deadLettered),
-        skipped: Math.max(0, now.skipped - before.skipped),
-        ...reports,
+        deadLettered: Math.max(0, totals.deadLettered - before[at]!.deadLettered),
+        skipped: Math.max(0, totals.skipped - before[at]!.skipped),
+      }));
+      return { ...addUp(grown), ...reports, consumers: grown };
+    },
+    lag: lagsOf,
+    lagAtStart,
+    faults() {
+      const each = running.map(({ threads }) => threads.faults());
+      const sum = (of: 'redelivered' | 'crashes') => each.reduce((all, counts) => all + counts[of], 0);
+      const latest = (of: 'sinkOutageEndsAt' | 'deadLetterOutageEndsAt') =>
+        Math.max(0, ...each.map((counts) => counts[of] ?? 0)) || null;
+      return {
+        redelivered: sum('redelivered'),
+        crashes: sum('crashes'),
+        sinkOutageEndsAt: latest('sinkOutageEndsAt'),
+        deadLetterOutageEndsAt: latest('deadLetterOutageEndsAt'),
       };
     },
-    async withDeadLetters() {
-      const totals = await readEach();
-      return consumers.filter((_, at) => totals[at]!.deadLettered > 0).map(({ name }) => name);
-    },
-    lag: () => Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer, groupOf(consumer)))),
     handling() {
       const now = systemClock.now();
       return running.flatMap(({ consumer: { name, timeoutMs }, threads }) =>
@@ -241,6 +263,14 @@ export async function querySink(folder: StateFolder, sql: string, limits: QueryL
   } finally {
     await sink.close();
   }
+}
+
+function naming(log: Logger, consumer: string): Logger {
+  const line =
+    (level: keyof Logger): Logger[keyof Logger] =>
+    (message, fields) =>
+      log[level](message, { consumer, ...fields });
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
 }
 
 function addUp(totals: readonly LedgerTotals[]): LedgerTotals {

@@ -6,6 +6,7 @@ import type { Queue } from '../runtime/dead-letters/queue.ts';
 import {
   type DeadLetterResources,
   deadLetterResources,
+  type LetterOwner,
   MAX_REDELIVERIES,
 } from '../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
@@ -20,7 +21,9 @@ export interface StoresOptions {
 /** What any number of processes may use at once, all but the sink: the topics, and what else a state folder keeps. */
 export interface Stores {
   readonly log: TopicLog;
-  deadLettersOf(consumer: AnyConsumer): DeadLetterResources;
+  deadLettersOf(consumer: LetterOwner): DeadLetterResources;
+  /** Every consumer with dead letters in the folder's queues, declared or not. */
+  withQueuedLetters(): readonly string[];
   /** Where messages become dead letters of the consumer. */
   deadLetterQueueOf(consumer: AnyConsumer): Queue;
   /** Makes what a killed function was redriving visible at once. For who holds the folder: no function runs but its own. */
@@ -28,14 +31,16 @@ export interface Stores {
   close(): Promise<void>;
 }
 
+const DEAD_LETTERS = '-dead-letters';
+
 /** @throws STATE_UNREADABLE, STATE_IN_USE when a file cannot be used */
 export async function openStores(folder: StateFolder, { kafka }: StoresOptions = {}): Promise<Stores> {
   const { files } = folder;
   const log = kafka ? await openKafkaTopics(kafka) : openEmbeddedLog(folder);
   const queues = openSqliteQueues({ path: files.queues, clock: systemClock });
   const objects = openSqliteObjects({ path: files.objects, clock: systemClock });
-  const namesOf = ({ name }: AnyConsumer) => ({
-    deadLetters: `${name}-dead-letters`,
+  const namesOf = ({ name }: Pick<AnyConsumer, 'name'>) => ({
+    deadLetters: `${name}${DEAD_LETTERS}`,
     redrive: `${name}-redrive`,
   });
   return {
@@ -54,6 +59,11 @@ export async function openStores(folder: StateFolder, { kafka }: StoresOptions =
         log,
       });
     },
+    withQueuedLetters: () =>
+      queues
+        .names()
+        .filter((name) => name.endsWith(DEAD_LETTERS))
+        .map((name) => name.slice(0, -DEAD_LETTERS.length)),
     deadLetterQueueOf: (consumer) => queues.queue(namesOf(consumer).deadLetters),
     releaseRedriven: (consumer) => queues.releaseAll(namesOf(consumer).redrive),
     async close() {

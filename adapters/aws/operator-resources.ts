@@ -12,9 +12,9 @@ import type { SchemaRegistry } from '../../runtime/contract/registry.ts';
 import {
   type DeadLetterResources,
   deadLetterResources,
+  type LetterOwner,
   type ResourceParts,
 } from '../../runtime/dead-letters/resources.ts';
-import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { BUCKET_TAG, deadLetterQueueName, redriveQueueName, registryName } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { systemClock } from '../system/system-clock.ts';
@@ -41,7 +41,7 @@ export interface AwsResources {
  */
 export async function openAwsResources(
   env: string,
-  consumer: AnyConsumer,
+  consumer: LetterOwner,
   log?: ResourceParts['log'],
 ): Promise<AwsResources> {
   // Custom endpoints have one host for all buckets; AWS takes both.
@@ -52,7 +52,7 @@ export async function openAwsResources(
     const { name, message } = cause as Error;
     throw new MillraceError(
       'INPUT_INVALID',
-      `The dead letters of ${consumer.name} in ${env} cannot be reached: ${name}: ${message} Check that AWS_REGION and your ` +
+      `The dead letters of ${consumer.name} in ${env} cannot be reached: ${name}: ${message.replace(/\.?$/, '.')} Check that AWS_REGION and your ` +
         `credentials are those of ${env}, and that ${consumer.name} is deployed there.`,
       { cause, details: { env, consumer: consumer.name } },
     );

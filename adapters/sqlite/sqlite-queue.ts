@@ -7,6 +7,8 @@ import { inTransaction, openDatabase } from './open-database.ts';
 export interface SqliteQueues extends Queues {
   /** Makes hidden messages visible at once: for who knows that nobody is holding them any more. */
   releaseAll(name: string): void;
+  /** The queues that hold a message, by name. */
+  names(): readonly string[];
   close(): void;
 }
 
@@ -75,6 +77,7 @@ export function openSqliteQueues({
     `SELECT ${MESSAGE_COLUMNS} FROM messages WHERE queue = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?`,
   );
   const selectLast = database.prepare('SELECT coalesce(max(id), 0) AS id FROM messages WHERE queue = ?');
+  const selectNames = database.prepare('SELECT DISTINCT queue FROM messages ORDER BY queue');
   const count = database.prepare('SELECT count(*) AS depth FROM messages WHERE queue = ?');
   const takeLease = database.prepare(
     `INSERT INTO moves VALUES (?, ?) ON CONFLICT DO UPDATE SET lease_ends_at = excluded.lease_ends_at
@@ -199,6 +202,7 @@ export function openSqliteQueues({
     releaseAll(name) {
       showAll.run(clock.now(), name, clock.now());
     },
+    names: () => asking('dead letters', () => selectNames.all().map(({ queue }) => String(queue))),
     close: () => database.close(),
   };
 }

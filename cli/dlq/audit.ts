@@ -1,39 +1,78 @@
 import { Command } from 'commander';
-import { readAuditLog } from '../../runtime/dead-letters/audit-log.ts';
+import { type AuditEntry, readAuditLog } from '../../runtime/dead-letters/audit-log.ts';
+import { CommandFailed } from '../command-failed.ts';
 import { jsonOption } from '../options.ts';
-import { printable, printJson, printLine, table } from '../terminal.ts';
+import { columnsOf, plural, printable, printJson, printLine, styled, wrapped } from '../terminal.ts';
 import { consumerOption } from './options.ts';
-import { chooseConsumer, type DlqSessionOptions, inDlqSession } from './session.ts';
+import { type DlqSessionOptions, inEachDlqSession } from './session.ts';
+import { moment } from './triage-view.ts';
 
 const EXAMPLE = `
-Example:
+Examples:
   millrace dlq audit
   millrace dlq audit --json | jq '.[] | select(.action == "discard")'`;
 
 export function auditCommand(): Command {
   return new Command('audit')
-    .description('Lists what was done to dead letters: who, when, what was planned, what came of it.')
+    .description('Lists what people did to dead letters: who, when, what they planned and what came of it.')
     .addOption(consumerOption())
     .addOption(jsonOption('print an array with an object an action'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: DlqSessionOptions & { consumer?: string; json?: true }) => {
-      await inDlqSession(await chooseConsumer(options.consumer), options, async ({ resources }) => {
-        const entries = await readAuditLog(resources.objects);
-        if (options.json) return printJson(entries);
-        if (entries.length === 0) return printLine('Nothing was done yet.');
-        const facts = (of: Readonly<Record<string, unknown>> | null) =>
-          Object.entries(of ?? { 'no end': 'killed, or still going on' })
-            .map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`)
-            .join(' ');
-        const rows = entries.map(({ begunAt, who, action, plan, result }) =>
-          [begunAt, who, action, facts(plan), facts(result)].map(printable),
-        );
-        printLine(
-          table(
-            ['when', 'who', 'what', 'planned', 'result'].map((title) => ({ title })),
-            rows,
-          ),
-        );
+      const entries: AuditEntry[] = [];
+      const { isWhole } = await inEachDlqSession(options.consumer, options, async ({ resources }) => {
+        entries.push(...(await readAuditLog(resources.objects)));
       });
+      entries.sort((a, b) => a.begunAt.localeCompare(b.begunAt));
+      if (options.json) printJson(entries);
+      else if (entries.length === 0) printLine('Nobody has done anything to dead letters yet.');
+      else {
+        for (const entry of entries) for (const line of auditLines(entry, columnsOf())) printLine(line);
+      }
+      if (!isWhole) throw new CommandFailed();
     });
+}
+
+/** `09:33:10  root@vm  redrive of 31 letters of orders (all)`, and below it what came of it. */
+export function auditLines(entry: AuditEntry, columns: number, nowMs = Date.now()): readonly string[] {
+  const { begunAt, who, action, consumer, plan, result } = entry;
+  const head = `${moment(Date.parse(begunAt), nowMs)}  ${who}  ${action} ${planText(plan, consumer)}`;
+  const [first = '', ...rest] = wrapped(printable(head), columns, 4);
+  return [
+    styled('bold', first),
+    ...rest,
+    ...wrapped(printable(`→ ${resultText(entry)}`), columns - 4, 2).map((line) =>
+      result === null || 'error' in result ? `    ${styled('yellow', line)}` : `    ${line}`,
+    ),
+  ];
+}
+
+function planText(
+  { where, letters, input, reason, ...others }: AuditEntry['plan'],
+  consumer: string,
+): string {
+  const subject = typeof letters === 'number' ? `of ${plural(letters, 'letter')}` : 'of all letters';
+  return [
+    `${subject} of ${consumer}`,
+    where === undefined ? '' : ` (${where})`,
+    input === undefined ? '' : ` from ${input}`,
+    reason === undefined ? '' : `, because: ${reason}`,
+    Object.keys(others).length === 0 ? '' : `; ${factsOf(others)}`,
+  ].join('');
+}
+
+function resultText({ result }: AuditEntry): string {
+  if (result === null) return 'no end: it was killed, or is still running';
+  if ('error' in result) return `${result.message} [${result.error}]`;
+  return factsOf(result);
+}
+
+/** `ratePerSecond: 100` as `rate per second 100`. */
+function factsOf(facts: Readonly<Record<string, unknown>>): string {
+  return Object.entries(facts)
+    .map(([name, value]) => {
+      const words = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+      return `${words} ${typeof value === 'object' ? JSON.stringify(value) : value}`;
+    })
+    .join(', ');
 }

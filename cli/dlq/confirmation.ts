@@ -11,7 +11,7 @@ interface Confirmable {
 /** Refuses at once what would have to ask where nobody answers. */
 export function refuseUnasked({ yes, json }: Confirmable, command: Command): void {
   if (yes || (!json && process.stdin.isTTY)) return;
-  command.error("error: nobody can be asked here. Add --yes, or run it in a terminal and without '--json'.");
+  command.error("error: this needs a confirmation. Add --yes, or run it in a terminal and without '--json'.");
 }
 
 /**
@@ -25,8 +25,10 @@ export async function confirm(
 ): Promise<void> {
   if (yes) return;
   const terminal = createInterface(streams);
+  let typed = '';
   try {
-    if ((await terminal.question("Type the consumer's name to go on: ")).trim() === consumer) return;
+    typed = (await terminal.question("Type the consumer's name to go on: ")).trim();
+    if (typed === consumer) return;
   } catch (error) {
     // Ctrl-C and Ctrl-D are answers, too.
     if ((error as Error).name !== 'AbortError') throw error;
@@ -34,6 +36,10 @@ export async function confirm(
   } finally {
     terminal.close();
   }
-  printNote('Nothing was done.');
+  printNote(
+    typed === ''
+      ? 'Nothing was done.'
+      : `You typed ${JSON.stringify(typed.slice(0, 60))}, not ${JSON.stringify(consumer)}: nothing was done.`,
+  );
   throw new CommandFailed();
 }

@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { discardLetters } from '../../runtime/dead-letters/reader.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
+import { hint } from '../hints.ts';
 import { jsonOption } from '../options.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
-import { openExport } from './export-file.ts';
-import { consumerOption, describeFilter, noneMatch, WHERE_HELP, whereOption } from './options.ts';
+import { lineOf, openExport } from './export-file.ts';
+import { describeFilter, noneMatch, oneConsumerOption, WHERE_HELP, whereOption } from './options.ts';
 import { auditedAt, chooseConsumer, type DlqSessionOptions, inDlqSession } from './session.ts';
 
 const EXAMPLE = `
@@ -15,8 +16,10 @@ Example:
   millrace dlq discard --where error=FRAME_UNKNOWN --reason "load test by a client without a schema"
 ${WHERE_HELP}
 
-Nothing is lost by it: an export is written first, which "millrace dlq import" takes back. The ledger goes on to say that
-these records were not applied.`;
+Nothing is lost: Millrace first writes the letters to a file, which
+"millrace dlq import" reads. The file holds the original bytes, personal data
+included; only its owner can read it. The ledger still says that these records
+were not applied.`;
 
 interface DiscardOptions extends DlqSessionOptions {
   readonly consumer?: string;
@@ -29,19 +32,19 @@ interface DiscardOptions extends DlqSessionOptions {
 
 export function discardCommand(): Command {
   return new Command('discard')
-    .description('Takes dead letters away that nobody wants applied, after an export of them.')
-    .addOption(consumerOption())
+    .description('Removes dead letters that nobody wants applied, and keeps them in a file.')
+    .addOption(oneConsumerOption())
     .addOption(whereOption())
     .requiredOption('--reason <text>', 'why, for the audit log')
-    .option('--export <file>', 'where the export goes (default: a new file in the state folder)')
-    .option('--yes', 'do not ask')
-    .addOption(jsonOption('print {discarded, export}; takes --yes'))
+    .option('--export <file>', 'the file that keeps them (default: a new one in the state folder)')
+    .option('--yes', 'do not ask for confirmation')
+    .addOption(jsonOption('print {discarded, export}; needs --yes'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: DiscardOptions, command: Command) => {
       if (!options.reason.trim())
         command.error("error: option '--reason' is empty. Say why, for whoever asks later.");
       refuseUnasked(options, command);
-      await inDlqSession(await chooseConsumer(options.consumer), options, async (session) => {
+      await inDlqSession(await chooseConsumer(options.consumer, options), options, async (session) => {
         const { resources, consumer, folder } = session;
         const where = describeFilter(options.where);
         // What matches later was not confirmed.
@@ -53,7 +56,7 @@ export function discardCommand(): Command {
           return printLine(noneMatch(consumer.name, options.where));
         }
         printNote(
-          `To be discarded: ${plural(planned.size, 'dead letter')} of ${consumer.name}, in ${session.at}: ${where}`,
+          `Discard ${plural(planned.size, 'dead letter')} of ${consumer.name} (${session.at}): ${where}`,
         );
         await confirm(options, consumer.name);
 
@@ -64,7 +67,7 @@ export function discardCommand(): Command {
           const file = openExport(path);
           try {
             const discarded = await discardLetters(resources.reader, planned, async (copies) => {
-              for (const copy of copies) await file.write(copy, resources.objects);
+              for (const copy of copies) file.write(await lineOf(copy, resources.objects));
               file.flush();
             });
             return { discarded, export: path };
@@ -73,7 +76,12 @@ export function discardCommand(): Command {
           }
         });
         if (options.json) printJson(result);
-        else printLine(`${count(result.discarded)} discarded. They are in ${path}.`);
+        else {
+          printLine(`${count(result.discarded)} discarded. They are in ${path}; to take them back:`);
+          printLine(
+            `  ${hint(['dlq', 'import', '--consumer', consumer.name, '--input', path], session.place)}`,
+          );
+        }
       });
     });
 }

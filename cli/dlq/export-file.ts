@@ -6,8 +6,8 @@ import type { ScannedLetter } from '../../runtime/dead-letters/reader.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 
 export interface ExportFile {
-  /** A whole letter a line, its bytes included; what cannot be read, or has lost its bytes, as it stands, in {"unreadable": …}. */
-  write(copy: ScannedLetter, objects: ObjectStore): Promise<void>;
+  /** Adds a line. */
+  write(line: string): void;
   /** What was written is on the disk when this returns. */
   flush(): void;
   close(): void;
@@ -22,20 +22,19 @@ export function openExport(path: string): ExportFile {
   } catch (cause) {
     throw new MillraceError(
       'INPUT_INVALID',
-      `${path} cannot be made: ${(cause as Error).message}. Name a file that is not there yet, in a folder that is.`,
+      `${path} cannot be created: ${(cause as Error).message}. Name a new file in a folder that exists.`,
       { cause, details: { path } },
     );
   }
   return {
-    async write(copy, objects) {
-      // All of it: writeSync may stop short, as on a disk that is full.
-      writeFileSync(file, `${await lineOf(copy, objects)}\n`);
-    },
+    // All of it: writeSync may stop short, as on a disk that is full.
+    write: (line) => writeFileSync(file, `${line}\n`),
     flush: () => fsyncSync(file),
     close: () => closeSync(file),
   };
 }
 
+/** A whole letter, its bytes included; what cannot be read, or has lost its bytes, as it stands, in {"unreadable": …}. */
 export async function lineOf(copy: ScannedLetter, objects: ObjectStore): Promise<string> {
   const letter = 'letter' in copy && (await fetchIfKept(copy, objects));
   if (letter) return encodeDeadLetter(letter);

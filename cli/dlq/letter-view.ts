@@ -1,15 +1,29 @@
-/** A dead letter as a person reads it, and as JSON. */
+/** A dead letter as a person reads it, and as JSON: personal data only where it was asked for. */
 
-import { decodeByWriter, masked, type WrittenValue } from '../../runtime/dead-letters/decode-value.ts';
+import type { Contract } from '../../runtime/contract/contract.ts';
+import { decodeByWriter, type WrittenValue } from '../../runtime/dead-letters/decode-value.ts';
 import { encodeDeadLetter, encodeWithPointer } from '../../runtime/dead-letters/json-envelope.ts';
+import { framesOf } from '../../runtime/dead-letters/own-frame.ts';
+import { maskAll, maskPersonal, personalDataOf } from '../../runtime/dead-letters/personal-data.ts';
 import { fetchIfKept, fetchPayload } from '../../runtime/dead-letters/queue-letters.ts';
 import type { StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
 import { timestampText } from '../../runtime/record.ts';
-import { plural, printable, printLine, styled } from '../terminal.ts';
+import { count, plural, printable, styled, wrapped } from '../terminal.ts';
 import type { DlqSession } from './session.ts';
 
 const MAX_BYTES_SHOWN = 1_024;
+const MAX_KEY_CHARS = 40;
+
+/** What stands for a text that can quote a record with personal data. */
+const HIDDEN = '(hidden: it can quote personal data)';
+
+/** What of a consumer's letters may be seen. */
+export interface View {
+  readonly topic: Pick<Contract<never>, 'versions' | 'key'>;
+  /** `--show-values` was given. */
+  readonly showsValues: boolean;
+}
 
 export async function openLetter(stored: StoredLetter, { resources }: DlqSession): Promise<DeadLetter> {
   return fetchPayload(stored, resources.objects);
@@ -23,58 +37,137 @@ export async function writtenValueOf(
   return decodeByWriter(record.value, consumer.topic, registry);
 }
 
-/** The letter as an export has it, with its value decoded beside its bytes where it can be. */
-export function letterToJson(letter: DeadLetter, written?: WrittenValue): object {
+/** Whether the view leaves out what the record holds: bytes, headers and error texts, of which no part can be told from a tagged field. */
+export function isGuarded({ topic, showsValues }: View): boolean {
+  return !showsValues && personalDataOf(topic).isTagged;
+}
+
+/** The letter as an export has it, with its value decoded beside its bytes; masked where the view is guarded. */
+export function letterToJson(letter: DeadLetter, view: View, written?: WrittenValue): object {
   const { version: _, ...fields } = JSON.parse(encodeDeadLetter(letter));
-  return { ...fields, ...(written && 'value' in written && { decoded: jsonOf(written.value) }) };
+  const decoded = written && 'value' in written && { decoded: jsonOf(shownValue(written, view)) };
+  return { ...(isGuarded(view) ? guarded(fields, view) : fields), ...decoded };
 }
 
 /** The same of a stored letter; the bytes of one that has lost them are where they were, in `record.payload`. */
-export async function storedToJson(stored: StoredLetter, session: DlqSession): Promise<object> {
+export async function storedToJson(stored: StoredLetter, session: DlqSession, view: View): Promise<object> {
   const letter = await fetchIfKept(stored, session.resources.objects);
-  if (letter) return letterToJson(letter, await writtenValueOf(letter, session));
+  if (letter) return letterToJson(letter, view, await writtenValueOf(letter, session));
   const { version: _, ...fields } = JSON.parse(encodeWithPointer(stored.letter, stored.payload!));
-  return fields;
+  return isGuarded(view) ? guarded(fields, view) : fields;
 }
 
-export function valueText(written: WrittenValue, isMasked: boolean): string {
+interface Envelope {
+  readonly record: {
+    readonly key?: string | null;
+    readonly value?: string | null;
+    readonly headers?: readonly { readonly name: string; readonly value: string | null }[];
+  };
+  readonly failure: {
+    readonly name: string;
+    readonly message: string;
+    readonly stack: string;
+    readonly causes: readonly { readonly name: string }[];
+    readonly earlier: readonly object[];
+  };
+}
+
+/** An envelope's fields without what can hold personal data. `masked` tells it from a letter that can be imported. */
+function guarded({ record, failure, ...fields }: Envelope, { topic }: View): object {
+  const size = (base64: string | null | undefined) =>
+    typeof base64 === 'string' ? `<bytes of ${Buffer.from(base64, 'base64').length}>` : base64;
+  return {
+    masked: true,
+    ...fields,
+    record: {
+      ...record,
+      key: personalDataOf(topic).isKeyTagged ? size(record.key) : record.key,
+      value: size(record.value),
+      headers: record.headers?.map(({ name, value }) => ({ name, value: size(value) })),
+    },
+    failure: {
+      ...failure,
+      message: HIDDEN,
+      stack: framesOf(failure).join('\n'),
+      causes: failure.causes.map(({ name }) => ({ name, message: HIDDEN })),
+      earlier: failure.earlier.map((each) => ({ ...each, message: HIDDEN })),
+    },
+  };
+}
+
+function shownValue(
+  written: Extract<WrittenValue, { readonly value: unknown }>,
+  { topic, showsValues }: View,
+): unknown {
+  return showsValues ? written.value : maskPersonal(written.value, written.writer, personalDataOf(topic));
+}
+
+/** @param isShape whether nothing is shown but the value's shape */
+export function valueText(written: WrittenValue, view: View, isShape = false): string {
   if ('problem' in written) return `(${written.problem})`;
-  return JSON.stringify(jsonOf(isMasked ? masked(written.value) : written.value));
+  return JSON.stringify(jsonOf(isShape ? maskAll(written.value, written.writer) : shownValue(written, view)));
 }
 
-export function printLetter(letter: DeadLetter, written: WrittenValue): void {
+/** A record's key as text, or its size where it is personal data or no text. */
+export function keyText(key: Buffer | null, { topic, showsValues }: View): string {
+  if (key === null) return '-';
+  const text = key.toString('utf8');
+  const isText = key.length > 0 && Buffer.from(text).equals(key) && printable(text) === text;
+  if (!isText || (!showsValues && personalDataOf(topic).isKeyTagged)) return `<key of ${key.length} bytes>`;
+  return text.length > MAX_KEY_CHARS ? `${text.slice(0, MAX_KEY_CHARS - 1)}…` : text;
+}
+
+/** An error's text, for a person. */
+export function reasonText({ name, message }: { name: string; message: string }, view: View): string {
+  return isGuarded(view) ? `${name} ${HIDDEN}` : `${name}: ${message}`;
+}
+
+/** The whole letter, line by line. */
+export function letterLines(
+  letter: DeadLetter,
+  written: WrittenValue,
+  view: View,
+  columns: number,
+): readonly string[] {
   const { id, consumer, epoch, record, schemaId, failure, ...invocation } = letter;
+  const isHidden = isGuarded(view);
   const fields: [string, string][] = [
     ['consumer', `${consumer}, ledger epoch ${epoch}`],
     ['topic', record.topic],
     ['partition', String(record.partition)],
     ['offset', String(record.offset)],
     ['timestamp', `${timestampText(record.timestamp)} (${record.timestampType})`],
+    ['key', keyText(record.key, view)],
     ['schema id', schemaId ?? 'unreadable'],
     ['stage', failure.stage],
     ['code', failure.code],
-    ['reason', `${failure.name}: ${failure.message}`],
-    ...failure.causes.map(({ name, message }): [string, string] => ['cause', `${name}: ${message}`]),
+    ['reason', reasonText(failure, view)],
+    ...failure.causes.map((cause): [string, string] => ['cause', reasonText(cause, view)]),
     ['attempts', String(failure.attempts)],
     ['first failed', timestampText(failure.firstFailedAt)],
     ['last failed', timestampText(failure.lastFailedAt)],
     ...failure.earlier.map(({ failedAt, stage, code, message }): [string, string] => [
       'earlier',
-      `${timestampText(failedAt)} ${stage} ${code}: ${message}`,
+      `${timestampText(failedAt)} ${stage} ${code}: ${isHidden ? HIDDEN : message}`,
     ]),
     ['function', `${invocation.functionName} ${invocation.functionVersion}, request ${invocation.requestId}`],
   ];
-  printLine(styled('bold', printable(id)));
-  for (const [name, text] of fields) printLine(`  ${styled('dim', name.padEnd(13))}${printable(text)}`);
-  printLine(`${styled('dim', 'decoded')} ${printable(valueText(written, false))}`);
-  printBytes('key', record.key);
-  printBytes('value', record.value);
-  for (const { name, value } of record.headers) printBytes(`header ${printable(name)}`, value);
-  printLine(styled('dim', 'stack'));
-  // It begins with the name and the message, which stand above.
-  for (const line of failure.stack.split('\n').filter((text) => text.startsWith('    at '))) {
-    printLine(printable(line.slice(2)));
-  }
+  return [
+    styled('bold', printable(id)),
+    ...fields.flatMap(([name, text]) =>
+      wrapped(printable(text), columns - 15).map(
+        (line, at) => `  ${styled('dim', (at === 0 ? name : '').padEnd(13))}${line}`,
+      ),
+    ),
+    styled('dim', 'decoded'),
+    ...wrapped(printable(valueText(written, view)), columns - 2).map((line) => `  ${line}`),
+    ...bytesLines('key', record.key, !view.showsValues && personalDataOf(view.topic).isKeyTagged),
+    ...bytesLines('value', record.value, isHidden),
+    ...record.headers.flatMap(({ name, value }) => bytesLines(`header ${printable(name)}`, value, isHidden)),
+    styled('dim', 'stack'),
+    ...framesOf(failure).map((line) => printable(line.slice(2))),
+    ...(isHidden ? ['Personal data is hidden; --show-values shows the record as it is.'] : []),
+  ];
 }
 
 /** What JSON has no word for: bytes as base64, and numbers that no double holds as text. */
@@ -86,16 +179,18 @@ function jsonOf(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, jsonOf(each)]));
 }
 
-function printBytes(name: string, bytes: Buffer | null): void {
-  printLine(`${styled('dim', name)} ${bytes === null ? 'null' : plural(bytes.length, 'byte')}`);
-  if (bytes === null) return;
+function bytesLines(name: string, bytes: Buffer | null, isHidden: boolean): readonly string[] {
+  const size = bytes === null ? 'null' : plural(bytes.length, 'byte');
+  const title = `${styled('dim', name)} ${size}${isHidden && bytes !== null ? ', hidden' : ''}`;
+  if (bytes === null || isHidden) return [title];
+  const lines = [title];
   for (let at = 0; at < Math.min(bytes.length, MAX_BYTES_SHOWN); at += 16) {
     const row = bytes.subarray(at, at + 16);
     const hex = Array.from(row, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
     const text = row.toString('latin1').replace(/[^\x20-\x7e]/g, '.');
-    printLine(`  ${at.toString(16).padStart(6, '0')}  ${hex.padEnd(47)}  ${text}`);
+    lines.push(`  ${at.toString(16).padStart(6, '0')}  ${hex.padEnd(47)}  ${text}`);
   }
-  if (bytes.length > MAX_BYTES_SHOWN) {
-    printLine(`  … ${plural(bytes.length - MAX_BYTES_SHOWN, 'byte')} more: --json has them all`);
-  }
+  const more = bytes.length - MAX_BYTES_SHOWN;
+  if (more > 0) lines.push(`  … ${count(more)} more ${more === 1 ? 'byte' : 'bytes'}: --json has them all`);
+  return lines;
 }

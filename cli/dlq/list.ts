@@ -1,17 +1,40 @@
 import { Command } from 'commander';
-import type { StoredLetter } from '../../runtime/dead-letters/reader.ts';
+import type { DeadLetterReader, StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import { letterKey } from '../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import { timestampText } from '../../runtime/record.ts';
+import { loadApp } from '../app.ts';
+import { CommandFailed } from '../command-failed.ts';
+import { hint, type Place } from '../hints.ts';
 import { jsonOption, wholeFrom } from '../options.ts';
-import { count, plural, printable, printJson, printLine, printNote, table } from '../terminal.ts';
-import { letterToJson, openLetter, printLetter, storedToJson, writtenValueOf } from './letter-view.ts';
-import { consumerOption, noneMatch, WHERE_HELP, whereOption } from './options.ts';
-import { chooseConsumer, type DlqSessionOptions, inDlqSession } from './session.ts';
+import {
+  columnsOf,
+  count,
+  plural,
+  printable,
+  printJson,
+  printLine,
+  printNote,
+  styled,
+  wrapped,
+  wrappedFacts,
+} from '../terminal.ts';
+import {
+  keyText,
+  letterLines,
+  letterToJson,
+  openLetter,
+  reasonText,
+  storedToJson,
+  type View,
+  writtenValueOf,
+} from './letter-view.ts';
+import { consumerOption, noneMatch, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
+import { chooseConsumer, type DlqSessionOptions, inDlqSession, inEachDlqSession } from './session.ts';
+import { isBeyondRedrive, moment } from './triage-view.ts';
 
 const LIST_EXAMPLE = `
-Example:
+Examples:
   millrace dlq list
   millrace dlq list --where error=HANDLER_FAILED,since=2h --limit 5 --json
 ${WHERE_HELP}`;
@@ -20,7 +43,7 @@ const SHOW_EXAMPLE = `
 Example:
   millrace dlq show editorial-analytics/news.pageviews/3/1042
 
-The id is consumer/topic/partition/offset, as "millrace dlq list" shows it.`;
+"millrace dlq list" prints the ids.`;
 
 const TABLE_LIMIT = 20;
 
@@ -28,46 +51,71 @@ interface ListOptions extends DlqSessionOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly limit?: number;
+  readonly showValues?: true;
   readonly json?: true;
 }
 
 export function listCommand(): Command {
   return new Command('list')
     .description(
-      'Lists dead letters, roughly oldest first; copies of a letter as one, with its newest failure.',
+      'Lists dead letters, roughly oldest first. Copies of a letter count as one, with the newest failure.',
     )
     .addOption(consumerOption())
     .addOption(whereOption())
     .option('--limit <n>', 'at most this many (default: 20, all with --json)', wholeFrom(1))
+    .addOption(showValuesOption('show keys, values and error texts as they are'))
     .addOption(jsonOption('print an array with an object a letter, its value decoded beside its bytes'))
     .addHelpText('after', LIST_EXAMPLE)
     .action(async (options: ListOptions) => {
       const { where, json } = options;
-      await inDlqSession(await chooseConsumer(options.consumer), options, async (session) => {
-        const letters = new Map<string, StoredLetter>();
-        let unreadable = 0;
-        for await (const copy of session.resources.reader.scan()) {
-          if (!matches(copy, where)) continue;
-          if (!('letter' in copy)) unreadable++;
-          else {
-            const key = letterKey(copy.letter);
-            letters.set(key, newer(letters.get(key), copy));
-          }
-        }
-        const shown = [...letters.values()].slice(0, options.limit ?? (json ? letters.size : TABLE_LIMIT));
+      const whole: object[] = [];
+      const names: string[] = [];
+      let seen = 0;
+      const { isWhole } = await inEachDlqSession(options.consumer, options, async (session) => {
+        const view: View = { topic: session.consumer.topic, showsValues: options.showValues === true };
+        const { letters, unreadable } = await findLetters(session.resources.reader.scan(), where);
+        names.push(session.consumer.name);
+        const left = (options.limit ?? (json ? letters.length : TABLE_LIMIT)) - (json ? whole.length : 0);
+        const shown = letters.slice(0, Math.max(0, left));
         if (json) {
-          const whole: object[] = [];
           // One after the other: large letters are objects, and a bucket is asked for one at a time.
-          for (const stored of shown) whole.push(await storedToJson(stored, session));
-          return printJson(whole);
+          for (const stored of shown) whole.push(await storedToJson(stored, session, view));
+          return;
         }
-        if (letters.size === 0) printLine(noneMatch(session.consumer.name, where));
-        else printTable(shown, letters.size);
+        if (letters.length + unreadable === 0) return;
+        if (seen > 0) printLine();
+        seen += letters.length + unreadable;
+        const { name } = session.consumer;
+        if (letters.length > 0) printLetters(shown, letters.length, name, session.place, view);
         if (unreadable > 0) {
-          printNote(`(${plural(unreadable, 'message')} cannot be read: "millrace dlq triage" says why)`);
+          printNote(
+            `${plural(unreadable, 'message')} of ${name} cannot be read. To see why: ${hint(['dlq', 'triage', '--consumer', name], session.place)}`,
+          );
         }
       });
+      if (json) printJson(whole);
+      else if (seen === 0) printLine(noneMatch(names, where));
+      if (!isWhole) throw new CommandFailed();
     });
+}
+
+async function findLetters(scan: ReturnType<DeadLetterReader['scan']>, where: LetterFilter) {
+  const letters = new Map<string, StoredLetter>();
+  let unreadable = 0;
+  for await (const copy of scan) {
+    if (!matches(copy, where)) continue;
+    if (!('letter' in copy)) unreadable++;
+    else {
+      const key = letterKey(copy.letter);
+      letters.set(key, newer(letters.get(key), copy));
+    }
+  }
+  return { letters: [...letters.values()], unreadable };
+}
+
+interface ShowOptions extends DlqSessionOptions {
+  readonly showValues?: true;
+  readonly json?: true;
 }
 
 export function showCommand(): Command {
@@ -76,22 +124,32 @@ export function showCommand(): Command {
       "Shows a dead letter: where it comes from, why and how often it failed, its value by its writer's schema, and its original bytes.",
     )
     .argument('<id>', 'consumer/topic/partition/offset')
+    .addOption(showValuesOption('show the record as it is'))
     .addOption(
       jsonOption('print one object, with key, value and header values as base64, and the value decoded'),
     )
     .addHelpText('after', SHOW_EXAMPLE)
-    .action(async (id: string, options: DlqSessionOptions & { json?: true }) => {
+    .action(async (id: string, options: ShowOptions) => {
       const [consumer = ''] = id.split('/', 1);
-      await inDlqSession(await chooseConsumer(consumer), options, async (session) => {
+      await inDlqSession(await chooseConsumer(consumer, options), options, async (session) => {
+        const view: View = { topic: session.consumer.topic, showsValues: options.showValues === true };
         let found: StoredLetter | undefined;
         for await (const copy of session.resources.reader.scan()) {
           if ('letter' in copy && copy.letter.id === id) found = newer(found, copy);
         }
-        if (!found) throw notFound(id);
+        if (!found) throw notFound(id, session.place);
         const letter = await openLetter(found, session);
         const written = await writtenValueOf(letter, session);
-        if (options.json) printJson(letterToJson(letter, written));
-        else printLetter(letter, written);
+        if (options.json) return printJson(letterToJson(letter, view, written));
+        for (const line of letterLines(letter, written, view, columnsOf())) printLine(line);
+        const { consumers } = await loadApp();
+        if (!consumers.some(({ name }) => name === consumer)) return;
+        const words = ['--consumer', consumer, '--where', `id=${id}`];
+        const next = isBeyondRedrive(letter.failure.code)
+          ? ['dlq', 'discard', ...words, '--reason', 'sent by mistake']
+          : ['dlq', 'redrive', ...words];
+        printLine(styled('dim', 'next'));
+        printLine(`  ${hint(next, session.place)}`);
       });
     });
 }
@@ -100,27 +158,47 @@ function newer(known: StoredLetter | undefined, copy: StoredLetter): StoredLette
   return known && known.letter.failure.lastFailedAt > copy.letter.failure.lastFailedAt ? known : copy;
 }
 
-function printTable(letters: readonly StoredLetter[], total: number): void {
-  const rows = letters.map(({ letter: { id, failure } }) =>
-    [id, failure.stage, failure.code, String(failure.attempts), timestampText(failure.lastFailedAt)].map(
-      printable,
-    ),
-  );
-  const titles = ['id', 'stage', 'code', 'attempts', 'failed at'];
-  printLine(
-    table(
-      titles.map((title) => ({ title, align: title === 'attempts' ? 'right' : 'left' })),
-      rows,
-    ),
-  );
+function printLetters(
+  letters: readonly StoredLetter[],
+  total: number,
+  consumer: string,
+  place: Place,
+  view: View,
+): void {
+  const columns = columnsOf();
+  for (const stored of letters) for (const line of listLines(stored, view, columns)) printLine(line);
   const more = total > letters.length ? ` of ${count(total)}; --limit shows more` : '';
-  printNote(`(${plural(letters.length, 'dead letter')}${more}; "millrace dlq show ID" shows one)`);
+  printNote(
+    `${plural(letters.length, 'dead letter')} of ${consumer}${more}. To see one: ${hint(['dlq', 'show', 'ID'], place)}`,
+  );
 }
 
-function notFound(id: string): MillraceError {
+/** A letter in two lines or three: which, what went wrong and when; then its key and the reason. */
+export function listLines(
+  { letter: { id, record, failure }, payload }: StoredLetter,
+  view: View,
+  columns: number,
+  nowMs = Date.now(),
+): readonly string[] {
+  const { stage, code, attempts, lastFailedAt } = failure;
+  const facts = [
+    payload ? '' : `key ${keyText(record.key, view)}`,
+    `${stage} ${code}`,
+    plural(attempts, 'attempt'),
+    moment(lastFailedAt, nowMs),
+  ];
+  const [reason = '', ...others] = wrapped(printable(reasonText(failure, view)), columns - 6);
+  return [
+    styled('bold', printable(id)),
+    ...wrappedFacts(facts.map(printable), columns - 4).map((line) => `    ${line}`),
+    `    ${reason}${others.length > 0 ? ' …' : ''}`,
+  ];
+}
+
+function notFound(id: string, place: Place): MillraceError {
   return new MillraceError(
     'DEAD_LETTER_NOT_FOUND',
-    `No dead letter has the id ${JSON.stringify(id)}. An id is consumer/topic/partition/offset; "millrace dlq list" shows those there are.`,
+    `No dead letter has the id ${JSON.stringify(id)}. An id is consumer/topic/partition/offset. To see them: ${hint(['dlq', 'list'], place)}`,
     { details: { id } },
   );
 }

@@ -3,16 +3,23 @@ import { Command } from 'commander';
 import { jsonOption, wholeFrom } from '../options.ts';
 import { count, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
-import { consumerOption } from './options.ts';
-import { auditedAt, chooseConsumer, type DlqSessionOptions, inDlqSession } from './session.ts';
+import { oneConsumerOption } from './options.ts';
+import {
+  auditedAt,
+  chooseConsumer,
+  type DlqSessionOptions,
+  inDlqSession,
+  requireDeclared,
+} from './session.ts';
 
 const EXAMPLE = `
 Example:
   millrace dlq move --rate 20
   millrace dlq move --env prod --consumer editorial-analytics
 
-It is what "Start DLQ redrive" in the SQS console does: no choice, no canary, no results. "millrace dlq redrive" has them.
-On a laptop the letters are consumed by the "millrace up" that is running, or by the next one.`;
+This is what "Start DLQ redrive" in the SQS console does: you cannot choose
+letters, try a few first, or see results. "millrace dlq redrive" can.
+On a laptop the running "millrace up" consumes the letters, or the next one.`;
 
 interface MoveOptions extends DlqSessionOptions {
   readonly consumer?: string;
@@ -24,17 +31,19 @@ interface MoveOptions extends DlqSessionOptions {
 export function moveCommand(): Command {
   return new Command('move')
     .description('Moves the whole dead-letter queue to the redrive queue, as the SQS console does.')
-    .addOption(consumerOption())
+    .addOption(oneConsumerOption())
     .option('--rate <n>', 'messages a second, up to 500', wholeFrom(1), 100)
-    .option('--yes', 'do not ask')
-    .addOption(jsonOption('print {moved}; takes --yes'))
+    .option('--yes', 'do not ask for confirmation')
+    .addOption(jsonOption('print {moved}; needs --yes'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: MoveOptions, command: Command) => {
       refuseUnasked(options, command);
-      await inDlqSession(await chooseConsumer(options.consumer), options, async (session) => {
+      const owner = await chooseConsumer(options.consumer, options);
+      await requireDeclared(owner, options);
+      await inDlqSession(owner, options, async (session) => {
         const { resources, consumer, at } = session;
         printNote(
-          `Every dead letter in the queue of ${consumer.name}, in ${at}, up to ${count(options.rate)} a second`,
+          `Move every dead letter in the queue of ${consumer.name} (${at}), at most ${count(options.rate)} a second`,
         );
         await confirm(options, consumer.name);
         const plan = { maxPerSecond: options.rate };

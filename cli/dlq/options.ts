@@ -1,10 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { didYouMean } from '../../runtime/closest-name.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
+import { ERRORS } from '../../runtime/errors.ts';
 import { stateOption } from '../options.ts';
 import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { registryOption } from '../registry-option.ts';
 
-/** Where the dead letters are: what a desk is opened with. */
+/** Where the dead letters are. */
 export function withDlqOptions(command: Command): Command {
   return command
     .addOption(stateOption())
@@ -17,45 +19,66 @@ export function withDlqOptions(command: Command): Command {
 function envOption(): Option {
   return new Option(
     '--env <name>',
-    'an environment on AWS, with your own credentials, instead of --state',
+    'an environment on AWS, by your own credentials, instead of --state',
   ).argParser((name) => {
     if (/^[a-z][a-z0-9-]*$/.test(name)) return name;
-    throw new InvalidArgumentError("It takes an environment's name, such as prod.");
+    throw new InvalidArgumentError("Give an environment's name, such as prod.");
   });
 }
 
-export function consumerOption(
-  description = 'whose dead letters (default: the only consumer there is)',
-): Option {
-  return new Option('--consumer <name>', description);
+/** For a command that only looks. */
+export function consumerOption(): Option {
+  return new Option('--consumer <name>', 'whose dead letters (default: every consumer)');
+}
+
+/** For a command that changes something. */
+export function oneConsumerOption(): Option {
+  return new Option('--consumer <name>', 'whose dead letters (default: the only consumer)');
+}
+
+export function showValuesOption(description: string): Option {
+  return new Option('--show-values', `${description}, personal data included`);
 }
 
 export function whereOption(): Option {
   return new Option(
     '--where <conditions>',
-    'only letters with all of these: error=, stage=, topic=, partition=, offset=, schema=, since=, until=, id=',
+    'only the letters that meet every condition, such as error=HANDLER_FAILED,since=2h (below)',
   )
     .argParser(parseWhere)
-    .default({}, 'all of them');
+    .default({}, 'all');
 }
 
 export const WHERE_HELP = `
-Conditions, with commas between them:
-  error=HANDLER_FAILED    stage=handle         topic=news.pageviews    partition=3
-  offset=1042             offset=1000-1999     schema=<id>             id=<consumer/topic/partition/offset>
-  since=2h                since=2026-11-24T10:00Z                      until=30m
-"since" and "until" look at when a record last failed; s, m, h and d count back from now.`;
+Conditions of --where; separate several with commas:
+  error=HANDLER_FAILED      stage=handle          at=orders/consumer.ts:29
+  topic=news.pageviews      partition=3           offset=1042, offset=1000-1999
+  schema=<id>               id=<consumer/topic/partition/offset>
+  since=2h                  until=2026-11-24T10:00Z
+"since" and "until" compare when a record last failed. s, m, h and d count back
+from now.`;
+
+const STAGES = ['deliver', 'decode', 'handle', 'write'];
 
 type Reader = (value: string) => Partial<LetterFilter> | undefined;
 
-const CONDITIONS: Readonly<Record<string, { readonly takes: string; readonly read: Reader }>> = {
+interface Condition {
+  readonly takes: string;
+  readonly read: Reader;
+  /** Where there are only so many values. */
+  readonly names?: readonly string[];
+}
+
+const CONDITIONS: Readonly<Record<string, Condition>> = {
   error: {
     takes: 'an error code, such as HANDLER_FAILED',
-    read: (error) => (/^[A-Z_]+$/.test(error) ? { error } : undefined),
+    read: (error) => (Object.hasOwn(ERRORS, error) ? { error } : undefined),
+    names: Object.keys(ERRORS),
   },
   stage: {
     takes: 'deliver, decode, handle or write',
-    read: (stage) => (/^[a-z]+$/.test(stage) ? { stage } : undefined),
+    read: (stage) => (STAGES.includes(stage) ? { stage } : undefined),
+    names: STAGES,
   },
   topic: { takes: 'a topic', read: (topic) => (topic ? { topic } : undefined) },
   partition: {
@@ -63,6 +86,10 @@ const CONDITIONS: Readonly<Record<string, { readonly takes: string; readonly rea
     read: (text) => (/^\d{1,9}$/.test(text) ? { partition: Number(text) } : undefined),
   },
   schema: { takes: 'a schema id', read: (schema) => (schema ? { schema } : undefined) },
+  at: {
+    takes: 'a file and a line as triage shows them, such as orders/consumer.ts:29',
+    read: (at) => (/^[^:]+:\d+$/.test(at) ? { at } : undefined),
+  },
   id: { takes: 'consumer/topic/partition/offset', read: (id) => (id ? { id } : undefined) },
   offset: { takes: 'an offset, or two with a dash between them, such as 1000-1999', read: readOffset },
   since: {
@@ -83,13 +110,23 @@ export function parseWhere(text: string): LetterFilter {
     const known = Object.hasOwn(CONDITIONS, name) ? CONDITIONS[name] : undefined;
     if (!known) {
       throw new InvalidArgumentError(
-        `${JSON.stringify(condition)} is no condition. It takes ${Object.keys(CONDITIONS).join('=, ')}=, with commas between them.`,
+        `Unknown condition ${JSON.stringify(condition)}.${didYouMean(
+          name,
+          Object.keys(CONDITIONS),
+        )} Use ${Object.keys(CONDITIONS).join('=, ')}=; separate several with commas.`,
       );
     }
     const read = known.read(value);
-    if (!read) throw new InvalidArgumentError(`${name}= takes ${known.takes}; got ${JSON.stringify(value)}.`);
+    if (!read) {
+      const closest = didYouMean(value, known.names ?? []);
+      throw new InvalidArgumentError(
+        `${name}= takes ${known.takes}; got ${JSON.stringify(value)}.${closest}`,
+      );
+    }
     if (Object.keys(read).some((key) => key in filter)) {
-      throw new InvalidArgumentError(`${name}= stands twice. Give one, and run the command once for each.`);
+      throw new InvalidArgumentError(
+        `${name}= is given twice. Give it once, and run the command again for the other.`,
+      );
     }
     filter = { ...filter, ...read };
   }
@@ -130,7 +167,7 @@ export function describeFilter(filter: LetterFilter): string {
 }
 
 /** What a command says that finds nothing to show or do. */
-export function noneMatch(consumer: string, where: LetterFilter): string {
+export function noneMatch(consumers: string | readonly string[], where: LetterFilter): string {
   const isAll = Object.keys(where).length === 0;
-  return `No dead letters of ${consumer}${isAll ? '' : ` match ${describeFilter(where)}`}.`;
+  return `No dead letters of ${[consumers].flat().join(' or ')}${isAll ? '' : ` match ${describeFilter(where)}`}.`;
 }

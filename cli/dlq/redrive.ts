@@ -14,18 +14,20 @@ import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { loadApp } from '../app.ts';
 import { CommandFailed } from '../command-failed.ts';
+import { hint } from '../hints.ts';
 import { jsonOption, seconds, wholeFrom } from '../options.ts';
 import { type PostgresOptions, postgresOption } from '../outside-options.ts';
-import { createProblemLog } from '../problem-log.ts';
+import { createRunLog } from '../run-log.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
-import { consumerOption, describeFilter, noneMatch, WHERE_HELP, whereOption } from './options.ts';
+import { describeFilter, noneMatch, oneConsumerOption, WHERE_HELP, whereOption } from './options.ts';
 import {
   auditedAt,
   chooseConsumer,
   type DlqSession,
   type DlqSessionOptions,
   inDlqSession,
+  requireDeclared,
 } from './session.ts';
 
 const EXAMPLE = `
@@ -35,10 +37,10 @@ Example:
   millrace dlq redrive --env prod --where stage=write,since=2h
 ${WHERE_HELP}
 
-A redrive that was killed goes on when the same command is given again. What was applied before is recognised and
-changes nothing, so to redrive too much does no harm.`;
+If a redrive is killed, the same command continues it. A letter that was applied
+before changes nothing, so redriving too many does no harm.`;
 
-/** How often it is looked whether somebody still runs the consumer. */
+/** How often to check whether somebody still runs the consumer. */
 const TAKE_OVER_MS = 200;
 
 interface RedriveCommandOptions extends DlqSessionOptions, PostgresOptions {
@@ -55,23 +57,23 @@ interface RedriveCommandOptions extends DlqSessionOptions, PostgresOptions {
 export function redriveCommand(): Command {
   return new Command('redrive')
     .description(
-      'Gives dead letters back to the consumer that failed them, and to nobody else: a few first, and the others if those were applied.',
+      'Gives dead letters back to the consumer that failed them: a few first, then the others if those were applied.',
     )
-    .addOption(consumerOption())
+    .addOption(oneConsumerOption())
     .addOption(whereOption())
-    .option('--rate <n>', 'letters a second', wholeFrom(1), 100)
-    .option('--canary <n>', 'how many to try first; 0 for none', wholeFrom(0), 5)
-    .option('--max-failures <n>', 'stop when so many have failed again', wholeFrom(1), 20)
-    .option('--wait <seconds>', 'how long to wait for results when none come', seconds, 60)
-    .option('--yes', 'do not ask')
+    .option('--rate <n>', 'letters a second, at most', wholeFrom(1), 100)
+    .option('--canary <n>', 'how many letters to try first; 0 for none', wholeFrom(0), 5)
+    .option('--max-failures <n>', 'stop when this many have failed again', wholeFrom(1), 20)
+    .option('--wait <seconds>', 'how long to wait for a result', seconds, 60)
+    .option('--yes', 'do not ask for confirmation')
     .addOption(postgresOption())
-    .addOption(jsonOption('print {planned, applied, alreadyApplied, failed, remaining}; takes --yes'))
+    .addOption(jsonOption('print {planned, applied, alreadyApplied, failed, remaining}; needs --yes'))
     .addHelpText('after', EXAMPLE)
     .action(async (options: RedriveCommandOptions, command: Command) => {
       refuseUnasked(options, command);
-      await inDlqSession(await chooseConsumer(options.consumer), options, (session) =>
-        redrive(session, options),
-      );
+      const owner = await chooseConsumer(options.consumer, options);
+      await requireDeclared(owner, options);
+      await inDlqSession(owner, options, (session) => redrive(session, options));
     });
 }
 
@@ -81,7 +83,7 @@ async function redrive(session: DlqSession, options: RedriveCommandOptions): Pro
   const killed = findJournal(folder.files.redrives, request);
   if (killed) {
     printNote(
-      `Going on with redrive ${killed.plan.id}, begun ${killed.begunAt}: ${count(killed.sent.size)} of ${count(killed.plan.letters.size)} were sent.`,
+      `Continuing redrive ${killed.plan.id} of ${killed.begunAt}: ${count(killed.sent.size)} of ${count(killed.plan.letters.size)} were sent.`,
     );
   }
   const letters = killed?.plan.letters ?? (await findLetters(session.resources.reader, options.where));
@@ -105,7 +107,7 @@ async function redrive(session: DlqSession, options: RedriveCommandOptions): Pro
   try {
     const progress = await run(session, journal, request, options);
     if (options.json) printJson({ ...summary(progress), redrive: journal.plan.id });
-    else printEnd(progress);
+    else printEnd(progress, session);
     if (progress.failed > 0 || progress.remaining > 0) throw new CommandFailed();
   } finally {
     await function_.stop();
@@ -184,7 +186,7 @@ async function runFunction(
   postgres: string | undefined,
 ): Promise<{ stop(): Promise<void> }> {
   const { startStack } = await import('../../local/stack.ts');
-  const problems = createProblemLog();
+  const runLog = createRunLog();
   const stack = await startStack({
     app: await loadApp(),
     folder,
@@ -193,7 +195,7 @@ async function runFunction(
     postgres,
     faults: {},
     random: systemRandom,
-    log: problems.log,
+    log: runLog.log,
     consume: 'redrive',
   }).catch((error: unknown) => {
     lock.release();
@@ -203,7 +205,7 @@ async function runFunction(
     async stop() {
       await stack.close();
       lock.release();
-      for (const { level, text } of problems.problems()) if (level === 'error') printNote(`error: ${text}`);
+      for (const { level, text } of runLog.events()) if (level === 'error') printNote(`error: ${text}`);
     },
   };
 }
@@ -215,13 +217,14 @@ function printPlan(
 ): void {
   const order =
     canary > 0 && canary < letters
-      ? `${plural(canary, 'letter')} first; the others only if those were applied`
+      ? `${plural(canary, 'letter')} first, then the others if those were applied`
       : 'all at once';
   printNote(
     [
-      `Redrive of ${plural(letters, 'dead letter')} to ${consumer}, in ${at}`,
+      `Redrive ${plural(letters, 'dead letter')} of ${consumer} (${at})`,
       `  which   ${where}`,
-      `  how     ${order}; up to ${count(rate)} a second; stops when ${count(maxFailures)} have failed again`,
+      `  how     ${order}; at most ${count(rate)} a second`,
+      `          stops when ${count(maxFailures)} have failed again`,
     ].join('\n'),
   );
 }
@@ -230,19 +233,28 @@ function summary({ planned, applied, alreadyApplied, failed, remaining }: Redriv
   return { planned, applied, alreadyApplied, failed, remaining };
 }
 
-function printEnd({ planned, sent, applied, alreadyApplied, failed, remaining }: RedriveProgress): void {
+function printEnd(
+  { planned, sent, applied, alreadyApplied, failed, remaining }: RedriveProgress,
+  { consumer, place }: DlqSession,
+): void {
   const gone = planned - sent;
   const waiting = remaining - gone;
+  if (applied === 0 && alreadyApplied === planned) {
+    const which = planned === 1 ? 'the letter' : `all ${count(planned)}`;
+    printLine(`Nothing to do: ${which} had been applied already.`);
+    return;
+  }
   const parts = [
     `${count(applied)} applied`,
-    alreadyApplied > 0 ? `${count(alreadyApplied)} applied before` : '',
-    failed > 0 ? `${count(failed)} failed again: "millrace dlq triage" says why` : '',
-    waiting > 0
-      ? `${count(waiting)} without a result yet: they are in the redrive queue, and come again from there`
-      : '',
-    gone > 0 ? `${count(gone)} not there any more: given back or discarded by somebody else` : '',
+    alreadyApplied > 0 ? `${count(alreadyApplied)} had been applied already` : '',
+    failed > 0 ? `${count(failed)} failed again` : '',
+    waiting > 0 ? `${count(waiting)} without a result yet (they stay in the redrive queue)` : '',
+    gone > 0 ? `${count(gone)} gone (somebody else redrove or discarded them)` : '',
   ];
   printLine(`${parts.filter(Boolean).join(', ')}.`);
+  if (failed > 0) {
+    printLine(`To see why: ${hint(['dlq', 'triage', '--consumer', consumer.name], place)}`);
+  }
 }
 
 /** One line that changes, where a person looks. */

@@ -1,23 +1,27 @@
-/** The desk at which a person deals with one consumer's dead letters: of a state folder, or of an environment on AWS. */
+/** A person's session with one consumer's dead letters: of a state folder, or of an environment on AWS. */
 import { hostname, userInfo } from 'node:os';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import {
   existingStateFolder,
+  isStateFolder,
   lockLetters,
   openStateFolder,
   type StateFolder,
 } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
 import { openKafkaTopics } from '../../local/topic-log.ts';
+import { didYouMean } from '../../runtime/closest-name.ts';
+import { type Contract, defineTopic } from '../../runtime/contract/contract.ts';
 import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
 import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
-import type { DeadLetterResources } from '../../runtime/dead-letters/resources.ts';
-import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import type { DeadLetterResources, LetterOwner } from '../../runtime/dead-letters/resources.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { LogReader } from '../../runtime/topics.ts';
 import { loadApp } from '../app.ts';
+import { hint, type Place } from '../hints.ts';
 import { type KafkaOptions, storesOptions } from '../outside-options.ts';
 import { openRegistry, type RegistryOptions } from '../registry-option.ts';
+import { printNote } from '../terminal.ts';
 
 /** With Kafka, letters of consumers that have theirs in a topic, and what a batch that was given up held, are read there. */
 export interface DlqSessionOptions extends KafkaOptions, RegistryOptions {
@@ -27,7 +31,9 @@ export interface DlqSessionOptions extends KafkaOptions, RegistryOptions {
 }
 
 export interface DlqSession {
-  readonly consumer: AnyConsumer;
+  readonly consumer: LetterOwner;
+  /** The same place, for commands that a person may copy. */
+  readonly place: Place;
   readonly resources: DeadLetterResources;
   readonly registry: SchemaRegistry;
   /** Who is at the session, for the audit log. */
@@ -44,42 +50,115 @@ export interface DlqSession {
   close(): Promise<void>;
 }
 
-/** @throws INPUT_INVALID where there is no such consumer, or several and none is named */
-export async function chooseConsumer(name: string | undefined): Promise<AnyConsumer> {
-  const { consumers } = await loadApp();
-  const names = consumers.map((consumer) => consumer.name);
-  if (name === undefined && consumers.length === 1) return consumers[0]!;
-  if (name === undefined) {
-    throw new MillraceError(
-      'INPUT_INVALID',
-      `Which consumer? Add ${names.map((each) => `--consumer ${each}`).join(' or ')}.`,
-    );
-  }
-  const consumer = consumers.find((each) => each.name === name);
-  if (consumer) return consumer;
+/**
+ * The consumer that a command is about: the one that is named, or the only one.
+ * @throws INPUT_INVALID where there is no such consumer, or several and none is named
+ */
+export async function chooseConsumer(
+  name: string | undefined,
+  options: DlqSessionOptions,
+): Promise<LetterOwner> {
+  const owners = await letterOwners(options);
+  if (name !== undefined) return ownerNamed(name, owners);
+  if (owners.length === 1) return owners[0]!;
   throw new MillraceError(
     'INPUT_INVALID',
-    `There is no consumer ${JSON.stringify(name)}; there is ${names.join(', ')}.`,
-    {
-      details: { consumer: name },
-    },
+    owners.length === 0
+      ? 'The app has no consumer. Add one to millrace.config.ts.'
+      : `Which consumer? Add ${owners.map((each) => `--consumer ${each.name}`).join(' or ')}.`,
   );
 }
 
+/** For what only looks: the consumer that is named, or every one. @throws INPUT_INVALID where there is no such consumer */
+export async function chooseConsumers(
+  name: string | undefined,
+  options: DlqSessionOptions,
+): Promise<readonly LetterOwner[]> {
+  const owners = await letterOwners(options);
+  return name === undefined ? owners : [ownerNamed(name, owners)];
+}
+
+/** @throws INPUT_INVALID where the app has no such consumer any more: nothing can apply its letters */
+export async function requireDeclared({ name }: LetterOwner, place: Place): Promise<void> {
+  const { consumers } = await loadApp();
+  if (consumers.some((each) => each.name === name)) return;
+  const exporting = hint(['dlq', 'export', '--consumer', name, '--output', `${name}.jsonl`], place);
+  throw new MillraceError(
+    'INPUT_INVALID',
+    `${name} is no longer declared, so nothing can apply its dead letters. Declare it again in millrace.config.ts, or keep them in a file: ${exporting}`,
+    { details: { consumer: name } },
+  );
+}
+
+function ownerNamed(name: string, owners: readonly LetterOwner[]): LetterOwner {
+  const found = owners.find((each) => each.name === name);
+  if (found) return found;
+  const names = owners.map((each) => each.name);
+  throw new MillraceError(
+    'INPUT_INVALID',
+    `There is no consumer ${JSON.stringify(name)}.${didYouMean(name, names)} Use ${names.join(' or ')}.`,
+    { details: { consumer: name } },
+  );
+}
+
+/** The app's consumers; in a state folder also those that it no longer declares and that have dead letters there. */
+async function letterOwners({ state, env }: DlqSessionOptions): Promise<readonly LetterOwner[]> {
+  const { consumers, contracts } = await loadApp();
+  if (env !== undefined || !isStateFolder(state)) return consumers;
+  const stores = await openStores(existingStateFolder(state));
+  try {
+    const declared = new Set(consumers.map(({ name }) => name));
+    const undeclared = stores.withQueuedLetters().filter((name) => !declared.has(name));
+    return [
+      ...consumers,
+      ...(await Promise.all(undeclared.map((name) => undeclaredOwner(name, stores, contracts)))),
+    ];
+  } finally {
+    await stores.close();
+  }
+}
+
+async function undeclaredOwner(
+  name: string,
+  stores: Stores,
+  contracts: readonly Contract<never>[],
+): Promise<LetterOwner> {
+  const owner = { name, epoch: 1, topic: UNKNOWN_TOPIC, deadLetter: 'sqs' as const, deadLetterTopic: '' };
+  for await (const stored of stores.deadLettersOf(owner).reader.scan()) {
+    if (!('letter' in stored)) continue;
+    const { topic: of } = stored.letter.record;
+    const topic = contracts.find((each) => each.name === of) ?? { ...UNKNOWN_TOPIC, name: of };
+    return { ...owner, topic: topic as LetterOwner['topic'], epoch: stored.letter.epoch };
+  }
+  return owner;
+}
+
+/** Stands for a contract that is not declared any more. */
+const UNKNOWN_TOPIC: LetterOwner['topic'] = {
+  ...defineTopic<Readonly<Record<string, unknown>>>({
+    name: 'unknown',
+    owner: 'unknown',
+    key: 'unknown',
+    versions: [{ version: 1, schema: 'null' }],
+  }),
+  versions: [],
+} as LetterOwner['topic'];
+
 /** @throws STATE_UNREADABLE; on AWS QUEUE_UNAVAILABLE where the environment has no such consumer; INPUT_INVALID where its topic cannot be found */
 export async function openDlqSession(
-  consumer: AnyConsumer,
+  consumer: LetterOwner,
   { state, env, registry, ...cluster }: DlqSessionOptions,
 ): Promise<DlqSession> {
   const { kafka } = storesOptions(cluster);
+  const place: Place = { state, ...(env && { env }), ...(registry && { registry }), ...clusterOf(cluster) };
   if (env !== undefined) {
     if (registry) throw registryOfEnvironment(env);
     const { openAwsResources } = await import('../../adapters/aws/operator-resources.ts');
     if (consumer.deadLetter === 'kafka' && !kafka) {
       throw new MillraceError(
         'INPUT_INVALID',
-        `${consumer.name} has its dead letters in the topic ${consumer.deadLetterTopic}, and nothing says where the Kafka of ${env} ` +
-          'is. Give --kafka with its brokers, and --kafka-auth iam.',
+        `The dead letters of ${consumer.name} are in the topic ${consumer.deadLetterTopic}, and the command does not know the Kafka of ` +
+          `${env}. Give --kafka with its brokers, and --kafka-auth iam.`,
         { details: { consumer: consumer.name, env } },
       );
     }
@@ -89,6 +168,7 @@ export async function openDlqSession(
       ...aws,
       registry: remembering(aws.registry),
       consumer,
+      place,
       at: `${env} on AWS`,
       log: topics ?? null,
       // Redrives leave their journals on the machine that they run on.
@@ -104,6 +184,7 @@ export async function openDlqSession(
   const stores = await openStores(folder, kafka ? { kafka } : {});
   return {
     consumer,
+    place,
     resources: stores.deadLettersOf(consumer),
     registry: remembered,
     who: `${userInfo().username}@${hostname()}`,
@@ -116,11 +197,35 @@ export async function openDlqSession(
   };
 }
 
+/**
+ * The same for each consumer, or for the one that is named. One that cannot be reached does not keep the others from
+ * being shown; the command then fails in the end.
+ */
+export async function inEachDlqSession(
+  name: string | undefined,
+  options: DlqSessionOptions,
+  work: (session: DlqSession) => Promise<void>,
+): Promise<{ readonly isWhole: boolean }> {
+  const owners = await chooseConsumers(name, options);
+  let isWhole = true;
+  for (const owner of owners) {
+    try {
+      await inDlqSession(owner, options, work);
+    } catch (error) {
+      if (owners.length === 1 || !(error instanceof MillraceError)) throw error;
+      printNote(`error: ${owner.name}: ${error.message} [${error.code}]`);
+      isWhole = false;
+    }
+  }
+  return { isWhole };
+}
+
+function clusterOf({ kafka, kafkaAuth }: KafkaOptions): Pick<Place, 'kafka' | 'kafkaAuth'> {
+  return { ...(kafka && { kafka }), ...(kafkaAuth && { kafkaAuth }) };
+}
+
 function registryOfEnvironment(env: string): MillraceError {
-  return new MillraceError(
-    'INPUT_INVALID',
-    `${env} has a registry of its own, in Glue. Leave --registry out.`,
-  );
+  return new MillraceError('INPUT_INVALID', `${env} has its own registry, in Glue. Leave --registry out.`);
 }
 
 /** Asks for each schema once: a list of letters has few of them. */
@@ -141,7 +246,7 @@ function remembering(registry: SchemaRegistry): SchemaRegistry {
 }
 
 /**
- * Does something to the desk's dead letters, noted in the audit log before it begins and after it.
+ * Does something to the session's dead letters, noted in the audit log before it begins and after it.
  * @throws STATE_IN_USE when letters are given back and taken away at once, on this machine
  */
 export async function auditedAt<Result extends Readonly<Record<string, unknown>>>(
@@ -161,9 +266,9 @@ export async function auditedAt<Result extends Readonly<Record<string, unknown>>
   }
 }
 
-/** Opens a desk for the work, and closes it whatever happens. */
+/** Opens a session for the work, and closes it whatever happens. */
 export async function inDlqSession<Result>(
-  consumer: AnyConsumer,
+  consumer: LetterOwner,
   options: DlqSessionOptions,
   work: (session: DlqSession) => Promise<Result>,
 ): Promise<Result> {

@@ -7,17 +7,20 @@ import {
   readGivenUpBatch,
 } from '../../runtime/dead-letters/given-up-batch.ts';
 import { decodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
+import type { ScannedLetter } from '../../runtime/dead-letters/reader.ts';
+import type { LetterOwner } from '../../runtime/dead-letters/resources.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
-import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { readRange } from '../../runtime/topics.ts';
+import { hint } from '../hints.ts';
 import { jsonOption } from '../options.ts';
 import { count, plural, printableJson, printJson, printLine, printNote } from '../terminal.ts';
 import { lineOf, openExport } from './export-file.ts';
-import { consumerOption, describeFilter, WHERE_HELP, whereOption } from './options.ts';
+import { isGuarded, storedToJson, type View } from './letter-view.ts';
+import { describeFilter, oneConsumerOption, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
 import {
   auditedAt,
   chooseConsumer,
@@ -27,23 +30,28 @@ import {
 } from './session.ts';
 
 const EXPORT_EXAMPLE = `
-Example:
+Examples:
   millrace dlq export --output letters.jsonl
   millrace dlq export --where error=HANDLER_FAILED | jq .failure
-${WHERE_HELP}`;
+${WHERE_HELP}
+
+If the contract tags a field with "pii": true, an export masks it, and cannot be
+imported. --show-values writes the original bytes.`;
 
 const IMPORT_EXAMPLE = `
-Example:
+Examples:
   millrace dlq import --input letters.jsonl
   millrace dlq import --input on-failure-document.json
 
-It takes what "export" and "discard" wrote, and the documents that Lambda writes about batches it gave up on. Where such
-a document names records without having them, they are read from the topic, if it can be reached from here.`;
+Reads what "export" and "discard" wrote, and the documents that Lambda writes
+about batches it gave up on. If such a document names records without holding
+them, import reads them from the topic, where the topic can be reached.`;
 
 interface ExportOptions extends DlqSessionOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly output?: string;
+  readonly showValues?: true;
 }
 
 interface ImportOptions extends DlqSessionOptions {
@@ -56,37 +64,55 @@ const PUT_BATCH = 100;
 
 export function exportCommand(): Command {
   return new Command('export')
-    .description('Writes dead letters as JSON lines, whole, with their bytes as base64. Takes none away.')
-    .addOption(consumerOption())
+    .description('Writes whole dead letters as JSON lines, their bytes as base64. Removes none.')
+    .addOption(oneConsumerOption())
     .addOption(whereOption())
+    .addOption(showValuesOption('write the original bytes'))
     .option('--output <file>', 'a new file (default: standard output)')
     .addHelpText('after', EXPORT_EXAMPLE)
     .action(async (options: ExportOptions) => {
-      await inDlqSession(await chooseConsumer(options.consumer), options, async ({ resources }) => {
+      await inDlqSession(await chooseConsumer(options.consumer, options), options, async (session) => {
+        const { resources, consumer, place } = session;
+        const view: View = { topic: consumer.topic, showsValues: options.showValues === true };
+        const isMasked = isGuarded(view);
+        const textOf = async (copy: ScannedLetter) => {
+          if (!isMasked) return lineOf(copy, resources.objects);
+          return JSON.stringify(
+            'letter' in copy
+              ? await storedToJson(copy, session, view)
+              : { unreadable: '(hidden: it can hold personal data)', copy: copy.ref },
+          );
+        };
         const file = options.output === undefined ? undefined : openExport(options.output);
         let exported = 0;
         for await (const copy of resources.reader.scan()) {
           if (!matches(copy, options.where)) continue;
           exported++;
-          if (file) await file.write(copy, resources.objects);
-          else printLine(printableJson(await lineOf(copy, resources.objects)));
+          if (file) file.write(await textOf(copy));
+          else printLine(printableJson(await textOf(copy)));
         }
         file?.flush();
         file?.close();
         printNote(`(${plural(exported, 'dead letter')}: ${describeFilter(options.where)})`);
+        if (isMasked && exported > 0) {
+          const whole = hint(['dlq', 'export', '--consumer', consumer.name, '--show-values'], place);
+          printNote(
+            `Personal data is masked, so these lines cannot be imported. For an export that can: ${whole}`,
+          );
+        }
       });
     });
 }
 
 export function importCommand(): Command {
   return new Command('import')
-    .description('Puts letters among the dead letters, from where they can be redriven.')
-    .addOption(consumerOption())
+    .description('Puts letters back among the dead letters, to be redriven from there.')
+    .addOption(oneConsumerOption())
     .requiredOption('--input <file>', 'JSON lines, or one JSON document; "-" is standard input')
     .addOption(jsonOption('print {imported}'))
     .addHelpText('after', IMPORT_EXAMPLE)
     .action(async (options: ImportOptions) => {
-      await inDlqSession(await chooseConsumer(options.consumer), options, async (session) => {
+      await inDlqSession(await chooseConsumer(options.consumer, options), options, async (session) => {
         const { resources } = session;
         const { letters, unreadable } = await readInput(options.input, session);
         const plan = { input: options.input, letters: letters.length };
@@ -99,7 +125,9 @@ export function importCommand(): Command {
         if (options.json) printJson({ imported: letters.length });
         else printLine(`${count(letters.length)} imported.`);
         if (unreadable > 0)
-          printNote(`(${plural(unreadable, 'message')} could not be read before, and were left out)`);
+          printNote(
+            `(${plural(unreadable, 'message')} could not be read when exported, and ${unreadable === 1 ? 'is' : 'are'} left out)`,
+          );
       });
     });
 }
@@ -170,6 +198,12 @@ async function lettersIn(text: string, session: DlqSession): Promise<readonly De
     const { letters, missing } = readGivenUpBatch(document, ownerOf(consumer));
     return [...letters, ...(await fetchMissing(missing, document, session))];
   }
+  if (document?.masked === true) {
+    throw new MillraceError(
+      'DEAD_LETTER_UNREADABLE',
+      `This export is masked: it has no original bytes. Export again with --show-values.`,
+    );
+  }
   const letter = decodeDeadLetter(text);
   if (letter.consumer !== consumer.name) {
     throw new MillraceError(
@@ -215,6 +249,6 @@ async function fetchMissing(
   return readGivenUpBatch(whole, ownerOf(consumer)).letters;
 }
 
-function ownerOf({ name, epoch, topic }: AnyConsumer) {
+function ownerOf({ name, epoch, topic }: LetterOwner) {
   return { consumer: name, epoch, topic: topic.name };
 }

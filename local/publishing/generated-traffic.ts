@@ -17,9 +17,15 @@ export function createGeneratedTraffic({ latest, name }: Contract<never>, random
   return { next: (atMs) => generate(node!, name, { random, nowMs: atMs, within: [] }) };
 }
 
-/** A small value that keeps the contract: the fields without a default, each text the name of its field. */
-export function exampleEvent({ latest, name }: Contract<never>, nowMs: number): unknown {
-  return generate(parseSchema(latest.schema).node!, name, { random: null, nowMs, within: [] });
+/** A small value that keeps the contract: the fields without a default; as they are in `like`, another value of it, if given. */
+export function exampleEvent({ latest, name }: Contract<never>, nowMs: number, like?: unknown): unknown {
+  const small = generate(parseSchema(latest.schema).node!, name, { random: null, nowMs, within: [] });
+  if (!isObject(small) || !isObject(like)) return small;
+  return Object.fromEntries(Object.keys(small).map((field) => [field, like[field] ?? small[field]]));
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }
 
 interface Making {
@@ -62,7 +68,7 @@ function generate(node: SchemaNode, name: string, making: Making): unknown {
     case 'null':
       return null;
     case 'string':
-      return random ? textOf(node.logical?.name, name, below) : name;
+      return textOf(node.logical?.name, name, below);
     case 'long':
       return longOf(node.logical?.name, nowMs, random !== null && !/At$|[Tt]ime/.test(name), below);
     case 'int':

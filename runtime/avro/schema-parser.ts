@@ -26,6 +26,7 @@ export type SchemaRule =
   | 'union-invalid'
   | 'default-invalid'
   | 'order-invalid'
+  | 'pii-invalid'
   | 'logical-type-invalid';
 
 export interface SchemaProblem {
@@ -325,10 +326,15 @@ class SchemaParser {
         `The field's order is ${show(field.order)}. It takes ${ORDERS.join(', ')}.`,
       );
     }
+    if (field.pii !== undefined && typeof field.pii !== 'boolean') {
+      this.#refuse('pii-invalid', path, `The field's pii is ${show(field.pii)}. Write true or false.`);
+    }
     const aliases = this.#parseAliases(field, path);
     const type = this.parse(field.type, namespace, path);
     if (!type) return null;
-    const node: FieldNode = { name, aliases, doc: textOf(field.doc), type, default: field.default };
+    // Somebody else's schema may say it in another way: what is not a clear no is masked.
+    const pii = field.pii !== undefined && field.pii !== false;
+    const node: FieldNode = { name, aliases, doc: textOf(field.doc), type, pii, default: field.default };
     if (field.default !== undefined) {
       this.#deferred.push(() => {
         const fault = findDefaultFault(type, field.default, [node]);

@@ -64,6 +64,8 @@ export interface FieldNode {
   readonly aliases: readonly string[];
   readonly doc: string | null;
   readonly type: SchemaNode;
+  /** Whether it holds personal data, by `"pii": true` on the field. */
+  readonly pii: boolean;
   /** What a reader takes where the writer has no such field, as Avro's JSON; undefined where there is none. */
   readonly default: unknown;
 }

@@ -110,10 +110,13 @@ function declare(node: DeclaredNode, names: TypeNames): string {
   return `${doc}export interface ${name} {\n${node.fields.map((field) => declareField(field, names)).join('')}}\n`;
 }
 
-function declareField({ name, doc, type }: FieldNode, names: TypeNames): string {
+function declareField({ name, doc, type, pii }: FieldNode, names: TypeNames): string {
   const logical = logicalTypeIn(type);
   const meaning = logical && meaningOf(logical);
-  return comment([doc, meaning], '  ') + assign(`  readonly ${name}:`, alternativesOf(type, names), '  ');
+  const privacy = pii ? 'Personal data ("pii": true): masked wherever a person sees values.' : null;
+  return (
+    comment([doc, meaning, privacy], '  ') + assign(`  readonly ${name}:`, alternativesOf(type, names), '  ')
+  );
 }
 
 /** A union of types after its head: on the head's line where it fits, else one alternative a line. */

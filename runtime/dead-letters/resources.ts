@@ -54,8 +54,11 @@ export interface ResourceParts {
   readonly log?: Producer & Pick<LogReader, 'partitions' | 'bounds' | 'read'>;
 }
 
+/** Whose dead letters: what leads to them of a consumer, which need not be declared any more. */
+export type LetterOwner = Pick<AnyConsumer, 'name' | 'epoch' | 'topic' | 'deadLetter' | 'deadLetterTopic'>;
+
 export function deadLetterResources(
-  { name, epoch, topic, deadLetter, deadLetterTopic }: AnyConsumer,
+  { name, epoch, topic, deadLetter, deadLetterTopic }: LetterOwner,
   { deadLetters, redrive, mover, objects, log }: ResourceParts,
 ): DeadLetterResources {
   const queueLetters = createQueueLetters({ queue: deadLetters, objects });

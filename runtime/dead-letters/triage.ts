@@ -1,6 +1,7 @@
 /** Which dead letters there are: choosing some, and grouping them by what went wrong. */
 
 import { letterKey } from '../delivery/dead-letter.ts';
+import { ownFrameOf } from './own-frame.ts';
 import type { ScannedLetter } from './reader.ts';
 
 /** Every condition given has to hold. */
@@ -17,6 +18,8 @@ export interface LetterFilter {
   /** Last failed before, epoch milliseconds. */
   readonly until?: number;
   readonly id?: string;
+  /** Where in the project's code the error was thrown, as `orders/consumer.ts:29`. */
+  readonly at?: string;
 }
 
 /** A copy that cannot be read matches by `error` alone. */
@@ -35,21 +38,32 @@ export function matches(copy: ScannedLetter, filter: LetterFilter): boolean {
     is(filter.partition, record.partition) &&
     is(filter.schema, schemaId) &&
     is(filter.id, id) &&
+    (filter.at === undefined || filter.at === ownFrameOf(failure)) &&
     (offset === undefined || (record.offset >= offset.from && record.offset <= offset.to)) &&
     (since === undefined || failure.lastFailedAt >= since) &&
     (until === undefined || failure.lastFailedAt < until)
   );
 }
 
-/** Letters that failed alike. */
+/** Letters that failed alike: by code, stage, topic, the error's name and the place in the project's code that threw it. */
 export interface LetterGroup {
   readonly consumer: string;
   readonly errorCode: string;
   readonly stage: string;
   readonly topic: string;
+  readonly errorName: string;
+  /** As `orders/consumer.ts:29`; null where the stack names no file of the project. */
+  readonly location: string | null;
   /** Where all of the group have the same; so with `schemaId`. */
   readonly partition?: number;
   readonly schemaId?: string;
+  /** Every partition of the group, in order. */
+  readonly partitions: readonly number[];
+  /** The record keys with the most letters, the first three, and how many keys there are. */
+  readonly keys: readonly KeyCount[];
+  readonly keyCount: number;
+  /** What the group was split by besides, by the name in `by`. */
+  readonly split: Readonly<Record<string, string>>;
   /** Letters; copies of one letter count once. */
   readonly count: number;
   /** Epoch milliseconds: when the first of them first failed, and the last of them last. */
@@ -61,46 +75,92 @@ export interface LetterGroup {
   readonly sample: { readonly id: string; readonly name: string; readonly message: string };
 }
 
-/** What may split a group further. */
-export const SPLITS = ['partition', 'schema'] as const;
-export type Split = (typeof SPLITS)[number];
+export interface KeyCount {
+  readonly key: string;
+  readonly count: number;
+}
+
+/** What may split a group further. `message` is the error's, its numbers and quoted texts left out. */
+export const SPLITS = ['partition', 'schema', 'key', 'message'] as const;
+export type Split = (typeof SPLITS)[number] | `header:${string}`;
+
+/** How a record's bytes show: a key, or a header's value. */
+export interface Wording {
+  key(bytes: Buffer | null): string;
+  header(bytes: Buffer | null): string;
+}
+
+const MOST_KEYS = 3;
 
 /** Groups copies as they come; keeps no letter. The largest group first. */
 export class Triage {
   readonly #consumer: string;
-  readonly #by: ReadonlySet<Split>;
+  readonly #by: readonly Split[];
+  readonly #wording: Wording;
   readonly #groups = new Map<string, OpenGroup>();
 
-  constructor(consumer: string, by: Iterable<Split> = []) {
+  constructor(consumer: string, wording: Wording, by: readonly Split[] = []) {
     this.#consumer = consumer;
-    this.#by = new Set(by);
+    this.#wording = wording;
+    this.#by = by;
   }
 
   /** Whether the copy is the first of its group, and so its sample. */
   add(copy: ScannedLetter): boolean {
     const facts = factsOf(copy);
-    const key = JSON.stringify([
-      facts.errorCode,
-      facts.stage,
-      facts.topic,
-      this.#by.has('partition') && facts.partition,
-      this.#by.has('schema') && facts.schemaId,
-    ]);
-    const group = this.#groups.get(key);
-    if (group) group.add(facts);
-    else this.#groups.set(key, new OpenGroup(facts));
-    return group === undefined;
+    const split = this.#by.map((by): [Split, string] => [by, splitOf(by, copy, facts)]);
+    const { errorCode, stage, topic, name, location } = facts;
+    const key = JSON.stringify([errorCode, stage, topic, name, location, ...split]);
+    const known = this.#groups.get(key);
+    const group = known ?? new OpenGroup(facts, Object.fromEntries(this.#shown(split)));
+    if (!known) this.#groups.set(key, group);
+    group.add(facts);
+    return known === undefined;
+  }
+
+  /** Split by bytes, shown by the wording. */
+  #shown(split: readonly [Split, string][]): readonly [Split, string][] {
+    return split.map(([by, value]) => {
+      if (by !== 'key' && !by.startsWith('header:')) return [by, value];
+      const bytes = value === '' ? null : Buffer.from(value.slice(1), 'base64');
+      return [by, by === 'key' ? this.#wording.key(bytes) : this.#wording.header(bytes)];
+    });
   }
 
   groups(): readonly LetterGroup[] {
     return [...this.#groups.values()]
-      .map((group) => group.close(this.#consumer))
+      .map((group) => group.close(this.#consumer, this.#wording))
       .sort((a, b) => b.count - a.count || a.firstSeenAt - b.firstSeenAt);
   }
 }
 
+/** What a copy is split by: bytes as base64 behind a mark, so that none at all is another. */
+function splitOf(by: Split, copy: ScannedLetter, { partition, schemaId, message }: Facts): string {
+  if (by === 'partition') return String(partition ?? '');
+  if (by === 'schema') return schemaId ?? '';
+  if (by === 'message') return alike(message);
+  const record = 'letter' in copy ? copy.letter.record : undefined;
+  const bytes =
+    by === 'key'
+      ? record?.key
+      : record?.headers.find(({ name }) => name === by.slice('header:'.length))?.value;
+  return bytes ? `=${bytes.toString('base64')}` : '';
+}
+
+/** The message without what differs from record to record: numbers, ids and quoted texts. */
+function alike(message: string): string {
+  return message
+    .replace(/(["'`]).*?\1/gs, '$1…$1')
+    .replace(/\b[\da-f]{8}-[\da-f-]{27}\b/gi, '#')
+    .replace(/\d+/g, '#')
+    .slice(0, 200);
+}
+
 interface Facts {
-  readonly key: string;
+  readonly letterKey: string;
+  /** The record's key; undefined where its bytes are elsewhere. */
+  readonly recordKey: Buffer | null | undefined;
+  readonly location: string | null;
   readonly id: string;
   readonly errorCode: string;
   readonly stage: string;
@@ -118,7 +178,9 @@ function factsOf(copy: ScannedLetter): Facts {
   if (!('letter' in copy)) {
     const { error, storedAt } = copy;
     return {
-      key: copy.ref,
+      letterKey: copy.ref,
+      recordKey: undefined,
+      location: null,
       id: copy.ref,
       errorCode: error.code,
       stage: 'unreadable',
@@ -136,7 +198,10 @@ function factsOf(copy: ScannedLetter): Facts {
   const { code, stage, firstFailedAt, lastFailedAt, name, message } = letter.failure;
   const { topic, partition } = letter.record;
   return {
-    key: letterKey(letter),
+    letterKey: letterKey(letter),
+    recordKey: copy.payload ? undefined : letter.record.key,
+    // A value that cannot be read is no fault of the project's code.
+    location: stage === 'handle' || stage === 'write' ? ownFrameOf(letter.failure) : null,
     id: letter.id,
     errorCode: code,
     stage,
@@ -153,16 +218,20 @@ function factsOf(copy: ScannedLetter): Facts {
 
 class OpenGroup {
   readonly #first: Facts;
-  readonly #keys = new Set<string>();
+  readonly #split: Readonly<Record<string, string>>;
+  readonly #letters = new Set<string>();
+  readonly #partitions = new Set<number>();
+  /** Letters by record key, which is base64 behind a mark; none where the record has none. */
+  readonly #keys = new Map<string, number>();
   #partition: number | undefined;
   #schemaId: string | undefined;
   #firstSeenAt: number;
   #lastSeenAt: number;
   #oldestStoredAt: number;
 
-  constructor(first: Facts) {
+  constructor(first: Facts, split: Readonly<Record<string, string>>) {
     this.#first = first;
-    this.#keys.add(first.key);
+    this.#split = split;
     this.#partition = first.partition;
     this.#schemaId = first.schemaId;
     this.#firstSeenAt = first.firstFailedAt;
@@ -171,7 +240,12 @@ class OpenGroup {
   }
 
   add(facts: Facts): void {
-    this.#keys.add(facts.key);
+    if (facts.partition !== undefined) this.#partitions.add(facts.partition);
+    if (facts.recordKey !== undefined && !this.#letters.has(facts.letterKey)) {
+      const key = facts.recordKey === null ? '' : `=${facts.recordKey.toString('base64')}`;
+      this.#keys.set(key, (this.#keys.get(key) ?? 0) + 1);
+    }
+    this.#letters.add(facts.letterKey);
     if (facts.partition !== this.#partition) this.#partition = undefined;
     if (facts.schemaId !== this.#schemaId) this.#schemaId = undefined;
     this.#firstSeenAt = Math.min(this.#firstSeenAt, facts.firstFailedAt);
@@ -179,16 +253,26 @@ class OpenGroup {
     this.#oldestStoredAt = Math.min(this.#oldestStoredAt, facts.storedAt);
   }
 
-  close(consumer: string): LetterGroup {
-    const { errorCode, stage, topic, id, name, message } = this.#first;
+  close(consumer: string, wording: Wording): LetterGroup {
+    const { errorCode, stage, topic, id, name, message, location } = this.#first;
+    const keys = [...this.#keys].sort(([, a], [, b]) => b - a).slice(0, MOST_KEYS);
     return {
       consumer,
       errorCode,
       stage,
       topic,
+      errorName: name,
+      location,
       ...(this.#partition !== undefined && { partition: this.#partition }),
       ...(this.#schemaId !== undefined && { schemaId: this.#schemaId }),
-      count: this.#keys.size,
+      partitions: [...this.#partitions].sort((a, b) => a - b),
+      keys: keys.map(([key, count]) => ({
+        key: wording.key(key === '' ? null : Buffer.from(key.slice(1), 'base64')),
+        count,
+      })),
+      keyCount: this.#keys.size,
+      split: this.#split,
+      count: this.#letters.size,
       firstSeenAt: this.#firstSeenAt,
       lastSeenAt: this.#lastSeenAt,
       oldestStoredAt: this.#oldestStoredAt,

@@ -189,6 +189,7 @@ describe('what is refused, and where', () => {
     ],
     ['a union that would read long as double', holding(['double', 'long']), 'a union-invalid'],
     ['a union of string and bytes, which read each other', holding(['string', 'bytes']), 'a union-invalid'],
+    ['a pii that is no yes and no no', holding('int', { pii: 'email' }), 'a pii-invalid'],
     ['an order that is none', holding('int', { order: 'up' }), 'a order-invalid'],
     ['a default of another type', holding('string', { default: 1 }), 'a default-invalid'],
     ['null where the type is not', holding('string', { default: null }), 'a default-invalid'],

@@ -135,6 +135,7 @@ describe('types', () => {
         },
         { name: 'price', type: { type: 'bytes', logicalType: 'decimal', precision: 8, scale: 2 } },
         { name: 'note', type: 'string', doc: 'First.\nSecond.' },
+        { name: 'mail', type: 'string', doc: 'Where to write.', pii: true },
       ),
       doc: 'What happened.',
     };
@@ -143,6 +144,8 @@ describe('types', () => {
     expect(text).toContain(
       '  /** When *\\/ it was. Microseconds since 1970-01-01T00:00:00Z. */\n  readonly at:',
     );
+    expect(text).toMatch(/Where to write\. Personal data \("pii": true\).*\n {2}readonly mail: string;/);
+    expect(text).toContain('"pii":true');
     expect(text).toContain('big-endian; precision 8, scale 2. */\n  readonly price: Buffer;');
     expect(text).toContain('  /**\n   * First.\n   * Second.\n   */\n  readonly note: string;');
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { ScannedLetter, StoredLetter } from '../../../runtime/dead-letters/reader.ts';
-import { type LetterFilter, matches, Triage } from '../../../runtime/dead-letters/triage.ts';
+import { type LetterFilter, matches, type Split, Triage } from '../../../runtime/dead-letters/triage.ts';
 import { type ErrorCode, MillraceError } from '../../../runtime/errors.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
@@ -67,8 +67,11 @@ describe('a filter', () => {
   });
 });
 
-const groupsOf = (copies: readonly ScannedLetter[], by: readonly ('partition' | 'schema')[] = []) => {
-  const triage = new Triage('c', by);
+const text = (bytes: Buffer | null) => (bytes === null ? '-' : bytes.toString());
+const WORDING = { key: text, header: text };
+
+const groupsOf = (copies: readonly ScannedLetter[], by: readonly Split[] = []) => {
+  const triage = new Triage('c', WORDING, by);
   for (const copy of copies) triage.add(copy);
   return triage.groups();
 };
@@ -86,8 +89,14 @@ describe('triage', () => {
         errorCode: 'HANDLER_FAILED',
         stage: 'handle',
         topic: 't',
+        errorName: 'TypeError',
+        location: null,
         partition: 0,
         schemaId: 's1',
+        partitions: [0],
+        keys: [{ key: 'key', count: 2 }],
+        keyCount: 1,
+        split: {},
         count: 2,
         firstSeenAt: 1_000,
         lastSeenAt: 3_005,
@@ -115,6 +124,62 @@ describe('triage', () => {
     expect(groupsOf(mixed, ['partition', 'schema'])).toHaveLength(3);
   });
 
+  const thrown = (name: string, frame: string, of: Parameters<typeof deadLetter>[0]) => {
+    const copy = copyOf(of) as StoredLetter;
+    const failure = { ...copy.letter.failure, name, stack: `${name}: cannot read this\n    at f (${frame})` };
+    return { ...copy, letter: { ...copy.letter, failure } };
+  };
+
+  test('keeps two bugs of one handler apart, by the error’s name and the line that threw it', () => {
+    const bugs = [
+      thrown('Error', 'file:///srv/orders/consumer.ts:29:1', { offset: 1 }),
+      thrown('Error', 'file:///srv/orders/consumer.ts:31:1', { offset: 2 }),
+      thrown('TypeError', 'file:///srv/orders/consumer.ts:31:1', { offset: 3 }),
+      thrown('TypeError', 'file:///srv/orders/consumer.ts:31:9', { offset: 4 }),
+    ];
+    expect(groupsOf(bugs).map(({ errorName, location, count }) => [errorName, location, count])).toEqual([
+      ['TypeError', 'orders/consumer.ts:31', 2],
+      ['Error', 'orders/consumer.ts:29', 1],
+      ['Error', 'orders/consumer.ts:31', 1],
+    ]);
+    expect(bugs.filter((copy) => matches(copy, { at: 'orders/consumer.ts:31' }))).toHaveLength(3);
+  });
+
+  test('names the keys with the most letters', () => {
+    const keys = ['a', 'b', 'b', 'c', 'c', 'c', 'd'].map((key) => Buffer.from(key));
+    const [group] = groupsOf([
+      ...keys.map((key, offset) => copyOf({ key, offset })),
+      // A copy of a letter counts once.
+      copyOf({ key: Buffer.from('a'), offset: 0 }),
+    ]);
+    expect(group).toMatchObject({
+      keyCount: 4,
+      keys: [
+        { key: 'c', count: 3 },
+        { key: 'b', count: 2 },
+        { key: 'a', count: 1 },
+      ],
+    });
+  });
+
+  test.each<[Split, readonly object[]]>([
+    ['key', [{ split: { key: '-' } }, { split: { key: 'k' } }]],
+    ['header:producer', [{ split: { 'header:producer': '-' } }, { split: { 'header:producer': 'app' } }]],
+  ])('splits by %s', (by, groups) => {
+    const headers = [{ name: 'producer', value: Buffer.from('app') }];
+    const copies = [copyOf({ key: null, offset: 1 }), copyOf({ key: Buffer.from('k'), offset: 2, headers })];
+    expect(groupsOf(copies, [by])).toMatchObject(groups);
+  });
+
+  test('splits by message, but for its numbers and what it quotes', () => {
+    const withMessage = (message: string, offset: number) => {
+      const copy = copyOf({ offset }) as StoredLetter;
+      return { ...copy, letter: { ...copy.letter, failure: { ...copy.letter.failure, message } } };
+    };
+    const copies = ['order 17 of "joe"', 'order 2 of "ann"', 'no currency'].map(withMessage);
+    expect(groupsOf(copies, ['message']).map(({ count }) => count)).toEqual([2, 1]);
+  });
+
   test('counts the copies of a letter once', () => {
     const copy = copyOf({ offset: 1 }) as StoredLetter;
     expect(groupsOf([copy, copyOf({ offset: 1 })])).toMatchObject([{ count: 1 }]);
@@ -129,7 +194,7 @@ describe('triage', () => {
   });
 
   test('tells which copy is the sample of its group', () => {
-    const triage = new Triage('c');
+    const triage = new Triage('c', WORDING);
     expect([1, 2, 3].map((offset) => triage.add(copyOf({ offset })))).toEqual([true, false, false]);
   });
 

@@ -1,0 +1,183 @@
+/** The groups of one consumer's dead letters, for a person. */
+import type { LetterGroup } from '../../runtime/dead-letters/triage.ts';
+import { ERRORS, type ErrorCode } from '../../runtime/errors.ts';
+import { hint, type Place } from '../hints.ts';
+import { count, duration, plural, printable, styled, widthOf, wrapped, wrappedFacts } from '../terminal.ts';
+
+/** A group with one of its letters; the message and the values of its value only where they were asked for. */
+export interface ShownGroup extends Omit<LetterGroup, 'sample'> {
+  readonly sample: {
+    readonly id: string;
+    readonly name: string;
+    readonly message?: string;
+    readonly value: string;
+  };
+}
+
+export interface TriageView {
+  readonly consumer: string;
+  /** Whether the app still declares the consumer. */
+  readonly isDeclared: boolean;
+  readonly place: Place;
+  readonly nowMs: number;
+  /** How long the store keeps a letter; null for ever. */
+  readonly retentionMs: number | null;
+  readonly columns: number;
+  readonly showsValues: boolean;
+}
+
+const BAR_WIDTH = 18;
+const INDENT = 8;
+
+/** Whether the bytes themselves are at fault, so that no change of code or schema lets the record through. */
+export function isBeyondRedrive(errorCode: string): boolean {
+  return /^(?:FRAME_|AVRO_|RECORD_MALFORMED$|VALUE_MISSING$)/.test(errorCode);
+}
+
+export function triageLines(groups: readonly ShownGroup[], view: TriageView): readonly string[] {
+  const total = groups.reduce((sum, group) => sum + group.count, 0);
+  const codeWidth = Math.max(...groups.map(({ errorCode }) => errorCode.length));
+  return [
+    ...headLines(groups, total, view),
+    ...groups.flatMap((group, index) => ['', ...groupLines(group, index, total, codeWidth, groups, view)]),
+  ];
+}
+
+function headLines(groups: readonly ShownGroup[], total: number, view: TriageView): readonly string[] {
+  const { consumer, isDeclared, nowMs, retentionMs, columns } = view;
+  const storedAt = Math.min(...groups.map(({ oldestStoredAt }) => oldestStoredAt));
+  const facts = [
+    `${plural(total, 'dead letter')} in ${plural(groups.length, 'group')}`,
+    `oldest ${duration(nowMs - storedAt)}`,
+    ...(retentionMs === null ? [] : [`first one expires in ${duration(storedAt + retentionMs - nowMs)}`]),
+  ];
+  const title = `${consumer}${isDeclared ? '' : ' (no longer declared)'}: `;
+  const [first = '', ...rest] = wrapped(`${title}${facts.join(', ')}`, columns, 2);
+  return [`${styled('bold', title)}${first.slice(title.length)}`, ...rest];
+}
+
+function groupLines(
+  group: ShownGroup,
+  index: number,
+  total: number,
+  codeWidth: number,
+  groups: readonly ShownGroup[],
+  view: TriageView,
+): readonly string[] {
+  const { columns } = view;
+  const share = `${Math.round((group.count / total) * 100)}%`;
+  const lead = `${String(index + 1).padStart(2)} ${count(group.count).padStart(6)} ${share.padStart(4)}  `;
+  const code = printable(group.errorCode);
+  const what = printable(whatOf(group));
+  const fits = lead.length + codeWidth + 2 + what.length <= columns;
+  const title = `${lead}${styled('yellow', code.padEnd(codeWidth))}`;
+  const line = fits ? `${title}  ${what}` : title.trimEnd();
+  const left = columns - widthOf(line) - 2;
+  const bar = '█'.repeat(Math.max(1, Math.round((group.count / total) * BAR_WIDTH)));
+  return [
+    left < BAR_WIDTH ? line : `${line}${' '.repeat(left - BAR_WIDTH + 2)}${styled('cyan', bar)}`,
+    ...(fits ? [] : wrapped(what, columns - INDENT).map(indented)),
+    ...wrappedFacts(factsOf(group, view).map(printable), columns - INDENT).map(indented),
+    ...sampleLines(group, view),
+    ...nextSteps(group, groups, view),
+  ];
+}
+
+function whatOf({ errorName, errorCode, location, stage }: ShownGroup): string {
+  if (stage !== 'handle' && stage !== 'write' && Object.hasOwn(ERRORS, errorCode)) {
+    return ERRORS[errorCode as ErrorCode].summary.replace(/\.$/, '');
+  }
+  return location === null ? errorName : `${errorName} at ${location}`;
+}
+
+function factsOf(group: ShownGroup, { nowMs }: TriageView): readonly string[] {
+  const { keys, keyCount, partitions, topic, schemaId, split, firstSeenAt, lastSeenAt } = group;
+  const more = keyCount - keys.length;
+  const named = keys.map((each) => `${each.key} (${count(each.count)})`).join(', ');
+  return [
+    keys.length === 0
+      ? ''
+      : `${keyCount === 1 ? 'key' : 'keys'} ${named}${more > 0 ? `, ${count(more)} more` : ''}`,
+    partitions.length === 0
+      ? ''
+      : `${partitions.length === 1 ? 'partition' : 'partitions'} ${ranges(partitions)}`,
+    'schema' in split && schemaId ? `schema ${schemaId}` : '',
+    ...Object.entries(split)
+      .filter(([name]) => name.startsWith('header:') || name === 'message')
+      .map(([name, value]) => `${name} ${value}`),
+    topic === '' ? '' : topic,
+    span(firstSeenAt, lastSeenAt, nowMs),
+  ];
+}
+
+function sampleLines({ sample }: ShownGroup, { showsValues, columns }: TriageView): readonly string[] {
+  if (!showsValues) return [];
+  const labelled = (label: string, text: string) =>
+    wrapped(printable(text), columns - INDENT - 8).map((line, index) =>
+      indented(`${styled('dim', (index === 0 ? label : '').padEnd(8))}${line}`),
+    );
+  return [
+    ...labelled('error', `${sample.name}: ${sample.message ?? ''}`),
+    ...labelled('value', sample.value),
+  ];
+}
+
+/** The commands are not wrapped: they are there to be copied. */
+function nextSteps(
+  group: ShownGroup,
+  groups: readonly ShownGroup[],
+  { consumer, isDeclared, place }: TriageView,
+): readonly string[] {
+  const { errorCode, location, sample, stage } = group;
+  const step = (name: string, text: string) => indented(`${styled('dim', name.padEnd(8))}${text}`);
+  const isAmbiguous = groups.some((each) => each !== group && each.errorCode === errorCode);
+  const where = `error=${errorCode}${isAmbiguous && location !== null ? `,at=${location}` : ''}`;
+  const to = (...words: string[]) => hint(['dlq', ...words], place);
+  const looking = stage === 'unreadable' ? [] : [step('look', to('show', sample.id))];
+  if (stage === 'unreadable' || isBeyondRedrive(errorCode)) {
+    const reason = ['--reason', 'sent by mistake'];
+    return [
+      ...looking,
+      indented('A redrive cannot help: the bytes themselves are wrong. Fix the producer, then:'),
+      step('discard', to('discard', '--consumer', consumer, '--where', where, ...reason)),
+    ];
+  }
+  if (!isDeclared) {
+    return [
+      ...looking,
+      step('export', to('export', '--consumer', consumer, '--output', `${consumer}.jsonl`)),
+    ];
+  }
+  return [...looking, step('redrive', to('redrive', '--consumer', consumer, '--where', where))];
+}
+
+/** `0-3, 7, 9-11`. */
+function ranges(ascending: readonly number[]): string {
+  const runs: [number, number][] = [];
+  for (const each of ascending) {
+    const last = runs.at(-1);
+    if (last && each === last[1] + 1) last[1] = each;
+    else runs.push([each, each]);
+  }
+  return runs.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(', ');
+}
+
+/** When the first and the last happened; the day where it is not today. */
+export function span(fromMs: number, toMs: number, nowMs: number): string {
+  const [from, to] = [moment(fromMs, nowMs), moment(toMs, nowMs)];
+  return from === to ? from : `${from} to ${to}`;
+}
+
+/** Local time, as `09:31:39`; with the day where it is not today. */
+export function moment(ms: number, nowMs: number): string {
+  const at = new Date(ms);
+  if (Number.isNaN(at.getTime())) return 'at no time that exists';
+  const time = at.toTimeString().slice(0, 8);
+  if (at.toDateString() === new Date(nowMs).toDateString()) return time;
+  const day = [at.getFullYear(), at.getMonth() + 1, at.getDate()];
+  return `${day.map((part) => String(part).padStart(2, '0')).join('-')} ${time}`;
+}
+
+function indented(text: string): string {
+  return ' '.repeat(INDENT) + text;
+}

@@ -1,0 +1,34 @@
+/** Commands for a person to copy: whole, shell-quoted, and about the same place as the command that prints them. */
+import type { KafkaOptions } from './outside-options.ts';
+import type { RegistryOptions } from './registry-option.ts';
+
+/** The folder of a command that names none. */
+export const DEFAULT_STATE = '.millrace';
+
+/** Where a command looks. */
+export interface Place extends KafkaOptions, RegistryOptions {
+  readonly state?: string;
+  readonly env?: string;
+}
+
+/** `npx millrace` with these words, and the options that lead to `place`. */
+export function hint(words: readonly string[], place: Place = {}): string {
+  return ['npx millrace', ...words.map(shellQuoted), ...placeFlags(place)].join(' ');
+}
+
+function placeFlags({ state, env, kafka, kafkaAuth, registry }: Place): readonly string[] {
+  const flags: [string, string | undefined][] = [
+    ['--env', env],
+    // On AWS the folder has nothing but the journals of redrives.
+    ['--state', state === DEFAULT_STATE || env !== undefined ? undefined : state],
+    ['--kafka', kafka?.join(',')],
+    ['--kafka-auth', kafkaAuth],
+    ['--registry', registry && ('url' in registry ? registry.url : `glue:${registry.name}`)],
+  ];
+  return flags.flatMap(([flag, value]) => (value === undefined ? [] : [flag, shellQuoted(value)]));
+}
+
+/** The word as a POSIX shell takes it for that word. */
+export function shellQuoted(word: string): string {
+  return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,184 @@
+/** What happens in a run that a person should hear of: repeats as one, and what holds a consumer up as a state of its own. */
+
+import type { BatchReport } from '../runtime/delivery/metrics.ts';
+import { ERRORS, type ErrorCode } from '../runtime/errors.ts';
+import type { Logger } from '../runtime/ports.ts';
+
+/** Something that happened once or again and again. */
+export interface RunEvent {
+  readonly level: 'info' | 'warn' | 'error';
+  /** Epoch milliseconds: the first time and the last. */
+  readonly firstAt: number;
+  readonly lastAt: number;
+  readonly count: number;
+  /** The last time. */
+  readonly text: string;
+}
+
+/** A consumer that waits for something outside. Nothing is lost meanwhile. */
+export interface Hold {
+  readonly consumer: string;
+  readonly code: string;
+  /** What it waits for, in words. */
+  readonly why: string;
+  /** Epoch milliseconds. */
+  readonly since: number;
+  readonly tries: number;
+}
+
+export interface RunLog {
+  readonly log: Logger;
+  onReport(report: BatchReport): void;
+  /** The one that happened last comes last. */
+  events(): readonly RunEvent[];
+  holds(): readonly Hold[];
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const KEPT = 50;
+const MOST_REMEMBERED = 100_000;
+/** Longer than the waits between two tries: when nothing is heard of a hold for so long, it is over. */
+const QUIET_MS = 12_000;
+
+const WAITS: Readonly<Record<string, string>> = {
+  SINK_UNAVAILABLE: 'the sink does not answer',
+  SINK_CONFLICT: 'the sink refuses the transaction for now',
+  DEAD_LETTER_STORE_UNAVAILABLE: 'the dead-letter store does not answer',
+  DEPENDENCY_UNAVAILABLE: 'handle() says that a service it needs is down',
+  REGISTRY_UNAVAILABLE: 'the schema registry does not answer',
+  OBJECT_STORE_UNAVAILABLE: 'the object store does not answer',
+  QUEUE_UNAVAILABLE: 'the queue does not answer',
+  KAFKA_UNAVAILABLE: 'no Kafka broker answers',
+};
+
+/** What a redrive, a retry or a batch that gets through ends at once: it concerns every record alike. */
+const CONCERNS_ALL = /^(?:SINK|DEAD_LETTER_STORE|REGISTRY|OBJECT_STORE|QUEUE)_/;
+
+export function createRunLog(now: () => number = Date.now): RunLog {
+  const events = new Map<string, RunEvent>();
+  const holds = new Map<string, Hold & { readonly lastAt: number }>();
+  const lost = new Set<string>();
+  let hintsAtTypes = true;
+
+  const note = (level: RunEvent['level'], key: string, text: string) => {
+    const known = events.get(key);
+    // Last in the map, too: the newest comes last.
+    events.delete(key);
+    const at = now();
+    events.set(key, {
+      level,
+      firstAt: known?.firstAt ?? at,
+      lastAt: at,
+      count: (known?.count ?? 0) + 1,
+      text,
+    });
+    const oldest = events.keys().next().value;
+    if (events.size > KEPT && oldest !== undefined) events.delete(oldest);
+  };
+  const hold = (fields: Fields) => {
+    const code = String(fields.code);
+    const consumer = String(fields.consumer);
+    const key = `${consumer} ${code}`;
+    const known = holds.get(key);
+    const at = now();
+    const words =
+      WAITS[code] ?? (code in ERRORS ? ERRORS[code as ErrorCode].summary.replace(/\.$/, '') : code);
+    const why =
+      code === 'DEPENDENCY_UNAVAILABLE' && fields.errorMessage ? String(fields.errorMessage) : words;
+    holds.set(key, {
+      consumer,
+      code,
+      why: `${why.replace(/\.$/, '')} (${code})`,
+      since: known?.since ?? at,
+      lastAt: at,
+      tries: (known?.tries ?? 0) + 1,
+    });
+  };
+  const over = (key: string) => {
+    const { consumer, code, since } = holds.get(key)!;
+    holds.delete(key);
+    const seconds = Math.round((now() - since) / 1_000);
+    note('info', `over ${key} ${since}`, `${consumer}  goes on after ${seconds} s (${code})`);
+  };
+  const line =
+    (level: 'warn' | 'error') =>
+    (message: string, fields: Fields = {}) => {
+      if (message === 'Line held: trying again') return hold(fields);
+      // A function that died before its commit says the same of the same record again.
+      if (message === 'Record dead-lettered') {
+        const { consumer, topic, partition, offset } = fields;
+        const id = `${consumer}/${topic}/${partition}/${offset}`;
+        if (lost.has(id)) return;
+        if (lost.size >= MOST_REMEMBERED) lost.clear();
+        lost.add(id);
+      }
+      const { key, text } = describe(message, fields);
+      note(level, key, text);
+      if (hintsAtTypes && /^(?:Reference|Type)Error$/.test(String(fields.errorName)) && fields.location) {
+        hintsAtTypes = false;
+        note('info', 'types', '"npm run check:types" may find this mistake before it runs');
+      }
+    };
+
+  return {
+    log: { debug() {}, info() {}, warn: line('warn'), error: line('error') },
+    onReport({ consumer, applied, returned }) {
+      if (applied === 0 || returned > 0) return;
+      for (const [key, held] of holds)
+        if (held.consumer === consumer && CONCERNS_ALL.test(held.code)) over(key);
+    },
+    events: () => [...events.values()],
+    holds() {
+      for (const [key, { lastAt }] of holds) if (now() - lastAt > QUIET_MS) over(key);
+      return [...holds.values()];
+    },
+  };
+}
+
+/** The line as a person reads it, and what makes it the same as another one. */
+function describe(message: string, fields: Fields): { readonly key: string; readonly text: string } {
+  const {
+    requestId: _,
+    consumer,
+    topic,
+    partition,
+    offset,
+    code,
+    errorName,
+    errorMessage,
+    location,
+    ...others
+  } = fields;
+  const who = consumer === undefined ? '' : `${consumer}  `;
+  const record = offset === undefined ? '' : `  ${topic}/${partition}/${offset}`;
+  if (message === 'Record dead-lettered') {
+    // Our own errors say most by their code.
+    const name = errorName === undefined || errorName === 'MillraceError' ? String(code) : String(errorName);
+    const at = location === undefined ? '' : ` (${location})`;
+    const quoted =
+      errorMessage === undefined || (name === code && !name.startsWith('HANDLER_'))
+        ? ''
+        : `: ${errorMessage}`;
+    return {
+      key: JSON.stringify([message, consumer, code, errorName, location]),
+      text: `${who}${name}${location === undefined && name !== code ? ` [${code}]` : ''}${quoted}${at}${record}`,
+    };
+  }
+  const words = WORDS[message] ?? message;
+  const rest = [code, ...Object.entries(others).map(([name, value]) => `${name}=${textOf(value)}`)];
+  return {
+    key: JSON.stringify([message, consumer, code]),
+    text: `${who}${words}${record}  ${rest.filter((fact) => fact !== undefined).join('  ')}`.trimEnd(),
+  };
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  'The event source passed over records: redrive the batches it put aside':
+    'records were skipped and are NOT in the tables: docs/runbooks/records-passed-over.md',
+  'Invocation failed': 'an invocation failed; its batch is delivered again',
+};
+
+function textOf(value: unknown): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,272 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
+import { keyText, letterLines, letterToJson, type View, valueText } from '../../../cli/dlq/letter-view.ts';
+import { listLines } from '../../../cli/dlq/list.ts';
+import { triageLines } from '../../../cli/dlq/triage-view.ts';
+import type { AvroSchema } from '../../../runtime/avro/schema.ts';
+import { createEncoder } from '../../../runtime/contract/codec.ts';
+import { type Contract, type ContractVersion, defineTopic } from '../../../runtime/contract/contract.ts';
+import { decodeByWriter } from '../../../runtime/dead-letters/decode-value.ts';
+import { decodeDeadLetter } from '../../../runtime/dead-letters/json-envelope.ts';
+import type { StoredLetter } from '../../../runtime/dead-letters/reader.ts';
+import { Triage } from '../../../runtime/dead-letters/triage.ts';
+import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
+import { deadLetter } from '../../dead-letters.ts';
+
+const SECRET = 'SECRET_joe_example';
+const OPEN = 'open';
+
+interface Field {
+  readonly name: string;
+  readonly type: AvroSchema;
+  readonly pii?: boolean;
+}
+
+/** A schema without names: they are given when it is written out. */
+type Shape =
+  | { readonly kind: 'string' | 'bytes' | 'enum' | 'long' }
+  | { readonly kind: 'array' | 'map' | 'optional' | 'either' | 'wrapped'; readonly of: Shape }
+  | { readonly kind: 'record'; readonly fields: readonly { readonly of: Shape; readonly pii: boolean }[] };
+
+const shapes: fc.Arbitrary<Shape> = fc.letrec<{ shape: Shape }>((tie) => ({
+  shape: fc.oneof(
+    { depthSize: 'small', maxDepth: 4 },
+    fc.record({
+      kind: fc.constantFrom('string' as const, 'bytes' as const, 'enum' as const, 'long' as const),
+    }),
+    fc.record({
+      kind: fc.constant('record' as const),
+      fields: fc.array(fc.record({ of: tie('shape'), pii: fc.boolean() }), { minLength: 1, maxLength: 3 }),
+    }),
+    fc.record({
+      kind: fc.constantFrom(
+        'array' as const,
+        'map' as const,
+        'optional' as const,
+        'either' as const,
+        'wrapped' as const,
+      ),
+      of: tie('shape'),
+    }),
+  ),
+})).shape;
+
+/** The shape's schema, and a value whose personal data holds the secret wherever a text can stand. */
+function writeOut(shape: Shape, isPii: boolean, name: string): { schema: AvroSchema; value: unknown } {
+  const text = isPii ? SECRET : OPEN;
+  switch (shape.kind) {
+    case 'string':
+      return { schema: 'string', value: text };
+    case 'bytes':
+      return { schema: 'bytes', value: Buffer.from(text) };
+    case 'long':
+      return { schema: 'long', value: 7 };
+    case 'enum':
+      return { schema: { type: 'enum', name, symbols: [SECRET, OPEN] }, value: text };
+    case 'record': {
+      const fields = shape.fields.map(({ of, pii }, at) => ({
+        pii,
+        at,
+        ...writeOut(of, isPii || pii, `${name}_${at}`),
+      }));
+      return {
+        schema: {
+          type: 'record',
+          name,
+          fields: fields.map(
+            ({ pii, at, schema }): Field => ({ name: `f${at}`, type: schema, ...(pii && { pii }) }),
+          ),
+        },
+        value: Object.fromEntries(fields.map(({ at, value }) => [`f${at}`, value])),
+      };
+    }
+    case 'array': {
+      const { schema, value } = writeOut(shape.of, isPii, `${name}_i`);
+      return { schema: { type: 'array', items: schema }, value: [value, value] };
+    }
+    case 'map': {
+      const { schema, value } = writeOut(shape.of, isPii, `${name}_v`);
+      return { schema: { type: 'map', values: schema }, value: { [text]: value } };
+    }
+    case 'optional':
+    case 'either': {
+      // A union in a union is none; a string beside a string would be wrapped.
+      const inner: Shape =
+        shape.of.kind === 'record' ? shape.of : { kind: 'record', fields: [{ of: shape.of, pii: false }] };
+      const { schema, value } = writeOut(inner, isPii, `${name}_u`);
+      return { schema: shape.kind === 'optional' ? ['null', schema] : ['string', schema], value };
+    }
+    case 'wrapped': {
+      const record: Shape = { kind: 'record', fields: [{ of: shape.of, pii: true }] };
+      const { schema, value } = writeOut(record, isPii, `${name}_w`);
+      return { schema: [schema, { type: 'map', values: 'int' }], value: { [`${name}_w`]: value } };
+    }
+  }
+}
+
+async function letterOf(contract: Contract<never>, value: Readonly<Record<string, unknown>>) {
+  const registry = createMemorySchemaRegistry([contract]);
+  const [encoded] = await createEncoder(contract, registry).encodeBatch([value]);
+  if (!encoded || !('record' in encoded)) throw new Error(JSON.stringify(encoded));
+  const bytes = encoded.record.value;
+  const letter: DeadLetter = deadLetter({
+    key: Buffer.from(String(value.key)),
+    value: bytes,
+    headers: [{ name: 'user', value: Buffer.from(SECRET) }],
+  });
+  const failure = {
+    ...letter.failure,
+    message: `no such customer: ${SECRET}`,
+    stack: `Error: no such customer: ${SECRET}\n    at handle (file:///srv/app/orders/consumer.ts:29:1)`,
+    causes: [{ name: 'Error', message: SECRET }],
+    earlier: [
+      {
+        stage: 'handle' as const,
+        code: 'HANDLER_FAILED' as const,
+        name: 'Error',
+        message: SECRET,
+        failedAt: 1,
+      },
+    ],
+  };
+  return { letter: { ...letter, failure }, written: await decodeByWriter(bytes, contract, registry) };
+}
+
+/** Everything that a person can see of the letter, one text each; base64 as what it stands for. */
+async function seen(
+  contract: Contract<never>,
+  value: Readonly<Record<string, unknown>>,
+  showsValues: boolean,
+) {
+  const { letter, written } = await letterOf(contract, value);
+  const view: View = { topic: contract, showsValues };
+  const stored: StoredLetter = { ref: 'r', storedAt: 0, letter, payload: null, message: null };
+  const triage = new Triage('c', { key: (bytes) => keyText(bytes, view), header: () => '(hidden)' });
+  triage.add(stored);
+  const groups = triage.groups().map(({ sample: { id, name }, ...group }) => ({
+    ...group,
+    sample: { id, name, value: valueText(written, view, !showsValues) },
+  }));
+  const at = { consumer: 'c', isDeclared: true, place: {}, nowMs: 0, retentionMs: null, columns: 80 };
+  const json = JSON.stringify(letterToJson(letter, view, written));
+  return [
+    letterLines(letter, written, view, 200).join('\n'),
+    listLines(stored, view, 200).join('\n'),
+    triageLines(groups, { ...at, showsValues: false }).join('\n'),
+    JSON.stringify(groups),
+    json,
+    ...[...json.matchAll(/"([A-Za-z0-9+/]+=*)"/g)].map(([, text]) =>
+      Buffer.from(text!, 'base64').toString('latin1'),
+    ),
+  ];
+}
+
+function topicOf(versions: readonly AvroSchema[]): Contract<never> {
+  return defineTopic<{ key: string }>({
+    name: 't',
+    owner: 'o',
+    key: 'key',
+    versions: versions.map((schema, at): ContractVersion => ({ version: at + 1, schema })),
+  }) as Contract<never>;
+}
+
+describe('a field that is tagged as personal data', () => {
+  test('is in nothing that a person sees, wherever it stands and whatever its type', async () => {
+    await fc.assert(
+      fc.asyncProperty(shapes, fc.boolean(), async (shape, isKeyPersonal) => {
+        const { schema, value } = writeOut(shape, true, 'Inner');
+        const contract = topicOf([
+          {
+            type: 'record',
+            name: 'Event',
+            fields: [
+              { name: 'key', type: 'string', ...(isKeyPersonal && { pii: true }) },
+              { name: 'inner', type: schema, pii: true },
+            ],
+          },
+        ]);
+        const whole = { key: isKeyPersonal ? SECRET : 'k1', inner: value };
+        for (const text of await seen(contract, whole, false)) expect(text).not.toContain(SECRET);
+        expect((await seen(contract, whole, true)).join('\n')).toContain(SECRET);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('is masked field by field where the value that holds it is not tagged', async () => {
+    await fc.assert(
+      fc.asyncProperty(shapes, async (shape) => {
+        const { schema, value } = writeOut(shape, false, 'Inner');
+        const fields = [
+          { name: 'key', type: 'string' },
+          { name: 'inner', type: schema },
+          { name: 'mail', type: 'string', pii: true },
+        ];
+        const contract = topicOf([{ type: 'record', name: 'Event', fields }]);
+        const texts = await seen(contract, { key: 'k1', inner: value, mail: SECRET }, false);
+        for (const text of texts) expect(text).not.toContain(SECRET);
+        expect(texts[0]).toContain('"key":"k1"');
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('is masked in records of versions that had no tag, and under its earlier name', async () => {
+    const event = (...fields: object[]) => ({
+      type: 'record',
+      name: 'Event',
+      fields: [{ name: 'key', type: 'string' }, ...fields],
+    });
+    const old = topicOf([event({ name: 'mail', type: 'string' })]);
+    const now = topicOf([
+      event({ name: 'mail', type: 'string' }),
+      event({ name: 'address', aliases: ['mail'], type: 'string', default: '', pii: true }),
+    ]);
+    const { letter, written } = await letterOf(old, { key: 'k1', mail: SECRET });
+    const view: View = { topic: now, showsValues: false };
+    expect(letterLines(letter, written, view, 200).join('\n')).not.toContain(SECRET);
+    expect(valueText(written, view)).toBe(`{"key":"k1","mail":"<string of ${SECRET.length}>"}`);
+  });
+});
+
+test('without a tag a letter is shown as it is', async () => {
+  const contract = topicOf([
+    {
+      type: 'record',
+      name: 'Event',
+      fields: [
+        { name: 'key', type: 'string' },
+        { name: 'mail', type: 'string' },
+      ],
+    },
+  ]);
+  const [shown] = await seen(contract, { key: 'k1', mail: SECRET }, false);
+  expect(shown).toContain(`"mail":"${SECRET}"`);
+  expect(shown).toContain(`no such customer: ${SECRET}`);
+});
+
+test('a contract that is not declared any more may have tagged anything', () => {
+  const view: View = { topic: { versions: [], key: 'key' as never }, showsValues: false };
+  expect(keyText(Buffer.from(SECRET), view)).toBe(`<key of ${SECRET.length} bytes>`);
+});
+
+test('a masked line is no letter that could be imported', async () => {
+  const contract = topicOf([
+    {
+      type: 'record',
+      name: 'Event',
+      fields: [
+        { name: 'key', type: 'string' },
+        { name: 'mail', type: 'string', pii: true },
+      ],
+    },
+  ]);
+  const { letter, written } = await letterOf(contract, { key: 'k1', mail: SECRET });
+  const line = JSON.stringify(letterToJson(letter, { topic: contract, showsValues: false }, written));
+  expect(JSON.parse(line)).toMatchObject({
+    masked: true,
+    record: { value: expect.stringMatching(/^<bytes of/) },
+  });
+  expect(() => decodeDeadLetter(line)).toThrow();
+});

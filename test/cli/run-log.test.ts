@@ -1,0 +1,84 @@
+import { expect, test } from '@jest/globals';
+import { createRunLog } from '../../cli/run-log.ts';
+import type { BatchReport } from '../../runtime/delivery/metrics.ts';
+
+function open() {
+  const clock = { ms: 1_000_000 };
+  return { clock, ...createRunLog(() => clock.ms) };
+}
+
+const DEAD = {
+  consumer: 'order-totals',
+  topic: 'shop.orders',
+  partition: 9,
+  offset: 0,
+  stage: 'handle',
+  code: 'HANDLER_FAILED',
+  attempts: 3,
+  errorName: 'ReferenceError',
+  errorMessage: 'valeu is not defined',
+  location: 'order-totals/consumer.ts:17',
+};
+const HELD = {
+  consumer: 'c',
+  stage: 'write',
+  code: 'SINK_UNAVAILABLE',
+  action: 'hold',
+  errorName: 'MillraceError',
+};
+const WENT_THROUGH = { consumer: 'c', applied: 5, returned: 0 } as BatchReport;
+
+test('names a thrown error and its line, and says once that the types may show it', () => {
+  const { log, events } = open();
+  log.warn('Record dead-lettered', DEAD);
+  log.warn('Record dead-lettered', { ...DEAD, offset: 1 });
+  expect(events().map(({ text, count }) => [text, count])).toEqual([
+    ['"npm run check:types" may find this mistake before it runs', 1],
+    ['order-totals  ReferenceError: valeu is not defined (order-totals/consumer.ts:17)  shop.orders/9/1', 2],
+  ]);
+});
+
+test('two lines that throw are two events', () => {
+  const { log, events } = open();
+  log.warn('Record dead-lettered', { ...DEAD, errorName: 'Error' });
+  log.warn('Record dead-lettered', { ...DEAD, errorName: 'Error', location: 'order-totals/consumer.ts:18' });
+  expect(events()).toHaveLength(2);
+});
+
+test('a record that cannot be read is named by its code', () => {
+  const { log, events } = open();
+  const { errorMessage: _, location: __, ...fields } = DEAD;
+  log.warn('Record dead-lettered', { ...fields, code: 'FRAME_UNKNOWN', errorName: 'MillraceError' });
+  expect(events()[0]!.text).toBe('order-totals  FRAME_UNKNOWN  shop.orders/9/0');
+});
+
+test('tries while a consumer waits are one hold, which ends with the first batch that gets through', () => {
+  const { clock, log, holds, events, onReport } = open();
+  for (let tries = 0; tries < 22; tries++) {
+    log.warn('Line held: trying again', { ...HELD, holds: tries });
+    clock.ms += 1_500;
+  }
+  expect(holds()).toMatchObject([
+    { consumer: 'c', why: 'the sink does not answer (SINK_UNAVAILABLE)', since: 1_000_000, tries: 22 },
+  ]);
+  expect(events()).toEqual([]);
+  onReport({ ...WENT_THROUGH, consumer: 'other' });
+  onReport({ ...WENT_THROUGH, returned: 5 });
+  expect(holds()).toHaveLength(1);
+  onReport(WENT_THROUGH);
+  expect(holds()).toEqual([]);
+  expect(events()).toMatchObject([{ level: 'info', text: 'c  goes on after 33 s (SINK_UNAVAILABLE)' }]);
+});
+
+test('what holds one partition is over when nothing is heard of it, whatever the others do', () => {
+  const { clock, log, holds, onReport } = open();
+  log.warn('Line held: trying again', {
+    ...HELD,
+    code: 'DEPENDENCY_UNAVAILABLE',
+    errorMessage: 'The tax service does not answer.',
+  });
+  onReport(WENT_THROUGH);
+  expect(holds()).toMatchObject([{ why: 'The tax service does not answer (DEPENDENCY_UNAVAILABLE)' }]);
+  clock.ms += 20_000;
+  expect(holds()).toEqual([]);
+});

@@ -1,0 +1,42 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { framesOf, ownFrameOf } from '../../../runtime/dead-letters/own-frame.ts';
+
+const HANDLE = '    at handle (file:///srv/app/lambdas/orders/consumer.ts:29:11)';
+const of = (...frames: string[]) => ({
+  message: 'no such customer',
+  stack: ['Error: no such customer', ...frames].join('\n'),
+});
+
+test.each([
+  [[HANDLE], 'orders/consumer.ts:29'],
+  [['    at /srv/app/lambdas/orders/consumer.ts:7:1'], 'orders/consumer.ts:7'],
+  [['    at async Object.handle (/var/task/lambdas/orders/consumer.ts:7:1)'], 'orders/consumer.ts:7'],
+  [['    at JSON.parse (<anonymous>)', HANDLE], 'orders/consumer.ts:29'],
+  [['    at f (node:internal/url:1:1)', HANDLE], 'orders/consumer.ts:29'],
+  [['    at f (/srv/app/node_modules/pg/lib/client.js:1:1)', HANDLE], 'orders/consumer.ts:29'],
+  [['    at f (/srv/millrace/runtime/delivery/settle.ts:1:1)', HANDLE], 'orders/consumer.ts:29'],
+  [['    at f (file:///srv/millrace/local/faults.ts:1:1)'], null],
+  [[], null],
+])('%j is thrown at %s', (frames, expected) => {
+  expect(ownFrameOf(of(...frames))).toBe(expected);
+});
+
+test('a message that looks like a stack is no place', () => {
+  const message = 'it said\n    at joe@home (/joe/secret.ts:1:1)';
+  expect(ownFrameOf({ message, stack: `Error: ${message}\n${HANDLE}` })).toBe('orders/consumer.ts:29');
+});
+
+test('no frame holds anything of the message', () => {
+  const message = fc
+    .string({ unit: 'grapheme' })
+    .map((text) => `<${text}>\n    at ${text} (/a/${text}.ts:1:1)`);
+  fc.assert(
+    fc.property(message, (text) => {
+      const { stack } = new Error(text);
+      for (const frame of framesOf({ message: text, stack: stack! })) expect(frame).not.toContain(text);
+      const own = ownFrameOf({ message: text, stack: `Error: ${text}\n${HANDLE}` });
+      expect(own).toBe('orders/consumer.ts:29');
+    }),
+  );
+});
