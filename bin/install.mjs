@@ -16,13 +16,17 @@ export const PROJECT_NODE = join(
 /** Installs the dependencies by the lockfile, unless node_modules already holds exactly those. */
 export function install() {
   if (isInstalled()) return;
-  console.error('Installing dependencies …');
+  console.error('Installing dependencies (once; about a minute, 760 MB) …');
   // NODE_ENV=production in the environment would leave out Node itself, which is a dev dependency.
   const npmArguments = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   const npmScript = process.env.npm_execpath;
+  // npm's own sign of life, where somebody looks.
+  const isWatched = process.stderr.isTTY === true;
+  const options = { cwd: ROOT, encoding: 'utf8', stdio: isWatched ? 'inherit' : 'pipe' };
+  if (isWatched) npmArguments.push('--progress');
   const npm = npmScript?.endsWith('.js')
-    ? spawnSync(process.execPath, [npmScript, ...npmArguments], { cwd: ROOT, encoding: 'utf8' })
-    : spawnSync('npm', npmArguments, { cwd: ROOT, encoding: 'utf8', shell: process.platform === 'win32' });
+    ? spawnSync(process.execPath, [npmScript, ...npmArguments], options)
+    : spawnSync('npm', npmArguments, { ...options, shell: process.platform === 'win32' });
   if (npm.status === 0 && existsSync(PROJECT_NODE)) return;
   if (npm.signal) process.exit(130);
   process.stderr.write(`${npm.stdout ?? ''}${npm.stderr ?? ''}`);

@@ -64,7 +64,7 @@ export async function runPublish(topic: string, options: PublishOptions): Promis
     };
     if (options.json) printJson(report);
     else {
-      const rest = notPublished(counts, options.poison);
+      const rest = notPublished(counts, options.poison, feed.ignoredFor());
       printLine(`Published ${plural(counts.published, 'record')} to ${topic}${rest ? `; ${rest}` : ''}.`);
     }
     printComplaints(report);

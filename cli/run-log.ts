@@ -117,7 +117,7 @@ export function createRunLog(now: () => number = Date.now): RunLog {
       note(level, key, text);
       if (hintsAtTypes && /^(?:Reference|Type)Error$/.test(String(fields.errorName)) && fields.location) {
         hintsAtTypes = false;
-        note('info', 'types', '"npm run check:types" may find this mistake before it runs');
+        note('info', 'types', '"npx tsc" may find this mistake before it runs');
       }
     };
 

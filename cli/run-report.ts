@@ -43,6 +43,7 @@ export interface ReportContext {
   readonly lags: readonly ConsumerLag[];
   readonly totals: StackTotals;
   readonly poisonShare: number;
+  readonly ignoredFor: ReadonlyMap<string, number>;
   /** A query of the app's demo. */
   readonly query: string | undefined;
 }
@@ -58,10 +59,9 @@ export function reportLines(report: RunReport, context: ReportContext): readonly
     lines.push(note ? `${text}   ${styled('dim', first)}` : text);
     for (const line of rest) lines.push(`${' '.repeat(31)}${styled('dim', line)}`);
   };
-  const earlier =
-    lagAtStart > 0 ? `${count(lagAtStart)} of them and of the dead letters left by earlier runs` : '';
+  const earlier = lagAtStart > 0 ? `earlier runs had left ${count(lagAtStart)}` : '';
   const rate = `${count(report.recordsPerSecond)} records/s`;
-  row('published', published, notPublished(report, context.poisonShare));
+  row('published', published, notPublished(report, context.poisonShare, context.ignoredFor));
   row('applied', applied, [rate, earlier].filter(Boolean).join('; '));
   if (duplicates > 0) row('duplicates', duplicates, 'delivered again, and not counted again');
   if (retries > 0) row('retries', retries);
@@ -134,9 +134,14 @@ export function printComplaints({
 export function notPublished(
   { ignored, malformed, refused, poisoned }: FeedCounts,
   poisonShare: number,
+  ignoredFor: ReadonlyMap<string, number>,
 ): string {
+  const why = [...ignoredFor]
+    .sort(([, a], [, b]) => b - a)
+    .map(([reason, times]) => `${count(times)} ${reason}`);
+  const reasons = why.length === 0 ? '' : ` (${why.join(', ')})`;
   const parts = [
-    ignored > 0 ? `${count(ignored)} ignored (no pageviews, or blank)` : '',
+    ignored > 0 ? `${count(ignored)} ignored${reasons}` : '',
     malformed > 0 ? `${count(malformed)} malformed` : '',
     refused > 0 ? `${count(refused)} refused by the contract` : '',
     poisoned > 0 ? `plus ${count(poisoned)} deliberately bad records (--poison ${poisonShare})` : '',

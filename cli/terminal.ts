@@ -123,6 +123,11 @@ export function wrappedFacts(facts: readonly string[], columns: number): readonl
   return lines;
 }
 
+/** How wide a text may be that nobody has laid out, such as a value: a program gets it in one line. */
+export function textColumnsOf(output: Output = process.stdout): number {
+  return output.isTTY ? columnsOf(output) : Number.POSITIVE_INFINITY;
+}
+
 /** How many columns there are to fill: the terminal's; where there is none, a width that reads well. */
 export function columnsOf(output: Output = process.stdout): number {
   return Math.max(40, Math.min(120, output.columns || 100));

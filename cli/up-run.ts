@@ -158,6 +158,7 @@ async function run(
       lags,
       totals,
       poisonShare: options.poison,
+      ignoredFor: feed?.ignoredFor() ?? new Map(),
       query: app.demo?.query,
     };
     return { report, context };
@@ -289,8 +290,8 @@ async function openCollector(
   const event = shellQuoted(JSON.stringify(exampleEvent(first, now, like)));
   printNote(
     [
-      'To send an event (each one counts, also with an eventId that was sent before):',
-      `  curl -H content-type:application/json -d ${event} ${collector.url}/events/${first.name}`,
+      `Collector: curl -H content-type:application/json -d ${event} ${collector.url}/events/${first.name}`,
+      'Every event counts, even one that was sent before.',
     ].join('\n'),
   );
   return collector;

@@ -53,6 +53,9 @@ const ASSET = new RegExp(
   ].join('|')})$`,
   'i',
 );
+/** What sites answer to machines at well-known places. */
+const FOR_MACHINES =
+  /^\/(?:(?:robots|ads|app-ads|humans|security|llms)\.txt|sitemap[\w.-]*\.xml|\.well-known\/.*)$/i;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
@@ -60,8 +63,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
  * into pageviews, and never throws for what a line holds. A line that does not say for certain who the client was is
  * malformed: a wrong client would merge sessions, or split them, without a word.
  *
- * A pageview is a GET answered 200 or 304 for anything but a static asset; its content id is the path as the log writes
- * it, without query and fragment. The reader's address and user agent end up in nothing but `sessionId`, an HMAC of both
+ * A pageview is a GET answered 200 or 304 for anything but a static asset or a file for machines, such as /robots.txt; its
+ * content id is the path, percent-decoded, without query and fragment. The reader's address and user agent end up in nothing but `sessionId`, an HMAC of both
  * and the day.
  * @param salt keys the HMACs: the same salt gives the same line the same `eventId` and `sessionId` again
  */
@@ -79,8 +82,9 @@ export function accessLogParser(salt: Buffer): (line: string, number: number) =>
     if (occurredAt === undefined)
       return malformed('the time is not a date that exists, as in 17/May/2015:10:05:03 +0000');
 
-    const path = pageviewPath(fields.request!, fields.status!);
-    if (path === undefined) return { kind: 'ignored', line: number };
+    const page = pageOf(fields.request!, fields.status!);
+    if ('reason' in page) return { kind: 'ignored', line: number, reason: page.reason };
+    const { path } = page;
     const agent = fields.agent ?? '-';
     const value: Pageview = {
       eventId: pseudonym('event', number, line),
@@ -124,13 +128,25 @@ function isHostName(text: string): boolean {
   );
 }
 
-/** The path of a request that is a pageview, undefined for any other request. */
-function pageviewPath(request: string, status: string): string | undefined {
+/** The path of a request that is a pageview, or why it is none. */
+function pageOf(request: string, status: string): { readonly path: string } | { readonly reason: string } {
   const { method, target } = REQUEST.exec(request)?.groups ?? {};
-  if (method !== 'GET' || target === undefined || (status !== '200' && status !== '304')) return undefined;
+  if (method !== 'GET' || target === undefined) return { reason: 'requests other than GET' };
+  if (status !== '200' && status !== '304') return { reason: 'answers other than 200 and 304' };
   // A request through a proxy names the whole URL.
   const path = target.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/, 1)[0] || '/';
-  return ASSET.test(path) ? undefined : path;
+  if (ASSET.test(path)) return { reason: 'files that pages load' };
+  return FOR_MACHINES.test(path) ? { reason: 'files for machines' } : { path: decoded(path) };
+}
+
+/** `/news/%C3%A9lection` as `/news/élection`; as it is where that is no text, or holds what nobody can see. */
+function decoded(path: string): string {
+  try {
+    const text = decodeURI(path);
+    return /[\p{Cc}\p{Zl}\p{Zp}]/u.test(text) ? path : text;
+  } catch {
+    return path;
+  }
 }
 
 /** Epoch milliseconds, undefined for a time that is not written as the log does or that does not exist. */

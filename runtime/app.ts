@@ -60,8 +60,8 @@ export type InputItem<Value = unknown> = {
   readonly input?: string;
 } & (
   | { readonly kind: 'value'; readonly value: Value }
-  /** Well-formed, and nothing to publish. */
-  | { readonly kind: 'ignored' }
+  /** Well-formed, and nothing to publish. `reason` is the same for all lines of a kind, as in `assets of a page`. */
+  | { readonly kind: 'ignored'; readonly reason?: string }
   | { readonly kind: 'malformed'; readonly reason: string }
 );
 

@@ -11,7 +11,7 @@ interface Confirmable {
 /** Refuses at once what would have to ask where nobody answers. */
 export function refuseUnasked({ yes, json }: Confirmable, command: Command): void {
   if (yes || (!json && process.stdin.isTTY)) return;
-  command.error("error: this needs a confirmation. Add --yes, or run it in a terminal and without '--json'.");
+  command.error("error: nobody can be asked here. Add --yes, or run it in a terminal and without '--json'.");
 }
 
 /**

@@ -16,6 +16,7 @@ import {
   printLine,
   printNote,
   styled,
+  textColumnsOf,
   wrapped,
   wrappedFacts,
 } from '../terminal.ts';
@@ -141,7 +142,7 @@ export function showCommand(): Command {
         const letter = await openLetter(found, session);
         const written = await writtenValueOf(letter, session);
         if (options.json) return printJson(letterToJson(letter, view, written));
-        for (const line of letterLines(letter, written, view, columnsOf())) printLine(line);
+        for (const line of letterLines(letter, written, view, textColumnsOf())) printLine(line);
         const { consumers } = await loadApp();
         if (!consumers.some(({ name }) => name === consumer)) return;
         const words = ['--consumer', consumer, '--where', `id=${id}`];

@@ -72,7 +72,11 @@ interface Condition {
 const CONDITIONS: Readonly<Record<string, Condition>> = {
   error: {
     takes: 'an error code, such as HANDLER_FAILED',
-    read: (error) => (Object.hasOwn(ERRORS, error) ? { error } : undefined),
+    // A later version may have codes that this one does not know.
+    read: (error) =>
+      Object.hasOwn(ERRORS, error) || (/^[A-Z_]+$/.test(error) && !didYouMean(error, Object.keys(ERRORS)))
+        ? { error }
+        : undefined,
     names: Object.keys(ERRORS),
   },
   stage: {

@@ -83,7 +83,7 @@ async function redrive(session: DlqSession, options: RedriveCommandOptions): Pro
   const killed = findJournal(folder.files.redrives, request);
   if (killed) {
     printNote(
-      `Continuing redrive ${killed.plan.id} of ${killed.begunAt}: ${count(killed.sent.size)} of ${count(killed.plan.letters.size)} were sent.`,
+      `Going on with redrive ${killed.plan.id} of ${killed.begunAt}: ${count(killed.sent.size)} of ${count(killed.plan.letters.size)} were sent.`,
     );
   }
   const letters = killed?.plan.letters ?? (await findLetters(session.resources.reader, options.where));

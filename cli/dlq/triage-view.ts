@@ -23,6 +23,8 @@ export interface TriageView {
   /** How long the store keeps a letter; null for ever. */
   readonly retentionMs: number | null;
   readonly columns: number;
+  /** For values and error texts. */
+  readonly textColumns: number;
   readonly showsValues: boolean;
 }
 
@@ -110,10 +112,10 @@ function factsOf(group: ShownGroup, { nowMs }: TriageView): readonly string[] {
   ];
 }
 
-function sampleLines({ sample }: ShownGroup, { showsValues, columns }: TriageView): readonly string[] {
+function sampleLines({ sample }: ShownGroup, { showsValues, textColumns }: TriageView): readonly string[] {
   if (!showsValues) return [];
   const labelled = (label: string, text: string) =>
-    wrapped(printable(text), columns - INDENT - 8).map((line, index) =>
+    wrapped(printable(text), textColumns - INDENT - 8).map((line, index) =>
       indented(`${styled('dim', (index === 0 ? label : '').padEnd(8))}${line}`),
     );
   return [

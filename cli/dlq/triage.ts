@@ -12,7 +12,7 @@ import {
 import { loadApp } from '../app.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { jsonOption } from '../options.ts';
-import { columnsOf, printJson, printLine, printNote } from '../terminal.ts';
+import { columnsOf, printJson, printLine, printNote, textColumnsOf } from '../terminal.ts';
 import { isGuarded, keyText, type View, valueText, writtenValueOf } from './letter-view.ts';
 import { consumerOption, noneMatch, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
 import { type DlqSession, type DlqSessionOptions, inEachDlqSession } from './session.ts';
@@ -73,6 +73,7 @@ export function triageCommand(): Command {
           nowMs: Date.now(),
           retentionMs,
           columns: columnsOf(),
+          textColumns: textColumnsOf(),
           showsValues: options.showValues === true,
         });
         for (const line of lines) printLine(line);

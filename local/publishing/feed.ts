@@ -39,6 +39,8 @@ export interface Feed {
   counts(): Readonly<FeedCounts>;
   /** The first few lines that were not published. */
   complaints(): readonly Complaint[];
+  /** How many lines were ignored for each reason that a line gave. */
+  ignoredFor(): ReadonlyMap<string, number>;
   /** Resolves when the source has ended or the feed was stopped; rejects when publishing fails. */
   readonly done: Promise<void>;
   /** Publishes nothing more; `done` resolves. */
@@ -63,6 +65,7 @@ const MAX_COMPLAINTS = 10;
 export function startFeed<Value>({ source, publisher, ratePerSecond, clock }: FeedOptions<Value>): Feed {
   const counts: FeedCounts = { ...NOTHING_FED };
   const complaints: Complaint[] = [];
+  const ignoredFor = new Map<string, number>();
   const stopping = new AbortController();
   const allowance = createAllowance(ratePerSecond, source, clock);
 
@@ -76,8 +79,10 @@ export function startFeed<Value>({ source, publisher, ratePerSecond, clock }: Fe
     const { refused, poisoned } = await publisher.send(values.map(({ value }) => value));
     const reasons = new Map(refused.map(({ index, reason }) => [values[index], reason]));
     for (const item of items) {
-      if (item.kind === 'ignored') counts.ignored++;
-      else if (item.kind === 'malformed') complain(item);
+      if (item.kind === 'ignored') {
+        counts.ignored++;
+        if (item.reason !== undefined) ignoredFor.set(item.reason, (ignoredFor.get(item.reason) ?? 0) + 1);
+      } else if (item.kind === 'malformed') complain(item);
       else if (reasons.has(item)) {
         const { line, input } = item;
         complain({
@@ -109,6 +114,7 @@ export function startFeed<Value>({ source, publisher, ratePerSecond, clock }: Fe
   return {
     counts: () => ({ ...counts }),
     complaints: () => complaints,
+    ignoredFor: () => ignoredFor,
     done,
     stop: () => stopping.abort(),
   };
@@ -123,6 +129,13 @@ export function joinFeeds(feeds: readonly Feed[]): Feed {
       const total: FeedCounts = { ...NOTHING_FED };
       for (const feed of feeds) {
         for (const [name, value] of Object.entries(feed.counts())) total[name as keyof FeedCounts] += value;
+      }
+      return total;
+    },
+    ignoredFor() {
+      const total = new Map<string, number>();
+      for (const [reason, times] of feeds.flatMap((feed) => [...feed.ignoredFor()])) {
+        total.set(reason, (total.get(reason) ?? 0) + times);
       }
       return total;
     },

@@ -139,7 +139,7 @@ describe('a state folder', () => {
     });
     expect(lag.partitions).toHaveLength(12);
     const people = await millrace(['lag', ...state]);
-    expect(people.stdout).toContain('editorial-analytics on news.pageviews: 0 behind, ok');
+    expect(people.stdout).toContain('editorial-analytics  0 behind  ok');
   });
 
   test('prints a query as a table for people', async () => {

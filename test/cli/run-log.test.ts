@@ -33,7 +33,7 @@ test('names a thrown error and its line, and says once that the types may show i
   log.warn('Record dead-lettered', DEAD);
   log.warn('Record dead-lettered', { ...DEAD, offset: 1 });
   expect(events().map(({ text, count }) => [text, count])).toEqual([
-    ['"npm run check:types" may find this mistake before it runs', 1],
+    ['"npx tsc" may find this mistake before it runs', 1],
     ['order-totals  ReferenceError: valeu is not defined (order-totals/consumer.ts:17)  shop.orders/9/1', 2],
   ]);
 });

@@ -84,7 +84,7 @@ describe('a mistake that is none of usage', () => {
     [
       'no such consumer',
       ['dlq', 'list', '--consumer', 'nobody'],
-      /there is editorial-analytics.*\[INPUT_INVALID\]/,
+      /There is no consumer "nobody"\. Use editorial-analytics\. \[INPUT_INVALID\]/,
     ],
     [
       'no URL, which may hold a password,',
@@ -109,7 +109,7 @@ describe('a mistake that is none of usage', () => {
     [
       'a registry beside the one of an environment',
       ['dlq', 'list', '--env', 'prod', '--registry', 'glue:other'],
-      /prod has a registry of its own.*\[INPUT_INVALID\]/,
+      /prod has its own registry.*\[INPUT_INVALID\]/,
     ],
   ])('%s ends with 1, one line and no stack trace', async (_, args, message) => {
     const folder = join(temporary.path, 'other');

@@ -51,7 +51,11 @@ describe('a pageview', () => {
   test.each([
     ['GET /a?x=1&y=/b.png HTTP/1.1', '/a', '/a?x=1&y=/b.png'],
     ['GET /a#part HTTP/1.1', '/a', '/a'],
-    ['GET /%7Euser/?q=%22 HTTP/1.1', '/%7Euser/', '/%7Euser/?q=%22'],
+    ['GET /%7Euser/?q=%22 HTTP/1.1', '/~user/', '/%7Euser/?q=%22'],
+    ['GET /news/%C3%A9lection HTTP/1.1', '/news/élection', '/news/%C3%A9lection'],
+    ['GET /a%2Fb HTTP/1.1', '/a%2Fb', '/a%2Fb'],
+    ['GET /a%00b%1b HTTP/1.1', '/a%00b%1b', '/a%00b%1b'],
+    ['GET /caf%E9 HTTP/1.1', '/caf%E9', '/caf%E9'],
     ['GET / HTTP/1.0', '/', '/'],
     ['GET /style.css/about HTTP/1.1', '/style.css/about', '/style.css/about'],
     ['GET /png HTTP/1.1', '/png', '/png'],
@@ -236,18 +240,22 @@ describe('what is ignored', () => {
     'cur bmp mp3 heic tiff svgz flac m4a ogg opus wav mov mpd ts vtt apng json zip tgz dmg'
   ).split(' ');
   test.each([
-    ...assets.map((extension) => [`GET /a/b.${extension}?v=3 HTTP/1.1`, '200']),
-    ['GET /LOGO.PNG HTTP/1.1', '304'],
-    ['POST /comments HTTP/1.1', '200'],
-    ['HEAD / HTTP/1.1', '200'],
-    ['GET / HTTP/1.1', '301'],
-    ['GET / HTTP/1.1', '206'],
-    ['GET /gone HTTP/1.1', '404'],
-    ['-', '408'],
-    ['\\x16\\x03\\x01', '400'],
-    ['get / HTTP/1.1', '200'],
-  ])('%s answered %s', (request, status) => {
-    expect(parse(line({ request: request!, status: status! }), 9)).toEqual({ kind: 'ignored', line: 9 });
+    ...assets.map((extension) => [`GET /a/b.${extension}?v=3 HTTP/1.1`, '200', 'files that pages load']),
+    ['GET /LOGO.PNG HTTP/1.1', '304', 'files that pages load'],
+    ['GET /robots.txt HTTP/1.1', '200', 'files for machines'],
+    ['GET /sitemap-news.xml HTTP/1.1', '200', 'files for machines'],
+    ['GET /.well-known/security.txt HTTP/1.1', '200', 'files for machines'],
+    ['POST /comments HTTP/1.1', '200', 'requests other than GET'],
+    ['HEAD / HTTP/1.1', '200', 'requests other than GET'],
+    ['GET / HTTP/1.1', '301', 'answers other than 200 and 304'],
+    ['GET / HTTP/1.1', '206', 'answers other than 200 and 304'],
+    ['GET /gone HTTP/1.1', '404', 'answers other than 200 and 304'],
+    ['-', '408', 'requests other than GET'],
+    ['\\x16\\x03\\x01', '400', 'requests other than GET'],
+    ['get / HTTP/1.1', '200', 'requests other than GET'],
+  ])('%s answered %s', (request, status, reason) => {
+    const parsed = parse(line({ request: request!, status: status! }), 9);
+    expect(parsed).toEqual({ kind: 'ignored', line: 9, reason });
   });
 });
 

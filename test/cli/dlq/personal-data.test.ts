@@ -148,7 +148,15 @@ async function seen(
     ...group,
     sample: { id, name, value: valueText(written, view, !showsValues) },
   }));
-  const at = { consumer: 'c', isDeclared: true, place: {}, nowMs: 0, retentionMs: null, columns: 80 };
+  const at = {
+    consumer: 'c',
+    isDeclared: true,
+    place: {},
+    nowMs: 0,
+    retentionMs: null,
+    columns: 80,
+    textColumns: 80,
+  };
   const json = JSON.stringify(letterToJson(letter, view, written));
   return [
     letterLines(letter, written, view, 200).join('\n'),
