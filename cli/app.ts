@@ -41,6 +41,11 @@ export function findAppRoot(from: string = process.cwd()): string {
   return dirname(findConfig(from));
 }
 
+/** Whether the folder is a project's. */
+export function hasConfig(folder: string): boolean {
+  return CONFIG_FILES.some((name) => existsSync(join(folder, name)));
+}
+
 function findConfig(from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {
     const found = CONFIG_FILES.map((name) => join(folder, name)).find((path) => existsSync(path));

@@ -15,7 +15,7 @@ import { findAppRoot, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
 import { jsonOption } from './options.ts';
 import { openRegistrar, type RegistryChoice, registryOption, requireFraming } from './registry-option.ts';
-import { plural, printJson, printLine, printNote, styled, table } from './terminal.ts';
+import { epilogue, plural, printJson, printLine, printNote, styled, table } from './terminal.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -23,7 +23,8 @@ const CHECK_EXAMPLE = `
 Example:
   millrace contracts check
 
-Looks at contracts/<topic>/v1.avsc, v2.avsc … and schema.ts; needs no network. The exit code is 1 when anything is wrong.`;
+Reads contracts/<topic>/v1.avsc, v2.avsc … and schema.ts; needs no network. The
+exit code is 1 when anything is wrong.`;
 
 const GENERATE_EXAMPLE = `
 Example:
@@ -38,8 +39,10 @@ Example:
   millrace contracts register --registry glue:millrace-dev
   millrace contracts register news.pageviews --registry http://localhost:8081
 
-Puts what "check" passes there, oldest version first; what is there stays as it is. A deployment registers in the environment's
-Glue by itself. With Confluent's API a topic's subject is <topic>-value, and the registry compares by the level that it has for it.`;
+Runs "check" first, then registers the oldest version first. Versions that the
+registry already has stay as they are. A deployment registers its contracts in the
+environment's Glue registry by itself. With Confluent's API, the subject is
+<topic>-value, and the registry applies the compatibility level of that subject.`;
 
 const EXAMPLE = `
 Example:
@@ -51,7 +54,7 @@ export function contractsCommand(): Command {
       'Checks that every version parses, keeps the compatibility mode, has the key, and that schema.ts is up to date.',
     )
     .addOption(jsonOption('print one object with all problems'))
-    .addHelpText('after', CHECK_EXAMPLE)
+    .addHelpText('after', epilogue(CHECK_EXAMPLE))
     .action(async ({ json }: { json?: true }) => {
       const { root, contracts } = await loadApp();
       const problems = await checkContracts(contractsDirOf(root), contracts);
@@ -64,7 +67,7 @@ export function contractsCommand(): Command {
   const generate = new Command('generate')
     .description("Writes each topic's schema.ts, its TypeScript types and schemas, from its .avsc files.")
     .addOption(jsonOption('print an array with an object a topic'))
-    .addHelpText('after', GENERATE_EXAMPLE)
+    .addHelpText('after', epilogue(GENERATE_EXAMPLE))
     .action(async ({ json }: { json?: true }) => {
       // Not the app itself: this has to work while the contracts do not load.
       const generated = await generateContracts(contractsDirOf(findAppRoot()));
@@ -80,7 +83,7 @@ export function contractsCommand(): Command {
   const list = new Command('list')
     .description('Lists the contracts and what each promises.')
     .addOption(jsonOption('print an array with an object a contract'))
-    .addHelpText('after', LIST_EXAMPLE)
+    .addHelpText('after', epilogue(LIST_EXAMPLE))
     .action(async ({ json }: { json?: true }) => {
       const { contracts } = await loadApp();
       if (json) printJson(contracts.map(summaryOf));
@@ -94,7 +97,7 @@ export function contractsCommand(): Command {
     .argument('[topics...]', "which contracts (default: all with the registry's framing)")
     .addOption(registryOption().makeOptionMandatory())
     .addOption(jsonOption('print an array with an object a version'))
-    .addHelpText('after', REGISTER_EXAMPLE)
+    .addHelpText('after', epilogue(REGISTER_EXAMPLE))
     .action(
       async (topics: readonly string[], { registry, json }: { registry: RegistryChoice; json?: true }) => {
         const app = await loadApp();
@@ -111,7 +114,7 @@ export function contractsCommand(): Command {
     .addCommand(generate)
     .addCommand(list)
     .addCommand(register)
-    .addHelpText('after', EXAMPLE);
+    .addHelpText('after', epilogue(EXAMPLE));
 }
 
 /** @throws TOPIC_UNKNOWN, INPUT_INVALID where a topic that is named has another framing, or none has this one */
@@ -152,16 +155,36 @@ function printCheck(contracts: readonly Contract<never>[], problems: readonly Co
     printLine(`${styled('green', 'ok')}  ${name}: ${plural(versions.length, 'version')}, ${compatibility}`);
   }
   printProblems(problems);
-  if (problems.length > 0) printNote(`${plural(problems.length, 'problem')}.`);
+  const causes = [...groupByCause(problems)].length;
+  if (causes > 0) printNote(`${plural(causes, 'problem')}.`);
 }
 
 function printProblems(problems: readonly ContractFolderProblem[]): void {
-  for (const { topic, versions, path, code, rule, message } of problems) {
-    const where = [topic, versions.map((version) => `v${version}`).join(' → '), path]
-      .filter(Boolean)
-      .join(' ');
-    printLine(`${styled('red', code)}  ${where} (${rule})\n  ${message}`);
-  }
+  for (const line of problemLines(problems)) printLine(line);
+}
+
+/** One paragraph a cause: a change that breaks v3 for v1 breaks it for v2 as well. */
+export function problemLines(problems: readonly ContractFolderProblem[]): readonly string[] {
+  return [...groupByCause(problems)].map((alike) => {
+    const { topic, path, code, rule, message } = alike[0]!;
+    const names = (versions: readonly number[]) => versions.map((version) => `v${version}`);
+    const pairs = alike.map(({ versions }) => versions);
+    // Of a pair, the later version is the one that breaks the others.
+    const versions =
+      pairs.length === 1
+        ? names(pairs[0]!).join(' → ')
+        : `${names([...new Set(pairs.map(([from]) => from!))]).join(', ')} → ${names([...new Set(pairs.map((pair) => pair.at(-1)!))]).join(', ')}`;
+    const where = [topic, versions, path].filter(Boolean).join(' ');
+    return `${styled('red', code)}  ${where} (${rule})\n  ${message}`;
+  });
+}
+
+function groupByCause(
+  problems: readonly ContractFolderProblem[],
+): Iterable<readonly ContractFolderProblem[]> {
+  return Map.groupBy(problems, ({ topic, path, code, rule, message, versions }) =>
+    JSON.stringify([topic, path, code, rule, message, versions.at(-1)]),
+  ).values();
 }
 
 function summaryOf({

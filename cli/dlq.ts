@@ -7,18 +7,20 @@ import { withDlqOptions } from './dlq/options.ts';
 import { redriveCommand } from './dlq/redrive.ts';
 import { exportCommand, importCommand } from './dlq/transfer.ts';
 import { triageCommand } from './dlq/triage.ts';
+import { epilogue } from './terminal.ts';
 
 const EXAMPLE = `
 Examples:
-  millrace dlq triage                                     what went wrong, and how often
+  millrace dlq triage               what went wrong, and how often
   millrace dlq show editorial-analytics/news.pageviews/3/1042
-  millrace dlq redrive --where error=HANDLER_FAILED       give those back, to the consumer that failed them
-  millrace dlq triage --env prod                          the same on AWS, with your own credentials`;
+  millrace dlq redrive --where error=HANDLER_FAILED
+                                    give these back to the consumer
+  millrace dlq triage --env prod    the same on AWS, with your own credentials`;
 
 export function dlqCommand(): Command {
   const dlq = new Command('dlq')
-    .description('Looks at dead letters, gives them back, or takes them away.')
-    .addHelpText('after', EXAMPLE);
+    .description('Shows dead letters, gives them back, or removes them.')
+    .addHelpText('after', epilogue(EXAMPLE));
   const commands = [
     triageCommand(),
     listCommand(),

@@ -8,7 +8,7 @@ import { loadApp } from './app.ts';
 import { lagLines } from './lag-view.ts';
 import { jsonOption, stateOption } from './options.ts';
 import { type KafkaOptions, kafkaAuthOption, kafkaOption, storesOptions } from './outside-options.ts';
-import { printJson, printLine } from './terminal.ts';
+import { epilogue, printJson, printLine } from './terminal.ts';
 
 const EXAMPLE = `
 Examples:
@@ -31,7 +31,7 @@ export function lagCommand(): Command {
     .addOption(kafkaAuthOption())
     .option('--partitions', 'show every partition, not only those that are behind')
     .addOption(jsonOption('print an array with an object a consumer'))
-    .addHelpText('after', EXAMPLE)
+    .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: KafkaOptions & { state: string; partitions?: true; json?: true }) => {
       const { consumers } = await loadApp();
       const { kafka } = storesOptions(options);

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { MillraceError } from '../runtime/errors.ts';
 import { CommandFailed } from './command-failed.ts';
-import { printNote, styled } from './terminal.ts';
+import { epilogue, printNote, styled } from './terminal.ts';
 
 interface CommandEntry {
   readonly summary: string;
@@ -16,7 +16,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./up.ts')).upCommand(),
   },
   publish: {
-    summary: 'publish a file to a topic, each value checked by the contract',
+    summary: 'publish a file to a topic; the contract checks each value',
     load: async () => (await import('./publish.ts')).publishCommand(),
   },
   add: {
@@ -32,11 +32,11 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./lag.ts')).lagCommand(),
   },
   dlq: {
-    summary: 'look at dead letters',
+    summary: 'triage, redrive, discard, export and import dead letters',
     load: async () => (await import('./dlq.ts')).dlqCommand(),
   },
   sql: {
-    summary: 'query the sink, read only',
+    summary: 'query the sink, read-only',
     load: async () => (await import('./sql.ts')).sqlCommand(),
   },
 };
@@ -46,11 +46,12 @@ const USAGE_ERROR = 2;
 
 const EXAMPLES = `
 Examples:
-  millrace up                                              traffic, until Ctrl-C
-  millrace up --input access.log.gz --exit-when-drained    a web server's log, once
-  millrace sql "select * from article_minute limit 5"      what the consumer has written
+  millrace up                           run with generated traffic until Ctrl-C
+  millrace up --input access.log.gz --exit-when-drained
+                                        run once, with a web server's log
+  millrace sql '\\dt'                    list what the consumers have written
 
-"millrace <command> --help" has the options and an example of each.`;
+"millrace <command> --help" explains the options, with examples.`;
 
 /**
  * Runs the command line and gives the exit code: 0, 1 for a failure, 2 for a command line that makes no sense.
@@ -75,7 +76,7 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
     .description('Kafka pipelines from Avro contracts and small TypeScript handlers.')
     .version(version)
     .helpCommand(false)
-    .addHelpText('after', EXAMPLES);
+    .addHelpText('after', epilogue(EXAMPLES));
   const named = argv.find((word) => !word.startsWith('-'));
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
     program.addCommand(name === named ? (await load()).summary(summary) : new Command(name).summary(summary));
@@ -85,7 +86,7 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
 }
 
 function throwInsteadOfExiting(command: Command, path: string): void {
-  command.exitOverride().showHelpAfterError(`Run "${path} --help" to see what it takes.`);
+  command.exitOverride().showHelpAfterError(`Run "${path} --help" for its options.`);
   for (const sub of command.commands) throwInsteadOfExiting(sub, `${path} ${sub.name()}`);
 }
 
@@ -98,5 +99,5 @@ function printError(error: unknown): void {
   }
   const detail = error instanceof Error ? error.stack : String(error);
   process.stderr.write(`${label} `);
-  printNote(`This should not happen, and is not of your doing.\n${detail}`);
+  printNote(`This is a bug in Millrace. Please report it with these lines:\n${detail}`);
 }

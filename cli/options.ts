@@ -1,14 +1,26 @@
+import { dirname, join, relative } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
+import { isStateFolder } from '../local/state-folder.ts';
 import { isOrigin } from '../runtime/environment.ts';
+import { hasConfig } from './app.ts';
 import { DEFAULT_STATE } from './hints.ts';
 
 export function stateOption(): Option {
   return new Option('--state <dir>', 'the folder that keeps topics, queues and the sink')
-    .default(DEFAULT_STATE)
+    .default(nearestState(), DEFAULT_STATE)
     .argParser((path: string) => {
       if (path !== '') return path;
-      throw new InvalidArgumentError('It takes a folder, such as .millrace.');
+      throw new InvalidArgumentError('Give a folder, such as .millrace.');
     });
+}
+
+/** The state folder of the working folder, or of the project that the working folder is in. */
+export function nearestState(from: string = process.cwd()): string {
+  for (let folder = from; ; folder = dirname(folder)) {
+    const path = join(folder, DEFAULT_STATE);
+    if (isStateFolder(path) || hasConfig(folder)) return relative(from, path);
+    if (folder === dirname(folder)) return DEFAULT_STATE;
+  }
 }
 
 export function jsonOption(description = 'print JSON'): Option {
@@ -19,48 +31,48 @@ export function jsonOption(description = 'print JSON'): Option {
 export function share(text: string): number {
   const value = toNumber(text);
   if (value >= 0 && value <= 1) return value;
-  throw new InvalidArgumentError('It takes a share from 0 to 1, such as 0.01.');
+  throw new InvalidArgumentError('Give a share from 0 to 1, such as 0.01.');
 }
 
 export function seconds(text: string): number {
   const value = toNumber(text);
   if (value >= 0 && value <= 86_400) return value;
-  throw new InvalidArgumentError('It takes seconds from 0 to 86400, such as 2.5.');
+  throw new InvalidArgumentError('Give seconds from 0 to 86400, such as 2.5.');
 }
 
 export function recordsPerSecond(text: string): number {
   if (text === 'max') return Number.POSITIVE_INFINITY;
   const value = toNumber(text);
   if (value > 0 && value <= 1_000_000) return value;
-  throw new InvalidArgumentError('It takes records a second, above 0 and up to 1000000, or "max".');
+  throw new InvalidArgumentError('Give records a second, above 0 and up to 1000000, or "max".');
 }
 
 /** `contentId=/about`: a field of a record, and what it holds. */
 export function fieldValue(text: string): { readonly field: string; readonly value: string } {
   const [, field, value] = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text) ?? [];
   if (field !== undefined && value !== undefined) return { field, value };
-  throw new InvalidArgumentError('It takes a field and its value, such as contentId=/about.');
+  throw new InvalidArgumentError('Give a field and its value, such as contentId=/about.');
 }
 
 export function wholeFrom(least: number): (text: string) => number {
   return (text) => {
     const value = toNumber(text);
     if (Number.isSafeInteger(value) && value >= least) return value;
-    throw new InvalidArgumentError(`It takes a whole number from ${least}.`);
+    throw new InvalidArgumentError(`Give a whole number from ${least}.`);
   };
 }
 
 export function tcpPort(text: string): number {
   const value = toNumber(text);
   if (Number.isInteger(value) && value <= 65_535) return value;
-  throw new InvalidArgumentError('It takes a port from 1 to 65535, or 0 for any that is free.');
+  throw new InvalidArgumentError('Give a port from 1 to 65535, or 0 for any free one.');
 }
 
-/** Of an option that is given several: as a browser writes it in `Origin`, for anything else would never be met. */
+/** One value of several: as a browser writes it in `Origin`, because nothing else would ever match. */
 export function webOrigin(text: string, earlier: readonly string[] = []): readonly string[] {
   if (text === '*' || isOrigin(text)) return [...earlier, text];
   throw new InvalidArgumentError(
-    'It takes origins as browsers write them, such as http://localhost:3000, without a path; or "*".',
+    'Give origins as browsers write them, such as http://localhost:3000, without a path; or "*".',
   );
 }
 

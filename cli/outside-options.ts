@@ -1,4 +1,4 @@
-/** Options that put a real Kafka or PostgreSQL in the place of the embedded ones. */
+/** Options that replace the embedded Kafka or PostgreSQL with a real one. */
 import { InvalidArgumentError, Option } from 'commander';
 import {
   type KafkaConnection,
@@ -22,19 +22,20 @@ const USERNAME = 'MILLRACE_KAFKA_USERNAME';
 const PASSWORD = 'MILLRACE_KAFKA_PASSWORD';
 
 export const KAFKA_HELP = `
-With --kafka the topics are in that cluster; everything else stays in the state folder. Topics are created by their
-contracts where there are none, and never changed or deleted; --fresh leaves them, too. For --kafka-auth scram the login is
-in ${USERNAME} and ${PASSWORD}; for iam it is your AWS login. NODE_EXTRA_CA_CERTS names a certificate
-authority that Node does not know.`;
+With --kafka the topics are in that cluster; everything else stays in the state
+folder. Millrace creates missing topics as their contracts say, and never changes
+or deletes one, not even with --fresh. --kafka-auth scram reads the login from
+${USERNAME} and ${PASSWORD}; iam uses your AWS
+login. NODE_EXTRA_CA_CERTS names a certificate authority that Node does not know.`;
 
 export function kafkaOption(): Option {
   return new Option(
     '--kafka <host:port,...>',
-    'the topics are in this Kafka cluster, not in the state folder',
+    'use the topics of this Kafka cluster instead of the state folder',
   ).argParser((text) => {
     const brokers = parseBrokers(text);
     if (brokers) return brokers;
-    throw new InvalidArgumentError('It takes brokers, such as localhost:9092, with commas between several.');
+    throw new InvalidArgumentError('Give brokers, such as localhost:9092; separate several with commas.');
   });
 }
 
@@ -50,14 +51,14 @@ export function kafkaAuthOption(): Option {
 export function postgresOption(): Option {
   return new Option(
     '--postgres <url>',
-    'the sink is this PostgreSQL server; the password may be in PGPASSWORD. "millrace sql" does not look there',
+    'use this PostgreSQL server as the sink; the password may be in PGPASSWORD. "millrace sql" does not query it',
   ).argParser((text) => {
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url && /^postgres(ql)?:$/.test(url.protocol) && url.pathname.length > 1) return text;
     // Commander's own complaint would quote it, with its password.
     throw new MillraceError(
       'INPUT_INVALID',
-      '--postgres is no URL with a database. It takes one such as postgres://me@localhost:5432/news.',
+      '--postgres needs a URL with a database. Give one such as postgres://me@localhost:5432/news.',
     );
   });
 }
@@ -71,7 +72,7 @@ export function storesOptions(
   if (kafkaAuth === undefined) return {};
   throw new MillraceError(
     'INPUT_INVALID',
-    '--kafka-auth says how to log in to Kafka, but no --kafka says where it is. Give both.',
+    '--kafka-auth needs --kafka, which says where Kafka is. Give both.',
   );
 }
 
@@ -86,13 +87,13 @@ function kafkaConnection(
     if (username && password) return { brokers, security: { kind, username, password } };
     throw new MillraceError(
       'INPUT_INVALID',
-      `--kafka-auth scram takes its login from the environment, and ${username ? PASSWORD : USERNAME} is not set. Set ${USERNAME} and ${PASSWORD}.`,
+      `--kafka-auth scram needs a login, and ${username ? PASSWORD : USERNAME} is not set. Set ${USERNAME} and ${PASSWORD}.`,
     );
   }
   const region = regionOfBroker(brokers[0]!) ?? env.AWS_REGION;
   if (region) return { brokers, security: { kind, region } };
   throw new MillraceError(
     'INPUT_INVALID',
-    `--kafka-auth iam takes a region, which the name of ${brokers[0]} does not tell. Set AWS_REGION.`,
+    `--kafka-auth iam needs a region, and the name of ${brokers[0]} does not contain one. Set AWS_REGION.`,
   );
 }

@@ -21,15 +21,17 @@ const PASSWORD = 'MILLRACE_REGISTRY_PASSWORD';
 const PREFIX = 'glue:';
 
 export const REGISTRY_HELP = `
-Schema ids follow from the contracts, and only this command line knows them. With --registry they are those of a registry
-that others use too: glue:NAME, with your AWS login, or the URL of one with Confluent's REST API, with the login in
-${USERNAME} and ${PASSWORD} where it takes one. Nothing registers a schema but
-"millrace contracts register". Give every command of a topic the same registry.`;
+Without --registry, the CLI derives schema ids from the contracts. No other client
+can read them. With --registry, ids come from a shared registry: glue:NAME, with
+your AWS login, or the URL of a registry with Confluent's REST API; if that needs
+a login, set ${USERNAME} and
+${PASSWORD}. Only "millrace contracts register" registers
+schemas. Give every command on a topic the same registry.`;
 
 export function registryOption(): Option {
   return new Option(
     '--registry <where>',
-    "schema ids are those of this registry: glue:NAME, or a URL with Confluent's API",
+    "take schema ids from this registry: glue:NAME, or a URL with Confluent's API",
   ).argParser(readRegistry);
 }
 
@@ -43,7 +45,7 @@ function readRegistry(text: string): RegistryChoice {
   const login = url?.password ? ` Put the login into ${USERNAME} and ${PASSWORD}.` : '';
   throw new MillraceError(
     'INPUT_INVALID',
-    `--registry names no schema registry. It takes glue:NAME, or a URL such as http://localhost:8081.${login}`,
+    `--registry does not name a schema registry. Give glue:NAME, or a URL such as http://localhost:8081.${login}`,
   );
 }
 
@@ -70,8 +72,8 @@ export function requireFraming(topics: readonly Contract<never>[], wanted: Regis
   if (!foreign) return;
   throw new MillraceError(
     'INPUT_INVALID',
-    `${foreign.name} has ${foreign.framing} framing, whose schema ids are none of a ${wanted} registry's. Give another ` +
-      "--registry, or, for a topic that holds nothing yet, change `framing` in the topic's defineTopic().",
+    `${foreign.name} has ${foreign.framing} framing, and a ${wanted} registry gives other schema ids. Give another --registry; if the ` +
+      'topic is still empty, you can also change `framing` in its defineTopic().',
     { details: { topic: foreign.name, framing: foreign.framing } },
   );
 }
@@ -104,6 +106,6 @@ function loginOf({
   if (!username && !password) return undefined;
   throw new MillraceError(
     'INPUT_INVALID',
-    `A registry's login is ${USERNAME} and ${PASSWORD}, and ${username ? PASSWORD : USERNAME} is not set. Set both, or neither.`,
+    `The registry's login needs ${USERNAME} and ${PASSWORD}, and ${username ? PASSWORD : USERNAME} is not set. Set both or neither.`,
   );
 }

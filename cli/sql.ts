@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { queryOwner } from '../local/control-socket.ts';
-import type { QueryResult } from '../local/read-only-query.ts';
+import { type QueryResult, TABLES } from '../local/read-only-query.ts';
 import {
   existingStateFolder,
   type StateFolder,
@@ -9,16 +9,21 @@ import {
   tryLockStateFolder,
 } from '../local/state-folder.ts';
 import { jsonOption, seconds, stateOption } from './options.ts';
-import { plural, printable, printJson, printLine, printNote, table } from './terminal.ts';
+import { epilogue, plural, printable, printJson, printLine, printNote, styled, table } from './terminal.ts';
 
 const EXAMPLE = `
-Example:
-  millrace sql "select content_id, sum(views) as views from article_minute group by 1 order by 2 desc limit 10"
+Examples:
+  millrace sql "select content_id, sum(views) as views from article_minute
+                group by 1 order by 2 desc limit 10"
+  millrace sql '\\dt'                                      the tables there are
 
-It works beside a running "millrace up" too, and changes nothing. Consumers wait while a query runs: one that takes longer
-than --timeout is stopped, and so is one at Ctrl-C.`;
+It works beside a running "millrace up" and changes nothing. Consumers wait
+while a query runs: --timeout stops one that takes too long, and so does Ctrl-C.`;
 
-// Whoever has the folder without answering is starting, ending, or looking itself.
+/** What people ask other tools for a list of tables with. */
+const LISTS_TABLES = /^\s*(?:\\dt?\+?|show\s+tables|tables)\s*;?\s*$/i;
+
+// Whoever has the folder without answering is starting, ending, or querying itself.
 const PATIENCE_MS = 15_000;
 const RETRY_MS = 100;
 const TIMEOUT_S = 10;
@@ -32,14 +37,15 @@ interface SqlOptions {
 export function sqlCommand(): Command {
   return new Command('sql')
     .description('Runs one SQL statement on the sink, in a read-only transaction.')
-    .argument('<statement>', 'a SELECT, in quotes')
+    .argument('<statement>', 'a SELECT, in quotes; \\dt lists the tables')
     .addOption(stateOption())
     .option('--timeout <seconds>', 'stop the query after this long', seconds, TIMEOUT_S)
     .addOption(jsonOption('print an array with an object a row'))
-    .addHelpText('after', EXAMPLE)
+    .addHelpText('after', epilogue(EXAMPLE))
     .action(async (statement: string, options: SqlOptions, command: Command) => {
       if (!statement.trim()) command.error("error: argument 'statement' is empty. Give a SELECT, in quotes.");
-      const result = await query(existingStateFolder(options.state), statement, options.timeout * 1_000);
+      const sql = LISTS_TABLES.test(statement) ? TABLES : statement;
+      const result = await query(existingStateFolder(options.state), sql, options.timeout * 1_000);
       if (options.json) printJson(result.rows.map((row) => toObject(result.columns, row)));
       else printTable(result);
     });
@@ -82,6 +88,7 @@ function printTable({ columns, rows }: QueryResult): void {
 }
 
 function cell(value: unknown): string {
-  if (value === null) return '';
+  // Told from an empty text.
+  if (value === null) return styled('dim', 'NULL');
   return printable(typeof value === 'object' ? JSON.stringify(value) : String(value));
 }

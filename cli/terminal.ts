@@ -54,6 +54,12 @@ export function plural(value: number, noun: string, several = `${noun}s`): strin
   return `${count(value)} ${value === 1 ? noun : several}`;
 }
 
+/** `a`, `a or b`, `a, b or c`. */
+export function either(names: readonly string[]): string {
+  const [last = '', ...others] = names.toReversed();
+  return others.length === 0 ? last : `${others.toReversed().join(', ')} or ${last}`;
+}
+
 /** What shows nothing, or shows what follows in another order; without those that choose between an emoji and a text. */
 const UNSEEN =
   /[[\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\ufff9-\ufffb]--[\ufe0e\ufe0f]]/gv;
@@ -109,6 +115,21 @@ export function wrapped(text: string, columns: number, indent = 0): readonly str
     line += rest;
   }
   return line === '' ? lines : [...lines, line];
+}
+
+const HELP_COLUMNS = 80;
+
+/** The text below a command's options: paragraphs laid out for a terminal of 80 columns, examples as they are. */
+export function epilogue(text: string): string {
+  return text
+    .split('\n\n')
+    .map((paragraph) => {
+      const lines = paragraph.split('\n');
+      const from = lines.findLastIndex((line) => line.startsWith(' ') || /:$/.test(line)) + 1;
+      const prose = wrapped(lines.slice(from).join(' ').trim(), HELP_COLUMNS);
+      return [...lines.slice(0, from), ...prose].join('\n');
+    })
+    .join('\n\n');
 }
 
 /** Facts with three blanks between them, as many in a line as fit. */

@@ -13,20 +13,22 @@ import {
 import { KAFKA_HELP, kafkaAuthOption, kafkaOption, postgresOption } from './outside-options.ts';
 import { REGISTRY_HELP, registryOption } from './registry-option.ts';
 import { newSeed } from './seeds.ts';
+import { epilogue } from './terminal.ts';
 import type { UpOptions } from './up-run.ts';
 
 const EXAMPLES = `
 Examples:
-  millrace up                                          traffic at 200 values a second, a few records bad
-  millrace up --rate 5000 --poison 0.01                more of both
+  millrace up                              200 values a second, a few bad
+  millrace up --rate 5000 --poison 0.01    more of both
   millrace up --input access.log.gz --exit-when-drained --json --fresh
   millrace up --input access.log.gz --redeliver 0.3 --crash 0.1 --sink-outage 2
   millrace up --input access.log.gz --fail contentId=/about --exit-when-drained
   millrace up --kafka localhost:9092 --postgres postgres://me@localhost/news
 
-An input holds JSON, one value a line, or what the app's demo reads: for the newsroom, a web server's access log.
-An app without a demo publishes generated values of all its contracts.
-While it runs it takes events by HTTP, too; not with --exit-when-drained, where the end of the input is the end.
+An input holds one JSON value a line, or whatever the app's demo reads: for the
+newsroom, a web server's access log. An app without a demo publishes generated
+values of all its contracts. While "up" runs, it also takes events by HTTP, but
+not with --exit-when-drained.
 ${KAFKA_HELP}
 ${REGISTRY_HELP}`;
 
@@ -40,10 +42,10 @@ type GivenOptions = Omit<UpOptions, 'rate' | 'poison' | 'seed'> &
 export function upCommand(): Command {
   return new Command('up')
     .description(
-      'Runs the whole pipeline on this machine: publishes, consumes into PostgreSQL, and shows what happens.\nCtrl-C drains what is published and sums up; what is not drained comes in the next run.',
+      'Runs the whole pipeline on this machine: publishes, consumes into PostgreSQL, and shows what happens.\nCtrl-C drains what is published and sums up. The next run consumes what is left.',
     )
-    .option('--input <file...>', 'publish these files, once, instead of traffic; "-" is standard input')
-    .option('--no-publish', 'only consume what the topics hold already')
+    .option('--input <file...>', 'publish these files once, instead of traffic; "-" is standard input')
+    .option('--no-publish', 'only consume what the topics already hold')
     .option(
       '--rate <n>',
       `values a second, or "max" (default: ${TRAFFIC_RATE} for traffic, max for files)`,
@@ -61,10 +63,10 @@ export function upCommand(): Command {
     )
     .option(
       '--collector-origin <origin...>',
-      'pages of these origins may send events to it; "*" is all',
+      'origins whose pages may send events to it; "*" allows all',
       webOrigin,
     )
-    .option('--exit-when-drained', 'end when all is published and consumed')
+    .option('--exit-when-drained', 'end when everything is published and consumed')
     .option('--duration <seconds>', 'publish for this long, then drain and end', seconds)
     .addOption(stateOption())
     .option('--fresh', 'clear the state folder first')
@@ -73,23 +75,33 @@ export function upCommand(): Command {
     .addOption(registryOption())
     .addOption(postgresOption())
     .addOption(jsonOption('print the summary as one JSON object, as the last line'))
-    .optionsGroup('Faults, to see that nothing is lost or counted twice:')
-    .option('--redeliver <share>', 'deliver this share of batches twice; batches are then small', share, 0)
-    .option('--crash <share>', 'let this share of invocations die around their commit; likewise', share, 0)
-    .option('--sink-outage <seconds>', 'the sink is down for this long, from its first batch on', seconds, 0)
+    .optionsGroup('Faults, to check that nothing is lost or counted twice:')
+    .option('--redeliver <share>', 'deliver this share of batches twice, in small batches', share, 0)
     .option(
-      '--dead-letter-outage <seconds>',
-      'the dead-letter store is down for this long, from its first letter on',
+      '--crash <share>',
+      'kill this share of invocations around their commit, in small batches',
+      share,
+      0,
+    )
+    .option(
+      '--sink-outage <seconds>',
+      'take the sink down for this long, from its first batch on',
       seconds,
       0,
     )
-    .option('--fail <field=value>', 'the handler throws at records like this: a bug, for good', fieldValue)
+    .option(
+      '--dead-letter-outage <seconds>',
+      'take the dead-letter store down for this long, from its first letter on',
+      seconds,
+      0,
+    )
+    .option('--fail <field=value>', 'make the handler throw at records with this value', fieldValue)
     .addOption(
-      new Option('--seed <n>', 'repeat the randomness of a run (default: another one each time)').argParser(
+      new Option('--seed <n>', 'repeat the random choices of a run (default: a new seed)').argParser(
         wholeFrom(0),
       ),
     )
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', epilogue(EXAMPLES))
     .action(async (options: GivenOptions, command: Command) => {
       refuseContradictions(options, command);
       const { runUp } = await import('./up-run.ts');
@@ -121,13 +133,14 @@ function refuseContradictions(
   if (!publish && input)
     refuse("options '--no-publish' and '--input' cannot be used together. Leave one out.");
   if (!publish && rate !== undefined)
-    refuse("option '--rate' sets how fast to publish, which '--no-publish' rules out.");
+    refuse("option '--rate' cannot be used with '--no-publish'. Leave one out.");
   if (!publish && poison !== undefined)
-    refuse("option '--poison' publishes, which '--no-publish' rules out.");
-  if (crash === 1)
-    refuse("option '--crash' at 1 lets no invocation end, so nothing would ever drain. Give less.");
+    refuse("option '--poison' cannot be used with '--no-publish'. Leave one out.");
+  if (crash === 1) refuse("with '--crash 1' no invocation ends, so nothing would ever drain. Give less.");
   if (exitWhenDrained && (collectorPort !== undefined || collectorOrigin))
-    refuse("the collector does not run with '--exit-when-drained': its events have no end. Leave one out.");
+    refuse(
+      "the collector does not run with '--exit-when-drained', because its events never end. Leave one out.",
+    );
   if (exitWhenDrained && publish && !input && duration === undefined) {
     refuse(
       "option '--exit-when-drained' needs an end, and traffic has none. Add --duration, --input or --no-publish.",

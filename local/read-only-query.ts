@@ -8,6 +8,13 @@ export interface QueryResult {
   readonly rows: readonly (readonly unknown[])[];
 }
 
+/** The tables there are, with their columns; not those of PostgreSQL itself. */
+export const TABLES = `
+  SELECT table_name AS "table", string_agg(column_name || ' ' || data_type, ', ' ORDER BY ordinal_position) AS columns
+  FROM information_schema.columns
+  WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
+  GROUP BY 1 ORDER BY 1`;
+
 /**
  * What only reads, by its first word. DO and CALL run code of one's own, in which RESET ROLE gives the superuser back; a
  * comment before the word could hide one from this pattern, so there may be none but a line's.
@@ -38,7 +45,12 @@ export async function queryReadOnly(pglite: PgliteSession, sql: string): Promise
       return { columns: fields.map(({ name }) => name), rows };
     });
   } catch (cause) {
-    throw new MillraceError('INPUT_INVALID', refusal(cause as PostgresError), { cause });
+    const isTableMissing = (cause as PostgresError).code === UNDEFINED_TABLE && sql !== TABLES;
+    const tables = isTableMissing
+      ? (await queryReadOnly(pglite, TABLES)).rows.map(([name]) => String(name))
+      : [];
+    const known = tables.length > 0 ? ` The tables are ${tables.join(', ')}.` : '';
+    throw new MillraceError('INPUT_INVALID', `${refusal(cause as PostgresError)}${known}`, { cause });
   }
 }
 
@@ -50,6 +62,7 @@ interface PostgresError extends Error {
 const READ_ONLY_SQL_TRANSACTION = '25006';
 const INSUFFICIENT_PRIVILEGE = '42501';
 const SEVERAL_STATEMENTS = '42601';
+const UNDEFINED_TABLE = '42P01';
 
 function notReading(): MillraceError {
   return new MillraceError(

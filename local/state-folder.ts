@@ -90,7 +90,7 @@ export function existingStateFolder(path: string): StateFolder {
   if (!existsSync(join(root, MARKER))) {
     throw new MillraceError(
       'STATE_UNREADABLE',
-      `${root} is not a state folder: nothing has run there. Run "millrace up" first, or name another folder with --state.`,
+      `Nothing has run in ${root} yet. Run "millrace up" first, or name another folder with --state.`,
       { details: { path: root } },
     );
   }

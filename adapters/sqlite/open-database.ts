@@ -1,6 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import { MillraceError } from '../../runtime/errors.ts';
 
 /** How long a statement waits for another process to finish its write. */
@@ -10,6 +11,7 @@ const BUSY_TIMEOUT_MS = 10_000;
  * Opens a database file, its folder and the file made where missing, for its owner alone, and brings its tables to the newest form.
  * Several processes may have it open. A transaction that has committed survives a kill and, by `synchronous = FULL`,
  * a power cut (https://sqlite.org/pragma.html#pragma_synchronous, 2026-11-24).
+ * Where the file may only be read, it can be read: a write then fails.
  * @param migrations the steps from an empty file to the newest form; a step that has shipped never changes
  * @throws STATE_UNREADABLE when the file is no database or a newer version wrote it; STATE_IN_USE when another
  * process holds it locked
@@ -23,6 +25,31 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
     database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     migrate(database, path, migrations);
+    return database;
+  } catch (cause) {
+    database?.close();
+    if (isReadOnly(cause) && existsSync(path)) return openReadOnly(path, migrations);
+    throw openingError(path, cause);
+  }
+}
+
+function isReadOnly(error: unknown): boolean {
+  const { code, errcode } = error as { readonly code?: string; readonly errcode?: number };
+  return code === 'EACCES' || code === 'EROFS' || code === 'EPERM' || errcode === SQLITE_READONLY;
+}
+
+/** Opens a database that is only to be read, whoever writes to it. @throws STATE_UNREADABLE */
+export function openReadOnly(path: string, migrations: readonly string[]): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    const wal = statSync(`${path}-wal`, { throwIfNoEntry: false });
+    // SQLite reads a log of changes only by a file beside it, which it would have to make. Where there is none to read, nobody
+    // is writing: https://sqlite.org/wal.html#read_only_databases (2026-11-26).
+    const url = pathToFileURL(path);
+    url.searchParams.set('immutable', '1');
+    database = new DatabaseSync(wal?.size ? path : url, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
+    const version = versionOf(database);
+    if (version !== migrations.length) throw otherFormat(path, version, migrations.length);
     return database;
   } catch (cause) {
     database?.close();
@@ -48,15 +75,23 @@ function migrate(database: DatabaseSync, path: string, migrations: readonly stri
   inTransaction(database, () => {
     const version = versionOf(database);
     if (version > migrations.length) {
-      throw new MillraceError(
-        'STATE_UNREADABLE',
-        `${path} has format ${version}; this version of Millrace reads up to ${migrations.length}. Use a newer Millrace, or another state folder.`,
-        { details: { path, version, newestKnown: migrations.length } },
-      );
+      throw otherFormat(path, version, migrations.length);
     }
     for (const step of migrations.slice(version)) database.exec(step);
     database.exec(`PRAGMA user_version = ${migrations.length}`);
   });
+}
+
+function otherFormat(path: string, version: number, newestKnown: number): MillraceError {
+  const next =
+    version > newestKnown
+      ? 'Use a newer Millrace, or another state folder.'
+      : 'Make the folder writable, so that it can be brought up to date.';
+  return new MillraceError(
+    'STATE_UNREADABLE',
+    `${path} has format ${version}; this version of Millrace reads up to ${newestKnown}. ${next}`,
+    { details: { path, version, newestKnown } },
+  );
 }
 
 function versionOf(database: DatabaseSync): number {
@@ -65,6 +100,7 @@ function versionOf(database: DatabaseSync): number {
 
 // Result codes: https://sqlite.org/rescode.html (2026-11-24).
 const SQLITE_BUSY = 5;
+const SQLITE_READONLY = 8;
 
 function openingError(path: string, cause: unknown): unknown {
   if (cause instanceof MillraceError) return cause;

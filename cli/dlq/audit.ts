@@ -2,7 +2,16 @@ import { Command } from 'commander';
 import { type AuditEntry, readAuditLog } from '../../runtime/dead-letters/audit-log.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { jsonOption } from '../options.ts';
-import { columnsOf, plural, printable, printJson, printLine, styled, wrapped } from '../terminal.ts';
+import {
+  columnsOf,
+  epilogue,
+  plural,
+  printable,
+  printJson,
+  printLine,
+  styled,
+  wrapped,
+} from '../terminal.ts';
 import { consumerOption } from './options.ts';
 import { type DlqSessionOptions, inEachDlqSession } from './session.ts';
 import { moment } from './triage-view.ts';
@@ -17,7 +26,7 @@ export function auditCommand(): Command {
     .description('Lists what people did to dead letters: who, when, what they planned and what came of it.')
     .addOption(consumerOption())
     .addOption(jsonOption('print an array with an object an action'))
-    .addHelpText('after', EXAMPLE)
+    .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: DlqSessionOptions & { consumer?: string; json?: true }) => {
       const entries: AuditEntry[] = [];
       const { isWhole } = await inEachDlqSession(options.consumer, options, async ({ resources }) => {

@@ -5,7 +5,7 @@ import { discardLetters } from '../../runtime/dead-letters/reader.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import { hint } from '../hints.ts';
 import { jsonOption } from '../options.ts';
-import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
+import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { lineOf, openExport } from './export-file.ts';
 import { describeFilter, noneMatch, oneConsumerOption, WHERE_HELP, whereOption } from './options.ts';
@@ -13,7 +13,7 @@ import { auditedAt, chooseConsumer, type DlqSessionOptions, inDlqSession } from 
 
 const EXAMPLE = `
 Example:
-  millrace dlq discard --where error=FRAME_UNKNOWN --reason "load test by a client without a schema"
+  millrace dlq discard --where error=FRAME_UNKNOWN --reason "from a load test"
 ${WHERE_HELP}
 
 Nothing is lost: Millrace first writes the letters to a file, which
@@ -39,7 +39,7 @@ export function discardCommand(): Command {
     .option('--export <file>', 'the file that keeps them (default: a new one in the state folder)')
     .option('--yes', 'do not ask for confirmation')
     .addOption(jsonOption('print {discarded, export}; needs --yes'))
-    .addHelpText('after', EXAMPLE)
+    .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: DiscardOptions, command: Command) => {
       if (!options.reason.trim())
         command.error("error: option '--reason' is empty. Say why, for whoever asks later.");

@@ -10,6 +10,7 @@ import { jsonOption, wholeFrom } from '../options.ts';
 import {
   columnsOf,
   count,
+  epilogue,
   plural,
   printable,
   printJson,
@@ -66,7 +67,7 @@ export function listCommand(): Command {
     .option('--limit <n>', 'at most this many (default: 20, all with --json)', wholeFrom(1))
     .addOption(showValuesOption('show keys, values and error texts as they are'))
     .addOption(jsonOption('print an array with an object a letter, its value decoded beside its bytes'))
-    .addHelpText('after', LIST_EXAMPLE)
+    .addHelpText('after', epilogue(LIST_EXAMPLE))
     .action(async (options: ListOptions) => {
       const { where, json } = options;
       const whole: object[] = [];
@@ -129,7 +130,7 @@ export function showCommand(): Command {
     .addOption(
       jsonOption('print one object, with key, value and header values as base64, and the value decoded'),
     )
-    .addHelpText('after', SHOW_EXAMPLE)
+    .addHelpText('after', epilogue(SHOW_EXAMPLE))
     .action(async (id: string, options: ShowOptions) => {
       const [consumer = ''] = id.split('/', 1);
       await inDlqSession(await chooseConsumer(consumer, options), options, async (session) => {

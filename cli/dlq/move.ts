@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Command } from 'commander';
 import { jsonOption, wholeFrom } from '../options.ts';
-import { count, printJson, printLine, printNote } from '../terminal.ts';
+import { count, epilogue, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { oneConsumerOption } from './options.ts';
 import {
@@ -35,7 +35,7 @@ export function moveCommand(): Command {
     .option('--rate <n>', 'messages a second, up to 500', wholeFrom(1), 100)
     .option('--yes', 'do not ask for confirmation')
     .addOption(jsonOption('print {moved}; needs --yes'))
-    .addHelpText('after', EXAMPLE)
+    .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: MoveOptions, command: Command) => {
       refuseUnasked(options, command);
       const owner = await chooseConsumer(options.consumer, options);

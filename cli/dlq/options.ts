@@ -5,6 +5,7 @@ import { ERRORS } from '../../runtime/errors.ts';
 import { stateOption } from '../options.ts';
 import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { registryOption } from '../registry-option.ts';
+import { either } from '../terminal.ts';
 
 /** Where the dead letters are. */
 export function withDlqOptions(command: Command): Command {
@@ -173,5 +174,5 @@ export function describeFilter(filter: LetterFilter): string {
 /** What a command says that finds nothing to show or do. */
 export function noneMatch(consumers: string | readonly string[], where: LetterFilter): string {
   const isAll = Object.keys(where).length === 0;
-  return `No dead letters of ${[consumers].flat().join(' or ')}${isAll ? '' : ` match ${describeFilter(where)}`}.`;
+  return `No dead letters of ${either([consumers].flat())}${isAll ? '' : ` match ${describeFilter(where)}`}.`;
 }

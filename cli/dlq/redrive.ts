@@ -18,7 +18,7 @@ import { hint } from '../hints.ts';
 import { jsonOption, seconds, wholeFrom } from '../options.ts';
 import { type PostgresOptions, postgresOption } from '../outside-options.ts';
 import { createRunLog } from '../run-log.ts';
-import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
+import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { describeFilter, noneMatch, oneConsumerOption, WHERE_HELP, whereOption } from './options.ts';
 import {
@@ -33,7 +33,7 @@ import {
 const EXAMPLE = `
 Example:
   millrace dlq redrive --where error=HANDLER_FAILED
-  millrace dlq redrive --where error=HANDLER_FAILED,partition=3 --rate 50 --yes --json
+  millrace dlq redrive --where error=HANDLER_FAILED,partition=3 --yes --json
   millrace dlq redrive --env prod --where stage=write,since=2h
 ${WHERE_HELP}
 
@@ -68,7 +68,7 @@ export function redriveCommand(): Command {
     .option('--yes', 'do not ask for confirmation')
     .addOption(postgresOption())
     .addOption(jsonOption('print {planned, applied, alreadyApplied, failed, remaining}; needs --yes'))
-    .addHelpText('after', EXAMPLE)
+    .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: RedriveCommandOptions, command: Command) => {
       refuseUnasked(options, command);
       const owner = await chooseConsumer(options.consumer, options);

@@ -21,7 +21,7 @@ import { loadApp } from '../app.ts';
 import { hint, type Place } from '../hints.ts';
 import { type KafkaOptions, storesOptions } from '../outside-options.ts';
 import { openRegistry, type RegistryOptions } from '../registry-option.ts';
-import { printNote } from '../terminal.ts';
+import { either, printNote } from '../terminal.ts';
 
 /** With Kafka, letters of consumers that have theirs in a topic, and what a batch that was given up held, are read there. */
 export interface DlqSessionOptions extends KafkaOptions, RegistryOptions {
@@ -65,7 +65,7 @@ export async function chooseConsumer(
     'INPUT_INVALID',
     owners.length === 0
       ? 'The app has no consumer. Add one to millrace.config.ts.'
-      : `Which consumer? Add ${owners.map((each) => `--consumer ${each.name}`).join(' or ')}.`,
+      : `Which consumer? Add ${either(owners.map((each) => `--consumer ${each.name}`))}.`,
   );
 }
 
@@ -96,7 +96,7 @@ function ownerNamed(name: string, owners: readonly LetterOwner[]): LetterOwner {
   const names = owners.map((each) => each.name);
   throw new MillraceError(
     'INPUT_INVALID',
-    `There is no consumer ${JSON.stringify(name)}.${didYouMean(name, names)} Use ${names.join(' or ')}.`,
+    `There is no consumer ${JSON.stringify(name)}.${didYouMean(name, names)} Use ${either(names)}.`,
     { details: { consumer: name } },
   );
 }
@@ -153,6 +153,7 @@ export async function openDlqSession(
   const place: Place = { state, ...(env && { env }), ...(registry && { registry }), ...clusterOf(cluster) };
   if (env !== undefined) {
     if (registry) throw registryOfEnvironment(env);
+    await requireEnvironment(env);
     const { openAwsResources } = await import('../../adapters/aws/operator-resources.ts');
     if (consumer.deadLetter === 'kafka' && !kafka) {
       throw new MillraceError(
@@ -218,6 +219,17 @@ export async function inEachDlqSession(
     }
   }
   return { isWhole };
+}
+
+/** @throws INPUT_INVALID where the app has no such environment: AWS would be asked, and say something else */
+async function requireEnvironment(env: string): Promise<void> {
+  const names = Object.keys((await loadApp()).environments);
+  if (names.length === 0 || names.includes(env)) return;
+  throw new MillraceError(
+    'INPUT_INVALID',
+    `There is no environment ${JSON.stringify(env)}.${didYouMean(env, names)} Use ${either(names)}.`,
+    { details: { env } },
+  );
 }
 
 function clusterOf({ kafka, kafkaAuth }: KafkaOptions): Pick<Place, 'kafka' | 'kafkaAuth'> {

@@ -17,7 +17,7 @@ import type { RawRecord } from '../../runtime/record.ts';
 import { readRange } from '../../runtime/topics.ts';
 import { hint } from '../hints.ts';
 import { jsonOption } from '../options.ts';
-import { count, plural, printableJson, printJson, printLine, printNote } from '../terminal.ts';
+import { count, epilogue, plural, printableJson, printJson, printLine, printNote } from '../terminal.ts';
 import { lineOf, openExport } from './export-file.ts';
 import { isGuarded, storedToJson, type View } from './letter-view.ts';
 import { describeFilter, oneConsumerOption, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
@@ -69,7 +69,7 @@ export function exportCommand(): Command {
     .addOption(whereOption())
     .addOption(showValuesOption('write the original bytes'))
     .option('--output <file>', 'a new file (default: standard output)')
-    .addHelpText('after', EXPORT_EXAMPLE)
+    .addHelpText('after', epilogue(EXPORT_EXAMPLE))
     .action(async (options: ExportOptions) => {
       await inDlqSession(await chooseConsumer(options.consumer, options), options, async (session) => {
         const { resources, consumer, place } = session;
@@ -110,7 +110,7 @@ export function importCommand(): Command {
     .addOption(oneConsumerOption())
     .requiredOption('--input <file>', 'JSON lines, or one JSON document; "-" is standard input')
     .addOption(jsonOption('print {imported}'))
-    .addHelpText('after', IMPORT_EXAMPLE)
+    .addHelpText('after', epilogue(IMPORT_EXAMPLE))
     .action(async (options: ImportOptions) => {
       await inDlqSession(await chooseConsumer(options.consumer, options), options, async (session) => {
         const { resources } = session;

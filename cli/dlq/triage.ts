@@ -12,7 +12,7 @@ import {
 import { loadApp } from '../app.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { jsonOption } from '../options.ts';
-import { columnsOf, printJson, printLine, printNote, textColumnsOf } from '../terminal.ts';
+import { columnsOf, epilogue, printJson, printLine, printNote, textColumnsOf } from '../terminal.ts';
 import { isGuarded, keyText, type View, valueText, writtenValueOf } from './letter-view.ts';
 import { consumerOption, noneMatch, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
 import { type DlqSession, type DlqSessionOptions, inEachDlqSession } from './session.ts';
@@ -51,7 +51,7 @@ export function triageCommand(): Command {
     )
     .addOption(showValuesOption('show one value and its error text for each group'))
     .addOption(jsonOption('print {"groups": […]}'))
-    .addHelpText('after', EXAMPLE)
+    .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: TriageOptions, command: Command) => {
       if (options.by?.includes('message') && !options.showValues) {
         command.error("error: '--by message' shows error texts, which can quote records. Add --show-values.");

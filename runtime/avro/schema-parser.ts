@@ -1,3 +1,4 @@
+import { didYouMean } from '../closest-name.ts';
 import { findDefaultFault } from './default.ts';
 import { findLogicalTypeFault, type LogicalType, readLogicalType } from './logical-type.ts';
 import {
@@ -118,7 +119,7 @@ class SchemaParser {
     this.#refuse(
       'type-unknown',
       path,
-      `Type ${show(type)} cannot be an object. Write the name of a type that is defined already as plain text.`,
+      `There is no type ${show(type)}.${didYouMean(type, [...PRIMITIVES, ...COMPLEX]) || ` Use ${COMPLEX.join(', ')} or a primitive type; name a type that is already defined as plain text, without an object.`}`,
     );
     // What Java's parser makes of these.
     return type === 'error'
@@ -137,7 +138,7 @@ class SchemaParser {
     if (!this.#named.has(qualify(name, namespace))) {
       const what = COMPLEX.includes(name)
         ? `A type of ${name} is an object of its own: {"type": {"type": "${name}", …}}.`
-        : `There is no type ${show(name)} here. A name is defined before it is used, and its namespace is written out where it is another one.`;
+        : `There is no type ${show(name)} here.${didYouMean(name, [...PRIMITIVES, ...this.#named.keys()]) || ' Define a type before you use it, and write out its namespace if that is another one.'}`;
       this.#refuse('type-unknown', path, what);
     }
     return this.#find(name, namespace);

@@ -30,24 +30,20 @@ describe.each([
   [
     'a share above 1',
     ['up', '--poison', '1.5'],
-    /'--poison <share>' argument '1.5' is invalid\. It takes a share/,
+    /'--poison <share>' argument '1.5' is invalid\. Give a share/,
   ],
-  [
-    'a rate of none',
-    ['up', '--rate', '0'],
-    /'--rate <n>' argument '0' is invalid\. It takes records a second/,
-  ],
+  ['a rate of none', ['up', '--rate', '0'], /'--rate <n>' argument '0' is invalid\. Give records a second/],
   ['an end that never comes', ['up', '--exit-when-drained'], /traffic has none\. Add --duration/],
-  ['crashes without an end', ['up', '--crash', '1'], /'--crash' at 1 lets no invocation end/],
+  ['crashes without an end', ['up', '--crash', '1'], /with '--crash 1' no invocation ends/],
   [
     'a port that is none',
     ['up', '--collector-port', '65536'],
-    /'65536' is invalid\. It takes a port from 1 to 65535, or 0/,
+    /'65536' is invalid\. Give a port from 1 to 65535, or 0/,
   ],
   [
     'an origin that no browser writes',
     ['up', '--collector-origin', 'http://localhost:3000/', '--collector-port', '0'],
-    /'http:\/\/localhost:3000\/' is invalid\. It takes origins as browsers write them/,
+    /'http:\/\/localhost:3000\/' is invalid\. Give origins as browsers write them/,
   ],
   [
     'a collector where the end of the input is the end',
@@ -70,7 +66,7 @@ describe.each([
 
 describe('a mistake that is none of usage', () => {
   test.each([
-    ['no state folder', ['lag'], /is not a state folder.*\[STATE_UNREADABLE\]/],
+    ['no state folder', ['lag'], /Nothing has run in .* yet.*\[STATE_UNREADABLE\]/],
     [
       'no such topic',
       ['publish', 'news.nothing', '--input', '-'],
@@ -89,12 +85,12 @@ describe('a mistake that is none of usage', () => {
     [
       'no URL, which may hold a password,',
       ['up', '--postgres', 'me:hidden@host/db'],
-      /^(?!.*hidden).*It takes one such as postgres:.*\[INPUT_INVALID\]/,
+      /^(?!.*hidden).*Give one such as postgres:.*\[INPUT_INVALID\]/,
     ],
     [
       'no registry',
       ['up', '--registry', 'glue'],
-      /names no schema registry\. It takes glue:NAME, or a URL.*\[INPUT_INVALID\]/,
+      /does not name a schema registry\. Give glue:NAME, or a URL.*\[INPUT_INVALID\]/,
     ],
     [
       "a registry's URL with a password",
@@ -156,13 +152,17 @@ describe('help', () => {
     ['contracts register'],
     ['lag'],
     ['dlq'],
+    ['dlq triage'],
     ['dlq list'],
     ['dlq show'],
+    ['dlq redrive'],
+    ['dlq audit'],
     ['sql'],
-  ])('of %s has an example and --json', async (command) => {
+  ])('of %s has an example and --json, and fits 80 columns', async (command) => {
     const { code, stdout } = await millrace([...command.split(' '), '--help']);
     expect(stdout).toMatch(new RegExp(`Examples?:\\n.*millrace ${command}`));
     if (!['contracts', 'dlq'].includes(command)) expect(stdout).toContain('--json');
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
     expect(code).toBe(0);
   });
 });
