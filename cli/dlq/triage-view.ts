@@ -30,6 +30,8 @@ export interface TriageView {
 
 const BAR_WIDTH = 18;
 const INDENT = 8;
+/** The group's number, how many letters, and their share. */
+const LEAD_WIDTH = 16;
 
 /** Whether the bytes themselves are at fault, so that no change of code or schema lets the record through. */
 export function isBeyondRedrive(errorCode: string): boolean {
@@ -37,11 +39,10 @@ export function isBeyondRedrive(errorCode: string): boolean {
 }
 
 export function triageLines(groups: readonly ShownGroup[], view: TriageView): readonly string[] {
-  const total = groups.reduce((sum, group) => sum + group.count, 0);
-  const codeWidth = Math.max(...groups.map(({ errorCode }) => errorCode.length));
+  const layout = layoutOf(groups, view);
   return [
-    ...headLines(groups, total, view),
-    ...groups.flatMap((group, index) => ['', ...groupLines(group, index, total, codeWidth, groups, view)]),
+    ...headLines(groups, layout.total, view),
+    ...groups.flatMap((group, index) => ['', ...groupLines(group, index, layout, groups, view)]),
   ];
 }
 
@@ -58,11 +59,24 @@ function headLines(groups: readonly ShownGroup[], total: number, view: TriageVie
   return [`${styled('bold', title)}${first.slice(title.length)}`, ...rest];
 }
 
+interface Layout {
+  readonly total: number;
+  readonly codeWidth: number;
+  readonly hasBars: boolean;
+}
+
+function layoutOf(groups: readonly ShownGroup[], { columns }: TriageView): Layout {
+  const total = groups.reduce((sum, group) => sum + group.count, 0);
+  const codeWidth = Math.max(...groups.map(({ errorCode }) => errorCode.length));
+  const widest = Math.max(...groups.map((group) => printable(whatOf(group)).length));
+  const hasBars = LEAD_WIDTH + codeWidth + 2 + widest + 2 + BAR_WIDTH <= columns;
+  return { total, codeWidth, hasBars };
+}
+
 function groupLines(
   group: ShownGroup,
   index: number,
-  total: number,
-  codeWidth: number,
+  { total, codeWidth, hasBars }: Layout,
   groups: readonly ShownGroup[],
   view: TriageView,
 ): readonly string[] {
@@ -72,12 +86,10 @@ function groupLines(
   const code = printable(group.errorCode);
   const what = printable(whatOf(group));
   const fits = lead.length + codeWidth + 2 + what.length <= columns;
-  const title = `${lead}${styled('yellow', code.padEnd(codeWidth))}`;
-  const line = fits ? `${title}  ${what}` : title.trimEnd();
-  const left = columns - widthOf(line) - 2;
-  const bar = '█'.repeat(Math.max(1, Math.round((group.count / total) * BAR_WIDTH)));
+  const line = `${lead}${styled('yellow', fits ? code.padEnd(codeWidth) : code)}${fits ? `  ${what}` : ''}`;
+  const bar = styled('cyan', '█'.repeat(Math.max(1, Math.round((group.count / total) * BAR_WIDTH))));
   return [
-    left < BAR_WIDTH ? line : `${line}${' '.repeat(left - BAR_WIDTH + 2)}${styled('cyan', bar)}`,
+    hasBars ? `${line}${' '.repeat(columns - BAR_WIDTH - widthOf(line))}${bar}` : line,
     ...(fits ? [] : wrapped(what, columns - INDENT).map(indented)),
     ...wrappedFacts(factsOf(group, view).map(printable), columns - INDENT).map(indented),
     ...sampleLines(group, view),
@@ -140,7 +152,7 @@ function nextSteps(
     const reason = ['--reason', 'sent by mistake'];
     return [
       ...looking,
-      indented('A redrive cannot help: the bytes themselves are wrong. Fix the producer, then:'),
+      indented('A redrive cannot help: the bytes are wrong. Fix the producer, then:'),
       step('discard', to('discard', '--consumer', consumer, '--where', where, ...reason)),
     ];
   }

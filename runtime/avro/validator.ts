@@ -179,12 +179,29 @@ function violate(violations: Violation[], path: readonly PathStep[], expected: s
   const reason =
     path.length >= MAX_DEPTH
       ? `nests deeper than ${MAX_DEPTH} levels, or holds itself`
-      : `takes ${expected}; got ${kindOf(got)}`;
+      : got === undefined && path.length > 0
+        ? `is missing; it is ${inShort(expected)}`
+        : `takes ${expected}; got ${kindOf(got)}`;
   violations.push({ path: formatPath(path), reason });
+}
+
+const UNITS: Readonly<Record<string, string>> = {
+  date: 'days',
+  'timestamp-millis': 'milliseconds',
+  'local-timestamp-millis': 'milliseconds',
+  'timestamp-micros': 'microseconds',
+  'local-timestamp-micros': 'microseconds',
+};
+
+/** Without the limits, which nobody has met who gave nothing. */
+function inShort(expected: string): string {
+  return expected.replace(` of ${TEXT}`, '').replace(/an? \w+ \((a (?:whole )?number) [^)]*\)/g, '$1');
 }
 
 /** What a type takes, for people. */
 function describe(node: SchemaNode): string {
+  const unit = node.logical && UNITS[node.logical.name];
+  if (unit) return `a whole number of ${unit} since 1970`;
   switch (node.kind) {
     case 'null':
       return 'null';

@@ -173,7 +173,7 @@ describe('names that every JavaScript object has', () => {
     expect(type.toBuffer({ id: 'a', [name]: 'z' })).toEqual(hex('0261027a'));
     const required = parseAvro(row({ name, type: 'string' }));
     expect(createValidator(required)({ id: 'a' })).toEqual([
-      { path: name, reason: expect.stringContaining('got nothing') },
+      { path: name, reason: expect.stringContaining('is missing') },
     ]);
   });
 

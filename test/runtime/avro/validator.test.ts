@@ -135,7 +135,7 @@ describe('a record', () => {
       'labels.plain',
       'extra',
     ]);
-    expect(violations[0]!.reason).toBe('takes a string of well-formed Unicode without U+0000; got nothing');
+    expect(violations[0]!.reason).toBe('is missing; it is a string');
     expect(violations.at(-1)!.reason).toBe('is not a field of news.R');
     expect(JSON.stringify(violations)).not.toContain('secret');
   });
@@ -159,6 +159,24 @@ describe('a record', () => {
     const value = JSON.parse('{"id": "a", "items": [], "labels": {}, "constructor": 1, "__proto__": 1}');
     expect(violationsOf(schema, value).map(({ path }) => path)).toEqual(['constructor', '__proto__']);
   });
+});
+
+test.each<[AvroSchema, unknown, string]>([
+  [
+    { type: 'long', logicalType: 'timestamp-millis' },
+    'now',
+    'takes a whole number of milliseconds since 1970; got a string',
+  ],
+  [
+    { type: 'long', logicalType: 'timestamp-millis' },
+    undefined,
+    'is missing; it is a whole number of milliseconds since 1970',
+  ],
+  ['long', undefined, 'is missing; it is a whole number'],
+  ['double', undefined, 'is missing; it is a number'],
+  [['null', 'int'], undefined, 'is missing; it is null or a whole number'],
+])('a field of %j that is %j %s', (type, at, reason) => {
+  expect(violationsOf(recordOf({ name: 'at', type }), { at })).toEqual([{ path: 'at', reason }]);
 });
 
 test('a value that holds itself ends all the same', () => {

@@ -1,0 +1,128 @@
+import { expect, test } from '@jest/globals';
+import { auditLines } from '../../../cli/dlq/audit.ts';
+import { moment, type ShownGroup, type TriageView, triageLines } from '../../../cli/dlq/triage-view.ts';
+
+const NOW = new Date(2026, 10, 26, 9, 33, 39).getTime();
+const DAY_MS = 86_400_000;
+
+const VIEW: TriageView = {
+  consumer: 'editorial-analytics',
+  isDeclared: true,
+  place: { state: '.millrace' },
+  nowMs: NOW,
+  retentionMs: 14 * DAY_MS,
+  columns: 80,
+  textColumns: 80,
+  showsValues: false,
+};
+
+const BUG: ShownGroup = {
+  consumer: 'editorial-analytics',
+  errorCode: 'HANDLER_FAILED',
+  stage: 'handle',
+  topic: 'news.pageviews',
+  errorName: 'Error',
+  location: 'editorial-analytics/consumer.ts:29',
+  partitions: [5],
+  keys: [{ key: '/about', count: 275 }],
+  keyCount: 1,
+  split: {},
+  count: 275,
+  firstSeenAt: NOW - 120_000,
+  lastSeenAt: NOW - 74_000,
+  oldestStoredAt: NOW - 120_000,
+  sample: { id: 'editorial-analytics/news.pageviews/5/0', name: 'Error', value: '{}' },
+};
+
+const POISON: ShownGroup = {
+  ...BUG,
+  errorCode: 'FRAME_UNKNOWN',
+  stage: 'decode',
+  errorName: 'MillraceError',
+  location: null,
+  partitions: [1, 2, 3, 8],
+  keys: [
+    { key: 'poison-3', count: 1 },
+    { key: 'poison-9', count: 1 },
+    { key: 'poison-4', count: 1 },
+  ],
+  keyCount: 14,
+  count: 14,
+  sample: { id: 'editorial-analytics/news.pageviews/1/3', name: 'MillraceError', value: '{}' },
+};
+
+test('each group has its share, its keys, its times and the next command', () => {
+  expect(triageLines([BUG, POISON], VIEW)).toEqual([
+    'editorial-analytics: 289 dead letters in 2 groups, oldest 2 min, first one',
+    '  expires in 13 d 23 h',
+    '',
+    ' 1    275  95%  HANDLER_FAILED  Error at editorial-analytics/consumer.ts:29',
+    '        key /about (275)   partition 5   news.pageviews   09:31:39 to 09:32:25',
+    '        look    npx millrace dlq show editorial-analytics/news.pageviews/5/0',
+    '        redrive npx millrace dlq redrive --consumer editorial-analytics --where error=HANDLER_FAILED',
+    '',
+    ' 2     14   5%  FRAME_UNKNOWN',
+    "        The value's first byte is not the contract's framing",
+    '        keys poison-3 (1), poison-9 (1), poison-4 (1), 11 more',
+    '        partitions 1-3, 8   news.pageviews   09:31:39 to 09:32:25',
+    '        look    npx millrace dlq show editorial-analytics/news.pageviews/1/3',
+    '        A redrive cannot help: the bytes are wrong. Fix the producer, then:',
+    "        discard npx millrace dlq discard --consumer editorial-analytics --where error=FRAME_UNKNOWN --reason 'sent by mistake'",
+  ]);
+});
+
+test('a wide terminal has a bar beside each group', () => {
+  const lines = triageLines([BUG], { ...VIEW, columns: 120 });
+  expect(lines[2]).toMatch(/HANDLER_FAILED {2}Error at .*:29 +█{18}$/);
+  expect(lines[2]).toHaveLength(120);
+});
+
+test('a command leads to where the letters are, and to one of two bugs alone', () => {
+  const other = { ...BUG, errorName: 'TypeError', location: 'editorial-analytics/consumer.ts:31' };
+  const text = triageLines([BUG, other], { ...VIEW, place: { env: 'prod' } }).join('\n');
+  expect(text).toContain('--where error=HANDLER_FAILED,at=editorial-analytics/consumer.ts:29 --env prod');
+  expect(text).toContain('--where error=HANDLER_FAILED,at=editorial-analytics/consumer.ts:31 --env prod');
+  expect(text).toContain('dlq show editorial-analytics/news.pageviews/5/0 --env prod');
+});
+
+test('letters of a consumer that is gone are exported, not redriven', () => {
+  const text = triageLines([BUG], { ...VIEW, consumer: 'old', isDeclared: false }).join('\n');
+  expect(text).toContain('old (no longer declared): 275 dead letters');
+  expect(text).toContain('export  npx millrace dlq export --consumer old --output old.jsonl');
+  expect(text).not.toContain('redrive');
+});
+
+test('a text cannot steer the terminal', () => {
+  const hostile = { ...BUG, errorName: 'E\u001b[2J', keys: [{ key: '\u009b31m', count: 1 }] };
+  expect(triageLines([hostile], VIEW).join('\n')).not.toMatch(/[\u001b\u009b]/);
+});
+
+test('a time has its day where it is not today', () => {
+  expect(moment(NOW, NOW)).toBe('09:33:39');
+  expect(moment(NOW - DAY_MS, NOW)).toBe('2026-11-25 09:33:39');
+  expect(moment(Number.NaN, NOW)).toBe('at no time that exists');
+});
+
+test('the audit log is read as paragraphs', () => {
+  const entry = {
+    id: 'i',
+    action: 'redrive' as const,
+    consumer: 'orders',
+    who: 'root@vm',
+    begunAt: new Date(NOW - 29_000).toISOString(),
+    plan: { where: 'all', letters: 31, ratePerSecond: 100 },
+    endedAt: null,
+    result: null,
+  };
+  expect(auditLines(entry, 80, NOW)).toEqual([
+    '09:33:10  root@vm  redrive of 31 letters of orders (all); rate per second 100',
+    '    → no end: it was killed, or is still running',
+  ]);
+  const stopped = {
+    ...entry,
+    result: { error: 'REDRIVE_STOPPED', message: 'stopped: 5 of 5 failed again.' },
+  };
+  expect(auditLines(stopped, 80, NOW)[1]).toBe('    → stopped: 5 of 5 failed again. [REDRIVE_STOPPED]');
+  const applied = { ...entry, result: { applied: 31, alreadyApplied: 0 } };
+  expect(auditLines(applied, 80, NOW)[1]).toBe('    → applied 31, already applied 0');
+});
