@@ -5,7 +5,7 @@ import { hint, type Place } from './hints.ts';
 import { count, plural, printable, printNote, styled, table, wrapped } from './terminal.ts';
 
 /** How a run ended: the object that `millrace up --json` prints. Counts are of this run, lag is what is left. */
-export interface RunReport extends FeedCounts, StackTotals {
+export interface RunReport extends FeedCounts, Omit<StackTotals, 'consumers'> {
   readonly lag: number;
   readonly elapsedMs: number;
   /** Records applied a second, over the whole run. */
@@ -18,7 +18,7 @@ export interface RunReport extends FeedCounts, StackTotals {
 
 export function runReport(
   feed: FeedCounts,
-  totals: StackTotals,
+  { consumers: _, ...totals }: StackTotals,
   lags: readonly ConsumerLag[],
   run: Pick<RunReport, 'elapsedMs' | 'seed' | 'complaints'>,
 ): RunReport {

@@ -106,12 +106,8 @@ function whatOf({ errorName, errorCode, location, stage }: ShownGroup): string {
 
 function factsOf(group: ShownGroup, { nowMs }: TriageView): readonly string[] {
   const { keys, keyCount, partitions, topic, schemaId, split, firstSeenAt, lastSeenAt } = group;
-  const more = keyCount - keys.length;
-  const named = keys.map((each) => `${each.key} (${count(each.count)})`).join(', ');
   return [
-    keys.length === 0
-      ? ''
-      : `${keyCount === 1 ? 'key' : 'keys'} ${named}${more > 0 ? `, ${count(more)} more` : ''}`,
+    keysText(keys, keyCount),
     partitions.length === 0
       ? ''
       : `${partitions.length === 1 ? 'partition' : 'partitions'} ${ranges(partitions)}`,
@@ -163,6 +159,15 @@ function nextSteps(
     ];
   }
   return [...looking, step('redrive', to('redrive', '--consumer', consumer, '--where', where))];
+}
+
+function keysText(keys: ShownGroup['keys'], keyCount: number): string {
+  if (keys.length === 0) return '';
+  // Keys that are personal data, or bytes that are no text, look alike.
+  if (keys.every(({ key }) => key.startsWith('<key of '))) return `${plural(keyCount, 'key')}, not shown`;
+  const named = keys.map((each) => `${each.key} (${count(each.count)})`).join(', ');
+  const more = keyCount - keys.length;
+  return `${keyCount === 1 ? 'key' : 'keys'} ${named}${more > 0 ? `, ${count(more)} more` : ''}`;
 }
 
 /** `0-3, 7, 9-11`. */

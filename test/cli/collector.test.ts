@@ -52,7 +52,9 @@ describe('millrace up takes events by HTTP', () => {
 
   test('the line that it prints publishes an event, and the consumer applies it', async () => {
     expect(await post(curl.event)).toMatchObject({ status: 202, accepted: 1 });
-    await until(async () => (await views('contentId')) === 1);
+    const { contentId } = JSON.parse(curl.event);
+    expect(contentId).toMatch(/^\/\w+\/./);
+    await until(async () => (await views(contentId)) === 1);
   });
 
   test('a bad event is answered with its path and the reason', async () => {
