@@ -74,7 +74,7 @@ export function renderView(snapshot: Snapshot, { columns, rows }: { columns: num
 }
 
 function title({ phase, source, state, elapsedMs }: Snapshot, width: number): string {
-  const left = `${styled('bold', 'millrace')}  ${phase}, ${printable(source)}`;
+  const left = `${styled('bold', 'millrace')}  ${phase}: ${printable(source)}`;
   const right = styled('dim', `${state}  ${clockTime(elapsedMs)}`);
   return left + ' '.repeat(Math.max(2, width - widthOf(left) - widthOf(right))) + right;
 }

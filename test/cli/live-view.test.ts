@@ -61,7 +61,7 @@ function lines(snapshot: Snapshot, columns: number, rows: number): string[] {
 
 test('shows what matters', () => {
   const view = lines(SNAPSHOT, 100, 50).join('\n');
-  expect(view).toMatch(/publishing, traffic, about 200\/s +\.millrace {2}00:01:23/);
+  expect(view).toMatch(/publishing: traffic, about 200\/s +\.millrace {2}00:01:23/);
   expect(view).toMatch(/published +16,600 +200\/s {2}▇██/);
   expect(view).toMatch(/applied +16,500 +200\/s {2}▁█▅/);
   expect(view).toMatch(/plus bad on purpose 33 .* duplicates 120 /);
