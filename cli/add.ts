@@ -23,7 +23,7 @@ import {
   settingLines,
 } from './add/files.ts';
 import { type LoadedApp, loadApp } from './app.ts';
-import { printLine, styled } from './terminal.ts';
+import { epilogue, printLine, styled } from './terminal.ts';
 
 const EXAMPLES = `
 Examples:
@@ -58,7 +58,7 @@ export function addCommand(): Command {
     .description('Writes the contract of a new topic.')
     .argument('<name>', "the topic's name, such as shop.orders", topicName)
     .option('--owner <team>', "who answers for the topic (default: the app's name)")
-    .addHelpText('after', CONTRACT_EXAMPLE)
+    .addHelpText('after', epilogue(CONTRACT_EXAMPLE))
     .action((name: string, { owner }: { owner?: string }, command: Command) =>
       addContract(name, owner, command),
     );
@@ -67,7 +67,7 @@ export function addCommand(): Command {
     .description('Writes a consumer of a topic, its Lambda entry and its test.')
     .argument('<name>', 'the consumer group, such as order-counts', consumerName)
     .requiredOption('--topic <name>', 'the topic that it reads: one of the contracts')
-    .addHelpText('after', CONSUMER_EXAMPLE)
+    .addHelpText('after', epilogue(CONSUMER_EXAMPLE))
     .action((name: string, { topic }: { topic: string }, command: Command) =>
       addConsumer(name, topic, command),
     );
@@ -76,7 +76,7 @@ export function addCommand(): Command {
     .description('Adds an environment that the CDK can deploy.')
     .argument('<name>', 'its name, such as staging')
     .option('--production', 'settings for what must not stop (default: where the name begins with "prod")')
-    .addHelpText('after', ENVIRONMENT_EXAMPLE)
+    .addHelpText('after', epilogue(ENVIRONMENT_EXAMPLE))
     .action((name: string, { production }: { production?: true }, command: Command) =>
       addEnvironmentNamed(name, production ?? name.startsWith('prod'), command),
     );
@@ -86,7 +86,7 @@ export function addCommand(): Command {
     .addCommand(contract)
     .addCommand(consumer)
     .addCommand(environment)
-    .addHelpText('after', EXAMPLES);
+    .addHelpText('after', epilogue(EXAMPLES));
 }
 
 async function addContract(name: string, givenOwner: string | undefined, command: Command): Promise<void> {

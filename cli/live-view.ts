@@ -207,7 +207,7 @@ function eventLines({ events }: Snapshot, width: number): string[] {
 }
 
 /** The event in lines that fit: its last time, what happened, and how often since when. */
-export function describeEvent({ firstAt, lastAt, count: times, text }: RunEvent, width: number): string[] {
+function describeEvent({ firstAt, lastAt, count: times, text }: RunEvent, width: number): string[] {
   const time = (ms: number) => new Date(ms).toTimeString().slice(0, 8);
   const repeats = times > 1 ? `  ×${count(times)} since ${time(firstAt)}` : '';
   return [...wrapped(`${time(lastAt)}  ${printable(text)}${repeats}`, width, 10)];

@@ -70,7 +70,7 @@ export async function chooseConsumer(
 }
 
 /** For what only looks: the consumer that is named, or every one. @throws INPUT_INVALID where there is no such consumer */
-export async function chooseConsumers(
+async function chooseConsumers(
   name: string | undefined,
   options: DlqSessionOptions,
 ): Promise<readonly LetterOwner[]> {

@@ -182,7 +182,7 @@ function ranges(ascending: readonly number[]): string {
 }
 
 /** When the first and the last happened; the day where it is not today. */
-export function span(fromMs: number, toMs: number, nowMs: number): string {
+function span(fromMs: number, toMs: number, nowMs: number): string {
   const [from, to] = [moment(fromMs, nowMs), moment(toMs, nowMs)];
   return from === to ? from : `${from} to ${to}`;
 }
