@@ -6,7 +6,7 @@ import { fileSource } from '../local/publishing/sources.ts';
 import { createValuePublisher } from '../local/publishing/value-publisher.ts';
 import { openStateFolder } from '../local/state-folder.ts';
 import { openStores } from '../local/stores.ts';
-import type { TopicLog } from '../local/topic-log.ts';
+import { recordsIn, type TopicLog } from '../local/topic-log.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
 import { loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
@@ -39,6 +39,8 @@ export async function runPublish(topic: string, options: PublishOptions): Promis
   const startedAt = performance.now();
   try {
     await prepareTopic(stores.log, contract);
+    const held = await recordsIn(stores.log, topic);
+    if (held > 0) printNote(`${topic} already holds ${plural(held, 'record')}; these come on top.`);
     const feed = startFeed({
       source: fileSource(options.input, contract, app.demo, folder.salt),
       publisher: createValuePublisher(contract, {

@@ -17,6 +17,7 @@ import {
   type StateFolder,
 } from '../local/state-folder.ts';
 import { openStores, type Stores } from '../local/stores.ts';
+import { recordsIn } from '../local/topic-log.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { MillraceError } from '../runtime/errors.ts';
@@ -305,12 +306,7 @@ async function noteWhatIsThere(
   if (!input) return;
   const topic = inputContract(app);
   await log.prepareTopic(topic);
-  const bounds = await Promise.all(
-    Array.from({ length: await log.partitions(topic.name) }, (_, partition) =>
-      log.bounds({ topic: topic.name, partition }),
-    ),
-  );
-  const records = bounds.reduce((sum, { start, end }) => sum + end - start, 0);
+  const records = await recordsIn(log, topic.name);
   if (records === 0) return;
   printNote(
     `${topic.name} in ${kafka ? log.at : state} already holds ${plural(records, 'record')}; these come on top.${kafka ? '' : ' To start over, add --fresh.'}`,

@@ -61,6 +61,14 @@ export async function openKafkaTopics(connection: KafkaConnection): Promise<Topi
   };
 }
 
+/** How many records a topic holds. */
+export async function recordsIn(log: LogReader, topic: string): Promise<number> {
+  const bounds = await Promise.all(
+    Array.from({ length: await log.partitions(topic) }, (_, partition) => log.bounds({ topic, partition })),
+  );
+  return bounds.reduce((sum, { start, end }) => sum + end - start, 0);
+}
+
 /** Goes with the log: what clears the folder takes both. */
 function madeOnce(path: string): string {
   try {

@@ -42,6 +42,7 @@ before changes nothing, so redriving too many does no harm.`;
 
 /** How often to check whether somebody still runs the consumer. */
 const TAKE_OVER_MS = 200;
+const PROGRESS_MS = 3_000;
 
 interface RedriveCommandOptions extends DlqSessionOptions, PostgresOptions {
   readonly consumer?: string;
@@ -141,6 +142,10 @@ async function run(
       journal.end();
       if (options.json)
         printJson({ ...summary(error.details as unknown as RedriveProgress), redrive: journal.plan.id });
+      else
+        printNote(
+          `To see why: ${hint(['dlq', 'triage', '--consumer', session.consumer.name], session.place)}`,
+        );
     }
     throw error;
   } finally {
@@ -186,6 +191,7 @@ async function runFunction(
   postgres: string | undefined,
 ): Promise<{ stop(): Promise<void> }> {
   const { startStack } = await import('../../local/stack.ts');
+  if (process.stderr.isTTY) printNote('Starting the consumer …');
   const runLog = createRunLog();
   const stack = await startStack({
     app: await loadApp(),
@@ -257,13 +263,17 @@ function printEnd(
   }
 }
 
-/** One line that changes, where a person looks. */
+/** One line that changes in a terminal; elsewhere a line now and then. */
 function progressLine() {
   const isLive = process.stderr.isTTY === true;
+  let saidAt = performance.now();
   const show = ({ planned, sent, applied, alreadyApplied, failed }: RedriveProgress) => {
-    if (!isLive) return;
     const text = `${count(sent)} of ${count(planned)} sent, ${count(applied + alreadyApplied)} applied, ${count(failed)} failed again`;
-    process.stderr.write(`\r\u001b[K${text}`);
+    if (isLive) process.stderr.write(`\r\u001b[K${text}`);
+    else if (performance.now() - saidAt >= PROGRESS_MS) {
+      printNote(text);
+      saidAt = performance.now();
+    }
   };
   return Object.assign(show, {
     end() {

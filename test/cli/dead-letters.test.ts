@@ -305,6 +305,28 @@ describe('letters that are not as they should be', () => {
   });
   afterAll(() => temporary.remove());
 
+  test('letters of a consumer that is no longer declared stay visible, and are given to nobody', async () => {
+    const other = ['--state', join(temporary.path, 'other')];
+    const stores = await openStores(openStateFolder(other[1]!));
+    const gone = { ...editorialAnalytics, name: 'gone' } as typeof editorialAnalytics;
+    await stores.deadLettersOf(gone).store.put([deadLetter({ consumer: 'gone', topic: 'news.pageviews' })]);
+    await stores.close();
+    const triage = await millrace(['dlq', 'triage', ...other]);
+    expect(triage.stdout).toContain('gone (no longer declared): 1 dead letter in 1 group');
+    const listed = await millraceJson(['dlq', 'list', '--consumer', 'gone', ...other]);
+    expect(listed).toMatchObject([{ id: 'gone/news.pageviews/0/0' }]);
+    const redrive = await millrace(['dlq', 'redrive', '--consumer', 'gone', '--yes', ...other]);
+    expect(redrive).toMatchObject({ code: 1, stderr: expect.stringContaining('gone is no longer declared') });
+    const unnamed = await millrace(['dlq', 'redrive', '--yes', ...other]);
+    expect(unnamed.stderr).toContain(
+      'Which consumer? Add --consumer editorial-analytics or --consumer gone.',
+    );
+    const reason = ['--reason', 'the consumer is gone', '--yes'];
+    expect(await millraceJson(['dlq', 'discard', '--consumer', 'gone', ...reason, ...other])).toMatchObject({
+      discarded: 1,
+    });
+  });
+
   test('a command that finds none says what it looked for', async () => {
     const { stdout } = await millrace(['dlq', 'list', '--where', 'error=NO_SUCH', ...state]);
     expect(stdout).toBe('No dead letters of editorial-analytics match error=NO_SUCH.\n');

@@ -200,7 +200,7 @@ function stopped(
   return new MillraceError(
     'REDRIVE_STOPPED',
     `Redrive ${id} to ${consumer} stopped: ${reason}. ${now.sent} of ${letters.size} were sent; the others are untouched. ` +
-      'Find out why with "millrace dlq triage", fix it, and run the same command again.',
+      'Find out why, fix it, and run the same command again.',
     { details: { redrive: id, consumer, ...now } },
   );
 }
