@@ -4,6 +4,7 @@ import { CommandFailed } from '../command-failed.ts';
 import { jsonOption } from '../options.ts';
 import {
   columnsOf,
+  duration,
   epilogue,
   plural,
   printable,
@@ -80,7 +81,8 @@ function resultText({ result }: AuditEntry): string {
 function factsOf(facts: Readonly<Record<string, unknown>>): string {
   return Object.entries(facts)
     .map(([name, value]) => {
-      const words = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+      const words = name.replace(/Ms$/, '').replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+      if (name.endsWith('Ms')) return `${words} ${duration(Number(value))}`;
       return `${words} ${typeof value === 'object' ? JSON.stringify(value) : value}`;
     })
     .join(', ');

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { auditLines } from '../../../cli/dlq/audit.ts';
 import { moment, type ShownGroup, type TriageView, triageLines } from '../../../cli/dlq/triage-view.ts';
+import { ERRORS } from '../../../runtime/errors.ts';
 
 const NOW = new Date(2026, 10, 26, 9, 33, 39).getTime();
 const DAY_MS = 86_400_000;
@@ -62,7 +63,7 @@ test('each group has its share, its keys, its times and the next command', () =>
     '        redrive npx millrace dlq redrive --consumer editorial-analytics --where error=HANDLER_FAILED',
     '',
     ' 2     14   5%  FRAME_UNKNOWN',
-    "        The value's first byte is not the contract's framing",
+    `        ${ERRORS.FRAME_UNKNOWN.summary.replace(/\.$/, '')}`,
     '        keys poison-3 (1), poison-9 (1), poison-4 (1), 11 more',
     '        partitions 1-3, 8   news.pageviews   09:31:39 to 09:32:25',
     '        look    npx millrace dlq show editorial-analytics/news.pageviews/1/3',
@@ -112,19 +113,20 @@ test('the audit log is read as paragraphs', () => {
     consumer: 'orders',
     who: 'root@vm',
     begunAt: new Date(NOW - 29_000).toISOString(),
-    plan: { where: 'all', letters: 31, ratePerSecond: 100 },
+    plan: { where: 'all', letters: 31, ratePerSecond: 100, patienceMs: 60_000 },
     endedAt: null,
     result: null,
   };
   expect(auditLines(entry, 80, NOW)).toEqual([
-    '09:33:10  root@vm  redrive of 31 letters of orders (all); rate per second 100',
+    '09:33:10  root@vm  redrive of 31 letters of orders (all); rate per second 100,',
+    '    patience 1 min',
     '    → no end: it was killed, or is still running',
   ]);
   const stopped = {
     ...entry,
     result: { error: 'REDRIVE_STOPPED', message: 'stopped: 5 of 5 failed again.' },
   };
-  expect(auditLines(stopped, 80, NOW)[1]).toBe('    → stopped: 5 of 5 failed again. [REDRIVE_STOPPED]');
+  expect(auditLines(stopped, 80, NOW)[2]).toBe('    → stopped: 5 of 5 failed again. [REDRIVE_STOPPED]');
   const applied = { ...entry, result: { applied: 31, alreadyApplied: 0 } };
-  expect(auditLines(applied, 80, NOW)[1]).toBe('    → applied 31, already applied 0');
+  expect(auditLines(applied, 80, NOW)[2]).toBe('    → applied 31, already applied 0');
 });
