@@ -41,8 +41,20 @@ test('names a thrown error and its line, and says once that the types may show i
 test('two lines that throw are two events', () => {
   const { log, events } = open();
   log.warn('Record dead-lettered', { ...DEAD, errorName: 'Error' });
-  log.warn('Record dead-lettered', { ...DEAD, errorName: 'Error', location: 'order-totals/consumer.ts:18' });
+  log.warn('Record dead-lettered', {
+    ...DEAD,
+    offset: 1,
+    errorName: 'Error',
+    location: 'order-totals/consumer.ts:18',
+  });
   expect(events()).toHaveLength(2);
+});
+
+test('a record that a function dead-letters again after a crash is one', () => {
+  const { log, events } = open();
+  log.warn('Record dead-lettered', DEAD);
+  log.warn('Record dead-lettered', DEAD);
+  expect(events()[0]).toMatchObject({ count: 1 });
 });
 
 test('a record that cannot be read is named by its code', () => {

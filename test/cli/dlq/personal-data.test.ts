@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createMemorySchemaRegistry } from '../../../adapters/memory/memory-schema-registry.ts';
+import { createContractSchemaRegistry } from '../../../adapters/contract-schema-registry.ts';
 import { keyText, letterLines, letterToJson, type View, valueText } from '../../../cli/dlq/letter-view.ts';
 import { listLines } from '../../../cli/dlq/list.ts';
 import { triageLines } from '../../../cli/dlq/triage-view.ts';
@@ -106,7 +106,7 @@ function writeOut(shape: Shape, isPii: boolean, name: string): { schema: AvroSch
 }
 
 async function letterOf(contract: Contract<never>, value: Readonly<Record<string, unknown>>) {
-  const registry = createMemorySchemaRegistry([contract]);
+  const registry = createContractSchemaRegistry([contract]);
   const [encoded] = await createEncoder(contract, registry).encodeBatch([value]);
   if (!encoded || !('record' in encoded)) throw new Error(JSON.stringify(encoded));
   const bytes = encoded.record.value;
