@@ -221,13 +221,17 @@ export async function inEachDlqSession(
   return { isWhole };
 }
 
-/** @throws INPUT_INVALID where the app has no such environment: AWS would be asked, and say something else */
+/**
+ * @throws INPUT_INVALID where the name is nearly one of the app's environments: AWS would say that something else is wrong. Any
+ * other name may be an environment that another version of the app has deployed
+ */
 async function requireEnvironment(env: string): Promise<void> {
   const names = Object.keys((await loadApp()).environments);
-  if (names.length === 0 || names.includes(env)) return;
+  const closest = didYouMean(env, names);
+  if (names.includes(env) || closest === '') return;
   throw new MillraceError(
     'INPUT_INVALID',
-    `There is no environment ${JSON.stringify(env)}.${didYouMean(env, names)} Use ${either(names)}.`,
+    `There is no environment ${JSON.stringify(env)}.${closest} Use ${either(names)}.`,
     { details: { env } },
   );
 }

@@ -83,6 +83,11 @@ describe('a mistake that is none of usage', () => {
       /There is no consumer "nobody"\. Use editorial-analytics\. \[INPUT_INVALID\]/,
     ],
     [
+      'an environment that is nearly another one',
+      ['dlq', 'list', '--env', 'dve'],
+      /There is no environment "dve"\. Did you mean "dev"\?.*\[INPUT_INVALID\]/,
+    ],
+    [
       'no URL, which may hold a password,',
       ['up', '--postgres', 'me:hidden@host/db'],
       /^(?!.*hidden).*Give one such as postgres:.*\[INPUT_INVALID\]/,
