@@ -290,7 +290,8 @@ function surroundingsOf({ root }: LoadedApp): Surroundings {
     : {};
   const packages = { ...dependencies, ...devDependencies };
   const testRunner = 'jest' in packages ? '@jest/globals' : 'vitest' in packages ? 'vitest' : 'node:test';
-  return { isCheckout: name === 'millrace', testRunner };
+  const isCheckout = name === 'millrace' && existsSync(join(root, 'runtime/index.ts'));
+  return { isCheckout, testRunner };
 }
 
 /** Writes the files and the config, and loads the app. If that fails, everything is as it was before. */

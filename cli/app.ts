@@ -69,7 +69,7 @@ async function importFrom(module: URL, root: string): Promise<unknown> {
   }
 }
 
-/** An error from loading the app, as one that names the place in the project that has to be mended. */
+/** An error from loading the app, as one that names the place in the project that has to be fixed. */
 function describeLoadFault(error: unknown, root: string, config: string): MillraceError {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   const place = placeIn(root, stack ?? '') ?? placeIn(root, message);

@@ -1,6 +1,7 @@
 /** What happens in a run that a person should hear of: repeats as one, and what holds a consumer up as a state of its own. */
 
-import type { BatchReport } from '../runtime/delivery/metrics.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import { type BatchReport, LOGGED } from '../runtime/delivery/metrics.ts';
 import { ERRORS, type ErrorCode } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/ports.ts';
 
@@ -38,8 +39,8 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const KEPT = 50;
 const MOST_REMEMBERED = 100_000;
-/** Longer than the waits between two tries: when nothing is heard of a hold for so long, it is over. */
-const QUIET_MS = 12_000;
+/** When nothing is heard of a hold for so long, it is over: longer than two waits between tries. */
+const LEAST_QUIET_MS = 12_000;
 
 const WAITS: Readonly<Record<string, string>> = {
   SINK_UNAVAILABLE: 'the sink does not answer',
@@ -55,7 +56,11 @@ const WAITS: Readonly<Record<string, string>> = {
 /** What a redrive, a retry or a batch that gets through ends at once: it concerns every record alike. */
 const CONCERNS_ALL = /^(?:SINK|DEAD_LETTER_STORE|REGISTRY|OBJECT_STORE|QUEUE)_/;
 
-export function createRunLog(now: () => number = Date.now): RunLog {
+export function createRunLog(
+  consumers: readonly Pick<AnyConsumer, 'retry'>[],
+  now: () => number = Date.now,
+): RunLog {
+  const quietMs = Math.max(LEAST_QUIET_MS, ...consumers.map(({ retry }) => 2 * retry.maxMs));
   const events = new Map<string, RunEvent>();
   const holds = new Map<string, Hold & { readonly lastAt: number }>();
   const lost = new Set<string>();
@@ -104,11 +109,12 @@ export function createRunLog(now: () => number = Date.now): RunLog {
   const line =
     (level: 'warn' | 'error') =>
     (message: string, fields: Fields = {}) => {
-      if (message === 'Line held: trying again') return hold(fields);
+      if (message === LOGGED.held) return hold(fields);
       // A function that died before its commit says the same of the same record again.
-      if (message === 'Record dead-lettered') {
-        const { consumer, topic, partition, offset } = fields;
-        const id = `${consumer}/${topic}/${partition}/${offset}`;
+      if (message === LOGGED.deadLettered) {
+        const { consumer, topic, partition, offset, attempts } = fields;
+        // A redrive that fails raises its attempts.
+        const id = `${consumer}/${topic}/${partition}/${offset}/${attempts}`;
         if (lost.has(id)) return;
         if (lost.size >= MOST_REMEMBERED) lost.clear();
         lost.add(id);
@@ -130,7 +136,7 @@ export function createRunLog(now: () => number = Date.now): RunLog {
     },
     events: () => [...events.values()],
     holds() {
-      for (const [key, { lastAt }] of holds) if (now() - lastAt > QUIET_MS) over(key);
+      for (const [key, { lastAt }] of holds) if (now() - lastAt > quietMs) over(key);
       return [...holds.values()];
     },
   };
@@ -152,7 +158,7 @@ function describe(message: string, fields: Fields): { readonly key: string; read
   } = fields;
   const who = consumer === undefined ? '' : `${consumer}  `;
   const record = offset === undefined ? '' : `  ${topic}/${partition}/${offset}`;
-  if (message === 'Record dead-lettered') {
+  if (message === LOGGED.deadLettered) {
     // Our own errors say most by their code.
     const name = errorName === undefined || errorName === 'MillraceError' ? String(code) : String(errorName);
     const at = location === undefined ? '' : ` (${location})`;
@@ -174,8 +180,7 @@ function describe(message: string, fields: Fields): { readonly key: string; read
 }
 
 const WORDS: Readonly<Record<string, string>> = {
-  'The event source passed over records: redrive the batches it put aside':
-    'records were skipped and are NOT in the tables: docs/runbooks/records-passed-over.md',
+  [LOGGED.skipped]: 'records were skipped and are NOT in the tables: docs/runbooks/records-passed-over.md',
   'Invocation failed': 'an invocation failed; its batch is delivered again',
 };
 

@@ -10,7 +10,7 @@ export interface RunReport extends FeedCounts, Omit<StackTotals, 'consumers'> {
   readonly elapsedMs: number;
   /** Records applied a second, over the whole run. */
   readonly recordsPerSecond: number;
-  /** Whatever was random in the run comes again with `--seed`. */
+  /** `--seed` repeats whatever was random in the run. */
   readonly seed: number;
   /** The first few lines that were not published. */
   readonly complaints: readonly Complaint[];

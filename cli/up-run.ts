@@ -175,7 +175,7 @@ async function run(
 
 async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegistry, options: UpOptions) {
   const stores = await openStores(folder, storesOptions(options));
-  const runLog = createRunLog();
+  const runLog = createRunLog(app.consumers);
   const random = runRandom(options.seed);
   await noteWhatIsThere(app, stores, options);
   const topicsElsewhere = options.kafka ? `, topics in ${stores.log.at}` : '';

@@ -9,13 +9,15 @@ import { checkName, chooseFolder, chooseMillrace, finishProject, writeProject } 
 
 const HELP = `Usage: npm create millrace@latest <folder> [-- options]
 
-Writes a Millrace project into a new folder, and installs its packages: a contract, a consumer with its test, a CDK app,
-a CI workflow.
+Writes a Millrace project into a new folder, and installs its packages: a
+contract, a consumer with its test, a CDK app, a CI workflow.
 
 Options:
   --topic <name>       the topic of its contract (default: shop.orders)
-  --consumer <name>    the consumer of that topic (default: order-counts)
-  --millrace <what>    the version of Millrace, or a packed file such as ../millrace-0.1.0.tgz
+  --consumer <name>    the consumer of that topic (default: named after it,
+                       such as order-counts)
+  --millrace <what>    the version of Millrace, or a packed file such as
+                       ../millrace-0.1.0.tgz
   -y, --yes            ask nothing; what is not given is the default
   --no-git             start no git repository
   --version            print the version

@@ -51,9 +51,9 @@ export function checkName(kind: keyof typeof NAMES, name: string): void {
 export function chooseFolder(folder: string): string {
   const root = resolve(folder);
   const name = basename(root);
-  if (!APP_NAME.test(name) || name === 'node_modules') {
+  if (!APP_NAME.test(name) || name === 'node_modules' || name === 'millrace') {
     throw new Misused(
-      `The folder is ${JSON.stringify(name)}; the project is called by it, and takes up to 40 lower-case letters, digits and single hyphens, beginning with a letter, such as my-pipelines.`,
+      `The folder is ${JSON.stringify(name)}; the project is called by it, and takes up to 40 lower-case letters, digits and single hyphens, beginning with a letter, such as my-pipelines. It cannot be called millrace, as the package is.`,
     );
   }
   if (!existsSync(root)) return root;
@@ -136,6 +136,9 @@ function fillIn(path: string, values: Readonly<Record<string, string>>): void {
   const text = readFileSync(path, 'utf8');
   writeFileSync(
     path,
-    text.replaceAll(/\{\{(\w+)\}\}/g, (_, name: string) => values[name]!),
+    text.replaceAll(/\{\{(\w+)\}\}/g, (_, name: string) =>
+      // A path may hold a quote.
+      path.endsWith('.json') ? JSON.stringify(values[name]).slice(1, -1) : values[name]!,
+    ),
   );
 }

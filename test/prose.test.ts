@@ -5,7 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 
 const MAX_COLUMNS = 120;
 const PAGES = globSync(['*.md', '.github/*.md', 'create/**/*.md', 'docs/**/*.md', 'examples/**/*.md']);
-const CODE = globSync('{adapters,bin,create,demo,examples,lib,local,runtime}/**/*.{ts,mjs}');
+const CODE = globSync('{adapters,bin,cli,create,demo,examples,lib,local,runtime,testing}/**/*.{ts,mjs}');
 const TESTS = globSync('test/**/*.ts', { exclude: ['test/fixtures/**', 'test/prose.test.ts'] });
 
 /** Words that stand for something the field has a word for, and phrases that nobody says. */

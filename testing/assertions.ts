@@ -29,6 +29,7 @@ export async function assertNothingLost(of: AnyHarness): Promise<void> {
 /**
  * Passes when the tables hold what one delivery of each applied record gives: delivers those to a fresh harness of the
  * same consumer, once and without faults, and compares what the query finds in both.
+ * A fresh harness has no rows that the test itself put into the tables.
  * @param sql orders its rows, and leaves out what differs from run to run, such as now()
  */
 export async function assertEffectsOnce(of: AnyHarness, sql: string): Promise<void> {
@@ -51,12 +52,13 @@ export async function assertEffectsOnce(of: AnyHarness, sql: string): Promise<vo
   throw new Error(
     `Effects once: ${applied.length} records are applied, and the tables differ from one delivery of each. ` +
       `Row ${row} of ${JSON.stringify(sql)} is ${rows[row] ?? 'missing'}; expected ${expected[row] ?? 'no such row'}. ` +
-      'Does handle() write outside tx, or read the clock?',
+      'Does handle() write outside tx, read the clock, or read rows that this test put there?',
   );
 }
 
 /**
  * Passes when, among the rows of each key, `of` never goes down. The rows come in the order in which they were written.
+ * Texts compare as texts: PostgreSQL's numeric comes as one, so make a number of it first.
  */
 export function assertOrderPerKey<Row>(
   rows: readonly Row[],
@@ -65,17 +67,18 @@ export function assertOrderPerKey<Row>(
     of,
   }: { readonly key: (row: Row) => unknown; readonly of: (row: Row) => number | bigint | string | Date },
 ): void {
-  const last = new Map<unknown, { readonly value: number | bigint | string | Date; readonly at: number }>();
+  const last = new Map<string, { readonly value: number | bigint | string | Date; readonly at: number }>();
   for (const [at, row] of rows.entries()) {
-    const before = last.get(key(row));
+    const id = show(key(row));
+    const before = last.get(id);
     const value = of(row);
     if (before && value < before.value) {
       throw new Error(
-        `Order per key: key ${show(key(row))} has ${show(value)} in row ${at}, after ${show(before.value)} in row ` +
+        `Order per key: key ${id} has ${show(value)} in row ${at}, after ${show(before.value)} in row ` +
           `${before.at}; expected no value to go down within a key.`,
       );
     }
-    last.set(key(row), { value, at });
+    last.set(id, { value, at });
   }
 }
 

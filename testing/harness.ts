@@ -27,7 +27,8 @@ import { encodeRecords, type TestRecord } from './test-record.ts';
  * - `slow-sink`: the sink does not answer before the invocation's time is over.
  * - `sink-down`: the sink takes no transaction.
  * - `dead-letters-down`: the dead-letter store takes no letter.
- * - `discarded`: the event source gives up on the first half of each partition's records and delivers the others.
+ * - `discarded`: the event source gives up on the first half of each partition's records and delivers the others. Not on a
+ *   topic with sparse offsets, whose ledger cannot tell that from compaction: there it does nothing.
  */
 export type Fault = InvocationFault | 'duplicate' | 'discarded';
 
@@ -202,7 +203,8 @@ export async function openHarness<Value, Kind extends SinkKind>(
     for (let from = 0; from < records.length; from += consumer.batch.maxRecords) {
       const batch = records.slice(from, from + consumer.batch.maxRecords);
       for (const fault of [...faults, null]) {
-        const delivered = fault === 'discarded' ? withoutFirstHalves(batch) : batch;
+        const isDiscarded = fault === 'discarded' && consumer.topic.offsets === 'contiguous';
+        const delivered = isDiscarded ? withoutFirstHalves(batch) : batch;
         if (delivered.length === 0) continue;
         invocations++;
         await invoke(delivered, fault, timeoutMs);

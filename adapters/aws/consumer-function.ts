@@ -25,7 +25,10 @@ import { createSqsSender } from './sqs-queue.ts';
 const TIMEOUTS = requestTimeouts(5_000);
 
 export interface ConsumerFunctionOptions {
-  /** Your own middy middlewares, such as tracing or secrets: around the engine, the first one outermost. @default none */
+  /**
+   * Your own middy middlewares, such as tracing or secrets: around the engine, the first one outermost. One must not return
+   * a response of its own, neither from `before` nor from `onError`: Lambda would take the batch for settled. @default none
+   */
   readonly use?: readonly MiddlewareObj[];
 }
 

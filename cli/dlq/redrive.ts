@@ -192,9 +192,10 @@ async function runFunction(
 ): Promise<{ stop(): Promise<void> }> {
   const { startStack } = await import('../../local/stack.ts');
   if (process.stderr.isTTY) printNote('Starting the consumer …');
-  const runLog = createRunLog();
+  const app = await loadApp();
+  const runLog = createRunLog(app.consumers);
   const stack = await startStack({
-    app: await loadApp(),
+    app,
     folder,
     stores: stores!,
     registry,

@@ -10,6 +10,7 @@ import { type Diagnosis, errorName } from './failure.ts';
 import { judgeFailure, mayBeARecords } from './handler.ts';
 import { blamed, MOST_PROBES } from './isolate.ts';
 import type { Item } from './item.ts';
+import { LOGGED } from './metrics.ts';
 import type { Patience } from './patience.ts';
 import {
   type Approach,
@@ -74,7 +75,7 @@ export async function settleBatch(
 
   /** Backs off before another try; false where the time does not allow one. */
   async function wait(because: Diagnosis, attempt: number): Promise<boolean> {
-    if (because.action === 'hold') log.warn('Line held: trying again', { ...factsOf(because), holds });
+    if (because.action === 'hold') log.warn(LOGGED.held, { ...factsOf(because), holds });
     if (!(await backOff(attempt, consumer.retry, context.usableMs(), context))) return false;
     total.retries++;
     return true;

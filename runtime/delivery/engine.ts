@@ -18,7 +18,7 @@ import {
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
 import { historyWith, type Item, newItem, type Outcome } from './item.ts';
 import type { Arrival } from './ledger.ts';
-import type { BatchReport, Metrics } from './metrics.ts';
+import { type BatchReport, LOGGED, type Metrics } from './metrics.ts';
 import { createPatience } from './patience.ts';
 import { createRecentLetters } from './recent-letters.ts';
 import type { Sink } from './sink.ts';
@@ -228,7 +228,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       } else if (left.length > 0) {
         if (heldBy?.action !== 'hold') return { ...total, stoppedBy: heldBy };
         holds++;
-        log.warn('Line held: trying again', { ...factsOf(heldBy), holds });
+        log.warn(LOGGED.held, { ...factsOf(heldBy), holds });
         if (!(await backOff(holds, consumer.retry, context.usableMs(), ports)))
           return { ...total, stoppedBy: heldBy };
         total.retries++;
@@ -281,11 +281,11 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       if (outcome !== 'deadLettered' || !failure) continue;
       const { topic, partition, offset } = raw;
       const { stage, code, attempts } = failure;
-      log.warn('Record dead-lettered', { topic, partition, offset, stage, code, attempts });
+      log.warn(LOGGED.deadLettered, { topic, partition, offset, stage, code, attempts });
     }
     if (skipped > 0) {
       const topic = consumer.topic.name;
-      log.error('The event source skipped records: redrive the batches it gave up on', {
+      log.error(LOGGED.skipped, {
         topic,
         offsets: skipped,
       });

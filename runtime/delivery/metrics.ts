@@ -70,3 +70,10 @@ export interface Metrics {
   /** Called once an invocation by the redrive queue. */
   reportRedrive(report: RedriveReport): void;
 }
+
+/** Log lines that others look for: the view of `up`, alarms, runbooks. */
+export const LOGGED = {
+  held: 'Line held: trying again',
+  deadLettered: 'Record dead-lettered',
+  skipped: 'The event source skipped records: redrive the batches it gave up on',
+} as const;

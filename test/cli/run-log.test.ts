@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { createRunLog } from '../../cli/run-log.ts';
-import type { BatchReport } from '../../runtime/delivery/metrics.ts';
+import { type BatchReport, LOGGED } from '../../runtime/delivery/metrics.ts';
 
 function open() {
   const clock = { ms: 1_000_000 };
-  return { clock, ...createRunLog(() => clock.ms) };
+  return { clock, ...createRunLog([], () => clock.ms) };
 }
 
 const DEAD = {
@@ -93,4 +93,29 @@ test('what holds one partition is over when nothing is heard of it, whatever the
   expect(holds()).toMatchObject([{ why: 'The tax service does not answer (DEPENDENCY_UNAVAILABLE)' }]);
   clock.ms += 20_000;
   expect(holds()).toEqual([]);
+});
+
+test('says of skipped offsets that their records are not in the tables', () => {
+  const { log, events } = open();
+  log.error(LOGGED.skipped, { consumer: 'c', topic: 't', offsets: 3 });
+  expect(events().map(({ text }) => text)).toEqual([expect.stringContaining('NOT in the tables')]);
+});
+
+test('shows a letter that fails again in a redrive, and not the same failure twice', () => {
+  const { log, events } = open();
+  for (const attempts of [3, 3, 6]) log.warn(LOGGED.deadLettered, { ...DEAD, attempts });
+  expect(events().find(({ text }) => text.includes('valeu'))?.count).toBe(2);
+});
+
+test('a consumer that waits long between tries is held until it goes on', () => {
+  const clock = { ms: 1_000_000 };
+  const { log, holds } = createRunLog(
+    [{ retry: { attempts: 3, baseMs: 100, maxMs: 30_000 } }],
+    () => clock.ms,
+  );
+  log.warn(LOGGED.held, HELD);
+  clock.ms += 31_000;
+  expect(holds()).toHaveLength(1);
+  clock.ms += 60_000;
+  expect(holds()).toHaveLength(0);
 });

@@ -44,6 +44,14 @@ test('writing fills in the names, and undoing it leaves nothing', () => {
   expect(readdirSync(folder)).not.toContain('deep');
 });
 
+test('a packed file may have a quote in its path', () => {
+  const root = join(folder, 'quoted');
+  const undo = writeProject(root, { name: 'quoted', millrace: 'file:../a"b.tgz' });
+  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  expect(dependencies.millrace).toBe('file:../a"b.tgz');
+  undo();
+});
+
 test('a packed file is named from the project', () => {
   const file = join(folder, 'millrace.tgz');
   writeFileSync(file, '');

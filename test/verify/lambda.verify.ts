@@ -263,7 +263,9 @@ test('editorial-analytics fails while its database is away, and applies the batc
       expect(await fn.invoke(encodeKafkaEvent([]))).toEqual(SETTLED);
       await postgres.crash();
       expect(await fn.invoke(event)).toMatchObject({
-        errorMessage: expect.stringMatching(/^100 of 100 records are not settled: SINK_UNAVAILABLE held the batch\./),
+        errorMessage: expect.stringMatching(
+          /^100 of 100 records are not settled: SINK_UNAVAILABLE held the batch\./,
+        ),
       });
       await postgres.start();
       expect(await fn.invoke(event)).toEqual(SETTLED);
