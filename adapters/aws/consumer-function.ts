@@ -26,8 +26,8 @@ const TIMEOUTS = requestTimeouts(5_000);
 
 export interface ConsumerFunctionOptions {
   /**
-   * Your own middy middlewares, such as tracing or secrets: around the engine, the first one outermost. One must not return
-   * a response of its own, neither from `before` nor from `onError`: Lambda would take the batch for settled. @default none
+   * Your own middy middlewares, such as tracing or secrets: around the engine, the first one outermost. If one
+   * answers in the engine's place, from `before` or `onError`, the invocation fails. @default none
    */
   readonly use?: readonly MiddlewareObj[];
 }
@@ -70,7 +70,8 @@ export function consumerFunction(consumer: AnyConsumer, { use = [] }: ConsumerFu
     metrics,
     objects,
     partialResponses: flag('partialResponses'),
-  }).use([...use]);
+    use,
+  });
 }
 
 function openDeadLetters(

@@ -1,4 +1,4 @@
-import middy, { type MiddlewareObj, type MiddyfiedHandler } from '@middy/core';
+import middy, { type MiddlewareObj } from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { settleMessages } from '../../runtime/dead-letters/redrive/receive.ts';
@@ -32,31 +32,49 @@ export interface ConsumerHandlerOptions {
    * @default false: wrong in provisioned mode, it costs a redelivery; wrong in on-demand mode, true would lose records
    */
   readonly partialResponses?: boolean;
+  /** Middlewares around the engine, the first one outermost. @default none */
+  readonly use?: readonly MiddlewareObj[];
 }
 
 /**
  * The Lambda entry of a consumer: hands the event and the invocation's facts to the engine, whether it is a batch of
  * its topic or messages of its redrive queue. Returns only what the event source will honour; every error is logged
- * once, without payload, and thrown on, so that the batch is delivered again. Middy middlewares can be added to what it
- * returns.
+ * once, without payload, and thrown on, so that the batch is delivered again. No middleware can answer in the engine's
+ * place: Lambda would take a batch for settled that is not.
  * @throws CONSUMER_INVALID when an option is unknown or missing
  */
 export function consumerHandler(
   options: ConsumerHandlerOptions,
-): MiddyfiedHandler<unknown, BatchResponse | QueueResponse> {
-  const { engine, logger, metrics, objects, partialResponses = false } = checked(options);
+): (event: unknown, context: Context) => Promise<BatchResponse | QueueResponse> {
+  const { engine, logger, metrics, objects, partialResponses = false, use = [] } = checked(options);
+  const answers = new WeakMap<Context, BatchResponse | QueueResponse>();
   // The engine ends its work before the function's time is over; middy must not cut it off earlier.
-  return middy({ timeoutEarlyInMillis: 0 })
+  const handler = middy<unknown, unknown>({ timeoutEarlyInMillis: 0 })
     .use(logContext(logger))
     .use(logErrors(logger))
+    .use([...use])
     .handler(async (event: unknown, context: Context) => {
       const invocation = invocationOf(context, partialResponses);
-      return hearingEscapes(engine, logger, async () => {
+      const answer = await hearingEscapes(engine, logger, async () => {
         if (!isQueueEvent(event)) return settleKafkaEvent(event, engine, invocation);
         const ports = { engine, objects, metrics, log: logger };
         return handBack(await settleMessages(messagesOf(event), ports, invocation));
       });
+      answers.set(context, answer);
+      return answer;
     });
+  return async (event, context) => {
+    await handler(event, context);
+    const answer = answers.get(context);
+    answers.delete(context);
+    if (answer) return answer;
+    const error = new MillraceError(
+      'UNEXPECTED',
+      'A middleware answered in place of the consumer, whose records are not settled. Let it return nothing from `before` and `onError`.',
+    );
+    logger.error('Batch failed', { code: error.code, ...ERRORS[error.code], error });
+    throw error;
+  };
 }
 
 const ESCAPES = ['unhandledRejection', 'uncaughtException'] as const;
@@ -154,7 +172,7 @@ function unexpected(error: unknown): MillraceError {
 }
 
 const REQUIRED = ['engine', 'logger', 'metrics', 'objects'] as const;
-const OPTIONS: ReadonlySet<string> = new Set([...REQUIRED, 'partialResponses']);
+const OPTIONS: ReadonlySet<string> = new Set([...REQUIRED, 'partialResponses', 'use']);
 
 function checked(options: ConsumerHandlerOptions): ConsumerHandlerOptions {
   const unknown = Object.keys(options).find((name) => !OPTIONS.has(name));
@@ -163,7 +181,7 @@ function checked(options: ConsumerHandlerOptions): ConsumerHandlerOptions {
   throw new MillraceError(
     'CONSUMER_INVALID',
     `consumerHandler() ${unknown ? `got the unknown option ${JSON.stringify(unknown)}` : `misses the option "${missing}"`}; ` +
-      'it takes engine, logger, metrics, objects and partialResponses.',
+      'it takes engine, logger, metrics, objects, partialResponses and use.',
     { details: { option: unknown ?? missing } },
   );
 }

@@ -118,6 +118,25 @@ describe('consumerHandler', () => {
     expect(lines[0]!.fields).toMatchObject({ code: 'UNEXPECTED', action: 'hold' });
   });
 
+  test.each([
+    ['before', { before: () => ({ batchItemFailures: [] }) }],
+    ['onError', { onError: () => ({ batchItemFailures: [] }) }],
+  ])('no middleware can answer for records that are not settled: %s', async (_, middleware) => {
+    const failing = openHandler(() => Promise.reject(new Error('no sink')), { use: [middleware] });
+    await expect(failing.handler(event, context)).rejects.toMatchObject({ code: 'UNEXPECTED' });
+  });
+
+  test('middlewares stand around the engine, the first one outermost', async () => {
+    const order: string[] = [];
+    const tracing = (name: string) => ({
+      before: () => void order.push(`${name} before`),
+      after: () => void order.push(`${name} after`),
+    });
+    const { handler } = openHandler(async () => SETTLED, { use: [tracing('a'), tracing('b')] });
+    expect(await handler(event, { ...context })).toEqual({ batchItemFailures: [] });
+    expect(order).toEqual(['a before', 'b before', 'b after', 'a after']);
+  });
+
   test('refuses options it does not know or cannot do without', () => {
     const answer = async () => SETTLED;
     const refused = { code: 'CONSUMER_INVALID' };
