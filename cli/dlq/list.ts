@@ -77,7 +77,8 @@ export function listCommand(): Command {
         const view: View = { topic: session.consumer.topic, showsValues: options.showValues === true };
         const { letters, unreadable } = await findLetters(session.resources.reader.scan(), where);
         names.push(session.consumer.name);
-        const left = (options.limit ?? (json ? letters.length : TABLE_LIMIT)) - (json ? whole.length : 0);
+        const limit = options.limit ?? (json ? Number.POSITIVE_INFINITY : TABLE_LIMIT);
+        const left = limit - (json ? whole.length : 0);
         const shown = letters.slice(0, Math.max(0, left));
         if (json) {
           // One after the other: large letters are objects, and a bucket is asked for one at a time.

@@ -327,6 +327,19 @@ describe('letters that are not as they should be', () => {
     });
   });
 
+  test('list as JSON has every letter of every consumer', async () => {
+    const both = ['--state', join(temporary.path, 'both')];
+    const stores = await openStores(openStateFolder(both[1]!));
+    const gone = { ...editorialAnalytics, name: 'gone' } as typeof editorialAnalytics;
+    await stores.deadLettersOf(editorialAnalytics).store.put([small]);
+    await stores
+      .deadLettersOf(gone)
+      .store.put([0, 1].map((offset) => deadLetter({ consumer: 'gone', topic, offset })));
+    await stores.close();
+    expect(await millraceJson(['dlq', 'list', ...both])).toHaveLength(3);
+    expect(await millraceJson(['dlq', 'list', '--limit', '2', ...both])).toHaveLength(2);
+  });
+
   test('a command that finds none says what it looked for', async () => {
     const { stdout } = await millrace(['dlq', 'list', '--where', 'error=NO_SUCH', ...state]);
     expect(stdout).toBe('No dead letters of editorial-analytics match error=NO_SUCH.\n');
