@@ -33,7 +33,7 @@ import {
 } from './letter-view.ts';
 import { consumerOption, noneMatch, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
 import { chooseConsumer, type DlqSessionOptions, inDlqSession, inEachDlqSession } from './session.ts';
-import { isBeyondRedrive, moment } from './triage-view.ts';
+import { beforeRedrive, isBeyondRedrive, moment } from './triage-view.ts';
 
 const LIST_EXAMPLE = `
 Examples:
@@ -152,6 +152,7 @@ export function showCommand(): Command {
           ? ['dlq', 'discard', ...words, '--reason', 'sent by mistake']
           : ['dlq', 'redrive', ...words];
         printLine(styled('dim', 'next'));
+        for (const line of beforeRedrive(letter.failure.code)) printLine(`  ${line}`);
         printLine(`  ${hint(next, session.place)}`);
       });
     });

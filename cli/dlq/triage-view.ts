@@ -35,7 +35,22 @@ const LEAD_WIDTH = 16;
 
 /** Whether the bytes themselves are at fault, so that no change of code or schema lets the record through. */
 export function isBeyondRedrive(errorCode: string): boolean {
-  return /^(?:FRAME_|AVRO_|RECORD_MALFORMED$|VALUE_MISSING$)/.test(errorCode);
+  return /^(?:FRAME_TRUNCATED|FRAME_COMPRESSION_\w+|AVRO_TRUNCATED|AVRO_TRAILING_BYTES|RECORD_MALFORMED)$/.test(
+    errorCode,
+  );
+}
+
+const HELPS_AFTER: Readonly<Record<string, string>> = {
+  VALUE_MISSING: "you set cleanup: 'compact' in the contract",
+  FRAME_UNKNOWN: "you correct the contract's framing",
+  FRAME_BODY_TOO_LARGE: 'you raise maxBodyBytes in the contract',
+  AVRO_INVALID: 'a schema or code change that decodes them',
+};
+
+/** What has to change before a redrive of such letters can succeed; nothing where the code does not tell. */
+export function beforeRedrive(errorCode: string): readonly string[] {
+  const change = Object.hasOwn(HELPS_AFTER, errorCode) ? HELPS_AFTER[errorCode] : undefined;
+  return change === undefined ? [] : [`A redrive helps only after ${change}.`];
 }
 
 export function triageLines(groups: readonly ShownGroup[], view: TriageView): readonly string[] {
@@ -158,7 +173,11 @@ function nextSteps(
       step('export', to('export', '--consumer', consumer, '--output', `${consumer}.jsonl`)),
     ];
   }
-  return [...looking, step('redrive', to('redrive', '--consumer', consumer, '--where', where))];
+  return [
+    ...looking,
+    ...beforeRedrive(errorCode).map(indented),
+    step('redrive', to('redrive', '--consumer', consumer, '--where', where)),
+  ];
 }
 
 function keysText(keys: ShownGroup['keys'], keyCount: number): string {

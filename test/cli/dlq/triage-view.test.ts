@@ -67,9 +67,37 @@ test('each group has its share, its keys, its times and the next command', () =>
     '        keys poison-3 (1), poison-9 (1), poison-4 (1), 11 more',
     '        partitions 1-3, 8   news.pageviews   09:31:39 to 09:32:25',
     '        look    npx millrace dlq show editorial-analytics/news.pageviews/1/3',
-    '        A redrive cannot help: the bytes are wrong. Fix the producer, then:',
-    "        discard npx millrace dlq discard --consumer editorial-analytics --where error=FRAME_UNKNOWN --reason 'sent by mistake'",
+    "        A redrive helps only after you correct the contract's framing.",
+    '        redrive npx millrace dlq redrive --consumer editorial-analytics --where error=FRAME_UNKNOWN',
   ]);
+});
+
+test.each([
+  'RECORD_MALFORMED',
+  'FRAME_TRUNCATED',
+  'FRAME_COMPRESSION_UNKNOWN',
+  'FRAME_COMPRESSION_CORRUPT',
+  'AVRO_TRUNCATED',
+  'AVRO_TRAILING_BYTES',
+] as const)('%s is in the bytes: triage offers to discard', (errorCode) => {
+  const text = triageLines([{ ...POISON, errorCode }], VIEW).join('\n');
+  expect(text).toContain('A redrive cannot help: the bytes are wrong. Fix the producer, then:');
+  expect(text).toContain(`--where error=${errorCode} --reason 'sent by mistake'`);
+  expect(text).not.toContain('dlq redrive');
+});
+
+test.each([
+  ['VALUE_MISSING', "cleanup: 'compact'"],
+  ['FRAME_UNKNOWN', "the contract's framing"],
+  ['FRAME_BODY_TOO_LARGE', 'maxBodyBytes'],
+  ['AVRO_INVALID', 'a schema or code change'],
+] as const)('%s can be redriven after a change: triage names it', (errorCode, change) => {
+  const lines = triageLines([{ ...POISON, errorCode }], VIEW);
+  const said = lines.find((line) => line.includes('A redrive helps only after'));
+  expect(said).toContain(change);
+  expect(said!.length).toBeLessThanOrEqual(VIEW.columns);
+  expect(lines.join('\n')).toContain(`dlq redrive --consumer editorial-analytics --where error=${errorCode}`);
+  expect(lines.join('\n')).not.toContain('discard');
 });
 
 test('a wide terminal has a bar beside each group', () => {
