@@ -6,7 +6,8 @@ import {
   type MissingRecords,
   readGivenUpBatch,
 } from '../../runtime/dead-letters/given-up-batch.ts';
-import { decodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
+import { decodeDeadLetter, decodeEnvelope } from '../../runtime/dead-letters/json-envelope.ts';
+import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
 import type { ScannedLetter } from '../../runtime/dead-letters/reader.ts';
 import type { LetterOwner } from '../../runtime/dead-letters/resources.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
@@ -138,8 +139,9 @@ async function readInput(path: string, session: DlqSession) {
   let unreadable = 0;
   for (const { text, where } of documentsOf(path)) {
     try {
-      if (isUnreadableLine(text)) unreadable++;
-      else letters.push(...(await lettersIn(text, session)));
+      const found = isUnreadableLine(text) ? await readAgain(text, session) : await lettersIn(text, session);
+      if (found) letters.push(...found);
+      else unreadable++;
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error;
       throw new MillraceError('INPUT_INVALID', `${where}: ${error.message} Nothing was imported.`, {
@@ -182,6 +184,20 @@ function isUnreadableLine(text: string): boolean {
   return /^\{"unreadable":/.test(text) && isJson(text);
 }
 
+/** The letter of such a line; undefined where this version cannot read it either. */
+async function readAgain(text: string, session: DlqSession): Promise<readonly DeadLetter[] | undefined> {
+  const { unreadable } = JSON.parse(text);
+  if (typeof unreadable !== 'string') return undefined;
+  let letter: DeadLetter | undefined;
+  try {
+    letter = await fetchIfKept(decodeEnvelope(unreadable), session.resources.objects);
+  } catch (error) {
+    if (error instanceof MillraceError && error.code.startsWith('DEAD_LETTER_')) return undefined;
+    throw error;
+  }
+  return letter && [checkOwner(letter, session)];
+}
+
 function isJson(text: string): boolean {
   try {
     JSON.parse(text);
@@ -204,7 +220,10 @@ async function lettersIn(text: string, session: DlqSession): Promise<readonly De
       `This export is masked: it has no original bytes. Export again with --show-values.`,
     );
   }
-  const letter = decodeDeadLetter(text);
+  return [checkOwner(decodeDeadLetter(text), session)];
+}
+
+function checkOwner(letter: DeadLetter, { consumer }: DlqSession): DeadLetter {
   if (letter.consumer !== consumer.name) {
     throw new MillraceError(
       'DEAD_LETTER_FOREIGN',
@@ -217,7 +236,7 @@ async function lettersIn(text: string, session: DlqSession): Promise<readonly De
       `The letter ${letter.id} is of topic ${letter.record.topic}; ${consumer.name} reads ${consumer.topic.name}.`,
     );
   }
-  return [letter];
+  return letter;
 }
 
 /** The records that a document names and does not have, from the topic itself. */

@@ -151,15 +151,17 @@ function sampleLines({ sample }: ShownGroup, { showsValues, textColumns }: Triag
 function nextSteps(
   group: ShownGroup,
   groups: readonly ShownGroup[],
-  { consumer, isDeclared, place }: TriageView,
+  { consumer, isDeclared, place, columns }: TriageView,
 ): readonly string[] {
-  const { errorCode, location, sample, stage } = group;
+  // A discard keeps such messages as they stand, and an import may not read them either.
+  if (group.stage === 'unreadable') return wrapped(unreadableText(group), columns - INDENT).map(indented);
+  const { errorCode, location, sample } = group;
   const step = (name: string, text: string) => indented(`${styled('dim', name.padEnd(8))}${text}`);
   const isAmbiguous = groups.some((each) => each !== group && each.errorCode === errorCode);
   const where = `error=${errorCode}${isAmbiguous && location !== null ? `,at=${location}` : ''}`;
   const to = (...words: string[]) => hint(['dlq', ...words], place);
-  const looking = stage === 'unreadable' ? [] : [step('look', to('show', sample.id))];
-  if (stage === 'unreadable' || isBeyondRedrive(errorCode)) {
+  const looking = [step('look', to('show', sample.id))];
+  if (isBeyondRedrive(errorCode)) {
     const reason = ['--reason', 'sent by mistake'];
     return [
       ...looking,
@@ -178,6 +180,12 @@ function nextSteps(
     ...beforeRedrive(errorCode).map(indented),
     step('redrive', to('redrive', '--consumer', consumer, '--where', where)),
   ];
+}
+
+function unreadableText({ errorCode }: ShownGroup): string {
+  return errorCode === 'DEAD_LETTER_VERSION_UNKNOWN'
+    ? 'A newer Millrace wrote these letters. To read and redrive them, update Millrace.'
+    : 'This Millrace cannot read these messages, so it cannot redrive them. Find what wrote them.';
 }
 
 function keysText(keys: ShownGroup['keys'], keyCount: number): string {

@@ -363,6 +363,32 @@ describe('letters that are not as they should be', () => {
     expect(imported.stderr).toContain('1 message could not be read when exported');
   });
 
+  test('an import reads again what the export could not read', async () => {
+    const later = ['--state', join(temporary.path, 'later')];
+    const stores = await openStores(openStateFolder(later[1]!));
+    const { store, reader } = stores.deadLettersOf(editorialAnalytics);
+    await store.put([large]);
+    // The message has a pointer to the bytes, which are in an object.
+    const [pointing] = await Array.fromAsync(reader.scan());
+    await reader.remove([pointing!]);
+    await stores.close();
+    const newer = encodeDeadLetter(small).replace('"version":"1.0"', '"version":"2.0"');
+    const lines = [pointing!.message!.body, encodeDeadLetter(small), newer, 'no letter', null];
+    const file = lines.map((unreadable, n) => JSON.stringify({ unreadable, copy: String(n) })).join('\n');
+    const imported = await millrace(['dlq', 'import', '--input', '-', ...later], file);
+    expect(imported).toMatchObject({ code: 0, stdout: '2 imported.\n' });
+    expect(imported.stderr).toContain('3 messages could not be read when exported');
+    expect(await millraceJson(['dlq', 'list', ...later])).toMatchObject([
+      { id: large.id, record: { value: large.record.value!.toString('base64') } },
+      { id: small.id },
+    ]);
+    const foreign = JSON.stringify({
+      unreadable: encodeDeadLetter(deadLetter({ consumer: 'other', topic })),
+    });
+    const refused = await millrace(['dlq', 'import', '--input', '-', ...later], foreign);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('Nothing was imported') });
+  });
+
   test('what is cut, or not this consumer’s and topic’s, is not imported, and nothing beside it', async () => {
     const whole = encodeDeadLetter(small);
     const refused = async (line: string) => {

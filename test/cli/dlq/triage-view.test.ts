@@ -100,6 +100,26 @@ test.each([
   expect(lines.join('\n')).not.toContain('discard');
 });
 
+test.each([
+  ['DEAD_LETTER_VERSION_UNKNOWN', 'update Millrace'],
+  ['DEAD_LETTER_UNREADABLE', 'Find what wrote them'],
+] as const)('triage offers no discard of messages that it cannot read: %s', (errorCode, advice) => {
+  const group = {
+    ...POISON,
+    errorCode,
+    stage: 'unreadable',
+    topic: '',
+    keys: [],
+    keyCount: 0,
+    partitions: [],
+  };
+  const lines = triageLines([group], VIEW);
+  const text = lines.map((line) => line.trim()).join(' ');
+  expect(text).toContain(advice);
+  expect(text).not.toMatch(/dlq (?:discard|redrive|show)|bytes are wrong/);
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(VIEW.columns);
+});
+
 test('a wide terminal has a bar beside each group', () => {
   const lines = triageLines([BUG], { ...VIEW, columns: 120 });
   expect(lines[2]).toMatch(/HANDLER_FAILED {2}Error at .*:29 +█{18}$/);
