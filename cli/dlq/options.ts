@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { didYouMean } from '../../runtime/closest-name.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
@@ -5,7 +6,7 @@ import { ERRORS } from '../../runtime/errors.ts';
 import { stateOption } from '../options.ts';
 import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { registryOption } from '../registry-option.ts';
-import { either } from '../terminal.ts';
+import { either, printable } from '../terminal.ts';
 
 /** Where the dead letters are. */
 export function withDlqOptions(command: Command): Command {
@@ -161,14 +162,29 @@ function timed(
 
 /** The filter in words, for plans and the audit log. */
 export function describeFilter(filter: LetterFilter): string {
-  const conditions = Object.entries(filter).map(([name, value]) => {
+  const conditions = conditionsOf(filter);
+  return conditions.length > 0 ? conditions.join(', ') : 'all';
+}
+
+/** The filter as --where takes it; undefined where --where cannot say it. */
+export function whereText(filter: LetterFilter): string | undefined {
+  const text = conditionsOf(filter).join(',');
+  try {
+    return printable(text) === text && isDeepStrictEqual(parseWhere(text), filter) ? text : undefined;
+  } catch (error) {
+    if (error instanceof InvalidArgumentError) return undefined;
+    throw error;
+  }
+}
+
+function conditionsOf(filter: LetterFilter): readonly string[] {
+  return Object.entries(filter).map(([name, value]) => {
     if (name === 'offset') {
       const { from, to } = value as { from: number; to: number };
       return `offset=${from === to ? from : `${from}-${to}`}`;
     }
     return `${name}=${name === 'since' || name === 'until' ? new Date(value as number).toISOString() : value}`;
   });
-  return conditions.length > 0 ? conditions.join(', ') : 'all';
 }
 
 /** What a command says that finds nothing to show or do. */

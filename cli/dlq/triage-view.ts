@@ -1,8 +1,9 @@
 /** The groups of one consumer's dead letters, for a person. */
-import type { LetterGroup } from '../../runtime/dead-letters/triage.ts';
+import type { LetterFilter, LetterGroup } from '../../runtime/dead-letters/triage.ts';
 import { ERRORS, type ErrorCode } from '../../runtime/errors.ts';
 import { hint, type Place } from '../hints.ts';
 import { count, duration, plural, printable, styled, widthOf, wrapped, wrappedFacts } from '../terminal.ts';
+import { whereText } from './options.ts';
 
 /** A group with one of its letters; the message and the values of its value only where they were asked for. */
 export interface ShownGroup extends Omit<LetterGroup, 'sample'> {
@@ -18,6 +19,8 @@ export interface TriageView {
   readonly consumer: string;
   /** Whether the app still declares the consumer. */
   readonly isDeclared: boolean;
+  /** What the groups were chosen by. */
+  readonly where: LetterFilter;
   readonly place: Place;
   readonly nowMs: number;
   /** How long the store keeps a letter; null for ever. */
@@ -151,22 +154,21 @@ function sampleLines({ sample }: ShownGroup, { showsValues, textColumns }: Triag
 function nextSteps(
   group: ShownGroup,
   groups: readonly ShownGroup[],
-  { consumer, isDeclared, place, columns }: TriageView,
+  { consumer, isDeclared, where: chosen, place, columns }: TriageView,
 ): readonly string[] {
   // A discard keeps such messages as they stand, and an import may not read them either.
   if (group.stage === 'unreadable') return wrapped(unreadableText(group), columns - INDENT).map(indented);
-  const { errorCode, location, sample } = group;
+  const { errorCode, sample } = group;
   const step = (name: string, text: string) => indented(`${styled('dim', name.padEnd(8))}${text}`);
-  const isAmbiguous = groups.some((each) => each !== group && each.errorCode === errorCode);
-  const where = `error=${errorCode}${isAmbiguous && location !== null ? `,at=${location}` : ''}`;
+  const where = whereOf(group, groups, chosen);
   const to = (...words: string[]) => hint(['dlq', ...words], place);
   const looking = [step('look', to('show', sample.id))];
   if (isBeyondRedrive(errorCode)) {
     const reason = ['--reason', 'sent by mistake'];
     return [
       ...looking,
-      indented('A redrive cannot help: the bytes are wrong. Fix the producer, then:'),
-      step('discard', to('discard', '--consumer', consumer, '--where', where, ...reason)),
+      indented(`A redrive cannot help: the bytes are wrong. Fix the producer${where ? ', then:' : '.'}`),
+      ...(where ? [step('discard', to('discard', '--consumer', consumer, '--where', where, ...reason))] : []),
     ];
   }
   if (!isDeclared) {
@@ -178,8 +180,31 @@ function nextSteps(
   return [
     ...looking,
     ...beforeRedrive(errorCode).map(indented),
-    step('redrive', to('redrive', '--consumer', consumer, '--where', where)),
+    ...(where ? [step('redrive', to('redrive', '--consumer', consumer, '--where', where))] : []),
   ];
+}
+
+/** A --where for exactly the group's letters, of those that were chosen; undefined where there is none. */
+function whereOf(group: ShownGroup, groups: readonly ShownGroup[], chosen: LetterFilter): string | undefined {
+  const { errorCode, location, stage, topic, partition, schemaId, split } = group;
+  let filter: LetterFilter = { error: errorCode, ...chosen };
+  let others = groups.filter((each) => each !== group && each.errorCode === errorCode);
+  const narrow = (isOther: (each: ShownGroup) => boolean, condition: LetterFilter, isNeeded = false) => {
+    const left = others.filter((each) => !isOther(each));
+    if (left.length === others.length && !isNeeded) return;
+    filter = { ...filter, ...condition };
+    others = left;
+  };
+  narrow((each) => each.stage !== stage, { stage });
+  narrow((each) => each.topic !== topic, { topic });
+  if (location !== null) narrow((each) => each.location !== location, { at: location });
+  if ('partition' in split && partition !== undefined) {
+    narrow((each) => each.partition !== partition, { partition }, true);
+  }
+  if ('schema' in split && schemaId !== undefined) {
+    narrow((each) => each.schemaId !== schemaId, { schema: schemaId }, true);
+  }
+  return others.length === 0 ? whereText(filter) : undefined;
 }
 
 function unreadableText({ errorCode }: ShownGroup): string {

@@ -69,6 +69,7 @@ export function triageCommand(): Command {
         const lines = triageLines(groups, {
           consumer: consumer.name,
           isDeclared: consumers.some(({ name }) => name === consumer.name),
+          where: options.where,
           place,
           nowMs: Date.now(),
           retentionMs,

@@ -1,5 +1,5 @@
 import { describe, expect, jest, test } from '@jest/globals';
-import { describeFilter, parseWhere } from '../../../cli/dlq/options.ts';
+import { describeFilter, parseWhere, whereText } from '../../../cli/dlq/options.ts';
 
 const NOW = Date.UTC(2026, 10, 25, 12);
 
@@ -42,5 +42,11 @@ describe('--where', () => {
     expect(describeFilter(parseWhere('error=HANDLER_FAILED,offset=1-2,since=2026-11-24T10:00Z'))).toBe(
       'error=HANDLER_FAILED, offset=1-2, since=2026-11-24T10:00:00.000Z',
     );
+  });
+
+  test('reads the same as text for --where, or is no text', () => {
+    const text = 'error=HANDLER_FAILED,offset=1-2,at=orders/consumer.ts:29,until=2026-11-24T10:00:00.000Z';
+    expect(whereText(parseWhere(text))).toBe(text);
+    for (const topic of ['a,b', 'a ', '', '\u001b[2J']) expect(whereText({ topic })).toBeUndefined();
   });
 });

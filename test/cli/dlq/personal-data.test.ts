@@ -151,6 +151,7 @@ async function seen(
   const at = {
     consumer: 'c',
     isDeclared: true,
+    where: {},
     place: {},
     nowMs: 0,
     retentionMs: null,

@@ -1,7 +1,11 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { auditLines } from '../../../cli/dlq/audit.ts';
+import { parseWhere } from '../../../cli/dlq/options.ts';
 import { moment, type ShownGroup, type TriageView, triageLines } from '../../../cli/dlq/triage-view.ts';
-import { ERRORS } from '../../../runtime/errors.ts';
+import type { StoredLetter } from '../../../runtime/dead-letters/reader.ts';
+import { matches, type Split, Triage } from '../../../runtime/dead-letters/triage.ts';
+import { ERRORS, type ErrorCode } from '../../../runtime/errors.ts';
+import { deadLetter } from '../../dead-letters.ts';
 
 const NOW = new Date(2026, 10, 26, 9, 33, 39).getTime();
 const DAY_MS = 86_400_000;
@@ -9,6 +13,7 @@ const DAY_MS = 86_400_000;
 const VIEW: TriageView = {
   consumer: 'editorial-analytics',
   isDeclared: true,
+  where: {},
   place: { state: '.millrace' },
   nowMs: NOW,
   retentionMs: 14 * DAY_MS,
@@ -132,6 +137,94 @@ test('a command leads to where the letters are, and to one of two bugs alone', (
   expect(text).toContain('--where error=HANDLER_FAILED,at=editorial-analytics/consumer.ts:29 --env prod');
   expect(text).toContain('--where error=HANDLER_FAILED,at=editorial-analytics/consumer.ts:31 --env prod');
   expect(text).toContain('dlq show editorial-analytics/news.pageviews/5/0 --env prod');
+});
+
+describe('a command of a group', () => {
+  const stored: StoredLetter[] = [];
+  for (const code of ['HANDLER_FAILED', 'AVRO_TRUNCATED'] as const)
+    for (const stage of ['handle', 'decode', 'write'] as const)
+      for (const topic of ['a', 'b'])
+        for (const partition of [0, 1])
+          for (const line of [29, 31, null])
+            for (const schemaId of ['s1', 's2', null]) {
+              const letter = deadLetter({ topic, partition, offset: stored.length });
+              const name = 'Error';
+              const at = line === null ? '' : `\n    at f (/srv/app/orders/consumer.ts:${line}:1)`;
+              const stack = `Error: ${letter.failure.message}${at}`;
+              const failure = {
+                ...letter.failure,
+                code,
+                stage,
+                name,
+                stack,
+                lastFailedAt: NOW + stored.length,
+              };
+              const ref = String(stored.length);
+              const copy = { ref, storedAt: NOW, payload: null, message: null };
+              stored.push({ ...copy, letter: { ...letter, schemaId, failure } });
+            }
+
+  const commandsOf = (copies: readonly StoredLetter[], where: string, by: readonly Split[] = []) => {
+    const filter = where === '' ? {} : parseWhere(where);
+    const chosen = copies.filter((copy) => matches(copy, filter));
+    const triage = new Triage('c', { key: String, header: String }, by);
+    for (const copy of chosen) triage.add(copy);
+    const groups = triage.groups().map(({ sample: { id, name }, ...group }) => ({
+      ...group,
+      sample: { id, name, value: '{}' },
+    }));
+    return groups.map((group) => {
+      // One group's lines: as many as there are from its number to the next empty line.
+      const lines = triageLines(groups, { ...VIEW, where: filter });
+      const from = lines.findIndex((line) => line.endsWith(`dlq show ${group.sample.id}`));
+      const to = lines.indexOf('', from);
+      const text = lines.slice(from, to < 0 ? undefined : to).join('\n');
+      const [, found] = /dlq (?:redrive|discard) .*--where (\S+)/.exec(text) ?? [];
+      return { group, where: found };
+    });
+  };
+
+  test.each<[string, Split[]]>([
+    ['', []],
+    ['', ['partition']],
+    ['', ['schema', 'partition']],
+    ['stage=handle', []],
+    ['stage=handle,topic=a', ['partition']],
+    ['at=orders/consumer.ts:29', ['schema']],
+    ['offset=3-40', ['partition']],
+    [`since=${new Date(NOW + 20).toISOString()},until=${new Date(NOW + 60).toISOString()}`, []],
+  ])('covers exactly the group, with --where "%s" --by "%s"', (where, by) => {
+    const commands = commandsOf(stored, where, by);
+    for (const { group, where: own } of commands) {
+      if (own === undefined) {
+        // --where has no word for "at no line" and "no schema".
+        expect(group.location === null || group.schemaId === undefined).toBe(true);
+        continue;
+      }
+      const covered = stored.filter((copy) => matches(copy, parseWhere(own)));
+      const ids = new Set(covered.map(({ letter }) => letter.id));
+      expect(covered).toHaveLength(group.count);
+      expect(ids.has(group.sample.id)).toBe(true);
+      expect(new Set(covered.map(({ letter: { failure } }) => failure.code))).toEqual(
+        new Set([group.errorCode]),
+      );
+    }
+    expect(commands.filter((each) => each.where !== undefined).length).toBeGreaterThan(0);
+  });
+
+  test('is left out where --where cannot tell the group from another', () => {
+    const named = stored.slice(0, 2).map((copy, n) => {
+      const { letter } = copy;
+      const failure = { ...letter.failure, name: `Error${n}`, stack: '' };
+      return { ...copy, letter: { ...letter, failure } };
+    });
+    expect(commandsOf(named, '').map(({ where }) => where)).toEqual([undefined, undefined]);
+    const [first] = named;
+    const other = { ...first!.letter.failure, code: 'X,topic=b' as ErrorCode };
+    expect(commandsOf([{ ...first!, letter: { ...first!.letter, failure: other } }], '')).toMatchObject([
+      { where: undefined },
+    ]);
+  });
 });
 
 test('letters of a consumer that is gone are exported, not redriven', () => {
