@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { join, parse } from 'node:path';
 import { Command } from 'commander';
 import {
   isGivenUpBatch,
@@ -16,12 +17,19 @@ import { MillraceError } from '../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { readRange } from '../../runtime/topics.ts';
-import { hint } from '../hints.ts';
+import { hint, type Place } from '../hints.ts';
 import { jsonOption } from '../options.ts';
 import { count, epilogue, plural, printableJson, printJson, printLine, printNote } from '../terminal.ts';
 import { lineOf, openExport } from './export-file.ts';
 import { isGuarded, storedToJson, type View } from './letter-view.ts';
-import { describeFilter, oneConsumerOption, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
+import {
+  describeFilter,
+  oneConsumerOption,
+  showValuesOption,
+  WHERE_HELP,
+  whereOption,
+  whereText,
+} from './options.ts';
 import {
   auditedAt,
   chooseConsumer,
@@ -96,13 +104,28 @@ export function exportCommand(): Command {
         file?.close();
         printNote(`(${plural(exported, 'dead letter')}: ${describeFilter(options.where)})`);
         if (isMasked && exported > 0) {
-          const whole = hint(['dlq', 'export', '--consumer', consumer.name, '--show-values'], place);
+          const whole = wholeExportHint(consumer.name, options, place);
           printNote(
             `Personal data is masked, so these lines cannot be imported. For an export that can: ${whole}`,
           );
         }
       });
     });
+}
+
+/** The same export with its bytes, into a file of another name: an export never writes over a file. */
+export function wholeExportHint(
+  consumer: string,
+  { where, output }: Pick<ExportOptions, 'where' | 'output'>,
+  place: Place,
+): string {
+  const words = ['dlq', 'export', '--consumer', consumer];
+  if (Object.keys(where).length > 0) words.push('--where', whereText(where) ?? describeFilter(where));
+  if (output !== undefined) {
+    const { dir, name, ext } = parse(output);
+    words.push('--output', join(dir, `${name}-with-values${ext}`));
+  }
+  return hint([...words, '--show-values'], place);
 }
 
 export function importCommand(): Command {
