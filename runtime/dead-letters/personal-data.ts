@@ -1,5 +1,5 @@
 /** What of a record a person may see: personal data shows only its shape, until somebody asks for the values. */
-import { branchName, type RecordNode, type SchemaNode, unqualify } from '../avro/schema.ts';
+import { branchName, type FieldNode, type RecordNode, type SchemaNode, unqualify } from '../avro/schema.ts';
 import { parseShape } from '../avro/schema-parser.ts';
 import { isWrapped, kindOfNode, kindOfValue, withOwn } from '../avro/value.ts';
 import type { Contract } from '../contract/contract.ts';
@@ -25,21 +25,32 @@ export function personalDataOf(contract: Pick<Contract<never>, 'versions' | 'key
 function findPersonalData({ versions, key }: Pick<Contract<never>, 'versions' | 'key'>): PersonalData {
   // A contract that is not declared any more tags nothing, and may have tagged anything.
   if (versions.length === 0) return { isTagged: true, isKeyTagged: true, fields: null };
-  const fields = new Set<string>();
-  let isKeyTagged = false;
-  for (const { schema } of versions) {
-    const root = parseShape(schema);
-    if (!root) continue;
-    for (const record of recordsIn(root)) {
-      for (const field of record.fields.filter(({ pii }) => pii)) {
-        for (const name of namesOf(record)) {
-          for (const each of [field.name, ...field.aliases]) fields.add(`${name}.${each}`);
-        }
-        isKeyTagged ||= record === root && [field.name, ...field.aliases].includes(key);
-      }
+  const roots = versions.map(({ schema }) => parseShape(schema)).filter((root) => root !== null);
+  const fields = taggedIn(roots);
+  const isKeyTagged = roots
+    .filter((root) => root.kind === 'record')
+    .some((root) => namesOf(root).some((name) => fields.has(`${name}.${key}`)));
+  return { isTagged: fields.size > 0, isKeyTagged, fields };
+}
+
+/** A field that was renamed keeps its tag: each name leads to the others, whichever version has them. */
+function taggedIn(roots: readonly SchemaNode[]): ReadonlySet<string> {
+  const tagged = new Set<string>();
+  const open = roots
+    .flatMap(recordsIn)
+    .flatMap((record) => record.fields.map((field) => ({ pii: field.pii, paths: pathsOf(record, field) })));
+  for (let known = -1; known < tagged.size; ) {
+    known = tagged.size;
+    for (const { pii, paths } of open) {
+      if (pii || paths.some((path) => tagged.has(path))) for (const path of paths) tagged.add(path);
     }
   }
-  return { isTagged: fields.size > 0, isKeyTagged, fields };
+  return tagged;
+}
+
+/** `Record.field` under each name that the two go by. */
+function pathsOf(record: RecordNode, field: FieldNode): readonly string[] {
+  return namesOf(record).flatMap((name) => [field.name, ...field.aliases].map((each) => `${name}.${each}`));
 }
 
 function recordsIn(root: SchemaNode): readonly RecordNode[] {
@@ -67,7 +78,7 @@ export function maskPersonal(value: unknown, writer: SchemaNode, { fields }: Per
   return mask(
     value,
     writer,
-    (record, name, pii) => pii || namesOf(record).some((each) => fields.has(`${each}.${name}`)),
+    (record, field) => field.pii || pathsOf(record, field).some((path) => fields.has(path)),
   );
 }
 
@@ -76,7 +87,7 @@ export function maskAll(value: unknown, writer: SchemaNode): unknown {
   return mask(value, writer, () => true, true);
 }
 
-type IsHidden = (record: RecordNode, field: string, pii: boolean) => boolean;
+type IsHidden = (record: RecordNode, field: FieldNode) => boolean;
 
 function mask(value: unknown, node: SchemaNode, isHidden: IsHidden, hides = false): unknown {
   if (value === null || value === undefined) return null;
@@ -93,9 +104,10 @@ function mask(value: unknown, node: SchemaNode, isHidden: IsHidden, hides = fals
     }
     case 'record': {
       const shown = {};
-      for (const { name, type, pii } of node.fields) {
+      for (const field of node.fields) {
+        const { name, type } = field;
         const inner = (value as Readonly<Record<string, unknown>>)[name];
-        withOwn(shown, name, mask(inner, type, isHidden, hides || isHidden(node, name, pii)));
+        withOwn(shown, name, mask(inner, type, isHidden, hides || isHidden(node, field)));
       }
       return shown;
     }

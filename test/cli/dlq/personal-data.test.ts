@@ -111,7 +111,7 @@ async function letterOf(contract: Contract<never>, value: Readonly<Record<string
   if (!encoded || !('record' in encoded)) throw new Error(JSON.stringify(encoded));
   const bytes = encoded.record.value;
   const letter: DeadLetter = deadLetter({
-    key: Buffer.from(String(value.key)),
+    key: Buffer.from(String(value[contract.key])),
     value: bytes,
     headers: [{ name: 'user', value: Buffer.from(SECRET) }],
   });
@@ -138,8 +138,9 @@ async function seen(
   contract: Contract<never>,
   value: Readonly<Record<string, unknown>>,
   showsValues: boolean,
+  writtenAs = contract,
 ) {
-  const { letter, written } = await letterOf(contract, value);
+  const { letter, written } = await letterOf(writtenAs, value);
   const view: View = { topic: contract, showsValues };
   const stored: StoredLetter = { ref: 'r', storedAt: 0, letter, payload: null, message: null };
   const triage = new Triage('c', { key: (bytes) => keyText(bytes, view), header: () => '(hidden)' });
@@ -171,11 +172,11 @@ async function seen(
   ];
 }
 
-function topicOf(versions: readonly AvroSchema[]): Contract<never> {
-  return defineTopic<{ key: string }>({
+function topicOf(versions: readonly AvroSchema[], key = 'key'): Contract<never> {
+  return defineTopic<Readonly<Record<string, string>>>({
     name: 't',
     owner: 'o',
-    key: 'key',
+    key,
     versions: versions.map((schema, at): ContractVersion => ({ version: at + 1, schema })),
   }) as Contract<never>;
 }
@@ -236,6 +237,46 @@ describe('a field that is tagged as personal data', () => {
     const view: View = { topic: now, showsValues: false };
     expect(letterLines(letter, written, view, 200).join('\n')).not.toContain(SECRET);
     expect(valueText(written, view)).toBe(`{"key":"k1","mail":"<string of ${SECRET.length}>"}`);
+  });
+});
+
+describe('a tag that only another version of the field has', () => {
+  const renamed = (names: readonly string[], isTagged: boolean[], key: object[] = []) =>
+    names.map((name, at) => ({
+      type: 'record',
+      name: 'Event',
+      fields: [
+        ...key,
+        {
+          name,
+          type: 'string',
+          ...(at > 0 && { aliases: [names[at - 1]] }),
+          ...(isTagged[at] && { pii: true }),
+        },
+      ],
+    }));
+
+  test('masks each version of a field that was renamed, and the key where it is that field', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(fc.stringMatching(/^[a-z]{1,6}$/), { minLength: 2, maxLength: 5 }),
+        fc.nat(),
+        fc.nat(),
+        fc.boolean(),
+        async (random, taggedAt, writtenAt, isKey) => {
+          const names = random.map((name) => `f_${name}`);
+          const tags = names.map((_, at) => at === taggedAt % names.length);
+          const versions = renamed(names, tags, isKey ? [] : [{ name: 'key', type: 'string' }]);
+          const key = isKey ? names.at(-1)! : 'key';
+          const contract = topicOf(versions, key);
+          const at = writtenAt % names.length;
+          const value = { ...(!isKey && { key: 'k1' }), [names[at]!]: SECRET };
+          const old = topicOf([versions[at]!], isKey ? names[at]! : 'key');
+          for (const text of await seen(contract, value, false, old)) expect(text).not.toContain(SECRET);
+        },
+      ),
+      { numRuns: 100 },
+    );
   });
 });
 
