@@ -1,16 +1,24 @@
 /** A dead letter as a person reads it, and as JSON: personal data only where it was asked for. */
 
+import type { AvroSchema, SchemaNode } from '../../runtime/avro/schema.ts';
+import { parseShape } from '../../runtime/avro/schema-parser.ts';
 import type { Contract } from '../../runtime/contract/contract.ts';
 import { decodeByWriter, type WrittenValue } from '../../runtime/dead-letters/decode-value.ts';
 import { encodeDeadLetter, encodeWithPointer } from '../../runtime/dead-letters/json-envelope.ts';
 import { framesOf } from '../../runtime/dead-letters/own-frame.ts';
-import { maskAll, maskPersonal, personalDataOf } from '../../runtime/dead-letters/personal-data.ts';
+import {
+  maskAll,
+  maskPersonal,
+  type PersonalData,
+  personalDataOf,
+} from '../../runtime/dead-letters/personal-data.ts';
 import { fetchIfKept, fetchPayload } from '../../runtime/dead-letters/queue-letters.ts';
-import type { StoredLetter } from '../../runtime/dead-letters/reader.ts';
+import type { ScannedLetter, StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
+import { MillraceError } from '../../runtime/errors.ts';
 import { timestampText } from '../../runtime/record.ts';
 import { count, plural, printable, styled, wrapped } from '../terminal.ts';
-import type { DlqSession } from './session.ts';
+import { contractOf, type DlqSession, UNKNOWN_TOPIC } from './session.ts';
 
 const MAX_BYTES_SHOWN = 1_024;
 const MAX_KEY_CHARS = 40;
@@ -18,9 +26,11 @@ const MAX_KEY_CHARS = 40;
 /** What stands for a text that can quote a record with personal data. */
 const HIDDEN = '(hidden: it can quote personal data)';
 
-/** What of a consumer's letters may be seen. */
+/** What of a letter may be seen. */
 export interface View {
   readonly topic: Pick<Contract<never>, 'versions' | 'key'>;
+  /** The schema that the record was written with, where the registry has it: it can have tags that the contract lacks. */
+  readonly writer?: SchemaNode;
   /** `--show-values` was given. */
   readonly showsValues: boolean;
 }
@@ -30,20 +40,80 @@ export async function openLetter(stored: StoredLetter, { resources }: DlqSession
 }
 
 /** The value by its writer's schema. */
-export async function writtenValueOf(
-  { record }: DeadLetter,
-  { consumer, registry }: DlqSession,
-): Promise<WrittenValue> {
-  return decodeByWriter(record.value, consumer.topic, registry);
+export async function writtenValueOf({ record }: DeadLetter, session: DlqSession): Promise<WrittenValue> {
+  const contract = contractOf(record.topic, session) ?? session.consumer.topic;
+  return decodeByWriter(record.value, contract, session.registry);
+}
+
+/**
+ * The view of one copy, by the contract of the topic that its record is from: a consumer that moved to another topic still
+ * has letters of the old one. Hides everything if it cannot know what is tagged.
+ */
+export async function viewOf(
+  copy: ScannedLetter,
+  session: Pick<DlqSession, 'consumer' | 'contracts' | 'registry'>,
+  showsValues: boolean,
+): Promise<View> {
+  const { consumer, contracts, registry } = session;
+  const hidden = { topic: UNKNOWN_TOPIC, showsValues };
+  if (!('letter' in copy)) {
+    // It does not say which topic it is from.
+    const isTagged = [consumer.topic, ...contracts].some((each) => personalDataOf(each).isTagged);
+    return isTagged ? hidden : { topic: consumer.topic, showsValues };
+  }
+  const { record, schemaId } = copy.letter;
+  const topic = contractOf(record.topic, session);
+  if (!topic) return hidden;
+  if (showsValues || schemaId === null) return { topic, showsValues };
+  try {
+    const schema = await registry.schemaById(schemaId);
+    if (schema === undefined) return { topic, showsValues };
+    const writer = shapeOf(schema);
+    return writer ? { topic, writer, showsValues } : hidden;
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error;
+    return hidden;
+  }
+}
+
+const shapes = new WeakMap<object, SchemaNode | null>();
+
+/** Parses a schema once, however many letters have it. */
+function shapeOf(schema: AvroSchema): SchemaNode | null {
+  if (typeof schema === 'string') return parseShape(schema);
+  const shape = shapes.get(schema) ?? parseShape(schema);
+  shapes.set(schema, shape);
+  return shape;
+}
+
+function personalDataIn({ topic, writer }: View): PersonalData {
+  return personalDataOf(topic, writer);
+}
+
+/** The view of a value that was read: what its writer's schema tags counts. */
+function withWriter(view: View, written: WrittenValue | undefined): View {
+  return written && 'writer' in written ? stricter(view, { ...view, writer: written.writer }) : view;
+}
+
+/** The one of two views that hides more. */
+export function stricter(view: View, other: View | undefined): View {
+  if (!other || isKeyHidden(view)) return view;
+  return isKeyHidden(other) || isGuarded(other) ? other : view;
 }
 
 /** Whether the view leaves out what the record holds: bytes, headers and error texts, of which no part can be told from a tagged field. */
-export function isGuarded({ topic, showsValues }: View): boolean {
-  return !showsValues && personalDataOf(topic).isTagged;
+export function isGuarded(view: View): boolean {
+  return !view.showsValues && personalDataIn(view).isTagged;
+}
+
+/** Whether it leaves out the key, too. */
+function isKeyHidden(view: View): boolean {
+  return !view.showsValues && personalDataIn(view).isKeyTagged;
 }
 
 /** The letter as an export has it, with its value decoded beside its bytes; masked where the view is guarded. */
-export function letterToJson(letter: DeadLetter, view: View, written?: WrittenValue): object {
+export function letterToJson(letter: DeadLetter, topicView: View, written?: WrittenValue): object {
+  const view = withWriter(topicView, written);
   const { version: _, ...fields } = JSON.parse(encodeDeadLetter(letter));
   const decoded = written && 'value' in written && { decoded: jsonOf(shownValue(written, view)) };
   return { ...(isGuarded(view) ? guarded(fields, view) : fields), ...decoded };
@@ -73,7 +143,7 @@ interface Envelope {
 }
 
 /** An envelope's fields without what can hold personal data. `masked` tells it from a letter that can be imported. */
-function guarded({ record, failure, ...fields }: Envelope, { topic }: View): object {
+function guarded({ record, failure, ...fields }: Envelope, view: View): object {
   const size = (base64: string | null | undefined) =>
     typeof base64 === 'string' ? `<bytes of ${Buffer.from(base64, 'base64').length}>` : base64;
   return {
@@ -81,7 +151,7 @@ function guarded({ record, failure, ...fields }: Envelope, { topic }: View): obj
     ...fields,
     record: {
       ...record,
-      key: personalDataOf(topic).isKeyTagged ? size(record.key) : record.key,
+      key: isKeyHidden(view) ? size(record.key) : record.key,
       value: size(record.value),
       headers: record.headers?.map(({ name, value }) => ({ name, value: size(value) })),
     },
@@ -99,7 +169,9 @@ function shownValue(
   written: Extract<WrittenValue, { readonly value: unknown }>,
   { topic, showsValues }: View,
 ): unknown {
-  return showsValues ? written.value : maskPersonal(written.value, written.writer, personalDataOf(topic));
+  return showsValues
+    ? written.value
+    : maskPersonal(written.value, written.writer, personalDataOf(topic, written.writer));
 }
 
 /** @param isShape whether nothing is shown but the value's shape */
@@ -109,11 +181,11 @@ export function valueText(written: WrittenValue, view: View, isShape = false): s
 }
 
 /** A record's key as text, or its size where it is personal data or no text. */
-export function keyText(key: Buffer | null, { topic, showsValues }: View): string {
+export function keyText(key: Buffer | null, view: View): string {
   if (key === null) return '-';
   const text = key.toString('utf8');
   const isText = key.length > 0 && Buffer.from(text).equals(key) && printable(text) === text;
-  if (!isText || (!showsValues && personalDataOf(topic).isKeyTagged)) return `<key of ${key.length} bytes>`;
+  if (!isText || isKeyHidden(view)) return `<key of ${key.length} bytes>`;
   return text.length > MAX_KEY_CHARS ? `${text.slice(0, MAX_KEY_CHARS - 1)}…` : text;
 }
 
@@ -126,9 +198,10 @@ export function reasonText({ name, message }: { name: string; message: string },
 export function letterLines(
   letter: DeadLetter,
   written: WrittenValue,
-  view: View,
+  topicView: View,
   columns: number,
 ): readonly string[] {
+  const view = withWriter(topicView, written);
   const { id, consumer, epoch, record, schemaId, failure, ...invocation } = letter;
   const isHidden = isGuarded(view);
   const fields: [string, string][] = [
@@ -161,7 +234,7 @@ export function letterLines(
     ),
     styled('dim', 'decoded'),
     ...wrapped(printable(valueText(written, view)), columns - 2).map((line) => `  ${line}`),
-    ...bytesLines('key', record.key, !view.showsValues && personalDataOf(view.topic).isKeyTagged),
+    ...bytesLines('key', record.key, isKeyHidden(view)),
     ...bytesLines('value', record.value, isHidden),
     ...record.headers.flatMap(({ name, value }) => bytesLines(`header ${printable(name)}`, value, isHidden)),
     styled('dim', 'stack'),

@@ -29,6 +29,7 @@ import {
   reasonText,
   storedToJson,
   type View,
+  viewOf,
   writtenValueOf,
 } from './letter-view.ts';
 import { consumerOption, noneMatch, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
@@ -74,7 +75,7 @@ export function listCommand(): Command {
       const names: string[] = [];
       let seen = 0;
       const { isWhole } = await inEachDlqSession(options.consumer, options, async (session) => {
-        const view: View = { topic: session.consumer.topic, showsValues: options.showValues === true };
+        const viewOfEach = (stored: StoredLetter) => viewOf(stored, session, options.showValues === true);
         const { letters, unreadable } = await findLetters(session.resources.reader.scan(), where);
         names.push(session.consumer.name);
         const limit = options.limit ?? (json ? Number.POSITIVE_INFINITY : TABLE_LIMIT);
@@ -82,14 +83,15 @@ export function listCommand(): Command {
         const shown = letters.slice(0, Math.max(0, left));
         if (json) {
           // One after the other: large letters are objects, and a bucket is asked for one at a time.
-          for (const stored of shown) whole.push(await storedToJson(stored, session, view));
+          for (const stored of shown)
+            whole.push(await storedToJson(stored, session, await viewOfEach(stored)));
           return;
         }
         if (letters.length + unreadable === 0) return;
         if (seen > 0) printLine();
         seen += letters.length + unreadable;
         const { name } = session.consumer;
-        if (letters.length > 0) printLetters(shown, letters.length, name, session.place, view);
+        if (letters.length > 0) await printLetters(shown, letters.length, name, session.place, viewOfEach);
         if (unreadable > 0) {
           printNote(
             `${plural(unreadable, 'message')} of ${name} cannot be read. To see why: ${hint(['dlq', 'triage', '--consumer', name], session.place)}`,
@@ -135,13 +137,13 @@ export function showCommand(): Command {
     .action(async (id: string, options: ShowOptions) => {
       const [consumer = ''] = id.split('/', 1);
       await inDlqSession(await chooseConsumer(consumer, options), options, async (session) => {
-        const view: View = { topic: session.consumer.topic, showsValues: options.showValues === true };
         let found: StoredLetter | undefined;
         for await (const copy of session.resources.reader.scan()) {
           if ('letter' in copy && copy.letter.id === id) found = newer(found, copy);
         }
         if (!found) throw notFound(id, session.place);
         const letter = await openLetter(found, session);
+        const view = await viewOf(found, session, options.showValues === true);
         const written = await writtenValueOf(letter, session);
         if (options.json) return printJson(letterToJson(letter, view, written));
         for (const line of letterLines(letter, written, view, textColumnsOf())) printLine(line);
@@ -162,15 +164,17 @@ function newer(known: StoredLetter | undefined, copy: StoredLetter): StoredLette
   return known && known.letter.failure.lastFailedAt > copy.letter.failure.lastFailedAt ? known : copy;
 }
 
-function printLetters(
+async function printLetters(
   letters: readonly StoredLetter[],
   total: number,
   consumer: string,
   place: Place,
-  view: View,
-): void {
+  viewOfEach: (stored: StoredLetter) => Promise<View>,
+): Promise<void> {
   const columns = columnsOf();
-  for (const stored of letters) for (const line of listLines(stored, view, columns)) printLine(line);
+  for (const stored of letters) {
+    for (const line of listLines(stored, await viewOfEach(stored), columns)) printLine(line);
+  }
   const more = total > letters.length ? ` of ${count(total)}; --limit shows more` : '';
   printNote(
     `${plural(letters.length, 'dead letter')} of ${consumer}${more}. To see one: ${hint(['dlq', 'show', 'ID'], place)}`,

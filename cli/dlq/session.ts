@@ -32,6 +32,8 @@ export interface DlqSessionOptions extends KafkaOptions, RegistryOptions {
 
 export interface DlqSession {
   readonly consumer: LetterOwner;
+  /** The app's: a consumer can have letters of a topic that it no longer reads. */
+  readonly contracts: readonly Contract<never>[];
   /** The same place, for commands that a person may copy. */
   readonly place: Place;
   readonly resources: DeadLetterResources;
@@ -134,7 +136,7 @@ async function undeclaredOwner(
 }
 
 /** Stands for a contract that is not declared any more. */
-const UNKNOWN_TOPIC: LetterOwner['topic'] = {
+export const UNKNOWN_TOPIC: LetterOwner['topic'] = {
   ...defineTopic<Readonly<Record<string, unknown>>>({
     name: 'unknown',
     owner: 'unknown',
@@ -143,6 +145,14 @@ const UNKNOWN_TOPIC: LetterOwner['topic'] = {
   }),
   versions: [],
 } as LetterOwner['topic'];
+
+/** The contract of a topic that the consumer has letters of; undefined where it is not declared any more. */
+export function contractOf(
+  topic: string,
+  { consumer, contracts }: Pick<DlqSession, 'consumer' | 'contracts'>,
+): Contract<never> | undefined {
+  return [consumer.topic, ...contracts].find(({ name }) => name === topic);
+}
 
 /** @throws STATE_UNREADABLE; on AWS QUEUE_UNAVAILABLE where the environment has no such consumer; INPUT_INVALID where its topic cannot be found */
 export async function openDlqSession(
@@ -169,6 +179,7 @@ export async function openDlqSession(
       ...aws,
       registry: remembering(aws.registry),
       consumer,
+      contracts: (await loadApp()).contracts,
       place,
       at: `${env} on AWS`,
       log: topics ?? null,
@@ -181,10 +192,12 @@ export async function openDlqSession(
     };
   }
   const folder = existingStateFolder(state);
+  const { contracts } = await loadApp();
   const remembered = remembering(await openRegistry(registry, [consumer.topic]));
   const stores = await openStores(folder, kafka ? { kafka } : {});
   return {
     consumer,
+    contracts,
     place,
     resources: stores.deadLettersOf(consumer),
     registry: remembered,

@@ -21,7 +21,7 @@ import { hint, type Place } from '../hints.ts';
 import { jsonOption } from '../options.ts';
 import { count, epilogue, plural, printableJson, printJson, printLine, printNote } from '../terminal.ts';
 import { lineOf, openExport } from './export-file.ts';
-import { isGuarded, storedToJson, type View } from './letter-view.ts';
+import { isGuarded, storedToJson, viewOf } from './letter-view.ts';
 import {
   describeFilter,
   oneConsumerOption,
@@ -82,10 +82,11 @@ export function exportCommand(): Command {
     .action(async (options: ExportOptions) => {
       await inDlqSession(await chooseConsumer(options.consumer, options), options, async (session) => {
         const { resources, consumer, place } = session;
-        const view: View = { topic: consumer.topic, showsValues: options.showValues === true };
-        const isMasked = isGuarded(view);
+        let isMasked = false;
         const textOf = async (copy: ScannedLetter) => {
-          if (!isMasked) return lineOf(copy, resources.objects);
+          const view = await viewOf(copy, session, options.showValues === true);
+          if (!isGuarded(view)) return lineOf(copy, resources.objects);
+          isMasked = true;
           return JSON.stringify(
             'letter' in copy
               ? await storedToJson(copy, session, view)

@@ -8,14 +8,15 @@ import {
   SPLITS,
   type Split,
   Triage,
+  type Wording,
 } from '../../runtime/dead-letters/triage.ts';
 import { loadApp } from '../app.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { jsonOption } from '../options.ts';
 import { columnsOf, epilogue, printJson, printLine, printNote, textColumnsOf } from '../terminal.ts';
-import { isGuarded, keyText, type View, valueText, writtenValueOf } from './letter-view.ts';
+import { isGuarded, keyText, stricter, type View, valueText, viewOf, writtenValueOf } from './letter-view.ts';
 import { consumerOption, noneMatch, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
-import { type DlqSession, type DlqSessionOptions, inEachDlqSession } from './session.ts';
+import { type DlqSession, type DlqSessionOptions, inEachDlqSession, UNKNOWN_TOPIC } from './session.ts';
 import { type ShownGroup, triageLines } from './triage-view.ts';
 
 const EXAMPLE = `
@@ -88,21 +89,30 @@ export function triageCommand(): Command {
 }
 
 async function groupsOf(session: DlqSession, options: TriageOptions): Promise<readonly ShownGroup[]> {
-  const view: View = { topic: session.consumer.topic, showsValues: options.showValues === true };
-  const header = (bytes: Buffer | null) =>
-    bytes === null || !isGuarded(view) ? keyText(bytes, { ...view, showsValues: true }) : '(hidden)';
-  const triage = new Triage(
-    session.consumer.name,
-    { key: (bytes) => keyText(bytes, view), header },
-    options.by,
-  );
+  const showsValues = options.showValues === true;
+  const views = new Map<string, View>();
+  const viewIn = (topic: string): View => views.get(topic) ?? { topic: UNKNOWN_TOPIC, showsValues };
+  const wording: Wording = {
+    key: (bytes, topic) => keyText(bytes, viewIn(topic)),
+    header: (bytes, topic) =>
+      bytes === null || !isGuarded(viewIn(topic))
+        ? keyText(bytes, { topic: UNKNOWN_TOPIC, showsValues: true })
+        : '(hidden)',
+  };
+  const triage = new Triage(session.consumer.name, wording, options.by);
   const samples = new Map<string, StoredLetter>();
   for await (const copy of session.resources.reader.scan()) {
     if (!matches(copy, options.where)) continue;
+    if ('letter' in copy) {
+      const { topic } = copy.letter.record;
+      views.set(topic, stricter(await viewOf(copy, session, showsValues), views.get(topic)));
+    }
     if (triage.add(copy) && 'letter' in copy) samples.set(copy.letter.id, copy);
   }
   return Promise.all(
-    triage.groups().map((group) => withSample(group, samples.get(group.sample.id), session, view)),
+    triage
+      .groups()
+      .map((group) => withSample(group, samples.get(group.sample.id), session, viewIn(group.topic))),
   );
 }
 

@@ -4,7 +4,7 @@ import { parseShape } from '../avro/schema-parser.ts';
 import { isWrapped, kindOfNode, kindOfValue, withOwn } from '../avro/value.ts';
 import type { Contract } from '../contract/contract.ts';
 
-/** Where a contract has personal data: fields that any of its versions tags with `"pii": true`. */
+/** Where a contract has personal data: fields that any of its versions, or the writer's schema, tags with `"pii": true`. */
 export interface PersonalData {
   /** Whether the contract tags any field. Bytes, headers and error texts of its records can hold what the field holds. */
   readonly isTagged: boolean;
@@ -14,18 +14,25 @@ export interface PersonalData {
   readonly fields: ReadonlySet<string> | null;
 }
 
-const known = new WeakMap<object, PersonalData>();
+type Tagged = Pick<Contract<never>, 'versions' | 'key'>;
 
-export function personalDataOf(contract: Pick<Contract<never>, 'versions' | 'key'>): PersonalData {
-  const found = known.get(contract.versions) ?? findPersonalData(contract);
-  known.set(contract.versions, found);
+const known = new WeakMap<Tagged['versions'], PersonalData>();
+const knownByWriter = new WeakMap<SchemaNode, WeakMap<Tagged['versions'], PersonalData>>();
+
+/** @param writer a schema that the app may not have: a producer can register a version with a tag before the app is deployed */
+export function personalDataOf(contract: Tagged, writer?: SchemaNode): PersonalData {
+  const cache = writer ? (knownByWriter.get(writer) ?? new WeakMap()) : known;
+  if (writer) knownByWriter.set(writer, cache);
+  const found = cache.get(contract.versions) ?? findPersonalData(contract, writer);
+  cache.set(contract.versions, found);
   return found;
 }
 
-function findPersonalData({ versions, key }: Pick<Contract<never>, 'versions' | 'key'>): PersonalData {
+function findPersonalData({ versions, key }: Tagged, writer?: SchemaNode): PersonalData {
   // A contract that is not declared any more tags nothing, and may have tagged anything.
   if (versions.length === 0) return { isTagged: true, isKeyTagged: true, fields: null };
-  const roots = versions.map(({ schema }) => parseShape(schema)).filter((root) => root !== null);
+  const shapes = versions.map(({ schema }) => parseShape(schema)).filter((shape) => shape !== null);
+  const roots = writer ? [...shapes, writer] : shapes;
   const fields = taggedIn(roots);
   const isKeyTagged = roots
     .filter((root) => root.kind === 'record')

@@ -84,10 +84,10 @@ export interface KeyCount {
 export const SPLITS = ['partition', 'schema', 'key', 'message'] as const;
 export type Split = (typeof SPLITS)[number] | `header:${string}`;
 
-/** How a record's bytes show: a key, or a header's value. */
+/** How the bytes of a topic's record show: a key, or a header's value. */
 export interface Wording {
-  key(bytes: Buffer | null): string;
-  header(bytes: Buffer | null): string;
+  key(bytes: Buffer | null, topic: string): string;
+  header(bytes: Buffer | null, topic: string): string;
 }
 
 const MOST_KEYS = 3;
@@ -112,18 +112,18 @@ export class Triage {
     const { errorCode, stage, topic, name, location } = facts;
     const key = JSON.stringify([errorCode, stage, topic, name, location, ...split]);
     const known = this.#groups.get(key);
-    const group = known ?? new OpenGroup(facts, Object.fromEntries(this.#shown(split)));
+    const group = known ?? new OpenGroup(facts, Object.fromEntries(this.#shown(split, topic)));
     if (!known) this.#groups.set(key, group);
     group.add(facts);
     return known === undefined;
   }
 
   /** Split by bytes, shown by the wording. */
-  #shown(split: readonly [Split, string][]): readonly [Split, string][] {
+  #shown(split: readonly [Split, string][], topic: string): readonly [Split, string][] {
     return split.map(([by, value]) => {
       if (by !== 'key' && !by.startsWith('header:')) return [by, value];
       const bytes = value === '' ? null : Buffer.from(value.slice(1), 'base64');
-      return [by, by === 'key' ? this.#wording.key(bytes) : this.#wording.header(bytes)];
+      return [by, by === 'key' ? this.#wording.key(bytes, topic) : this.#wording.header(bytes, topic)];
     });
   }
 
@@ -267,7 +267,7 @@ class OpenGroup {
       ...(this.#schemaId !== undefined && { schemaId: this.#schemaId }),
       partitions: [...this.#partitions].sort((a, b) => a - b),
       keys: keys.map(([key, count]) => ({
-        key: wording.key(key === '' ? null : Buffer.from(key.slice(1), 'base64')),
+        key: wording.key(key === '' ? null : Buffer.from(key.slice(1), 'base64'), topic),
         count,
       })),
       keyCount: this.#keys.size,

@@ -1,17 +1,30 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createContractSchemaRegistry } from '../../../adapters/contract-schema-registry.ts';
-import { keyText, letterLines, letterToJson, type View, valueText } from '../../../cli/dlq/letter-view.ts';
+import {
+  isGuarded,
+  keyText,
+  letterLines,
+  letterToJson,
+  stricter,
+  type View,
+  valueText,
+  viewOf,
+} from '../../../cli/dlq/letter-view.ts';
 import { listLines } from '../../../cli/dlq/list.ts';
 import { triageLines } from '../../../cli/dlq/triage-view.ts';
 import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { createEncoder } from '../../../runtime/contract/codec.ts';
 import { type Contract, type ContractVersion, defineTopic } from '../../../runtime/contract/contract.ts';
+import { decodeFrame } from '../../../runtime/contract/framing.ts';
+import type { SchemaRegistry } from '../../../runtime/contract/registry.ts';
 import { decodeByWriter } from '../../../runtime/dead-letters/decode-value.ts';
 import { decodeDeadLetter } from '../../../runtime/dead-letters/json-envelope.ts';
 import type { StoredLetter } from '../../../runtime/dead-letters/reader.ts';
+import type { LetterOwner } from '../../../runtime/dead-letters/resources.ts';
 import { Triage } from '../../../runtime/dead-letters/triage.ts';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
+import { MillraceError } from '../../../runtime/errors.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
 const SECRET = 'SECRET_joe_example';
@@ -130,7 +143,17 @@ async function letterOf(contract: Contract<never>, value: Readonly<Record<string
       },
     ],
   };
-  return { letter: { ...letter, failure }, written: await decodeByWriter(bytes, contract, registry) };
+  const { schemaId } = decodeFrame(contract.framing, bytes!, contract.maxBodyBytes);
+  const written = await decodeByWriter(bytes, contract, registry);
+  return { letter: { ...letter, schemaId, failure }, written, registry };
+}
+
+function storedAs(letter: DeadLetter): StoredLetter {
+  return { ref: 'r', storedAt: 0, letter, payload: null, message: null };
+}
+
+function sessionOf(topic: Contract<never>, contracts: readonly Contract<never>[], registry: SchemaRegistry) {
+  return { consumer: { topic } as LetterOwner, contracts, registry };
 }
 
 /** Everything that a person can see of the letter, one text each; base64 as what it stands for. */
@@ -140,9 +163,9 @@ async function seen(
   showsValues: boolean,
   writtenAs = contract,
 ) {
-  const { letter, written } = await letterOf(writtenAs, value);
-  const view: View = { topic: contract, showsValues };
-  const stored: StoredLetter = { ref: 'r', storedAt: 0, letter, payload: null, message: null };
+  const { letter, written, registry } = await letterOf(writtenAs, value);
+  const stored = storedAs(letter);
+  const view = await viewOf(stored, sessionOf(contract, [], registry), showsValues);
   const triage = new Triage('c', { key: (bytes) => keyText(bytes, view), header: () => '(hidden)' });
   triage.add(stored);
   const groups = triage.groups().map(({ sample: { id, name }, ...group }) => ({
@@ -172,9 +195,9 @@ async function seen(
   ];
 }
 
-function topicOf(versions: readonly AvroSchema[], key = 'key'): Contract<never> {
+function topicOf(versions: readonly AvroSchema[], key = 'key', name = 't'): Contract<never> {
   return defineTopic<Readonly<Record<string, string>>>({
-    name: 't',
+    name,
     owner: 'o',
     key,
     versions: versions.map((schema, at): ContractVersion => ({ version: at + 1, schema })),
@@ -199,6 +222,11 @@ describe('a field that is tagged as personal data', () => {
         const whole = { key: isKeyPersonal ? SECRET : 'k1', inner: value };
         for (const text of await seen(contract, whole, false)) expect(text).not.toContain(SECRET);
         expect((await seen(contract, whole, true)).join('\n')).toContain(SECRET);
+        // The app has an earlier version, without the tags.
+        const behind = topicOf([
+          { type: 'record', name: 'Event', fields: [{ name: 'key', type: 'string' }] },
+        ]);
+        for (const text of await seen(behind, whole, false, contract)) expect(text).not.toContain(SECRET);
       }),
       { numRuns: 150 },
     );
@@ -277,6 +305,80 @@ describe('a tag that only another version of the field has', () => {
       ),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('a letter is shown by the contract of its own topic', () => {
+  const event = (isTagged: boolean) => ({
+    type: 'record',
+    name: 'Event',
+    fields: [
+      { name: 'key', type: 'string' },
+      { name: 'mail', type: 'string', ...(isTagged && { pii: true }) },
+    ],
+  });
+  const users = topicOf([event(true)], 'key', 'users');
+  const orders = topicOf([event(false)], 'key', 'orders');
+  const value = { key: 'k1', mail: SECRET };
+  const linesIn = async (topic: string, contracts: readonly Contract<never>[]) => {
+    const { letter, written, registry } = await letterOf(topic === 'orders' ? orders : users, value);
+    const moved = { ...letter, record: { ...letter.record, topic } };
+    const view = await viewOf(storedAs(moved), sessionOf(orders, contracts, registry), false);
+    return [
+      ...letterLines(moved, written, view, 200),
+      ...listLines(storedAs(moved), view, 200),
+      JSON.stringify(letterToJson(moved, view, written)),
+    ].join('\n');
+  };
+
+  test('when its consumer has moved to a topic without tags', async () => {
+    const shown = await linesIn('users', [users, orders]);
+    expect(shown).not.toContain(SECRET);
+    expect(shown).toContain('"key":"k1"');
+    expect(await linesIn('orders', [users, orders])).toContain(SECRET);
+  });
+
+  test('and not at all when that topic is no longer declared', async () => {
+    const shown = await linesIn('users', [orders]);
+    expect(shown).not.toContain(SECRET);
+    expect(shown).not.toContain('"k1"');
+  });
+
+  test('and a copy that cannot be read is hidden if any contract of the app has a tag', async () => {
+    const error = new MillraceError('DEAD_LETTER_UNREADABLE', 'not read');
+    const copy = { ref: 'r', storedAt: 0, message: { body: SECRET, attributes: {} }, error };
+    const { registry } = await letterOf(orders, value);
+    const isHidden = async (contracts: readonly Contract<never>[]) =>
+      isGuarded(await viewOf(copy, sessionOf(orders, contracts, registry), false));
+    expect(await isHidden([orders, users])).toBe(true);
+    expect(await isHidden([orders])).toBe(false);
+  });
+
+  test('and not at all while the registry cannot say what its schema tags', async () => {
+    const { letter, registry } = await letterOf(orders, value);
+    const stored = storedAs({ ...letter, record: { ...letter.record, topic: 'orders' } });
+    const schemaById = async () => {
+      throw new MillraceError('REGISTRY_UNAVAILABLE', 'no answer');
+    };
+    const session = sessionOf(orders, [orders], { ...registry, schemaById });
+    expect(isGuarded(await viewOf(stored, session, false))).toBe(true);
+  });
+
+  test('and a group of letters by the one that hides most', () => {
+    const key = topicOf([
+      { type: 'record', name: 'E', fields: [{ name: 'key', type: 'string', pii: true }] },
+    ]);
+    const [open, guarded, keyless] = [orders, users, key].map(
+      (topic): View => ({ topic, showsValues: false }),
+    ) as [View, View, View];
+    for (const [one, other, expected] of [
+      [open, guarded, guarded],
+      [guarded, keyless, keyless],
+      [open, keyless, keyless],
+    ] as const) {
+      expect(stricter(one, other)).toBe(expected);
+      expect(stricter(other, one)).toBe(expected);
+    }
   });
 });
 

@@ -77,6 +77,19 @@ const groupsOf = (copies: readonly ScannedLetter[], by: readonly Split[] = []) =
 };
 
 describe('triage', () => {
+  test('words keys and headers by the topic that their record is from', () => {
+    const word = (bytes: Buffer | null, topic: string) => `${topic}: ${bytes}`;
+    const triage = new Triage('c', { key: word, header: word }, ['header:user']);
+    for (const topic of ['users', 'orders']) {
+      const headers = [{ name: 'user', value: Buffer.from('joe') }];
+      triage.add(copyOf({ topic, key: Buffer.from('k1'), headers }));
+    }
+    expect(triage.groups().map(({ keys, split }) => [keys, split])).toEqual([
+      [[{ key: 'users: k1', count: 1 }], { 'header:user': 'users: joe' }],
+      [[{ key: 'orders: k1', count: 1 }], { 'header:user': 'orders: joe' }],
+    ]);
+  });
+
   test('groups by error, stage and topic, the largest first, with the times of all', () => {
     const groups = groupsOf([
       copyOf({ offset: 1 }, { code: 'AVRO_TRUNCATED', at: 500 }),
