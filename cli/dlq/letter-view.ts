@@ -158,7 +158,7 @@ function guarded({ record, failure, ...fields }: Envelope, view: View): object {
     failure: {
       ...failure,
       message: HIDDEN,
-      stack: framesOf(failure).join('\n'),
+      stack: framesOf(failure, true).join('\n'),
       causes: failure.causes.map(({ name }) => ({ name, message: HIDDEN })),
       earlier: failure.earlier.map((each) => ({ ...each, message: HIDDEN })),
     },
@@ -238,7 +238,7 @@ export function letterLines(
     ...bytesLines('value', record.value, isHidden),
     ...record.headers.flatMap(({ name, value }) => bytesLines(`header ${printable(name)}`, value, isHidden)),
     styled('dim', 'stack'),
-    ...framesOf(failure).map((line) => printable(line.slice(2))),
+    ...framesOf(failure, isHidden).map((line) => printable(line.slice(2))),
     ...(isHidden ? ['Personal data is hidden; --show-values shows the record as it is.'] : []),
   ];
 }

@@ -10,8 +10,12 @@ const FRAMEWORK = new RegExp(
   ].join('|')})`,
 );
 
-/** `    at async handle (file:///srv/app/lambdas/orders/consumer.ts:29:11)`, with or without the name. */
-const FRAME = /^ {4}at (?:.*\()?(?:file:\/\/)?([^\s():]+\.[cm]?[jt]sx?):(\d{1,7})(?::\d{1,7})?\)?$/;
+/**
+ * `    at async handle (file:///srv/app/lambdas/orders/consumer.ts:29:11)`, with or without the name. Names are narrow,
+ * because a line of a message can look like a frame.
+ */
+const FRAME =
+  /^ {4}at (?:(?:async |new |get |set )*[\p{ID_Continue}$.#<>-]+(?: \[as [\p{ID_Continue}$.#<>-]+\])? \()?(?:file:\/\/)?([^\s():]+\.[cm]?[jt]sx?|node:[\w/]+):(\d{1,7}):\d{1,7}\)?$/u;
 
 /**
  * Where in the project's own code an error was thrown, as `orders/consumer.ts:29`; null where its stack does not say. Holds
@@ -25,11 +29,18 @@ export function ownFrameOf({ message, stack }: Pick<Failure, 'message' | 'stack'
   return null;
 }
 
-/** The lines of a stack that name a place, and none of its message, which can look like one. */
-export function framesOf({ message, stack }: Pick<Failure, 'message' | 'stack'>): readonly string[] {
+/**
+ * The lines of a stack that name a place, and none of its message, which can look like one.
+ * @param isGuarded whether a message that was changed after the stack was made must not show: keeps only real frames
+ */
+export function framesOf(
+  { message, stack }: Pick<Failure, 'message' | 'stack'>,
+  isGuarded = false,
+): readonly string[] {
   const quoted = message === '' ? -1 : stack.indexOf(message);
   const behind = quoted < 0 ? stack : stack.slice(quoted + message.length);
   const lines = behind.split('\n').slice(1);
   const last = lines.findLastIndex((line) => !line.startsWith('    at '));
-  return lines.slice(last + 1);
+  const frames = lines.slice(last + 1);
+  return isGuarded ? frames.filter((line) => FRAME.test(line)) : frames;
 }

@@ -131,7 +131,7 @@ async function letterOf(contract: Contract<never>, value: Readonly<Record<string
   const failure = {
     ...letter.failure,
     message: `no such customer: ${SECRET}`,
-    stack: `Error: no such customer: ${SECRET}\n    at handle (file:///srv/app/orders/consumer.ts:29:1)`,
+    stack: `Error: no such customer: ${SECRET}\n    at the ${SECRET} before\n    at handle (file:///srv/app/orders/consumer.ts:29:1)`,
     causes: [{ name: 'Error', message: SECRET }],
     earlier: [
       {

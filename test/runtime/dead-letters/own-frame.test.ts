@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { framesOf, ownFrameOf } from '../../../runtime/dead-letters/own-frame.ts';
 
@@ -39,4 +39,37 @@ test('no frame holds anything of the message', () => {
       expect(own).toBe('orders/consumer.ts:29');
     }),
   );
+});
+
+describe('a message that was changed after its stack was made', () => {
+  const stack = `Error: no customer\n    at joe@example.com\n    at the customer (joe) of 4:5\n${HANDLE}`;
+
+  test('shows nothing where personal data is hidden', () => {
+    expect(framesOf({ message: 'no customer', stack }, true)).toEqual([HANDLE]);
+    expect(framesOf({ message: 'changed', stack }, true)).toEqual([HANDLE]);
+  });
+
+  test('is no place either, whatever it holds', () => {
+    const text = fc.string({ unit: 'grapheme', minLength: 1 }).map((each) => `<${each}>`);
+    fc.assert(
+      fc.property(text, (each) => {
+        const quoting = `Error: it said\n    at ${each}\n    at the ${each} (/joe/x.ts:1:1)\n${HANDLE}`;
+        expect(framesOf({ message: 'changed', stack: quoting }, true)).toEqual([HANDLE]);
+        expect(ownFrameOf({ message: 'changed', stack: quoting })).toBe('orders/consumer.ts:29');
+      }),
+    );
+  });
+
+  test.each([
+    '    at file:///srv/app/orders/consumer.ts:29:11',
+    '    at /srv/app/orders/consumer.ts:29:11',
+    '    at new Orders (/srv/app/orders/consumer.ts:29:11)',
+    '    at async Object.handle (file:///srv/app/orders/consumer.ts:29:11)',
+    '    at Orders.#apply [as apply] (/srv/app/orders/consumer.mjs:29:11)',
+    '    at Object.article-read (/srv/app/orders/consumer.ts:29:11)',
+    '    at Object.<anonymous> (/srv/app/orders/consumer.ts:29:11)',
+    '    at process.processTicksAndRejections (node:internal/process/task_queues:105:5)',
+  ])('keeps the frame %j', (frame) => {
+    expect(framesOf({ message: 'changed', stack: `Error: no customer\n${frame}` }, true)).toEqual([frame]);
+  });
 });
