@@ -1,14 +1,31 @@
 import type { Failure } from '../delivery/dead-letter.ts';
 
-/** The framework's own files, as they stand in a stack here, in a package and in a bundle with source maps. */
-const FRAMEWORK = new RegExp(
-  `(?:^|/)(?:node_modules/|node:|${[
+/** The folder that holds `runtime/`: the package's `dist/`, or a checkout of this repository. As it stands in a stack. */
+const OWN_ROOT = import.meta.url.replace(/^file:\/\//, '').replace(/runtime\/dead-letters\/[^/]*$/, '');
+
+/**
+ * In a checkout the app is beside the framework. A function's source map names both from the checkout's folder, two folders
+ * above the bundle, and Lambda has the bundle in `/var/task`: the checkout is then `/`.
+ */
+const OWN_ROOTS = import.meta.url.endsWith('.ts') ? [OWN_ROOT, '/'] : [OWN_ROOT];
+
+/** The framework's own folders and files, in the package or in a checkout. A project can have folders of the same names. */
+const OWN_PATH = new RegExp(
+  `^(?:${[
     'runtime/(?:avro|contract|dead-letters|delivery|lambda|publish)/',
     String.raw`runtime/(?:errors|record|ports|topics)\.`,
     'adapters/(?:aws|confluent|files|kafka|lambda|memory|postgres|sqlite|system|threads)/',
     String.raw`local/(?:event-source/|(?:faults|function-worker|function-threads|sightings|sink-worker)\.)`,
   ].join('|')})`,
 );
+
+/** Packages, this one among them, and Node.js: also in a bundle with source maps. */
+const OUTSIDE = /(?:^|\/)(?:node_modules\/|node:)/;
+
+function isFramework(path: string): boolean {
+  if (OUTSIDE.test(path)) return true;
+  return OWN_ROOTS.some((root) => path.startsWith(root) && OWN_PATH.test(path.slice(root.length)));
+}
 
 /**
  * `    at async handle (file:///srv/app/lambdas/orders/consumer.ts:29:11)`, with or without the name. Names are narrow,
@@ -24,7 +41,7 @@ const FRAME =
 export function ownFrameOf({ message, stack }: Pick<Failure, 'message' | 'stack'>): string | null {
   for (const line of framesOf({ message, stack })) {
     const [, path = '', at] = FRAME.exec(line) ?? [];
-    if (path.includes('/') && !FRAMEWORK.test(path)) return `${path.split('/').slice(-2).join('/')}:${at}`;
+    if (path.includes('/') && !isFramework(path)) return `${path.split('/').slice(-2).join('/')}:${at}`;
   }
   return null;
 }

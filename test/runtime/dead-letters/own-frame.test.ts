@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { framesOf, ownFrameOf } from '../../../runtime/dead-letters/own-frame.ts';
 
+const ROOT = new URL('../../../', import.meta.url).pathname;
 const HANDLE = '    at handle (file:///srv/app/lambdas/orders/consumer.ts:29:11)';
 const of = (...frames: string[]) => ({
   message: 'no such customer',
@@ -15,8 +16,13 @@ test.each([
   [['    at JSON.parse (<anonymous>)', HANDLE], 'orders/consumer.ts:29'],
   [['    at f (node:internal/url:1:1)', HANDLE], 'orders/consumer.ts:29'],
   [['    at f (/srv/app/node_modules/pg/lib/client.js:1:1)', HANDLE], 'orders/consumer.ts:29'],
-  [['    at f (/srv/millrace/runtime/delivery/settle.ts:1:1)', HANDLE], 'orders/consumer.ts:29'],
-  [['    at f (file:///srv/millrace/local/faults.ts:1:1)'], null],
+  [['    at f (/srv/app/node_modules/millrace/dist/runtime/errors.js:1:1)', HANDLE], 'orders/consumer.ts:29'],
+  [[`    at f (${ROOT}runtime/delivery/settle.ts:1:1)`, HANDLE], 'orders/consumer.ts:29'],
+  [[`    at f (file://${ROOT}local/faults.ts:1:1)`], null],
+  [['    at f (file:///runtime/delivery/settle.ts:1:1)', HANDLE], 'orders/consumer.ts:29'],
+  [[`    at f (${ROOT}lambdas/orders/consumer.ts:7:1)`], 'orders/consumer.ts:7'],
+  [['    at f (/srv/app/adapters/postgres/x.ts:7:1)', HANDLE], 'postgres/x.ts:7'],
+  [['    at f (/srv/app/runtime/errors.ts:7:1)', HANDLE], 'runtime/errors.ts:7'],
   [[], null],
 ])('%j is thrown at %s', (frames, expected) => {
   expect(ownFrameOf(of(...frames))).toBe(expected);
