@@ -5,7 +5,7 @@ import { checkCollectable, checkDeployable } from '../runtime/deployable.ts';
 import type { Environment } from '../runtime/environment.ts';
 import { type Cluster, existingCluster } from './constructs/cluster.ts';
 import { ClusterStack, type OwnBrokers } from './stacks/cluster-stack.ts';
-import { CollectorStack } from './stacks/collector-stack.ts';
+import { CollectorStack, type CollectorSurroundings } from './stacks/collector-stack.ts';
 import { ConsumerStack } from './stacks/consumer-stack.ts';
 import { ContractsStack } from './stacks/contracts-stack.ts';
 import { DatabaseStack } from './stacks/database-stack.ts';
@@ -47,7 +47,7 @@ function addCollector(
   app: Construct,
   environment: Environment,
   collected: readonly Contract<never>[],
-  surroundings: ConstructorParameters<typeof CollectorStack>[3],
+  surroundings: CollectorSurroundings,
 ): CollectorStack | undefined {
   const { collector } = environment;
   if (!collector || collected.length === 0) return undefined;

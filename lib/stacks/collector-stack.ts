@@ -18,6 +18,12 @@ import type { NetworkStack } from './network-stack.ts';
 const TIMEOUT = Duration.seconds(25);
 const MEMORY_MB = 1_024;
 
+/** What the collector is built upon. */
+export interface CollectorSurroundings extends Pick<ConsumerSurroundings, 'operations' | 'cluster'> {
+  readonly network: NetworkStack;
+  readonly contracts: ContractsStack;
+}
+
 /** Takes events over HTTP and publishes them: an API, its function, and their alarms. */
 export class CollectorStack extends EnvironmentStack implements CollectorNames {
   readonly apiName: string;
@@ -29,10 +35,7 @@ export class CollectorStack extends EnvironmentStack implements CollectorNames {
     scope: Construct,
     environment: Environment & { readonly collector: CollectorSettings },
     collected: readonly Contract<never>[],
-    surroundings: Pick<ConsumerSurroundings, 'operations' | 'cluster'> & {
-      readonly network: NetworkStack;
-      readonly contracts: ContractsStack;
-    },
+    surroundings: CollectorSurroundings,
   ) {
     super(scope, 'collector', environment, {
       description: 'Millrace: takes events over HTTP and publishes them',

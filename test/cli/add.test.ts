@@ -14,6 +14,7 @@ import {
   settingLines,
 } from '../../cli/add/files.ts';
 import { defineTopic } from '../../runtime/contract/contract.ts';
+import { childEnvironment } from '../child-environment.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace } from './millrace.ts';
 
@@ -70,7 +71,7 @@ async function add(project: string, ...args: readonly string[]): Promise<void> {
 
 /** A tool of the project, on Node; what it printed where it failed. */
 function problemsOf(project: string, tool: string, ...args: readonly string[]): string {
-  const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...env } = process.env;
+  const env = childEnvironment();
   const { status, stdout, stderr } = spawnSync(process.execPath, [tool, ...args], {
     cwd: project,
     env,

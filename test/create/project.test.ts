@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { chooseFolder, chooseMillrace, writeProject } from '../../create/project.ts';
+import { childEnvironment } from '../child-environment.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -14,7 +15,7 @@ const parse = (path: string) => JSON.parse(readFileSync(join(ROOT, path), 'utf8'
 
 /** The command, as a process without a terminal. */
 function create(...args: readonly string[]) {
-  const { NODE_OPTIONS: _, ...env } = process.env;
+  const env = childEnvironment();
   const { status, stderr } = spawnSync(process.execPath, [join(ROOT, 'create/bin.mjs'), ...args], {
     cwd: folder,
     // Nothing listens there: npm fails at once.

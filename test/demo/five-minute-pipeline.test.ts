@@ -3,6 +3,7 @@ import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from '@jest/globals';
+import { childEnvironment } from '../child-environment.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -17,7 +18,7 @@ const [, section = ''] = /## Your own pipeline, in five minutes\n([\s\S]*?)\n## 
 const blocks = (language: string) =>
   [...section.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, text]) => text!);
 
-const { NODE_OPTIONS: _, ...env } = process.env;
+const env = childEnvironment();
 const MILLRACE = `"${process.execPath}" bin/millrace.ts`;
 
 /** A command of the README, on this Node. */

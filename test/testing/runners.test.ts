@@ -1,9 +1,11 @@
 /** The test that docs/testing.md shows, in a project of its own, by node:test; check:package runs it by vitest too. */
+
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { childEnvironment } from '../child-environment.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -22,7 +24,7 @@ afterAll(() => folder.remove());
 
 /** On plain Node, from the sources. */
 function node(...args: readonly string[]) {
-  const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...env } = process.env;
+  const env = childEnvironment();
   return spawnSync(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', '--conditions=millrace-source', ...args],

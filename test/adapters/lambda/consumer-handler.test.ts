@@ -9,6 +9,7 @@ import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { createMemoryObjects } from '../../../testing/memory-objects.ts';
+import { childEnvironment } from '../../child-environment.ts';
 import { eventRecord, events } from '../../runtime/events.ts';
 
 const event = encodeKafkaEvent([eventRecord(0, 6), eventRecord(0, 7)]);
@@ -151,7 +152,7 @@ describe('consumerHandler', () => {
 
 describe('an error that nothing in the handler waited for', () => {
   const run = (...args: readonly string[]) => {
-    const { NODE_OPTIONS: _, ...env } = process.env;
+    const env = childEnvironment();
     const script = fileURLToPath(new URL('escapes.ts', import.meta.url));
     const { status, stdout } = spawnSync(process.execPath, [script, ...args], { env, encoding: 'utf8' });
     return { status, ...JSON.parse(stdout) };
