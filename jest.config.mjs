@@ -8,7 +8,10 @@ export default {
   testPathIgnorePatterns: ['<rootDir>/test/fixtures/', '/node_modules/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': '<rootDir>/test/strip-types.mjs' },
-  setupFiles: ['<rootDir>/test/own-stacks.mjs'],
+  setupFiles: [
+    '<rootDir>/test/own-stacks.mjs',
+    ...(process.env.MILLRACE_TEST_SEED ? ['<rootDir>/test/fixed-seed.mjs'] : []),
+  ],
   injectGlobals: false,
   // A busy machine is slow, and that is no fault of what is tested.
   testTimeout: 60_000,

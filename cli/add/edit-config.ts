@@ -120,13 +120,16 @@ function findProperty(
   return refuse(`has no ${property}: ${bracket} … ${CLOSING[bracket]} in defineApp({ … })`);
 }
 
-const CLOSING = { '[': ']', '{': '}' };
+const CLOSING = { '(': ')', '[': ']', '{': '}' };
 
+/** Where a bracket closes; undefined if it does not, or if others cross it. */
 function closingOf(code: string, open: number): number | undefined {
-  let depth = 0;
+  const closings: string[] = [];
   for (let at = open; at < code.length; at++) {
-    if ('([{'.includes(code[at]!)) depth++;
-    else if (')]}'.includes(code[at]!) && --depth === 0) return at;
+    const character = code[at]!;
+    if (character in CLOSING) closings.push(CLOSING[character as keyof typeof CLOSING]);
+    else if (')]}'.includes(character) && closings.pop() !== character) return undefined;
+    if (closings.length === 0) return at;
   }
   return undefined;
 }

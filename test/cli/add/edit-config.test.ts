@@ -106,6 +106,11 @@ test('words are those of the code, not of strings and comments', () => {
   ]);
 });
 
+test.each(['})', '))', '(]'])('a list with brackets that cross is left alone: [%s', (crossing) => {
+  const text = `defineApp({ contracts: [${crossing}], consumers: [] });`;
+  expect(() => addToList(text, 'contracts', payments)).toThrow(/has no contracts: \[ … \]/);
+});
+
 test('any text is refused, or gains two pieces and loses nothing', () => {
   const piece = fc.oneof(
     fc.constantFrom(
