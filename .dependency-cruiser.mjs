@@ -48,7 +48,7 @@ export default {
     only('create', []),
     // These are handed an app: none of them knows a contract, a consumer or a config of its own.
     only('local', ['runtime', 'adapters']),
-    only('cli', ['runtime', 'adapters', 'local']),
+    only('cli', ['runtime', 'adapters', 'local', 'lib/cost']),
     only('lib', ['runtime', 'adapters/files']),
     {
       name: 'constructs-know-no-stack',

@@ -4,6 +4,7 @@ import { createContractSchemaRegistry } from '../adapters/contract-schema-regist
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { benchBadRecords } from './bad-records.ts';
 import { benchColdStart } from './cold-start.ts';
+import { benchCommitCost } from './commit-cost.ts';
 import { benchDecode } from './decode-avro.ts';
 import { benchInvocation } from './invocation-10k.ts';
 import { benchKafkaDrain } from './kafka-drain.ts';
@@ -37,6 +38,8 @@ const realBenchmarks: Record<string, Benchmark> = {
     withProcesses((processes) =>
       benchLedgerHoles(processes, options.smoke ? 2 : 40, options.smoke ? 10_000 : 1_000_000),
     ),
+  'commit-cost': () =>
+    withProcesses((processes) => benchCommitCost(processes, options.smoke ? 100 : 200_000, registry)),
   'cold-start': () => withProcesses((processes) => benchColdStart(processes, options.smoke ? 1 : 20)),
 };
 

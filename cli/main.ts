@@ -35,6 +35,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'triage, redrive, discard, export and import dead letters',
     load: async () => (await import('./dlq.ts')).dlqCommand(),
   },
+  cost: {
+    summary: 'estimate what an environment costs, and what it can take',
+    load: async () => (await import('./cost.ts')).costCommand(),
+  },
   sql: {
     summary: 'query the sink, read-only',
     load: async () => (await import('./sql.ts')).sqlCommand(),

@@ -1,0 +1,233 @@
+import { METRICS, REDRIVE_METRICS } from '../../runtime/delivery/metrics.ts';
+import { COLLECT_METRICS } from '../../runtime/publish/collect.ts';
+import type { Deployment, Reader } from './deployment.ts';
+import type { PriceList } from './prices.ts';
+import { type Effort, effortOf, PROCESSORS_PER_ACU } from './rates.ts';
+
+export interface Workload {
+  /** Published to each topic, day and night. */
+  readonly eventsPerSecond: number;
+  /** Of an event: key, value and headers. */
+  readonly bytes: number;
+  /** Events that a request to the collector brings; all events come that way where an environment has one. */
+  readonly eventsPerRequest: number;
+}
+
+export interface Bill {
+  readonly lines: readonly BillLine[];
+  /** US dollars a month. */
+  readonly total: number;
+  readonly savings: readonly Saving[];
+}
+
+export interface BillLine {
+  readonly part: string;
+  readonly quantity: string;
+  readonly monthly: number;
+}
+
+export interface Saving {
+  readonly what: string;
+  readonly monthly: number;
+}
+
+/** What is in no line: it depends on data and on places that nobody declares. */
+export const NOT_COUNTED =
+  'traffic between zones, the storage of your tables, backups, flow logs, a web ACL, a NAT, tax, support';
+
+const HOURS = 730;
+const SECONDS = HOURS * 3_600;
+const GB = 1e9;
+const MILLION = 1e6;
+/** https://docs.aws.amazon.com/lambda/latest/dg/kafka-scaling-modes.html (2026-11-26): "default of 10 event pollers per EPU" */
+const POLLERS_PER_UNIT = 10;
+const LEAST_PROXY_UNITS = 8;
+/** Of a database that is in use, where it may pause. */
+const LEAST_CAPACITY = 0.5;
+/** A server is not run at its limit. */
+const BUSY_SHARE = 0.7;
+/** Lambda's lines about an invocation, and the metrics that the function writes into its log. */
+const LOG_BYTES = { consumer: 1_500, collector: 2_000 };
+const COLLECTOR_SECONDS = 0.02;
+/** Lambda reads a queue with five pollers at least, each waiting up to 20 s: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html (2026-11-26) */
+const QUEUE_REQUESTS_PER_SECOND = 5 / 20;
+
+/** What an environment costs a month under a load, by the prices of the list. */
+export function billOf(deployment: Deployment, workload: Workload, list: PriceList): Bill {
+  const lines = linesOf(deployment, workload, list);
+  return {
+    lines,
+    total: lines.reduce((total, { monthly }) => total + monthly, 0),
+    savings: savingsOf(deployment, workload, list).filter(({ monthly }) => monthly >= 1),
+  };
+}
+
+export function effortOfReader({ batch, memoryMb }: Reader, { eventsPerSecond, bytes }: Workload): Effort {
+  return effortOf({ eventsPerSecond, bytes, batch, memoryMb });
+}
+
+function linesOf(deployment: Deployment, workload: Workload, list: PriceList): BillLine[] {
+  const { brokers, endpoints, database, readers, collector, topics } = deployment;
+  const { eventsPerSecond, bytes, eventsPerRequest } = workload;
+  const usd = (name: keyof PriceList['prices']) => list.prices[name].usd;
+  const efforts = readers.map((reader) => effortOfReader(reader, workload));
+  const gbIn = (topics.length * eventsPerSecond * bytes * SECONDS) / GB;
+  const lines: BillLine[] = [];
+  const add = (part: string, quantity: string, monthly: number) => {
+    if (monthly > 0) lines.push({ part, quantity, monthly });
+  };
+
+  if (brokers) {
+    const { instanceType, count, storageGiB } = brokers;
+    add('brokers', `${count} ${instanceType}`, count * brokerHour(list, instanceType) * HOURS);
+    if (storageGiB === undefined) {
+      const kept = topics.reduce(
+        (total, { retentionMs }) =>
+          total + (eventsPerSecond * bytes * Math.min(retentionMs / 1_000, SECONDS)) / GB,
+        0,
+      );
+      add('broker storage', `${figure(kept)} GB`, kept * usd('expressStorage'));
+      add('written to brokers', `${figure(gbIn)} GB`, gbIn * usd('expressIngest'));
+    } else {
+      const volumes = count * storageGiB;
+      add('broker storage', `${figure(volumes)} GB`, volumes * usd('standardStorage'));
+    }
+  }
+  const units = pollerUnits(readers, efforts);
+  add('pollers', `${units} ${units === 1 ? 'unit' : 'units'}`, units * usd('pollerUnitHour') * HOURS);
+  add('interface endpoints', `${endpoints}`, endpoints * usd('endpointHour') * HOURS);
+  const capacity = capacityOf(deployment, efforts);
+  add(
+    'database',
+    `${database.instances} with ${figure(capacity)} ACU`,
+    database.instances * capacity * usd('capacityUnitHour') * HOURS,
+  );
+  if (database.hasProxy) {
+    const proxied = Math.max(LEAST_PROXY_UNITS, database.instances * capacity);
+    add('RDS Proxy', `${figure(proxied)} ACU`, proxied * usd('proxyUnitHour') * HOURS);
+  }
+  const batches = efforts.reduce((total, { batchesPerSecond }) => total + batchesPerSecond, 0) * SECONDS;
+  add('database requests', `${figure(batches / MILLION)} M`, (batches / MILLION) * usd('databaseIo'));
+  add('keys', `${deployment.keys}`, deployment.keys * usd('key'));
+  add(
+    'alarms',
+    `${deployment.alarmMetrics} metrics, ${deployment.compositeAlarms} composite`,
+    deployment.alarmMetrics * usd('alarmMetric') + deployment.compositeAlarms * usd('compositeAlarm'),
+  );
+  add('dashboards', `${deployment.dashboards}`, deployment.dashboards * usd('dashboard'));
+  const metrics = ownMetrics(deployment);
+  add('own metrics', `${metrics}`, metrics * usd('ownMetric'));
+  const requests = collector ? (collector.topics * eventsPerSecond * SECONDS) / eventsPerRequest : 0;
+  const logs = (batches * LOG_BYTES.consumer + requests * LOG_BYTES.collector) / GB;
+  add('logs', `${figure(logs)} GB`, logs * usd('logs'));
+  const gbSeconds = readers.reduce(
+    (total, { memoryMb }, index) => total + efforts[index]!.functions * SECONDS * (memoryMb / 1_024),
+    (requests * COLLECTOR_SECONDS * (collector?.memoryMb ?? 0)) / 1_024,
+  );
+  const invocations = batches + requests;
+  add(
+    'functions',
+    `${figure(invocations / MILLION)} M invocations, ${figure(gbSeconds / MILLION)} M GB-s`,
+    (invocations / MILLION) * usd('invocations') + gbSeconds * usd('armGbSecond'),
+  );
+  const polls = (deployment.queueMappings * QUEUE_REQUESTS_PER_SECOND * SECONDS) / MILLION;
+  add('queues', `${figure(polls)} M requests`, polls * usd('queueRequests'));
+  add('collector API', `${figure(requests / MILLION)} M requests`, (requests / MILLION) * usd('apiRequests'));
+  return lines;
+}
+
+/** Units that are paid for: groups share theirs, and a mapping without a group has its own. */
+function pollerUnits(readers: readonly Reader[], efforts: readonly Effort[]): number {
+  const pollers = new Map<string, number>();
+  readers.forEach(({ stack, provisioned }, index) => {
+    if (!provisioned) return;
+    const { minimumPollers, maximumPollers, group } = provisioned;
+    const active = Math.min(maximumPollers, Math.max(minimumPollers, efforts[index]!.pollers));
+    const unit = group === undefined ? `of ${stack}` : `group ${group}`;
+    pollers.set(unit, (pollers.get(unit) ?? 0) + active);
+  });
+  return [...pollers.values()].reduce((total, count) => total + Math.ceil(count / POLLERS_PER_UNIT), 0);
+}
+
+/** Of each instance: what the load asks for, within what is set. */
+function capacityOf({ database }: Deployment, efforts: readonly Effort[]): number {
+  const processors = efforts.reduce((total, { databaseProcessors }) => total + databaseProcessors, 0);
+  const needed = Math.ceil((processors / PROCESSORS_PER_ACU / BUSY_SHARE) * 2) / 2;
+  const least = Math.max(database.minCapacity, processors > 0 ? LEAST_CAPACITY : 0);
+  return Math.min(database.maxCapacity, Math.max(least, needed));
+}
+
+function ownMetrics({ readers, collector, metricFilters }: Deployment): number {
+  const ofConsumer = Object.keys(METRICS).length + Object.keys(REDRIVE_METRICS).length;
+  const ofTopic = Object.keys(COLLECT_METRICS).length;
+  return readers.length * ofConsumer + (collector ? collector.topics * ofTopic : 0) + metricFilters;
+}
+
+/** What the same load would cost less, were a setting another one: each alone, against the bill as it is. */
+function savingsOf(deployment: Deployment, workload: Workload, list: PriceList): Saving[] {
+  const total = (changed: Deployment, load = workload) =>
+    linesOf(changed, load, list).reduce((sum, { monthly }) => sum + monthly, 0);
+  const now = total(deployment);
+  const savings: Saving[] = [];
+  const consider = (what: string, changed: Partial<Deployment>, load = workload) => {
+    savings.push({ what, monthly: now - total({ ...deployment, ...changed }, load) });
+  };
+  const { readers, brokers, database, collector } = deployment;
+  const provisioned = readers.filter((reader) => reader.provisioned);
+  if (provisioned.length > 0) {
+    consider('one poller group for all consumers (polling.group)', {
+      readers: readers.map((reader) => ({
+        ...reader,
+        provisioned: reader.provisioned && { ...reader.provisioned, group: 'one' },
+      })),
+    });
+    consider('polling: on-demand, which needs endpoints for Lambda and STS and gives up bisecting', {
+      readers: readers.map((reader) => ({ ...reader, provisioned: undefined })),
+      endpoints: deployment.endpoints === 0 ? 0 : deployment.endpoints + ON_DEMAND_ENDPOINTS,
+    });
+  }
+  if (deployment.endpoints > 0) {
+    consider('a network that exists, with a NAT or endpoints of its own, shared by environments', {
+      endpoints: 0,
+    });
+  }
+  if (brokers?.instanceType.startsWith('express.')) {
+    consider('standard brokers (kafka.t3.small with 50 GiB): fit for tests of a deployment only', {
+      brokers: { instanceType: 'kafka.t3.small', count: 3, storageGiB: 50 },
+    });
+  }
+  if (database.hasProxy)
+    consider('no RDS Proxy (database.proxy: false)', { database: { ...database, hasProxy: false } });
+  if (database.instances > 1) {
+    consider('no standby (database.standbys: 0): a failover then takes minutes', {
+      database: { ...database, instances: 1 },
+    });
+  }
+  if (collector) {
+    consider(
+      `${workload.eventsPerRequest * 10} events in a request instead of ${workload.eventsPerRequest}`,
+      {},
+      { ...workload, eventsPerRequest: workload.eventsPerRequest * 10 },
+    );
+  }
+  return savings.toSorted((a, b) => b.monthly - a.monthly);
+}
+
+/** Lambda's and STS's, in three zones. */
+const ON_DEMAND_ENDPOINTS = 6;
+
+function brokerHour({ brokerHour, region }: PriceList, instanceType: string): number {
+  const price = brokerHour[instanceType];
+  if (price !== undefined) return price;
+  throw new RangeError(
+    `The price list of ${region} has no broker ${instanceType}; it has ${Object.keys(brokerHour).join(', ')}.`,
+  );
+}
+
+/** Three digits of a quantity. */
+function figure(value: number): string {
+  if (value === 0) return '0';
+  return value >= 100
+    ? Math.round(value).toLocaleString('en-US')
+    : String(Number(value.toPrecision(value >= 10 ? 3 : 2)));
+}

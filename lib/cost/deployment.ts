@@ -1,0 +1,163 @@
+/** What an environment's templates say of what costs money or has a limit. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { App as CdkApp } from 'aws-cdk-lib';
+import type { App } from '../../runtime/app.ts';
+import { type Environment, resolveEnvironment } from '../../runtime/environment.ts';
+import { addEnvironmentStacks } from '../environment-stacks.ts';
+
+/** What an estimate needs of an environment, as it would be deployed. */
+export interface Deployment {
+  readonly environment: string;
+  /** Undefined where the cluster is somebody else's. */
+  readonly brokers:
+    | { readonly instanceType: string; readonly count: number; readonly storageGiB: number | undefined }
+    | undefined;
+  /** Interface endpoints, one for each zone that it is in. */
+  readonly endpoints: number;
+  readonly database: {
+    readonly instances: number;
+    readonly minCapacity: number;
+    readonly maxCapacity: number;
+    readonly hasProxy: boolean;
+  };
+  readonly keys: number;
+  readonly alarmMetrics: number;
+  readonly compositeAlarms: number;
+  readonly dashboards: number;
+  readonly metricFilters: number;
+  /** Mappings of queues: Lambda polls each all the time. */
+  readonly queueMappings: number;
+  readonly readers: readonly Reader[];
+  /** Undefined where nothing takes events over HTTP. */
+  readonly collector:
+    | { readonly topics: number; readonly memoryMb: number; readonly rate: number }
+    | undefined;
+  readonly topics: readonly {
+    readonly name: string;
+    readonly partitions: number;
+    readonly retentionMs: number;
+  }[];
+}
+
+/** A mapping of a topic, and its function. */
+export interface Reader {
+  readonly stack: string;
+  readonly topic: string;
+  readonly memoryMb: number;
+  readonly batch: { readonly maxRecords: number; readonly windowMs: number };
+  /** Undefined on demand. */
+  readonly provisioned:
+    | { readonly minimumPollers: number; readonly maximumPollers: number; readonly group: string | undefined }
+    | undefined;
+}
+
+/**
+ * Synthesizes the environment, without its functions' code, and reads the templates: what is counted is what would be deployed.
+ * @throws ENVIRONMENT_INVALID, CONSUMER_INVALID, CONTRACT_INVALID as `cdk synth` does
+ */
+export function deploymentOf(app: App, root: string, env: string): Deployment {
+  const environment = resolveEnvironment({ ...app, root }, { env });
+  const stacks = synthesizedStacks(environment, app);
+  const all = stacks.flatMap(({ resources }) => resources);
+  const of = (type: string) =>
+    all.filter(({ Type }) => Type === type).map(({ Properties = {} }) => Properties);
+
+  const [cluster] = of('AWS::MSK::Cluster');
+  const nodes = cluster?.BrokerNodeGroupInfo;
+  const [databaseCluster] = of('AWS::RDS::DBCluster');
+  const scaling = databaseCluster?.ServerlessV2ScalingConfiguration ?? {};
+  const collectorFunction = stacks
+    .find(({ stackName }) => stackName.endsWith('-collector'))
+    ?.resources.find(({ Type, Properties }) => Type === 'AWS::Lambda::Function' && Properties.VpcConfig);
+  const { collector } = environment;
+  return {
+    environment: env,
+    brokers: nodes && {
+      instanceType: nodes.InstanceType,
+      count: cluster.NumberOfBrokerNodes,
+      storageGiB: nodes.StorageInfo?.EBSStorageInfo?.VolumeSize,
+    },
+    endpoints: sum(
+      of('AWS::EC2::VPCEndpoint')
+        .filter(({ VpcEndpointType }) => VpcEndpointType === 'Interface')
+        .map(({ SubnetIds }) => SubnetIds.length),
+    ),
+    database: {
+      instances: of('AWS::RDS::DBInstance').length,
+      minCapacity: scaling.MinCapacity,
+      maxCapacity: scaling.MaxCapacity,
+      hasProxy: of('AWS::RDS::DBProxy').length > 0,
+    },
+    keys: of('AWS::KMS::Key').length,
+    alarmMetrics: sum(
+      of('AWS::CloudWatch::Alarm').map(
+        ({ Metrics = [{ MetricStat: true }] }) =>
+          (Metrics as readonly { MetricStat?: unknown }[]).filter(({ MetricStat }) => MetricStat).length,
+      ),
+    ),
+    compositeAlarms: of('AWS::CloudWatch::CompositeAlarm').length,
+    dashboards: of('AWS::CloudWatch::Dashboard').length,
+    metricFilters: of('AWS::Logs::MetricFilter').length,
+    queueMappings: of('AWS::Lambda::EventSourceMapping').filter(({ Topics }) => !Topics).length,
+    readers: stacks.flatMap(({ stackName, resources, byId }) =>
+      resources
+        .filter(({ Type, Properties }) => Type === 'AWS::Lambda::EventSourceMapping' && Properties.Topics)
+        .map(({ Properties }): Reader => {
+          const polling = Properties.ProvisionedPollerConfig;
+          return {
+            stack: stackName,
+            topic: Properties.Topics[0],
+            memoryMb: byId[Properties.FunctionName.Ref]!.Properties.MemorySize,
+            batch: {
+              maxRecords: Properties.BatchSize,
+              windowMs: (Properties.MaximumBatchingWindowInSeconds ?? 0.5) * 1_000,
+            },
+            provisioned: polling && {
+              minimumPollers: polling.MinimumPollers,
+              maximumPollers: polling.MaximumPollers,
+              group: polling.PollerGroupName,
+            },
+          };
+        }),
+    ),
+    collector: collectorFunction &&
+      collector && {
+        topics: (app.collected ?? []).length,
+        memoryMb: collectorFunction.Properties.MemorySize,
+        rate: collector.rate,
+      },
+    topics: app.contracts.map(({ name, partitions, retentionMs }) => ({ name, partitions, retentionMs })),
+  };
+}
+
+function synthesizedStacks(environment: Environment, app: App) {
+  const outdir = mkdtempSync(join(tmpdir(), 'millrace-cost-'));
+  try {
+    const cdk = new CdkApp({
+      outdir,
+      context: { 'aws:cdk:bundling-stacks': [] },
+      analyticsReporting: false,
+    });
+    addEnvironmentStacks(cdk, environment, app);
+    return cdk.synth().stacks.map(({ stackName, template }) => ({ stackName, ...resourcesOf(template) }));
+  } finally {
+    rmSync(outdir, { recursive: true });
+  }
+}
+
+interface Resource {
+  readonly Type: string;
+  // biome-ignore lint/suspicious/noExplicitAny: a template is any JSON.
+  readonly Properties: any;
+}
+
+function resourcesOf(template: { readonly Resources?: Readonly<Record<string, Resource>> }) {
+  const byId = template.Resources ?? {};
+  return { byId, resources: Object.values(byId) };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

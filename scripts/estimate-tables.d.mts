@@ -1,0 +1,3 @@
+import type { App } from '../runtime/app.ts';
+
+export function renderPages(app: App, root: string): Readonly<Record<string, string>>;

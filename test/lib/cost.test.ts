@@ -1,0 +1,195 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  billOf,
+  type Deployment,
+  deploymentOf,
+  needsOf,
+  parsePriceList,
+  US_EAST_1,
+} from '../../lib/cost/index.ts';
+import { effortOf } from '../../lib/cost/rates.ts';
+import { renderPages } from '../../scripts/estimate-tables.mjs';
+import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
+import { NEWSDESK } from '../newsdesk.ts';
+import { resourcesOf, templatesOf } from './synthesized.ts';
+
+const LOAD = { eventsPerSecond: 50, bytes: 500, eventsPerRequest: 10 };
+const prod = deploymentOf(newsdesk, NEWSDESK, 'prod');
+const dev = deploymentOf(newsdesk, NEWSDESK, 'dev');
+
+const monthly = (deployment: Deployment, part: string, load = LOAD) =>
+  billOf(deployment, load, US_EAST_1).lines.find((line) => line.part === part)?.monthly ?? 0;
+
+test('a deployment counts what the templates hold', () => {
+  const resources = resourcesOf(templatesOf('prod'));
+  const of = (type: string) => resources.filter(({ Type }) => Type === type);
+  expect(prod).toMatchObject({
+    brokers: { instanceType: 'express.m7g.large', count: 3, storageGiB: undefined },
+    database: { instances: 2, minCapacity: 2, maxCapacity: 32, hasProxy: true },
+    keys: of('AWS::KMS::Key').length,
+    compositeAlarms: of('AWS::CloudWatch::CompositeAlarm').length,
+    metricFilters: of('AWS::Logs::MetricFilter').length,
+    topics: [{ name: 'news.pageviews', partitions: 12 }],
+    collector: { topics: 1, rate: 2_000 },
+  });
+  expect(prod.alarmMetrics).toBeGreaterThanOrEqual(of('AWS::CloudWatch::Alarm').length);
+  expect(prod.readers).toMatchObject([
+    {
+      topic: 'news.pageviews',
+      batch: { maxRecords: 5_000, windowMs: 500 },
+      provisioned: { maximumPollers: 12 },
+    },
+  ]);
+  expect(dev.readers).toMatchObject([{ provisioned: undefined }]);
+  expect(dev.brokers).toMatchObject({ storageGiB: 50 });
+});
+
+test('a line is its quantity at its price', () => {
+  expect(monthly(prod, 'brokers')).toBeCloseTo(3 * 0.408 * 730);
+  expect(monthly(dev, 'brokers')).toBeCloseTo(3 * 0.0456 * 730);
+  expect(monthly(prod, 'database')).toBeCloseTo(2 * 2 * 0.12 * 730);
+  expect(monthly(prod, 'RDS Proxy')).toBeCloseTo(8 * 0.015 * 730);
+  expect(monthly(dev, 'RDS Proxy')).toBe(0);
+  expect(monthly(prod, 'interface endpoints')).toBeCloseTo(prod.endpoints * 0.01 * 730);
+  // Five events a second, a request each ten of them, for 730 hours.
+  expect(monthly(prod, 'collector API')).toBeCloseTo(((50 / 10) * 730 * 3_600 * 3.5) / 1e6);
+  // A week of 25,000 bytes a second.
+  expect(monthly(prod, 'broker storage')).toBeCloseTo(((25_000 * 7 * 86_400) / 1e9) * 0.1);
+  expect(monthly(dev, 'broker storage')).toBeCloseTo(150 * 0.1);
+  expect(monthly(prod, 'own metrics')).toBeCloseTo(19 * 0.3);
+});
+
+test('the total is the sum of the lines, and every line costs something', () => {
+  for (const deployment of [dev, prod]) {
+    const { lines, total } = billOf(deployment, LOAD, US_EAST_1);
+    expect(total).toBeCloseTo(lines.reduce((sum, line) => sum + line.monthly, 0));
+    for (const line of lines) expect(line.monthly).toBeGreaterThan(0);
+  }
+});
+
+test('consumers of a poller group share its units, ten pollers each; others pay for one of their own', () => {
+  const [reader] = prod.readers;
+  const readers = (count: number, group: string | undefined) => ({
+    ...prod,
+    readers: Array.from({ length: count }, (_, index) => ({
+      ...reader!,
+      stack: `consumer-${index}`,
+      provisioned: { minimumPollers: 2, maximumPollers: 12, group },
+    })),
+  });
+  const unit = 0.185 * 730;
+  expect(monthly(readers(5, undefined), 'pollers')).toBeCloseTo(5 * unit);
+  expect(monthly(readers(5, 'shared'), 'pollers')).toBeCloseTo(unit);
+  expect(monthly(readers(6, 'shared'), 'pollers')).toBeCloseTo(2 * unit);
+  expect(monthly(dev, 'pollers')).toBe(0);
+  const { savings } = billOf(readers(5, undefined), LOAD, US_EAST_1);
+  expect(savings.find(({ what }) => what.startsWith('one poller group'))!.monthly).toBeCloseTo(4 * unit);
+  expect(
+    billOf(readers(5, 'shared'), LOAD, US_EAST_1).savings.some(({ what }) =>
+      what.startsWith('one poller group'),
+    ),
+  ).toBe(false);
+});
+
+test('more pollers are paid for when the load needs them, up to the maximum', () => {
+  const unit = 0.185 * 730;
+  const at = (eventsPerSecond: number) => monthly(prod, 'pollers', { ...LOAD, eventsPerSecond });
+  expect(at(50)).toBeCloseTo(unit);
+  // 110,000 events of 500 bytes are 55 MB/s: eleven pollers.
+  expect(at(110_000)).toBeCloseTo(2 * unit);
+  expect(at(1_000_000)).toBeCloseTo(2 * unit);
+});
+
+test('a saving is what its change takes off the bill', () => {
+  const { savings, total } = billOf(prod, LOAD, US_EAST_1);
+  const without = billOf({ ...prod, database: { ...prod.database, hasProxy: false } }, LOAD, US_EAST_1);
+  expect(savings.find(({ what }) => what.startsWith('no RDS Proxy'))!.monthly).toBeCloseTo(
+    total - without.total,
+  );
+  expect(savings.map(({ monthly }) => monthly)).toEqual(
+    savings.map(({ monthly }) => monthly).toSorted((a, b) => b - a),
+  );
+});
+
+test('effort grows with the load, and no batch is larger than Lambda takes', () => {
+  const reading = fc.record({
+    eventsPerSecond: fc.integer({ min: 1, max: 10_000_000 }),
+    bytes: fc.integer({ min: 1, max: 1_000_000 }),
+    batch: fc.record({
+      maxRecords: fc.integer({ min: 1, max: 10_000 }),
+      windowMs: fc.constantFrom(0, 500, 1_000, 300_000),
+    }),
+    memoryMb: fc.integer({ min: 128, max: 10_240 }),
+  });
+  fc.assert(
+    fc.property(reading, (some) => {
+      const effort = effortOf(some);
+      expect(effort.pollers * 5_000_000).toBeGreaterThanOrEqual(some.eventsPerSecond * some.bytes);
+      expect(effort.functions).toBeLessThanOrEqual(effort.pollers * 5);
+      expect(effort.recordsPerBatch).toBeGreaterThanOrEqual(1);
+      expect(effort.recordsPerBatch).toBeLessThanOrEqual(some.batch.maxRecords);
+      if (effort.recordsPerBatch > 1)
+        expect((effort.recordsPerBatch * some.bytes * 4) / 3).toBeLessThanOrEqual(6_000_000);
+      expect(effort.recordsPerBatch * effort.batchesPerSecond).toBeCloseTo(some.eventsPerSecond, 3);
+      const more = effortOf({ ...some, eventsPerSecond: some.eventsPerSecond * 2 });
+      expect(more.pollers).toBeGreaterThanOrEqual(effort.pollers);
+      expect(more.databaseProcessors).toBeGreaterThanOrEqual(effort.databaseProcessors * 0.999);
+    }),
+  );
+});
+
+test.each([
+  [100, 'partitions'],
+  // 2,000 requests a second of ten events are the collector's rate.
+  [30_000, 'collector'],
+])('at %d events a second the part that gives first in prod is: %s', (eventsPerSecond, part) => {
+  const [first, ...others] = needsOf(prod, { ...LOAD, eventsPerSecond });
+  expect(first!.part).toBe(part);
+  const full = [first!, ...others].map(({ needed, set, most }) => needed / (set ?? most ?? Infinity));
+  expect(full).toEqual(full.toSorted((a, b) => b - a));
+});
+
+test('a need of a part is held against its setting, or else against the limit that AWS names', () => {
+  const needs = needsOf({ ...prod, collector: undefined }, { ...LOAD, eventsPerSecond: 1_000_000 });
+  const of = (part: string) => needs.find((need) => need.part === part)!;
+  expect(of('broker ingress')).toMatchObject({ needed: 500, set: 3 * 15.6, most: 30_000 });
+  expect(of('pollers')).toMatchObject({ needed: 100, set: 12, most: 2_000 });
+  expect(of('database')).toMatchObject({ set: 8, most: 64 });
+  expect(of('commits')).toMatchObject({ set: undefined, most: undefined });
+  expect(needs.some(({ part }) => part === 'collector')).toBe(false);
+  for (const { change, source } of needs) {
+    expect(change).not.toBe('');
+    expect(source).toMatch(/^(https:|npm run bench)/);
+  }
+});
+
+test('a price list can be printed, corrected and read again', () => {
+  const text = JSON.stringify(US_EAST_1);
+  expect(parsePriceList(text)).toEqual(US_EAST_1);
+  expect(() => parsePriceList('{')).toThrow(SyntaxError);
+  const { region: _, ...headless } = US_EAST_1;
+  expect(() => parsePriceList(JSON.stringify(headless))).toThrow('region is missing');
+  const { key: __, ...prices } = US_EAST_1.prices;
+  expect(() => parsePriceList(JSON.stringify({ ...US_EAST_1, prices }))).toThrow('prices.key.usd is missing');
+  expect(() => parsePriceList(JSON.stringify({ ...US_EAST_1, brokerHour: { a: '1' } }))).toThrow(
+    'brokerHour["a"]',
+  );
+  expect(() => parsePriceList(JSON.stringify({ ...US_EAST_1, brokerHour: {} }))).toThrow(
+    'brokerHour is missing',
+  );
+});
+
+test('a broker without a price is refused by name', () => {
+  const { 'express.m7g.large': _, ...brokerHour } = US_EAST_1.brokerHour;
+  expect(() => billOf(prod, LOAD, { ...US_EAST_1, brokerHour })).toThrow('has no broker express.m7g.large');
+});
+
+test('the tables and the curve in docs are what the model says', () => {
+  for (const [path, text] of Object.entries(renderPages(newsdesk, NEWSDESK))) {
+    const page = readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+    // Otherwise: node scripts/estimate-tables.mjs
+    expect(page).toBe(text);
+  }
+});
