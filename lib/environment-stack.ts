@@ -42,9 +42,13 @@ export class EnvironmentStack extends Stack {
     return deployedName(this.target.name, part);
   }
 
-  /** For what holds data. */
+  /**
+   * For what holds data, and what such things cannot do without. A first deployment that fails keeps nothing: what it had
+   * made would be in the way of the second, under the same names.
+   * https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html (2026-11-26)
+   */
   get dataRemoval(): RemovalPolicy {
-    return this.target.retainsData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+    return this.target.retainsData ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY;
   }
 
   get logRetention(): RetentionDays {

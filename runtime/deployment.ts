@@ -22,9 +22,13 @@ export const BUCKET_TAG = 'millrace:bucket';
 
 /** What a function's stack tells it, by environment variable: the stack writes these, the function reads them. */
 export const SETTINGS = {
+  /** The environment's name: a dimension of every metric, because an account may have several. */
+  environment: 'MILLRACE_ENVIRONMENT',
   databaseHost: 'MILLRACE_DATABASE_HOST',
   databaseName: 'MILLRACE_DATABASE_NAME',
   databaseUser: 'MILLRACE_DATABASE_USER',
+  /** `true` where the database pauses when nobody is connected, else `false`; for the migrations. */
+  databasePauses: 'MILLRACE_DATABASE_PAUSES',
   /** Of the Kafka cluster, each `host:port`, with a comma between two; where the function writes to topics. */
   brokers: 'MILLRACE_BROKERS',
   deadLetterQueueUrl: 'MILLRACE_DEAD_LETTER_QUEUE_URL',

@@ -12,7 +12,10 @@ export interface EnvironmentSettings {
     | { readonly type: 'standard'; readonly instanceType: string; readonly storageGiB: number }
     | { readonly type: 'express'; readonly instanceType: string }
     | { readonly type: 'existing'; readonly clusterArn: string };
-  /** MSK's level of broker metrics. `PER_BROKER` is billed, and adds the alarm `under-min-isr` to standard brokers. */
+  /**
+   * MSK's level of broker metrics. `PER_BROKER` is billed. It adds the alarms `broker-connections`, and `under-min-isr`
+   * for standard or `broker-throttled` for Express brokers.
+   */
   readonly monitoring: 'DEFAULT' | 'PER_BROKER';
   /**
    * `on-demand`: pollers that Lambda shares out for nothing, and that take a failed batch again as a whole; how often

@@ -37,7 +37,7 @@ export function collectorFunction(contracts: readonly Contract<never>[], limits?
   return collectorHandler({
     collector: createCollector(contracts, { registry, producer, clock: systemClock }, limits),
     logger: new PowertoolsLogger(COLLECTOR_SERVICE),
-    metrics: new EmbeddedMetrics(systemClock),
+    metrics: new EmbeddedMetrics(systemClock, setting('environment')),
     allowedOrigins,
   });
 }

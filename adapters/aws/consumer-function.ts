@@ -40,7 +40,7 @@ export interface ConsumerFunctionOptions {
 export function consumerFunction(consumer: AnyConsumer, { use = [] }: ConsumerFunctionOptions = {}) {
   const region = setting('region');
   const logger = new PowertoolsLogger(consumer.name);
-  const metrics = new EmbeddedMetrics(systemClock);
+  const metrics = new EmbeddedMetrics(systemClock, setting('environment'));
   const objects = createS3Objects({
     client: new S3Client({ region, ...TIMEOUTS }),
     bucket: setting('bucketName'),

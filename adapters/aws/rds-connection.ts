@@ -4,9 +4,10 @@ import { keptConnection } from '../postgres/kept-connection.ts';
 import { pgDriver } from '../postgres/pg-driver.ts';
 import type { SqlDriver } from '../postgres/sql-driver.ts';
 
-// An Aurora cluster that has paused takes about 15 seconds to wake, longer after a day:
-// https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2-auto-pause.html (2026-11-24)
-const CONNECT_TIMEOUT_MS = 25_000;
+// An Aurora cluster that has paused takes about 15 seconds to wake, and after a day 30 or longer:
+// https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2-auto-pause.html (2026-11-26). An
+// invocation that has less time left stops waiting by itself; the database goes on waking.
+const CONNECT_TIMEOUT_MS = 40_000;
 
 export interface RdsAddress {
   readonly host: string;

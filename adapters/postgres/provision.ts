@@ -13,17 +13,19 @@ import { identifier } from './sql-values.ts';
  * A consumer's role has the consumer's name. It reads and writes the rows of its own tables and of its own ledger; a
  * second role, without login, owns the tables, so that a consumer's function cannot change or drop them.
  *
+ * @param pauses whether the database pauses while nobody is connected: consumers' sessions then end when they are idle
  * @returns the migrations applied now, as `scope/name`
  * @throws SINK_MISCONFIGURED as `migrate` does, or where the connection's role cannot create roles
  */
 export async function provision(
   driver: SqlDriver,
   consumers: readonly Pick<AnyConsumer, 'name' | 'migrations'>[],
+  { pauses = false }: { readonly pauses?: boolean } = {},
 ): Promise<readonly string[]> {
   const applied = (await migrate(driver, 'millrace', ledgerMigrations)).map((name) => `millrace/${name}`);
   for (const { name, migrations } of consumers) {
     const owner = `${name}-owner`;
-    await inTransaction(driver, (open) => open.run(rolesOf(name, owner)));
+    await inTransaction(driver, (open) => open.run(rolesOf(name, owner, pauses)));
     for (const done of await migrate(driver, name, migrations, owner)) applied.push(`${name}/${done}`);
   }
   return applied;
@@ -33,12 +35,14 @@ export async function provision(
  * The three settings bound how long a function that froze or was killed can hold its row locks. They belong to the
  * role, because a SET in a session would pin its RDS Proxy connection. The first ends a session that fell silent
  * inside a transaction; it is longer than a handler works between two statements. The second turns waiting for such a
- * session into SINK_CONFLICT, which retries. The third ends a long statement whose client has gone.
+ * session into SINK_CONFLICT, which retries. The third ends a long statement whose client has gone. A fourth, where the
+ * database pauses: a function that is frozen between batches stays connected, and Aurora pauses after five minutes
+ * without a connection.
  * Sources, read 2026-11-24: https://www.postgresql.org/docs/current/runtime-config-client.html,
  * https://www.postgresql.org/docs/current/runtime-config-connection.html,
  * https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
  */
-function rolesOf(consumer: string, ownerName: string): string {
+function rolesOf(consumer: string, ownerName: string, pauses: boolean): string {
   const role = identifier(consumer);
   const owner = identifier(ownerName);
   const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
@@ -60,6 +64,7 @@ function rolesOf(consumer: string, ownerName: string): string {
     ALTER ROLE ${role} SET idle_in_transaction_session_timeout = '60s';
     ALTER ROLE ${role} SET lock_timeout = '10s';
     ALTER ROLE ${role} SET client_connection_check_interval = '5s';
+    ALTER ROLE ${role} ${pauses ? "SET idle_session_timeout = '4min'" : 'RESET idle_session_timeout'};
     GRANT ${owner} TO CURRENT_USER;
     GRANT USAGE, CREATE ON SCHEMA public TO ${owner};
     GRANT USAGE ON SCHEMA public TO ${role};

@@ -3,6 +3,7 @@ import {
   Alarm,
   AlarmRule,
   AlarmState,
+  AnomalyDetectionAlarm,
   ComparisonOperator,
   CompositeAlarm,
   type IMetric,
@@ -22,7 +23,8 @@ export interface AlarmPolicy {
   readonly kind: string;
   readonly severity: Severity;
   readonly metric: IMetric;
-  readonly threshold: number;
+  /** `unusual`: above what CloudWatch expects of the metric by its own past. Such an alarm costs as much as three. */
+  readonly threshold: number | 'unusual';
   /** @default above the threshold */
   readonly when?: 'above' | 'at-least' | 'below';
   /** Alarms when `datapoints` of the last `of` periods are over the threshold. */
@@ -73,21 +75,31 @@ export class Alarms {
   }
 
   add(policy: AlarmPolicy): Alarm {
-    const { kind, severity, suppressedBy } = policy;
+    const { kind, severity, threshold, suppressedBy } = policy;
     const name = this.#operations.nameOf(`${this.#of}-${kind}`);
     const description = describe(policy);
-    const alarm = new Alarm(this.#scope, `${this.#of}-${kind}`, {
+    const common = {
       // Where the composite alarm has the name, the one that it looks at cannot.
       alarmName: suppressedBy ? `${name}-unsuppressed` : name,
       alarmDescription: description,
       metric: policy.metric,
-      threshold: policy.threshold,
-      comparisonOperator: COMPARISON[policy.when ?? 'above'],
       datapointsToAlarm: policy.datapoints,
       evaluationPeriods: policy.of,
       treatMissingData: MISSING[policy.missing],
       actionsEnabled: this.#operations.target.alarmActions,
-    });
+    };
+    const id = `${this.#of}-${kind}`;
+    const alarm =
+      threshold === 'unusual'
+        ? new AnomalyDetectionAlarm(this.#scope, id, {
+            ...common,
+            comparisonOperator: ComparisonOperator.GREATER_THAN_UPPER_THRESHOLD,
+          })
+        : new Alarm(this.#scope, id, {
+            ...common,
+            threshold,
+            comparisonOperator: COMPARISON[policy.when ?? 'above'],
+          });
     this.names.push({ name, severity });
     const notifying = suppressedBy
       ? new CompositeAlarm(this.#scope, `${this.#of}-${kind}-composite`, {

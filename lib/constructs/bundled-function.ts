@@ -130,7 +130,7 @@ export class BundledFunction extends NodejsFunction {
     for (const statement of networkInterfaces(Stack.of(scope), props.functionName))
       role.addToPolicy(statement);
     const { writesTo } = props;
-    const { appRoot } = (Stack.of(scope) as EnvironmentStack).target;
+    const { appRoot, name } = (Stack.of(scope) as EnvironmentStack).target;
     super(scope, id, {
       entry: entryOf(appRoot, props.folder),
       projectRoot: appRoot,
@@ -157,6 +157,7 @@ export class BundledFunction extends NodejsFunction {
         // RDS signs its servers' certificates itself; the runtime keeps its authorities in this file, and reads it
         // only when told to: https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html (2026-11-24)
         NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem',
+        [SETTINGS.environment]: name,
         ...props.environment,
         ...(writesTo && {
           [SETTINGS.brokers]: bootstrapBrokers(scope, `${id}Brokers`, writesTo.cluster, operations),

@@ -26,8 +26,8 @@ export function latencyOf(apiName: string): IMetric {
   return gauge('AWS/ApiGateway', 'Latency', { ApiName: apiName, Stage: STAGE }, { statistic: 'p99' });
 }
 
-export function collectedEvents(topic: string, metric: CollectMetricName): IMetric {
-  return counter(METRICS_NAMESPACE, metric, { service: COLLECTOR_SERVICE, topic });
+export function collectedEvents(environment: string, topic: string, metric: CollectMetricName): IMetric {
+  return counter(METRICS_NAMESPACE, metric, { environment, service: COLLECTOR_SERVICE, topic });
 }
 
 /** Counts the requests that were answered with 429, which API Gateway has among its 4XXError. */

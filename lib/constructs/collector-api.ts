@@ -86,9 +86,19 @@ export class CollectorApi extends Construct {
       timeout: INTEGRATION_TIMEOUT,
     });
     for (const method of ['POST', 'OPTIONS']) events.addMethod(method, integration);
+    // A page cannot read an answer without these, and API Gateway's own say nothing that any page might not know.
+    const readable = {
+      'Access-Control-Allow-Origin': "'*'",
+      'Access-Control-Expose-Headers': "'Retry-After'",
+    };
+    for (const [id, type] of [
+      ['Refused', ResponseType.DEFAULT_4XX],
+      ['Failed', ResponseType.DEFAULT_5XX],
+    ] as const)
+      api.addGatewayResponse(id, { type, responseHeaders: readable });
     api.addGatewayResponse('TooMany', {
       type: ResponseType.THROTTLED,
-      responseHeaders: { 'Retry-After': "'5'" },
+      responseHeaders: { ...readable, 'Retry-After': "'5'" },
     });
 
     const stage = api.deploymentStage;

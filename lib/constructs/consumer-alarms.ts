@@ -7,6 +7,7 @@ import { type DeadLetterResources, LETTER_RETENTION } from './surroundings.ts';
 
 /** What there is to be measured of a deployed consumer. */
 export interface ConsumerMetrics {
+  readonly environment: string;
   readonly clusterName: string;
   readonly functionName: string;
   readonly logGroupName: string;
@@ -46,8 +47,13 @@ export function drainTimeOf({ name, topic }: AnyConsumer, clusterName: string): 
 }
 
 /** One of the consumer's own figures. */
-export function reportedBy({ name, topic }: AnyConsumer, metric: MetricName, period?: Duration): IMetric {
-  return counter(METRICS_NAMESPACE, metric, { service: name, topic: topic.name }, period);
+export function reportedBy(
+  environment: string,
+  { name, topic }: AnyConsumer,
+  metric: MetricName,
+  period?: Duration,
+): IMetric {
+  return counter(METRICS_NAMESPACE, metric, { environment, service: name, topic: topic.name }, period);
 }
 
 export function functionMetric(functionName: string, metric: string, period?: Duration): IMetric {
@@ -187,7 +193,7 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, of: Consumer
   alarms.add({
     kind: 'records-passed-over',
     severity: 'incident',
-    metric: reportedBy(consumer, 'Holes'),
+    metric: reportedBy(of.environment, consumer, 'Holes'),
     threshold: 0,
     datapoints: 1,
     of: 1,
@@ -198,7 +204,7 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, of: Consumer
   const queue = { QueueName: resources.deadLetters.queueName };
   const depth = gauge('AWS/SQS', 'ApproximateNumberOfMessagesVisible', queue, { period: FIVE_MINUTES });
   // How many letters a topic holds nobody measures; but in a topic they only ever get more.
-  const added = reportedBy(consumer, 'DeadLettered', FIVE_MINUTES);
+  const added = reportedBy(of.environment, consumer, 'DeadLettered', FIVE_MINUTES);
   const isInKafka = deadLetter === 'kafka';
   const look = isInKafka
     ? tailErrors(of)
@@ -249,7 +255,7 @@ function addRedriveAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMet
   alarms.add({
     kind: 'redrive-failing',
     severity: 'warning',
-    metric: reportedBy(consumer, 'RedriveFailedAgain'),
+    metric: reportedBy(of.environment, consumer, 'RedriveFailedAgain'),
     threshold: 0,
     datapoints: 1,
     of: 1,
@@ -260,7 +266,7 @@ function addRedriveAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMet
   alarms.add({
     kind: 'redrive-refused',
     severity: 'warning',
-    metric: reportedBy(consumer, 'RedriveRefused'),
+    metric: reportedBy(of.environment, consumer, 'RedriveRefused'),
     threshold: 0,
     datapoints: 1,
     of: 1,

@@ -51,6 +51,7 @@ export class PipelineConsumer extends Construct {
 
     const alarms = new Alarms(this, operations, consumer.name);
     addConsumerAlarms(alarms, consumer, {
+      environment: target.name,
       clusterName: cluster.name,
       functionName: this.functionName,
       logGroupName: fn.logGroup.logGroupName,
@@ -171,6 +172,8 @@ function addTopicMapping(
         maximumRecordAgeInSeconds: Math.floor(provisioned.maximumRecordAgeMs / 1_000),
       }),
       metricsConfig: { metrics: ['EventCount', 'ErrorCount', 'KafkaMetrics'] },
+      // Into the function's log group: https://docs.aws.amazon.com/lambda/latest/dg/esm-logging.html (2026-11-26)
+      loggingConfig: { systemLogLevel: 'WARN' },
     }),
   });
 }

@@ -34,6 +34,9 @@ const SHORT: Readonly<Record<string, string>> = {
   CPUCreditBalance: 'credits',
   UnderReplicatedPartitions: 'partitions',
   UnderMinIsrPartitionCount: 'partitions',
+  ProduceThrottleTime: 'produce',
+  FetchThrottleTime: 'fetch',
+  IAMTooManyConnections: 'refused',
 };
 
 /** The greatest over all brokers, or the least; their metrics have a broker's number as a dimension. */
@@ -59,7 +62,7 @@ function ofBrokers(
 /**
  * The alarms that MSK recommends, as far as the broker type has their metrics:
  * https://docs.aws.amazon.com/msk/latest/developerguide/bestpractices.html,
- * https://docs.aws.amazon.com/msk/latest/developerguide/metrics-details-express.html (2026-11-24); by level of monitoring,
+ * https://docs.aws.amazon.com/msk/latest/developerguide/metrics-details-express.html (2026-11-26); by level of monitoring,
  * https://github.com/aws/agent-toolkit-for-aws/blob/main/skills/specialized-skills/analytics-skills/managing-amazon-msk/references/monitor-and-alarm.md
  * (2026-11-25).
  */
@@ -94,7 +97,11 @@ export function addClusterAlarms(
     happened: 'The cluster has no active controller, so no partition gets a new leader.',
     command,
   });
-  if (brokers.type !== 'standard') return;
+  if (monitoring === 'PER_BROKER') addConnectionAlarm(alarms, clusterName, command);
+  if (brokers.type !== 'standard') {
+    addExpressAlarms(alarms, monitoring, clusterName, command);
+    return;
+  }
   alarms.add({
     kind: 'broker-disk',
     severity: 'incident',
@@ -189,6 +196,65 @@ export function addClusterAlarms(
     of: 5,
     missing: 'ignore',
     happened: 'Partitions have fewer in-sync replicas than min.insync.replicas, so they take no records.',
+    command,
+  });
+}
+
+/** Every client logs in by IAM, and a broker takes few new ones a second: lambdas that start at once are many. */
+function addConnectionAlarm(alarms: Alarms, clusterName: string, command: string): void {
+  alarms.add({
+    kind: 'broker-connections',
+    severity: 'warning',
+    metric: ofBrokers(
+      clusterName,
+      ['IAMTooManyConnections'],
+      (broker) => `FILL(refused${broker}, 0)`,
+      'connections over the limit, busiest broker',
+    ),
+    threshold: 0,
+    datapoints: 3,
+    of: 5,
+    missing: 'not-breaching',
+    happened: 'A broker refuses new connections, because clients open more a second than it takes with IAM.',
+    command,
+  });
+}
+
+/** Express brokers have no disk that fills up. What gives way is their quota, and what grows is the bill. */
+function addExpressAlarms(
+  alarms: Alarms,
+  monitoring: Environment['monitoring'],
+  clusterName: string,
+  command: string,
+): void {
+  alarms.add({
+    kind: 'storage-growing',
+    severity: 'warning',
+    metric: gauge('AWS/Kafka', 'StorageUsed', { 'Cluster Name': clusterName }, { period: FIVE_MINUTES }),
+    threshold: 'unusual',
+    datapoints: 12,
+    of: 12,
+    missing: 'not-breaching',
+    happened:
+      'For an hour the topics have held more than usual. Express brokers have no limit; storage is billed.',
+    command,
+  });
+  if (monitoring === 'DEFAULT') return;
+  alarms.add({
+    kind: 'broker-throttled',
+    severity: 'warning',
+    metric: ofBrokers(
+      clusterName,
+      ['ProduceThrottleTime', 'FetchThrottleTime'],
+      (broker) => `FILL(produce${broker}, 0) + FILL(fetch${broker}, 0)`,
+      'milliseconds that clients are made to wait, busiest broker',
+    ),
+    threshold: 0,
+    datapoints: 5,
+    of: 5,
+    missing: 'not-breaching',
+    happened:
+      "A broker makes producers or consumers wait, because they exceed its instance type's throughput.",
     command,
   });
 }

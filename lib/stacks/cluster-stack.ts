@@ -41,7 +41,17 @@ export class ClusterStack extends EnvironmentStack {
       name: this.nameOf(brokers.type),
       serverProperties: serverProperties(brokers),
     });
-    const logs = operations.addLogGroup(this, 'BrokerLogs');
+    // MSK refuses to delete one that a cluster uses.
+    configuration.applyRemovalPolicy(this.dataRemoval);
+    // MSK writes the group's name into a policy that the whole account shares and that has room for few, except for names
+    // that begin so: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure-CWL.html (2026-11-26)
+    const logsTo = (id: string, name: string) => ({
+      cloudWatchLogs: {
+        enabled: true,
+        logGroup: operations.addLogGroup(this, id, `/aws/vendedlogs/msk/millrace-${environment.name}/${name}`)
+          .logGroupName,
+      },
+    });
     const exporters = { enabledInBroker: true };
     const clusterName = `millrace-${environment.name}`;
     const cluster = new CfnCluster(this, 'Resource', {
@@ -65,7 +75,11 @@ export class ClusterStack extends EnvironmentStack {
       configurationInfo: { arn: configuration.attrArn, revision: configuration.attrLatestRevisionRevision },
       enhancedMonitoring: environment.monitoring,
       openMonitoring: { prometheus: { jmxExporter: exporters, nodeExporter: exporters } },
-      loggingInfo: { brokerLogs: { cloudWatchLogs: { enabled: true, logGroup: logs.logGroupName } } },
+      loggingInfo: {
+        brokerLogs: logsTo('BrokerLogs', 'brokers'),
+        // Whom IAM turned away, and why: https://docs.aws.amazon.com/msk/latest/developerguide/msk-logging.html (2026-11-26)
+        authorizerLogs: logsTo('AuthorizerLogs', 'authorizer'),
+      },
     });
     cluster.applyRemovalPolicy(this.dataRemoval);
     this.cluster = { arn: cluster.attrArn, name: clusterName };

@@ -40,6 +40,8 @@ export class DatabaseStack extends EnvironmentStack {
   readonly writerHost: string;
   /** Where consumers connect: the proxy, where the environment has one. */
   readonly host: string;
+  /** AWS's own for the cluster: another one after a restore under the same name. */
+  readonly resourceId: string;
   readonly #cluster: CfnDBCluster;
   readonly #proxy: CfnDBProxy | undefined;
 
@@ -60,6 +62,8 @@ export class DatabaseStack extends EnvironmentStack {
       dbSubnetGroupDescription: 'Subnets of the databases of Millrace',
       subnetIds: network.subnetIds('databases'),
     });
+    // RDS refuses to delete either this or the parameters while a cluster uses them.
+    subnets.applyRemovalPolicy(this.dataRemoval);
     this.#cluster = this.addCluster(network, operations, subnets);
     const instances = this.addInstances();
     this.#proxy = environment.database.proxy
@@ -67,6 +71,7 @@ export class DatabaseStack extends EnvironmentStack {
       : undefined;
     this.writerHost = this.#cluster.attrEndpointAddress;
     this.host = this.#proxy?.attrEndpoint ?? this.writerHost;
+    this.resourceId = this.#cluster.attrDbClusterResourceId;
   }
 
   /** Lets a function log in as a consumer's user, where consumers connect. */
@@ -121,6 +126,7 @@ export class DatabaseStack extends EnvironmentStack {
         log_parameter_max_length_on_error: '0',
       },
     });
+    parameters.applyRemovalPolicy(this.dataRemoval);
     // Made before RDS would make it itself, without key and for ever.
     const logs = operations.addLogGroup(this, 'Logs', `/aws/rds/cluster/${this.clusterName}/postgresql`);
     const cluster = new CfnDBCluster(this, 'Resource', {
@@ -163,7 +169,10 @@ export class DatabaseStack extends EnvironmentStack {
   }
 
   private addInstances(): readonly CfnDBInstance[] {
-    const { standbys } = this.target.database;
+    const {
+      network,
+      database: { standbys },
+    } = this.target;
     const instances: CfnDBInstance[] = [];
     for (let index = 0; index <= standbys; index++) {
       const instance = new CfnDBInstance(this, index === 0 ? 'Writer' : `Standby${index}`, {
@@ -172,6 +181,10 @@ export class DatabaseStack extends EnvironmentStack {
         dbInstanceClass: 'db.serverless',
         publiclyAccessible: false,
         autoMinorVersionUpgrade: true,
+        // Each in a zone of its own: left to itself, Aurora may put a standby beside its writer.
+        ...(network.type === 'new' && {
+          availabilityZone: this.availabilityZones[index % this.availabilityZones.length]!,
+        }),
         // A standby of tier 1 grows with the writer, so that it can take over at once.
         promotionTier: index === 0 ? 0 : 1,
       });

@@ -1,8 +1,8 @@
 import { CfnOutput, Duration, Tags, Validations } from 'aws-cdk-lib';
 import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
-import { BlockPublicAccess, Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
-import { Queue, QueueEncryption, RedrivePermission } from 'aws-cdk-lib/aws-sqs';
+import { BlockPublicAccess, Bucket, BucketEncryption, type BucketPolicy } from 'aws-cdk-lib/aws-s3';
+import { Queue, QueueEncryption, type QueuePolicy, RedrivePermission } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
@@ -19,6 +19,9 @@ const GIVEN_UP_RETENTION = Duration.days(30);
 
 /** A letter that is moved begins its fortnight anew, and its bytes have to be there all the while. */
 const PAYLOAD_RETENTION = Duration.days(90);
+
+/** Versioning is for the audit log; records are deleted when their time is up. The least that S3 takes. */
+const NONCURRENT_RETENTION = Duration.days(1);
 
 /** Dead letters of every consumer, encrypted under one key, each consumer with queues and a bucket of its own. */
 export class DeadLettersStack extends EnvironmentStack {
@@ -38,6 +41,7 @@ export class DeadLettersStack extends EnvironmentStack {
   }
 
   addConsumer({ name, timeoutMs }: AnyConsumer): DeadLetterResources {
+    const keeps = this.target.retainsData;
     const common = {
       encryption: QueueEncryption.KMS,
       encryptionMasterKey: this.#key,
@@ -73,9 +77,15 @@ export class DeadLettersStack extends EnvironmentStack {
         { prefix: GIVEN_UP_PREFIX, expiration: GIVEN_UP_RETENTION },
         { prefix: PAYLOAD_PREFIX, expiration: PAYLOAD_RETENTION },
         { prefix: RESULTS_PREFIX, expiration: PAYLOAD_RETENTION },
-      ],
+      ].map((rule) => (keeps ? { ...rule, noncurrentVersionExpiration: NONCURRENT_RETENTION } : rule)),
+      // Nobody overwrites or deletes the audit log for good. A bucket that goes with its stack is emptied by hand, and stays
+      // easy to empty.
+      versioned: keeps,
       removalPolicy: this.dataRemoval,
     });
+    // What stays when the stack goes stays closed to everything but TLS.
+    for (const { node } of [deadLetters, redrive, bucket])
+      (node.findChild('Policy') as QueuePolicy | BucketPolicy).applyRemovalPolicy(this.dataRemoval);
     // The bucket's name is made up by CloudFormation; whoever redrives finds it here.
     Tags.of(deadLetters).add(BUCKET_TAG, bucket.bucketName);
     Validations.of(bucket).acknowledge({

@@ -9,6 +9,7 @@ import {
   TextWidget,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Construct } from 'constructs';
+import type { MetricName } from '../../runtime/delivery/metrics.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { CollectMetricName } from '../../runtime/publish/collect.ts';
 import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
@@ -99,7 +100,8 @@ export class HealthStack extends EnvironmentStack {
   }
 }
 
-function consumerRows({ consumer, functionName }: ConsumerStack, clusterName: string): IWidget[][] {
+function consumerRows({ target, consumer, functionName }: ConsumerStack, clusterName: string): IWidget[][] {
+  const reported = (metric: MetricName) => reportedBy(target.name, consumer, metric);
   const title = `## ${consumer.name} ← ${consumer.topic.name}`;
   return [
     [new TextWidget({ markdown: title, width: FULL_WIDTH, height: 1 })],
@@ -110,15 +112,8 @@ function consumerRows({ consumer, functionName }: ConsumerStack, clusterName: st
         [lagOf(consumer, clusterName)],
         [drainTimeOf(consumer, clusterName)],
       ),
-      graph('Records', 6, [
-        reportedBy(consumer, 'Applied'),
-        reportedBy(consumer, 'Duplicates'),
-        reportedBy(consumer, 'Returned'),
-      ]),
-      graph('Dead letters and holes', 6, [
-        reportedBy(consumer, 'DeadLettered'),
-        reportedBy(consumer, 'Holes'),
-      ]),
+      graph('Records', 6, [reported('Applied'), reported('Duplicates'), reported('Returned')]),
+      graph('Dead letters and holes', 6, [reported('DeadLettered'), reported('Holes')]),
       graph(
         'Function: errors | duration',
         6,
@@ -129,8 +124,9 @@ function consumerRows({ consumer, functionName }: ConsumerStack, clusterName: st
   ];
 }
 
-function collectorRows({ apiName, functionName, topics }: CollectorStack): IWidget[][] {
-  const events = (metric: CollectMetricName) => topics.map((topic) => collectedEvents(topic, metric));
+function collectorRows({ target, apiName, functionName, topics }: CollectorStack): IWidget[][] {
+  const events = (metric: CollectMetricName) =>
+    topics.map((topic) => collectedEvents(target.name, topic, metric));
   return [
     [new TextWidget({ markdown: `## collector → ${topics.join(', ')}`, width: FULL_WIDTH, height: 1 })],
     [

@@ -12,8 +12,9 @@ import type { OperationsStack } from './operations-stack.ts';
 /** What the CDK calls the construct of the function that triggers ours. */
 const TRIGGER_PROVIDER = 'AWSCDK.TriggerCustomResourceProviderCustomResourceProvider';
 
-/** As long as Lambda lets a function run. */
-const TIMEOUT = Duration.minutes(15);
+/** The trigger's own function has Lambda's longest, 15 minutes: it has to be there still when ours answers. */
+const TIMEOUT = Duration.minutes(13);
+const TRIGGER_WAITS = Duration.minutes(14);
 
 /**
  * Brings the database's roles and tables up to date in the course of a deployment, before any consumer's stack: a
@@ -42,10 +43,14 @@ export class MigrationsStack extends EnvironmentStack {
         [SETTINGS.databaseHost]: database.writerHost,
         [SETTINGS.databaseName]: database.databaseName,
         [SETTINGS.databaseUser]: database.administrator,
+        [SETTINGS.databasePauses]: String(environment.database.minCapacity === 0),
       },
     });
     database.grantAdminister(fn);
-    new Trigger(this, 'Migrate', { handler: fn, timeout: TIMEOUT });
+    const trigger = new Trigger(this, 'Migrate', { handler: fn, timeout: TRIGGER_WAITS });
+    // It runs again for other code. So it does for another database behind the same code: one restored, or made anew.
+    const resource = trigger.node.findChild('Default').node.defaultChild as CfnResource;
+    resource.addPropertyOverride('Database', database.resourceId);
     const provider = this.node.findChild(TRIGGER_PROVIDER).node.findChild('Handler') as CfnResource;
     // The trigger's own function waits for its role by its property already; cfn-lint calls saying it twice a mistake.
     provider.addDeletionOverride('DependsOn');

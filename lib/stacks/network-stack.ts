@@ -1,5 +1,8 @@
 import { Validations } from 'aws-cdk-lib';
 import {
+  CfnSecurityGroup,
+  CfnSubnet,
+  CfnVPC,
   FlowLogDestination,
   FlowLogTrafficType,
   GatewayVpcEndpointAwsService,
@@ -15,7 +18,7 @@ import {
   SubnetType,
   Vpc,
 } from 'aws-cdk-lib/aws-ec2';
-import { AnyPrincipal, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { AnyPrincipal, PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import type { Environment, ExistingNetwork, SubnetGroup } from '../../runtime/environment.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
@@ -24,17 +27,29 @@ import type { OperationsStack } from './operations-stack.ts';
 const BROKER_IAM_PORT = 9098;
 const DATABASE_PORT = 5432;
 
-/** Every service that is called from inside the network, and by whom. There is no NAT: what is not here is not reached. */
-const ENDPOINTS: Readonly<
-  Record<string, { service: InterfaceVpcEndpointAwsService; caller: 'brokers' | 'functions' }>
-> = {
-  // https://docs.aws.amazon.com/lambda/latest/dg/with-msk-cluster-network.html (2026-11-24): the event source's pollers
-  // live in the cluster's subnets and security groups; they assume the function's role, then invoke the function.
-  Lambda: { service: Service.LAMBDA, caller: 'brokers' },
-  Sts: { service: Service.STS, caller: 'brokers' },
-  // Consumers read schemas and store dead letters.
+/** A service that is called from inside the network. There is no NAT: what has no endpoint is not reached. */
+interface Endpoint {
+  readonly service: InterfaceVpcEndpointAwsService;
+  readonly caller: 'brokers' | 'functions';
+  /** What pollers do there, as Lambda itself. Functions call as roles of this account, whose policies say what they may do. */
+  readonly pollersMay?: string;
+}
+
+/** Consumers read schemas and store dead letters. */
+const OF_FUNCTIONS: Readonly<Record<string, Endpoint>> = {
   Glue: { service: Service.GLUE, caller: 'functions' },
   Sqs: { service: Service.SQS, caller: 'functions' },
+};
+
+/**
+ * On-demand pollers live in the cluster's subnets and security groups; they assume the function's role, then invoke the
+ * function. Provisioned ones call neither service from there.
+ * https://docs.aws.amazon.com/lambda/latest/dg/with-msk-cluster-network.html,
+ * https://docs.aws.amazon.com/lambda/latest/dg/kafka-scaling-modes.html (2026-11-26)
+ */
+const OF_ON_DEMAND_POLLERS: Readonly<Record<string, Endpoint>> = {
+  Lambda: { service: Service.LAMBDA, caller: 'brokers', pollersMay: 'lambda:InvokeFunction' },
+  Sts: { service: Service.STS, caller: 'brokers', pollersMay: 'sts:AssumeRole' },
 };
 // No others: Lambda writes a function's logs from outside the network; passwords are tokens that the function signs
 // itself, so neither Secrets Manager nor RDS's API is called; batches given up go to S3 through its gateway.
@@ -68,6 +83,7 @@ export class NetworkStack extends EnvironmentStack {
     this.database = this.addGroup('Database', 'Aurora PostgreSQL');
     this.addFlows();
     if (network.type === 'new') this.addEndpoints();
+    if (environment.retainsData) this.keepWhatDataStandsIn();
   }
 
   /** The private subnets of brokers, functions or databases, in every zone. */
@@ -104,6 +120,14 @@ export class NetworkStack extends EnvironmentStack {
     return vpc as IVpc;
   }
 
+  /** A cluster and a database that outlive their stacks are still in these, and AWS deletes none of them meanwhile. */
+  private keepWhatDataStandsIn(): void {
+    for (const part of [this.vpc, this.brokers, this.database].flatMap(({ node }) => node.findAll())) {
+      if (part instanceof CfnVPC || part instanceof CfnSubnet || part instanceof CfnSecurityGroup)
+        part.applyRemovalPolicy(this.dataRemoval);
+    }
+  }
+
   private importVpc({ vpcId }: ExistingNetwork): IVpc {
     // The CDK wants a zone to spread subnets over; here they are given by their ids.
     return Vpc.fromVpcAttributes(this, 'Vpc', { vpcId, availabilityZones: ['unused'] });
@@ -127,8 +151,8 @@ export class NetworkStack extends EnvironmentStack {
     brokers.connections.allowInternally(kafka, 'pollers to brokers, IAM over TLS');
     functions.connections.allowTo(brokers, kafka, 'consumers write dead letters to Kafka, IAM over TLS');
     // The subnets lead nowhere but to the endpoints; S3's gateway has no security group that a rule could name.
-    brokers.addEgressRule(Peer.anyIpv4(), Port.HTTPS, 'pollers to S3, with batches they gave up');
     const isOwn = this.target.network.type === 'new';
+    brokers.addEgressRule(Peer.anyIpv4(), Port.HTTPS, 'pollers to S3, with batches they gave up');
     functions.addEgressRule(
       Peer.anyIpv4(),
       Port.HTTPS,
@@ -147,20 +171,28 @@ export class NetworkStack extends EnvironmentStack {
 
   private addEndpoints(): void {
     const endpoints = this.addGroup('Endpoints', 'Interface endpoints of AWS services');
-    this.brokers.connections.allowTo(endpoints, Port.HTTPS, 'pollers to Lambda and STS');
+    const pollersCall = this.target.polling.mode === 'on-demand';
+    if (pollersCall) this.brokers.connections.allowTo(endpoints, Port.HTTPS, 'pollers to Lambda and STS');
     this.functions.connections.allowTo(endpoints, Port.HTTPS, 'consumers to Glue and SQS');
     this.collector?.connections.allowTo(endpoints, Port.HTTPS, 'the collector to Glue');
-    for (const [name, { service, caller }] of Object.entries(ENDPOINTS)) {
+    const all = { ...(pollersCall && OF_ON_DEMAND_POLLERS), ...OF_FUNCTIONS };
+    for (const [name, { service, caller, pollersMay }] of Object.entries(all)) {
       const endpoint = this.vpc.addInterfaceEndpoint(name, {
         service,
         open: false,
         securityGroups: [endpoints],
         subnets: this.subnets(caller),
       });
-      // Functions call as roles of this account. As whom Lambda's pollers call we do not know: theirs stay open.
-      if (caller === 'functions') {
-        endpoint.addToPolicy(this.perimeter(service.shortName, 'aws:PrincipalAccount'));
-      }
+      endpoint.addToPolicy(
+        pollersMay === undefined
+          ? this.perimeter(service.shortName, 'aws:PrincipalAccount')
+          : // With the resource "*", as Lambda's page says: https://docs.aws.amazon.com/lambda/latest/dg/with-msk-cluster-network.html (2026-11-26)
+            new PolicyStatement({
+              principals: [new ServicePrincipal('lambda.amazonaws.com')],
+              actions: [pollersMay],
+              resources: ['*'],
+            }),
+      );
     }
   }
 

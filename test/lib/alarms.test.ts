@@ -72,13 +72,28 @@ describe.each(ENVIRONMENT_NAMES)('in %s', (env) => {
   });
 });
 
+test('every metric of our own is of one environment, because an account may have several', () => {
+  for (const env of ENVIRONMENT_NAMES) {
+    const own = byEnvironment[env]!.filter(({ Properties }) => Properties?.Namespace === 'Millrace').filter(
+      ({ Properties }) => !Properties.MetricName.startsWith(`millrace-${env}-`),
+    );
+    expect(own.length).toBeGreaterThan(2);
+    for (const { Properties } of own)
+      expect(Properties.Dimensions).toContainEqual({ Name: 'environment', Value: env });
+    const [board] = byEnvironment[env]!.filter(({ Type }) => Type === 'AWS::CloudWatch::Dashboard');
+    const shown = JSON.stringify(board!.Properties.DashboardBody).match(/"Millrace[^[]*?"[A-Z]\w+\W+\w+/g)!;
+    expect(shown.length).toBeGreaterThan(5);
+    for (const each of shown) expect(each).toMatch(/environment$/);
+  }
+});
+
 test('every runbook has an alarm', () => {
   const kinds = ENVIRONMENT_NAMES.flatMap((env) => alarmsOf(env).map((each) => textOf(each)));
   const unused = readdirSync(RUNBOOKS).filter(
     (file) => file !== 'README.md' && !kinds.some((text) => text.endsWith(`/${file}`)),
   );
-  // Only a cluster of standard brokers with metrics by broker has it; no environment here is one.
-  expect(unused).toEqual(['under-min-isr.md']);
+  // Only a cluster with metrics by broker has these; no environment here is one.
+  expect(unused.toSorted()).toEqual(['broker-connections.md', 'broker-throttled.md', 'under-min-isr.md']);
 });
 
 test('every runbook’s links lead somewhere', () => {
@@ -235,15 +250,18 @@ describe('the cluster', () => {
       expect(newsdesk.environments[env]).toMatchObject({ monitoring: 'DEFAULT' });
   });
 
-  test('of standard brokers with metrics by broker has the one that takes them', () => {
-    const resources = resourcesOf(templatesOf('dev', { settings: { monitoring: 'PER_BROKER' } }));
-    expect(resources.map(({ Properties }) => Properties?.AlarmName)).toContain(
-      'millrace-dev-cluster-under-min-isr',
-    );
+  test.each([
+    ['dev', 'standard', 'under-min-isr'],
+    ['prod', 'express', 'broker-throttled'],
+  ])('in %s, of %s brokers with metrics by broker, has those that take them', (env, _, kind) => {
+    const resources = resourcesOf(templatesOf(env, { settings: { monitoring: 'PER_BROKER' } }));
+    const names = resources.map(({ Properties }) => Properties?.AlarmName);
+    expect(names).toContain(`millrace-${env}-cluster-${kind}`);
+    expect(names).toContain(`millrace-${env}-cluster-broker-connections`);
   });
 
   test('of express brokers has those that they have metrics for', () => {
-    expect(kindsOf('prod')).toEqual(['broker-cpu', 'no-controller']);
+    expect(kindsOf('prod')).toEqual(['broker-cpu', 'no-controller', 'storage-growing']);
   });
 });
 
@@ -253,6 +271,7 @@ describe('the policy', () => {
     GreaterThanThreshold: '>',
     GreaterThanOrEqualToThreshold: '>=',
     LessThanThreshold: '<',
+    GreaterThanUpperThreshold: '> expected',
   };
   interface Stat {
     readonly Namespace: string;
@@ -280,7 +299,7 @@ describe('the policy', () => {
     expect(others).toEqual([]);
     return [
       [...new Set([...expressions, ...metrics])].join('; '),
-      `${COMPARISON[ComparisonOperator]} ${Threshold}`,
+      [COMPARISON[ComparisonOperator], Threshold].filter((part) => part !== undefined).join(' '),
       `${DatapointsToAlarm} of ${EvaluationPeriods} × ${period} s`,
       properties.TreatMissingData,
     ];
@@ -378,6 +397,12 @@ describe('the policy', () => {
         '1 of 1 × 300 s',
         'notBreaching',
       ],
+      'storage-growing': [
+        'ANOMALY_DETECTION_BAND(m0, 2); AWS/Kafka StorageUsed max',
+        '> expected',
+        '12 of 12 × 300 s',
+        'notBreaching',
+      ],
       'no-writer': ['AWS/RDS DatabaseConnections sum', '< 0', '5 of 5 × 60 s', 'breaching'],
     });
   });
@@ -418,6 +443,12 @@ describe('the policy', () => {
         '> 0',
         '15 of 15 × 60 s',
         'ignore',
+      ],
+      'broker-connections': [
+        'MAX([FILL(refused1, 0), FILL(refused2, 0), FILL(refused3, 0)]); AWS/Kafka IAMTooManyConnections max',
+        '> 0',
+        '3 of 5 × 60 s',
+        'notBreaching',
       ],
       'under-min-isr': [
         'MAX([partitions1, partitions2, partitions3]); AWS/Kafka UnderMinIsrPartitionCount max',

@@ -67,6 +67,7 @@ test('the collector answers, and says what it cannot reach', () => {
       AWS_ACCESS_KEY_ID: 'nobody',
       AWS_SECRET_ACCESS_KEY: 'nothing',
       AWS_ENDPOINT_URL_GLUE: 'http://127.0.0.1:1',
+      MILLRACE_ENVIRONMENT: 'dev',
       MILLRACE_BROKERS: '127.0.0.1:1',
       MILLRACE_REGISTRY_NAME: 'millrace-dev',
       MILLRACE_ALLOWED_ORIGINS: '[]',

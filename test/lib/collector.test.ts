@@ -64,6 +64,18 @@ describe.each(ENVIRONMENT_NAMES)('in %s the collector', (env) => {
     }
   });
 
+  test('lets a page read what API Gateway itself answers', () => {
+    for (const ResponseType of ['DEFAULT_4XX', 'DEFAULT_5XX', 'THROTTLED']) {
+      collector!.hasResourceProperties('AWS::ApiGateway::GatewayResponse', {
+        ResponseType,
+        ResponseParameters: Match.objectLike({
+          'gatewayresponse.header.Access-Control-Allow-Origin': "'*'",
+          'gatewayresponse.header.Access-Control-Expose-Headers': "'Retry-After'",
+        }),
+      });
+    }
+  });
+
   test('has a web ACL where its settings name one', () => {
     collector!.resourceCountIs('AWS::WAFv2::WebACLAssociation', 0);
     const guarded = templatesOf(env, { settings: { collector: { ...settings, webAclArn } } });

@@ -42,11 +42,14 @@ describe.each(NAMES)('in %s', (env) => {
     });
   });
 
-  test('endpoints are for this account only, but for those that pollers call', () => {
+  test('endpoints are for this account only, and on demand for what pollers do, as Lambda itself', () => {
     const found = Object.values(network.findResources('AWS::EC2::VPCEndpoint')).map(({ Properties }) => {
       const [service] = /(lambda|sts|glue|sqs|s3)/.exec(JSON.stringify(Properties.ServiceName))!;
       const statements = Properties.PolicyDocument?.Statement.map(
-        (each: { Action: string; Condition: object }) => [each.Action, each.Condition],
+        (each: { Action: string; Condition?: object; Principal: object }) => [
+          each.Action,
+          each.Condition ?? each.Principal,
+        ],
       );
       return [service, statements];
     });
@@ -55,8 +58,11 @@ describe.each(NAMES)('in %s', (env) => {
       s3: [['s3:*', { StringEquals: { 'aws:ResourceAccount': account } }]],
       glue: [['glue:*', { StringEquals: { 'aws:PrincipalAccount': account } }]],
       sqs: [['sqs:*', { StringEquals: { 'aws:PrincipalAccount': account } }]],
-      lambda: undefined,
-      sts: undefined,
+      // Provisioned pollers call neither from inside the network.
+      ...(env === 'dev' && {
+        lambda: [['lambda:InvokeFunction', { Service: 'lambda.amazonaws.com' }]],
+        sts: [['sts:AssumeRole', { Service: 'lambda.amazonaws.com' }]],
+      }),
     });
   });
 
@@ -80,7 +86,7 @@ describe.each(NAMES)('in %s', (env) => {
     network.resourceCountIs('AWS::EC2::Subnet', 9);
     for (const type of ['AWS::EC2::NatGateway', 'AWS::EC2::InternetGateway'])
       network.resourceCountIs(type, 0);
-    network.resourceCountIs('AWS::EC2::VPCEndpoint', 5);
+    network.resourceCountIs('AWS::EC2::VPCEndpoint', env === 'dev' ? 5 : 3);
     const open = Object.values(network.findResources('AWS::EC2::SecurityGroup')).flatMap(
       ({ Properties: { SecurityGroupIngress = [], SecurityGroupEgress = [] } }) =>
         [...SecurityGroupIngress, ...SecurityGroupEgress].filter(
@@ -117,7 +123,7 @@ describe.each(NAMES)('in %s', (env) => {
   });
 
   test('what holds data is kept in prod and goes with its stack elsewhere', () => {
-    const policy = env === 'prod' ? 'Retain' : 'Delete';
+    const policy = env === 'prod' ? 'RetainExceptOnCreate' : 'Delete';
     cluster.hasResource('AWS::MSK::Cluster', { DeletionPolicy: policy });
     cluster.hasResource('AWS::KMS::Key', { DeletionPolicy: policy });
     for (const type of [

@@ -51,7 +51,6 @@ const ALWAYS: readonly Flow[] = [
   ['collector', 'brokers', 9098],
 ];
 const OWN_NETWORK: readonly Flow[] = [
-  ['brokers', 'endpoints', 443],
   ['functions', 'endpoints', 443],
   ['collector', 'endpoints', 443],
 ];
@@ -70,7 +69,12 @@ const network = {
 test.each<[string, string, SynthesisOptions, readonly Flow[]]>([
   ['prod', 'prod', {}, [...ALWAYS, ...OWN_NETWORK, ...PROXY]],
   ['staging', 'staging', {}, [...ALWAYS, ...OWN_NETWORK, ...PROXY]],
-  ['dev, without a proxy', 'dev', {}, [...ALWAYS, ...OWN_NETWORK, ['functions', 'database', 5432]]],
+  [
+    'dev, with on-demand pollers and without a proxy',
+    'dev',
+    {},
+    [...ALWAYS, ...OWN_NETWORK, ['brokers', 'endpoints', 443], ['functions', 'database', 5432]],
+  ],
   [
     "somebody else's network",
     'prod',

@@ -99,7 +99,8 @@ function wildcardsIn(resources: readonly (Resource & { id: string })[]): readonl
     for (const statement of statementsIn(resource.Properties)) {
       if (statement.Effect === 'Deny') continue;
       if (resource.Type === ENDPOINT_POLICY) {
-        if (!staysInThisAccount(statement)) found.push(`${resource.id}: any account`);
+        if (!staysInThisAccount(statement) && !isOfPollers(statement))
+          found.push(`${resource.id}: any account`);
         continue;
       }
       const targets = asList(statement.Resource).map((each) => textOf(each, resource));
@@ -124,6 +125,14 @@ function wildcardsIn(resources: readonly (Resource & { id: string })[]): readonl
     }
   }
   return found;
+}
+
+/** Lambda's pollers call as Lambda itself; the page that says so wants the resource "*". */
+function isOfPollers({ Principal, Action }: Statement): boolean {
+  return (
+    JSON.stringify(Principal) === '{"Service":"lambda.amazonaws.com"}' &&
+    ['lambda:InvokeFunction', 'sts:AssumeRole'].includes(String(Action))
+  );
 }
 
 function staysInThisAccount({ Condition }: Statement): boolean {
@@ -178,6 +187,10 @@ describe('no wildcard that is not on the list', () => {
   test('the walk would find an endpoint that lets any account through', () => {
     const open: Statement = { Effect: 'Allow', Action: 'sqs:*', Resource: '*', Principal: { AWS: '*' } };
     expect(wildcardsIn(withStatement(open, ENDPOINT_POLICY))).toHaveLength(1);
+    const anyone = { ...open, Action: 'sts:AssumeRole' };
+    expect(wildcardsIn(withStatement(anyone, ENDPOINT_POLICY))).toHaveLength(1);
+    const anything = { ...open, Action: 'sts:*', Principal: { Service: 'lambda.amazonaws.com' } };
+    expect(wildcardsIn(withStatement(anything, ENDPOINT_POLICY))).toHaveLength(1);
   });
 });
 

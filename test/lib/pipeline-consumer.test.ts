@@ -268,7 +268,7 @@ describe('dead letters in Kafka', () => {
       ({ Properties }) => Properties.TopicName === deadLetterTopic,
     )!;
     expect(topic).toMatchObject({
-      DeletionPolicy: 'Retain',
+      DeletionPolicy: 'RetainExceptOnCreate',
       Properties: { PartitionCount: 12, ReplicationFactor: 3 },
     });
     expect(Buffer.from(topic.Properties.Configs, 'base64').toString().split('\n')).toEqual([

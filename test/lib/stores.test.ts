@@ -119,6 +119,8 @@ describe('migrations', () => {
       MILLRACE_DATABASE_HOST: { 'Fn::ImportValue': expect.stringContaining('EndpointAddress') },
     });
     migrations.hasResourceProperties('Custom::Trigger', {
+      // Of another database behind the same code, too.
+      Database: { 'Fn::ImportValue': Match.stringLikeRegexp('DBClusterResourceId') },
       HandlerArn: { Ref: Match.stringLikeRegexp('CurrentVersion') },
       InvocationType: 'RequestResponse',
     });
@@ -179,11 +181,16 @@ describe.each(ENVIRONMENT_NAMES)('dead letters in %s', (env) => {
       },
       LifecycleConfiguration: {
         Rules: [
-          { Prefix: 'aws/lambda/', ExpirationInDays: 30, Status: 'Enabled' },
-          { Prefix: 'dead-letters/', ExpirationInDays: 90, Status: 'Enabled' },
-          { Prefix: 'redrives/', ExpirationInDays: 90, Status: 'Enabled' },
-        ],
+          { Prefix: 'aws/lambda/', ExpirationInDays: 30 },
+          { Prefix: 'dead-letters/', ExpirationInDays: 90 },
+          { Prefix: 'redrives/', ExpirationInDays: 90 },
+        ].map((rule) => ({
+          ...rule,
+          Status: 'Enabled',
+          NoncurrentVersionExpiration: env === 'prod' ? { NoncurrentDays: 1 } : Match.absent(),
+        })),
       },
+      VersioningConfiguration: env === 'prod' ? { Status: 'Enabled' } : Match.absent(),
     });
   });
 
@@ -210,13 +217,39 @@ test('what holds data is kept in prod and goes with its stack elsewhere', () => 
     'AWS::S3::Bucket',
     'AWS::KMS::Key',
     'AWS::Logs::LogGroup',
+    // What RDS and MSK refuse to delete while it is used, and the policies of queues and buckets that stay.
+    'AWS::MSK::Configuration',
+    'AWS::RDS::DBSubnetGroup',
+    'AWS::RDS::DBClusterParameterGroup',
+    'AWS::SQS::QueuePolicy',
+    'AWS::S3::BucketPolicy',
   ];
   for (const env of ENVIRONMENT_NAMES) {
     const policies = resourcesOf(templates[env]!)
       .filter(({ Type }) => STATEFUL.includes(Type))
       .map((resource) => (resource as { DeletionPolicy?: string }).DeletionPolicy);
-    expect(new Set(policies)).toEqual(new Set([env === 'prod' ? 'Retain' : 'Delete']));
+    expect(new Set(policies)).toEqual(new Set([env === 'prod' ? 'RetainExceptOnCreate' : 'Delete']));
   }
+});
+
+test('in prod, the network that cluster and database stand in is kept with them', () => {
+  const kept = (env: string) =>
+    Object.entries(part(env, 'network').toJSON().Resources as Record<string, { DeletionPolicy?: string }>)
+      .filter(([, { DeletionPolicy }]) => DeletionPolicy === 'RetainExceptOnCreate')
+      .map(([id]) => id.replace(/[0-9A-F]{8}$/, ''));
+  const subnets = ['brokers', 'functions', 'databases'].flatMap((group) =>
+    [1, 2, 3].map((zone) => `Vpc${group}Subnet${zone}Subnet`),
+  );
+  expect(kept('prod').toSorted()).toEqual(['Brokers', 'Database', 'FlowLogs', 'Vpc', ...subnets].toSorted());
+  expect(kept('dev')).toEqual([]);
+});
+
+test('an instance of the database and each of its standbys have a zone of their own', () => {
+  const zones = Object.values(part('prod', 'database').findResources('AWS::RDS::DBInstance')).map(
+    ({ Properties }) => JSON.stringify(Properties.AvailabilityZone),
+  );
+  expect(zones).toHaveLength(2);
+  expect(new Set(zones).size).toBe(2);
 });
 
 /** Whatever writes logs, with the log group that its resource names or waits for. */
@@ -227,7 +260,8 @@ const LOG_WRITERS: Readonly<Record<string, (resource: Writer) => unknown>> = {
       part.Ref?.startsWith('AccessLogs'),
     )?.Ref,
   'AWS::EC2::FlowLog': ({ Properties }) => Properties.LogGroupName.Ref,
-  'AWS::MSK::Cluster': ({ Properties }) => Properties.LoggingInfo.BrokerLogs.CloudWatchLogs.LogGroup.Ref,
+  'AWS::MSK::Cluster': ({ Properties: { LoggingInfo } }) =>
+    [LoggingInfo.BrokerLogs, LoggingInfo.AuthorizerLogs].map((logs) => logs.CloudWatchLogs.LogGroup.Ref),
   // RDS has no property for it, but a name of its own for each.
   'AWS::RDS::DBCluster': ({ Properties, DependsOn }) =>
     Properties.EnableCloudwatchLogsExports.join() === 'postgresql' &&
@@ -251,14 +285,18 @@ describe.each(ENVIRONMENT_NAMES)('logs in %s', (env) => {
   test('go to such a group, whoever writes them', () => {
     const writers = resources.filter(({ Type }) => Type in LOG_WRITERS);
     const part = (id: string) => id.split('/')[0]!;
-    const found = writers.map((writer) => `${part(writer.id)}/${LOG_WRITERS[writer.Type]!(writer)}`);
+    const found = writers.flatMap((writer) =>
+      [LOG_WRITERS[writer.Type]!(writer)].flat().map((group) => `${part(writer.id)}/${group}`),
+    );
     expect(found.toSorted()).toEqual(groups.map(({ id }) => id).toSorted());
   });
 
-  test('of the database and its proxy are called as RDS calls them', () => {
+  test('have the names by which RDS looks for them, and by which MSK leaves the account’s policy alone', () => {
     const names = groups.flatMap(({ Properties }) => Properties.LogGroupName ?? []);
     const { proxy } = newsdesk.environments[env]!.database;
     expect(names).toEqual([
+      `/aws/vendedlogs/msk/millrace-${env}/brokers`,
+      `/aws/vendedlogs/msk/millrace-${env}/authorizer`,
       `/aws/rds/cluster/millrace-${env}/postgresql`,
       ...(proxy ? [`/aws/rds/proxy/millrace-${env}`] : []),
     ]);

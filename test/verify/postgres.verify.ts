@@ -93,6 +93,15 @@ describe('provision() on PostgreSQL', () => {
     );
     expect(rows).toEqual([{ idle: '1min', lock: '10s', alive: '5s', token: true }]);
   });
+
+  test('a session that is idle ends where the database pauses, and nowhere else', async () => {
+    const idle = async (pauses: boolean) => {
+      await provision(pgDriver(logIn('administrator')), [{ name: 'idler', migrations: [] }], { pauses });
+      const { rows } = await logIn('idler').query(`SELECT current_setting('idle_session_timeout') AS idle`);
+      return rows[0].idle;
+    };
+    expect([await idle(false), await idle(true), await idle(false)]).toEqual(['0', '4min', '0']);
+  });
 });
 
 describe('PostgresSink when the server intervenes', () => {

@@ -21,7 +21,7 @@ const report: BatchReport = {
 
 describe('EmbeddedMetrics', () => {
   test('writes one embedded metric document a report, zeros included', () => {
-    const metrics = new EmbeddedMetrics({ ...systemClock, now: () => 1_767_225_600_000 });
+    const metrics = new EmbeddedMetrics({ ...systemClock, now: () => 1_767_225_600_000 }, 'prod');
     const documents = documentsOf(() => {
       metrics.report(report);
       metrics.report({ ...report, topic: 'news.comments' });
@@ -45,11 +45,12 @@ describe('EmbeddedMetrics', () => {
         CloudWatchMetrics: [
           {
             Namespace: 'Millrace',
-            Dimensions: [['service', 'topic']],
+            Dimensions: [['environment', 'service', 'topic']],
             Metrics: Object.entries(units).map(([Name, Unit]) => ({ Name, Unit })),
           },
         ],
       },
+      environment: 'prod',
       service: 'editorial-analytics',
       topic: 'news.pageviews',
       Records: 100,
