@@ -29,7 +29,9 @@ export default defineApp({
       brokers: { type: 'express', instanceType: 'express.m7g.large' },
       monitoring: 'DEFAULT',
       polling: { mode: 'provisioned', minimumPollers: 1, maximumPollers: 4 },
-      database: { minCapacity: 0.5, maxCapacity: 4, standbys: 0, proxy: true, backupDays: 7 },
+      // Logins by IAM take up to 1,000 MiB of the database's memory:
+      // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html (2026-11-26)
+      database: { minCapacity: 1, maxCapacity: 4, standbys: 0, proxy: true, backupDays: 7 },
       collector: { allowedOrigins: [], rate: 100, burst: 100, maxConcurrency: 20 },
       alarmActions: true,
       retainsData: false,

@@ -92,7 +92,10 @@ export interface DeployRequest {
 }
 
 const ACCOUNT = /^\d{12}$/;
-const REGION = /^[a-z]{2}(-[a-z]+)+-\d$/;
+// The templates name AWS's own partition, and nothing here was ever tried in another: China, GovCloud, isolated regions.
+const REGION = /^(?!cn-|us-gov-|\w+-iso)[a-z]{2}(-[a-z]+)+-\d$/;
+/** Where MSK places no brokers in one of the zones, whose name differs by account. */
+const UNEVEN_REGION = 'us-east-1';
 
 /**
  * The environment that is asked for. Needs no account and no network.
@@ -111,13 +114,39 @@ export function resolveEnvironment(
     refuse('env', env, `one of ${Object.keys(environments).join(', ')}`, 'Pass it as "-c env=dev".');
   }
   checkSettings(env as string, settings);
+  checkZones(env as string, settings, { account, region });
   return {
     ...settings,
     name: env as string,
     appRoot: root,
     account: optional('account', account, ACCOUNT, 'twelve digits', '-c account=123456789012'),
-    region: optional('region', region, REGION, "a region's name", '-c region=eu-west-1'),
+    region: optional(
+      'region',
+      region,
+      REGION,
+      "a region's name, in AWS's own partition,",
+      '-c region=eu-west-1',
+    ),
   };
+}
+
+/**
+ * Zones cannot be named later: a subnet's zone never changes, and its addresses are taken. Without an account, nothing is
+ * about to be deployed, and the CDK takes us-east-1 for want of a region.
+ * https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-msk-cluster-brokernodegroupinfo.html (2026-11-25)
+ */
+function checkZones(
+  name: string,
+  { network }: EnvironmentSettings,
+  { account, region }: Pick<DeployRequest, 'account' | 'region'>,
+): void {
+  if (region !== UNEVEN_REGION || account === undefined || network.type !== 'new' || network.zones) return;
+  refuse(
+    `${name}.network.zones`,
+    undefined,
+    `three names of zones in ${UNEVEN_REGION}, because MSK places no brokers in the zone whose id is use1-az3`,
+    `"aws ec2 describe-availability-zones --region ${UNEVEN_REGION}" lists names and ids. Add zones in millrace.config.ts before the first deployment.`,
+  );
 }
 
 function optional(
@@ -161,8 +190,8 @@ const MAX_REQUEST_RATE = 10_000;
 const MAX_REQUEST_BURST = 5_000;
 // https://docs.aws.amazon.com/msk/latest/developerguide/limits.html (2026-11-25): connections with IAM that a broker takes.
 const MAX_CONNECTIONS = 3_000;
-const WEB_ACL_ARN = /^arn:aws[a-z-]*:wafv2:[a-z0-9-]+:\d{12}:regional\/webacl\/[A-Za-z0-9_-]+\/[0-9a-f-]+$/;
-const CLUSTER_ARN = /^arn:aws[a-z-]*:kafka:[a-z0-9-]+:\d{12}:cluster\/[A-Za-z0-9-]+\/[A-Za-z0-9-]+$/;
+const WEB_ACL_ARN = /^arn:aws:wafv2:[a-z0-9-]+:\d{12}:regional\/webacl\/[A-Za-z0-9_-]+\/[0-9a-f-]+$/;
+const CLUSTER_ARN = /^arn:aws:kafka:[a-z0-9-]+:\d{12}:cluster\/[A-Za-z0-9-]+\/[A-Za-z0-9-]+$/;
 
 /** The types cannot tell what AWS takes; this does, before a deployment is half done. */
 function checkSettings(name: string, settings: EnvironmentSettings): void {

@@ -25,11 +25,33 @@ describe('refused', () => {
     [{ env: 'dev', account: '1234' }, /account is "1234"; it takes twelve digits/],
     [{ env: 'dev', account: 123456789012 }, /account is 123456789012/],
     [{ env: 'dev', region: 'Ireland' }, /region is "Ireland"; it takes a region's name/],
+    ...['cn-north-1', 'us-gov-west-1', 'us-iso-east-1', 'us-isob-east-1', 'eu-isoe-west-1'].map(
+      (region) =>
+        [{ env: 'dev', region }, new RegExp(`region is "${region}"; .* AWS's own partition`)] as const,
+    ),
+    [
+      { env: 'dev', account: '012345678901', region: 'us-east-1' },
+      /dev[.]network[.]zones is missing; it takes three names of zones in us-east-1, .* use1-az3/,
+    ],
   ])('%j', (request, message) => {
     expect(() => resolveEnvironment(APP, request)).toThrow(
       expect.objectContaining({ code: 'ENVIRONMENT_INVALID', message: expect.stringMatching(message) }),
     );
   });
+});
+
+test('us-east-1 takes zones that are named, and anything while there is no account to deploy to', () => {
+  const account = '012345678901';
+  const { dev } = ENVIRONMENTS as { dev: EnvironmentSettings };
+  const named = {
+    ...dev,
+    network: { type: 'new', zones: ['us-east-1a', 'us-east-1b', 'us-east-1f'] },
+  } as const;
+  const request = { env: 'dev', region: 'us-east-1' };
+  expect(resolveEnvironment(APP, request)).toMatchObject({ region: 'us-east-1' });
+  expect(resolveEnvironment({ ...APP, environments: { dev: named } }, { ...request, account })).toMatchObject(
+    named,
+  );
 });
 
 test.each(['Prod', 'eu_west', 'a--b', '-a', 'a-', 'a.b', 'a'.repeat(45)])(
