@@ -21,6 +21,7 @@ import { recordsIn } from '../local/topic-log.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { MillraceError } from '../runtime/errors.ts';
+import type { Polling } from '../runtime/lambda/mapping.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
@@ -43,6 +44,7 @@ export interface UpOptions extends KafkaOptions, PostgresOptions, RegistryOption
   readonly seed: number;
   readonly collectorPort?: number;
   readonly collectorOrigin?: readonly string[];
+  readonly polling: Polling['mode'];
   readonly exitWhenDrained?: true;
   readonly duration?: number;
   readonly redeliver: number;
@@ -186,6 +188,7 @@ async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegi
     stores,
     registry,
     postgres: options.postgres,
+    polling: options.polling,
     faults: {
       redeliver: options.redeliver,
       crash: options.crash,

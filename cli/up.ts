@@ -23,6 +23,7 @@ Examples:
   millrace up --input access.log.gz --exit-when-drained --json --fresh
   millrace up --input access.log.gz --redeliver 0.3 --crash 0.1 --sink-outage 2
   millrace up --input access.log.gz --fail contentId=/about --exit-when-drained
+  millrace up --polling on-demand          as Lambda polls in dev
   millrace up --kafka localhost:9092 --postgres postgres://me@localhost/news
 
 An input holds one JSON value a line, or whatever the app's demo reads: for the
@@ -74,6 +75,11 @@ export function upCommand(): Command {
     .addOption(kafkaAuthOption())
     .addOption(registryOption())
     .addOption(postgresOption())
+    .addOption(
+      new Option('--polling <mode>', 'poll as Lambda does in this mode')
+        .choices(['on-demand', 'provisioned'])
+        .default('provisioned'),
+    )
     .addOption(jsonOption('print the summary as one JSON object, as the last line'))
     .optionsGroup('Faults, to check that nothing is lost or counted twice:')
     .option('--redeliver <share>', 'deliver this share of batches twice, in small batches', share, 0)

@@ -43,8 +43,8 @@ export interface StackOptions {
   readonly random: Random;
   /** What concerns one consumer has its name, as `consumer`. */
   readonly log: Logger;
-  /** How the event sources poll. @default provisioned, with one poller */
-  readonly polling?: Polling;
+  /** How the event sources poll. @default provisioned, which holds back only the partition that waits */
+  readonly polling?: Polling['mode'];
   /** Hears of each batch that a consumer's function has been through. */
   readonly onReport?: (report: BatchReport) => void;
   /** `redrive`: topics are left alone, and only what is redriven is consumed. */
@@ -54,7 +54,10 @@ export interface StackOptions {
 // A share of invocations says something only where there are many: a small input would fit in one.
 const FAULTY_BATCH_RECORDS = 200;
 
-const ONE_POLLER: Polling = { mode: 'provisioned', minimumPollers: 1, maximumPollers: 1 };
+const POLLING: { readonly [Mode in Polling['mode']]: Polling } = {
+  'on-demand': { mode: 'on-demand' },
+  provisioned: { mode: 'provisioned', minimumPollers: 1, maximumPollers: 1 },
+};
 
 /** What the consumers did in this run: their ledgers' growth, and what ledgers do not keep. */
 export interface StackTotals extends LedgerTotals {
@@ -110,7 +113,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> {
-  const { app, stores, faults, random, log, registry, polling = ONE_POLLER } = options;
+  const { app, stores, faults, random, log, registry } = options;
+  const polling = POLLING[options.polling ?? 'provisioned'];
   const { consumers } = app;
   const { driver } = local;
   const reports = { duplicates: 0, retries: 0 };

@@ -1,3 +1,4 @@
+/** Promises 1, 2 and 5 of docs/delivery.md, from the command line; and what else a pipeline shows there. */
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import { openStores, type Stores } from '../../local/stores.ts';
 import type { Pageview } from '../fixtures/newsdesk/contracts/news.pageviews/schema.ts';
 import { createTraffic } from '../fixtures/newsdesk/demo.ts';
 import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
+import { POLLING_MODES } from '../polling-modes.ts';
 import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start, TABLES, until } from './millrace.ts';
@@ -37,69 +39,78 @@ describe('a state folder', () => {
   });
   afterAll(() => temporary.remove());
 
-  test('through faults, poison and kills has in its tables what the input says, and the poison as dead letters', async () => {
-    const views = pageviews(7, RECORDS);
-    const input = join(temporary.path, 'pageviews.jsonl');
-    writeFileSync(input, views.map((view) => JSON.stringify(view)).join('\n'));
-    const { published, poisoned } = await millraceJson([
-      'publish',
-      'news.pageviews',
-      '--input',
-      input,
-      '--poison',
-      '0.02',
-      ...state,
-    ]);
-    expect(published).toBe(RECORDS);
-    expect(poisoned).toBeGreaterThan(20);
+  const views: Pageview[] = [];
+  let poisonedSoFar = 0;
+  test.each(POLLING_MODES)(
+    'polled %s, through faults, poison and kills has in its tables what the input says, and the poison as dead letters',
+    async (mode) => {
+      const added = pageviews(views.length, RECORDS / POLLING_MODES.length);
+      views.push(...added);
+      const input = join(temporary.path, 'pageviews.jsonl');
+      writeFileSync(input, added.map((view) => JSON.stringify(view)).join('\n'));
+      const { published, poisoned } = await millraceJson([
+        'publish',
+        'news.pageviews',
+        '--input',
+        input,
+        '--poison',
+        '0.02',
+        ...state,
+      ]);
+      expect(published).toBe(added.length);
+      expect(poisoned).toBeGreaterThan(10);
+      poisonedSoFar += poisoned;
 
-    const faults = [
-      '--redeliver',
-      '0.4',
-      '--crash',
-      '0.2',
-      '--sink-outage',
-      '0.3',
-      '--dead-letter-outage',
-      '0.3',
-    ];
-    let kills = 0;
-    for (let seed = 0; kills < 3 && (await lagOf(state)) > 0; seed++) {
-      const before = await lagOf(state);
-      const child = start(['up', '--no-publish', ...faults, '--seed', String(seed), ...state]);
-      const exited = once(child, 'exit');
-      await until(async () => (await lagOf(state)) < before);
-      child.kill('SIGKILL');
-      await exited;
-      kills++;
-    }
-    expect(kills).toBeGreaterThan(0);
+      const faults = [
+        '--polling',
+        mode,
+        '--redeliver',
+        '0.4',
+        '--crash',
+        '0.2',
+        '--sink-outage',
+        '0.3',
+        '--dead-letter-outage',
+        '0.3',
+      ];
+      let kills = 0;
+      for (let seed = 0; kills < 2 && (await lagOf(state)) > 0; seed++) {
+        const before = await lagOf(state);
+        const child = start(['up', '--no-publish', ...faults, '--seed', String(seed), ...state]);
+        const exited = once(child, 'exit');
+        await until(async () => (await lagOf(state)) < before);
+        child.kill('SIGKILL');
+        await exited;
+        kills++;
+      }
+      expect(kills).toBeGreaterThan(0);
 
-    const report = await millraceJson([
-      'up',
-      '--no-publish',
-      '--exit-when-drained',
-      ...faults,
-      '--seed',
-      '99',
-      ...state,
-    ]);
-    expect(report).toMatchObject({ published: 0, lag: 0, skipped: 0 });
-    expect(await millraceJson(['sql', TABLES, ...state])).toEqual(expectedTables(views));
+      const report = await millraceJson([
+        'up',
+        '--no-publish',
+        '--exit-when-drained',
+        ...faults,
+        '--seed',
+        '99',
+        ...state,
+      ]);
+      expect(report).toMatchObject({ published: 0, lag: 0, skipped: 0 });
+      expect(await millraceJson(['sql', TABLES, ...state])).toEqual(expectedTables(views));
 
-    const letters = await millraceJson(['dlq', 'list', ...state]);
-    expect(letters).toHaveLength(poisoned);
-    const letter = await millraceJson(['dlq', 'show', letters[0].id, ...state]);
-    expect(letter).toEqual(letters[0]);
-    expect(await rawRecord(state, letter.record)).toEqual({
-      key: letter.record.key,
-      value: letter.record.value,
-    });
-    expect(letter.failure).toMatchObject({
-      stage: 'decode',
-      code: expect.stringMatching(/^(FRAME|AVRO|SCHEMA|VALUE)_/),
-    });
-  });
+      const letters = await millraceJson(['dlq', 'list', ...state]);
+      expect(letters).toHaveLength(poisonedSoFar);
+      const letter = await millraceJson(['dlq', 'show', letters[0].id, ...state]);
+      expect(letter).toEqual(letters[0]);
+      expect(await rawRecord(state, letter.record)).toEqual({
+        key: letter.record.key,
+        value: letter.record.value,
+      });
+      expect(letter.failure).toMatchObject({
+        stage: 'decode',
+        code: expect.stringMatching(/^(FRAME|AVRO|SCHEMA|VALUE)_/),
+      });
+    },
+  );
 
   test('takes a file that the demo reads, consumes it and says so', async () => {
     const report = await millraceJson(['up', '--input', log, '--exit-when-drained', ...state]);

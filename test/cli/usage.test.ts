@@ -50,6 +50,11 @@ describe.each([
     ['up', '--no-publish', '--exit-when-drained', '--collector-port', '0'],
     /does not run with '--exit-when-drained'/,
   ],
+  [
+    'an unknown way of polling',
+    ['up', '--polling', 'eager'],
+    /'--polling <mode>' argument 'eager' is invalid\. Allowed choices are on-demand, provisioned\./,
+  ],
   ['an empty statement', ['sql', ' '], /'statement' is empty/],
   ['two that exclude each other', ['up', '--no-publish', '--input', 'x'], /cannot be used together/],
   ['a missing argument', ['sql'], /missing required argument 'statement'/],

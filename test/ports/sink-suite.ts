@@ -1,4 +1,4 @@
-/** What every sink promises the engine. Each adapter runs it from test/adapters/. */
+/** What every sink promises the engine: promise 2 of docs/delivery.md rests on it. Each adapter runs it from test/adapters/. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { LedgerPatch } from '../../runtime/delivery/ledger.ts';

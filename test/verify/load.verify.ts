@@ -24,6 +24,7 @@ import { openStores } from '../../local/stores.ts';
 import { type KafkaNode, startKafka } from '../../scripts/verify/kafka.mjs';
 import { type PostgresServer, startPostgres } from '../../scripts/verify/postgres.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
+import { POLLING_MODES } from '../polling-modes.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millraceJson, start, until } from './newsroom.ts';
 
@@ -89,7 +90,16 @@ describe('a load with kills', () => {
 
     let rewound = 0;
     for (let life = 1; life <= KILLS; life++) {
-      const consumer = start(['up', '--no-publish', '--postgres', server.url, ...where]);
+      const polling = POLLING_MODES[life % POLLING_MODES.length]!;
+      const consumer = start([
+        'up',
+        '--no-publish',
+        '--polling',
+        polling,
+        '--postgres',
+        server.url,
+        ...where,
+      ]);
       const printed = output(consumer);
       const atLeast = async (records: number) => {
         await until(async () => {

@@ -1,9 +1,11 @@
+/** Promises 1, 3 and 5 of docs/delivery.md, as far as they are the event source's. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { EventSourceMapping } from '../../../local/event-source/event-source-mapping.ts';
 import type { FailureDocument } from '../../../local/event-source/failure-document.ts';
 import { parseKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { Position, RawRecord } from '../../../runtime/record.ts';
+import { POLLING_MODES } from '../../polling-modes.ts';
 import { runs } from '../../runs.ts';
 import { createWorld, GROUP, nameOf, stopSources, TOPIC } from './event-source-world.ts';
 
@@ -55,13 +57,15 @@ const history = fc.record({
 
 afterEach(stopSources);
 
-describe('the promises of the event source', () => {
+describe.each(POLLING_MODES)('the promises of the event source, %s,', (mode) => {
   test('hold whatever the function does and whenever it is restarted', async () => {
     await fc.assert(
       fc.asyncProperty(history, async (h) => {
         await stopSources();
         const world = await createWorld({ partitions: h.partitions, seed: h.seed });
         const { clock, log, random } = world;
+        const reports = mode === 'provisioned' && h.reports;
+        const expires = mode === 'provisioned' && h.expires;
         const draw = (count: number) => Math.floor(random.next() * count);
 
         const taken = new Set<string>();
@@ -85,11 +89,11 @@ describe('the promises of the event source', () => {
               await clock.sleep(TIMEOUT_MS * (2 + draw(3)));
               return {};
             case 'report nonsense':
-              if (!h.reports) take(records);
+              if (!reports) take(records);
               return { batchItemFailures: [{ itemIdentifier: { partition: TOPIC, offset: -1 } }] };
             case 'report some': {
               const failed = new Set(records.filter(() => random.next() < 0.5));
-              take(h.reports ? records.filter((record) => !failed.has(record)) : records);
+              take(reports ? records.filter((record) => !failed.has(record)) : records);
               return {
                 batchItemFailures: [...failed].map(({ topic, partition, offset }) => ({
                   itemIdentifier: { partition: `${topic}-${partition}`, offset },
@@ -136,18 +140,24 @@ describe('the promises of the event source', () => {
           }
           await log.commit(group, positions);
         };
-        const mapping: Partial<EventSourceMapping> = {
-          mode: 'provisioned',
-          pollers: h.pollers,
+        const common = {
           batchSize: h.batchSize,
           maximumBatchingWindowMs: h.windowMs,
           functionTimeoutMs: TIMEOUT_MS,
-          bisectBatchOnFunctionError: h.bisect,
-          reportBatchItemFailures: h.reports,
-          maximumRetryAttempts: h.retries,
-          ...((h.retries !== -1 || h.expires) && { onFailure }),
-          ...(h.expires && { maximumRecordAgeMs: 60_000 }),
+          ...((h.retries !== -1 || expires) && { onFailure }),
         };
+        const mapping: Partial<EventSourceMapping> =
+          mode === 'on-demand'
+            ? { mode, ...common }
+            : {
+                mode,
+                ...common,
+                pollers: h.pollers,
+                bisectBatchOnFunctionError: h.bisect,
+                reportBatchItemFailures: reports,
+                maximumRetryAttempts: h.retries,
+                ...(expires && { maximumRecordAgeMs: 60_000 }),
+              };
         const start = () => world.start(mapping, handler, { reader: { ...log, commit } });
 
         const sent = (async () => {
@@ -179,7 +189,7 @@ describe('the promises of the event source', () => {
           expect(await world.committed(partition)).toBe(end);
         }
       }),
-      { numRuns: runs(200) },
+      { numRuns: runs(100) },
     );
   }, 180_000);
 });

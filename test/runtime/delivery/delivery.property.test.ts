@@ -1,10 +1,11 @@
-/** Promises 1 to 5 of docs/delivery.md, held over random histories. */
+/** Promises 1, 2, 3, 4 and 5 of docs/delivery.md, held over random histories. */
 import assert from 'node:assert/strict';
 import { describe, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
+import { POLLING_MODES } from '../../polling-modes.ts';
 import { runs } from '../../runs.ts';
 import { anyTimestamp } from '../raw-record-arbitrary.ts';
 import { type Nature, Stopped, type Trouble, World } from './delivery-world.ts';
@@ -51,10 +52,10 @@ const calm: Trouble = { stopAt: null, sinkRefusals: 0, letterRefusals: 0, delayM
 const batch = fc.record({
   back: fc.array(fc.integer({ min: 0, max: 6 }), { minLength: 3, maxLength: 3 }),
   size: fc.array(fc.integer({ min: 0, max: 10 }), { minLength: 3, maxLength: 3 }),
-  partialResponses: fc.boolean(),
   trouble,
 });
 type Batch = typeof batch extends fc.Arbitrary<infer T> ? T : never;
+type Mode = (typeof POLLING_MODES)[number];
 
 const operation = fc.oneof(
   { weight: 5, arbitrary: fc.record({ op: fc.constant('deliver' as const), batches: fc.tuple(batch) }) },
@@ -82,7 +83,7 @@ const operation = fc.oneof(
   },
 );
 
-describe('delivery promises over random histories', () => {
+describe.each(POLLING_MODES)('delivery promises over random histories, %s', (mode) => {
   test('nothing lost, effects once, in order, never stuck, nothing skipped in silence', async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -93,7 +94,7 @@ describe('delivery promises over random histories', () => {
           const world = new World(shape, seed);
           for (const operation of operations) {
             if (operation.op === 'deliver') {
-              await Promise.all(operation.batches.map((each) => deliver(world, each)));
+              await Promise.all(operation.batches.map((each) => deliver(world, each, mode)));
             } else if (operation.op === 'discard') {
               discard(world, operation.partition, operation.size);
             } else {
@@ -106,16 +107,17 @@ describe('delivery promises over random histories', () => {
             }
             holdsAfterEachStep(world);
           }
-          await windUp(world);
+          await windUp(world, mode);
           holdsAtTheEnd(world);
         },
       ),
-      { numRuns: runs(2_500) },
+      { numRuns: runs(1_250) },
     );
   }, 600_000);
 });
 
-async function deliver(world: World, { back, size, partialResponses, trouble }: Batch): Promise<void> {
+async function deliver(world: World, { back, size, trouble }: Batch, mode: Mode): Promise<void> {
+  const partialResponses = mode === 'provisioned';
   const stretches = world.partitions.map(({ records, cursor }, index) => {
     const from = Math.max(0, cursor - back[index]!);
     return records.slice(from, from + size[index]!);
@@ -245,13 +247,13 @@ function holdsAfterEachStep(world: World): void {
 }
 
 /** Calm returns: all is delivered, the handler is fixed, and what was given up is redriven. */
-async function windUp(world: World): Promise<void> {
+async function windUp(world: World, mode: Mode): Promise<void> {
   // One more record each, so that even a batch discarded at the very end is followed by a delivery.
   world.partitions.forEach((of, partition) => {
     world.append(of, partition, { kind: 'good' });
   });
   const rest = world.partitions.flatMap(({ records, cursor }) => records.slice(cursor));
-  const answer = await world.deliver(rest, calm, false);
+  const answer = await world.deliver(rest, calm, mode === 'provisioned');
   // Promise 4, never stuck: without trouble one invocation settles everything, bad records and all.
   assert.deepEqual(answer, { result: { batchItemFailures: [] } });
   for (const of of world.partitions) of.cursor = of.records.length;

@@ -1,3 +1,4 @@
+/** Promises 1 and 4 of docs/delivery.md, one failure at a time. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
