@@ -1,8 +1,8 @@
 /** Collecting: events of whoever is outside, each checked by its topic's contract, published, and answered for. */
 
-import { findFutureTime } from '../avro/future-times.ts';
 import type { SchemaNode } from '../avro/schema.ts';
 import { parseSchema } from '../avro/schema-parser.ts';
+import { findTime } from '../avro/times.ts';
 import type { Violation } from '../avro/validator.ts';
 import type { Contract } from '../contract/contract.ts';
 import { type ErrorCode, MillraceError } from '../errors.ts';
@@ -92,7 +92,6 @@ export function createCollector(
       { publish: createPublishAttempt(contract, ports), schema: parseSchema(contract.latest.schema).node },
     ]),
   );
-  const latestMs = () => (ports.clock?.now() ?? Number.POSITIVE_INFINITY) + maxAheadMs;
 
   return {
     async collect({ topic, format, body }) {
@@ -101,19 +100,39 @@ export function createCollector(
       if (body.length > maxBodyBytes) throw tooLarge(`${body.length} bytes`, `${maxBodyBytes}`);
       const read = readEvents(body, format, maxEvents);
       if (read.length === 0) throw unreadable('It has no event.');
-      const events = read.map((event) => withinTime(event, target.schema, latestMs()));
+      const now = ports.clock?.now();
+      const events =
+        now === undefined ? read : read.map((event) => withinTime(event, target.schema, now, maxAheadMs));
       return judge(events, await publishReadable(events, target.publish));
     },
   };
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+const YEAR_MS = 365 * DAY_MS;
 
-/** One event with a wrong clock would be the newest for good. */
-function withinTime(event: ReadEvent, schema: SchemaNode | null, latestMs: number): ReadEvent {
-  const path = 'value' in event && schema ? findFutureTime(schema, event.value, latestMs) : undefined;
-  if (path === undefined) return event;
-  return { violation: { path, reason: 'is further ahead of the clock than the limit allows' } };
+/** One event with a wrong clock would be the newest for good, and one in seconds would be in 1970 without a word. */
+function withinTime(event: ReadEvent, schema: SchemaNode | null, now: number, maxAheadMs: number): ReadEvent {
+  if (!('value' in event) || !schema) return event;
+  const { value } = event;
+  const violationAt = (path: string | undefined, reason: string) =>
+    path === undefined ? undefined : { violation: { path, reason } };
+  return (
+    violationAt(
+      findTime(schema, value, (ms) => ms > now + maxAheadMs),
+      'is further ahead of the clock than the limit allows',
+    ) ??
+    violationAt(
+      findTime(schema, value, (ms) => isInCoarserUnit(ms, now)),
+      'looks like seconds or milliseconds, and the contract takes a smaller unit',
+    ) ??
+    event
+  );
+}
+
+/** Seconds where milliseconds belong, or milliseconds or seconds where microseconds do: a few days, or minutes, of 1970. */
+function isInCoarserUnit(ms: number, now: number): boolean {
+  return [1e3, 1e6].some((times) => ms * times > now - 10 * YEAR_MS && ms * times < now + YEAR_MS);
 }
 
 /** Of the events that could be read. */

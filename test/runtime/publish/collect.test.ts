@@ -271,7 +271,7 @@ describe('lines', () => {
   });
 });
 
-describe('a time ahead of the clock', () => {
+describe('a time ahead of the clock,', () => {
   const DAY_MS = 86_400_000;
   const NOW = 1_764_000_000_000;
   const at = (name: string, logicalType: string) => ({
@@ -322,6 +322,21 @@ describe('a time ahead of the clock', () => {
     const refused = (path: string) => ({ status: 'refused', code: 'EVENT_REFUSED', violations: [{ path }] });
     expect(verdicts).toMatchObject([{ status: 'accepted' }, refused('ms'), refused('us'), refused('ms')]);
     expect(JSON.stringify(verdicts)).not.toMatch(/\d{9}/);
+  });
+
+  test('or in a coarser unit than the contract has is refused, and real times of 1970 are not', async () => {
+    const seconds = NOW / 1_000;
+    const refused = (path: string) => ({ status: 'refused', code: 'EVENT_REFUSED', violations: [{ path }] });
+    const verdicts = await collectVisits([
+      { id: 'a', ms: seconds },
+      { id: 'b', us: NOW },
+      { id: 'c', us: seconds },
+      { id: 'd', ms: seconds - 9 * 365 * 86_400 },
+    ]);
+    expect(verdicts).toMatchObject([refused('ms'), refused('us'), refused('us'), refused('ms')]);
+    const times = [0, 1, -DAY_MS, DAY_MS, 10 * DAY_MS, 30 * DAY_MS, 365 * DAY_MS];
+    const real = times.map((ms, id) => ({ id: String(id), ms, us: ms * 1_000 }));
+    for (const verdict of await collectVisits(real)) expect(verdict).toMatchObject({ status: 'accepted' });
   });
 
   test('is taken where the limits say so', async () => {

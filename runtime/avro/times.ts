@@ -1,4 +1,4 @@
-/** Times in a value that are later than they can be. */
+/** Times in a value that cannot be meant. */
 import { branchName, joinPath, type SchemaNode } from './schema.ts';
 
 /** How many of a logical type's units are a millisecond. Local times have no zone, so nothing to compare them with. */
@@ -10,25 +10,25 @@ const UNITS_PER_MS = new Map([
 const MAX_DEPTH = 512;
 
 /**
- * The path of the first `timestamp-millis` or `timestamp-micros` later than `latestMs`, undefined where there is none.
- * What does not fit the schema is skipped.
+ * The path of the first `timestamp-millis` or `timestamp-micros` of which `isWrong` says so, in milliseconds; undefined
+ * where there is none. What does not fit the schema is skipped.
  */
-export function findFutureTime(
+export function findTime(
   node: SchemaNode,
   value: unknown,
-  latestMs: number,
+  isWrong: (ms: number) => boolean,
   depth = 0,
 ): string | undefined {
   if (depth > MAX_DEPTH) return undefined;
   const within = (inner: SchemaNode, its: unknown, step: string) => {
-    const path = findFutureTime(inner, its, latestMs, depth + 1);
+    const path = findTime(inner, its, isWrong, depth + 1);
     return path === undefined ? undefined : joinPath(step, path);
   };
   switch (node.kind) {
     case 'long': {
       const unitsPerMs = UNITS_PER_MS.get(node.logical?.name ?? '');
-      const isLater = unitsPerMs !== undefined && typeof value === 'number' && value > latestMs * unitsPerMs;
-      return isLater ? '' : undefined;
+      const isTime = unitsPerMs !== undefined && typeof value === 'number';
+      return isTime && isWrong(value / unitsPerMs) ? '' : undefined;
     }
     case 'array':
       if (!Array.isArray(value)) return undefined;

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
-import { findFutureTime } from '../../../runtime/avro/future-times.ts';
 import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { parseSchema } from '../../../runtime/avro/schema-parser.ts';
+import { findTime } from '../../../runtime/avro/times.ts';
 
 const MILLIS = { type: 'long', logicalType: 'timestamp-millis' };
 const MICROS = { type: 'long', logicalType: 'timestamp-micros' };
@@ -15,7 +15,7 @@ const record = (name: string, ...fields: { name: string; type: AvroSchema }[]) =
 });
 const find = (type: AvroSchema, value: unknown) => {
   const { node } = parseSchema(record('Root', { name: 'f', type }));
-  return findFutureTime(node!, { f: value }, LATEST_MS);
+  return findTime(node!, { f: value }, (ms) => ms > LATEST_MS);
 };
 
 test.each<[string, AvroSchema, unknown, string]>([
