@@ -3,12 +3,18 @@
 // runs what is compiled. Plain JavaScript for whatever Node a person has.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { constants } from 'node:os';
+import module from 'node:module';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const PROJECT_MAJOR = 24;
 const OLDEST = [22, 18];
 const sources = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
+
+// From the second start on, what was read once is read compiled: most commands take a third of the time. Older than 22, Node
+// has no such cache.
+module.enableCompileCache?.();
 
 if (!existsSync(sources)) await runCompiled();
 else await runSources();
@@ -33,7 +39,8 @@ async function runSources() {
 
 function runOnProjectNode(node) {
   const command = fileURLToPath(new URL('./millrace.ts', import.meta.url));
-  const child = spawn(node, [command, ...process.argv.slice(2)], { stdio: 'inherit' });
+  const env = { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'), ...process.env };
+  const child = spawn(node, [command, ...process.argv.slice(2)], { stdio: 'inherit', env });
   // The child decides when it ends. Ctrl-C reaches it from the terminal as well; it takes the two for one.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
