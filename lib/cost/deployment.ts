@@ -91,12 +91,7 @@ export function deploymentOf(app: App, root: string, env: string): Deployment {
       hasProxy: of('AWS::RDS::DBProxy').length > 0,
     },
     keys: of('AWS::KMS::Key').length,
-    alarmMetrics: sum(
-      of('AWS::CloudWatch::Alarm').map(
-        ({ Metrics = [{ MetricStat: true }] }) =>
-          (Metrics as readonly { MetricStat?: unknown }[]).filter(({ MetricStat }) => MetricStat).length,
-      ),
-    ),
+    alarmMetrics: sum(of('AWS::CloudWatch::Alarm').map(({ Metrics }) => pricedMetrics(Metrics))),
     compositeAlarms: of('AWS::CloudWatch::CompositeAlarm').length,
     dashboards: of('AWS::CloudWatch::Dashboard').length,
     metricFilters: of('AWS::Logs::MetricFilter').length,
@@ -156,6 +151,17 @@ interface Resource {
 function resourcesOf(template: { readonly Resources?: Readonly<Record<string, Resource>> }) {
   const byId = template.Resources ?? {};
   return { byId, resources: Object.values(byId) };
+}
+
+/** An alarm on what is unusual counts as three: https://aws.amazon.com/cloudwatch/pricing/ (2026-11-26) */
+const BAND_METRICS = 2;
+
+/** The metrics that an alarm is billed for: those it reads, one where it names it alone. */
+function pricedMetrics(
+  queries: readonly { MetricStat?: unknown; Expression?: string }[] = [{ MetricStat: {} }],
+) {
+  const bands = queries.filter(({ Expression = '' }) => Expression.startsWith('ANOMALY_DETECTION_BAND'));
+  return queries.filter(({ MetricStat }) => MetricStat).length + bands.length * BAND_METRICS;
 }
 
 function sum(values: readonly number[]): number {
