@@ -30,6 +30,13 @@ const RETRIES = 5;
  */
 export const REQUEST_TIMEOUT_MS = 10_000;
 
+/**
+ * How long a producer or a reader goes by what it knows of leaders; Kafka's own clients do for as long
+ * (https://kafka.apache.org/documentation/#producerconfigs_metadata.max.age.ms, 2026-11-26). A leader that moved says so,
+ * and is looked up at once.
+ */
+export const METADATA_MAX_AGE_MS = 300_000;
+
 /** What every client of one connection is made with. */
 export function clientOptions({ brokers, security, clientId = 'millrace' }: KafkaConnection): BaseOptions {
   return {

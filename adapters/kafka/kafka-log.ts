@@ -3,11 +3,17 @@ import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import type { Position, TopicPartition } from '../../runtime/record.ts';
 import type { LogReader, Producer } from '../../runtime/topics.ts';
-import { clientOptions, type KafkaConnection, REQUEST_TIMEOUT_MS } from './connection.ts';
+import {
+  clientOptions,
+  type KafkaConnection,
+  METADATA_MAX_AGE_MS,
+  REQUEST_TIMEOUT_MS,
+} from './connection.ts';
 import { hasApiError, kafkaError } from './kafka-errors.ts';
 import { createKafkaProducer } from './kafka-producer.ts';
 import { createKafkaTopics, type KafkaTopics } from './kafka-topics.ts';
 import { createOffsetLookup } from './offset-lookup.ts';
+import { SilentBrokers } from './silent-brokers.ts';
 import { TopicReader } from './topic-reader.ts';
 
 export interface KafkaLogOptions {
@@ -45,15 +51,19 @@ const FREE_STATES: readonly string[] = ['EMPTY', 'DEAD', 'Empty', 'Dead'];
 export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
   const { connection, clock, topicSettings = {}, timeoutMs = 60_000 } = options;
   const client = clientOptions(connection);
-  const admin = new Admin(client);
+  const silent = new SilentBrokers(connection.brokers);
+  const admin = silent.watch(new Admin(client));
   // Consumers by the client's name only: none of them joins its group.
-  const consumer = (requestTimeout: number) =>
-    new Consumer<Buffer, Buffer, Buffer, Buffer>({
-      ...client,
-      requestTimeout,
-      groupId: 'millrace',
-      isolationLevel: FetchIsolationLevels.READ_COMMITTED,
-    });
+  const consumer = (requestTimeout: number, metadataMaxAge?: number) =>
+    silent.watch(
+      new Consumer<Buffer, Buffer, Buffer, Buffer>({
+        ...client,
+        requestTimeout,
+        ...(metadataMaxAge !== undefined && { metadataMaxAge }),
+        groupId: 'millrace',
+        isolationLevel: FetchIsolationLevels.READ_COMMITTED,
+      }),
+    );
   const lookup = consumer(REQUEST_TIMEOUT_MS);
   const readers = new Map<string, TopicReader>();
 
@@ -94,7 +104,7 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
     let reader = readers.get(topic);
     if (!reader) {
       const startOf = async (partition: number) => (await offsets.bounds({ topic, partition })).start;
-      reader = new TopicReader(topic, consumer(FETCH_TIMEOUT_MS), startOf);
+      reader = new TopicReader(topic, consumer(FETCH_TIMEOUT_MS, METADATA_MAX_AGE_MS), startOf);
       readers.set(topic, reader);
     }
     return reader;
@@ -104,6 +114,7 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
 
   const producer = createKafkaProducer({
     connection,
+    silent,
     clock,
     partitionsOf,
     deliveryTimeoutMs: timeoutMs,

@@ -4,12 +4,14 @@ import type { Clock } from '../../runtime/ports.ts';
 import { partitionOf } from '../../runtime/publish/partitioner.ts';
 import type { Position } from '../../runtime/record.ts';
 import type { Producer } from '../../runtime/topics.ts';
-import { clientOptions, type KafkaConnection } from './connection.ts';
+import { clientOptions, type KafkaConnection, METADATA_MAX_AGE_MS } from './connection.ts';
 import { errorsIn, reasonOf } from './kafka-errors.ts';
 import { type Call, confirm, type Entry, takeRound, toMessage } from './produce-requests.ts';
+import type { SilentBrokers } from './silent-brokers.ts';
 
 export interface KafkaProducerOptions {
   readonly connection: KafkaConnection;
+  readonly silent: SilentBrokers;
   readonly clock: Clock;
   /** @throws TOPIC_UNKNOWN */
   readonly partitionsOf: (topic: string) => Promise<number>;
@@ -29,6 +31,9 @@ export interface KafkaProducer extends Producer {
  */
 const COMPRESSION = 'zstd';
 
+/** How long a send waits for a topic's number of partitions to be looked up again. It takes milliseconds, or a broker hangs. */
+const REFRESH_PATIENCE_MS = 1_000;
+
 type KafkaClient = Client<Buffer, Buffer, Buffer, Buffer>;
 
 /**
@@ -38,21 +43,41 @@ type KafkaClient = Client<Buffer, Buffer, Buffer, Buffer>;
  * may stand in the topic: all of earlier rounds, and of the round in which a request failed those that did arrive; none after it.
  */
 export function createKafkaProducer(options: KafkaProducerOptions): KafkaProducer {
-  const { connection, clock, partitionsOf, deliveryTimeoutMs } = options;
+  const { connection, silent, clock, partitionsOf, deliveryTimeoutMs } = options;
   let client: KafkaClient | undefined;
   let unkeyedSends = 0;
-  /** Partitions by topic, for when no broker can be asked: a request is tried until its time is up, so this is, too. */
+  /** Partitions by topic, as far as they are known, and what looks them up again. */
   const known = new Map<string, number>();
+  const refreshing = new Map<string, Promise<void>>();
   /** Those that are not settled, in the order in which they were made. */
   let queue: Call[] = [];
   let pumping: Promise<void> | undefined;
 
-  const countOf = async (topic: string) => {
+  const lookUp = async (topic: string) => {
     try {
-      known.set(topic, await partitionsOf(topic));
+      const count = await partitionsOf(topic);
+      // The client would send what is for a partition that it has not heard of to another one.
+      if (count !== known.get(topic)) client?.clearMetadata();
+      known.set(topic, count);
     } catch (error) {
-      if (!known.has(topic) || !(error instanceof MillraceError) || error.action !== 'hold') throw error;
+      if (!(error instanceof MillraceError) || error.action !== 'hold') known.delete(topic);
+      throw error;
     }
+  };
+  /** Beside the sends: where no broker tells, they go on with what is known, as their requests are tried meanwhile. */
+  const countOf = async (topic: string) => {
+    let refreshed = refreshing.get(topic);
+    if (!refreshed) {
+      refreshed = lookUp(topic).finally(() => refreshing.delete(topic));
+      refreshing.set(topic, refreshed);
+      const impatience = new AbortController();
+      const soon = clock.sleep(REFRESH_PATIENCE_MS, impatience.signal);
+      await Promise.race([refreshed, known.has(topic) ? soon : refreshed]).catch(() => {});
+      impatience.abort();
+    }
+    // Nobody may be left to hear of it.
+    refreshed.catch(() => {});
+    if (!known.has(topic)) await refreshed;
     return known.get(topic)!;
   };
 
@@ -106,13 +131,16 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
    * @returns why records are not confirmed, by their call
    */
   const produce = async (requests: readonly (readonly Entry[])[]): Promise<ReadonlyMap<Call, unknown>> => {
-    client ??= new Client<Buffer, Buffer, Buffer, Buffer>({
-      ...clientOptions(connection),
-      idempotent: true,
-      compression: COMPRESSION,
-      // Until the time is up, below: a number of tries would depend on how fast each of them fails.
-      retries: true,
-    });
+    client ??= silent.watch(
+      new Client<Buffer, Buffer, Buffer, Buffer>({
+        ...clientOptions(connection),
+        metadataMaxAge: METADATA_MAX_AGE_MS,
+        idempotent: true,
+        compression: COMPRESSION,
+        // Until the time is up, below: a number of tries would depend on how fast each of them fails.
+        retries: true,
+      }),
+    );
     const used = client;
     let isLate = false;
     // Closing is what ends the client's tries; the next request gets another client.

@@ -166,8 +166,12 @@ export class TopicReader {
   }
 
   async #fetchNow(partitions: readonly number[]): Promise<void> {
-    const metadata = await this.#consumer.metadata({ topics: [this.#topic] });
-    const topic = metadata.topics.get(this.#topic)!;
+    const topics = [this.#topic];
+    let { topics: found } = await this.#consumer.metadata({ topics });
+    // One that the topic was given meanwhile.
+    if (partitions.some((partition) => !found.get(this.#topic)!.partitions[partition]))
+      ({ topics: found } = await this.#consumer.metadata({ topics, forceUpdate: true }));
+    const topic = found.get(this.#topic)!;
     const known = partitions.filter((partition) => topic.partitions[partition]);
     const byLeader = Map.groupBy(known, (partition) => topic.partitions[partition]!.leader);
     await Promise.all([...byLeader].map(([leader, led]) => this.#fetchFrom(leader, topic.id, led)));
@@ -259,7 +263,13 @@ function sizeOf({ key, value, headers }: RawRecord): number {
   return RECORD_OVERHEAD_BYTES + (key?.length ?? 0) + (value?.length ?? 0) + ofHeaders;
 }
 
-const MOVED = ['NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH', 'LEADER_NOT_AVAILABLE'] as const;
+/** The partition is with another broker, or the topic is another one of the name. */
+const MOVED = [
+  'NOT_LEADER_OR_FOLLOWER',
+  'FENCED_LEADER_EPOCH',
+  'LEADER_NOT_AVAILABLE',
+  'UNKNOWN_TOPIC_ID',
+] as const;
 const OFFSET_OUT_OF_RANGE = 1;
 
 /** The whole request fails for one partition; the response that comes with the error says for which. */

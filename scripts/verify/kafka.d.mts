@@ -6,6 +6,8 @@ export interface KafkaNode {
   readonly address: string;
   start(): Promise<void>;
   kill(): Promise<void>;
+  hang(): void;
+  resume(): void;
   restart(): Promise<void>;
 }
 

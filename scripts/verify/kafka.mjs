@@ -216,6 +216,15 @@ class KafkaNode {
     await this.#server.ended;
   }
 
+  /** As a machine that swaps, or a process in a long pause: its connections stay, and nothing answers. */
+  hang() {
+    this.#server.signal('SIGSTOP');
+  }
+
+  resume() {
+    this.#server.signal('SIGCONT');
+  }
+
   async restart() {
     await this.kill();
     await this.start();

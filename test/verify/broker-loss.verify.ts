@@ -52,7 +52,18 @@ describe('three brokers', () => {
   const BATCH = 200;
   const PAUSE_MS = 20;
 
-  test('go on taking and giving records when one is lost: a leader, the coordinator', async () => {
+  interface Loss {
+    readonly lose: (node: KafkaNode) => unknown;
+    readonly bringBack: (node: KafkaNode) => unknown;
+    readonly withinMs: number;
+  }
+  test.each<[string, Loss]>([
+    [
+      'is lost',
+      { lose: (node) => node.kill(), bringBack: (node) => node.start(), withinMs: Number.POSITIVE_INFINITY },
+    ],
+    ['hangs', { lose: (node) => node.hang(), bringBack: (node) => node.resume(), withinMs: 60_000 }],
+  ])('go on taking and giving records when one %s: a leader, the coordinator', async (what, loss) => {
     await startNodes(3);
     const server = await startPostgres(processes);
     const log = openKafkaLog({ connection: { brokers }, clock: systemClock });
@@ -70,7 +81,7 @@ describe('three brokers', () => {
 
     const publisher = publishing((records) => log.send(TOPIC, records));
     endings.push(() => publisher.stop().catch(() => {}));
-    const goesOn = async (what: string, records: number) => {
+    const goesOn = async (when: string, records: number, withinMs = Number.POSITIVE_INFINITY) => {
       const target = publisher.sent() + records;
       const from = performance.now();
       await until(async () => {
@@ -78,7 +89,9 @@ describe('three brokers', () => {
         publisher.check();
         return (await applied(server)) >= target;
       });
-      say(`${what}: ${records} records further after ${Math.round(performance.now() - from)} ms`);
+      const tookMs = Math.round(performance.now() - from);
+      say(`${when}: ${records} records further after ${tookMs} ms`);
+      expect(tookMs).toBeLessThan(withinMs);
     };
     await goesOn('all three there', 5_000);
 
@@ -86,14 +99,15 @@ describe('three brokers', () => {
       await until(isWhole);
       const id = await (role === 'coordinator' ? coordinator() : leaderOfTheFirst());
       const lost = nodes.find((node) => node.id === id)!;
-      await lost.kill();
-      await goesOn(`${role} lost`, 10_000);
-      await lost.start();
+      await loss.lose(lost);
+      await goesOn(`${role} ${what}`, 10_000, loss.withinMs);
+      await loss.bringBack(lost);
       await goesOn(`${role} back`, 5_000);
     }
 
     const sent = await publisher.stop();
     say(`${sent.length} records published, the slowest batch in ${publisher.slowestMs()} ms`);
+    expect(publisher.slowestMs()).toBeLessThan(60_000);
     await until(async () => (await applied(server)) >= sent.length);
     up.kill('SIGINT');
     expect(await upEnded).toEqual([0, null]);
@@ -235,9 +249,19 @@ describe('the one broker there is', () => {
     return { outcomes, found };
   }
 
-  test('back in time: everything is there, once', async () => {
+  test.each<[string, () => Promise<void>]>([
+    ['restarted', () => nodes[0]!.restart()],
+    [
+      'hung for longer than a request takes',
+      async () => {
+        nodes[0]!.hang();
+        await sleep(15_000);
+        nodes[0]!.resume();
+      },
+    ],
+  ])('%s, and back in time: everything is there, once', async (_, lose) => {
     await startNodes(1);
-    const { outcomes, found } = await publishThrough(60_000, () => nodes[0]!.restart());
+    const { outcomes, found } = await publishThrough(60_000, lose);
     expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
     expect(found).toHaveLength(outcomes.length);
     expectAcknowledged(outcomes, found);
