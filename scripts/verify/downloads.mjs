@@ -10,15 +10,17 @@ const QUIET = ['--batch-mode', '--quiet'];
 const GO_VERSION = '1.26.6';
 
 /**
- * Java artifacts (GROUP:ARTIFACT:VERSION) with everything they depend on.
+ * Java artifacts (GROUP:ARTIFACT:VERSION) with everything they depend on, and that in the versions of a bill of materials.
  * @returns the class path
  */
-export async function mavenArtifacts(processes, artifacts) {
-  const coordinates = artifacts.map((artifact) => artifact.split(':'));
-  const name = coordinates.map(([, artifact, version]) => `${artifact}-${version}`).join('+');
+export async function mavenArtifacts(processes, artifacts, bills = []) {
+  const [coordinates, imported] = [artifacts, bills].map((all) => all.map((each) => each.split(':')));
+  const name = [...coordinates, ...imported]
+    .map(([, artifact, version]) => `${artifact}-${version}`)
+    .join('+');
   const folder = await fetchOnce(name, async (partial) => {
     const pom = join(partial, 'pom.xml');
-    writeFileSync(pom, project(coordinates));
+    writeFileSync(pom, project(coordinates, imported));
     const goal = [`${DEPENDENCY_PLUGIN}:copy-dependencies`, '-DincludeScope=runtime'];
     const options = ['--file', pom, `-DoutputDirectory=${partial}`];
     await processes.run(`fetch-${name}`, maven.find(), [...QUIET, ...goal, ...options]);
@@ -82,6 +84,28 @@ export async function pythonCommand(processes, requirement, version, command) {
 }
 
 /**
+ * Python packages (NAME==VERSION) with everything they depend on, in a virtual environment of their own.
+ * @returns the Python that has them
+ */
+export async function pythonPackages(processes, requirements) {
+  const name = requirements.map((each) => each.replace('==', '-')).join('+');
+  const folder = join(cache, name);
+  const path = join(folder, 'bin', 'python');
+  const complete = join(folder, 'complete');
+  if (!existsSync(complete)) {
+    console.log(`Fetching ${name} …`);
+    // It knows the folder that it was made in, and so cannot be renamed when it is complete.
+    rmSync(folder, { recursive: true, force: true });
+    const log = 'fetch-python-packages';
+    await processes.run(log, python.find(), ['-m', 'venv', folder]);
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
+    await processes.run(log, path, [...pip, ...requirements]);
+    writeFileSync(complete, '');
+  }
+  return path;
+}
+
+/**
  * A command written in Go, built here.
  * @returns the command's path
  */
@@ -109,18 +133,23 @@ export function npmPackage(processes, name, version) {
   });
 }
 
-const project = (coordinates) => `<project xmlns="http://maven.apache.org/POM/4.0.0">
+const project = (coordinates, imported) => `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>millrace</groupId>
   <artifactId>verify</artifactId>
   <version>1</version>
+  <dependencyManagement>
+    <dependencies>
+${imported.map((bill) => dependency(bill, '<type>pom</type><scope>import</scope>')).join('\n')}
+    </dependencies>
+  </dependencyManagement>
   <dependencies>
-${coordinates
-  .map(
-    ([group, artifact, version]) =>
-      `    <dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`,
-  )
-  .join('\n')}
+${coordinates.map((each) => dependency(each)).join('\n')}
   </dependencies>
 </project>
 `;
+
+function dependency([group, artifact, version], more = '') {
+  const name = `<groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version>`;
+  return `    <dependency>${name}${more}</dependency>`;
+}

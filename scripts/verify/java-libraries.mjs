@@ -18,4 +18,24 @@ export const glueSerde = library(
   '1.1.27',
 );
 
+/** What docs/producing.md tells a Java producer to depend on, and to import: the two want different versions of AWS's SDK. */
+export const JAVA_PRODUCER = {
+  artifacts: [
+    'software.amazon.glue:schema-registry-serde:1.1.27',
+    'software.amazon.msk:aws-msk-iam-auth:2.3.9',
+  ],
+  bill: 'software.amazon.awssdk:bom:2.32.25',
+};
+
+export const javaProducer = {
+  name: 'Libraries of a Java producer',
+  variable: 'MILLRACE_TEST_JAVA_PRODUCER',
+  prerequisites: [jdk, maven],
+  download: (processes) => mavenArtifacts(processes, JAVA_PRODUCER.artifacts, [JAVA_PRODUCER.bill]),
+  start: async (_, classPath) => ({
+    value: classPath,
+    version: JAVA_PRODUCER.artifacts.map((each) => each.split(':')[2]).join(', '),
+  }),
+};
+
 export const avroJava = library('Avro for Java', 'MILLRACE_TEST_AVRO', 'org.apache.avro:avro', '1.12.2');

@@ -6,16 +6,20 @@ import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { apicurio } from './apicurio.mjs';
 import { elasticmq } from './elasticmq.mjs';
-import { avroJava, glueSerde } from './java-libraries.mjs';
+import { avroJava, glueSerde, javaProducer } from './java-libraries.mjs';
 import { guardedKafka, kafka } from './kafka.mjs';
 import { lambdaRuntime } from './lambda-runtime.mjs';
 import { moto } from './moto.mjs';
 import { postgres } from './postgres.mjs';
 import { missing } from './prerequisites.mjs';
 import { Processes } from './processes.mjs';
+import { pythonProducer } from './python-libraries.mjs';
 
 /** A part has the environment variable by which tests find it, and is started when one of them names that. */
-const PARTS = [postgres, elasticmq, moto, kafka, guardedKafka, apicurio, glueSerde, avroJava, lambdaRuntime];
+const PARTS = [
+  ...[postgres, elasticmq, moto, kafka, guardedKafka, apicurio],
+  ...[glueSerde, avroJava, javaProducer, pythonProducer, lambdaRuntime],
+];
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'millrace-verify-'));

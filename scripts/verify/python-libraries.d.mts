@@ -1,0 +1,1 @@
+export declare const PYTHON_PRODUCER: readonly string[];
