@@ -18,10 +18,9 @@ function compile(project, output) {
 
 compile('tsconfig.build.json', 'dist');
 // Plain JavaScript, which stands in for packages that a bundle leaves out.
-copyFileSync(
-  join(root, 'adapters/postgres/pg-unused.cjs'),
-  join(root, 'dist/adapters/postgres/pg-unused.cjs'),
-);
+for (const path of ['adapters/kafka/client-unused.cjs', 'adapters/postgres/pg-unused.cjs']) {
+  copyFileSync(join(root, path), join(root, 'dist', path));
+}
 
 compile('create/tsconfig.json', 'create/dist');
 copyFileSync(join(root, 'LICENSE'), join(root, 'create/LICENSE'));

@@ -1,4 +1,3 @@
-import { GlueClient } from '@aws-sdk/client-glue';
 import type { Contract } from '../../runtime/contract/contract.ts';
 import { COLLECTOR_SERVICE, type CollectLimits, createCollector } from '../../runtime/publish/collect.ts';
 import type { Producer } from '../../runtime/topics.ts';
@@ -7,8 +6,8 @@ import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { setting } from './function-settings.ts';
-import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
 import { requestTimeouts } from './request-timeouts.ts';
+import { glueRegistry } from './services.ts';
 
 // Somebody is waiting, and can send again. This and what MSK is given (msk.ts) take less together than the function's timeout,
 // and that less than API Gateway waits: lib/stacks/collector-stack.ts.
@@ -33,9 +32,12 @@ export function collectorFunction(contracts: readonly Contract<never>[], limits?
   const producer: Producer = {
     send: async (topic, records) => (await opening).send(topic, records),
   };
-  const registry = createGlueSchemaRegistry({ client: new GlueClient({ region, ...GLUE }), registryName });
   return collectorHandler({
-    collector: createCollector(contracts, { registry, producer, clock: systemClock }, limits),
+    collector: createCollector(
+      contracts,
+      { registry: glueRegistry({ region, ...GLUE }, registryName), producer, clock: systemClock },
+      limits,
+    ),
     logger: new PowertoolsLogger(COLLECTOR_SERVICE),
     metrics: new EmbeddedMetrics(systemClock, setting('environment')),
     allowedOrigins,

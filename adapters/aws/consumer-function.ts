@@ -1,6 +1,3 @@
-import { GlueClient } from '@aws-sdk/client-glue';
-import { S3Client } from '@aws-sdk/client-s3';
-import { SQSClient } from '@aws-sdk/client-sqs';
 import type { MiddlewareObj } from '@middy/core';
 import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { createQueueStore } from '../../runtime/dead-letters/queue-letters.ts';
@@ -14,12 +11,10 @@ import { PostgresSink } from '../postgres/postgres-sink.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { systemRandom } from '../system/system-random.ts';
 import { flag, setting } from './function-settings.ts';
-import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
 import type { openMskLetters } from './msk.ts';
 import { connectToRds } from './rds-connection.ts';
 import { requestTimeouts } from './request-timeouts.ts';
-import { createS3Objects } from './s3-objects.ts';
-import { createSqsSender } from './sqs-queue.ts';
+import { glueRegistry, once, s3Objects, sqsSender } from './services.ts';
 
 /** A service that does not answer must not take the invocation's time: the engine holds the line and tries again. */
 const TIMEOUTS = requestTimeouts(5_000);
@@ -41,17 +36,11 @@ export function consumerFunction(consumer: AnyConsumer, { use = [] }: ConsumerFu
   const region = setting('region');
   const logger = new PowertoolsLogger(consumer.name);
   const metrics = new EmbeddedMetrics(systemClock, setting('environment'));
-  const objects = createS3Objects({
-    client: new S3Client({ region, ...TIMEOUTS }),
-    bucket: setting('bucketName'),
-  });
+  const objects = s3Objects({ region, ...TIMEOUTS }, setting('bucketName'));
   const engine = createEngine(consumer, {
     clock: systemClock,
     random: systemRandom,
-    registry: createGlueSchemaRegistry({
-      client: new GlueClient({ region, ...TIMEOUTS }),
-      registryName: setting('registryName'),
-    }),
+    registry: glueRegistry({ region, ...TIMEOUTS }, setting('registryName')),
     sink: new PostgresSink(
       connectToRds({
         host: setting('databaseHost'),
@@ -76,26 +65,20 @@ export function consumerFunction(consumer: AnyConsumer, { use = [] }: ConsumerFu
 
 function openDeadLetters(
   { name, deadLetter, deadLetterTopic }: AnyConsumer,
-  objects: ObjectStore,
+  objects: Pick<ObjectStore, 'put'>,
   region: string,
 ): DeadLetterStore {
   if (deadLetter === 'kafka') {
     return openWhenNeeded({ topic: deadLetterTopic, brokers: setting('brokers'), region, clientId: name });
   }
-  const client = new SQSClient({ region, ...TIMEOUTS });
   return createQueueStore({
-    queue: createSqsSender({ client, queueUrl: setting('deadLetterQueueUrl') }),
+    queue: sqsSender({ region, ...TIMEOUTS }, setting('deadLetterQueueUrl')),
     objects,
   });
 }
 
 /** Dead letters are rare: no start of the function waits for Kafka's client. */
 function openWhenNeeded(options: Parameters<typeof openMskLetters>[0]): DeadLetterStore {
-  let opening: Promise<DeadLetterStore> | undefined;
-  return {
-    async put(letters) {
-      opening ??= import('#msk').then((msk) => msk.openMskLetters(options));
-      await (await opening).put(letters);
-    },
-  };
+  const open = once(async () => (await import('#msk')).openMskLetters(options));
+  return { put: async (letters) => (await open()).put(letters) };
 }

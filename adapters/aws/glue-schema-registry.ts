@@ -1,4 +1,9 @@
-import { GetSchemaByDefinitionCommand, GetSchemaVersionCommand, type GlueClient } from '@aws-sdk/client-glue';
+import {
+  GetSchemaByDefinitionCommand,
+  GetSchemaVersionCommand,
+  GlueClient,
+  type GlueClientConfig,
+} from '@aws-sdk/client-glue';
 import type { AvroSchema } from '../../runtime/avro/schema.ts';
 import { definitionsOf } from '../../runtime/contract/contract.ts';
 import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
@@ -43,6 +48,11 @@ export function createGlueSchemaRegistry({
       );
     },
   };
+}
+
+/** The same, with a client of its own. */
+export function openGlueSchemaRegistry(config: GlueClientConfig, registryName: string): SchemaRegistry {
+  return createGlueSchemaRegistry({ client: new GlueClient(config), registryName });
 }
 
 /**

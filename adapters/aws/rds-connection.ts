@@ -1,4 +1,3 @@
-import { Signer } from '@aws-sdk/rds-signer';
 import Client from 'pg/lib/client.js';
 import { keptConnection } from '../postgres/kept-connection.ts';
 import { pgDriver } from '../postgres/pg-driver.ts';
@@ -23,7 +22,12 @@ export interface RdsAddress {
  * Source: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html (read 2026-11-24).
  */
 export function connectToRds({ host, database, user, region }: RdsAddress): SqlDriver {
-  const signer = new Signer({ hostname: host, port: 5432, username: user, region });
+  // From the start on: a function that starts has more of the processor than one that works.
+  const signer = import('#rds').then(
+    ({ Signer }) => new Signer({ hostname: host, port: 5432, username: user, region }),
+  );
+  // Heard by whoever connects first.
+  signer.catch(() => {});
   return pgDriver(
     keptConnection(
       () =>
@@ -32,7 +36,7 @@ export function connectToRds({ host, database, user, region }: RdsAddress): SqlD
           port: 5432,
           database,
           user,
-          password: () => signer.getAuthToken(),
+          password: async () => (await signer).getAuthToken(),
           ssl: { rejectUnauthorized: true },
           connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
           keepAlive: true,

@@ -3,7 +3,8 @@ import {
   GetObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  type S3Client,
+  S3Client,
+  type S3ClientConfig,
 } from '@aws-sdk/client-s3';
 import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -66,4 +67,9 @@ export function createS3Objects({
       }
     },
   };
+}
+
+/** The same, with a client of its own. */
+export function openS3Objects(config: S3ClientConfig, bucket: string): ObjectStore {
+  return createS3Objects({ client: new S3Client(config), bucket });
 }

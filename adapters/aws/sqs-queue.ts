@@ -6,7 +6,8 @@ import {
   type Message,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
-  type SQSClient,
+  SQSClient,
+  type SQSClientConfig,
   StartMessageMoveTaskCommand,
 } from '@aws-sdk/client-sqs';
 import {
@@ -59,6 +60,11 @@ export function createSqsSender({
       }
     },
   };
+}
+
+/** The same, with a client of its own. */
+export function openSqsSender(config: SQSClientConfig, queueUrl: string): Pick<Queue, 'send'> {
+  return createSqsSender({ client: new SQSClient(config), queueUrl });
 }
 
 /**

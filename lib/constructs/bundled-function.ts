@@ -24,17 +24,15 @@ import type { Construct } from 'constructs';
 import { SETTINGS } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { EnvironmentStack } from '../environment-stack.ts';
+import { PARTS, type Part } from './bundle-parts.ts';
 import { bootstrapBrokers, type Cluster, kafkaArn } from './cluster.ts';
 import type { Network, Operations } from './surroundings.ts';
 
 const PG_UNUSED = fileURLToPath(new URL('../../adapters/postgres/pg-unused.cjs', import.meta.url));
-/** What a function that writes to Kafka has as its second file. */
-const MSK = fileURLToPath(new URL(`../../adapters/aws/msk${extname(import.meta.url)}`, import.meta.url));
+const BUNDLE_PARTS = fileURLToPath(new URL(`bundle-parts${extname(import.meta.url)}`, import.meta.url));
 
 /** What stands in a bundle for a package: less of it, or none. */
 export const ALIASES = {
-  // Kafka's client brings avsc: avsc's own entry for Avro types alone, without its RPC and its files.
-  avsc: 'avsc/etc/browser/avsc-types.js',
   'pg-cloudflare': PG_UNUSED,
   'pg-types': PG_UNUSED,
   'pg-connection-string': PG_UNUSED,
@@ -51,47 +49,27 @@ export const BUNDLING = {
   sourceMap: true,
   sourceMapMode: SourceMapMode.DEFAULT,
   sourcesContent: false,
-  // The runtime brings the SDK; pg asks for pgpass only where it is given no password; Kafka's client is a file by itself.
-  externalModules: ['@aws-sdk/*', 'pgpass', '#msk'],
+  // What a handler of yours asks of the SDK, the runtime brings; what Millrace does stands in files of its own (bundle-parts.ts).
+  // pg asks for pgpass only where it is given no password.
+  externalModules: ['@aws-sdk/*', 'pgpass', ...Object.keys(PARTS)],
   esbuildArgs: {
     '--legal-comments': 'none',
+    // By require(): import() of a bundle takes Node several times as long, because it looks for the names that it exports.
+    '--supported:dynamic-import': 'false',
     ...Object.fromEntries(Object.entries(ALIASES).map(([name, path]) => [`--alias:${name}`, path])),
   },
 };
 
-/**
- * Puts `#msk` (package.json, adapters/aws/msk.ts) beside a function's own file. The signer's part of the SDK comes along:
- * not all of it is in the runtime.
- */
-const WITH_MSK: ICommandHooks = {
-  beforeBundling: () => [],
-  beforeInstall: () => [],
-  afterBundling: (inputDir, outputDir) => {
-    const { minify, sourcesContent, target, format, charset, esbuildArgs } = BUNDLING;
-    const options = {
-      '--bundle': true,
-      '--minify': minify,
-      '--sourcemap': 'linked',
-      '--sources-content': sourcesContent,
-      '--platform': 'node',
-      '--target': target,
-      '--format': format,
-      '--charset': charset,
-      '--log-level': LogLevel.ERROR,
-      ...esbuildArgs,
-      '--define:import.meta.url': '__filename',
-      // Its own form for bundlers: the other one reads its code from a file.
-      '--alias:@platformatic/wasm-utils': '@platformatic/wasm-utils/bundled',
-      '--outfile': join(outputDir, 'msk.js'),
-    };
-    const args = Object.entries(options).map(([name, value]) => `"${name}=${value}"`);
-    const imports = JSON.stringify({ imports: { '#msk': './msk.js' } });
-    return [
-      `cd "${inputDir}" && npx --no-install esbuild "${MSK}" ${args.join(' ')}`,
-      `echo '${imports}' > "${join(outputDir, 'package.json')}"`,
-    ];
-  },
-};
+/** Puts parts (bundle-parts.ts) beside a function's own file. */
+function withParts(parts: readonly Part[]): ICommandHooks {
+  return {
+    beforeBundling: () => [],
+    beforeInstall: () => [],
+    afterBundling: (_inputDir, outputDir) => [
+      [process.execPath, BUNDLE_PARTS, outputDir, ...parts].map((word) => `"${word}"`).join(' '),
+    ],
+  };
+}
 
 export interface BundledFunctionProps {
   /** The folder in `lambdas/` whose `index.ts` exports `handler`. */
@@ -105,7 +83,9 @@ export interface BundledFunctionProps {
   readonly reservedConcurrency?: number;
   readonly securityGroup: SecurityGroup;
   readonly environment: Readonly<Record<string, string>>;
-  /** Topics that it writes to: it gets Kafka's client as `#msk`, the cluster's brokers, and the rights. */
+  /** What it needs beside its own code. */
+  readonly parts: readonly Part[];
+  /** Topics that it writes to: it gets `#msk`, the cluster's brokers, and the rights. */
   readonly writesTo?: { readonly cluster: Cluster; readonly topics: readonly string[] };
 }
 
@@ -135,7 +115,7 @@ export class BundledFunction extends NodejsFunction {
       entry: entryOf(appRoot, props.folder),
       projectRoot: appRoot,
       depsLockFilePath: join(appRoot, 'package-lock.json'),
-      bundling: writesTo ? { ...BUNDLING, commandHooks: WITH_MSK } : BUNDLING,
+      bundling: { ...BUNDLING, commandHooks: withParts(writesTo ? [...props.parts, '#msk'] : props.parts) },
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
       functionName: props.functionName,

@@ -74,6 +74,7 @@ function addFunction(
   const { name, topic, memoryMb, timeoutMs, reservedConcurrency, deadLetter, deadLetterTopic } = consumer;
   return new BundledFunction(scope, 'Function', surroundings, {
     folder: name,
+    parts: ['#rds', '#glue', '#s3', ...(deadLetter === 'kafka' ? [] : (['#sqs'] as const))],
     functionName,
     description: `Consumes ${topic.name}`,
     service: name,

@@ -50,6 +50,7 @@ export class CollectorStack extends EnvironmentStack implements CollectorNames {
     this.addStackDependency(contracts);
     const fn = new BundledFunction(this, 'Function', surroundings, {
       folder: 'collector',
+      parts: ['#glue'],
       functionName: this.functionName,
       description: 'Takes events over HTTP and publishes them',
       service: COLLECTOR_SERVICE,

@@ -33,6 +33,7 @@ export class MigrationsStack extends EnvironmentStack {
     });
     const fn = new BundledFunction(this, 'Function', surroundings, {
       folder: 'migrations',
+      parts: ['#rds'],
       functionName: this.nameOf('migrations'),
       description: 'Migrates the database; runs when it is deployed',
       service: 'migrations',

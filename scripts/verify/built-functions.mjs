@@ -45,6 +45,7 @@ export function bundle(contents) {
     charset,
     external: externalModules,
     alias: ALIASES,
+    supported: { 'dynamic-import': false },
     legalComments: 'none',
     write: false,
     logLevel: 'silent',

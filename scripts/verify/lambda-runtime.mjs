@@ -12,10 +12,9 @@
 //   the text "Task timed out after …", also with status 200.
 // - Memory, payloads, disk and network have no limits, the processor is this machine's, and nobody checks permissions.
 // - `invokedFunctionArn` has an account and a region of its own.
-// - The runtime has more than the SDK's clients beside it, and a certificates' file; here, just the clients are there.
+// - The runtime has the SDK beside it, and a certificates' file; here, neither is there: a function that needs them fails.
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { goCommand, npmPackage } from './downloads.mjs';
 import { openssl, postgresql, python } from './prerequisites.mjs';
 import { freePort } from './processes.mjs';
@@ -23,8 +22,6 @@ import { freePort } from './processes.mjs';
 const EMULATOR = 'github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie';
 const EMULATOR_VERSION = 'v0.0.0-20261030222936-bef5c4ba774d';
 const CLIENT_VERSION = '4.0.2';
-
-const AWS_SDK = fileURLToPath(new URL('../../node_modules/@aws-sdk', import.meta.url));
 
 export const lambdaRuntime = {
   name: "Lambda's runtime",
@@ -49,8 +46,6 @@ export const lambdaRuntime = {
     mkdirSync(native);
     writeFileSync(join(native, 'package.json'), JSON.stringify({ main: 'index.cjs' }));
     copyFileSync(new URL('lambda-rapid-client.cjs', import.meta.url), join(native, 'index.cjs'));
-    mkdirSync(join(folder, 'node_modules'));
-    symlinkSync(AWS_SDK, join(folder, 'node_modules', '@aws-sdk'));
     return { value: folder, version: CLIENT_VERSION };
   },
 };
@@ -81,7 +76,7 @@ export async function startFunction(processes, runtime, fn, settings) {
         PATH: '/usr/local/bin:/usr/bin:/bin',
         LANG: 'en_US.UTF-8',
         TZ: ':UTC',
-        NODE_PATH: `${join(runtime, 'node_modules')}:${runtime}:${fn.code}`,
+        NODE_PATH: `${runtime}:${fn.code}`,
         LAMBDA_TASK_ROOT: fn.code,
         LAMBDA_RUNTIME_DIR: runtime,
         AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',

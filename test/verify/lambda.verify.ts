@@ -368,10 +368,15 @@ test('a consumer whose dead letters are in Kafka writes them there, or has the b
   ]);
 });
 
-/** The folder of a bundle as the CDK makes it of a consumer that declares so: one that has Kafka's client beside it already. */
+/** The folder of a bundle as the CDK makes it of a consumer that declares so: with the parts of a consumer and of the collector. */
 function bundleWithLettersInKafka(): string {
   const code = join(temporary.path, 'letters-in-kafka');
-  cpSync(functions.find(({ name }) => name === 'collector')!.code, code, { recursive: true });
+  const imports: Record<string, string> = {};
+  for (const name of [editorialAnalytics.name, 'collector']) {
+    cpSync(functions.find((fn) => fn.name === name)!.code, code, { recursive: true });
+    Object.assign(imports, JSON.parse(readFileSync(join(code, 'package.json'), 'utf8')).imports);
+  }
+  writeFileSync(join(code, 'package.json'), JSON.stringify({ imports }));
   const contents = `
     import { consumerFunction } from './adapters/aws/consumer-function.ts';
     import { editorialAnalytics } from './lambdas/editorial-analytics/consumer.ts';
