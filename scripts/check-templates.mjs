@@ -1,11 +1,13 @@
-// Synthesizes every environment without an account, and has cfn-lint read each template. Fetches cfn-lint (PyPI) once.
+// What would meet an account first: cfn-lint reads the templates of every environment and of create/template, and botocore's
+// models every command of the AWS CLI in the pages. Needs no account. Fetches cfn-lint and moto (PyPI) once.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { globSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import newsroom from '../millrace.config.ts';
 import { pythonCommand } from './verify/downloads.mjs';
+import { moto } from './verify/moto.mjs';
 import { Processes } from './verify/processes.mjs';
 
 const CFN_LINT = '1.58.0';
@@ -14,14 +16,21 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const output = mkdtempSync(join(tmpdir(), 'millrace-templates-'));
 process.exitCode = 1;
 try {
-  const cfnLint = await pythonCommand(new Processes(output), 'cfn-lint', CFN_LINT, 'cfn-lint');
-  const templates = Object.keys(newsroom.environments).flatMap(synthesize);
+  const processes = new Processes(output);
+  const cfnLint = await pythonCommand(processes, 'cfn-lint', CFN_LINT, 'cfn-lint');
+  const templates = [
+    ...Object.keys(newsroom.environments).flatMap(synthesize),
+    join(root, 'create/template/ci/github-roles.yaml'),
+  ];
   // 0 is clean; warnings and notes have bits of their own, and count here as errors do.
-  const { status } = spawnSync(cfnLint, ['--', ...templates], { stdio: 'inherit' });
-  if (status === 0) {
-    console.log(`${templates.length} templates, no findings`);
-    process.exitCode = 0;
-  }
+  const lint = spawnSync(cfnLint, ['--', ...templates], { stdio: 'inherit' });
+  if (lint.status === 0) console.log(`${templates.length} templates, no findings`);
+  // moto brings botocore.
+  const python = join(dirname(await moto.download(processes)), 'python');
+  const pages = globSync(['docs/**/*.md', 'create/template/*.md'], { cwd: root });
+  const script = join(root, 'scripts/aws-commands.py');
+  const commands = spawnSync(python, [script, ...pages], { cwd: root, stdio: 'inherit' });
+  if (lint.status === 0 && commands.status === 0) process.exitCode = 0;
 } catch (error) {
   // What a command printed stands above already.
   console.error(`error: ${error.message}`);
