@@ -31,6 +31,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'show how far behind each consumer is',
     load: async () => (await import('./lag.ts')).lagCommand(),
   },
+  doctor: {
+    summary: 'check an environment or this machine, with a fix for what is wrong',
+    load: async () => (await import('./doctor.ts')).doctorCommand(),
+  },
   dlq: {
     summary: 'triage, redrive, discard, export and import dead letters',
     load: async () => (await import('./dlq.ts')).dlqCommand(),

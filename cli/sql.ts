@@ -45,14 +45,18 @@ export function sqlCommand(): Command {
     .action(async (statement: string, options: SqlOptions, command: Command) => {
       if (!statement.trim()) command.error("error: argument 'statement' is empty. Give a SELECT, in quotes.");
       const sql = LISTS_TABLES.test(statement) ? TABLES : statement;
-      const result = await query(existingStateFolder(options.state), sql, options.timeout * 1_000);
+      const result = await queryFolder(existingStateFolder(options.state), sql, options.timeout * 1_000);
       if (options.json) printJson(result.rows.map((row) => toObject(result.columns, row)));
       else printTable(result);
     });
 }
 
 /** Asks the process that has the folder, or opens the sink where none has. */
-async function query(folder: StateFolder, statement: string, timeoutMs: number): Promise<QueryResult> {
+export async function queryFolder(
+  folder: StateFolder,
+  statement: string,
+  timeoutMs: number,
+): Promise<QueryResult> {
   for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += RETRY_MS) {
     const answered = await queryOwner(folder, statement, timeoutMs);
     if (answered) return answered;

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { KafkaConnection } from '../adapters/kafka/connection.ts';
 import { openSqliteLog } from '../adapters/sqlite/sqlite-log.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
+import { MillraceError } from '../runtime/errors.ts';
 import type { LogReader, Producer, TopicAdmin, TopicContract } from '../runtime/topics.ts';
 import type { StateFolder } from './state-folder.ts';
 
@@ -16,6 +17,8 @@ export interface TopicLog extends Producer, TopicAdmin, LogReader {
   topicId(topic: string): Promise<string | undefined>;
   /** Creates a topic where there is none. @returns how one that exists differs, in words */
   prepareTopic(topic: TopicContract): Promise<readonly string[]>;
+  /** The same for a topic that is there, and null where there is none. Creates nothing. */
+  compareTopic(topic: TopicContract): Promise<readonly string[] | null>;
   /**
    * The consumer group of a consumer whose effects go with this ledger. A committed offset says that the ledger has what is
    * before it, so two ledgers on one log need two groups: one's offsets would have the other skip records.
@@ -39,6 +42,11 @@ export function openEmbeddedLog({ path, files }: StateFolder): TopicLog {
       await log.createTopic(name, partitions);
       return [];
     },
+    async compareTopic({ name, partitions }) {
+      const found = await partitionsIn(log, name);
+      if (found === null) return null;
+      return found === partitions ? [] : [`partitions: ${found}; its contract says ${partitions}`];
+    },
     topicId: async () => undefined,
     // Nobody else has this log, and its ledger is bound to it.
     groupOf: (consumer) => consumer,
@@ -59,6 +67,15 @@ export async function openKafkaTopics(connection: KafkaConnection): Promise<Topi
     groupOf: (consumer, ledger) => `${consumer}.${ledger}`,
     id: async () => `kafka ${await log.clusterId()}`,
   };
+}
+
+async function partitionsIn(log: LogReader, topic: string): Promise<number | null> {
+  try {
+    return await log.partitions(topic);
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === 'TOPIC_UNKNOWN') return null;
+    throw error;
+  }
 }
 
 /** How many records a topic holds. */

@@ -1,4 +1,6 @@
 /** What the stacks call things, for whoever looks for them at run time. */
+import type { App } from './app.ts';
+import type { Environment } from './environment.ts';
 
 /** What an environment's stacks call what others have to find: the stacks use these, and so does who looks for it. */
 export function deployedName(env: string, part: string): string {
@@ -15,6 +17,25 @@ export function redriveQueueName(env: string, consumer: string): string {
 
 export function registryName(env: string): string {
   return `millrace-${env}`;
+}
+
+/** The stacks of an environment, in the order in which they deploy; `deployedName` gives each its name. A test compares them with the CDK's. */
+export function stackParts(
+  { consumers, collected = [] }: Pick<App, 'consumers' | 'collected'>,
+  { brokers, collector }: Pick<Environment, 'brokers' | 'collector'>,
+): readonly string[] {
+  return [
+    'operations',
+    'network',
+    ...(brokers.type === 'existing' ? [] : ['cluster']),
+    'contracts',
+    'database',
+    'dead-letters',
+    'migrations',
+    ...consumers.map(({ name }) => `consumer-${name}`),
+    ...(collector && collected.length > 0 ? ['collector'] : []),
+    'health',
+  ];
 }
 
 /** On a dead-letter queue: the name of its consumer's bucket, which CloudFormation makes up. */

@@ -9,6 +9,8 @@ export interface KafkaTopics extends TopicAdmin {
    * @returns how it differs from the contract, in words; nothing where it does not
    */
   prepareTopic(contract: TopicContract): Promise<readonly string[]>;
+  /** The same for a topic that is there, and null where there is none. Creates nothing. */
+  compareTopic(contract: TopicContract): Promise<readonly string[] | null>;
 }
 
 interface KafkaTopicsOptions {
@@ -57,7 +59,21 @@ export function createKafkaTopics({
     return new Map(configs.map(({ name, value }) => [name, value ?? null]));
   };
 
+  const compareTopic = async (contract: TopicContract) => {
+    const { name, partitions } = contract;
+    const existing = await findPartitions(name);
+    if (existing === undefined) return null;
+    const wanted = topicSettings(contract);
+    const count = existing === partitions ? [] : [`partitions: ${existing}; its contract says ${partitions}`];
+    return attempt(`The settings of topic ${name} could not be read`, name, async () => {
+      const found = await settingsOf(name, Object.keys(wanted));
+      return [...count, ...differences(wanted, found)];
+    });
+  };
+
   return {
+    compareTopic,
+
     async createTopic(topic, partitions) {
       if (!Number.isInteger(partitions) || partitions < 1)
         throw wrongPartitions(topic, partitions, undefined);
@@ -68,19 +84,10 @@ export function createKafkaTopics({
     },
 
     async prepareTopic(contract) {
-      const { name, partitions } = contract;
-      const wanted = topicSettings(contract);
-      const existing = await findPartitions(name);
-      if (existing === undefined) {
-        await create(name, partitions, wanted);
-        return [];
-      }
-      const count =
-        existing === partitions ? [] : [`partitions: ${existing}; its contract says ${partitions}`];
-      return attempt(`The settings of topic ${name} could not be read`, name, async () => {
-        const found = await settingsOf(name, Object.keys(wanted));
-        return [...count, ...differences(wanted, found)];
-      });
+      const compared = await compareTopic(contract);
+      if (compared !== null) return compared;
+      await create(contract.name, contract.partitions, topicSettings(contract));
+      return [];
     },
   };
 }

@@ -6,6 +6,7 @@ import { Construct } from 'constructs';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
 import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive/results.ts';
+import { REDRIVE_CONCURRENCY } from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { SETTINGS } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
@@ -19,8 +20,6 @@ import type { ConsumerSurroundings, DeadLetterResources } from './surroundings.t
 
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html (2026-11-24)
 const REDRIVE_BATCH = 10;
-/** The least that Lambda takes: a redrive must not crowd out the traffic. */
-const REDRIVE_CONCURRENCY = 2;
 
 /**
  * A consumer's declaration as infrastructure: its function, which both its topic and its redrive queue invoke; its

@@ -11,6 +11,9 @@ import { createTopicLetters, createTopicReader } from './topic-letters.ts';
 /** Deliveries of a redriven letter that its consumer does not settle, before the queue puts it among the dead letters. */
 export const MAX_REDELIVERIES = 10;
 
+/** Instances of a consumer's function that a redrive may keep busy: the least that Lambda takes, so as not to crowd out the traffic. */
+export const REDRIVE_CONCURRENCY = 2;
+
 /** How long a dead letter is kept, from the time it was stored: SQS's longest. */
 export const LETTER_RETENTION_MS = 14 * 24 * 60 * 60 * 1_000;
 

@@ -59,6 +59,17 @@ describe.each([
   ['two that exclude each other', ['up', '--no-publish', '--input', 'x'], /cannot be used together/],
   ['a missing argument', ['sql'], /missing required argument 'statement'/],
   ['a missing option', ['publish', 'news.pageviews'], /required option '--input/],
+  [
+    'an environment that is not declared',
+    ['doctor', '--env', 'dve'],
+    /has no environment "dve"\. Did you mean "dev"\? Use dev,/,
+  ],
+  ['a deployment of nothing', ['doctor', '--before'], /'--before' needs '--env'/],
+  [
+    'a cluster beside an environment',
+    ['doctor', '--env', 'dev', '--kafka', 'localhost:9092'],
+    /cannot be used with option '--kafka/,
+  ],
   ['a registry to register in', ['contracts', 'register'], /required option '--registry/],
 ])('%s', (_, args, message) => {
   test('ends with 2, says what is allowed, and touches nothing', async () => {

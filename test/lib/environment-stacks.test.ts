@@ -1,7 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { COMPATIBILITY_MODES, type Contract } from '../../runtime/contract/contract.ts';
+import { stackParts } from '../../runtime/deployment.ts';
+import { resolveEnvironment } from '../../runtime/environment.ts';
 import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
+import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
+import { NEWSDESK } from '../newsdesk.ts';
 import { resourcesOf, templatesOf } from './synthesized.ts';
 
 const NAMES = ['dev', 'staging', 'prod'] as const;
@@ -14,6 +18,20 @@ const templates = Object.fromEntries(NAMES.map((name) => [name, partsOf(template
 >;
 const withContract = (contract: Contract<never>) =>
   partsOf(templatesOf('dev', { contracts: [contract], consumers: [] })).contracts;
+
+test.each(NAMES)('the stacks of %s are those that others look for, in this order', (env) => {
+  const environment = resolveEnvironment({ environments: newsdesk.environments, root: NEWSDESK }, { env });
+  expect(Object.keys(templates[env])).toEqual(stackParts(newsdesk, environment));
+});
+
+test('an environment with a cluster of others and without a collector has neither stack', () => {
+  const clusterArn =
+    'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/1f2e3d4c-5b6a-4789-8abc-def012345678-1';
+  const settings = { brokers: { type: 'existing' as const, clusterArn } };
+  const environment = { ...newsdesk.environments.dev!, ...settings };
+  expect(Object.keys(templatesOf('dev', { settings }))).toEqual(stackParts(newsdesk, environment));
+  expect(stackParts({ ...newsdesk, collected: [] }, environment)).not.toContain('collector');
+});
 
 describe.each(NAMES)('in %s', (env) => {
   const { network, cluster, contracts } = templates[env];

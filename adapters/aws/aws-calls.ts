@@ -1,0 +1,146 @@
+/**
+ * The calls of AWS that `millrace doctor` makes, all of them reading. Each service's client loads when the first of its calls is made.
+ * Types are the SDK's, generated from the same models as every other SDK: a fake that answers with them cannot
+ * answer what a service has no field for.
+ */
+import type {
+  DescribeStacksInput,
+  DescribeStacksOutput,
+  ListStackResourcesInput,
+  ListStackResourcesOutput,
+} from '@aws-sdk/client-cloudformation';
+import type { DescribeAlarmsInput, DescribeAlarmsOutput } from '@aws-sdk/client-cloudwatch';
+import type { FilterLogEventsRequest, FilterLogEventsResponse } from '@aws-sdk/client-cloudwatch-logs';
+import type {
+  DescribeAvailabilityZonesRequest,
+  DescribeAvailabilityZonesResult,
+  DescribeSecurityGroupsRequest,
+  DescribeSecurityGroupsResult,
+  DescribeVpcEndpointsRequest,
+  DescribeVpcEndpointsResult,
+} from '@aws-sdk/client-ec2';
+import type {
+  CheckSchemaVersionValidityInput,
+  CheckSchemaVersionValidityResponse,
+  GetSchemaByDefinitionInput,
+  GetSchemaByDefinitionResponse,
+  GetSchemaInput,
+  GetSchemaResponse,
+} from '@aws-sdk/client-glue';
+import type { GetRoleRequest, GetRoleResponse } from '@aws-sdk/client-iam';
+import type {
+  DescribeClusterV2Request,
+  DescribeClusterV2Response,
+  DescribeTopicRequest,
+  DescribeTopicResponse,
+  ListClustersV2Request,
+  ListClustersV2Response,
+} from '@aws-sdk/client-kafka';
+import type {
+  FunctionConfiguration,
+  GetAccountSettingsRequest,
+  GetAccountSettingsResponse,
+  GetFunctionConfigurationRequest,
+  ListEventSourceMappingsRequest,
+  ListEventSourceMappingsResponse,
+} from '@aws-sdk/client-lambda';
+import type { ListSubscriptionsByTopicInput, ListSubscriptionsByTopicResponse } from '@aws-sdk/client-sns';
+import type {
+  GetQueueAttributesRequest,
+  GetQueueAttributesResult,
+  GetQueueUrlRequest,
+  GetQueueUrlResult,
+} from '@aws-sdk/client-sqs';
+import type { GetCallerIdentityRequest, GetCallerIdentityResponse } from '@aws-sdk/client-sts';
+import { requestTimeouts } from './request-timeouts.ts';
+
+/** By operation; every name is one of one service only. */
+export interface AwsCalls {
+  /** Where the calls go. */
+  region(): Promise<string>;
+  getCallerIdentity(input: GetCallerIdentityRequest): Promise<GetCallerIdentityResponse>;
+  describeStacks(input: DescribeStacksInput): Promise<DescribeStacksOutput>;
+  listStackResources(input: ListStackResourcesInput): Promise<ListStackResourcesOutput>;
+  listClustersV2(input: ListClustersV2Request): Promise<ListClustersV2Response>;
+  describeClusterV2(input: DescribeClusterV2Request): Promise<DescribeClusterV2Response>;
+  describeTopic(input: DescribeTopicRequest): Promise<DescribeTopicResponse>;
+  getSchema(input: GetSchemaInput): Promise<GetSchemaResponse>;
+  getSchemaByDefinition(input: GetSchemaByDefinitionInput): Promise<GetSchemaByDefinitionResponse>;
+  checkSchemaVersionValidity(
+    input: CheckSchemaVersionValidityInput,
+  ): Promise<CheckSchemaVersionValidityResponse>;
+  getQueueUrl(input: GetQueueUrlRequest): Promise<GetQueueUrlResult>;
+  getQueueAttributes(input: GetQueueAttributesRequest): Promise<GetQueueAttributesResult>;
+  getFunctionConfiguration(input: GetFunctionConfigurationRequest): Promise<FunctionConfiguration>;
+  listEventSourceMappings(input: ListEventSourceMappingsRequest): Promise<ListEventSourceMappingsResponse>;
+  getAccountSettings(input: GetAccountSettingsRequest): Promise<GetAccountSettingsResponse>;
+  describeAlarms(input: DescribeAlarmsInput): Promise<DescribeAlarmsOutput>;
+  listSubscriptionsByTopic(input: ListSubscriptionsByTopicInput): Promise<ListSubscriptionsByTopicResponse>;
+  filterLogEvents(input: FilterLogEventsRequest): Promise<FilterLogEventsResponse>;
+  describeSecurityGroups(input: DescribeSecurityGroupsRequest): Promise<DescribeSecurityGroupsResult>;
+  describeVpcEndpoints(input: DescribeVpcEndpointsRequest): Promise<DescribeVpcEndpointsResult>;
+  describeAvailabilityZones(
+    input: DescribeAvailabilityZonesRequest,
+  ): Promise<DescribeAvailabilityZonesResult>;
+  getRole(input: GetRoleRequest): Promise<GetRoleResponse>;
+}
+
+/** A person waits: a service that does not answer must not hold up the others for long. */
+const TIMEOUTS = requestTimeouts(10_000);
+
+/**
+ * The calls on an account. Credentials, region and endpoints are the SDK's: environment variables, profiles,
+ * AWS_ENDPOINT_URL.
+ */
+export function awsCalls(): AwsCalls {
+  const cloudFormation = once(
+    async () => new (await import('@aws-sdk/client-cloudformation')).CloudFormation(TIMEOUTS),
+  );
+  const cloudWatch = once(async () => new (await import('@aws-sdk/client-cloudwatch')).CloudWatch(TIMEOUTS));
+  const logs = once(
+    async () => new (await import('@aws-sdk/client-cloudwatch-logs')).CloudWatchLogs(TIMEOUTS),
+  );
+  const ec2 = once(async () => new (await import('@aws-sdk/client-ec2')).EC2(TIMEOUTS));
+  const glue = once(async () => new (await import('@aws-sdk/client-glue')).Glue(TIMEOUTS));
+  const iam = once(async () => new (await import('@aws-sdk/client-iam')).IAM(TIMEOUTS));
+  const kafka = once(async () => new (await import('@aws-sdk/client-kafka')).Kafka(TIMEOUTS));
+  const lambda = once(async () => new (await import('@aws-sdk/client-lambda')).Lambda(TIMEOUTS));
+  const sns = once(async () => new (await import('@aws-sdk/client-sns')).SNS(TIMEOUTS));
+  const sts = once(async () => new (await import('@aws-sdk/client-sts')).STS(TIMEOUTS));
+  const sqs = once(
+    // A custom endpoint is meant, whatever host the queue calls itself.
+    async () => new (await import('@aws-sdk/client-sqs')).SQS({ ...TIMEOUTS, useQueueUrlAsEndpoint: false }),
+  );
+  return {
+    region: async () => (await sts()).config.region(),
+    getCallerIdentity: async (input) => (await sts()).getCallerIdentity(input),
+    describeStacks: async (input) => (await cloudFormation()).describeStacks(input),
+    listStackResources: async (input) => (await cloudFormation()).listStackResources(input),
+    listClustersV2: async (input) => (await kafka()).listClustersV2(input),
+    describeClusterV2: async (input) => (await kafka()).describeClusterV2(input),
+    describeTopic: async (input) => (await kafka()).describeTopic(input),
+    getSchema: async (input) => (await glue()).getSchema(input),
+    getSchemaByDefinition: async (input) => (await glue()).getSchemaByDefinition(input),
+    checkSchemaVersionValidity: async (input) => (await glue()).checkSchemaVersionValidity(input),
+    getQueueUrl: async (input) => (await sqs()).getQueueUrl(input),
+    getQueueAttributes: async (input) => (await sqs()).getQueueAttributes(input),
+    getFunctionConfiguration: async (input) => (await lambda()).getFunctionConfiguration(input),
+    listEventSourceMappings: async (input) => (await lambda()).listEventSourceMappings(input),
+    getAccountSettings: async (input) => (await lambda()).getAccountSettings(input),
+    describeAlarms: async (input) => (await cloudWatch()).describeAlarms(input),
+    listSubscriptionsByTopic: async (input) => (await sns()).listSubscriptionsByTopic(input),
+    filterLogEvents: async (input) => (await logs()).filterLogEvents(input),
+    describeSecurityGroups: async (input) => (await ec2()).describeSecurityGroups(input),
+    describeVpcEndpoints: async (input) => (await ec2()).describeVpcEndpoints(input),
+    describeAvailabilityZones: async (input) => (await ec2()).describeAvailabilityZones(input),
+    getRole: async (input) => (await iam()).getRole(input),
+  };
+}
+
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}

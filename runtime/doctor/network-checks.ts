@@ -1,0 +1,152 @@
+/** Whether pollers and functions can reach what they need, by security groups and endpoints. Pure. */
+import type { Environment } from '../environment.ts';
+import { type Line, linesOf, type Observed } from './line.ts';
+import type { EndpointFacts, GroupRule, SecurityGroupFacts } from './reader.ts';
+
+const BROKER_PORT = 9098;
+const DATABASE_PORT = 5432;
+const HTTPS = 443;
+
+/** `maybe`: a rule names addresses, and whose they are we do not know. */
+type Reach = 'yes' | 'no' | 'maybe';
+
+/** A part of the network: its security groups. */
+export interface Side {
+  readonly name: string;
+  readonly groupIds: readonly string[];
+}
+
+export interface NetworkFacts {
+  readonly groups: Observed<readonly SecurityGroupFacts[]>;
+  readonly endpoints: Observed<readonly EndpointFacts[]>;
+}
+
+/**
+ * Whether one side may open a connection to the other: `IpPermissionsEgress` of one and `IpPermissions` of the other,
+ * each with its `UserIdGroupPairs` or `IpRanges`:
+ * https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpPermission.html (2026-11-26)
+ */
+export function reach(
+  groups: readonly SecurityGroupFacts[],
+  from: readonly string[],
+  to: readonly string[],
+  port: number,
+): Reach {
+  const rulesOf = (ids: readonly string[], way: 'ingress' | 'egress') =>
+    groups.filter(({ id }) => ids.includes(id)).flatMap((group) => group[way]);
+  const ways = [allowed(rulesOf(from, 'egress'), to, port), allowed(rulesOf(to, 'ingress'), from, port)];
+  if (ways.includes('no')) return 'no';
+  return ways.includes('maybe') ? 'maybe' : 'yes';
+}
+
+function allowed(rules: readonly GroupRule[], others: readonly string[], port: number): Reach {
+  // -1 is every protocol, and then rules name no ports.
+  const fitting = rules.filter(
+    ({ protocol, fromPort, toPort }) =>
+      protocol === '-1' || (protocol === 'tcp' && (fromPort ?? port) <= port && port <= (toPort ?? port)),
+  );
+  if (fitting.some(({ groups }) => groups.some((id) => others.includes(id)))) return 'yes';
+  const ranges = fitting.flatMap((rule) => rule.ranges);
+  if (ranges.includes('0.0.0.0/0')) return 'yes';
+  return ranges.length > 0 ? 'maybe' : 'no';
+}
+
+/**
+ * Lambda puts a mapping's pollers into the cluster's subnets and security groups; on-demand ones call Lambda and STS from
+ * there: https://docs.aws.amazon.com/lambda/latest/dg/with-msk-cluster-network.html (2026-11-26)
+ */
+export function judgePollerPaths(
+  { polling, network }: Environment,
+  brokers: Side,
+  facts: NetworkFacts,
+): readonly Line[] {
+  const services = polling.mode === 'on-demand' ? ['lambda', 'sts'] : [];
+  return [
+    judgeFlow(`${brokers.name} → brokers`, brokers.groupIds, brokers.groupIds, BROKER_PORT, facts.groups),
+    ...services.map((service) => judgeEndpoint(network.type, brokers, service, facts)),
+  ];
+}
+
+/** Schemas come from Glue, letters go to SQS and S3, effects into the database. */
+export function judgeFunctionPaths(
+  { network }: Environment,
+  functions: Side,
+  services: readonly string[],
+  facts: NetworkFacts,
+): readonly Line[] {
+  return services.map((service) => judgeEndpoint(network.type, functions, service, facts));
+}
+
+/** The database's group is the one that the function's own rule for the port leads to. */
+export function judgeDatabasePath(functions: Side, seen: NetworkFacts['groups']): Line {
+  const lines = linesOf('network', `${functions.name} → database`);
+  if ('problem' in seen) return lines.unseen(seen.problem);
+  const own = seen.value.filter(({ id }) => functions.groupIds.includes(id)).flatMap(({ egress }) => egress);
+  const targets = own
+    .filter(({ fromPort, toPort }) => fromPort === DATABASE_PORT && toPort === DATABASE_PORT)
+    .flatMap(({ groups }) => groups);
+  if (targets.length === 0) {
+    return lines.fail(
+      `No rule of ${functions.groupIds.join(', ')} leads to port ${DATABASE_PORT}.`,
+      'Deploy the network stack with --revert-drift.',
+    );
+  }
+  return judgeFlow(`${functions.name} → database`, functions.groupIds, targets, DATABASE_PORT, seen);
+}
+
+function judgeFlow(
+  subject: string,
+  from: readonly string[],
+  to: readonly string[],
+  port: number,
+  seen: NetworkFacts['groups'],
+): Line {
+  const lines = linesOf('network', subject);
+  if ('problem' in seen) return lines.unseen(seen.problem);
+  const unseen = [...from, ...to].filter((id) => seen.value.every((group) => group.id !== id));
+  if (unseen.length > 0) {
+    return lines.unknown(
+      `EC2 does not show ${[...new Set(unseen)].join(', ')}.`,
+      'Look at the security groups in the console.',
+    );
+  }
+  const way = `${from.join(', ')} to ${to.join(', ')} on ${port}`;
+  switch (reach(seen.value, from, to, port)) {
+    case 'yes':
+      return lines.pass(`Rules let ${way}.`);
+    case 'no':
+      return lines.fail(
+        `No rule lets ${way}.`,
+        `aws ec2 authorize-security-group-ingress --group-id ${to[0]} --protocol tcp --port ${port} --source-group ${from[0]}; the same with authorize-security-group-egress on ${from[0]}`,
+      );
+    case 'maybe':
+      return lines.unknown(`Rules for ${way} name addresses, not groups.`, 'Compare them with the subnets.');
+  }
+}
+
+/** `ServiceName`, `State`, `Groups`: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VpcEndpoint.html (2026-11-26) */
+function judgeEndpoint(
+  networkType: Environment['network']['type'],
+  from: Side,
+  service: string,
+  { groups, endpoints }: NetworkFacts,
+): Line {
+  const lines = linesOf('network', `${from.name} → ${service}`);
+  if ('problem' in endpoints) return lines.unseen(endpoints.problem);
+  const endpoint = endpoints.value.find((each) => each.service.endsWith(`.${service}`));
+  if (!endpoint) {
+    return networkType === 'existing'
+      ? lines.unknown('The VPC has no endpoint for it; a NAT may lead there.', 'Ask who runs the network.')
+      : lines.fail('The VPC has no endpoint for it.', 'Deploy the network stack with --revert-drift.');
+  }
+  // The page writes it with a capital; the API does not.
+  if (endpoint.state.toLowerCase() !== 'available') {
+    return lines.fail(
+      `The endpoint's State is ${endpoint.state}.`,
+      'Deploy the network stack with --revert-drift.',
+    );
+  }
+  // A gateway is a route, and has no security group.
+  if (endpoint.type === 'Gateway') return lines.pass('A gateway endpoint is available.');
+  return judgeFlow(`${from.name} → ${service}`, from.groupIds, endpoint.securityGroupIds, HTTPS, groups);
+}

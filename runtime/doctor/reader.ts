@@ -1,0 +1,149 @@
+/** What `millrace doctor` asks about a deployed environment. Every answer is null where the thing does not exist. */
+import type { Contract, ContractVersion } from '../contract/contract.ts';
+import type { AnyConsumer } from '../delivery/consumer.ts';
+
+/** What an app declares, as far as a deployed environment follows from it. */
+export interface Declared {
+  readonly contracts: readonly Contract<never>[];
+  readonly consumers: readonly AnyConsumer[];
+  readonly collected?: readonly Contract<never>[];
+}
+
+export interface StackFacts {
+  readonly status: string;
+  readonly reason: string | null;
+  /** What the last look for drift found; nobody may have looked yet. */
+  readonly drift: string | null;
+  readonly driftCheckedAt: string | null;
+  readonly outputs: Readonly<Record<string, string>>;
+}
+
+export interface ClusterFacts {
+  readonly arn: string;
+  readonly state: string;
+  /** Null where the cluster is serverless, which takes IAM only. */
+  readonly takesIam: boolean | null;
+  readonly subnetIds: readonly string[];
+  readonly securityGroupIds: readonly string[];
+}
+
+export interface TopicFacts {
+  readonly status: string;
+  readonly partitions: number | null;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+export interface SchemaFacts {
+  readonly compatibility: string;
+  /** Of each version of the contract, in order; null where Glue does not know it. */
+  readonly statuses: readonly (string | null)[];
+}
+
+export interface QueueFacts {
+  readonly url: string;
+  readonly arn: string;
+  readonly messages: number;
+  readonly deadLetterTargetArn: string | null;
+  readonly maxReceiveCount: number | null;
+  /** ARNs of the queues that may name this one as theirs. */
+  readonly allowedSources: readonly string[];
+}
+
+export interface FunctionFacts {
+  readonly state: string;
+  readonly stateReason: string | null;
+  readonly lastUpdate: string;
+  readonly lastUpdateReason: string | null;
+  readonly logGroup: string;
+  readonly vpcId: string | null;
+  readonly subnetIds: readonly string[];
+  readonly securityGroupIds: readonly string[];
+}
+
+export interface MappingFacts {
+  readonly id: string;
+  readonly eventSourceArn: string;
+  readonly topics: readonly string[];
+  readonly group: string | null;
+  readonly state: string;
+  readonly stateReason: string | null;
+  readonly lastResult: string | null;
+  readonly batchSize: number | null;
+  readonly windowSeconds: number | null;
+  readonly minimumPollers: number | null;
+  readonly maximumPollers: number | null;
+  readonly retries: number | null;
+  readonly bisects: boolean;
+  readonly reportsItems: boolean;
+}
+
+export interface AlarmFacts {
+  readonly name: string;
+  readonly state: string;
+  readonly reason: string;
+  readonly description: string;
+  readonly notifies: boolean;
+  readonly actions: readonly string[];
+}
+
+export interface ErrorCount {
+  readonly code: string;
+  readonly count: number;
+}
+
+export interface GroupRule {
+  readonly fromPort: number | null;
+  readonly toPort: number | null;
+  readonly protocol: string;
+  readonly groups: readonly string[];
+  readonly ranges: readonly string[];
+}
+
+export interface SecurityGroupFacts {
+  readonly id: string;
+  readonly ingress: readonly GroupRule[];
+  readonly egress: readonly GroupRule[];
+}
+
+export interface EndpointFacts {
+  /** `com.amazonaws.eu-west-1.sqs` */
+  readonly service: string;
+  readonly type: string;
+  readonly state: string;
+  readonly securityGroupIds: readonly string[];
+}
+
+export interface LimitFacts {
+  readonly concurrency: number;
+  readonly unreserved: number;
+}
+
+export interface ZoneFacts {
+  readonly name: string;
+  readonly id: string;
+}
+
+export interface DeploymentReader {
+  stack(name: string): Promise<StackFacts | null>;
+  /** The names of the alarms that a stack has made. */
+  alarmsOf(stack: string): Promise<readonly string[]>;
+  /** By its ARN, or by its name. */
+  cluster(of: { readonly arn: string } | { readonly name: string }): Promise<ClusterFacts | null>;
+  topic(clusterArn: string, name: string): Promise<TopicFacts | null>;
+  schema(registry: string, name: string, versions: readonly ContractVersion[]): Promise<SchemaFacts | null>;
+  queue(name: string): Promise<QueueFacts | null>;
+  function(name: string): Promise<FunctionFacts | null>;
+  mappings(functionName: string): Promise<readonly MappingFacts[]>;
+  alarms(prefix: string): Promise<readonly AlarmFacts[]>;
+  /** How many subscriptions of a topic are confirmed, and how many wait for it. */
+  subscriptions(topicArn: string): Promise<{ readonly confirmed: number; readonly pending: number } | null>;
+  /** Errors that a function has logged in the last hour, the most frequent first. */
+  recentErrors(logGroup: string): Promise<readonly ErrorCount[] | null>;
+  securityGroups(ids: readonly string[]): Promise<readonly SecurityGroupFacts[]>;
+  endpoints(vpcId: string): Promise<readonly EndpointFacts[]>;
+  limits(): Promise<LimitFacts>;
+  role(name: string): Promise<{ readonly arn: string } | null>;
+  zones(): Promise<readonly ZoneFacts[]>;
+  /** Whether Glue parses a version; null where it does, else what it says. */
+  schemaFault(version: ContractVersion): Promise<string | null>;
+}

@@ -1,0 +1,50 @@
+/** `millrace doctor` as a person runs it, on this machine. AWS's answers are in test/runtime/doctor/. */
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { placeSink } from '../prepared-pglite.ts';
+import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millrace, millraceJson } from './millrace.ts';
+
+jest.setTimeout(60_000);
+
+let temporary: ReturnType<typeof createTemporaryFolder>;
+beforeAll(() => {
+  temporary = createTemporaryFolder();
+});
+afterAll(() => temporary.remove());
+
+test('where nothing has run, it says so, passes, and makes no folder', async () => {
+  const state = join(temporary.path, 'nothing');
+  const { code, stdout, stderr } = await millrace(['doctor', '--state', state]);
+  expect(stderr).toBe('Looking at contracts …\n');
+  expect(stdout).toContain('Nothing has run here yet.\n      Fix: npm start\n');
+  expect(stdout).toMatch(/\n0 failed, 1 cannot tell, 1 passed\n$/);
+  expect(code).toBe(0);
+});
+
+test('after a run every line passes, and --json is one object', async () => {
+  const state = join(temporary.path, 'state');
+  placeSink(state);
+  await millraceJson(['up', '--state', state, '--duration', '1', '--exit-when-drained', '--seed', '1']);
+  const { environment, lines, failed, unknown, passed } = await millraceJson(['doctor', '--state', state]);
+  expect({ environment, failed, unknown, passed }).toEqual({
+    environment: 'local',
+    failed: 0,
+    unknown: 0,
+    passed: 4,
+  });
+  expect(lines.map(({ check, verdict, fix }: Record<string, unknown>) => [check, verdict, fix])).toEqual([
+    ['contracts', 'pass', null],
+    ['sink', 'pass', null],
+    ['topic', 'pass', null],
+    ['lag', 'pass', null],
+  ]);
+});
+
+test('without a region or a login on AWS it ends with 1 and says what to set', async () => {
+  const { code, stderr, stdout } = await millrace(['doctor', '--env', 'dev', '--json']);
+  expect(stderr).toMatch(
+    /^error: AWS does not know who is asking: .* Sign in, and set AWS_PROFILE and AWS_REGION/,
+  );
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+});

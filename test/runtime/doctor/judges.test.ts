@@ -1,0 +1,691 @@
+/** What each check makes of each answer. */
+import { describe, expect, test } from '@jest/globals';
+import { topicOfDeadLetters } from '../../../runtime/dead-letters/resources.ts';
+import type { AnyConsumer } from '../../../runtime/delivery/consumer.ts';
+import {
+  judgeAlarms,
+  judgeBootstrap,
+  judgeConcurrency,
+  judgeDrift,
+  judgeLeftOver,
+  judgePollers,
+  judgeRole,
+  judgeStack,
+  judgeSubscriptions,
+  judgeValidity,
+  judgeZones,
+  SERVICE_LINKED_ROLES,
+} from '../../../runtime/doctor/account-checks.ts';
+import type { Line } from '../../../runtime/doctor/line.ts';
+import {
+  judgeDatabasePath,
+  judgeFunctionPaths,
+  judgePollerPaths,
+  reach,
+} from '../../../runtime/doctor/network-checks.ts';
+import {
+  judgeCluster,
+  judgeErrors,
+  judgeFunction,
+  judgeMappings,
+  judgeQueues,
+  judgeSchema,
+  judgeTopic,
+} from '../../../runtime/doctor/pipeline-checks.ts';
+import type {
+  AlarmFacts,
+  ClusterFacts,
+  FunctionFacts,
+  GroupRule,
+  MappingFacts,
+  QueueFacts,
+  StackFacts,
+} from '../../../runtime/doctor/reader.ts';
+import { type Environment, resolveEnvironment } from '../../../runtime/environment.ts';
+import { pageviews } from '../../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
+import { editorialAnalytics } from '../../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
+import newsdesk from '../../fixtures/newsdesk/millrace.config.ts';
+
+const consumer = editorialAnalytics as AnyConsumer;
+const unseen = { problem: 'TimeoutError: late' };
+const gone = { value: null };
+const environment = (name: string, changes: Partial<Environment> = {}): Environment => ({
+  ...resolveEnvironment({ environments: newsdesk.environments, root: '/' }, { env: name }),
+  ...changes,
+});
+const told = ({ verdict, evidence }: Line) => `${verdict}: ${evidence}`;
+const fixOf = ({ fix }: Line) => fix;
+
+describe('a stack', () => {
+  const stack = (status: string, changes: Partial<StackFacts> = {}) => ({
+    value: { status, reason: null, drift: null, driftCheckedAt: null, outputs: {}, ...changes },
+  });
+
+  test.each([
+    ['CREATE_COMPLETE', 'pass', null],
+    ['UPDATE_COMPLETE', 'pass', null],
+    ['IMPORT_COMPLETE', 'pass', null],
+    ['UPDATE_COMPLETE_CLEANUP_IN_PROGRESS', 'pass', null],
+    ['UPDATE_IN_PROGRESS', 'unknown', /when the deployment is over/],
+    [
+      'ROLLBACK_COMPLETE',
+      'fail',
+      /^aws cloudformation delete-stack --stack-name s, then npx cdk deploy -c env=dev s$/,
+    ],
+    ['ROLLBACK_FAILED', 'fail', /delete-stack/],
+    ['CREATE_FAILED', 'fail', /delete-stack/],
+    ['UPDATE_ROLLBACK_FAILED', 'fail', /continue-update-rollback/],
+    ['UPDATE_ROLLBACK_COMPLETE', 'fail', /^npx cdk deploy -c env=dev s$/],
+    ['DELETE_FAILED', 'fail', /cdk deploy/],
+  ])('%s: %s', (status, verdict, fix) => {
+    const line = judgeStack('dev', 's', stack(status, { reason: 'because' }));
+    expect(line.verdict).toBe(verdict);
+    if (fix) expect(line.fix).toMatch(fix);
+    else expect(line.fix).toBeNull();
+    expect(line.evidence).toContain(status);
+  });
+
+  test('that is not there fails, unless it is about to be deployed for the first time', () => {
+    expect(told(judgeStack('dev', 's', gone))).toBe('fail: CloudFormation has no such stack.');
+    expect(told(judgeLeftOver('dev', 's', gone))).toBe('pass: Not there yet.');
+    expect(judgeLeftOver('dev', 's', stack('ROLLBACK_COMPLETE')).verdict).toBe('fail');
+    expect(judgeLeftOver('dev', 's', unseen).verdict).toBe('unknown');
+    expect(judgeStack('dev', 's', unseen).verdict).toBe('unknown');
+  });
+
+  test('that drifted has a line, and those that nobody looked at share one', () => {
+    const lines = judgeDrift('dev', [
+      ['a', stack('CREATE_COMPLETE', { drift: 'DRIFTED', driftCheckedAt: '2026-11-26T12:00:00.000Z' })],
+      ['b', stack('CREATE_COMPLETE', { drift: 'NOT_CHECKED' })],
+      ['c', stack('CREATE_COMPLETE')],
+      ['d', stack('CREATE_COMPLETE', { drift: 'IN_SYNC' })],
+      ['e', gone],
+      ['f', unseen],
+    ]);
+    expect(lines.map((line) => `${line.subject}: ${told(line)}`)).toEqual([
+      'a: fail: StackDriftStatus is DRIFTED (2026-11-26T12:00:00.000Z).',
+      '1 stack: pass: StackDriftStatus is IN_SYNC.',
+      '2 stacks: unknown: Nobody has looked for drift.',
+    ]);
+    expect(fixOf(lines[0]!)).toBe('npx cdk deploy -c env=dev a --revert-drift');
+    expect(fixOf(lines[2]!)).toContain('detect-stack-drift --stack-name b');
+  });
+
+  test.each([
+    [gone, 'fail: CloudFormation has no such stack in this region.'],
+    [unseen, 'unknown: TimeoutError: late'],
+    [stack('CREATE_COMPLETE', { outputs: { BootstrapVersion: '29' } }), 'pass: CREATE_COMPLETE, version 29.'],
+    [
+      stack('CREATE_COMPLETE', { outputs: { BootstrapVersion: '5' } }),
+      'fail: BootstrapVersion is 5; the CDK needs 6.',
+    ],
+    [
+      stack('ROLLBACK_COMPLETE', { outputs: { BootstrapVersion: '29' } }),
+      'fail: ROLLBACK_COMPLETE, version 29.',
+    ],
+    [stack('CREATE_COMPLETE'), 'unknown: CREATE_COMPLETE, without an output BootstrapVersion.'],
+  ])('of the bootstrap: %j', (seen, expected) => {
+    expect(told(judgeBootstrap('dev', seen))).toBe(expected);
+  });
+});
+
+describe('a cluster', () => {
+  const cluster = (changes: Partial<ClusterFacts>) => ({
+    value: { arn: 'arn', state: 'ACTIVE', takesIam: true, subnetIds: [], securityGroupIds: [], ...changes },
+  });
+
+  test.each([
+    [cluster({}), 'pass: State is ACTIVE.'],
+    [cluster({ takesIam: null }), 'pass: State is ACTIVE.'],
+    [cluster({ state: 'UPDATING' }), 'pass: State is UPDATING.'],
+    [cluster({ state: 'CREATING' }), 'unknown: State is CREATING.'],
+    [cluster({ state: 'FAILED' }), 'fail: State is FAILED.'],
+    [cluster({ state: 'DELETING' }), 'fail: State is DELETING.'],
+    [
+      cluster({ takesIam: false }),
+      'fail: ClientAuthentication.Sasl.Iam is off, and nothing else logs in here.',
+    ],
+    [gone, 'fail: MSK knows no such cluster.'],
+    [unseen, 'unknown: TimeoutError: late'],
+  ])('%j', (seen, expected) => {
+    expect(told(judgeCluster('dev', 'millrace-dev', seen))).toBe(expected);
+  });
+});
+
+describe('a topic', () => {
+  const settings = { 'cleanup.policy': 'delete', 'retention.ms': String(pageviews.retentionMs) };
+  const topic = (changes: object) => ({ value: { status: 'ACTIVE', partitions: 12, settings, ...changes } });
+
+  test.each([
+    [
+      topic({}),
+      ['pass: It has 12 partitions.', expect.stringMatching(/^pass: cleanup.policy=delete, retention.ms=/)],
+    ],
+    [
+      topic({ partitions: null }),
+      ['unknown: MSK gives no number of partitions.', expect.stringMatching(/^pass/)],
+    ],
+    [
+      topic({ partitions: 24 }),
+      ['fail: It has 24 partitions, and its contract says 12.', expect.stringMatching(/^pass/)],
+    ],
+    [
+      topic({ settings: { ...settings, 'retention.ms': '1000' } }),
+      ['pass: It has 12 partitions.', `fail: retention.ms is 1000 and should be ${pageviews.retentionMs}.`],
+    ],
+    [
+      topic({ settings: {} }),
+      ['pass: It has 12 partitions.', 'unknown: MSK does not show cleanup.policy, retention.ms.'],
+    ],
+    [topic({ status: 'CREATING' }), ['unknown: Status is CREATING.']],
+    [gone, ['fail: The cluster has no such topic.']],
+    [unseen, ['unknown: TimeoutError: late']],
+  ])('%j', (seen, expected) => {
+    expect(judgeTopic('dev', pageviews, 'arn', seen).map(told)).toEqual(expected);
+  });
+
+  test('that has too many partitions is corrected in its contract', () => {
+    expect(fixOf(judgeTopic('dev', pageviews, 'arn', topic({ partitions: 24 }))[0]!)).toContain(
+      'partitions: 24',
+    );
+  });
+
+  test('of dead letters is compared with what its consumer needs', () => {
+    const of = topicOfDeadLetters(consumer);
+    const lines = judgeTopic('dev', of, 'arn', topic({ settings: { 'cleanup.policy': 'delete' } }));
+    expect(told(lines[1]!)).toBe('unknown: MSK does not show retention.ms, max.message.bytes.');
+  });
+});
+
+describe('a schema', () => {
+  const schema = (statuses: (string | null)[], compatibility = 'FULL_ALL') => ({
+    value: { statuses, compatibility },
+  });
+
+  test.each([
+    [schema(['AVAILABLE', 'AVAILABLE']), 'pass: v1, v2 available, FULL_ALL.'],
+    [schema(['AVAILABLE', 'PENDING']), 'unknown: Status is AVAILABLE, PENDING.'],
+    [schema(['AVAILABLE', 'FAILURE']), 'fail: Glue refused v2: Status is FAILURE.'],
+    [schema([null, 'AVAILABLE']), "fail: Glue's registry r does not know v1."],
+    [
+      schema(['AVAILABLE', 'AVAILABLE'], 'NONE'),
+      'fail: Compatibility is NONE, and the contract says FULL_ALL.',
+    ],
+    [gone, "fail: Glue's registry r has no such schema."],
+    [unseen, 'unknown: TimeoutError: late'],
+  ])('%j', (seen, expected) => {
+    expect(told(judgeSchema('r', pageviews, seen))).toBe(expected);
+  });
+
+  test.each([
+    [[{ value: null }, { value: null }], /^pass: Glue reads all 2 versions/],
+    [[{ value: null }, { value: 'no such type' }], /^fail: Glue refuses v2: no such type$/],
+    [[{ value: null }, unseen], /^unknown: TimeoutError: late$/],
+  ])('before it is registered: %j', (seen, expected) => {
+    expect(told(judgeValidity(pageviews, seen))).toMatch(expected);
+  });
+});
+
+describe('the queues of a consumer', () => {
+  const arn = (name: string) => `arn:aws:sqs:eu-west-1:1:millrace-dev-editorial-analytics-${name}`;
+  const queue = (name: string, changes: Partial<QueueFacts> = {}) => ({
+    value: {
+      url: `https://sqs/${name}`,
+      arn: arn(name),
+      messages: 0,
+      deadLetterTargetArn: arn('dead-letters'),
+      maxReceiveCount: 10,
+      allowedSources: [arn('redrive')],
+      ...changes,
+    },
+  });
+
+  test('as the stack makes them, pass', () => {
+    const lines = judgeQueues('dev', consumer, queue('dead-letters'), queue('redrive'));
+    expect(lines.map(({ verdict }) => verdict)).toEqual(['pass', 'pass']);
+  });
+
+  test.each([
+    [gone, gone, 'fail: SQS has no such queue.', 'fail: SQS has no such queue.'],
+    [unseen, unseen, 'unknown: TimeoutError: late', 'unknown: TimeoutError: late'],
+    [
+      queue('dead-letters', { allowedSources: [] }),
+      queue('redrive', { deadLetterTargetArn: null }),
+      'fail: RedriveAllowPolicy does not name millrace-dev-editorial-analytics-redrive.',
+      'fail: It has no RedrivePolicy.',
+    ],
+    [
+      queue('dead-letters'),
+      queue('redrive', { maxReceiveCount: 3 }),
+      expect.stringMatching(/^pass/),
+      `fail: RedrivePolicy is ${arn('dead-letters')} after 3, and should be ${arn('dead-letters')} after 10.`,
+    ],
+  ])('%#', (deadLetters, redrive, first, second) => {
+    expect(judgeQueues('dev', consumer, deadLetters, redrive).map(told)).toEqual([first, second]);
+  });
+
+  test('have a command that gives the policy back, and is JSON in JSON', () => {
+    const [, line] = judgeQueues(
+      'dev',
+      consumer,
+      queue('dead-letters'),
+      queue('redrive', { deadLetterTargetArn: null }),
+    );
+    const [, attributes = ''] = /--attributes '(.*)'$/.exec(line!.fix!) ?? [];
+    expect(JSON.parse(JSON.parse(attributes).RedrivePolicy)).toEqual({
+      deadLetterTargetArn: arn('dead-letters'),
+      maxReceiveCount: 10,
+    });
+  });
+});
+
+describe('a function', () => {
+  const fn = (changes: Partial<FunctionFacts>) => ({
+    value: {
+      state: 'Active',
+      stateReason: null,
+      lastUpdate: 'Successful',
+      lastUpdateReason: null,
+      logGroup: 'g',
+      vpcId: null,
+      subnetIds: [],
+      securityGroupIds: [],
+      ...changes,
+    },
+  });
+
+  test.each([
+    [fn({}), 'pass: State is Active.'],
+    [fn({ state: 'Inactive' }), expect.stringMatching(/^pass: Inactive: idle for two weeks/)],
+    [fn({ state: 'Pending' }), 'unknown: State is Pending, LastUpdateStatus Successful.'],
+    [fn({ lastUpdate: 'InProgress' }), 'unknown: State is Active, LastUpdateStatus InProgress.'],
+    [fn({ state: 'Failed', stateReason: 'no subnet' }), 'fail: State is Failed: no subnet'],
+    [fn({ lastUpdate: 'Failed' }), 'fail: LastUpdateStatus is Failed.'],
+    [gone, 'fail: Lambda has no such function.'],
+    [unseen, 'unknown: TimeoutError: late'],
+  ])('%j', (seen, expected) => {
+    expect(told(judgeFunction('dev', 'f', 's', seen))).toEqual(expected);
+  });
+
+  test.each([
+    [{ value: [] }, 'pass: No error in the last hour.'],
+    [{ value: [{ code: 'A', count: 2 }] }, 'fail: In the last hour: A 2.'],
+    [gone, 'unknown: There is no log group g.'],
+    [unseen, 'unknown: TimeoutError: late'],
+  ])('and its log: %j', (seen, expected) => {
+    expect(told(judgeErrors('f', 'g', seen))).toBe(expected);
+  });
+});
+
+describe('the mappings of a consumer', () => {
+  const mapping = (changes: Partial<MappingFacts> = {}): MappingFacts => ({
+    id: 'id',
+    eventSourceArn: 'arn:cluster',
+    topics: ['news.pageviews'],
+    group: 'editorial-analytics',
+    state: 'Enabled',
+    stateReason: null,
+    lastResult: 'OK',
+    batchSize: consumer.batch.maxRecords,
+    windowSeconds: consumer.batch.windowMs === 500 ? null : consumer.batch.windowMs / 1_000,
+    minimumPollers: null,
+    maximumPollers: null,
+    retries: null,
+    bisects: false,
+    reportsItems: false,
+    ...changes,
+  });
+  const redrive = mapping({
+    eventSourceArn: 'arn:aws:sqs:eu-west-1:1:millrace-dev-editorial-analytics-redrive',
+    topics: [],
+  });
+  const judged = (ofTopic: MappingFacts, polling: Environment['polling'] = { mode: 'on-demand' }) =>
+    judgeMappings('dev', consumer, polling, { value: [ofTopic, redrive] });
+
+  test('as declared, pass', () => {
+    expect(judged(mapping()).map(({ verdict }) => verdict)).toEqual(['pass', 'pass', 'pass', 'pass']);
+    const provisioned = mapping({
+      minimumPollers: 1,
+      maximumPollers: 4,
+      retries: 10_000,
+      bisects: true,
+      reportsItems: true,
+    });
+    const polling = { mode: 'provisioned' as const, minimumPollers: 1, maximumPollers: 4 };
+    expect(judged(provisioned, polling).map(({ verdict }) => verdict)).toEqual([
+      'pass',
+      'pass',
+      'pass',
+      'pass',
+    ]);
+  });
+
+  test.each([
+    ['Disabling', 'fail'],
+    ['Disabled', 'fail'],
+    ['Creating', 'unknown'],
+    ['Enabling', 'unknown'],
+    ['Updating', 'unknown'],
+    ['Deleting', 'unknown'],
+  ])('State %s: %s', (state, verdict) => {
+    expect(judged(mapping({ state, stateReason: 'User action' }))[0]).toMatchObject({
+      verdict,
+      evidence: `news.pageviews: State is ${state} (User action).`,
+    });
+  });
+
+  test('LastProcessingResult decides, where there is one', () => {
+    expect(told(judged(mapping({ lastResult: null }))[1]!)).toBe(
+      'unknown: Lambda has not said yet how polling went.',
+    );
+    expect(told(judged(mapping({ lastResult: 'PROBLEM: Connection error.' }))[1]!)).toBe(
+      'fail: PROBLEM: Connection error.',
+    );
+    expect(told(judged(mapping({ lastResult: 'No records processed' }))[1]!)).toBe(
+      'pass: No records processed',
+    );
+  });
+
+  test('every setting that differs is named', () => {
+    const polling = { mode: 'provisioned' as const, minimumPollers: 1, maximumPollers: 4 };
+    expect(told(judged(mapping({ group: null, batchSize: 1, windowSeconds: 7 }), polling)[2]!)).toBe(
+      'fail: ConsumerGroupId is not set and should be editorial-analytics; BatchSize is 1 and should be ' +
+        `${consumer.batch.maxRecords}; MaximumBatchingWindowInSeconds is 7 and should be 0; MinimumPollers is not set and should be 1; ` +
+        'MaximumPollers is not set and should be 4; MaximumRetryAttempts is not set and should be 10000; ' +
+        'BisectBatchOnFunctionError is false and should be true; ReportBatchItemFailures is false and should be true.',
+    );
+    expect(told(judged(mapping({ minimumPollers: 1, maximumPollers: 2 }))[2]!)).toBe(
+      'fail: MinimumPollers is 1 and should be left out; MaximumPollers is 2 and should be left out.',
+    );
+  });
+
+  test('that are not there fail', () => {
+    const lines = judgeMappings('dev', consumer, { mode: 'on-demand' }, { value: [] });
+    expect(lines.map(told)).toEqual([
+      'fail: Nothing polls news.pageviews for it.',
+      'fail: Nothing polls millrace-dev-editorial-analytics-redrive for it.',
+    ]);
+    expect(judgeMappings('dev', consumer, { mode: 'on-demand' }, unseen).map(told)).toEqual([
+      'unknown: TimeoutError: late',
+    ]);
+  });
+});
+
+describe('alarms', () => {
+  const alarm = (name: string, changes: Partial<AlarmFacts> = {}): AlarmFacts => ({
+    name,
+    state: 'OK',
+    reason: 'because',
+    description: 'It happened.\nFirst: aws sqs list-queues\nRunbook: docs/runbooks/stalled.md',
+    notifies: true,
+    actions: ['arn:sns'],
+    ...changes,
+  });
+  const judged = (alarms: AlarmFacts[], notifies = true, made = alarms.map(({ name }) => name)) =>
+    judgeAlarms('dev', 's', { value: made }, { value: alarms }, notifies);
+
+  test('that are as they should be share a line', () => {
+    expect(judged([alarm('a'), alarm('b')]).map(told)).toEqual(['pass: 2 alarms, none in ALARM.']);
+    expect(judged([])).toEqual([]);
+  });
+
+  test('missing, in alarm, silent and without data are told apart', () => {
+    const lines = judged(
+      [
+        alarm('a', { state: 'ALARM' }),
+        alarm('b', { notifies: false }),
+        alarm('c', { actions: [] }),
+        alarm('d', { state: 'INSUFFICIENT_DATA' }),
+        alarm('e-unsuppressed', { state: 'ALARM', actions: [] }),
+        alarm('g', { state: 'ALARM', description: '' }),
+      ],
+      true,
+      ['a', 'b', 'c', 'd', 'e-unsuppressed', 'f', 'g'],
+    );
+    expect(lines.map((line) => `${line.subject}: ${told(line)}`)).toEqual([
+      'f: fail: CloudWatch has no such alarm.',
+      'a: fail: In ALARM: because',
+      'g: fail: In ALARM: because',
+      'b: fail: It notifies nobody: no action is enabled.',
+      'c: fail: It notifies nobody: no action is enabled.',
+      's: unknown: Without data: d.',
+    ]);
+    expect(lines[1]!.fix).toBe('aws sqs list-queues (docs/runbooks/stalled.md)');
+    expect(lines[2]!.fix).toBe('See docs/runbooks/README.md.');
+  });
+
+  test('notify nobody where the environment says so', () => {
+    expect(judged([alarm('a', { notifies: false })], false).map(told)).toEqual([
+      'pass: 1 alarms, none in ALARM.',
+    ]);
+  });
+
+  test('that cannot be seen, or whose stack cannot, cannot be told', () => {
+    expect(judgeAlarms('dev', 's', unseen, { value: [] }, true).map(told)).toEqual([
+      'unknown: TimeoutError: late',
+    ]);
+    expect(judgeAlarms('dev', 's', { value: ['a'] }, unseen, true).map(told)).toEqual([
+      'unknown: TimeoutError: late',
+    ]);
+  });
+
+  test.each([
+    [{ value: { confirmed: 2, pending: 1 } }, 'pass: 2 confirmed.'],
+    [{ value: { confirmed: 0, pending: 1 } }, 'fail: 1 not confirmed yet.'],
+    [{ value: { confirmed: 0, pending: 0 } }, 'fail: Nobody hears of its alarms.'],
+    [gone, 'fail: SNS has no such topic.'],
+    [unseen, 'unknown: TimeoutError: late'],
+  ])('reach who has subscribed: %j', (seen, expected) => {
+    expect(told(judgeSubscriptions('arn:aws:sns:eu-west-1:1:incident', seen))).toBe(expected);
+  });
+});
+
+describe('the account', () => {
+  const limits = (concurrency: number, unreserved = concurrency) => ({ value: { concurrency, unreserved } });
+  const reserving = { ...consumer, reservedConcurrency: 20 };
+
+  test.each([
+    // Twelve partitions, two for a redrive, one instance of a collector without a limit.
+    [
+      limits(15),
+      [consumer],
+      'pass: The account has 15, of which 15 are not reserved. Functions here can run 15 at once, and reserve 0.',
+    ],
+    [
+      limits(14),
+      [consumer],
+      'fail: The account has 14, of which 14 are not reserved. Functions here can run 15 at once.',
+    ],
+    [
+      limits(119),
+      [reserving],
+      'fail: The account has 119, of which 119 are not reserved. This environment reserves 20, and Lambda keeps 100 back.',
+    ],
+    [limits(120), [reserving], expect.stringMatching(/^pass/)],
+    [unseen, [consumer], 'unknown: TimeoutError: late'],
+  ])('has enough concurrency before a deployment: %j', (seen, consumers, expected) => {
+    expect(told(judgeConcurrency({ consumers }, environment('dev'), false, seen))).toEqual(expected);
+  });
+
+  test('has it after one, when its reservations are taken off already', () => {
+    const line = judgeConcurrency({ consumers: [reserving] }, environment('dev'), true, limits(1_000, 100));
+    expect(line.verdict).toBe('pass');
+  });
+
+  test('has pollers enough, for what AWS documents', () => {
+    expect(told(judgePollers({ consumers: [consumer] }, environment('dev')))).toMatch(/^pass: On demand/);
+    expect(told(judgePollers({ consumers: [consumer] }, environment('prod')))).toBe(
+      'pass: Up to 12 pollers.',
+    );
+    const many = Array.from({ length: 200 }, () => consumer);
+    expect(told(judgePollers({ consumers: many }, environment('prod')))).toBe(
+      'fail: Up to 2400 pollers; a group takes 2000.',
+    );
+  });
+
+  test('has the roles that services make for themselves', () => {
+    const [rds, kafka] = SERVICE_LINKED_ROLES;
+    expect(told(judgeRole(rds, { value: { arn: 'arn' } }))).toBe('pass: arn');
+    expect(told(judgeRole(rds, gone))).toBe('fail: The account has no such role.');
+    expect(told(judgeRole(kafka, gone))).toMatch(/^pass: Not there yet/);
+    expect(told(judgeRole(rds, unseen))).toBe('unknown: TimeoutError: late');
+  });
+});
+
+describe('zones', () => {
+  const zones = (...ids: string[]) => ({
+    value: ids.map((id, index) => ({ id, name: `us-east-1${'abcdef'[index]}` })),
+  });
+  const judged = (seen: Parameters<typeof judgeZones>[1], names?: string[]) =>
+    judgeZones(environment('dev', { network: { type: 'new', ...(names && { zones: names }) } }), seen)!;
+
+  test.each([
+    [zones('use1-az1', 'use1-az2', 'use1-az4'), undefined, 'pass: us-east-1a, us-east-1b, us-east-1c'],
+    [
+      zones('use1-az1', 'use1-az3', 'use1-az4', 'use1-az5'),
+      undefined,
+      'fail: us-east-1b is use1-az3, where MSK places no brokers.',
+    ],
+    [
+      zones('use1-az1', 'use1-az3', 'use1-az4', 'use1-az5'),
+      ['us-east-1a', 'us-east-1c', 'us-east-1d'],
+      'pass: us-east-1a, us-east-1c, us-east-1d',
+    ],
+    [
+      zones('use1-az1', 'use1-az2', 'use1-az4'),
+      ['us-east-1a', 'us-east-1b', 'us-east-1f'],
+      'fail: The account does not have us-east-1f.',
+    ],
+    [
+      zones('usw1-az1', 'usw1-az3'),
+      undefined,
+      'fail: The region has 2 zones for brokers; the network takes 3.',
+    ],
+    [unseen, undefined, 'unknown: TimeoutError: late'],
+  ])('%j %j', (seen, names, expected) => {
+    expect(told(judged(seen, names))).toBe(expected);
+  });
+
+  test('are named for the settings, without the one that MSK does not know', () => {
+    expect(fixOf(judged(zones('use1-az1', 'use1-az3', 'use1-az4', 'use1-az5')))).toContain(
+      "zones: ['us-east-1a', 'us-east-1c', 'us-east-1d']",
+    );
+  });
+
+  test('of a network that somebody else runs are theirs', () => {
+    const network = {
+      type: 'existing' as const,
+      vpcId: 'vpc-1',
+      subnetIds: { brokers: [], functions: [], databases: [] },
+    };
+    expect(judgeZones(environment('dev', { network }), unseen)).toBeNull();
+  });
+});
+
+describe('the network', () => {
+  const rule = (changes: Partial<GroupRule>): GroupRule => ({
+    protocol: 'tcp',
+    fromPort: 443,
+    toPort: 443,
+    groups: [],
+    ranges: [],
+    ...changes,
+  });
+  const group = (id: string, egress: GroupRule[], ingress: GroupRule[]) => ({ id, egress, ingress });
+
+  test.each([
+    ['yes', rule({ groups: ['b'] }), rule({ groups: ['a'] })],
+    ['yes', rule({ ranges: ['0.0.0.0/0'] }), rule({ groups: ['a'] })],
+    [
+      'yes',
+      rule({ protocol: '-1', fromPort: null, toPort: null, groups: ['b'] }),
+      rule({ fromPort: 0, toPort: 65_535, groups: ['a'] }),
+    ],
+    ['maybe', rule({ ranges: ['10.0.0.0/16'] }), rule({ groups: ['a'] })],
+    ['no', rule({ groups: ['c'] }), rule({ groups: ['a'] })],
+    ['no', rule({ groups: ['b'] }), rule({ protocol: 'udp', groups: ['a'] })],
+    ['no', rule({ groups: ['b'] }), rule({ fromPort: 444, toPort: 500, groups: ['a'] })],
+  ] as const)('reach is %s where rules say so', (expected, egress, ingress) => {
+    const groups = [group('a', [egress], []), group('b', [], [ingress])];
+    expect(reach(groups, ['a'], ['b'], 443)).toBe(expected);
+  });
+
+  const kafka = rule({ fromPort: 9098, toPort: 9098, groups: ['b'] });
+  const brokers = { name: 'pollers', groupIds: ['b'] };
+  const functions = { name: 'functions', groupIds: ['f'] };
+  const existing = {
+    network: {
+      type: 'existing' as const,
+      vpcId: 'vpc-1',
+      subnetIds: { brokers: [], functions: [], databases: [] },
+    },
+  };
+
+  test('pollers that are provisioned need no endpoint', () => {
+    const facts = { groups: { value: [group('b', [kafka], [kafka])] }, endpoints: unseen };
+    expect(judgePollerPaths(environment('prod'), brokers, facts).map(told)).toEqual([
+      'pass: Rules let b to b on 9098.',
+    ]);
+  });
+
+  test('pollers on demand need those of Lambda and STS', () => {
+    const facts = { groups: { value: [group('b', [], [kafka])] }, endpoints: { value: [] } };
+    expect(judgePollerPaths(environment('dev'), brokers, facts).map(told)).toEqual([
+      'fail: No rule lets b to b on 9098.',
+      'fail: The VPC has no endpoint for it.',
+      'fail: The VPC has no endpoint for it.',
+    ]);
+  });
+
+  test('an endpoint that is missing from a network of others may be replaced by a NAT', () => {
+    const facts = { groups: { value: [] }, endpoints: { value: [] } };
+    const [line] = judgeFunctionPaths(environment('dev', existing), functions, ['sqs'], facts);
+    expect(told(line!)).toBe('unknown: The VPC has no endpoint for it; a NAT may lead there.');
+  });
+
+  const endpoint = (state: string, type = 'Interface') => ({
+    service: 'com.amazonaws.eu-west-1.sqs',
+    type,
+    state,
+    securityGroupIds: ['e'],
+  });
+  const open = [group('f', [rule({ groups: ['e'] })], []), group('e', [], [rule({ groups: ['f'] })])];
+
+  test.each([
+    [endpoint('available'), open, 'pass: Rules let f to e on 443.'],
+    [endpoint('available', 'Gateway'), [], 'pass: A gateway endpoint is available.'],
+    [endpoint('pending'), open, "fail: The endpoint's State is pending."],
+    [endpoint('available'), [group('f', [], []), open[1]!], 'fail: No rule lets f to e on 443.'],
+    [
+      endpoint('available'),
+      [group('f', [rule({ ranges: ['10.0.0.0/8'] })], []), open[1]!],
+      'unknown: Rules for f to e on 443 name addresses, not groups.',
+    ],
+    [endpoint('available'), [open[0]!], 'unknown: EC2 does not show e.'],
+  ])('functions and an endpoint: %#', (of, groups, expected) => {
+    const facts = { groups: { value: groups }, endpoints: { value: [of] } };
+    expect(judgeFunctionPaths(environment('dev'), functions, ['sqs'], facts).map(told)).toEqual([expected]);
+  });
+
+  test('what cannot be seen cannot be told', () => {
+    const facts = { groups: unseen, endpoints: unseen };
+    const lines = [
+      ...judgePollerPaths(environment('dev'), brokers, facts),
+      ...judgeFunctionPaths(environment('dev'), functions, ['sqs'], facts),
+      judgeDatabasePath(functions, unseen),
+    ];
+    expect(lines.map(told)).toEqual(lines.map(() => 'unknown: TimeoutError: late'));
+  });
+
+  test('the database is where the rule for its port leads', () => {
+    const postgres = (groups: string[]) => rule({ fromPort: 5432, toPort: 5432, groups });
+    const seen = [group('f', [postgres(['d'])], []), group('d', [], [postgres(['f'])])];
+    expect(told(judgeDatabasePath(functions, { value: seen }))).toBe('pass: Rules let f to d on 5432.');
+    expect(told(judgeDatabasePath(functions, { value: [group('f', [], [])] }))).toBe(
+      'fail: No rule of f leads to port 5432.',
+    );
+    expect(told(judgeDatabasePath(functions, { value: [seen[0]!, group('d', [], [])] }))).toBe(
+      'fail: No rule lets f to d on 5432.',
+    );
+  });
+});
