@@ -280,7 +280,6 @@ async function queue(calls: AwsCalls, QueueName: string): Promise<QueueFacts | n
     const { QueueUrl = '' } = await calls.getQueueUrl({ QueueName });
     const { Attributes = {} } = await calls.getQueueAttributes({ QueueUrl, AttributeNames: ['All'] });
     const redrive = jsonIn(Attributes.RedrivePolicy);
-    const allow = jsonIn(Attributes.RedriveAllowPolicy);
     const { deadLetterTargetArn: target, maxReceiveCount } = redrive;
     return {
       url: QueueUrl,
@@ -289,9 +288,17 @@ async function queue(calls: AwsCalls, QueueName: string): Promise<QueueFacts | n
       deadLetterTargetArn: typeof target === 'string' ? target : null,
       // SQS gives it as a number or as text, as whoever set it wrote it.
       maxReceiveCount: maxReceiveCount === undefined ? null : Number(maxReceiveCount),
-      allowedSources: Array.isArray(allow.sourceQueueArns) ? allow.sourceQueueArns.map(String) : [],
+      allowedSources: sourcesIn(jsonIn(Attributes.RedriveAllowPolicy)),
     };
   });
+}
+
+/** https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html (2026-11-26): allowAll unless told. */
+function sourcesIn({
+  redrivePermission = 'allowAll',
+  sourceQueueArns = [],
+}: Readonly<Record<string, unknown>>): readonly string[] | null {
+  return redrivePermission === 'allowAll' ? null : (sourceQueueArns as readonly unknown[]).map(String);
 }
 
 function jsonIn(text: string | undefined): Readonly<Record<string, unknown>> {

@@ -166,7 +166,7 @@ export function judgeQueues(
     if (deadLetters.value === null) return lines.fail('SQS has no such queue.', revertCommand(env, stack));
     const { messages, allowedSources } = deadLetters.value;
     const source = redriveQueueName(env, consumer.name);
-    return allowedSources.some((arn) => arn.endsWith(`:${source}`))
+    return allowedSources === null || allowedSources.some((arn) => arn.endsWith(`:${source}`))
       ? lines.pass(`It takes letters of ${source}; about ${messages} messages.`)
       : lines.fail(`RedriveAllowPolicy does not name ${source}.`, revertCommand(env, stack));
   }

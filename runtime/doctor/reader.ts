@@ -45,8 +45,8 @@ export interface QueueFacts {
   readonly messages: number;
   readonly deadLetterTargetArn: string | null;
   readonly maxReceiveCount: number | null;
-  /** ARNs of the queues that may name this one as theirs. */
-  readonly allowedSources: readonly string[];
+  /** ARNs of the queues that may name this one as theirs; null where any may, as SQS has it unless told. */
+  readonly allowedSources: readonly string[] | null;
 }
 
 export interface FunctionFacts {

@@ -8,12 +8,21 @@
 // - Glue: RegisterSchemaVersion checks that the schema is JSON, not its compatibility: every version is AVAILABLE.
 //   Ten registries are the most. CheckSchemaVersionValidity, ListSchemas, ListSchemaVersions and
 //   QuerySchemaVersionMetadata answer 500.
+// - Kafka: clusters only, with a time of creation that the SDK cannot read; no topics.
+// - Lambda: GetAccountSettings is missing, and so are event source mappings of a Kafka cluster. Functions run in Docker.
+// - CloudFormation: test/verify/deploy-to-moto.ts lists what it leaves out of our templates.
 // - Credentials are not looked at; the account is 123456789012.
+import { fileURLToPath } from 'node:url';
 import { pythonCommand } from './downloads.mjs';
 import { python } from './prerequisites.mjs';
 import { freePort } from './processes.mjs';
 
 const VERSION = '5.2.5';
+
+/** moto's own Python, which has botocore: there once moto has been started. */
+export const motoPython = fileURLToPath(
+  new URL(`../../node_modules/.cache/moto-${VERSION}/bin/python`, import.meta.url),
+);
 
 export const moto = {
   name: 'moto',

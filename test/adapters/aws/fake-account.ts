@@ -241,7 +241,7 @@ export function fakeAccount(
       Role: {
         Path: '/aws-service-role/',
         RoleName: RoleName!,
-        RoleId: 'AROAEXAMPLE',
+        RoleId: 'AROAEXAMPLEEXAMPLE1',
         Arn: `arn:aws:iam::${ACCOUNT}:role/aws-service-role/${RoleName}`,
         CreateDate: new Date(0),
       },

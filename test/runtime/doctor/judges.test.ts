@@ -243,6 +243,13 @@ describe('the queues of a consumer', () => {
   test('as the stack makes them, pass', () => {
     const lines = judgeQueues('dev', consumer, queue('dead-letters'), queue('redrive'));
     expect(lines.map(({ verdict }) => verdict)).toEqual(['pass', 'pass']);
+    const open = judgeQueues(
+      'dev',
+      consumer,
+      queue('dead-letters', { allowedSources: null }),
+      queue('redrive'),
+    );
+    expect(open[0]!.verdict).toBe('pass');
   });
 
   test.each([
