@@ -1,7 +1,7 @@
 import type { Construct } from 'constructs';
 import type { App } from '../runtime/app.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
-import { checkCollectable, checkDeployable } from '../runtime/deployable.ts';
+import { checkAgainstApp, checkCollectable, checkDeployable } from '../runtime/deployable.ts';
 import type { Environment } from '../runtime/environment.ts';
 import { type Cluster, existingCluster } from './constructs/cluster.ts';
 import { ClusterStack, type OwnBrokers } from './stacks/cluster-stack.ts';
@@ -18,7 +18,7 @@ import { OperationsStack } from './stacks/operations-stack.ts';
 /**
  * Every stack of one environment, in the order in which they deploy. Those that hold data stand apart from those that
  * can be destroyed and built again: network, migrations, consumers, health.
- * @throws CONSUMER_INVALID, CONTRACT_INVALID when the declarations do not fit the environment
+ * @throws CONSUMER_INVALID, CONTRACT_INVALID, ENVIRONMENT_INVALID when the declarations do not fit the environment
  */
 export function addEnvironmentStacks(
   app: Construct,
@@ -26,10 +26,11 @@ export function addEnvironmentStacks(
   { contracts, consumers, collected = [] }: Pick<App, 'contracts' | 'consumers' | 'collected'>,
 ): void {
   for (const consumer of consumers) checkDeployable(consumer, environment);
+  checkAgainstApp(environment, contracts, consumers);
   const operations = new OperationsStack(app, environment);
   const network = new NetworkStack(app, environment, operations);
   const cluster = addCluster(app, environment, network, operations);
-  const topics = new ContractsStack(app, environment, cluster, contracts);
+  const topics = new ContractsStack(app, environment, cluster, contracts, operations);
   const users = consumers.map(({ name }) => name);
   const database = new DatabaseStack(app, environment, network, operations, users);
   const deadLetters = new DeadLettersStack(app, environment);

@@ -1,8 +1,11 @@
+import { didYouMean } from './closest-name.ts';
+import { consumerIn } from './consumer-in-environment.ts';
 import type { Contract } from './contract/contract.ts';
-import type { AnyConsumer } from './delivery/consumer.ts';
+import { type AnyConsumer, RANGES } from './delivery/consumer.ts';
 import { deadLetterQueueName, deployedName } from './deployment.ts';
-import type { Environment } from './environment.ts';
+import { type Environment, refuse } from './environment.ts';
 import { MillraceError } from './errors.ts';
+import { mappingOf } from './lambda/mapping.ts';
 
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html (2026-11-24)
@@ -51,6 +54,82 @@ export function checkDeployable(consumer: AnyConsumer, { name: environment, poll
       giveUp[field],
       giveUp[field] === undefined || polling.mode === 'provisioned',
       'nothing, because only provisioned pollers have limits on retries and age. Leave it out, or give the environment provisioned polling in millrace.config.ts',
+    );
+  }
+}
+
+// https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html (2026-11-26)
+const MAX_GROUP_MAPPINGS = 100;
+const MAX_GROUP_POLLERS = 2_000;
+
+/**
+ * What an environment's settings say of consumers and topics, against those that the app has.
+ * @throws ENVIRONMENT_INVALID naming the field, what it got and what it takes
+ */
+export function checkAgainstApp(
+  environment: Environment,
+  contracts: readonly Contract<never>[],
+  consumers: readonly AnyConsumer[],
+): void {
+  const { name, existingTopics = [] } = environment;
+  const deadLetterTopics = consumers.filter((each) => each.deadLetter === 'kafka');
+  const topics = [
+    ...contracts.map((each) => each.name),
+    ...deadLetterTopics.map((each) => each.deadLetterTopic),
+  ];
+  const names = consumers.map((consumer) => consumer.name);
+  for (const topic of existingTopics) {
+    checkName(`${name}.existingTopics`, topic, topics, "a topic of the app's contracts or dead letters");
+  }
+  for (const consumer of Object.keys(environment.consumers ?? {})) {
+    checkName(`${name}.consumers`, consumer, names, 'a consumer of the app');
+  }
+  for (const consumer of consumers) checkOverrides(environment, consumer);
+  checkPollerGroups(environment, consumers);
+}
+
+function checkName(field: string, got: string, names: readonly string[], allowed: string): void {
+  if (names.includes(got)) return;
+  const known = names.length === 0 ? 'of which there are none' : names.join(', ');
+  refuse(
+    field,
+    got,
+    `${allowed}: ${known}`,
+    `${didYouMean(got, names).trim()} Change it in millrace.config.ts.`.trim(),
+  );
+}
+
+/** An override takes what the declaration takes. */
+function checkOverrides(environment: Environment, declared: AnyConsumer): void {
+  const { consumer } = consumerIn(environment, declared);
+  const checkWhole = (field: string, got: unknown, [from, to]: readonly [number, number]) => {
+    if (got === undefined || (Number.isInteger(got) && from <= Number(got) && Number(got) <= to)) return;
+    refuse(
+      `${environment.name}.consumers.${consumer.name}.${field}`,
+      got,
+      `a whole number from ${from} to ${to}`,
+      'Change it in millrace.config.ts.',
+    );
+  };
+  checkWhole('memoryMb', consumer.memoryMb, RANGES.memoryMb);
+  checkWhole('reservedConcurrency', consumer.reservedConcurrency, RANGES.reservedConcurrency);
+  checkWhole('lag.warning', consumer.lag.warning, [1, Number.MAX_SAFE_INTEGER]);
+  checkWhole('lag.incident', consumer.lag.incident, [consumer.lag.warning, Number.MAX_SAFE_INTEGER]);
+}
+
+function checkPollerGroups(environment: Environment, consumers: readonly AnyConsumer[]): void {
+  const members = consumers
+    .map((declared) => consumerIn(environment, declared))
+    .map(({ consumer, polling }) => mappingOf(consumer, polling).provisioned)
+    .filter((each) => each !== null && each.pollerGroup !== null);
+  for (const [group, mappings] of Map.groupBy(members, (each) => each!.pollerGroup!)) {
+    const pollers = mappings.reduce((sum, each) => sum + each!.maximumPollers, 0);
+    if (mappings.length <= MAX_GROUP_MAPPINGS && pollers <= MAX_GROUP_POLLERS) continue;
+    refuse(
+      `${environment.name}.polling.group`,
+      group,
+      `up to ${MAX_GROUP_MAPPINGS} consumers with up to ${MAX_GROUP_POLLERS} pollers in all, and this group has ${mappings.length} with ${pollers}`,
+      'Give some consumers another group: consumers.NAME.polling.group in millrace.config.ts.',
     );
   }
 }

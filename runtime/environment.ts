@@ -1,3 +1,4 @@
+import { type AddressRange, defaultCidr, isPrivate, overlap, parseCidr } from './cidr.ts';
 import { MillraceError } from './errors.ts';
 
 /** What differs between environments, and nothing else: one look shows what production has that dev has not. */
@@ -6,12 +7,13 @@ export interface EnvironmentSettings {
   /**
    * `standard`: brokers with disks of their own, whose replication we set. `express`: MSK manages disks and
    * replication. A cluster cannot change from one to the other. `existing`: a cluster that somebody else runs, with
-   * IAM access control; the pollers use its subnets and security groups.
+   * IAM access control, in the existing network; the pollers use its subnets and security groups. Functions and
+   * producers are let into `securityGroupId`, which is one of the cluster's.
    */
   readonly brokers:
     | { readonly type: 'standard'; readonly instanceType: string; readonly storageGiB: number }
     | { readonly type: 'express'; readonly instanceType: string }
-    | { readonly type: 'existing'; readonly clusterArn: string };
+    | { readonly type: 'existing'; readonly clusterArn: string; readonly securityGroupId: string };
   /**
    * MSK's level of broker metrics. `PER_BROKER` is billed. It adds the alarms `broker-connections`, and `under-min-isr`
    * for standard or `broker-throttled` for Express brokers.
@@ -22,9 +24,17 @@ export interface EnvironmentSettings {
    * they do was not checked (docs/deploy.md). `provisioned`: pollers of one's own, billed by the hour, with limits of
    * retries and age, bisecting, partial batch responses and metrics. The numbers are for each consumer.
    */
-  readonly polling:
-    | { readonly mode: 'on-demand' }
-    | { readonly mode: 'provisioned'; readonly minimumPollers: number; readonly maximumPollers: number };
+  readonly polling: { readonly mode: 'on-demand' } | ProvisionedPolling;
+  /** By a consumer's name: what is different from its declaration, in this environment. @default nothing */
+  readonly consumers?: Readonly<Record<string, ConsumerOverrides>>;
+  /**
+   * Topics of the app that the cluster has already, made by somebody else. Consumers and the collector use them; no
+   * stack creates or changes them. Partitions and settings are their owner's: docs/deploy.md.
+   * @default none: the contracts stack creates each topic
+   */
+  readonly existingTopics?: readonly string[];
+  /** Who else may reach the brokers, with IAM on port 9098: your producers. @default nobody */
+  readonly producers?: ProducerAccess;
   readonly database: {
     /** Aurora capacity units, in halves. 0 pauses the database after five minutes without a connection. */
     readonly minCapacity: number;
@@ -39,14 +49,56 @@ export interface EnvironmentSettings {
   readonly collector?: CollectorSettings;
   /** Whether alarms notify anybody; they change their state all the same. */
   readonly alarmActions: boolean;
+  /**
+   * Who hears of alarms, by severity: e-mail addresses, each of which confirms its subscription, and ARNs of SNS topics
+   * in the same region. @default whoever subscribes to the topics of `millrace-<env>-operations`
+   */
+  readonly notifications?: Readonly<Partial<Record<'warning' | 'incident', readonly string[]>>>;
   /** Keeps what holds data when its stack is deleted, and protects it from deletion: cluster, topics, schemas, database, dead letters, keys. */
   readonly retainsData: boolean;
   readonly logRetentionDays: 7 | 30 | 365;
 }
 
+export interface ProvisionedPolling {
+  readonly mode: 'provisioned';
+  readonly minimumPollers: number;
+  readonly maximumPollers: number;
+  /**
+   * The poller group of the consumers, whose mappings share event poller units. `null`: none, and each consumer pays for
+   * units of its own. @default `millrace-<env>`, because a consumer with little traffic needs a fraction of a unit
+   */
+  readonly group?: string | null;
+}
+
+/** What one environment changes about a consumer. Each field replaces the declaration's, or the environment's. */
+export interface ConsumerOverrides {
+  /**
+   * `false` turns the consumer off: nothing invokes its function, and no alarm asks why. Its function, queues, tables
+   * and place in the topic stay. Records wait in the topic until its retention deletes them. @default true
+   */
+  readonly enabled?: boolean;
+  /** With provisioned polling only. */
+  readonly polling?: Partial<Omit<ProvisionedPolling, 'mode'>>;
+  readonly memoryMb?: number;
+  readonly reservedConcurrency?: number;
+  readonly lag?: { readonly warning?: number; readonly incident?: number };
+}
+
+export interface ProducerAccess {
+  /** Of producers in the same network, or in one that is peered with it in the same region. */
+  readonly securityGroupIds?: readonly string[];
+  /** Private addresses, such as those of a network behind a transit gateway: `10.20.0.0/16`. */
+  readonly cidrs?: readonly string[];
+}
+
 /** A network of our own: private, over three zones. */
 export interface NewNetwork {
   readonly type: 'new';
+  /**
+   * Its private addresses, a /16 to a /19, such as `10.20.0.0/16`. They cannot change once it is deployed.
+   * @default a /16 between 10.64 and 10.255 that follows from the environment's name
+   */
+  readonly cidr?: string;
   /** Its zones' names, three. Left out, they are the region's first three, of which MSK may not know one: docs/deploy.md. */
   readonly zones?: readonly string[];
 }
@@ -115,6 +167,7 @@ export function resolveEnvironment(
   }
   checkSettings(env as string, settings);
   checkZones(env as string, settings, { account, region });
+  checkAddresses(env as string, settings, environments);
   return {
     ...settings,
     name: env as string,
@@ -191,11 +244,26 @@ const MAX_REQUEST_BURST = 5_000;
 // https://docs.aws.amazon.com/msk/latest/developerguide/limits.html (2026-11-25): connections with IAM that a broker takes.
 const MAX_CONNECTIONS = 3_000;
 const WEB_ACL_ARN = /^arn:aws:wafv2:[a-z0-9-]+:\d{12}:regional\/webacl\/[A-Za-z0-9_-]+\/[0-9a-f-]+$/;
+const TOPIC_ARN = /^arn:aws:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
+const EMAIL = /^[^\s@:]+@[^\s@:]+\.[^\s@:]+$/;
+const SECURITY_GROUP = /^sg-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
+/** Of a name's characters those that AWS takes anywhere: https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html (2026-11-26) */
+const POLLER_GROUP = /^[A-Za-z0-9_-]{1,128}$/;
+// An alarm takes five actions a state, one of which is the environment's own topic:
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html (2026-11-26)
+const MAX_NOTIFIED_TOPICS = 4;
+// A security group takes 60 inbound rules; ten are left to functions, pollers and whoever watches the brokers:
+// https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html (2026-11-26)
+const MAX_PRODUCERS = 50;
+/** Nine subnets, three of /22 and six of /24. */
+const LONGEST_PREFIX = 19;
+// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html (2026-11-26)
+const SHORTEST_PREFIX = 16;
 const CLUSTER_ARN = /^arn:aws:kafka:[a-z0-9-]+:\d{12}:cluster\/[A-Za-z0-9-]+\/[A-Za-z0-9-]+$/;
 
 /** The types cannot tell what AWS takes; this does, before a deployment is half done. */
 function checkSettings(name: string, settings: EnvironmentSettings): void {
-  const { network, brokers, polling, database, collector } = settings;
+  const { network, brokers, polling, database, collector, producers = {}, notifications = {} } = settings;
   const check = (field: string, got: unknown, isAllowed: boolean, allowed: string) => {
     if (!isAllowed) refuse(`${name}.${field}`, got, allowed, 'Change it in millrace.config.ts.');
   };
@@ -208,6 +276,14 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
     );
   const checkCapacity = (field: string, got: number, from: number, to: number) =>
     check(field, got, Number.isInteger(got * 2) && got >= from && got <= to, `halves from ${from} to ${to}`);
+
+  const checkGroup = (field: string, group: string | null | undefined) =>
+    check(
+      field,
+      group,
+      group === undefined || group === null || POLLER_GROUP.test(group),
+      'up to 128 letters, digits, "-" and "_", or null for no group',
+    );
 
   if (!ENVIRONMENT_NAME.test(name)) {
     refuse(
@@ -222,6 +298,25 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
     const areZones = areDistinct(zones) && zones.length === ZONES && zones.every((name) => ZONE.test(name));
     check('network.zones', zones, areZones, `${ZONES} names of zones, such as us-east-1a`);
   }
+  if (network.type === 'new' && network.cidr !== undefined) {
+    const range = parseCidr(network.cidr);
+    const { prefixLength = 0 } = range ?? {};
+    check(
+      'network.cidr',
+      network.cidr,
+      range !== undefined &&
+        isPrivate(range) &&
+        prefixLength >= SHORTEST_PREFIX &&
+        prefixLength <= LONGEST_PREFIX,
+      `private addresses, a /${SHORTEST_PREFIX} to a /${LONGEST_PREFIX} that begins with its first address, such as 10.20.0.0/16`,
+    );
+  }
+  check(
+    'network.type',
+    network.type,
+    network.type === 'existing' || brokers.type !== 'existing',
+    '"existing" with existing brokers: a cluster is only reached in its own network',
+  );
   if (network.type === 'existing') {
     check('network.vpcId', network.vpcId, /^vpc-[0-9a-f]+$/.test(network.vpcId), 'the id of a VPC, vpc-…');
     for (const group of SUBNET_GROUPS) {
@@ -251,7 +346,13 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
     checkWhole('brokers.storageGiB', brokers.storageGiB, 1, MAX_STORAGE_GIB);
   }
   if (brokers.type === 'existing') {
-    const { clusterArn } = brokers;
+    const { clusterArn, securityGroupId } = brokers;
+    check(
+      'brokers.securityGroupId',
+      securityGroupId,
+      SECURITY_GROUP.test(securityGroupId),
+      "the id of one of the cluster's security groups, sg-…, so that functions can be let in",
+    );
     check(
       'brokers.clusterArn',
       clusterArn,
@@ -262,6 +363,56 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
   if (polling.mode === 'provisioned') {
     checkWhole('polling.minimumPollers', polling.minimumPollers, 1, MAX_MINIMUM_POLLERS);
     checkWhole('polling.maximumPollers', polling.maximumPollers, polling.minimumPollers, MAX_POLLERS);
+    checkGroup('polling.group', polling.group);
+  }
+  for (const [consumer, overrides] of Object.entries(settings.consumers ?? {})) {
+    const field = `consumers.${consumer}.polling`;
+    const { minimumPollers, maximumPollers, group } = overrides.polling ?? {};
+    check(
+      field,
+      overrides.polling,
+      overrides.polling === undefined || polling.mode === 'provisioned',
+      'nothing, because the environment polls on demand',
+    );
+    if (polling.mode !== 'provisioned') continue;
+    const minimum = minimumPollers ?? polling.minimumPollers;
+    checkWhole(`${field}.minimumPollers`, minimum, 1, MAX_MINIMUM_POLLERS);
+    checkWhole(`${field}.maximumPollers`, maximumPollers ?? polling.maximumPollers, minimum, MAX_POLLERS);
+    checkGroup(`${field}.group`, group);
+  }
+  const { securityGroupIds = [], cidrs = [] } = producers;
+  check(
+    'producers.securityGroupIds',
+    securityGroupIds,
+    areDistinct(securityGroupIds) && securityGroupIds.every((id) => SECURITY_GROUP.test(id)),
+    'ids of security groups, sg-…',
+  );
+  check(
+    'producers.cidrs',
+    cidrs,
+    areDistinct(cidrs) && cidrs.map(parseCidr).every((range) => range && isPrivate(range)),
+    'ranges of private addresses, each beginning with its first, such as 10.20.0.0/16',
+  );
+  check(
+    'producers',
+    securityGroupIds.length + cidrs.length,
+    securityGroupIds.length + cidrs.length <= MAX_PRODUCERS,
+    `up to ${MAX_PRODUCERS} groups and ranges, because a security group takes 60 inbound rules. Let a range cover several`,
+  );
+  for (const severity of ['warning', 'incident'] as const) {
+    const targets = notifications[severity] ?? [];
+    check(
+      `notifications.${severity}`,
+      targets,
+      areDistinct(targets) && targets.every((target) => EMAIL.test(target) || TOPIC_ARN.test(target)),
+      'e-mail addresses, and ARNs of SNS topics',
+    );
+    check(
+      `notifications.${severity}`,
+      targets,
+      targets.filter(isTopicArn).length <= MAX_NOTIFIED_TOPICS,
+      `up to ${MAX_NOTIFIED_TOPICS} ARNs of SNS topics, because an alarm has five actions. Subscribe the others to one of them`,
+    );
   }
   checkCapacity('database.maxCapacity', database.maxCapacity, 1, MAX_CAPACITY);
   checkCapacity('database.minCapacity', database.minCapacity, 0, database.maxCapacity);
@@ -292,6 +443,38 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
   }
 }
 
+/**
+ * Two environments of one app are often peered with the same networks. Whoever names a `cidr` may choose the same twice;
+ * a default that meets another network would go unnoticed until it is too late to change.
+ */
+function checkAddresses(
+  name: string,
+  { network }: EnvironmentSettings,
+  environments: Readonly<Record<string, EnvironmentSettings>>,
+): void {
+  if (network.type !== 'new' || network.cidr !== undefined) return;
+  const own = parseCidr(defaultCidr(name))!;
+  const meets = (range: AddressRange | undefined) => range !== undefined && overlap(own, range);
+  const other = Object.entries(environments).find(
+    ([each, settings]) =>
+      each !== name &&
+      settings.network.type === 'new' &&
+      meets(parseCidr(settings.network.cidr ?? defaultCidr(each))),
+  );
+  if (!other) return;
+  refuse(
+    `${name}.network.cidr`,
+    undefined,
+    `private addresses, because the default ${defaultCidr(name)} overlaps with ${other[0]}`,
+    'Set it for the one of the two that is not deployed yet.',
+  );
+}
+
+/** Of what `notifications` lists; the others are e-mail addresses. */
+export function isTopicArn(target: string): boolean {
+  return TOPIC_ARN.test(target);
+}
+
 /** Pages in the clear are those of a developer's own machine. */
 function isPublicOrigin(text: string): boolean {
   return isOrigin(text) && (text.startsWith('https:') || new URL(text).hostname === 'localhost');
@@ -301,7 +484,8 @@ function areDistinct(values: readonly string[]): boolean {
   return new Set(values).size === values.length;
 }
 
-function refuse(field: string, got: unknown, allowed: string, next: string): never {
+/** @throws ENVIRONMENT_INVALID */
+export function refuse(field: string, got: unknown, allowed: string, next: string): never {
   const what = got === undefined ? 'is missing' : `is ${JSON.stringify(got)}`;
   throw new MillraceError(
     'ENVIRONMENT_INVALID',

@@ -112,9 +112,9 @@ export class Alarms {
           actionsEnabled: this.#operations.target.alarmActions,
         })
       : alarm;
-    const action = new SnsAction(this.#operations.topics[severity]);
-    notifying.addAlarmAction(action);
-    notifying.addOkAction(action);
+    const actions = this.#operations.topics[severity].map((topic) => new SnsAction(topic));
+    notifying.addAlarmAction(...actions);
+    notifying.addOkAction(...actions);
     return alarm;
   }
 }

@@ -13,6 +13,7 @@ export interface ConsumerMetrics {
   readonly logGroupName: string;
   /** Of the topic's event source mapping, where it is provisioned and so has metrics of its own. */
   readonly mappingId: string | undefined;
+  readonly isEnabled: boolean;
   readonly resources: DeadLetterResources;
 }
 
@@ -29,11 +30,16 @@ const LONG_INVOCATION = 0.8;
 
 /** Adds a consumer's alarms: one policy for all, with the thresholds of its declaration. */
 export function addConsumerAlarms(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics): void {
-  addLagAlarms(alarms, consumer, of);
-  if (of.mappingId !== undefined) addPollerAlarms(alarms, consumer, of.mappingId);
+  // What a consumer that is off leaves undone alarms nobody; its letters still expire.
+  if (of.isEnabled) {
+    addLagAlarms(alarms, consumer, of);
+    if (of.mappingId !== undefined) addPollerAlarms(alarms, consumer, of.mappingId);
+  }
   addDeadLetterAlarms(alarms, consumer, of);
-  addRedriveAlarms(alarms, consumer, of);
-  addFunctionAlarms(alarms, consumer, of);
+  if (of.isEnabled) {
+    addRedriveAlarms(alarms, consumer, of);
+    addFunctionAlarms(alarms, consumer, of);
+  }
 }
 
 /** The consumer's lag over all partitions: what the cluster knows, whatever the mapping is doing. */

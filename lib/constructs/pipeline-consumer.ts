@@ -3,13 +3,13 @@ import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
+import type { ConsumerInEnvironment } from '../../runtime/consumer-in-environment.ts';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
 import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive/results.ts';
 import { REDRIVE_CONCURRENCY } from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { SETTINGS } from '../../runtime/deployment.ts';
-import type { Environment } from '../../runtime/environment.ts';
 import { mappingOf } from '../../runtime/lambda/mapping.ts';
 import type { EnvironmentStack } from '../environment-stack.ts';
 import { type AlarmName, Alarms } from './alarm.ts';
@@ -33,28 +33,29 @@ export class PipelineConsumer extends Construct {
   constructor(
     scope: EnvironmentStack,
     id: string,
-    { consumer, ...surroundings }: ConsumerSurroundings & { readonly consumer: AnyConsumer },
+    { deployed, ...surroundings }: ConsumerSurroundings & { readonly deployed: ConsumerInEnvironment },
   ) {
     super(scope, id);
-    const { target } = scope;
+    const { consumer, polling, isEnabled } = deployed;
     const { operations, cluster, contracts, deadLetters } = surroundings;
     this.functionName = scope.nameOf(consumer.name);
     const resources = deadLetters.addConsumer(consumer);
     if (consumer.deadLetter === 'kafka') contracts.addDeadLetterTopic(consumer);
-    const fn = addFunction(this, this.functionName, consumer, surroundings, target, resources);
+    const fn = addFunction(this, this.functionName, surroundings, deployed, resources);
     grantConsuming(fn, consumer, surroundings, resources);
-    const mapping = addTopicMapping(this, consumer, cluster, target, fn, resources);
-    const redrive = addRedriveMapping(this, fn, resources);
+    const mapping = addTopicMapping(this, deployed, cluster, fn, resources);
+    const redrive = addRedriveMapping(this, deployed, fn, resources);
     // A mapping is tried out when it is made: its function must have its rights by then.
     for (const each of [mapping, redrive]) each.node.addDependency(fn.role!);
 
     const alarms = new Alarms(this, operations, consumer.name);
     addConsumerAlarms(alarms, consumer, {
-      environment: target.name,
+      environment: scope.target.name,
       clusterName: cluster.name,
       functionName: this.functionName,
       logGroupName: fn.logGroup.logGroupName,
-      mappingId: target.polling.mode === 'provisioned' ? mapping.attrId : undefined,
+      mappingId: polling.mode === 'provisioned' ? mapping.attrId : undefined,
+      isEnabled,
       resources,
     });
     this.alarms = alarms.names;
@@ -64,9 +65,8 @@ export class PipelineConsumer extends Construct {
 function addFunction(
   scope: Construct,
   functionName: string,
-  consumer: AnyConsumer,
   surroundings: ConsumerSurroundings,
-  { polling }: Environment,
+  { consumer, polling }: ConsumerInEnvironment,
   resources: DeadLetterResources,
 ): BundledFunction {
   const { network, cluster, contracts, database } = surroundings;
@@ -132,9 +132,8 @@ function grantConsuming(
 
 function addTopicMapping(
   scope: Construct,
-  consumer: AnyConsumer,
+  { consumer, polling, isEnabled }: ConsumerInEnvironment,
   cluster: Cluster,
-  { polling }: Environment,
   fn: BundledFunction,
   { bucket }: DeadLetterResources,
 ): CfnEventSourceMapping {
@@ -145,6 +144,7 @@ function addTopicMapping(
   return new CfnEventSourceMapping(scope, `TopicMapping-${topic.name}`, {
     functionName: fn.functionName,
     eventSourceArn: cluster.arn,
+    ...(!isEnabled && { enabled: false }),
     topics: [topic.name],
     amazonManagedKafkaEventSourceConfig: { consumerGroupId: name },
     batchSize,
@@ -164,6 +164,7 @@ function addTopicMapping(
       provisionedPollerConfig: {
         minimumPollers: provisioned.minimumPollers,
         maximumPollers: provisioned.maximumPollers,
+        ...(provisioned.pollerGroup !== null && { pollerGroupName: provisioned.pollerGroup }),
       },
       functionResponseTypes: ['ReportBatchItemFailures'],
       bisectBatchOnFunctionError: provisioned.bisectBatchOnFunctionError,
@@ -180,12 +181,14 @@ function addTopicMapping(
 
 function addRedriveMapping(
   scope: Construct,
+  { isEnabled }: ConsumerInEnvironment,
   fn: BundledFunction,
   { redrive }: DeadLetterResources,
 ): CfnEventSourceMapping {
   return new CfnEventSourceMapping(scope, 'RedriveMapping', {
     functionName: fn.functionName,
     eventSourceArn: redrive.queueArn,
+    ...(!isEnabled && { enabled: false }),
     batchSize: REDRIVE_BATCH,
     functionResponseTypes: ['ReportBatchItemFailures'],
     scalingConfig: { maximumConcurrency: REDRIVE_CONCURRENCY },

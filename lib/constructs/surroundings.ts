@@ -17,7 +17,8 @@ export type Severity = 'warning' | 'incident';
 
 export interface Operations {
   readonly target: Pick<Environment, 'alarmActions'>;
-  readonly topics: Readonly<Record<Severity, ITopic>>;
+  /** Each hears of every alarm of its severity. */
+  readonly topics: Readonly<Record<Severity, readonly ITopic[]>>;
   /** The name of something in this environment, the same in every deployment: `millrace-<environment>-<part>`. */
   nameOf(part: string): string;
   /** A log group in the scope's stack: encrypted, and kept as long as the environment keeps logs. */

@@ -1,4 +1,5 @@
 import type { Construct } from 'constructs';
+import { consumerIn } from '../../runtime/consumer-in-environment.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { AlarmName } from '../constructs/alarm.ts';
@@ -25,11 +26,12 @@ export class ConsumerStack extends EnvironmentStack {
       description: `Millrace: ${consumer.name}, consumer of ${consumer.topic.name}`,
       holdsData: false,
     });
-    this.consumer = consumer;
+    const deployed = consumerIn(environment, consumer);
+    this.consumer = deployed.consumer;
     // Its topic and its tables are there before it starts.
     this.addStackDependency(surroundings.contracts);
     this.addStackDependency(migrations);
-    const { functionName, alarms } = new PipelineConsumer(this, 'Consumer', { consumer, ...surroundings });
+    const { functionName, alarms } = new PipelineConsumer(this, 'Consumer', { deployed, ...surroundings });
     this.functionName = functionName;
     this.alarms = alarms;
   }

@@ -1,4 +1,4 @@
-import type { CfnResource } from 'aws-cdk-lib';
+import { CfnOutput, type CfnResource } from 'aws-cdk-lib';
 import { CfnRegistry, CfnSchema, CfnSchemaVersion } from 'aws-cdk-lib/aws-glue';
 import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
@@ -8,8 +8,9 @@ import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { registryName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import { type TopicContract, topicSettings } from '../../runtime/topics.ts';
-import type { Cluster } from '../constructs/cluster.ts';
+import { bootstrapBrokers, type Cluster } from '../constructs/cluster.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
+import type { OperationsStack } from './operations-stack.ts';
 
 const REPLICATION_FACTOR = 3;
 
@@ -26,6 +27,7 @@ export class ContractsStack extends EnvironmentStack {
     environment: Environment,
     cluster: Cluster,
     contracts: readonly Contract<never>[],
+    operations: OperationsStack,
   ) {
     super(scope, 'contracts', environment, {
       description: 'Millrace: topics and schemas',
@@ -42,6 +44,14 @@ export class ContractsStack extends EnvironmentStack {
       this.addTopic(contract);
       this.addSchema(contract, registry);
     }
+    new CfnOutput(this, 'BootstrapBrokers', {
+      value: bootstrapBrokers(this, 'Brokers', cluster, operations),
+      description: 'Where producers connect, with IAM',
+    });
+    new CfnOutput(this, 'RegistryName', {
+      value: this.registryName,
+      description: "Glue's registry, in which producers find their schemas",
+    });
   }
 
   /** For a consumer whose dead letters are in Kafka. */
@@ -50,6 +60,7 @@ export class ContractsStack extends EnvironmentStack {
   }
 
   private addTopic(topic: TopicContract): void {
+    if (this.target.existingTopics?.includes(topic.name)) return;
     const settings = {
       ...topicSettings(topic),
       ...(this.target.brokers.type === 'standard' && { 'min.insync.replicas': '2' }),

@@ -1,4 +1,4 @@
-import { Validations } from 'aws-cdk-lib';
+import { CfnOutput, Validations } from 'aws-cdk-lib';
 import {
   CfnSecurityGroup,
   CfnSubnet,
@@ -7,6 +7,8 @@ import {
   FlowLogTrafficType,
   GatewayVpcEndpointAwsService,
   type InterfaceVpcEndpointAwsService,
+  IpAddresses,
+  type ISecurityGroup,
   type ISubnet,
   type IVpc,
   Peer,
@@ -20,7 +22,8 @@ import {
 } from 'aws-cdk-lib/aws-ec2';
 import { AnyPrincipal, PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
-import type { Environment, ExistingNetwork, SubnetGroup } from '../../runtime/environment.ts';
+import { defaultCidr } from '../../runtime/cidr.ts';
+import type { Environment, ExistingNetwork, NewNetwork, SubnetGroup } from '../../runtime/environment.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
 
@@ -57,8 +60,8 @@ const OF_ON_DEMAND_POLLERS: Readonly<Record<string, Endpoint>> = {
 /** Who may talk to whom: one security group a part, one rule a flow. Brokers, functions and databases in subnets of their own. */
 export class NetworkStack extends EnvironmentStack {
   readonly vpc: IVpc;
-  /** Of the brokers, and so of the event source mappings' pollers, which take over the cluster's. */
-  readonly brokers: SecurityGroup;
+  /** Of the brokers, and so of the event source mappings' pollers, which take over the cluster's: ours, or an existing cluster's. */
+  readonly brokers: ISecurityGroup;
   readonly functions: SecurityGroup;
   readonly migrations: SecurityGroup;
   /** Where the environment has a collector. */
@@ -72,8 +75,8 @@ export class NetworkStack extends EnvironmentStack {
       holdsData: false,
     });
     const { network } = environment;
-    this.vpc = network.type === 'new' ? this.addVpc(operations) : this.importVpc(network);
-    this.brokers = this.addGroup('Brokers', 'Kafka brokers, and the pollers that Lambda places beside them');
+    this.vpc = network.type === 'new' ? this.addVpc(network, operations) : this.importVpc(network);
+    this.brokers = this.groupOfBrokers();
     this.functions = this.addGroup('Functions', 'Consumer functions');
     this.collector =
       environment.collector &&
@@ -82,8 +85,14 @@ export class NetworkStack extends EnvironmentStack {
     this.proxy = this.addGroup('Proxy', 'RDS Proxy');
     this.database = this.addGroup('Database', 'Aurora PostgreSQL');
     this.addFlows();
+    this.addProducers();
     if (network.type === 'new') this.addEndpoints();
     if (environment.retainsData) this.keepWhatDataStandsIn();
+    new CfnOutput(this, 'VpcId', { value: this.vpc.vpcId, description: 'Where producers reach the brokers' });
+    new CfnOutput(this, 'BrokersGroupId', {
+      value: this.brokers.securityGroupId,
+      description: `Producers need a way out to this security group, port ${BROKER_IAM_PORT}`,
+    });
   }
 
   /** The private subnets of brokers, functions or databases, in every zone. */
@@ -97,8 +106,9 @@ export class NetworkStack extends EnvironmentStack {
     return this.vpc.selectSubnets(this.subnets(group)).subnetIds;
   }
 
-  private addVpc(operations: OperationsStack): IVpc {
+  private addVpc({ cidr }: NewNetwork, operations: OperationsStack): IVpc {
     const vpc = new Vpc(this, 'Vpc', {
+      ipAddresses: IpAddresses.cidr(cidr ?? defaultCidr(this.target.name)),
       natGateways: 0,
       // Closing the default group takes a function with rights over every group; here nothing is ever in it.
       restrictDefaultSecurityGroup: false,
@@ -148,11 +158,14 @@ export class NetworkStack extends EnvironmentStack {
     const { brokers, functions, migrations, proxy, database } = this;
     const kafka = Port.tcp(BROKER_IAM_PORT);
     const postgres = Port.tcp(DATABASE_PORT);
-    brokers.connections.allowInternally(kafka, 'pollers to brokers, IAM over TLS');
     functions.connections.allowTo(brokers, kafka, 'consumers write dead letters to Kafka, IAM over TLS');
-    // The subnets lead nowhere but to the endpoints; S3's gateway has no security group that a rule could name.
+    // Of an existing cluster's own group both are its owner's: a rule that is there already cannot be made again.
+    if (this.target.brokers.type !== 'existing') {
+      brokers.connections.allowInternally(kafka, 'pollers to brokers, IAM over TLS');
+      // The subnets lead nowhere but to the endpoints; S3's gateway has no security group that a rule could name.
+      brokers.addEgressRule(Peer.anyIpv4(), Port.HTTPS, 'pollers to S3, with batches they gave up');
+    }
     const isOwn = this.target.network.type === 'new';
-    brokers.addEgressRule(Peer.anyIpv4(), Port.HTTPS, 'pollers to S3, with batches they gave up');
     functions.addEgressRule(
       Peer.anyIpv4(),
       Port.HTTPS,
@@ -166,6 +179,13 @@ export class NetworkStack extends EnvironmentStack {
       proxy.connections.allowTo(database, postgres, 'the proxy to the database');
     } else {
       functions.connections.allowTo(database, postgres, 'consumers to the database');
+    }
+  }
+
+  private addProducers(): void {
+    const { securityGroupIds = [], cidrs = [] } = this.target.producers ?? {};
+    for (const peer of [...securityGroupIds.map((id) => Peer.securityGroupId(id)), ...cidrs.map(Peer.ipv4)]) {
+      this.brokers.addIngressRule(peer, Port.tcp(BROKER_IAM_PORT), 'producers publish records, IAM over TLS');
     }
   }
 
@@ -205,6 +225,13 @@ export class NetworkStack extends EnvironmentStack {
       resources: ['*'],
       conditions: { StringEquals: { [key]: this.account } },
     });
+  }
+
+  private groupOfBrokers(): ISecurityGroup {
+    const { brokers } = this.target;
+    if (brokers.type === 'existing')
+      return SecurityGroup.fromSecurityGroupId(this, 'Brokers', brokers.securityGroupId);
+    return this.addGroup('Brokers', 'Kafka brokers, and the pollers that Lambda places beside them');
   }
 
   private addGroup(id: string, description: string): SecurityGroup {

@@ -2,15 +2,16 @@ import { CfnOutput } from 'aws-cdk-lib';
 import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
-import { Topic } from 'aws-cdk-lib/aws-sns';
+import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
+import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import type { Construct } from 'constructs';
-import type { Environment } from '../../runtime/environment.ts';
+import { type Environment, isTopicArn } from '../../runtime/environment.ts';
 import type { Severity } from '../constructs/surroundings.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
 
 /** What the people on call need before anything runs: a topic a severity, and the key of topics and logs. */
 export class OperationsStack extends EnvironmentStack {
-  readonly topics: Readonly<Record<Severity, Topic>>;
+  readonly topics: Readonly<Record<Severity, readonly ITopic[]>>;
   readonly #key: Key;
 
   constructor(scope: Construct, environment: Environment) {
@@ -59,7 +60,7 @@ export class OperationsStack extends EnvironmentStack {
         conditions: { StringEquals: { 'aws:SourceAccount': this.account } },
       }),
     );
-    this.topics = { warning: this.addTopic('Warning'), incident: this.addTopic('Incident') };
+    this.topics = { warning: this.topicsOf('warning'), incident: this.topicsOf('incident') };
   }
 
   /** A log group in the scope's stack: encrypted, and kept as long as the environment keeps logs. */
@@ -70,6 +71,17 @@ export class OperationsStack extends EnvironmentStack {
       retention: this.logRetention,
       removalPolicy: this.dataRemoval,
     });
+  }
+
+  /** Our own, to which e-mail addresses are subscribed, and those that the settings name. */
+  private topicsOf(severity: Severity): readonly ITopic[] {
+    const targets = this.target.notifications?.[severity] ?? [];
+    const own = this.addTopic(severity === 'warning' ? 'Warning' : 'Incident');
+    for (const address of targets.filter((target) => !isTopicArn(target))) {
+      own.addSubscription(new EmailSubscription(address));
+    }
+    const others = targets.filter(isTopicArn);
+    return [own, ...others.map((arn) => Topic.fromTopicArn(this, `${severity}-${arn}`, arn))];
   }
 
   private addTopic(severity: string): Topic {

@@ -130,6 +130,9 @@ const TOPIC_NAME = /^[\w.-]{1,249}$/;
 // https://docs.aws.amazon.com/lambda/latest/dg/with-msk-configure.html (2026-11-24): 14 minutes for a Kafka event source.
 const MAX_TIMEOUT_MS = 840_000;
 
+/** What an environment may set too: from, to. */
+export const RANGES = { memoryMb: [128, 10_240], reservedConcurrency: [1, 100_000] } as const;
+
 /**
  * Declares a consumer, with every default filled in. The one declaration drives the Lambda function, its event
  * source mapping, its alarms and the local event source.
@@ -187,8 +190,8 @@ export function defineConsumer<Value, Kind extends SinkKind>(
   checkWhole('retry.baseMs', retry.baseMs, 0, 900_000);
   checkWhole('retry.maxMs', retry.maxMs, retry.baseMs, 900_000);
   checkWhole('timeoutMs', consumer.timeoutMs, 1_000, MAX_TIMEOUT_MS);
-  checkWhole('memoryMb', consumer.memoryMb, 128, 10_240);
-  checkWhole('reservedConcurrency', consumer.reservedConcurrency ?? 1, 1, 100_000);
+  checkWhole('memoryMb', consumer.memoryMb, ...RANGES.memoryMb);
+  checkWhole('reservedConcurrency', consumer.reservedConcurrency ?? 1, ...RANGES.reservedConcurrency);
   const { afterRetries = 0, afterAgeMs = 60_000 } = consumer.giveUp;
   checkWhole('giveUp.afterRetries', afterRetries, 0, 10_000);
   checkWhole('giveUp.afterAgeMs', afterAgeMs, 60_000, 604_800_000);

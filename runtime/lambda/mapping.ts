@@ -15,6 +15,8 @@ export interface MappingSettings {
 export interface ProvisionedSettings {
   readonly minimumPollers: number;
   readonly maximumPollers: number;
+  /** Whose event poller units it shares; null for units of its own. */
+  readonly pollerGroup: string | null;
   readonly maximumRetryAttempts: number;
   /** Null for any age. */
   readonly maximumRecordAgeMs: number | null;
@@ -40,6 +42,7 @@ export function mappingOf(
         : {
             minimumPollers: Math.min(polling.minimumPollers, topic.partitions),
             maximumPollers: Math.min(polling.maximumPollers, topic.partitions),
+            pollerGroup: polling.group ?? null,
             maximumRetryAttempts: giveUp.afterRetries ?? MOST_RETRIES,
             maximumRecordAgeMs: giveUp.afterAgeMs ?? null,
             bisectBatchOnFunctionError: true,

@@ -27,7 +27,18 @@ test.each(NAMES)('the stacks of %s are those that others look for, in this order
 test('an environment with a cluster of others and without a collector has neither stack', () => {
   const clusterArn =
     'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/1f2e3d4c-5b6a-4789-8abc-def012345678-1';
-  const settings = { brokers: { type: 'existing' as const, clusterArn } };
+  const settings = {
+    network: {
+      type: 'existing' as const,
+      vpcId: 'vpc-0a1b2c3d',
+      subnetIds: {
+        brokers: ['subnet-1', 'subnet-2', 'subnet-3'],
+        functions: ['subnet-4', 'subnet-5'],
+        databases: ['subnet-6', 'subnet-7'],
+      },
+    },
+    brokers: { type: 'existing' as const, clusterArn, securityGroupId: 'sg-0a1b2c3d' },
+  };
   const environment = { ...newsdesk.environments.dev!, ...settings };
   expect(Object.keys(templatesOf('dev', { settings }))).toEqual(stackParts(newsdesk, environment));
   expect(stackParts({ ...newsdesk, collected: [] }, environment)).not.toContain('collector');
@@ -223,7 +234,7 @@ describe('with a network and a cluster of somebody else', () => {
         vpcId: 'vpc-0a1b2c3d',
         subnetIds: { brokers: subnets('a'), functions: subnets('b'), databases: subnets('c') },
       },
-      brokers: { type: 'existing', clusterArn },
+      brokers: { type: 'existing', clusterArn, securityGroupId: 'sg-0a1b2c3d' },
     },
   });
   const resources = resourcesOf(synthesized);

@@ -10,7 +10,8 @@ const NOWHERE = '255.255.255.255/32';
 function rulesIn(env: string, options: SynthesisOptions = {}): readonly string[] {
   const resources = resourcesOf(templatesOf(env, options));
   // biome-ignore lint/suspicious/noExplicitAny: a template is any JSON.
-  const nameOf = (group: any): string => group['Fn::GetAtt'][0].replace(/[0-9A-F]{8}$/, '').toLowerCase();
+  const nameOf = (group: any): string =>
+    typeof group === 'string' ? group : group['Fn::GetAtt'][0].replace(/[0-9A-F]{8}$/, '').toLowerCase();
   const ruleOf = (direction: 'in' | 'out', own: string, rule: Resource['Properties']): readonly string[] => {
     const peer = rule.SourceSecurityGroupId ?? rule.DestinationSecurityGroupId;
     if (rule.CidrIp === NOWHERE) return [];
@@ -60,6 +61,11 @@ const PROXY: readonly Flow[] = [
 ];
 
 const ids = (digit: string) => [1, 2, 3].map((zone) => `subnet-${digit}${zone}`);
+const brokers = {
+  type: 'existing',
+  clusterArn: 'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/6b1f0e6c-6c0a-4b0e-8f5a-0f1d2c3b4a59-2',
+  securityGroupId: 'sg-0a1b2c3d',
+} as const;
 const network = {
   type: 'existing',
   vpcId: 'vpc-0a1b2c3d',
@@ -81,6 +87,34 @@ test.each<[string, string, SynthesisOptions, readonly Flow[]]>([
     { settings: { network } },
     [...ALWAYS, ...PROXY, ['collector', ANYWHERE, 443]],
   ],
+  [
+    // Whether it lets itself in, and what it may leave to, is its owner's.
+    "somebody else's network and cluster",
+    'prod',
+    { settings: { network, brokers } },
+    [
+      ['functions', 'sg-0a1b2c3d', 9098],
+      ['collector', 'sg-0a1b2c3d', 9098],
+      ['functions', ANYWHERE, 443],
+      ['collector', ANYWHERE, 443],
+      ['migrations', 'database', 5432],
+      ...PROXY,
+    ],
+  ],
 ])('%s has these flows and no others', (_, env, options, flows) => {
   expect(rulesIn(env, options).toSorted()).toEqual(both(flows).toSorted());
+});
+
+test.each([
+  ['ours', 'brokers', {}],
+  ["somebody else's", 'sg-0a1b2c3d', { network, brokers }],
+])('producers are let in to the brokers, %s, and to nothing else', (_, group, settings) => {
+  const producers = { securityGroupIds: ['sg-11111111', 'sg-22222222'], cidrs: ['10.1.0.0/16'] };
+  const before = rulesIn('prod', { settings });
+  const added = rulesIn('prod', { settings: { ...settings, producers } }).filter(
+    (rule) => !before.includes(rule),
+  );
+  expect(added.toSorted()).toEqual(
+    ['10.1.0.0/16', 'sg-11111111', 'sg-22222222'].map((peer) => `in ${peer} → ${group} 9098`),
+  );
 });

@@ -89,7 +89,7 @@ describe('the event source mapping', () => {
   test('has no more pollers than the topic has partitions', () => {
     const narrow = { ...pageviews, partitions: 1 } as typeof pageviews;
     const template = stackOf('prod', consumerWith({ topic: narrow as never }), { contracts: [narrow] });
-    expect(mappingOf(template, 'Topics').ProvisionedPollerConfig).toEqual({
+    expect(mappingOf(template, 'Topics').ProvisionedPollerConfig).toMatchObject({
       MinimumPollers: 1,
       MaximumPollers: 1,
     });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { defaultCidr } from '../../runtime/cidr.ts';
 import { type EnvironmentSettings, resolveEnvironment } from '../../runtime/environment.ts';
 import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 
@@ -82,6 +83,9 @@ describe('settings that AWS would refuse are refused before', () => {
   const { collector, ...withoutCollector } = dev as Required<EnvironmentSettings>;
   const clusterArn =
     'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/6b1f0e6c-6c0a-4b0e-8f5a-0f1d2c3b4a59-2';
+  const SHARED = { mode: 'provisioned', minimumPollers: 2, maximumPollers: 12 } as const;
+  const topicArn = (name: string) => `arn:aws:sns:eu-west-1:123456789012:${name}`;
+  const theirs = { type: 'existing', clusterArn, securityGroupId: 'sg-0a1b2c3d' } as const;
 
   test.each<[string, EnvironmentSettings]>([
     ['no collector', withoutCollector],
@@ -98,12 +102,12 @@ describe('settings that AWS would refuse are refused before', () => {
       },
     ],
     ['a network of somebody else', { ...dev, network }],
-    ['a cluster of somebody else', { ...dev, brokers: { type: 'existing', clusterArn } }],
+    ['a cluster of somebody else', { ...dev, network, brokers: theirs }],
     [
       "two subnets for brokers, where the cluster is somebody else's",
       {
         ...dev,
-        brokers: { type: 'existing', clusterArn },
+        brokers: theirs,
         network: { ...network, subnetIds: { ...subnetIds, brokers: ['subnet-1', 'subnet-2'] } },
       },
     ],
@@ -122,6 +126,32 @@ describe('settings that AWS would refuse are refused before', () => {
     [
       'two hundred pollers',
       { ...prod, polling: { mode: 'provisioned', minimumPollers: 200, maximumPollers: 2_000 } },
+    ],
+    [
+      'pollers in groups, some consumers with their own',
+      {
+        ...dev,
+        polling: { ...SHARED, group: 'quiet' },
+        consumers: { one: { polling: { group: null, minimumPollers: 13, maximumPollers: 13 } }, two: {} },
+      },
+    ],
+    [
+      'addresses of its own, and producers in other networks',
+      {
+        ...dev,
+        network: { type: 'new', cidr: '192.168.64.0/19' },
+        producers: {
+          securityGroupIds: ['sg-0a1b2c3d', 'sg-0a1b2c3d4e5f60718'],
+          cidrs: ['10.1.0.0/16', '172.16.0.1/32'],
+        },
+      },
+    ],
+    [
+      'alarms that reach people and topics',
+      {
+        ...dev,
+        notifications: { warning: ['team@example.com'], incident: [topicArn('oncall'), 'a@b.example'] },
+      },
     ],
     ['a proxy before half a unit', { ...prod, database: { ...prod.database, minCapacity: 0.5 } }],
   ])('not %s', (_, settings) => {
@@ -184,9 +214,26 @@ describe('settings that AWS would refuse are refused before', () => {
     ],
     [
       'brokers.clusterArn',
-      { ...dev, brokers: { type: 'existing', clusterArn: 'arn:aws:kafka:theirs' } },
+      { ...dev, network, brokers: { ...theirs, clusterArn: 'arn:aws:kafka:theirs' } },
       /the ARN of an MSK cluster/,
     ],
+    [
+      'brokers.securityGroupId',
+      { ...dev, network, brokers: { ...theirs, securityGroupId: 'theirs' } },
+      /is "theirs"; it takes the id of one of the cluster's security groups, sg-…/,
+    ],
+    [
+      'network.type',
+      { ...dev, brokers: theirs },
+      /is "new"; it takes "existing" with existing brokers: a cluster is only reached in its own network/,
+    ],
+    ...['10.0.0.0', '10.0.0.0/15', '10.0.0.0/20', '10.0.1.0/16', '8.8.0.0/16', '10.0.0.256/16'].map(
+      (cidr): [string, EnvironmentSettings, RegExp] => [
+        'network.cidr',
+        { ...dev, network: { type: 'new', cidr } },
+        /it takes private addresses, a \/16 to a \/19 that begins with its first address/,
+      ],
+    ),
     [
       'polling.minimumPollers',
       { ...dev, polling: { mode: 'provisioned', minimumPollers: 0, maximumPollers: 1 } },
@@ -196,6 +243,53 @@ describe('settings that AWS would refuse are refused before', () => {
       'polling.maximumPollers',
       { ...dev, polling: { mode: 'provisioned', minimumPollers: 4, maximumPollers: 2 } },
       /is 2; it takes a whole number from 4/,
+    ],
+    ['polling.group', { ...dev, polling: { ...SHARED, group: 'ours, all' } }, /is "ours, all"; .* or null/],
+    [
+      'consumers.one.polling',
+      { ...dev, consumers: { one: { polling: { minimumPollers: 1 } } } },
+      /it takes nothing, because the environment polls on demand/,
+    ],
+    [
+      'consumers.one.polling.minimumPollers',
+      { ...dev, polling: SHARED, consumers: { one: { polling: { minimumPollers: 201 } } } },
+      /is 201; it takes a whole number from 1 to 200/,
+    ],
+    [
+      'consumers.one.polling.maximumPollers',
+      { ...dev, polling: SHARED, consumers: { one: { polling: { minimumPollers: 20 } } } },
+      /is 12; it takes a whole number from 20 to 2000/,
+    ],
+    [
+      'consumers.one.polling.group',
+      { ...dev, polling: SHARED, consumers: { one: { polling: { group: '' } } } },
+      /is ""; it takes up to 128 letters/,
+    ],
+    ['producers.securityGroupIds', { ...dev, producers: { securityGroupIds: ['10.0.0.1'] } }, /sg-…/],
+    ...['0.0.0.0/0', '10.1.2.3/16', '52.0.0.0/16'].map((cidr): [string, EnvironmentSettings, RegExp] => [
+      'producers.cidrs',
+      { ...dev, producers: { cidrs: [cidr] } },
+      /ranges of private addresses, each beginning with its first/,
+    ]),
+    [
+      'producers',
+      {
+        ...dev,
+        producers: { cidrs: Array.from({ length: 51 }, (_, index) => `10.${index}.0.0/16`) },
+      },
+      /is 51; it takes up to 50 groups and ranges, because a security group takes 60 inbound rules/,
+    ],
+    ...['oncall', 'https://example.org', 'arn:aws:sqs:eu-west-1:123456789012:oncall'].map(
+      (target): [string, EnvironmentSettings, RegExp] => [
+        'notifications.incident',
+        { ...dev, notifications: { incident: [target] } },
+        /it takes e-mail addresses, and ARNs of SNS topics/,
+      ],
+    ),
+    [
+      'notifications.warning',
+      { ...dev, notifications: { warning: ['a', 'b', 'c', 'd', 'e'].map(topicArn) } },
+      /up to 4 ARNs of SNS topics, because an alarm has five actions/,
     ],
     [
       'database.maxCapacity',
@@ -255,5 +349,32 @@ describe('settings that AWS would refuse are refused before', () => {
         details: { field: `mine.${field}` },
       }),
     );
+  });
+});
+
+describe('addresses by default', () => {
+  const { dev } = ENVIRONMENTS as Record<'dev', EnvironmentSettings>;
+  const resolve = (env: string, environments: Record<string, EnvironmentSettings>) =>
+    resolveEnvironment({ ...APP, environments }, { env });
+
+  test('are refused where another environment has them, until one of the two names its own', () => {
+    // Two names whose ranges are the same.
+    expect(defaultCidr('qa')).toBe(defaultCidr('x'));
+    const refused = expect.objectContaining({
+      code: 'ENVIRONMENT_INVALID',
+      message: expect.stringMatching(
+        /^Environment: qa\.network\.cidr is missing; .* the default 10\.199\.0\.0\/16 overlaps with x\. Set it for/,
+      ),
+    });
+    expect(() => resolve('qa', { qa: dev, x: dev })).toThrow(refused);
+    const elsewhere = { ...dev, network: { type: 'new', cidr: '10.1.0.0/16' } } as const;
+    for (const env of ['qa', 'x'])
+      expect(resolve(env, { qa: dev, x: elsewhere })).toMatchObject({ name: env });
+  });
+
+  test('are refused where another environment named them, which may itself keep them', () => {
+    const same = { ...dev, network: { type: 'new', cidr: defaultCidr('qa') } } as const;
+    expect(() => resolve('qa', { qa: dev, other: same })).toThrow('overlaps with other');
+    expect(resolve('other', { qa: dev, other: same })).toMatchObject({ name: 'other' });
   });
 });

@@ -54,10 +54,20 @@ describe.each([
   [
     'prod',
     {
+      network: {
+        type: 'existing' as const,
+        vpcId: 'vpc-0a1b2c3d',
+        subnetIds: {
+          brokers: ['subnet-1', 'subnet-2', 'subnet-3'],
+          functions: ['subnet-4', 'subnet-5'],
+          databases: ['subnet-6', 'subnet-7'],
+        },
+      },
       brokers: {
         type: 'existing' as const,
         clusterArn:
           'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/1f2e3d4c-5b6a-4789-8abc-def012345678-1',
+        securityGroupId: 'sg-0a1b2c3d',
       },
     },
   ],
