@@ -21,6 +21,7 @@ export const ERRORS = {
   CONTRACT_STALE: row('halt', 'A generated schema.ts does not match its .avsc files.'),
   CONSUMER_INVALID: row('halt', 'A consumer declaration is not usable as written.'),
   ENVIRONMENT_INVALID: row('halt', 'The environment to deploy is unknown or not usable as given.'),
+  STACK_TOO_LARGE: row('halt', 'A stack exceeds what AWS takes in one.'),
 
   // Publishing.
   PUBLISH_FAILED: row('hold', 'The topic did not accept the records; some of them may have been sent.'),

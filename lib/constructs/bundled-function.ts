@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { ArnFormat, type Duration, Lazy, Stack, Validations } from 'aws-cdk-lib';
 import type { SecurityGroup } from 'aws-cdk-lib/aws-ec2';
 import {
-  type CfnPolicy,
+  CfnManagedPolicy,
+  CfnPolicy,
   Effect,
-  type Policy,
   PolicyStatement,
   Role,
   ServicePrincipal,
@@ -145,7 +145,7 @@ export class BundledFunction extends NodejsFunction {
       },
     });
     if (writesTo) for (const right of writing(writesTo)) this.addToRolePolicy(right);
-    dependOnlyOn(this, role.node.findChild('DefaultPolicy') as Policy);
+    dependOnlyOnRights(this, role);
     this.acknowledgeWildcard('*', 'EC2 and Glue have no narrower resource for these actions.');
   }
 
@@ -157,14 +157,19 @@ export class BundledFunction extends NodejsFunction {
 }
 
 /**
- * Without its policy the function could neither log nor start, so it waits for it. The CDK makes it wait for the role
- * too, which its property says already, and which cfn-lint calls a mistake (W3005).
+ * Without its rights the function could neither log nor start, so it waits for them: for its role's policy, and for the
+ * managed ones into which the CDK moves what one policy has no room for. The CDK makes it wait for the role too, which its
+ * property says already, and which cfn-lint calls a mistake (W3005).
  */
-function dependOnlyOn(fn: NodejsFunction, policy: Policy): void {
-  const logicalId = Lazy.string({
-    produce: () => fn.stack.getLogicalId(policy.node.defaultChild as CfnPolicy),
+function dependOnlyOnRights(fn: NodejsFunction, role: Role): void {
+  const logicalIds = Lazy.any({
+    produce: () =>
+      role.node
+        .findAll()
+        .filter((each) => each instanceof CfnPolicy || each instanceof CfnManagedPolicy)
+        .map((policy) => fn.stack.getLogicalId(policy)),
   });
-  (fn.node.defaultChild as CfnFunction).addOverride('DependsOn', [logicalId]);
+  (fn.node.defaultChild as CfnFunction).addOverride('DependsOn', logicalIds);
 }
 
 /**

@@ -5,7 +5,7 @@ import type { IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
-import type { Queue } from 'aws-cdk-lib/aws-sqs';
+import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { LETTER_RETENTION_MS } from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
@@ -50,12 +50,14 @@ export interface Database {
 /** SQS's longest: a fortnight to look at what failed. */
 export const LETTER_RETENTION = Duration.millis(LETTER_RETENTION_MS);
 
+export type QueueNames = Pick<IQueue, 'queueName' | 'queueArn' | 'queueUrl'>;
+
 /** Where one consumer's failures stay until somebody has dealt with them. */
 export interface DeadLetterResources {
   /** Records that the consumer gave up on. */
-  readonly deadLetters: Queue;
+  readonly deadLetters: QueueNames;
   /** Records on their way back to it. The dead-letter queue is this one's, so that the SQS console moves them here. */
-  readonly redrive: Queue;
+  readonly redrive: QueueNames;
   /** Batches that Lambda gave up on, bytes of large letters, results of redrives, the audit log. */
   readonly bucket: Bucket;
 }

@@ -1,8 +1,14 @@
-import { CfnOutput, Duration, Tags, Validations } from 'aws-cdk-lib';
+import { Duration, Tags, Validations } from 'aws-cdk-lib';
 import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { BlockPublicAccess, Bucket, BucketEncryption, type BucketPolicy } from 'aws-cdk-lib/aws-s3';
-import { Queue, QueueEncryption, type QueuePolicy, RedrivePermission } from 'aws-cdk-lib/aws-sqs';
+import {
+  type CfnQueue,
+  Queue,
+  QueueEncryption,
+  type QueuePolicy,
+  RedrivePermission,
+} from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
@@ -11,7 +17,7 @@ import { MAX_REDELIVERIES, VISIBILITY_TIMEOUTS } from '../../runtime/dead-letter
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { BUCKET_TAG, deadLetterQueueName, redriveQueueName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
-import { type DeadLetterResources, LETTER_RETENTION } from '../constructs/surroundings.ts';
+import { type DeadLetterResources, LETTER_RETENTION, type QueueNames } from '../constructs/surroundings.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
 
 /** Kept longer than the letters: to redrive a whole batch takes somebody who reads the alarm's runbook. */
@@ -93,15 +99,7 @@ export class DeadLettersStack extends EnvironmentStack {
       reason:
         "Only Lambda's pollers and the consumer write to it, and rarely. CloudTrail's data events show who reads it.",
     });
-    this.addOutput(name, 'DeadLetterQueueArn', deadLetters.queueArn, 'Start DLQ redrive from this queue');
-    this.addOutput(name, 'RedriveQueueArn', redrive.queueArn, 'its custom destination');
-    this.addOutput(
-      name,
-      'Bucket',
-      bucket.bucketName,
-      'batches that Lambda gave up on, large letters, the audit log',
-    );
-    return { deadLetters, redrive, bucket };
+    return { deadLetters: this.byName(deadLetters), redrive: this.byName(redrive), bucket };
   }
 
   grantPut(grantee: IGrantable, { deadLetters }: DeadLetterResources): void {
@@ -127,11 +125,20 @@ export class DeadLettersStack extends EnvironmentStack {
     this.grant(grantee, ['kms:GenerateDataKey'], [this.#key.keyArn]);
   }
 
-  private grant(grantee: IGrantable, actions: string[], resources: string[]): void {
-    grantee.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ actions, resources }));
+  /**
+   * A queue as its consumer's stack needs it, from its fixed name alone: each attribute would be an export, and a stack has
+   * room for two hundred.
+   */
+  private byName(queue: Queue): QueueNames {
+    const { queueName } = queue.node.defaultChild as CfnQueue;
+    return {
+      queueName: queueName!,
+      queueArn: this.formatArn({ service: 'sqs', resource: queueName! }),
+      queueUrl: `https://sqs.${this.region}.${this.urlSuffix}/${this.account}/${queueName}`,
+    };
   }
 
-  private addOutput(consumer: string, what: string, value: string, description: string): void {
-    new CfnOutput(this, `${what}-${consumer}`, { value, description: `${consumer}: ${description}` });
+  private grant(grantee: IGrantable, actions: string[], resources: string[]): void {
+    grantee.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ actions, resources }));
   }
 }

@@ -25,6 +25,7 @@ import {
 } from '../constructs/shared-alarms.ts';
 import type { Severity } from '../constructs/surroundings.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
+import { checkWidgets, WIDGET_ALARMS } from '../limits.ts';
 import type { CollectorStack } from './collector-stack.ts';
 import type { ConsumerStack } from './consumer-stack.ts';
 import type { DatabaseStack } from './database-stack.ts';
@@ -70,33 +71,41 @@ export class HealthStack extends EnvironmentStack {
       ...ofCluster.names,
       ...ofDatabase.names,
     ];
+    const widgets = [
+      ...this.alarmRows('Incidents', 'incident', all),
+      ...this.alarmRows('Warnings', 'warning', all),
+      ...consumers.flatMap((stack) => consumerRows(stack, cluster.name)),
+      ...(collector ? collectorRows(collector) : []),
+      [
+        graph('Brokers', 12, [brokerCpu(cluster.name)]),
+        graph('Database', 12, [databaseCapacity(database.clusterName), databaseCpu(database.clusterName)]),
+      ],
+    ];
+    checkWidgets(this.stackName, widgets.flat().length);
     new Dashboard(this, 'Dashboard', {
       dashboardName: `millrace-${environment.name}`,
       defaultInterval: Duration.hours(3),
-      widgets: [
-        [this.alarmRow('Incidents', 'incident', all)],
-        [this.alarmRow('Warnings', 'warning', all)],
-        ...consumers.flatMap((stack) => consumerRows(stack, cluster.name)),
-        ...(collector ? collectorRows(collector) : []),
-        [
-          graph('Brokers', 12, [brokerCpu(cluster.name)]),
-          graph('Database', 12, [databaseCapacity(database.clusterName), databaseCpu(database.clusterName)]),
-        ],
-      ],
+      widgets,
     });
   }
 
-  /** CloudWatch shows those in alarm first. */
-  private alarmRow(title: string, severity: Severity, alarms: readonly AlarmName[]): IWidget {
-    return new AlarmStatusWidget({
-      title,
-      width: FULL_WIDTH,
-      height: 4,
-      // By their fixed names: an export that the dashboard uses would keep an alarm from ever being taken away.
-      alarms: alarms
-        .filter((alarm) => alarm.severity === severity)
-        .map(({ name }) => Alarm.fromAlarmName(this, name, name)),
-    });
+  /** CloudWatch shows those in alarm first, in each row. */
+  private alarmRows(title: string, severity: Severity, alarms: readonly AlarmName[]): IWidget[][] {
+    // By their fixed names: an export that the dashboard uses would keep an alarm from ever being taken away.
+    const shown = alarms
+      .filter((alarm) => alarm.severity === severity)
+      .map(({ name }) => Alarm.fromAlarmName(this, name, name));
+    const rows = Array.from({ length: Math.ceil(shown.length / WIDGET_ALARMS) }, (_, row) =>
+      shown.slice(row * WIDGET_ALARMS, (row + 1) * WIDGET_ALARMS),
+    );
+    return rows.map((row, index) => [
+      new AlarmStatusWidget({
+        title: rows.length === 1 ? title : `${title} (${index + 1} of ${rows.length})`,
+        width: FULL_WIDTH,
+        height: 4,
+        alarms: row,
+      }),
+    ]);
   }
 }
 

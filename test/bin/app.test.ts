@@ -15,6 +15,8 @@ function synthesize(project: string, context: Readonly<Record<string, string>> =
   return spawnSync(process.execPath, [join(ROOT, 'bin/app.ts')], { cwd: project, env, encoding: 'utf8' });
 }
 
+const { context } = JSON.parse(readFileSync(join(ROOT, 'cdk.json'), 'utf8'));
+
 const { path: project, remove } = createTemporaryFolder();
 afterAll(remove);
 
@@ -33,5 +35,28 @@ test('a contract that breaks its readers is not synthesized', () => {
 
   const { status, stderr } = synthesize(project, { env: 'dev' });
   expect(stderr).toMatch(/^error: news[.]pageviews .*engagedMs.*\[CONTRACT_INCOMPATIBLE\]\n$/);
+  expect(status).toBe(1);
+});
+
+test('a stack over a limit of AWS fails in one line, whoever added to it', () => {
+  const script = `
+    import { CfnOutput } from 'aws-cdk-lib';
+    import app from '${join(NEWSDESK, 'millrace.config.ts')}';
+    import { synthesize } from '${join(ROOT, 'lib/synthesize.ts')}';
+    const cdk = await synthesize(app, '${NEWSDESK}');
+    const health = cdk.node.findChild('millrace-dev-health');
+    for (let index = 0; index < 201; index++) new CfnOutput(health, 'Output' + index, { value: 'x' });
+  `;
+  const env = {
+    ...childEnvironment(),
+    CDK_OUTDIR: join(project, 'large'),
+    // As in cdk.json; the CDK reports what its own rules find, and goes on.
+    CDK_CONTEXT_JSON: JSON.stringify({ ...context, env: 'dev', 'aws:cdk:bundling-stacks': [] }),
+  };
+  const args = ['--input-type=module', '--eval', script];
+  const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, env, encoding: 'utf8' });
+  expect(stderr).toMatch(
+    /^error: Stack millrace-dev-health has 201 outputs; AWS takes 200 in one\. .*\[STACK_TOO_LARGE\]\n$/m,
+  );
   expect(status).toBe(1);
 });

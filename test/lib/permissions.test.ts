@@ -220,6 +220,7 @@ describe.each(ENVIRONMENT_NAMES)('in %s a consumer', (env) => {
   const consumer = resourcesOf({ consumer: templatesOf(env)['consumer-editorial-analytics']! });
   const database = env === 'dev' ? '<database ResourceDBClusterResourceId>' : '<database ProxyDBProxyArn>[6]';
   const cluster = '<cluster ResourceArn>';
+  const queues = `arn:<AWS::Partition>:sqs:<AWS::Region>:<AWS::AccountId>:millrace-${env}-editorial-analytics`;
 
   test('may do this, and nothing else', () => {
     const policies = consumer.filter(({ Type }) => Type === 'AWS::IAM::Policy');
@@ -253,10 +254,10 @@ describe.each(ENVIRONMENT_NAMES)('in %s a consumer', (env) => {
         `kafka-cluster:DescribeGroup ${cluster}[0]:group/${cluster}[1]/editorial-analytics`,
         'glue:GetSchemaVersion *',
         `rds-db:connect arn:<AWS::Partition>:rds-db:<AWS::Region>:<AWS::AccountId>:dbuser:${database}/editorial-analytics`,
-        'sqs:SendMessage <dead-letters DeadLetterseditorialanalyticsArn>',
-        'sqs:ReceiveMessage <dead-letters RedriveeditorialanalyticsArn>',
-        'sqs:DeleteMessage <dead-letters RedriveeditorialanalyticsArn>',
-        'sqs:GetQueueAttributes <dead-letters RedriveeditorialanalyticsArn>',
+        `sqs:SendMessage ${queues}-dead-letters`,
+        `sqs:ReceiveMessage ${queues}-redrive`,
+        `sqs:DeleteMessage ${queues}-redrive`,
+        `sqs:GetQueueAttributes ${queues}-redrive`,
         's3:ListBucket <dead-letters KepteditorialanalyticsArn>',
         's3:PutObject <dead-letters KepteditorialanalyticsArn>/aws/lambda/*',
         's3:GetObject <dead-letters KepteditorialanalyticsArn>/dead-letters/*',

@@ -141,7 +141,12 @@ describe('the redrive queue', () => {
     const [fn] = Object.keys(template.findResources('AWS::Lambda::Function'));
     expect(mappingOf(template, 'ScalingConfig')).toMatchObject({
       FunctionName: { Ref: fn },
-      EventSourceArn: { 'Fn::ImportValue': expect.stringContaining('Redrive') },
+      EventSourceArn: {
+        'Fn::Join': [
+          '',
+          expect.arrayContaining([expect.stringMatching(/:millrace-dev-editorial-analytics-redrive$/)]),
+        ],
+      },
       FunctionResponseTypes: ['ReportBatchItemFailures'],
       ScalingConfig: { MaximumConcurrency: 2 },
     });

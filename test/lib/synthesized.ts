@@ -19,6 +19,10 @@ export const ENVIRONMENT_NAMES = Object.keys(newsdesk.environments);
 export interface SynthesisOptions {
   readonly contracts?: readonly Contract<never>[];
   readonly consumers?: readonly AnyConsumer[];
+  /** @default those of the contracts that the newsdesk collects */
+  readonly collected?: readonly Contract<never>[];
+  /** The folder with lambdas/ in it. @default the newsdesk's */
+  readonly root?: string;
   /** What is different from the environment as it is. */
   readonly settings?: Partial<EnvironmentSettings>;
   /** Whether functions are bundled, as in a deployment; else their code is left out. @default false */
@@ -45,9 +49,10 @@ export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'k
 
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
-  const { settings = {}, bundles = false, validates = false } = options;
+  const { settings = {}, root = NEWSDESK, bundles = false, validates = false } = options;
   const { contracts, consumers } = { ...newsdesk, ...options };
-  const collected = contracts.filter((each) => newsdesk.collected!.some(({ name }) => name === each.name));
+  const isCollected = (each: Contract<never>) => newsdesk.collected!.some(({ name }) => name === each.name);
+  const { collected = contracts.filter(isCollected) } = options;
   const app = new App({
     outdir: mkdtempSync(join(outputs, env)),
     context: { ...context, ...(!bundles && { 'aws:cdk:bundling-stacks': [] }) },
@@ -56,7 +61,7 @@ export function appOf(env: string, options: SynthesisOptions = {}): App {
     builtinCloudFormationValidation: validates,
   });
   const environments = { [env]: { ...newsdesk.environments[env]!, ...settings } };
-  const environment = resolveEnvironment({ environments, root: NEWSDESK }, { env });
+  const environment = resolveEnvironment({ environments, root }, { env });
   addEnvironmentStacks(app, environment, { contracts, consumers, collected });
   return app;
 }
