@@ -1,5 +1,6 @@
 /** What the stacks call things, for whoever looks for them at run time. */
 import type { App } from './app.ts';
+import type { KnownVersion } from './contract/known-versions.ts';
 import type { Environment } from './environment.ts';
 
 /** What an environment's stacks call what others have to find: the stacks use these, and so does who looks for it. */
@@ -56,6 +57,11 @@ export const SETTINGS = {
   /** Of the bucket for the bytes of large dead letters, and for what becomes of redrives. */
   bucketName: 'MILLRACE_BUCKET_NAME',
   registryName: 'MILLRACE_REGISTRY_NAME',
+  /**
+   * The ids of versions that were registered when the function was deployed, as writeVersion() writes them, with a comma
+   * between two. What is before a semicolon tells CloudFormation of a change, and nothing to the function.
+   */
+  schemaIds: 'MILLRACE_SCHEMA_IDS',
   /** `true` where the event source mapping reads partial batch responses, else `false`. */
   partialResponses: 'MILLRACE_PARTIAL_RESPONSES',
   /** Origins of the pages that may send events to the collector, as a JSON array. */
@@ -63,3 +69,24 @@ export const SETTINGS = {
   /** Lambda's own. */
   region: 'AWS_REGION',
 } as const;
+
+/** A version and its id in `SETTINGS.schemaIds`. No topic has a slash in its name. */
+export function writeVersion({ topic, version, id }: KnownVersion): string {
+  return `${topic}/${version}=${id}`;
+}
+
+/** @returns undefined for what writeVersion() never wrote */
+export function readVersion(text: string): KnownVersion | undefined {
+  const [, topic, version, id] = /^([\w.-]+)\/(\d+)=([\da-f-]{36})$/.exec(text) ?? [];
+  return topic === undefined ? undefined : { topic, version: Number(version), id: id! };
+}
+
+/** Where an environment's stacks leave the ids of a topic's versions for its consumers: a parameter of SSM. */
+export function versionsParameterName(env: string, topic: string): string {
+  return `/millrace/${env}/schemas/${topic}`;
+}
+
+/** The same for the collector: the newest version of each topic that it takes events for. */
+export function collectedVersionsParameterName(env: string): string {
+  return `/millrace/${env}/collected-schemas`;
+}

@@ -1,11 +1,12 @@
 import type { Contract } from '../../runtime/contract/contract.ts';
+import { withKnownVersions } from '../../runtime/contract/known-versions.ts';
 import { COLLECTOR_SERVICE, type CollectLimits, createCollector } from '../../runtime/publish/collect.ts';
 import type { Producer } from '../../runtime/topics.ts';
 import { collectorHandler } from '../lambda/collector-handler.ts';
 import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { systemClock } from '../system/system-clock.ts';
-import { setting } from './function-settings.ts';
+import { knownVersions, setting } from './function-settings.ts';
 import { requestTimeouts } from './request-timeouts.ts';
 import { glueRegistry } from './services.ts';
 
@@ -32,12 +33,10 @@ export function collectorFunction(contracts: readonly Contract<never>[], limits?
   const producer: Producer = {
     send: async (topic, records) => (await opening).send(topic, records),
   };
+  const glue = glueRegistry({ region, ...GLUE }, registryName);
+  const registry = withKnownVersions(glue, contracts, knownVersions());
   return collectorHandler({
-    collector: createCollector(
-      contracts,
-      { registry: glueRegistry({ region, ...GLUE }, registryName), producer, clock: systemClock },
-      limits,
-    ),
+    collector: createCollector(contracts, { registry, producer, clock: systemClock }, limits),
     logger: new PowertoolsLogger(COLLECTOR_SERVICE),
     metrics: new EmbeddedMetrics(systemClock, setting('environment')),
     allowedOrigins,

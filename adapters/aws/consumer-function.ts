@@ -1,4 +1,5 @@
 import type { MiddlewareObj } from '@middy/core';
+import { withKnownVersions } from '../../runtime/contract/known-versions.ts';
 import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { createQueueStore } from '../../runtime/dead-letters/queue-letters.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
@@ -10,7 +11,7 @@ import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { PostgresSink } from '../postgres/postgres-sink.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { systemRandom } from '../system/system-random.ts';
-import { flag, setting } from './function-settings.ts';
+import { flag, knownVersions, setting } from './function-settings.ts';
 import type { openMskLetters } from './msk.ts';
 import { connectToRds } from './rds-connection.ts';
 import { requestTimeouts } from './request-timeouts.ts';
@@ -37,10 +38,11 @@ export function consumerFunction(consumer: AnyConsumer, { use = [] }: ConsumerFu
   const logger = new PowertoolsLogger(consumer.name);
   const metrics = new EmbeddedMetrics(systemClock, setting('environment'));
   const objects = s3Objects({ region, ...TIMEOUTS }, setting('bucketName'));
+  const glue = glueRegistry({ region, ...TIMEOUTS }, setting('registryName'));
   const engine = createEngine(consumer, {
     clock: systemClock,
     random: systemRandom,
-    registry: glueRegistry({ region, ...TIMEOUTS }, setting('registryName')),
+    registry: withKnownVersions(glue, [consumer.topic], knownVersions()),
     sink: new PostgresSink(
       connectToRds({
         host: setting('databaseHost'),

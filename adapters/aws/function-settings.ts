@@ -1,4 +1,5 @@
-import { SETTINGS } from '../../runtime/deployment.ts';
+import type { KnownVersion } from '../../runtime/contract/known-versions.ts';
+import { readVersion, SETTINGS } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 
 /** @throws FUNCTION_MISCONFIGURED naming the variable, where it is missing or empty */
@@ -22,4 +23,23 @@ export function flag(name: keyof typeof SETTINGS, environment = process.env): bo
       'stack sets it. Deploy the stack again.',
     { details: { variable: SETTINGS[name] } },
   );
+}
+
+/**
+ * The versions that were registered at deployment; none where the variable is missing, and each is asked for.
+ * @throws FUNCTION_MISCONFIGURED where the variable has something else
+ */
+export function knownVersions(environment = process.env): readonly KnownVersion[] {
+  const text = (environment[SETTINGS.schemaIds] ?? '').replace(/^[\d.]*;/, '');
+  const entries = text === '' ? [] : text.split(',');
+  return entries.map((entry) => {
+    const version = readVersion(entry);
+    if (version) return version;
+    throw new MillraceError(
+      'FUNCTION_MISCONFIGURED',
+      `The environment variable ${SETTINGS.schemaIds} has ${JSON.stringify(entry)}; each entry is topic/version=id. The ` +
+        "function's stack sets it. Deploy the stack again.",
+      { details: { variable: SETTINGS.schemaIds } },
+    );
+  });
 }

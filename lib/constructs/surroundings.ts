@@ -7,6 +7,7 @@ import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
+import type { Contract } from '../../runtime/contract/contract.ts';
 import { LETTER_RETENTION_MS } from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { Environment, SubnetGroup } from '../../runtime/environment.ts';
@@ -35,6 +36,8 @@ export interface Network {
 
 export interface Contracts {
   readonly registryName: string;
+  /** The ids of a topic's newest versions, as a function's setting. */
+  versionIds(contract: Contract<never>): string;
   /** For a consumer whose dead letters are in Kafka. */
   addDeadLetterTopic(consumer: AnyConsumer): void;
 }

@@ -60,6 +60,7 @@ export class CollectorStack extends EnvironmentStack implements CollectorNames {
       securityGroup: network.collector!,
       environment: {
         [SETTINGS.registryName]: contracts.registryName,
+        [SETTINGS.schemaIds]: contracts.collectedVersionIds(collected),
         [SETTINGS.allowedOrigins]: JSON.stringify(collector.allowedOrigins),
       },
       writesTo: { cluster, topics: this.topics },

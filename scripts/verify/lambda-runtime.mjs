@@ -57,7 +57,9 @@ export const lambdaRuntime = {
  * @param settings environment variables: what a deployment would fill in, and what is otherwise here than on AWS
  */
 export async function startFunction(processes, runtime, fn, settings) {
-  const environment = { ...fn.environment, ...settings };
+  // What CloudFormation would look up is left out unless it is given, and the function asks for itself.
+  const own = Object.entries(fn.environment).filter(([, value]) => !String(value).includes('{{resolve:'));
+  const environment = { ...Object.fromEntries(own), ...settings };
   const open = Object.keys(environment).filter((name) => typeof environment[name] !== 'string');
   if (open.length > 0) throw new Error(`Function ${fn.name}: nothing stands for ${open.join(', ')}.`);
   const address = `127.0.0.1:${await freePort()}`;

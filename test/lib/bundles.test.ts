@@ -69,7 +69,10 @@ test('a consumer that starts loads what logs in to its database, and no other cl
   const [consumer] = bundles.filter((folder) => !writesToKafka(folder) && existsSync(join(folder, 'sqs.js')));
   const settings = Object.values(SETTINGS).map((name) => [
     name,
-    name === SETTINGS.partialResponses ? 'true' : 'x',
+    new Map<string, string>([
+      [SETTINGS.partialResponses, 'true'],
+      [SETTINGS.schemaIds, ''],
+    ]).get(name) ?? 'x',
   ]);
   const script = `
     require('./index.js');
@@ -78,30 +81,45 @@ test('a consumer that starts loads what logs in to its database, and no other cl
   expect(stderr.trim()).toBe("[ 'index.js', 'rds.js' ]");
 });
 
-test('the collector answers, and says what it cannot reach', () => {
-  expect(bundles.filter(writesToKafka)).toEqual([collector]);
+describe('the collector answers, and says what it cannot reach', () => {
   const event = {
     httpMethod: 'POST',
     pathParameters: { topic: pageviews.name },
     headers: { 'content-type': 'text/plain' },
     body: JSON.stringify([exampleEvent(pageviews, 0), {}]),
   };
-  const stderr = run(
-    collector!,
-    `require('./index.js').handler(${JSON.stringify(event)}, {}).then((answer) => console.error(answer))`,
-    {
-      AWS_REGION: 'eu-west-1',
-      AWS_ACCESS_KEY_ID: 'nobody',
-      AWS_SECRET_ACCESS_KEY: 'nothing',
-      AWS_ENDPOINT_URL_GLUE: 'http://127.0.0.1:1',
-      MILLRACE_ENVIRONMENT: 'dev',
-      MILLRACE_BROKERS: '127.0.0.1:1',
-      MILLRACE_REGISTRY_NAME: 'millrace-dev',
-      MILLRACE_ALLOWED_ORIGINS: '[]',
-    },
-  );
-  expect(stderr).toContain('statusCode: 503');
-  expect(stderr).toContain('REGISTRY_UNAVAILABLE');
+  const answer = (settings: Readonly<Record<string, string>>) =>
+    run(
+      collector!,
+      `require('./index.js').handler(${JSON.stringify(event)}, {}).then((answer) => console.error(answer))`,
+      {
+        AWS_REGION: 'eu-west-1',
+        AWS_ACCESS_KEY_ID: 'nobody',
+        AWS_SECRET_ACCESS_KEY: 'nothing',
+        AWS_ENDPOINT_URL_GLUE: 'http://127.0.0.1:1',
+        MILLRACE_BROKERS: '127.0.0.1:1',
+        MILLRACE_ENVIRONMENT: 'dev',
+        MILLRACE_REGISTRY_NAME: 'millrace-dev',
+        MILLRACE_ALLOWED_ORIGINS: '[]',
+        ...settings,
+      },
+    );
+
+  test('the registry, where it was told of no version', () => {
+    expect(bundles.filter(writesToKafka)).toEqual([collector]);
+    const stderr = answer({});
+    expect(stderr).toContain('statusCode: 503');
+    expect(stderr).toContain('REGISTRY_UNAVAILABLE');
+  });
+
+  test('the brokers, where it was told: the registry is not asked', () => {
+    const { name, latest } = pageviews;
+    const id = '6b1f0e6c-6c0a-4b0e-8f5a-000000000000';
+    const stderr = answer({ MILLRACE_SCHEMA_IDS: `${name}/${latest.version}=${id}` });
+    expect(stderr).toContain('statusCode: 503');
+    expect(stderr).not.toContain('REGISTRY_UNAVAILABLE');
+    expect(stderr).toContain('PUBLISH_FAILED');
+  });
 });
 
 test("Kafka's client is beside a function that writes to topics, and needs nothing else", () => {

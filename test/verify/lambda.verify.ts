@@ -24,6 +24,7 @@ import { startQueueSource } from '../../local/event-source/queue-source.ts';
 import { createDecoder, createEncoder } from '../../runtime/contract/codec.ts';
 import { createQueueReader } from '../../runtime/dead-letters/queue-letters.ts';
 import { createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';
+import { writeVersion } from '../../runtime/deployment.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import { partitionOf } from '../../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../../runtime/record.ts';
@@ -82,13 +83,16 @@ beforeAll(async () => {
   redrive = await createQueue('redrive', { RedrivePolicy: JSON.stringify(policy) });
   await s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
   await glue.send(new CreateRegistryCommand({ RegistryName: REGISTRY }));
-  await registry.register(pageviews);
+  const ids = await registry.register(pageviews);
   settings = {
     ...endpoints,
     NODE_EXTRA_CA_CERTS: postgres.certificate!,
     MILLRACE_DATABASE_HOST: new URL(postgres.url).hostname,
     MILLRACE_DEAD_LETTER_QUEUE_URL: dead.url,
     MILLRACE_BUCKET_NAME: BUCKET,
+    MILLRACE_SCHEMA_IDS: ids
+      .map((id, index) => writeVersion({ topic: pageviews.name, version: index + 1, id }))
+      .join(','),
   };
 });
 afterAll(async () => {
