@@ -73,7 +73,9 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
     work: () => Promise<Result>,
   ): Promise<Result> => {
     try {
-      return await within(timeoutMs, work());
+      return await within(timeoutMs, work(), () => {
+        for (const used of [admin, lookup]) silent.giveUp(used);
+      });
     } catch (error) {
       throw kafkaError(error, connection.brokers, doing, details);
     }
@@ -207,9 +209,12 @@ export function openKafkaLog(options: KafkaLogOptions): KafkaLog {
  * The client tries each step of what it does again by itself, which adds up to many minutes where a broker takes connections
  * and then says nothing. What is given up goes on, and what becomes of it is nobody's concern.
  */
-async function within<Result>(ms: number, work: Promise<Result>): Promise<Result> {
+async function within<Result>(ms: number, work: Promise<Result>, onLate: () => void): Promise<Result> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1_000} s`)), ms);
+  const timer = setTimeout(() => {
+    onLate();
+    reject(new Error(`no answer within ${ms / 1_000} s`));
+  }, ms);
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 

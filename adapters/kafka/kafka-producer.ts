@@ -146,6 +146,7 @@ export function createKafkaProducer(options: KafkaProducerOptions): KafkaProduce
     // Closing is what ends the client's tries; the next request gets another client.
     const deadline = setTimeout(() => {
       isLate = true;
+      silent.giveUp(used);
       client = undefined;
       used.close().catch(() => {});
     }, deliveryTimeoutMs);

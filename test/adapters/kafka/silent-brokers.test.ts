@@ -18,7 +18,14 @@ beforeEach(async () => {
   servers = [];
   for (let n = 0; n < 2; n++) {
     const server = createServer((socket) => {
-      sockets.push(socket.on('error', () => {}).on('data', () => entry.requests++));
+      sockets.push(
+        socket
+          .on('error', () => {})
+          .on('data', () => {
+            entry.requests++;
+            server.emit('asked');
+          }),
+      );
     });
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const entry = { server, address: `127.0.0.1:${(server.address() as AddressInfo).port}`, requests: 0 };
@@ -36,12 +43,12 @@ afterEach(async () => {
 });
 
 /** One that tries again so often, and knows the first broker only. */
-function open(retries: number): Base {
+function open(retries: number, requestTimeout = 100): Base {
   const client = silent.watch(
     new Base({
       clientId: 'test',
       bootstrapBrokers: [servers[0]!.address],
-      requestTimeout: 100,
+      requestTimeout,
       retries,
       retryDelay: 1,
     }),
@@ -52,7 +59,10 @@ function open(retries: number): Base {
 /** Asks in vain, and until the connection is closed. */
 async function fails(retries: number): Promise<void> {
   await expect(open(retries).listApis()).rejects.toThrow();
-  // A socket's end is told after the first of these.
+  await closed();
+}
+/** A socket's end is told after the first of these. */
+async function closed(): Promise<void> {
   for (let turns = 0; turns < 2; turns++) await new Promise((resolve) => setImmediate(resolve));
 }
 const asked = () => servers.map(({ requests }) => requests);
@@ -75,6 +85,30 @@ test('a broker that ended the connection is asked again at once', async () => {
   await fails(2);
   // The second attempt begins with the next broker, which is silent.
   expect(asked()).toEqual([2, 1]);
+});
+
+test.each([
+  ['in time, tells the others', 3_000, [1, 1]],
+  ['too soon, tells nobody', 2_999, [2, 0]],
+])('a client that is given up %s', async (_, afterMs, both) => {
+  const client = open(0, 60_000);
+  client.listApis().catch(() => {});
+  await once(servers[0]!.server, 'asked');
+  now = afterMs;
+  silent.giveUp(client);
+  await fails(0);
+  expect(asked()).toEqual(both);
+});
+
+test('a connection that was quiet for long says nothing of its broker', async () => {
+  const client = open(0);
+  const asking = client.listApis();
+  await once(servers[0]!.server, 'asked');
+  now = 60_001;
+  await expect(asking).rejects.toThrow();
+  await closed();
+  await fails(0);
+  expect(asked()).toEqual([2, 0]);
 });
 
 test('a broker that was silent is the last to be asked, also when it may be asked again', async () => {
