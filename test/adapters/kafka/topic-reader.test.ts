@@ -19,8 +19,9 @@ function open(ends: readonly number[], { start = 0, headers = [] as [Buffer, Buf
   const answers: (() => unknown)[] = [];
   const consumer = {
     topics: { track() {} },
-    async metadata() {
+    async metadata({ forceUpdate = false }) {
       metadataAsked++;
+      if (forceUpdate) while (leaders.length < ends.length) leaders.push(1);
       const partitions = leaders.map((leader) => ({ leader }));
       return { topics: new Map([['t', { id: 'id', partitions }]]) };
     },
@@ -126,13 +127,23 @@ describe('a topic’s reader', () => {
     expect(await open([100], { headers }).read(0, 0)).toEqual(upTo(10));
   });
 
-  test('asks the partition’s new leader when it has moved', async () => {
+  test.each([
+    ['it has moved', 'NOT_LEADER_OR_FOLLOWER'],
+    ['the topic is another one of its name', 'UNKNOWN_TOPIC_ID'],
+  ])('asks the partition’s new leader when %s', async (_, apiId) => {
     const { read, fetches, answers } = open([5]);
     answers.push(() => {
-      throw apiError('NOT_LEADER_OR_FOLLOWER');
+      throw apiError(apiId);
     });
     expect(await read(0, 0)).toEqual(upTo(5));
     expect(fetches.map(({ node }) => node)).toEqual([1, 2]);
+  });
+
+  test('reads a partition that the topic was given meanwhile, though it keeps what it knows of leaders', async () => {
+    const { read, ends } = open([5]);
+    expect(await read(0, 0)).toEqual(upTo(5));
+    ends.push(3);
+    expect(await read(1, 0)).toEqual(upTo(3));
   });
 
   test('asks anew who leads after any other failure', async () => {
