@@ -213,6 +213,39 @@ describe('three brokers', () => {
   const isWhole = async () => (await partitionsOf(TOPIC)).every(({ isr }) => isr.length === 3);
 });
 
+test('a producer with a function’s patience passes by one that hangs', async () => {
+  await startNodes(3);
+  const patient = openKafkaLog({ connection: { brokers }, clock: systemClock });
+  endings.push(() => patient.close());
+  await patient.createTopic('verify', 3);
+  // As adapters/aws/msk.ts has it: less than the client itself gives a request.
+  const log = openKafkaLog({ connection: { brokers }, clock: systemClock, timeoutMs: 6_000 });
+  endings.push(() => log.close());
+  const send = () =>
+    log.send(
+      'verify',
+      Array.from({ length: 30 }, (_, n) => ({ key: Buffer.from(`k${n}`), value: Buffer.from('x') })),
+    );
+  await send();
+  // The first that is asked, and the leader of some partitions.
+  nodes[0]!.hang();
+  const from = performance.now();
+  let failures = 0;
+  for (let isTaken = false; !isTaken; ) {
+    try {
+      await send();
+      isTaken = true;
+    } catch (error) {
+      expect(error).toMatchObject({ code: expect.stringMatching(/^(PUBLISH_FAILED|KAFKA_UNAVAILABLE)$/) });
+      failures++;
+    }
+  }
+  const tookMs = Math.round(performance.now() - from);
+  say(`a function's sends: ${failures} failed, the next was taken after ${tookMs} ms`);
+  expect(tookMs).toBeLessThan(60_000);
+  for (let n = 0; n < 5; n++) await send();
+});
+
 describe('the one broker there is', () => {
   const TOPIC = 'verify';
   const PARTITIONS = 3;
