@@ -10,6 +10,7 @@ import { openEmbeddedLog, openKafkaTopics } from '../local/topic-log.ts';
 import { didYouMean } from '../runtime/closest-name.ts';
 import { examineBefore, examineDeployment, tally } from '../runtime/doctor/examine.ts';
 import { type Line, linesOf, observe } from '../runtime/doctor/line.ts';
+import { judgeProbe } from '../runtime/doctor/probe-checks.ts';
 import { resolveEnvironment } from '../runtime/environment.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
@@ -26,10 +27,12 @@ Examples:
   millrace doctor --kafka localhost:9092
   millrace doctor --env dev --before    what would stop a first deployment
   millrace doctor --env dev             a deployed environment
+  millrace doctor --env dev --probe     and a record's way through it
   millrace doctor --env dev --json | jq '.lines[] | select(.verdict == "fail")'
 
 With --env it asks AWS's APIs, with your credentials and from outside the network.
-AWS_PROFILE and AWS_REGION choose the account and the region. It changes nothing.
+AWS_PROFILE and AWS_REGION choose the account and the region. It changes nothing;
+--probe writes to a topic and a table of its own, never to yours.
 Every line says what was seen, and every failure how to correct it. What could not
 be seen prints "cannot tell", marked with "?", and never passes. The exit code is
 1 when a line fails, else 0. docs/doctor.md lists the checks and the permissions.`;
@@ -37,11 +40,14 @@ be seen prints "cannot tell", marked with "?", and never passes. The exit code i
 interface DoctorOptions extends KafkaOptions {
   readonly env?: string;
   readonly before?: true;
+  readonly probe?: true;
   readonly state: string;
   readonly json?: true;
 }
 
 const SINK_TIMEOUT_MS = 10_000;
+/** The embedded PostgreSQL starts in seconds; a cluster may have to create the topic. */
+const PROBE_PATIENCE_MS = 30_000;
 
 export function doctorCommand(): Command {
   return new Command('doctor')
@@ -52,7 +58,10 @@ export function doctorCommand(): Command {
         'kafkaAuth',
       ]),
     )
-    .option('--before', 'check what a first deployment of --env needs')
+    .addOption(
+      new Option('--before', 'check what a first deployment of --env needs').conflicts(['probe', 'kafka']),
+    )
+    .option('--probe', "send a record through a topic of Millrace's own, and follow it to the sink")
     .addOption(stateOption())
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
@@ -120,6 +129,12 @@ async function examineHere(
   const placed = (words: string) => hint(words.replace(/^npx millrace /, '').split(' '), place);
   onProgress('contracts');
   const lines: Line[] = [...(await contractLines(app))];
+  if (options.probe) {
+    onProgress('a record on its way');
+    const { probeHere } = await import('../local/probe.ts');
+    const seen = await observe(() => probeHere(kafka ? { kafka } : {}, PROBE_PATIENCE_MS));
+    lines.push(...judgeProbe(seen, 'npm start, and look at what holds its consumer.'));
+  }
   const hasFolder = isStateFolder(options.state);
   const of = linesOf('state', options.state);
   if (!hasFolder && !kafka) {

@@ -1,6 +1,7 @@
 import type { Contract } from './contract/contract.ts';
 import type { AnyConsumer } from './delivery/consumer.ts';
 import { MillraceError } from './errors.ts';
+import { RESERVED } from './probe/pipeline.ts';
 
 /**
  * Checks what no declaration can see by itself: each topic and each consumer is listed once and can be told from every
@@ -28,6 +29,7 @@ export function checkDeclarations(
       { details: { consumer: repeated } },
     );
   }
+  checkReserved(contracts, consumers);
   checkRoles(consumers.map(({ name }) => name));
   checkTopics(contracts, consumers);
   const stray = consumers.find((consumer) => contracts.every(({ name }) => name !== consumer.topic.name));
@@ -48,6 +50,21 @@ export function checkDeclarations(
       ? `The app collects the topic ${twice} twice. List it once in millrace.config.ts.`
       : `The app collects ${unlisted}, which is not among its contracts. List the topic's contract in millrace.config.ts.`,
     { details: { topic: unlisted ?? twice } },
+  );
+}
+
+/** `millrace doctor --probe` has a topic, a consumer and a table of its own. */
+function checkReserved(contracts: readonly Contract<never>[], consumers: readonly AnyConsumer[]): void {
+  const topic = contracts.find(({ name }) => name.startsWith(RESERVED.topic));
+  const consumer = consumers.find(({ name }) => name.toLowerCase().startsWith(RESERVED.consumer));
+  if (!topic && !consumer) return;
+  const [what, prefix] = topic
+    ? [`topic ${topic.name}`, RESERVED.topic]
+    : [`consumer ${consumer!.name}`, RESERVED.consumer];
+  throw new MillraceError(
+    topic ? 'CONTRACT_INVALID' : 'CONSUMER_INVALID',
+    `The app lists the ${what}. Names that begin with "${prefix}" are Millrace's own. Rename it.`,
+    { details: topic ? { topic: topic.name } : { consumer: consumer!.name } },
   );
 }
 

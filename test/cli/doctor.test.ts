@@ -1,4 +1,5 @@
 /** `millrace doctor` as a person runs it, on this machine. AWS's answers are in test/runtime/doctor/. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { placeSink } from '../prepared-pglite.ts';
@@ -47,4 +48,16 @@ test('without a region or a login on AWS it ends with 1 and says what to set', a
     /^error: AWS does not know who is asking: .* Sign in, and set AWS_PROFILE and AWS_REGION/,
   );
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+});
+
+test('--probe sends a record through a pipeline of its own, and leaves nothing behind', async () => {
+  const state = join(temporary.path, 'nothing');
+  const { lines } = await millraceJson(['doctor', '--probe', '--state', state]);
+  const probed = lines.filter(({ check }: { check: string }) => check === 'probe');
+  expect(probed.map(({ subject, verdict }: Record<string, unknown>) => [subject, verdict])).toEqual([
+    ['published', 'pass'],
+    ['ledger', 'pass'],
+    ['sink', 'pass'],
+  ]);
+  expect(existsSync(state)).toBe(false);
 });

@@ -53,6 +53,22 @@ describe('refused', () => {
       /a reads other, which is not among the app's contracts/,
     ],
     [
+      'a topic of ours',
+      [topic('millrace.probe')],
+      [],
+      [],
+      'CONTRACT_INVALID',
+      /Names that begin with "millrace\." are Millrace's own/,
+    ],
+    [
+      'a consumer of ours',
+      [orders],
+      [reader('millrace-probe', orders)],
+      [],
+      'CONSUMER_INVALID',
+      /Names that begin with "millrace-probe" are Millrace's own/,
+    ],
+    [
       "a consumer that is called as another's role",
       [orders],
       [reader('x-owner', orders), reader('x', orders)],
