@@ -335,6 +335,7 @@ function mapping(found: EventSourceMappingConfiguration): MappingFacts {
     windowSeconds: found.MaximumBatchingWindowInSeconds ?? null,
     minimumPollers: found.ProvisionedPollerConfig?.MinimumPollers ?? null,
     maximumPollers: found.ProvisionedPollerConfig?.MaximumPollers ?? null,
+    pollerGroup: found.ProvisionedPollerConfig?.PollerGroupName ?? null,
     retries: found.MaximumRetryAttempts ?? null,
     bisects: found.BisectBatchOnFunctionError ?? false,
     reportsItems: found.FunctionResponseTypes?.includes('ReportBatchItemFailures') ?? false,

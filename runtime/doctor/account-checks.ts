@@ -1,4 +1,6 @@
 /** What stacks, alarms and the account itself say. Pure. */
+
+import { consumerIn } from '../consumer-in-environment.ts';
 import type { Contract } from '../contract/contract.ts';
 import { REDRIVE_CONCURRENCY } from '../dead-letters/resources.ts';
 import { type Environment, ZONES } from '../environment.ts';
@@ -158,14 +160,16 @@ const MOST_POLLERS = 2_000;
  * @param isDeployed whether the environment's own reservations are in what Lambda calls unreserved already
  */
 export function judgeConcurrency(
-  { consumers }: Pick<Declared, 'consumers'>,
-  { collector }: Environment,
+  app: Pick<Declared, 'consumers'>,
+  environment: Environment,
   isDeployed: boolean,
   seen: Observed<LimitFacts>,
 ): Line {
   const lines = linesOf('concurrency', 'account');
   if ('problem' in seen) return lines.unseen(seen.problem);
   const { concurrency, unreserved } = seen.value;
+  const { collector } = environment;
+  const consumers = app.consumers.map((each) => consumerIn(environment, each).consumer);
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const reserved =
     sum(consumers.map(({ reservedConcurrency = 0 }) => reservedConcurrency)) +
@@ -192,19 +196,23 @@ export function judgeConcurrency(
 }
 
 /** AWS documents a limit of a poller group, and none of an account. */
-export function judgePollers({ consumers }: Pick<Declared, 'consumers'>, { polling }: Environment): Line {
+export function judgePollers({ consumers }: Pick<Declared, 'consumers'>, environment: Environment): Line {
   const lines = linesOf('pollers', 'environment');
-  if (polling.mode === 'on-demand') return lines.pass('On demand: Lambda shares its own.');
-  const most = consumers.reduce(
-    (sum, consumer) => sum + (mappingOf(consumer, polling).provisioned?.maximumPollers ?? 0),
-    0,
-  );
-  return most > MOST_POLLERS
+  if (environment.polling.mode === 'on-demand') return lines.pass('On demand: Lambda shares its own.');
+  const settings = consumers.flatMap((each) => {
+    const { consumer, polling } = consumerIn(environment, each);
+    return mappingOf(consumer, polling).provisioned ?? [];
+  });
+  const sum = (some: readonly { readonly maximumPollers: number }[]) =>
+    some.reduce((total, { maximumPollers }) => total + maximumPollers, 0);
+  const groups = [...Map.groupBy(settings, ({ pollerGroup }) => pollerGroup)];
+  const full = groups.find(([, members]) => sum(members) > MOST_POLLERS);
+  return full
     ? lines.fail(
-        `Up to ${most} pollers; a group takes ${MOST_POLLERS}.`,
-        'Lower polling.maximumPollers in millrace.config.ts.',
+        `Up to ${sum(full[1])} pollers in the group ${full[0]}; a group takes ${MOST_POLLERS}.`,
+        'Lower polling.maximumPollers, or give some consumers another group, in millrace.config.ts.',
       )
-    : lines.pass(`Up to ${most} pollers.`);
+    : lines.pass(`Up to ${sum(settings)} pollers.`);
 }
 
 /** What the CDK's templates ask of a bootstrapped account: aws-cdk-lib's MINIMUM_BOOTSTRAP_STACK_VERSION. */

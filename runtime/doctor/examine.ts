@@ -1,4 +1,5 @@
 /** Asks a reader about everything that an app's declarations mean for one environment, and judges the answers. */
+import { consumerIn } from '../consumer-in-environment.ts';
 import { topicOfDeadLetters } from '../dead-letters/resources.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import {
@@ -105,7 +106,7 @@ export async function examineDeployment({
   lines.push(...functions.map(({ name, stack, seen }) => judgeFunction(env, name, stack, seen)));
   for (const consumer of app.consumers) {
     const mappings = await observe(() => reader.mappings(deployedName(env, consumer.name)));
-    lines.push(...judgeMappings(env, consumer, environment.polling, mappings));
+    lines.push(...judgeMappings(env, consumerIn(environment, consumer), mappings));
   }
 
   onProgress('recent errors');

@@ -1,9 +1,11 @@
 /** What the topics, schemas, queues, functions and mappings of an environment say about its declarations. Pure. */
+
+import type { ConsumerInEnvironment } from '../consumer-in-environment.ts';
 import { type Contract, GLUE_COMPATIBILITY } from '../contract/contract.ts';
 import { MAX_REDELIVERIES } from '../dead-letters/resources.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import { deadLetterQueueName, deployedName, redriveQueueName } from '../deployment.ts';
-import { type MappingSettings, mappingOf, type Polling } from '../lambda/mapping.ts';
+import { type MappingSettings, mappingOf } from '../lambda/mapping.ts';
 import { type TopicContract, topicSettings } from '../topics.ts';
 import { deployCommand, revertCommand } from './commands.ts';
 import { type Line, linesOf, type Observed } from './line.ts';
@@ -230,8 +232,7 @@ export function judgeFunction(
  */
 export function judgeMappings(
   env: string,
-  consumer: AnyConsumer,
-  polling: Polling,
+  { consumer, polling, isEnabled }: ConsumerInEnvironment,
   seen: Observed<readonly MappingFacts[]>,
 ): readonly Line[] {
   const { name, topic } = consumer;
@@ -251,9 +252,16 @@ export function judgeMappings(
   ];
 
   function judgeState({ id, state, stateReason }: MappingFacts, source: string): Line {
-    if (state === 'Enabled') return lines.pass(`${source}: State is Enabled.`);
+    const wanted = isEnabled ? 'Enabled' : 'Disabled';
+    if (state === wanted) return lines.pass(`${source}: State is ${state}.`);
     const reason = stateReason ? ` (${stateReason})` : '';
-    return state === 'Disabled' || state === 'Disabling'
+    if (!isEnabled && (state === 'Enabled' || state === 'Enabling')) {
+      return lines.fail(
+        `${source}: State is ${state}, and the environment turns the consumer off.`,
+        `aws lambda update-event-source-mapping --uuid ${id} --no-enabled`,
+      );
+    }
+    return isEnabled && (state === 'Disabled' || state === 'Disabling')
       ? lines.fail(
           `${source}: State is ${state}${reason}.`,
           `aws lambda update-event-source-mapping --uuid ${id} --enabled`,
@@ -263,6 +271,7 @@ export function judgeMappings(
 
   function judgeLastResult({ lastResult }: MappingFacts): Line {
     const of = linesOf('last-result', name);
+    if (!isEnabled) return of.pass('The consumer is off.');
     if (lastResult === null) {
       return of.unknown('Lambda has not said yet how polling went.', 'Run this again in a few minutes.');
     }
@@ -297,6 +306,7 @@ function differences(
     ['MaximumBatchingWindowInSeconds', facts.windowSeconds ?? 0, windowSeconds],
     ['MinimumPollers', facts.minimumPollers, provisioned?.minimumPollers ?? null],
     ['MaximumPollers', facts.maximumPollers, provisioned?.maximumPollers ?? null],
+    ['PollerGroupName', facts.pollerGroup, provisioned?.pollerGroup ?? null],
     ...(provisioned
       ? ([
           ['MaximumRetryAttempts', facts.retries, provisioned.maximumRetryAttempts],

@@ -72,6 +72,7 @@ export interface MappingFacts {
   readonly windowSeconds: number | null;
   readonly minimumPollers: number | null;
   readonly maximumPollers: number | null;
+  readonly pollerGroup: string | null;
   readonly retries: number | null;
   readonly bisects: boolean;
   readonly reportsItems: boolean;

@@ -6,6 +6,7 @@
 import type { EventSourceMappingConfiguration } from '@aws-sdk/client-lambda';
 import type { AwsCalls } from '../../../adapters/aws/aws-calls.ts';
 import type { App } from '../../../runtime/app.ts';
+import { consumerIn } from '../../../runtime/consumer-in-environment.ts';
 import { compactDefinitionOf, GLUE_COMPATIBILITY } from '../../../runtime/contract/contract.ts';
 import { MAX_REDELIVERIES, topicOfDeadLetters } from '../../../runtime/dead-letters/resources.ts';
 import {
@@ -145,9 +146,10 @@ export function fakeAccount(
       VpcConfig: { VpcId: VPC, SubnetIds: ['subnet-1'], SecurityGroupIds: [GROUPS.functions] },
     }),
     async listEventSourceMappings({ FunctionName = '' }) {
-      const consumer = consumers.find(({ name }) => deployedName(env, name) === FunctionName);
-      if (!consumer) return { EventSourceMappings: [] };
-      const { batchSize, maximumBatchingWindowMs, provisioned } = mappingOf(consumer, environment.polling);
+      const declared = consumers.find(({ name }) => deployedName(env, name) === FunctionName);
+      if (!declared) return { EventSourceMappings: [] };
+      const { consumer, polling } = consumerIn(environment, declared);
+      const { batchSize, maximumBatchingWindowMs, provisioned } = mappingOf(consumer, polling);
       const ofTopic: EventSourceMappingConfiguration = {
         UUID: '8a1c6f0e-0000-4000-8000-000000000001',
         EventSourceArn: clusterArn,
@@ -165,6 +167,7 @@ export function fakeAccount(
           ProvisionedPollerConfig: {
             MinimumPollers: provisioned.minimumPollers,
             MaximumPollers: provisioned.maximumPollers,
+            ...(provisioned.pollerGroup !== null && { PollerGroupName: provisioned.pollerGroup }),
           },
           MaximumRetryAttempts: provisioned.maximumRetryAttempts,
           BisectBatchOnFunctionError: true,

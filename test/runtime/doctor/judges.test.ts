@@ -1,5 +1,6 @@
 /** What each check makes of each answer. */
 import { describe, expect, test } from '@jest/globals';
+import { consumerIn } from '../../../runtime/consumer-in-environment.ts';
 import { topicOfDeadLetters } from '../../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../../runtime/delivery/consumer.ts';
 import {
@@ -337,6 +338,7 @@ describe('the mappings of a consumer', () => {
     windowSeconds: consumer.batch.windowMs === 500 ? null : consumer.batch.windowMs / 1_000,
     minimumPollers: null,
     maximumPollers: null,
+    pollerGroup: null,
     retries: null,
     bisects: false,
     reportsItems: false,
@@ -346,14 +348,17 @@ describe('the mappings of a consumer', () => {
     eventSourceArn: 'arn:aws:sqs:eu-west-1:1:millrace-dev-editorial-analytics-redrive',
     topics: [],
   });
+  const inDev = (settings: Partial<Environment> = {}) =>
+    consumerIn({ ...environment('dev'), ...settings }, consumer);
   const judged = (ofTopic: MappingFacts, polling: Environment['polling'] = { mode: 'on-demand' }) =>
-    judgeMappings('dev', consumer, polling, { value: [ofTopic, redrive] });
+    judgeMappings('dev', inDev({ polling }), { value: [ofTopic, redrive] });
 
   test('as declared, pass', () => {
     expect(judged(mapping()).map(({ verdict }) => verdict)).toEqual(['pass', 'pass', 'pass', 'pass']);
     const provisioned = mapping({
       minimumPollers: 1,
       maximumPollers: 4,
+      pollerGroup: 'millrace-dev',
       retries: 10_000,
       bisects: true,
       reportsItems: true,
@@ -398,7 +403,7 @@ describe('the mappings of a consumer', () => {
     expect(told(judged(mapping({ group: null, batchSize: 1, windowSeconds: 7 }), polling)[2]!)).toBe(
       'fail: ConsumerGroupId is not set and should be editorial-analytics; BatchSize is 1 and should be ' +
         `${consumer.batch.maxRecords}; MaximumBatchingWindowInSeconds is 7 and should be 0; MinimumPollers is not set and should be 1; ` +
-        'MaximumPollers is not set and should be 4; MaximumRetryAttempts is not set and should be 10000; ' +
+        'MaximumPollers is not set and should be 4; PollerGroupName is not set and should be millrace-dev; MaximumRetryAttempts is not set and should be 10000; ' +
         'BisectBatchOnFunctionError is false and should be true; ReportBatchItemFailures is false and should be true.',
     );
     expect(told(judged(mapping({ minimumPollers: 1, maximumPollers: 2 }))[2]!)).toBe(
@@ -407,14 +412,29 @@ describe('the mappings of a consumer', () => {
   });
 
   test('that are not there fail', () => {
-    const lines = judgeMappings('dev', consumer, { mode: 'on-demand' }, { value: [] });
+    const lines = judgeMappings('dev', inDev(), { value: [] });
     expect(lines.map(told)).toEqual([
       'fail: Nothing polls news.pageviews for it.',
       'fail: Nothing polls millrace-dev-editorial-analytics-redrive for it.',
     ]);
-    expect(judgeMappings('dev', consumer, { mode: 'on-demand' }, unseen).map(told)).toEqual([
-      'unknown: TimeoutError: late',
+    expect(judgeMappings('dev', inDev(), unseen).map(told)).toEqual(['unknown: TimeoutError: late']);
+  });
+
+  test('of a consumer that the environment turns off, are to be disabled', () => {
+    const off = inDev({ consumers: { [consumer.name]: { enabled: false } } });
+    const seen = (state: string) => ({
+      value: [mapping({ state, lastResult: null }), { ...redrive, state }],
+    });
+    expect(judgeMappings('dev', off, seen('Disabled')).map(({ verdict }) => verdict)).toEqual([
+      'pass',
+      'pass',
+      'pass',
+      'pass',
     ]);
+    const [ofTopic, , , ofRedrive] = judgeMappings('dev', off, seen('Enabled'));
+    expect(ofTopic).toMatchObject({ verdict: 'fail', fix: expect.stringContaining('--no-enabled') });
+    expect(ofRedrive).toMatchObject({ verdict: 'fail' });
+    expect(judgeMappings('dev', off, seen('Disabling'))[0]).toMatchObject({ verdict: 'unknown' });
   });
 });
 
@@ -526,7 +546,7 @@ describe('the account', () => {
     );
     const many = Array.from({ length: 200 }, () => consumer);
     expect(told(judgePollers({ consumers: many }, environment('prod')))).toBe(
-      'fail: Up to 2400 pollers; a group takes 2000.',
+      'fail: Up to 2400 pollers in the group millrace-prod; a group takes 2000.',
     );
   });
 
