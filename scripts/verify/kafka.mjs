@@ -9,6 +9,8 @@ import { java, jdk, maven } from './prerequisites.mjs';
 import { freePort } from './processes.mjs';
 
 const VERSION = '4.3.1';
+/** Several at once take long on a machine that does other things. */
+const START_SECONDS = 180;
 
 const download = (processes) =>
   mavenArtifacts(processes, [
@@ -207,7 +209,7 @@ class KafkaNode {
     );
     await this.#server.untilAnswers(async () => {
       if (!this.#server.output().includes('Kafka Server started')) throw new Error('it has not started');
-    });
+    }, START_SECONDS);
   }
 
   /** As a machine that is lost: nothing is finished, and nobody is told. */
