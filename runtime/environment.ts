@@ -103,7 +103,7 @@ export interface NewNetwork {
   readonly zones?: readonly string[];
 }
 
-/** A network that somebody else runs. Functions must reach SQS and Glue from it, pollers Lambda, STS and S3. */
+/** A network that somebody else runs. Functions must reach SQS and Glue from it, pollers S3, on-demand ones Lambda and STS too. */
 export interface ExistingNetwork {
   readonly type: 'existing';
   readonly vpcId: string;
