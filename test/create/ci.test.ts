@@ -254,6 +254,12 @@ describe('the policy of CloudFormation', () => {
     'AWS::SNS::TopicPolicy': ['sns:SetTopicAttributes'],
     'AWS::SQS::Queue': ['sqs:CreateQueue', 'sqs:DeleteQueue', 'sqs:TagQueue'],
     'AWS::SQS::QueuePolicy': ['sqs:SetQueueAttributes'],
+    'AWS::SSM::Parameter': [
+      'ssm:PutParameter',
+      'ssm:DeleteParameter',
+      'ssm:GetParameters',
+      'ssm:AddTagsToResource',
+    ],
     'AWS::WAFv2::WebACLAssociation': [
       'wafv2:AssociateWebACL',
       'wafv2:DisassociateWebACL',
