@@ -283,6 +283,15 @@ describe('the policy of CloudFormation', () => {
     expect(missing).toEqual([]);
   });
 
+  // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html, …/API_DeleteAlarms.html (2026-11-26)
+  test.each(['cloudwatch:PutCompositeAlarm', 'cloudwatch:DeleteAlarms', 'cloudwatch:DescribeAlarms'])(
+    'has %s for every alarm, as CloudWatch demands where some are composite',
+    (action) => {
+      const holding = policy.Statement.filter(({ Action }) => [Action].flat().includes(action));
+      expect(holding.map(({ Resource }) => Resource)).toEqual(['*']);
+    },
+  );
+
   test('reads no record, letter or row, and makes nobody an administrator', () => {
     const forbidden = [
       'kafka-cluster:ReadData',
