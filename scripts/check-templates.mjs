@@ -1,11 +1,15 @@
-// What would meet an account first: cfn-lint reads the templates of every environment and of create/template, and botocore's
-// models every command of the AWS CLI in the pages. Needs no account. Fetches cfn-lint and moto (PyPI) once.
+// What would meet an account first: cfn-lint reads the templates of every environment, of variants that this app does not have,
+// and of create/template, and botocore's models every command of the AWS CLI in the pages. Needs no account. Fetches cfn-lint and moto (PyPI) once.
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { App } from 'aws-cdk-lib';
+import { addEnvironmentStacks } from '../lib/environment-stacks.ts';
 import newsroom from '../millrace.config.ts';
+import { resolveEnvironment } from '../runtime/environment.ts';
+import { VARIANTS } from '../test/lib/variants.ts';
 import { pythonCommand } from './verify/downloads.mjs';
 import { moto } from './verify/moto.mjs';
 import { Processes } from './verify/processes.mjs';
@@ -20,6 +24,7 @@ try {
   const cfnLint = await pythonCommand(processes, 'cfn-lint', CFN_LINT, 'cfn-lint');
   const templates = [
     ...Object.keys(newsroom.environments).flatMap(synthesize),
+    ...Object.values(VARIANTS).flatMap(synthesizeVariant),
     join(root, 'create/template/ci/github-roles.yaml'),
   ];
   // 0 is clean; warnings and notes have bits of their own, and count here as errors do.
@@ -45,6 +50,23 @@ function synthesize(environment) {
   const args = ['synth', '--quiet', '--context', `env=${environment}`, '--output', folder];
   const { status, stderr } = spawnSync(cdk, args, { cwd: root, encoding: 'utf8' });
   if (status !== 0) throw new Error(`cdk ${args.join(' ')} failed:\n${stderr}`);
+  return templatesIn(folder);
+}
+
+/** The same of a variant. The code of its functions is left out. */
+function synthesizeVariant({ env, settings, consumer }, index) {
+  const folder = join(output, `variant-${index}`);
+  const { context } = JSON.parse(readFileSync(join(root, 'cdk.json'), 'utf8'));
+  const app = new App({ outdir: folder, context: { ...context, 'aws:cdk:bundling-stacks': [] } });
+  const own = newsroom.environments[env];
+  const environments = { [env]: { ...own, ...settings(own) } };
+  const consumers = newsroom.consumers.map((each) => ({ ...each, ...consumer }));
+  addEnvironmentStacks(app, resolveEnvironment({ environments, root }, { env }), { ...newsroom, consumers });
+  app.synth();
+  return templatesIn(folder);
+}
+
+function templatesIn(folder) {
   return readdirSync(folder)
     .filter((name) => name.endsWith('.template.json'))
     .map((name) => join(folder, name));

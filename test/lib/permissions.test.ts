@@ -7,7 +7,9 @@ import {
   type Resource,
   resourcesOf,
   templatesOf,
+  withVariant,
 } from './synthesized.ts';
+import { VARIANTS } from './variants.ts';
 
 /** Every wildcard that may be, by action, with the resource it may stand in and why nothing narrower will do. */
 const ALLOWED: readonly { readonly action: RegExp; readonly resource: string; readonly because: string }[] = [
@@ -151,6 +153,11 @@ describe('no wildcard that is not on the list', () => {
     const resources = resourcesOf(templatesOf(env));
     // Enough to know that the walk finds them.
     expect(resources.flatMap(({ Properties }) => statementsIn(Properties)).length).toBeGreaterThan(30);
+    expect(wildcardsIn(resources)).toEqual([]);
+  });
+
+  test.each(Object.entries(VARIANTS))('with %s', (_, variant) => {
+    const resources = resourcesOf(templatesOf(variant.env, withVariant(variant)));
     expect(wildcardsIn(resources)).toEqual([]);
   });
 

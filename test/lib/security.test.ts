@@ -3,7 +3,8 @@ import { App, Stack } from 'aws-cdk-lib';
 import { type IVpc, Peer, Port, SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import type { IConstruct } from 'constructs';
-import { appOf, DEAD_LETTERS_IN_KAFKA, ENVIRONMENT_NAMES } from './synthesized.ts';
+import { appOf, DEAD_LETTERS_IN_KAFKA, ENVIRONMENT_NAMES, withVariant } from './synthesized.ts';
+import { VARIANTS } from './variants.ts';
 
 /** What cdk-nag's AwsSolutions rules find and nobody has acknowledged: rule and resource. */
 function findings(scope: IConstruct): readonly string[] {
@@ -17,6 +18,10 @@ describe('cdk-nag finds nothing unacknowledged', () => {
   test.each(ENVIRONMENT_NAMES)('in %s', (env) => {
     expect(findings(appOf(env))).toEqual([]);
     expect(findings(appOf(env, DEAD_LETTERS_IN_KAFKA))).toEqual([]);
+  });
+
+  test.each(Object.entries(VARIANTS))('with %s', (_, variant) => {
+    expect(findings(appOf(variant.env, withVariant(variant)))).toEqual([]);
   });
 });
 

@@ -11,6 +11,7 @@ import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.t
 import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 import { NEWSDESK } from '../newsdesk.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import type { Variant } from './variants.ts';
 
 const { context } = JSON.parse(readFileSync(new URL('../../cdk.json', import.meta.url), 'utf8'));
 
@@ -43,6 +44,14 @@ export const consumerWith = (changes: Partial<Parameters<typeof defineConsumer>[
     handle: async () => {},
     ...changes,
   } as Parameters<typeof defineConsumer>[0]) as AnyConsumer;
+
+/** A variant of the newsdesk's environment. */
+export function withVariant({ env, settings, consumer }: Variant): SynthesisOptions {
+  return {
+    settings: settings(newsdesk.environments[env]!),
+    consumers: newsdesk.consumers.map((each) => ({ ...each, ...consumer })),
+  };
+}
 
 /** For what no consumer of the newsdesk declares. */
 export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'kafka' })] };

@@ -1,0 +1,57 @@
+/** Environments that this repository's own app does not have: every rule that holds for its own holds for these. */
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import type { EnvironmentSettings } from '../../runtime/environment.ts';
+
+export interface Variant {
+  /** The environment that it changes. */
+  readonly env: 'dev' | 'staging' | 'prod';
+  settings(of: EnvironmentSettings): Partial<EnvironmentSettings>;
+  /** What each consumer declares otherwise. */
+  readonly consumer?: Partial<AnyConsumer>;
+}
+
+const subnets = (digit: string) => [1, 2, 3].map((zone) => `subnet-0a1b2c3${digit}${zone}`);
+const TOPIC = 'news.pageviews';
+const CONSUMER = 'editorial-analytics';
+
+export const VARIANTS: Readonly<Record<string, Variant>> = {
+  'an existing network and cluster, with a topic': {
+    env: 'staging',
+    settings: () => ({
+      network: {
+        type: 'existing',
+        vpcId: 'vpc-0a1b2c3d',
+        subnetIds: { brokers: subnets('a'), functions: subnets('b'), databases: subnets('c') },
+      },
+      brokers: {
+        type: 'existing',
+        clusterArn:
+          'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/6b1f0e6c-6c0a-4b0e-8f5a-0f1d2c3b4a59-2',
+        securityGroupId: 'sg-0a1b2c3d',
+      },
+      existingTopics: [TOPIC],
+      producers: { cidrs: ['10.1.0.0/16'] },
+    }),
+  },
+  'no proxy, and dead letters in Kafka': {
+    env: 'prod',
+    settings: ({ database }) => ({ database: { ...database, proxy: false } }),
+    consumer: { deadLetter: 'kafka' },
+  },
+  'pollers outside of the group, producers, and people who hear of alarms': {
+    env: 'prod',
+    settings: () => ({
+      network: { type: 'new', cidr: '192.168.0.0/19' },
+      consumers: { [CONSUMER]: { polling: { group: null }, memoryMb: 2_048, reservedConcurrency: 12 } },
+      producers: { securityGroupIds: ['sg-0a1b2c3d'], cidrs: ['10.1.0.0/16'] },
+      notifications: {
+        warning: ['team@example.com'],
+        incident: ['oncall@example.com', 'arn:aws:sns:eu-west-1:123456789012:oncall'],
+      },
+    }),
+  },
+  'a consumer that is off': {
+    env: 'dev',
+    settings: () => ({ consumers: { [CONSUMER]: { enabled: false } } }),
+  },
+};
