@@ -105,7 +105,7 @@ export function invocation(): KafkaInvocation {
   };
 }
 
-function decodeBare(event: KafkaEvent): Pageview[] {
+export function decodeBare(event: KafkaEvent): Pageview[] {
   const values: Pageview[] = [];
   for (const records of Object.values(event.records)) {
     for (const { value } of records) {

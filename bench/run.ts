@@ -7,6 +7,7 @@ import { benchColdStart } from './cold-start.ts';
 import { benchCommitCost } from './commit-cost.ts';
 import { benchDecode } from './decode-avro.ts';
 import { benchInvocation } from './invocation-10k.ts';
+import { benchSmallInvocation } from './invocation-100.ts';
 import { benchKafkaDrain } from './kafka-drain.ts';
 import { benchKafkaToPostgres } from './kafka-to-postgres.ts';
 import { benchLedgerHoles } from './ledger-holes.ts';
@@ -29,6 +30,8 @@ const realBenchmarks: Record<string, Benchmark> = {
     withProcesses((processes) =>
       benchKafkaToPostgres(processes, records * 20, options.smoke ? 1 : 5, registry),
     ),
+  'invocation-100': () =>
+    withProcesses((processes) => benchSmallInvocation(processes, options.smoke ? 2 : 100, registry)),
   'kafka-drain': () => withProcesses((processes) => benchKafkaDrain(processes, records * 100, registry)),
   'bad-records': () =>
     withProcesses((processes) =>

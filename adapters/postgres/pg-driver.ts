@@ -1,15 +1,17 @@
-import type { PoolClient, QueryArrayConfig, QueryResult } from 'pg';
-import type { RawResult, SqlConnection, SqlDriver } from './sql-driver.ts';
+import type { PoolClient } from 'pg';
+import { RoundTrip } from './round-trip.ts';
+import type { RawResult, SqlConnection, SqlDriver, Statement } from './sql-driver.ts';
 
-const WRITING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
-// Whatever the role's default: a concurrent invocation then waits for the ledger's lock and reads what the other has committed. Which backend
-// it is, is asked in the same round trip: behind a proxy, the client's own number for it is another one.
-const BEGIN = `
-  BEGIN ISOLATION LEVEL READ COMMITTED;
-  SELECT pg_backend_pid()::text AS pid, now()::text AS begun`;
+const statement = (sql: string): Statement => ({ sql, parameters: [] });
+// Whatever the role's default: a concurrent invocation then waits for the ledger's lock and reads what the other has committed.
+const BEGIN = statement('BEGIN ISOLATION LEVEL READ COMMITTED');
+/** Behind a proxy, the client's own number for its backend is another one. */
+const WHO = statement('SELECT pg_backend_pid()::text, now()::text');
+const COMMIT = statement('COMMIT');
+/** What a transaction without a statement has come to. */
+const COMMITTED = { command: 'COMMIT' };
 const CANCEL =
   'SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = $1::int AND xact_start = $2::timestamptz';
-const asText = { getTypeParser: () => (text: string) => text } as unknown as QueryArrayConfig['types'];
 
 /** Where connections come from: a `pg.Pool`, or `keptConnection`. */
 export interface PgConnections {
@@ -26,14 +28,7 @@ export function pgDriver(connections: PgConnections): SqlDriver {
   connections.on?.('error', () => {});
   return {
     async begin() {
-      const connection = new PgConnection(await connections.connect(), connections);
-      try {
-        await connection.begin();
-      } catch (error) {
-        connection.destroy();
-        throw error;
-      }
-      return connection;
+      return new PgConnection(await connections.connect(), connections);
     },
   };
 }
@@ -41,6 +36,7 @@ export function pgDriver(connections: PgConnections): SqlDriver {
 class PgConnection implements SqlConnection {
   readonly #client: PoolClient;
   readonly #connections: PgConnections;
+  #isBegun = false;
   #transaction: { readonly pid: string; readonly begun: string } | undefined;
   #unanswered = 0;
   #isReleased = false;
@@ -54,45 +50,32 @@ class PgConnection implements SqlConnection {
     client.on('error', this.#onError);
   }
 
-  async begin(): Promise<void> {
-    const results = (await this.#answer(this.#client.query(BEGIN))) as unknown as readonly QueryResult[];
-    this.#transaction = results[1]?.rows[0];
-  }
-
-  async query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult> {
-    const config: QueryArrayConfig & { queryMode: 'extended' } = {
-      text: sql,
-      values: [...parameters],
-      rowMode: 'array',
-      types: asText,
-      queryMode: 'extended',
-    };
-    const { fields, rows, command, rowCount } = await this.#answer(this.#client.query(config));
-    return {
-      columns: fields.map(({ name, dataTypeID }) => ({ name, typeId: dataTypeID })),
-      rows,
-      affectedRows: WRITING_COMMANDS.has(command) ? (rowCount ?? 0) : 0,
-    };
+  async query(sql: string, parameters: Statement['parameters']): Promise<RawResult> {
+    const [answer] = await this.#send([{ sql, parameters }]);
+    return answer!;
   }
 
   async run(script: string): Promise<void> {
+    if (!this.#isBegun) await this.#send([]);
     await this.#answer(this.#client.query(script));
   }
 
-  async commit(): Promise<boolean> {
+  async commit(last?: Statement): Promise<boolean> {
+    const statements = last ? [last, COMMIT] : this.#isBegun ? [COMMIT] : [];
     try {
-      const { command } = await this.#answer(this.#client.query('COMMIT'));
+      const answers = statements.length > 0 ? await this.#send(statements) : [COMMITTED];
       this.#release();
-      return command === 'COMMIT';
+      return answers.at(-1)!.command === 'COMMIT';
     } catch (error) {
-      this.destroy();
+      if (last) await this.rollback();
+      else this.destroy();
       throw error;
     }
   }
 
   async rollback(): Promise<void> {
     try {
-      await this.run('ROLLBACK');
+      if (this.#isBegun) await this.run('ROLLBACK');
       this.#release();
     } catch {
       this.destroy();
@@ -113,6 +96,20 @@ class PgConnection implements SqlConnection {
   #onError = (error: Error) => {
     this.#broken ??= error;
   };
+
+  /** In one round trip, behind BEGIN where it is the first. */
+  async #send(statements: readonly Statement[]) {
+    const first = this.#isBegun ? [] : [BEGIN, WHO];
+    this.#isBegun = true;
+    const remember = (at: number, { rows }: RawResult) => {
+      const [pid, begun] = rows[0] ?? [];
+      if (first[at] === WHO && pid && begun) this.#transaction = { pid, begun };
+    };
+    const roundTrip = new RoundTrip([...first, ...statements], first.length > 0 ? remember : undefined);
+    this.#client.query(roundTrip);
+    const answers = await this.#answer(roundTrip.answered);
+    return answers.slice(first.length);
+  }
 
   async #answer<T>(pending: Promise<T>): Promise<T> {
     this.#unanswered++;

@@ -1,5 +1,5 @@
 import type { PGlite, Transaction } from '@electric-sql/pglite';
-import type { RawResult, SqlConnection, SqlDriver } from './sql-driver.ts';
+import type { RawResult, SqlConnection, SqlDriver, Statement } from './sql-driver.ts';
 
 const BOOL = 16;
 const BYTEA = 17;
@@ -68,7 +68,7 @@ class PgliteConnection implements SqlConnection {
     this.#ended = ended;
   }
 
-  async query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult> {
+  async query(sql: string, parameters: Statement['parameters']): Promise<RawResult> {
     const result = await this.#transaction.query<(string | null)[]>(sql, [...parameters], {
       rowMode: 'array',
       serializers: SERIALIZERS,
@@ -85,7 +85,13 @@ class PgliteConnection implements SqlConnection {
     await this.#transaction.exec(script);
   }
 
-  async commit(): Promise<boolean> {
+  async commit(last?: Statement): Promise<boolean> {
+    try {
+      if (last) await this.query(last.sql, last.parameters);
+    } catch (error) {
+      await this.rollback();
+      throw error;
+    }
     // After a failed statement nothing runs any more, and what was set is rolled back.
     if (this.#isRetired) await this.#transaction.exec(CLEAN_SESSION).catch(() => {});
     this.#work.resolve();

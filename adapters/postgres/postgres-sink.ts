@@ -14,8 +14,8 @@ import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
 import { decodeRows } from './sql-values.ts';
 
 /**
- * A PostgreSQL database as the sink, 14 or newer. A transaction costs BEGIN, one SELECT and one UPDATE for all of
- * its ledgers, COMMIT, and what the handler runs, whatever the size of the batch.
+ * A PostgreSQL database as the sink, 14 or newer. A transaction costs one SELECT and one UPDATE for all of its ledgers,
+ * and what the handler runs, whatever the size of the batch. BEGIN travels with the SELECT, and COMMIT with the UPDATE.
  *
  * No statement changes the session (no SET, no named statement, no session lock), so a pooler such as RDS Proxy
  * can share its connections: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
@@ -38,11 +38,11 @@ export class PostgresSink implements Sink<SqlTransaction> {
     return inTransaction(
       this.#driver,
       (open) => {
-        let locked: Locked = { transactionId: '', rangesBelow: new Map() };
+        let locked: Locked = NOTHING_LOCKED;
         return work({
           tx: partOf(open).tx,
-          async lockLedgers(key, requests) {
-            const { views, ...facts } = await lockLedgers(open, key, requests);
+          lockLedgers: async (key, requests) => {
+            const { views, ...facts } = await lockLedgers(open, key, requests, this.#mostRangeBytes);
             locked = facts;
             return views;
           },
@@ -147,6 +147,7 @@ const LOCK = `
   )
   SELECT l.topic, l.partition, l.first, l.next, l.max_timestamp,
     l.dead_lettered * r.asked + l.passed_over * r.asked AS holes, l.ranges_below,
+    l.moves_from <= now() AND pg_column_size(l.dead_lettered) + pg_column_size(l.passed_over) > $7::int AS is_full,
     pg_current_xact_id()::text AS transaction_id
   FROM request r
   JOIN millrace_ledger l USING (topic, partition)
@@ -172,6 +173,7 @@ interface LedgerRow {
   readonly max_timestamp: number;
   readonly holes: string;
   readonly ranges_below: number;
+  readonly is_full: boolean;
   readonly transaction_id: string;
 }
 
@@ -180,7 +182,11 @@ interface Locked {
   readonly transactionId: string;
   /** By partition, the offset below which some of its ranges are in rows of their own. */
   readonly rangesBelow: ReadonlyMap<string, number>;
+  /** Whether one of them has to move ranges out of its row. */
+  readonly isAnyFull: boolean;
 }
+
+const NOTHING_LOCKED: Locked = { transactionId: '', rangesBelow: new Map(), isAnyFull: false };
 
 /** Those that meet what is asked for; a statement of its own, which sees what was committed before the locks were had. */
 const READ_RANGES = `
@@ -195,11 +201,12 @@ async function lockLedgers(
   open: OpenTransaction,
   key: LedgerKey,
   requests: readonly LedgerRequest[],
+  mostRangeBytes: number,
 ): Promise<Locked & { readonly views: LedgerView[] }> {
-  if (requests.length === 0) return { views: [], transactionId: '', rangesBelow: new Map() };
+  if (requests.length === 0) return { views: [], ...NOTHING_LOCKED };
   const which = keysOf(key, requests);
   const lock = async () => {
-    const parameters = [...which, column(requests, 'from'), column(requests, 'to')];
+    const parameters = [...which, column(requests, 'from'), column(requests, 'to'), mostRangeBytes];
     return (await query(open, LOCK, parameters)).rows as unknown as LedgerRow[];
   };
   let rows = await lock();
@@ -219,7 +226,8 @@ async function lockLedgers(
     const moved: readonly OffsetRange[] = ranges.get(nameOf(row)) ?? [];
     return { topic, partition, first, next, maxTimestamp, holes: union(parseMultirange(holes), moved) };
   });
-  return { views, transactionId: rows[0]!.transaction_id, rangesBelow };
+  const isAnyFull = rows.some(({ is_full }) => is_full);
+  return { views, transactionId: rows[0]!.transaction_id, rangesBelow, isAnyFull };
 }
 
 async function readRanges(
@@ -256,6 +264,18 @@ const WRITE = `
     AND pg_current_xact_id()::text = $11
   RETURNING l.topic, l.partition,
     pg_column_size(l.dead_lettered) + pg_column_size(l.passed_over) AS bytes, l.moves_from <= now() AS may_move`;
+
+/**
+ * The same as the last statement of its transaction, which nobody looks at before COMMIT: it fails where it has not written
+ * every ledger, and the server's message has the words that tell why.
+ */
+const WRITE_LAST = `
+  WITH written AS (${WRITE})
+  SELECT (CASE
+    WHEN (SELECT count(*) FROM written) = cardinality($3::text[]) THEN '0'
+    WHEN pg_current_xact_id()::text = $11 THEN 'millrace: no ledger'
+    ELSE 'millrace: another transaction'
+  END)::int`;
 
 const MOVE_RANGES = `
   WITH ledger AS (
@@ -296,11 +316,11 @@ async function writeLedgers(
   open: OpenTransaction,
   key: LedgerKey,
   patches: readonly LedgerPatch[],
-  { transactionId, rangesBelow }: Locked,
+  { transactionId, rangesBelow, isAnyFull }: Locked,
   mostRangeBytes: number,
 ): Promise<void> {
   if (patches.length === 0) return;
-  const { rows: written, affectedRows } = await query(open, WRITE, [
+  const parameters = [
     key.consumer,
     key.epoch,
     column(patches, 'topic'),
@@ -312,7 +332,16 @@ async function writeLedgers(
     patches.map(({ deadLettered }) => toMultirange(deadLettered)),
     patches.map(({ skipped }) => toMultirange(skipped)),
     transactionId,
-  ]);
+  ];
+  if (!isAnyFull && patches.every(leavesRangesAlone)) {
+    open.last(WRITE_LAST, parameters, (error) => {
+      const { message = '' } = error as { message?: string };
+      if (message.includes('millrace: no ledger')) return ledgerLost(key, patches[0]!);
+      return message.includes('millrace: another transaction') ? transactionEnded() : undefined;
+    });
+    return;
+  }
+  const { rows: written, affectedRows } = await query(open, WRITE, parameters);
   if (affectedRows === patches.length) {
     await takeFromRanges(open, key, patches, rangesBelow);
     const full = (written as unknown as readonly Written[]).filter(
@@ -323,6 +352,11 @@ async function writeLedgers(
   }
   const { rows } = await query(open, 'SELECT pg_current_xact_id()::text AS id', []);
   throw rows[0]!.id === transactionId ? ledgerLost(key, patches[0]!) : transactionEnded();
+}
+
+/** Whether nothing but the ends of the ledger change: the rule. */
+function leavesRangesAlone({ closed, deadLettered, skipped }: LedgerPatch): boolean {
+  return closed.length === 0 && deadLettered.length === 0 && skipped.length === 0;
 }
 
 interface Written extends TopicPartition {

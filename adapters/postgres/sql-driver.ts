@@ -3,18 +3,31 @@
  * errors, the order of statements, aborting) is the same code above it, so that both drivers behave as one.
  */
 export interface SqlDriver {
-  /** Takes a connection and begins a transaction on it. Rejects with the driver's own error. */
+  /**
+   * Takes a connection, on which a transaction begins, at the latest with the first statement. Rejects with the driver's own
+   * error.
+   */
   begin(): Promise<SqlConnection>;
 }
 
-/** A connection inside a transaction. One statement at a time; rejects with the driver's own errors. */
+export interface Statement {
+  readonly sql: string;
+  /** In PostgreSQL's text format. */
+  readonly parameters: readonly (string | null)[];
+}
+
+/** A connection for one transaction. One statement at a time; rejects with the driver's own errors. */
 export interface SqlConnection {
   /** Runs exactly one statement by the extended protocol, with no name, so that a pooler need not pin it. */
-  query(sql: string, parameters: readonly (string | null)[]): Promise<RawResult>;
+  query(sql: string, parameters: Statement['parameters']): Promise<RawResult>;
   /** Runs a script of any number of statements. */
   run(script: string): Promise<void>;
-  /** Gives the connection back. Resolves to false where the server rolled back, because a statement had failed. */
-  commit(): Promise<boolean>;
+  /**
+   * Gives the connection back. Resolves to false where the server rolled back, because a statement had failed.
+   * @param last a statement to run before, in the same round trip where there is one; if it fails, nothing is committed, and
+   *   its error is what this rejects with
+   */
+  commit(last?: Statement): Promise<boolean>;
   /** Gives the connection back, or closes it where it does not answer. Never rejects. */
   rollback(): Promise<void>;
   /** Says that the session may hold what outlives its transaction, so that no other transaction gets it as it is. */

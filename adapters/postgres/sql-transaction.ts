@@ -1,5 +1,5 @@
 import { MillraceError } from '../../runtime/errors.ts';
-import type { RawResult, SqlConnection, SqlDriver } from './sql-driver.ts';
+import type { RawResult, SqlConnection, SqlDriver, Statement } from './sql-driver.ts';
 import { afterFailure, isAfterFailure, sinkError } from './sql-errors.ts';
 import { encodeParameter } from './sql-values.ts';
 
@@ -8,6 +8,15 @@ export interface OpenTransaction {
   /** A parameter that is no value fails the transaction as a failed statement does, and is not sent. */
   query(sql: string, parameters: readonly unknown[]): Promise<RawResult>;
   run(script: string): Promise<void>;
+  /**
+   * A statement that is run as the last one, together with COMMIT. Should another one come after it, it is run before that.
+   * @param explain what an error of the driver's means, where that is told by the statement
+   */
+  last(
+    sql: string,
+    parameters: readonly unknown[],
+    explain: (error: unknown) => MillraceError | undefined,
+  ): void;
   /** Takes back what `work` changed where it rejects, and rejects with the very same error. Costs nothing before its first statement. */
   savepoint<Result>(work: () => Promise<Result>): Promise<Result>;
   /** Keeps the session from later transactions: a statement may have left something in it. */
@@ -68,6 +77,7 @@ class Transaction implements OpenTransaction {
   #failure: MillraceError | undefined;
   /** Whether the server is still to be told of a failure that was found here: only what comes after it needs that. */
   #isFailureUntold = false;
+  #last: (Statement & { readonly explain: (error: unknown) => MillraceError | undefined }) | undefined;
   /** Open savepoints, outermost first; one is sent before the first statement inside it. */
   readonly #savepoints: { isSent: boolean }[] = [];
   /**
@@ -96,6 +106,15 @@ class Transaction implements OpenTransaction {
 
   run(script: string): Promise<void> {
     return this.#statement((connection) => connection.run(script));
+  }
+
+  last(
+    sql: string,
+    parameters: readonly unknown[],
+    explain: (error: unknown) => MillraceError | undefined,
+  ): void {
+    this.#throwIfClosed();
+    this.#last = { sql, parameters: parameters.map(encodeParameter), explain };
   }
 
   retire(): void {
@@ -157,10 +176,12 @@ class Transaction implements OpenTransaction {
     await this.#tellFailure();
     this.#isOpen = false;
     let isCommitted: boolean;
+    const last = this.#last;
     try {
-      isCommitted = await this.#connection!.commit();
+      isCommitted = await this.#connection!.commit(last && { sql: last.sql, parameters: last.parameters });
     } catch (error) {
-      throw commitError(error);
+      if (isAfterFailure(error)) throw afterFailure(this.#failure);
+      throw last?.explain(error) ?? commitError(error);
     }
     if (!isCommitted) throw afterFailure(this.#failure);
   }
@@ -183,6 +204,7 @@ class Transaction implements OpenTransaction {
   ): Promise<T> {
     return this.#inOrder(async () => {
       await this.#tellFailure();
+      await this.#runLast();
       try {
         await this.#sendSavepoints();
         return await execute(this.#connection!);
@@ -190,6 +212,20 @@ class Transaction implements OpenTransaction {
         throw this.#failed(error, parameters);
       }
     });
+  }
+
+  /** It was not the last. */
+  async #runLast(): Promise<void> {
+    const last = this.#last;
+    if (!last) return;
+    this.#last = undefined;
+    // It is done inside of the savepoints that are still open on the server.
+    this.#leftOpen = this.#leftOpen.map((left) => left && 'used');
+    try {
+      await this.#connection!.query(last.sql, last.parameters);
+    } catch (error) {
+      throw this.#failed(last.explain(error) ?? error);
+    }
   }
 
   #inOrder<T>(execute: () => Promise<T>): Promise<T> {

@@ -1,14 +1,14 @@
 /** A driver for other threads: one thread has the database, others their connections to it, each by a port of its own. */
 import type { MessagePort } from 'node:worker_threads';
 import { connect } from '../threads/calls.ts';
-import type { RawResult, SqlConnection, SqlDriver } from './sql-driver.ts';
+import type { RawResult, SqlConnection, SqlDriver, Statement } from './sql-driver.ts';
 
 /** A connection is known by the number that its user gave it. */
 type DriverCalls = {
   begin(id: number): Promise<void>;
-  query(id: number, sql: string, parameters: readonly (string | null)[]): Promise<RawResult>;
+  query(id: number, sql: string, parameters: Statement['parameters']): Promise<RawResult>;
   run(id: number, script: string): Promise<void>;
-  commit(id: number): Promise<boolean>;
+  commit(id: number, last: Statement | undefined): Promise<boolean>;
   rollback(id: number): Promise<void>;
   retire(id: number): void;
   destroy(id: number): void;
@@ -33,7 +33,7 @@ export function serveDriver(port: MessagePort, driver: SqlDriver): void {
     },
     query: (id, sql, parameters) => connectionOf(id).query(sql, parameters),
     run: (id, script) => connectionOf(id).run(script),
-    commit: (id) => ended(id, (connection) => connection.commit()),
+    commit: (id, last) => ended(id, (connection) => connection.commit(last)),
     rollback: (id) => ended(id, (connection) => connection.rollback()),
     retire: (id) => open.get(id)?.retire(),
     destroy(id) {
@@ -93,7 +93,7 @@ export function createThreadDriver(onBrokenOff: () => void): ThreadDriver {
       return {
         query: (sql, parameters) => answered(remote.call('query', id, sql, parameters)),
         run: (script) => answered(remote.call('run', id, script)),
-        commit: () => answered(remote.call('commit', id)),
+        commit: (last) => answered(remote.call('commit', id, last)),
         rollback: () => answered(remote.call('rollback', id)).catch(() => {}),
         retire: () => remote.tell('retire', [id]),
         destroy() {

@@ -2,11 +2,65 @@ import { EventEmitter } from 'node:events';
 import type { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
+import { ledgerMigrations } from '../../../adapters/postgres/ledger-migrations.ts';
+import { migrate } from '../../../adapters/postgres/migrate.ts';
 import { pgDriver } from '../../../adapters/postgres/pg-driver.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
+import { RoundTrip } from '../../../adapters/postgres/round-trip.ts';
 import { createPglite } from '../../prepared-pglite.ts';
 import { type PgliteServer, servePglite } from './pglite-server.ts';
 import { postgresSuite } from './postgres-suite.ts';
+
+type Response = (string | null)[][] | Error | 'nothing';
+
+/** A client of pg's whose server gives each statement rows, an error or no answer; with what it was asked, and how it was released. */
+function answeringClient(respond: (text: string) => Response) {
+  const asked: { text: string; values?: readonly string[] }[] = [];
+  const released: (boolean | undefined)[] = [];
+  const sent: string[] = [];
+  const take = (roundTrip: RoundTrip) => {
+    const texts: string[] = [];
+    const stream = { cork: () => sent.push('cork'), uncork: () => sent.push('uncork') };
+    const connection = {
+      stream,
+      parse({ text }: { text: string }) {
+        texts.push(text);
+        sent.push(text);
+      },
+      bind() {},
+      describe() {},
+      execute() {},
+      flush: () => sent.push('flush'),
+      sync: () => sent.push('sync'),
+    };
+    roundTrip.submit(connection as never);
+    setImmediate(() => {
+      for (const text of texts) {
+        const response = respond(text);
+        if (response === 'nothing') return;
+        if (response instanceof Error) {
+          roundTrip.handleError(response);
+          break;
+        }
+        roundTrip.handleRowDescription({ fields: [] });
+        for (const fields of response) roundTrip.handleDataRow({ fields });
+        roundTrip.handleCommandComplete({ text: text.split(' ')[0]! });
+      }
+      roundTrip.handleReadyForQuery();
+    });
+  };
+  const client = Object.assign(new EventEmitter(), {
+    query(statement: string | RoundTrip, values?: readonly string[]) {
+      if (typeof statement !== 'string') return take(statement);
+      asked.push({ text: statement, ...(values && { values }) });
+      const response = respond(statement);
+      if (response instanceof Error) return Promise.reject(response);
+      return Promise.resolve({ command: statement, fields: [], rows: [], rowCount: 0 });
+    },
+    release: (destroy?: boolean) => released.push(destroy),
+  }) as unknown as pg.PoolClient;
+  return { client, asked, released, sent };
+}
 
 async function openServer(): Promise<{
   pglite: PGlite;
@@ -44,6 +98,17 @@ postgresSuite(
   { transactions: 'one', sessions: 'shared' },
 );
 
+const ONE_SETTLED = {
+  topic: 't',
+  partition: 0,
+  first: 0,
+  next: 1,
+  maxTimestamp: 0,
+  closed: [],
+  deadLettered: [],
+  skipped: [],
+};
+
 describe('pg when the connection breaks', () => {
   let database: Awaited<ReturnType<typeof openServer>>;
   let sink: PostgresSink;
@@ -79,6 +144,22 @@ describe('pg when the connection breaks', () => {
     expect(await items()).toEqual([]);
   });
 
+  test('before the ledger is written with COMMIT: SINK_UNAVAILABLE that says the outcome is unknown', async () => {
+    await migrate(pgDriver(database.pool), 'millrace', ledgerMigrations);
+    const key = { consumer: 'lost', epoch: 1 };
+    const outcome = sink.transaction(async ({ tx, lockLedgers, writeLedgers }) => {
+      await lockLedgers(key, [{ topic: 't', partition: 0, from: 0, to: 1 }]);
+      await tx.query('INSERT INTO item VALUES (1)');
+      database.server.disconnectAll();
+      await writeLedgers(key, [ONE_SETTLED]);
+    });
+    await expect(outcome).rejects.toMatchObject({
+      ...unavailable,
+      message: expect.stringContaining('unknown'),
+    });
+    expect(await items()).toEqual([]);
+  });
+
   test('while it is idle: the next transaction goes through, at the latest at the second try', async () => {
     await items();
     database.server.disconnectAll();
@@ -102,18 +183,10 @@ describe('pg when the connection breaks', () => {
 describe('a session of pg', () => {
   /** A client that answers each statement, but for those that fail, and says how it was released. */
   function fakeClient(failing: string[] = []) {
-    const released: (boolean | Error | undefined)[] = [];
-    const client = Object.assign(new EventEmitter(), {
-      async query(statement: string | { text: string }) {
-        const text = typeof statement === 'string' ? statement : statement.text;
-        if (failing.some((each) => text.trim().startsWith(each)))
-          throw new Error('the server does not answer');
-        return { command: text, fields: [], rows: [], rowCount: 0 };
-      },
-      release: (destroy?: boolean) => released.push(destroy),
-    });
-    const driver = pgDriver({ connect: async () => client as unknown as pg.PoolClient });
-    return { driver, released };
+    const { client, released } = answeringClient((text) =>
+      failing.some((each) => text.startsWith(each)) ? new Error('the server does not answer') : [],
+    );
+    return { driver: pgDriver({ connect: async () => client }), released };
   }
 
   test.each([
@@ -124,6 +197,7 @@ describe('a session of pg', () => {
   ] as const)('%s, once', async (_, failing, end, isClosed) => {
     const { driver, released } = fakeClient([...failing]);
     const connection = await driver.begin();
+    await connection.query('SELECT 1', []);
     await connection[end]().catch(() => {});
     connection.destroy();
     expect(released).toEqual([isClosed]);
@@ -148,36 +222,102 @@ describe('a session of pg', () => {
   }, 120_000);
 
   test('that is broken off while it has a statement is closed, and the statement cancelled by another one', async () => {
-    const asked: { text: string; values?: readonly string[] }[] = [];
-    const released: (boolean | undefined)[] = [];
-    const open = (answer: (text: string) => Promise<unknown>) =>
-      Object.assign(new EventEmitter(), {
-        query: (statement: string, values?: readonly string[]) => {
-          const text = typeof statement === 'string' ? statement : (statement as { text: string }).text;
-          asked.push({ text, ...(values && { values }) });
-          return answer(text);
-        },
-        release: (destroy?: boolean) => released.push(destroy),
-      }) as unknown as pg.PoolClient;
-    const busy = open(async (text) => {
-      if (text.includes('BEGIN')) return [{}, { rows: [{ pid: '4711', begun: '2026-11-26 10:00:00+00' }] }];
-      return new Promise(() => {});
+    const busy = answeringClient((text) => {
+      if (text.includes('pg_backend_pid')) return [['4711', '2026-11-26 10:00:00+00']];
+      return text.includes('pg_sleep') ? 'nothing' : [];
     });
-    const clients = [busy, open(async () => ({ rows: [] }))];
+    const other = answeringClient(() => []);
+    const clients = [busy.client, other.client];
     const connection = await pgDriver({ connect: async () => clients.shift()! }).begin();
+    // With its very first statement, which may be the one that waits for a lock.
     void connection.query('SELECT pg_sleep(30)', []);
+    await new Promise(setImmediate);
     connection.destroy();
     await new Promise(setImmediate);
-    expect(asked.at(-1)).toEqual({
-      text: expect.stringContaining('pg_cancel_backend'),
-      values: ['4711', '2026-11-26 10:00:00+00'],
-    });
-    expect(released).toEqual([true, undefined]);
+    expect(other.asked).toEqual([
+      { text: expect.stringContaining('pg_cancel_backend'), values: ['4711', '2026-11-26 10:00:00+00'] },
+    ]);
+    expect(busy.released).toEqual([true]);
+    expect(other.released).toEqual([undefined]);
   });
 
   test('that cannot begin a transaction is closed', async () => {
-    const { driver, released } = fakeClient(['BEGIN ISOLATION LEVEL READ COMMITTED']);
-    await expect(driver.begin()).rejects.toThrow('does not answer');
+    const { driver, released } = fakeClient(['BEGIN ISOLATION LEVEL READ COMMITTED', 'ROLLBACK']);
+    const connection = await driver.begin();
+    await expect(connection.query('SELECT 1', [])).rejects.toThrow('does not answer');
+    await connection.rollback();
     expect(released).toEqual([true]);
+  });
+});
+
+describe('a round trip of pg', () => {
+  const statements = (...texts: string[]) => texts.map((sql) => ({ sql, parameters: [] }));
+
+  test('begins with the first statement, and commits with the last', async () => {
+    const { client, sent } = answeringClient(() => []);
+    const connection = await pgDriver({ connect: async () => client }).begin();
+    await connection.query('lock', []);
+    expect(await connection.commit({ sql: 'write', parameters: [] })).toBe(true);
+    expect(sent.map((each) => each.split(' ')[0])).toEqual([
+      ...['cork', 'BEGIN', 'SELECT', 'flush', 'lock', 'sync', 'uncork'],
+      ...['cork', 'write', 'COMMIT', 'sync', 'uncork'],
+    ]);
+  });
+
+  test('costs nothing for a transaction that does nothing, whichever way it ends', async () => {
+    const { client, asked, sent, released } = answeringClient(() => []);
+    const driver = pgDriver({ connect: async () => client });
+    expect(await (await driver.begin()).commit()).toBe(true);
+    await (await driver.begin()).rollback();
+    expect([...asked, ...sent]).toEqual([]);
+    expect(released).toEqual([false, false]);
+  });
+
+  test('gives each statement its own answer, and none after one that fails', async () => {
+    const error = new Error('no');
+    const { client } = answeringClient((text) => (text === 'c' ? error : [[text]]));
+    const answered: unknown[] = [];
+    const failing = new RoundTrip(statements('a', 'b', 'c', 'd'), (at, { rows }) =>
+      answered.push([at, rows]),
+    );
+    client.query(failing);
+    await expect(failing.answered).rejects.toBe(error);
+    expect(answered).toEqual([
+      [0, [['a']]],
+      [1, [['b']]],
+    ]);
+    const sound = new RoundTrip(statements('a', 'b'));
+    client.query(sound);
+    expect((await sound.answered).map(({ rows }) => rows)).toEqual([[['a']], [['b']]]);
+  });
+
+  test('whose last statement fails leaves the session rolled back, and usable', async () => {
+    const { client, asked, released } = answeringClient((text) => (text === 'write' ? new Error('no') : []));
+    const connection = await pgDriver({ connect: async () => client }).begin();
+    await connection.query('lock', []);
+    await expect(connection.commit({ sql: 'write', parameters: [] })).rejects.toThrow('no');
+    expect(asked).toEqual([{ text: 'ROLLBACK' }]);
+    expect(released).toEqual([false]);
+  });
+
+  test('that is answered by ROLLBACK has not committed', async () => {
+    const { client } = answeringClient(() => []);
+    const connection = await pgDriver({ connect: async () => client }).begin();
+    const committed = connection.commit({ sql: 'write', parameters: [] });
+    await expect(committed).resolves.toBe(true);
+    const answers: RoundTrip[] = [];
+    const rolledBack = await pgDriver({
+      connect: async () =>
+        Object.assign(new EventEmitter(), {
+          query: (roundTrip: RoundTrip) => {
+            answers.push(roundTrip);
+            for (const text of ['BEGIN', 'SELECT 1', 'SELECT 1', 'ROLLBACK'])
+              roundTrip.handleCommandComplete({ text });
+            roundTrip.handleReadyForQuery();
+          },
+          release() {},
+        }) as unknown as pg.PoolClient,
+    }).begin();
+    expect(await rolledBack.commit({ sql: 'write', parameters: [] })).toBe(false);
   });
 });

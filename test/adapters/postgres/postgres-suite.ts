@@ -5,7 +5,7 @@ import { migrate } from '../../../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import type { SqlConnection, SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
 import { inTransaction } from '../../../adapters/postgres/sql-transaction.ts';
-import type { SqlTransaction } from '../../../runtime/delivery/sink.ts';
+import type { SinkTransaction, SqlTransaction } from '../../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { type SinkFixture, type StoredLedger, sinkSuite } from '../../ports/sink-suite.ts';
 import { migrateSuite } from './migrate-suite.ts';
@@ -100,6 +100,121 @@ export function postgresSuite(
       };
       expect(await ofBatch(1, 2)).toEqual(['BEGIN', 'WITH', 'SELECT', 'UPDATE', 'COMMIT']);
       expect(await ofBatch(40, 10_000)).toEqual(['BEGIN', 'WITH', 'SELECT', 'UPDATE', 'COMMIT']);
+    });
+
+    describe('a batch of which each record is settled', () => {
+      let batches = 0;
+      /** Locks, does the work, and settles one record. */
+      const settleOne = (
+        work: (transaction: SinkTransaction<SqlTransaction>) => Promise<unknown>,
+        of = sink,
+      ) => {
+        const key = { consumer: `settled-${batches++}`, epoch: 1 };
+        const outcome = of.transaction(async (transaction) => {
+          await transaction.lockLedgers(key, [{ topic: 't', partition: 0, from: 0, to: 1 }]);
+          await work(transaction);
+          await transaction.writeLedgers(key, [patchOf(0, 1)]);
+        });
+        const ledger = () => query('SELECT next FROM millrace_ledger WHERE consumer = $1', [key.consumer]);
+        return { key, outcome, ledger };
+      };
+
+      test('writes its ledger in the round trip of COMMIT', async () => {
+        const statements: string[] = [];
+        const counted = new PostgresSink(recording(database.driver, (sql) => statements.push(sql.trim())));
+        const { outcome, ledger } = settleOne(({ tx }) => tx.query('SELECT 1'), counted);
+        await outcome;
+        expect(await ledger()).toEqual([{ next: 1 }]);
+        expect(statements.at(-2)).toBe('SELECT 1');
+        expect(statements.at(-1)).toMatch(/UPDATE millrace_ledger[\s\S]+; COMMIT$/);
+      });
+
+      test('keeps nothing where COMMIT itself is refused, and the session goes on', async () => {
+        const { outcome, ledger } = settleOne(({ tx }) => tx.query('INSERT INTO part VALUES (999)'));
+        await expect(outcome).rejects.toMatchObject({
+          code: 'SINK_REJECTED',
+          details: { sqlState: '23503' },
+        });
+        expect(await ledger()).toEqual([]);
+        expect(await query('SELECT * FROM part')).toEqual([]);
+        await settleOne(({ tx }) => tx.query('SELECT 1')).outcome;
+      });
+
+      test('keeps nothing where its handler swallowed a failure, whose code it has', async () => {
+        const { outcome, ledger } = settleOne(async ({ tx }) => {
+          await tx.query(`INSERT INTO item VALUES (11, 'eleven')`);
+          await tx.query('SELECT 1/0').catch(() => {});
+        });
+        await expect(outcome).rejects.toMatchObject({
+          code: 'SINK_REJECTED',
+          details: { sqlState: '22012' },
+        });
+        expect(await ledger()).toEqual([]);
+        expect(await query('SELECT * FROM item WHERE id = 11')).toEqual([]);
+        await settleOne(({ tx }) => tx.query('SELECT 1')).outcome;
+      });
+
+      test('keeps nothing where its ledger cannot be written', async () => {
+        await query(
+          `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$`,
+        );
+        const write = settleOne(async ({ tx }) => {
+          await tx.query(`INSERT INTO item VALUES (12, 'twelve')`);
+          await tx.query(
+            'CREATE TRIGGER refusing BEFORE UPDATE ON millrace_ledger FOR EACH ROW EXECUTE FUNCTION refuse()',
+          );
+        });
+        await expect(write.outcome).rejects.toMatchObject({
+          code: 'SINK_REJECTED',
+          details: { sqlState: 'P0001' },
+        });
+        expect(await write.ledger()).toEqual([]);
+        expect(await query('SELECT * FROM item WHERE id = 12')).toEqual([]);
+        // The trigger has gone with the transaction.
+        await settleOne(({ tx }) => tx.query('SELECT 1')).outcome;
+      });
+
+      test('writes its ledger before a statement that comes after it, which may be taken back', async () => {
+        const { key, outcome, ledger } = settleOne(async ({ tx, savepoint, writeLedgers }) => {
+          // A savepoint that the next one would take over as it is.
+          await savepoint(async (part) => {
+            await part.query(`INSERT INTO item VALUES (13, 'thirteen')`);
+            throw new Error('taken back');
+          }).catch(() => {});
+          await writeLedgers(key, [{ ...patchOf(0, 1), next: 5 }]);
+          await savepoint(async (part) => {
+            await part.query('UPDATE millrace_ledger SET next = 7 WHERE consumer = $1', [key.consumer]);
+            throw new Error('taken back');
+          }).catch(() => {});
+          const { rows } = await tx.query('SELECT next FROM millrace_ledger WHERE consumer = $1', [
+            key.consumer,
+          ]);
+          expect(rows).toEqual([{ next: 5 }]);
+        });
+        await outcome;
+        expect(await ledger()).toEqual([{ next: 1 }]);
+        expect(await query('SELECT * FROM item WHERE id = 13')).toEqual([]);
+      });
+
+      test('leaves a row that is full, as an older version left it, to move its ranges first', async () => {
+        const small = new PostgresSink(database.driver, { mostRangeBytes: 40 });
+        const { key, outcome } = settleOne(async () => {}, small);
+        await outcome;
+        const many = Array.from({ length: 20 }, (_, n) => `[${n * 10},${n * 10 + 1})`).join(',');
+        await query(
+          'UPDATE millrace_ledger SET next = 900, dead_lettered = $2::int8multirange WHERE consumer = $1',
+          [key.consumer, `{${many}}`],
+        );
+        await small.transaction(async ({ lockLedgers, writeLedgers }) => {
+          await lockLedgers(key, [{ topic: 't', partition: 0, from: 900, to: 901 }]);
+          await writeLedgers(key, [{ ...patchOf(0, 1), next: 901 }]);
+        });
+        const [ledger] = await query(
+          'SELECT next, isempty(dead_lettered) AS is_empty, ranges_below FROM millrace_ledger WHERE consumer = $1',
+          [key.consumer],
+        );
+        expect(ledger).toEqual({ next: 901, is_empty: true, ranges_below: 901 });
+      });
     });
 
     // Where only one transaction can be open, whom it would keep waiting shows in its statements alone.
@@ -458,32 +573,42 @@ export function postgresSuite(
       });
     });
 
-    test('a transaction that is no longer the one of the locks does not write the ledger', async () => {
-      const key = { consumer: 'other-transaction', epoch: 1 };
-      // The handler's words for it are refused, so the transaction is ended behind the sink's back.
-      const ending: SqlDriver = {
-        async begin() {
-          const connection = await database.driver.begin();
-          return {
-            ...delegating(connection),
-            query: async (sql, parameters) => {
-              if (sql.includes('UPDATE millrace_ledger')) await connection.run('COMMIT; BEGIN');
-              return connection.query(sql, parameters);
-            },
-          };
-        },
-      };
-      const outcome = new PostgresSink(ending).transaction(async (transaction) => {
-        await transaction.lockLedgers(key, [{ topic: 't', partition: 0, from: 0, to: 1 }]);
-        await transaction.writeLedgers(key, [patchOf(0, 1)]);
-      });
-      await expect(outcome).rejects.toMatchObject({
-        code: 'SINK_MISCONFIGURED',
-        message: expect.stringContaining('handler ended the transaction'),
-      });
-      const [ledger] = await query('SELECT first FROM millrace_ledger WHERE consumer = $1', [key.consumer]);
-      expect(ledger).toEqual({ first: null });
-    });
+    test.each([
+      ['with COMMIT', 'clean', patchOf(0, 1)],
+      ['before COMMIT', 'letter', { ...patchOf(0, 1), deadLettered: [{ from: 0, to: 1 }] }],
+    ])(
+      'a transaction that is no longer the one of the locks does not write the ledger, %s',
+      async (_, name, patch) => {
+        const key = { consumer: `other-transaction-${name}`, epoch: 1 };
+        // The handler's words for it are refused, so the transaction is ended behind the sink's back.
+        const ending: SqlDriver = {
+          async begin() {
+            const connection = await database.driver.begin();
+            return {
+              ...delegating(connection),
+              query: async (sql, parameters) => {
+                if (sql.includes('UPDATE millrace_ledger')) await connection.run('COMMIT; BEGIN');
+                return connection.query(sql, parameters);
+              },
+              commit: async (last) => {
+                if (last) await connection.run('COMMIT; BEGIN');
+                return connection.commit(last);
+              },
+            };
+          },
+        };
+        const outcome = new PostgresSink(ending).transaction(async (transaction) => {
+          await transaction.lockLedgers(key, [{ topic: 't', partition: 0, from: 0, to: 1 }]);
+          await transaction.writeLedgers(key, [patch]);
+        });
+        await expect(outcome).rejects.toMatchObject({
+          code: 'SINK_MISCONFIGURED',
+          message: expect.stringContaining('handler ended the transaction'),
+        });
+        const [ledger] = await query('SELECT first FROM millrace_ledger WHERE consumer = $1', [key.consumer]);
+        expect(ledger).toEqual({ first: null });
+      },
+    );
 
     test('a ledger row that is gone when it is to be written fails the transaction', async () => {
       const key = { consumer: 'row-gone', epoch: 1 };
@@ -623,9 +748,10 @@ function recording(
           onStatement(script, [], 0);
           return connection.run(script);
         },
-        commit() {
-          onStatement('COMMIT', [], 0);
-          return connection.commit();
+        commit(last) {
+          if (last) onStatement(`${last.sql}; COMMIT`, last.parameters, 0);
+          else onStatement('COMMIT', [], 0);
+          return connection.commit(last);
         },
       };
     },
