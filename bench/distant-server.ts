@@ -20,7 +20,8 @@ export async function startDistantServer(serverUrl: string, roundTripMs: number)
       [server, client],
     ] as const) {
       from.setNoDelay(true);
-      from.on('data', (chunk) => after(roundTripMs / 2, () => to.writable && to.write(chunk)));
+      const send = delayed(roundTripMs / 2, (chunk) => to.writable && to.write(chunk));
+      from.on('data', send);
       from.on('close', () => to.destroy());
       from.on('error', () => to.destroy());
     }
@@ -32,12 +33,15 @@ export async function startDistantServer(serverUrl: string, roundTripMs: number)
   return { url: url.href, close: () => void proxy.close() };
 }
 
-/** Node's timers know whole milliseconds only, so the rest is waited for turn by turn. */
-function after(ms: number, work: () => void): void {
-  const at = performance.now() + ms;
-  const wait = () => {
-    if (performance.now() >= at) work();
-    else setImmediate(wait);
+/** Writes chunks in order, each after its time. Node's timers know whole milliseconds only, so it is waited for turn by turn. */
+function delayed(ms: number, write: (chunk: Buffer) => void) {
+  const line: { readonly chunk: Buffer; readonly at: number }[] = [];
+  const go = () => {
+    while (line[0] && performance.now() >= line[0].at) write(line.shift()!.chunk);
+    if (line.length > 0) setImmediate(go);
   };
-  wait();
+  return (chunk: Buffer) => {
+    line.push({ chunk, at: performance.now() + ms });
+    if (line.length === 1) setImmediate(go);
+  };
 }

@@ -73,7 +73,8 @@ export class RoundTrip implements Submittable {
   }
 
   handleReadyForQuery(): void {
-    this.#answered.resolve(this.#answers);
+    if (this.#answers.length === this.#statements.length) this.#answered.resolve(this.#answers);
+    else this.#answered.reject(new Error('The server answered fewer statements than it was sent'));
   }
 
   handleError(error: Error): void {

@@ -291,6 +291,13 @@ describe('a round trip of pg', () => {
     expect((await sound.answered).map(({ rows }) => rows)).toEqual([[['a']], [['b']]]);
   });
 
+  test('of which a statement is not answered fails', async () => {
+    const roundTrip = new RoundTrip(statements('a', 'COMMIT'));
+    roundTrip.handleCommandComplete({ text: 'a' });
+    roundTrip.handleReadyForQuery();
+    await expect(roundTrip.answered).rejects.toThrow('fewer statements');
+  });
+
   test('whose last statement fails leaves the session rolled back, and usable', async () => {
     const { client, asked, released } = answeringClient((text) => (text === 'write' ? new Error('no') : []));
     const connection = await pgDriver({ connect: async () => client }).begin();
