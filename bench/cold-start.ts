@@ -9,6 +9,7 @@ import { createSeededRandom } from '../adapters/system/seeded-random.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { createTraffic } from '../demo/traffic.ts';
+import { SETTINGS, writeVersion } from '../runtime/deployment.ts';
 import { encodeKafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import { type BuiltFunction, buildFunctions, bundle } from '../scripts/verify/built-functions.mjs';
 import { guardedKafka } from '../scripts/verify/kafka.mjs';
@@ -44,7 +45,7 @@ export async function benchColdStart(processes: Processes, rounds: number): Prom
   const functions = await buildFunctions(processes, 'dev');
   const kafka = JSON.parse((await guardedKafka.start(processes)).value);
   await makeTopic(kafka);
-  const settings = {
+  const settings: Record<string, string> = {
     AWS_ENDPOINT_URL_GLUE: aws,
     NODE_EXTRA_CA_CERTS: postgres.certificate!,
     MILLRACE_DATABASE_HOST: new URL(postgres.url).hostname,
@@ -53,7 +54,9 @@ export async function benchColdStart(processes: Processes, rounds: number): Prom
     MILLRACE_BUCKET_NAME: 'unused',
   };
 
-  const registry = await fillRegistry(aws);
+  const { registry, schemaIds } = await fillRegistry(aws);
+  // As the stacks tell it.
+  settings[SETTINGS.schemaIds] = schemaIds;
   const records = await makeRecords(RECORDS, registry);
   const batch = (round: number) => encodeKafkaEvent(inPartitions(records, round * RECORDS));
   const consumer = functions.find(({ name }) => name === 'editorial-analytics')!;
@@ -141,8 +144,11 @@ async function fillRegistry(endpoint: string) {
   });
   await client.send(new CreateRegistryCommand({ RegistryName: REGISTRY }));
   const registry = createGlueSchemaRegistrar({ client, registryName: REGISTRY, clock: systemClock });
-  await registry.register(pageviews);
-  return registry;
+  const ids = await registry.register(pageviews);
+  const versions = pageviews.versions.map(({ version }, at) =>
+    writeVersion({ topic: pageviews.name, version, id: ids[at]! }),
+  );
+  return { registry, schemaIds: versions.join(',') };
 }
 
 /** Ours and the peer add to the same tables. */
