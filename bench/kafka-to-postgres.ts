@@ -12,7 +12,9 @@ import type { Processes } from '../scripts/verify/processes.mjs';
 import { flush, onPool, type Query, upsert } from './bare-sink.ts';
 import { drain } from './drain.ts';
 import { invocation, openEngine, totalViews } from './invocation-10k.ts';
-import { measure, type Result, resultOf } from './measure.ts';
+import { consumeKafkajs } from './kafkajs-peer.ts';
+import { startLibrdkafka } from './librdkafka-peer.ts';
+import { type Figures, measure, median, medianRatio, type Result, resultOf } from './measure.ts';
 import { FRAME_BYTES, type } from './pageviews.ts';
 import { openPool, startFilledKafka } from './real-parts.ts';
 
@@ -23,23 +25,32 @@ const PEER_SHARE = 20;
 /**
  * A backlog in a Kafka broker, through the local event source and the consumer, into a PostgreSQL server. The floor is
  * a bare client and bare SQL. The peer claims and completes each record's id in a table of its own, and writes the rows
- * record by record, all of a batch in one transaction.
+ * record by record, all of a batch in one transaction. Beside them, what a team would run in containers, in batches: KafkaJS
+ * with pg, and Python with librdkafka and psycopg.
  */
 export async function benchKafkaToPostgres(
   processes: Processes,
   count: number,
   rounds: number,
   registry: SchemaRegistry,
-): Promise<Result> {
+): Promise<readonly (Result | Figures)[]> {
   const address = await startFilledKafka(processes, count, registry);
   const server = await startPostgres(processes, { fsync: true });
   const log = openKafkaLog({ connection: { brokers: [address] }, clock: systemClock });
   const pools = {
     ours: await openPool(server.url, 'ours'),
     floor: await openPool(server.url, 'floor'),
+    kafkajs: await openPool(server.url, 'kafkajs'),
+    librdkafka: await openPool(server.url, 'librdkafka'),
     peer: await openPool(server.url, 'peer'),
   };
   await pools.peer.query('CREATE TABLE processed (record_id text PRIMARY KEY, status text NOT NULL)');
+  const python = await startLibrdkafka(
+    processes,
+    address,
+    new URL('librdkafka', server.url).href,
+    maxRecords,
+  );
   // A group of its own has not read anything yet.
   let groups = 0;
   const readBare = (records: number, take: (batch: readonly BareMessage[]) => Promise<void>) =>
@@ -54,6 +65,11 @@ export async function benchKafkaToPostgres(
         await drain(log, (event) => settleKafkaEvent(event, engine, invocation()), `ours-${groups++}`);
       },
       floor: () => readBare(count, (batch) => flush(onPool(pools.floor), batch.map(decode))),
+      kafkajs: () =>
+        consumeKafkajs(address, `kafkajs-${groups++}`, count, (values) =>
+          flush(onPool(pools.kafkajs), values.map(decodeValue)),
+        ),
+      librdkafka: () => python.drain(`librdkafka-${groups++}`, count),
       peer: async () => {
         await pools.peer.query('TRUNCATE processed');
         await readBare(count / PEER_SHARE, (batch) =>
@@ -66,16 +82,26 @@ export async function benchKafkaToPostgres(
     { rounds, warmUps: 1 },
   );
 
-  const [ours, floor, peer] = await Promise.all(Object.values(pools).map(totalViews));
-  if (ours !== (rounds + 1) * count || floor !== ours || peer !== ours / PEER_SHARE) {
-    throw new Error(`the contestants did not do the same work: ${ours}, ${floor} and ${peer} views`);
-  }
+  const views = await Promise.all(Object.values(pools).map(totalViews));
+  const peer = views.pop()!;
+  const expected = (rounds + 1) * count;
+  if (views.some((each) => each !== expected) || peer !== expected / PEER_SHARE)
+    throw new Error(`the contestants did not do the same work: ${views.join(', ')} and ${peer} views`);
+  await python.end();
   await log.close();
   await Promise.all(Object.values(pools).map((pool) => pool.end()));
-  return resultOf('kafka-to-postgres', count, {
+  const result = resultOf('kafka-to-postgres', count, {
     ...timings,
     peer: timings.peer.map((ms) => ms * PEER_SHARE),
   });
+  const beside = (name: 'kafkajs' | 'librdkafka', title: string): Figures => ({
+    name: `kafka-to-postgres, ${title}`,
+    figures: {
+      recordsPerSecond: Math.round(count / (median(timings[name]) / 1_000)),
+      timesOurTime: Math.round(medianRatio(timings[name], timings.ours) * 100) / 100,
+    },
+  });
+  return [result, beside('kafkajs', 'KafkaJS'), beside('librdkafka', 'librdkafka')];
 }
 
 type BareMessage = Message<Buffer, Buffer, Buffer, Buffer>;
@@ -118,7 +144,8 @@ async function consumeBare(
   await consumer.close(true);
 }
 
-const decode = ({ value }: BareMessage): Pageview => type.fromBuffer(value.subarray(FRAME_BYTES));
+const decodeValue = (value: Buffer): Pageview => type.fromBuffer(value.subarray(FRAME_BYTES));
+const decode = ({ value }: BareMessage): Pageview => decodeValue(value);
 
 async function applyOne(query: Query, message: BareMessage): Promise<void> {
   const { topic, partition, offset } = message;

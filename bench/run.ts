@@ -19,7 +19,7 @@ const { values: options, positionals: wanted } = readArguments();
 
 const registry = createContractSchemaRegistry([pageviews]);
 const [records, rounds] = options.smoke ? [500, 2] : [10_000, 15];
-type Benchmark = () => Promise<Result | Figures | readonly Figures[]>;
+type Benchmark = () => Promise<Result | Figures | readonly (Result | Figures)[]>;
 const benchmarks: Record<string, Benchmark> = {
   'decode-avro': () => benchDecode(records, options.smoke ? 2 : 25, registry),
   'invocation-10k': () => benchInvocation(records, rounds, registry),
