@@ -131,9 +131,13 @@ function firstCommandOf(description: string): string {
   return command ? `${command} (${runbook})` : 'See docs/runbooks/README.md.';
 }
 
-/** `SubscriptionArn`: https://docs.aws.amazon.com/sns/latest/api/API_Subscription.html (2026-11-26); PendingConfirmation until somebody agrees. */
+/**
+ * `SubscriptionArn`: https://docs.aws.amazon.com/sns/latest/api/API_Subscription.html (2026-11-26); PendingConfirmation until somebody agrees.
+ * @param others topics of others that the same alarms notify
+ */
 export function judgeSubscriptions(
   topicArn: string,
+  others: readonly string[],
   seen: Observed<{ readonly confirmed: number; readonly pending: number } | null>,
 ): Line {
   const lines = linesOf('subscriber', topicArn.slice(topicArn.lastIndexOf(':') + 1));
@@ -143,6 +147,7 @@ export function judgeSubscriptions(
     return lines.fail('SNS has no such topic.', 'Deploy the operations stack with --revert-drift.');
   const { confirmed, pending } = seen.value;
   if (confirmed > 0) return lines.pass(`${confirmed} confirmed.`);
+  if (others.length > 0) return lines.pass(`Nobody; its alarms go to ${others.join(', ')} as well.`);
   return pending > 0
     ? lines.fail(`${pending} not confirmed yet.`, 'Open the message that SNS has sent, and confirm.')
     : lines.fail('Nobody hears of its alarms.', subscribe);

@@ -9,7 +9,7 @@ import {
   registryName,
   stackParts,
 } from '../deployment.ts';
-import type { Environment } from '../environment.ts';
+import { type Environment, isTopicArn } from '../environment.ts';
 import type { TopicContract } from '../topics.ts';
 import {
   judgeAlarms,
@@ -83,7 +83,7 @@ export async function examineDeployment({
   const known = brokers.type === 'existing' ? { arn: brokers.clusterArn } : { name: `millrace-${env}` };
   const cluster = await observe(() => reader.cluster(known));
   lines.push(judgeCluster(env, 'arn' in known ? known.arn.split('/')[1]! : known.name, cluster));
-  lines.push(...(await topicLines(env, app, reader, cluster)));
+  lines.push(...(await topicLines(environment, app, reader, cluster)));
 
   onProgress('schemas');
   const registry = registryName(env);
@@ -177,7 +177,7 @@ export async function examineBefore({
 }
 
 async function topicLines(
-  env: string,
+  { name: env, existingTopics = [] }: Environment,
   { contracts, consumers }: Pick<Declared, 'contracts' | 'consumers'>,
   reader: DeploymentReader,
   cluster: Observed<ClusterFacts | null>,
@@ -196,7 +196,13 @@ async function topicLines(
   }
   const { arn } = cluster.value;
   const lines = await inTurn(topics, async (topic) =>
-    judgeTopic(env, topic, arn, await observe(() => reader.topic(arn, topic.name))),
+    judgeTopic(
+      env,
+      topic,
+      arn,
+      existingTopics.includes(topic.name),
+      await observe(() => reader.topic(arn, topic.name)),
+    ),
   );
   return lines.flat();
 }
@@ -223,19 +229,20 @@ async function functionsOf(
 }
 
 async function alarmLines(
-  { name: env, alarmActions }: Environment,
+  environment: Environment,
   stacks: readonly string[],
   reader: DeploymentReader,
 ): Promise<readonly Line[]> {
+  const { name: env, alarmActions } = environment;
   const seen = await observe(() => reader.alarms(deployedName(env, '')));
   const lines = await inTurn(stacks, async (stack) =>
     judgeAlarms(env, stack, await observe(() => reader.alarmsOf(stack)), seen, alarmActions),
   );
-  return [...lines.flat(), ...(await subscriberLines(alarmActions, seen, reader))];
+  return [...lines.flat(), ...(await subscriberLines(environment, seen, reader))];
 }
 
 async function subscriberLines(
-  alarmActions: boolean,
+  { name: env, alarmActions, notifications = {} }: Environment,
   seen: Observed<readonly AlarmFacts[]>,
   reader: DeploymentReader,
 ): Promise<readonly Line[]> {
@@ -248,9 +255,13 @@ async function subscriberLines(
   if (topics.length === 0) {
     return [lines.unknown('No alarm names a topic.', 'Correct the lines about alarms first.')];
   }
-  return inTurn(topics, async (arn) =>
-    judgeSubscriptions(arn, await observe(() => reader.subscriptions(arn))),
-  );
+  return inTurn(topics, async (arn) => {
+    const severity = (['warning', 'incident'] as const).find((each) =>
+      arn.endsWith(`:${deployedName(env, each)}`),
+    );
+    const others = severity ? (notifications[severity] ?? []).filter(isTopicArn) : [];
+    return judgeSubscriptions(arn, others, await observe(() => reader.subscriptions(arn)));
+  });
 }
 
 async function networkLines(

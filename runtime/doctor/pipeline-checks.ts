@@ -53,22 +53,33 @@ export function judgeCluster(env: string, subject: string, seen: Observed<Cluste
 /**
  * `PartitionCount`, `Status`, `Configs`: https://docs.aws.amazon.com/msk/latest/developerguide/msk-describe-topic.html
  * (2026-11-26), whose answers are up to a minute old. Partitions grow and never shrink.
+ * @param isAdopted whether somebody else has made the topic, whose settings are theirs
  */
 export function judgeTopic(
   env: string,
   topic: TopicContract,
   clusterArn: string,
+  isAdopted: boolean,
   seen: Observed<TopicFacts | null>,
 ): readonly Line[] {
   const lines = linesOf('topic', topic.name);
   const stack = deployedName(env, 'contracts');
   if ('problem' in seen) return [lines.unseen(seen.problem)];
-  if (seen.value === null) return [lines.fail('The cluster has no such topic.', revertCommand(env, stack))];
+  if (seen.value === null) {
+    return [
+      lines.fail(
+        'The cluster has no such topic.',
+        isAdopted
+          ? 'Have its owner make it, or take it out of existingTopics in millrace.config.ts.'
+          : revertCommand(env, stack),
+      ),
+    ];
+  }
   const { status, partitions, settings } = seen.value;
   if (status === 'CREATING' || status === 'DELETING') {
     return [lines.unknown(`Status is ${status}.`, 'Run this again in a minute.')];
   }
-  return [judgePartitions(), judgeSettings()];
+  return isAdopted ? [judgePartitions()] : [judgePartitions(), judgeSettings()];
 
   function judgePartitions(): Line {
     if (partitions === null) {
@@ -76,14 +87,14 @@ export function judgeTopic(
     }
     if (partitions === topic.partitions) return lines.pass(`It has ${partitions} partitions.`);
     const differs = `It has ${partitions} partitions, and its contract says ${topic.partitions}.`;
-    return partitions < topic.partitions
+    return partitions < topic.partitions && !isAdopted
       ? lines.fail(
           differs,
           `aws kafka update-topic --cluster-arn ${clusterArn} --topic-name ${topic.name} --partition-count ${topic.partitions}`,
         )
       : lines.fail(
           differs,
-          `Write "partitions: ${partitions}" in the topic's contract: partitions never shrink.`,
+          `Write "partitions: ${partitions}" in the topic's contract: ${isAdopted ? "the topic is its owner's" : 'partitions never shrink'}.`,
         );
   }
 

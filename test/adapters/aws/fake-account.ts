@@ -148,7 +148,8 @@ export function fakeAccount(
     async listEventSourceMappings({ FunctionName = '' }) {
       const declared = consumers.find(({ name }) => deployedName(env, name) === FunctionName);
       if (!declared) return { EventSourceMappings: [] };
-      const { consumer, polling } = consumerIn(environment, declared);
+      const { consumer, polling, isEnabled } = consumerIn(environment, declared);
+      const State = isEnabled ? 'Enabled' : 'Disabled';
       const { batchSize, maximumBatchingWindowMs, provisioned } = mappingOf(consumer, polling);
       const ofTopic: EventSourceMappingConfiguration = {
         UUID: '8a1c6f0e-0000-4000-8000-000000000001',
@@ -156,7 +157,7 @@ export function fakeAccount(
         FunctionArn: arn('lambda', `function:${FunctionName}`),
         Topics: [consumer.topic.name],
         AmazonManagedKafkaEventSourceConfig: { ConsumerGroupId: consumer.name },
-        State: 'Enabled',
+        State,
         StateTransitionReason: 'USER_INITIATED',
         LastProcessingResult: 'OK',
         BatchSize: batchSize,
@@ -177,7 +178,7 @@ export function fakeAccount(
       const ofRedrive: EventSourceMappingConfiguration = {
         UUID: '8a1c6f0e-0000-4000-8000-000000000002',
         EventSourceArn: queueArn(redriveQueueName(env, consumer.name)),
-        State: 'Enabled',
+        State,
         BatchSize: 10,
       };
       return { EventSourceMappings: [ofRedrive, ofTopic] };

@@ -46,31 +46,32 @@ async function examined({ env = 'dev', settings = { alarmActions: true }, answer
 const failing = (lines: readonly Line[]) => lines.filter(({ verdict }) => verdict === 'fail');
 const about = (lines: readonly Line[], check: string) => lines.filter((line) => line.check === check);
 
-describe.each([
+/** A network and a cluster of others. */
+const THEIRS: Partial<EnvironmentSettings> = {
+  network: {
+    type: 'existing',
+    vpcId: 'vpc-0123456789abcdef0',
+    subnetIds: {
+      brokers: ['subnet-0123456789abcdef0', 'subnet-0123456789abcdef1'],
+      functions: ['subnet-0123456789abcdef2', 'subnet-0123456789abcdef3'],
+      databases: ['subnet-0123456789abcdef4', 'subnet-0123456789abcdef5'],
+    },
+  },
+  brokers: {
+    type: 'existing',
+    clusterArn: 'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/1f2e3d4c-5b6a-4789-8abc-def012345678-1',
+    securityGroupId: 'sg-0123456789abcdef0',
+  },
+};
+
+describe.each<[string, Partial<EnvironmentSettings>]>([
   ['dev', {}],
   ['dev', { alarmActions: true }],
   ['staging', {}],
   ['prod', {}],
-  [
-    'prod',
-    {
-      network: {
-        type: 'existing' as const,
-        vpcId: 'vpc-0a1b2c3d',
-        subnetIds: {
-          brokers: ['subnet-1', 'subnet-2', 'subnet-3'],
-          functions: ['subnet-4', 'subnet-5'],
-          databases: ['subnet-6', 'subnet-7'],
-        },
-      },
-      brokers: {
-        type: 'existing' as const,
-        clusterArn:
-          'arn:aws:kafka:eu-west-1:123456789012:cluster/theirs/1f2e3d4c-5b6a-4789-8abc-def012345678-1',
-        securityGroupId: 'sg-0a1b2c3d',
-      },
-    },
-  ],
+  ['prod', THEIRS],
+  ['prod', { ...THEIRS, existingTopics: ['news.pageviews'] }],
+  ['prod', { consumers: { 'editorial-analytics': { enabled: false, polling: { maximumPollers: 3 } } } }],
 ])('a healthy %s, %j', (env, settings) => {
   test('passes every line, deployed and before', async () => {
     for (const before of [false, true]) {

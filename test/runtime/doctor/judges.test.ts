@@ -182,18 +182,26 @@ describe('a topic', () => {
     [gone, ['fail: The cluster has no such topic.']],
     [unseen, ['unknown: TimeoutError: late']],
   ])('%j', (seen, expected) => {
-    expect(judgeTopic('dev', pageviews, 'arn', seen).map(told)).toEqual(expected);
+    expect(judgeTopic('dev', pageviews, 'arn', false, seen).map(told)).toEqual(expected);
   });
 
   test('that has too many partitions is corrected in its contract', () => {
-    expect(fixOf(judgeTopic('dev', pageviews, 'arn', topic({ partitions: 24 }))[0]!)).toContain(
+    expect(fixOf(judgeTopic('dev', pageviews, 'arn', false, topic({ partitions: 24 }))[0]!)).toContain(
       'partitions: 24',
     );
   });
 
+  test('of others is theirs: no settings, and a contract that follows', () => {
+    const adopted = (seen: Parameters<typeof judgeTopic>[4]) =>
+      judgeTopic('dev', pageviews, 'arn', true, seen);
+    expect(adopted(topic({ settings: {} })).map(told)).toEqual(['pass: It has 12 partitions.']);
+    expect(fixOf(adopted(topic({ partitions: 3 }))[0]!)).toContain('partitions: 3');
+    expect(fixOf(adopted(gone)[0]!)).toContain('existingTopics');
+  });
+
   test('of dead letters is compared with what its consumer needs', () => {
     const of = topicOfDeadLetters(consumer);
-    const lines = judgeTopic('dev', of, 'arn', topic({ settings: { 'cleanup.policy': 'delete' } }));
+    const lines = judgeTopic('dev', of, 'arn', false, topic({ settings: { 'cleanup.policy': 'delete' } }));
     expect(told(lines[1]!)).toBe('unknown: MSK does not show retention.ms, max.message.bytes.');
   });
 });
@@ -503,8 +511,15 @@ describe('alarms', () => {
     [gone, 'fail: SNS has no such topic.'],
     [unseen, 'unknown: TimeoutError: late'],
   ])('reach who has subscribed: %j', (seen, expected) => {
-    expect(told(judgeSubscriptions('arn:aws:sns:eu-west-1:1:incident', seen))).toBe(expected);
+    expect(told(judgeSubscriptions('arn:aws:sns:eu-west-1:1:incident', [], seen))).toBe(expected);
   });
+});
+
+test('a topic that nobody has subscribed to is no fault where alarms go to others as well', () => {
+  const nobody = { value: { confirmed: 0, pending: 0 } };
+  expect(
+    told(judgeSubscriptions('arn:aws:sns:eu-west-1:1:incident', ['arn:aws:sns:eu-west-1:1:pager'], nobody)),
+  ).toBe('pass: Nobody; its alarms go to arn:aws:sns:eu-west-1:1:pager as well.');
 });
 
 describe('the account', () => {
