@@ -68,6 +68,8 @@ const MOST_THREADS = 6;
  */
 const LIMIT_OF_V8 = 4;
 const HEAP_LOOK_MS = 200;
+/** Of each thread. Left to itself, V8 lets six of them fill hundreds of MB with what is garbage already. */
+const YOUNG_GENERATION_MB = 12;
 /** For slow redelivered invocations; what a handler has left running is not waited for. */
 const IDLE_PATIENCE_MS = 5_000;
 /** A cold start takes longer than to wait a little for a thread that is about to be free. */
@@ -191,7 +193,10 @@ class FunctionThread {
     };
     this.#worker = new Worker(WORKER, {
       workerData,
-      resourceLimits: { maxOldGenerationSizeMb: consumer.memoryMb * LIMIT_OF_V8 },
+      resourceLimits: {
+        maxOldGenerationSizeMb: consumer.memoryMb * LIMIT_OF_V8,
+        maxYoungGenerationSizeMb: YOUNG_GENERATION_MB,
+      },
     });
     this.#heapWatch = setInterval(() => this.#endIfTooLarge(consumer), HEAP_LOOK_MS).unref();
     this.#calls = connect<FunctionCalls>(this.#worker, {
