@@ -110,6 +110,7 @@ async function examine(
     environment: resolveEnvironment({ environments: app.environments, root: app.root }, { env: options.env }),
     reader: createDeploymentReader(calls, systemClock),
     onProgress,
+    probes: options.probe === true,
   };
   const lines = await (options.before ? examineBefore(examination) : examineDeployment(examination));
   return { environment: options.env, about: `${options.env} in ${region}, as ${who} (${account})`, lines };

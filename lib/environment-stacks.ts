@@ -3,6 +3,8 @@ import type { App } from '../runtime/app.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
 import { checkAgainstApp, checkCollectable, checkDeployable } from '../runtime/deployable.ts';
 import type { Environment } from '../runtime/environment.ts';
+import { withProbe } from '../runtime/probe/operator.ts';
+import { probeConsumer } from '../runtime/probe/pipeline.ts';
 import { type Cluster, existingCluster } from './constructs/cluster.ts';
 import { ClusterStack, type OwnBrokers } from './stacks/cluster-stack.ts';
 import { CollectorStack, type CollectorSurroundings } from './stacks/collector-stack.ts';
@@ -14,6 +16,7 @@ import { HealthStack } from './stacks/health-stack.ts';
 import { MigrationsStack } from './stacks/migrations-stack.ts';
 import { NetworkStack } from './stacks/network-stack.ts';
 import { OperationsStack } from './stacks/operations-stack.ts';
+import { OperatorStack } from './stacks/operator-stack.ts';
 
 /**
  * Every stack of one environment, in the order in which they deploy. Those that hold data stand apart from those that
@@ -23,8 +26,9 @@ import { OperationsStack } from './stacks/operations-stack.ts';
 export function addEnvironmentStacks(
   app: Construct,
   environment: Environment,
-  { contracts, consumers, collected = [] }: Pick<App, 'contracts' | 'consumers' | 'collected'>,
+  declared: Pick<App, 'contracts' | 'consumers' | 'collected'>,
 ): void {
+  const { contracts, consumers, collected = [] } = withProbe(declared, environment);
   for (const consumer of consumers) checkDeployable(consumer, environment);
   checkAgainstApp(environment, contracts, consumers);
   const operations = new OperationsStack(app, environment);
@@ -39,6 +43,8 @@ export function addEnvironmentStacks(
   const stacks = consumers.map(
     (consumer) => new ConsumerStack(app, environment, consumer, surroundings, migrations),
   );
+  const probe = stacks.find(({ consumer }) => consumer.name === probeConsumer.name);
+  if (probe) new OperatorStack(app, environment, surroundings, probe);
   const collector = addCollector(app, environment, collected, surroundings);
   new HealthStack(app, environment, { cluster, database, operations, consumers: stacks, collector });
 }

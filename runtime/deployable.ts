@@ -16,7 +16,7 @@ const MAX_QUEUE_NAME = 80;
 const RESOURCE_NAME = /^[a-zA-Z0-9-]+$/;
 
 /** What an environment has under these names already. */
-const TAKEN = ['cluster', 'collector', 'database', 'migrations'];
+const TAKEN = ['cluster', 'collector', 'database', 'migrations', 'operator'];
 
 /**
  * What a laptop allows and AWS, or this environment, does not.

@@ -16,14 +16,18 @@ export function redriveQueueName(env: string, consumer: string): string {
   return deployedName(env, `${consumer}-redrive`);
 }
 
+export function operatorFunctionName(env: string): string {
+  return deployedName(env, 'operator');
+}
+
 export function registryName(env: string): string {
   return `millrace-${env}`;
 }
 
-/** The stacks of an environment, in the order in which they deploy; `deployedName` gives each its name. A test compares them with the CDK's. */
+/** The stacks of an environment with these consumers, its probe's among them, in the order in which they deploy; `deployedName` gives each its name. A test compares them with the CDK's. */
 export function stackParts(
   { consumers, collected = [] }: Pick<App, 'consumers' | 'collected'>,
-  { brokers, collector }: Pick<Environment, 'brokers' | 'collector'>,
+  { brokers, collector, probe }: Pick<Environment, 'brokers' | 'collector' | 'probe'>,
 ): readonly string[] {
   return [
     'operations',
@@ -34,6 +38,7 @@ export function stackParts(
     'dead-letters',
     'migrations',
     ...consumers.map(({ name }) => `consumer-${name}`),
+    ...(probe ? ['operator'] : []),
     ...(collector && collected.length > 0 ? ['collector'] : []),
     'health',
   ];
@@ -66,6 +71,8 @@ export const SETTINGS = {
   partialResponses: 'MILLRACE_PARTIAL_RESPONSES',
   /** Origins of the pages that may send events to the collector, as a JSON array. */
   allowedOrigins: 'MILLRACE_ALLOWED_ORIGINS',
+  /** `true` where the migrations make the probe's table as well. */
+  probe: 'MILLRACE_PROBE',
   /** Lambda's own. */
   region: 'AWS_REGION',
 } as const;

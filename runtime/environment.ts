@@ -47,6 +47,11 @@ export interface EnvironmentSettings {
   };
   /** What takes events by HTTP from whoever is on the internet. @default there is none */
   readonly collector?: CollectorSettings;
+  /**
+   * Deploys a topic, a consumer and a table of Millrace's own, and the operator function that sends a record through them
+   * for `millrace doctor --env NAME --probe`. They cost what a small consumer costs. @default false
+   */
+  readonly probe?: boolean;
   /** Whether alarms notify anybody; they change their state all the same. */
   readonly alarmActions: boolean;
   /**

@@ -1,5 +1,5 @@
 /**
- * The calls of AWS that `millrace doctor` makes, all of them reading. Each service's client loads when the first of its calls is made.
+ * The calls of AWS that `millrace doctor` makes, reading all but one. Each service's client loads when the first of its calls is made.
  * Types are the SDK's, generated from the same models as every other SDK: a fake that answers with them cannot
  * answer what a service has no field for.
  */
@@ -41,6 +41,8 @@ import type {
   GetAccountSettingsRequest,
   GetAccountSettingsResponse,
   GetFunctionConfigurationRequest,
+  InvokeCommandInput,
+  InvokeCommandOutput,
   ListEventSourceMappingsRequest,
   ListEventSourceMappingsResponse,
 } from '@aws-sdk/client-lambda';
@@ -74,6 +76,12 @@ export interface AwsCalls {
   getFunctionConfiguration(input: GetFunctionConfigurationRequest): Promise<FunctionConfiguration>;
   listEventSourceMappings(input: ListEventSourceMappingsRequest): Promise<ListEventSourceMappingsResponse>;
   getAccountSettings(input: GetAccountSettingsRequest): Promise<GetAccountSettingsResponse>;
+  /** The only call that does something: it asks the operator function for a probe. */
+  invoke(
+    input: InvokeCommandInput,
+  ): Promise<
+    Pick<InvokeCommandOutput, 'StatusCode' | 'FunctionError'> & { Payload?: Uint8Array | undefined }
+  >;
   describeAlarms(input: DescribeAlarmsInput): Promise<DescribeAlarmsOutput>;
   listSubscriptionsByTopic(input: ListSubscriptionsByTopicInput): Promise<ListSubscriptionsByTopicResponse>;
   filterLogEvents(input: FilterLogEventsRequest): Promise<FilterLogEventsResponse>;
@@ -87,6 +95,9 @@ export interface AwsCalls {
 
 /** A person waits: a service that does not answer must not hold up the others for long. */
 const TIMEOUTS = requestTimeouts(10_000);
+
+/** The operator function has five minutes. */
+const OPERATOR_TIMEOUT_MS = 310_000;
 
 /**
  * The calls on an account. Credentials, region and endpoints are the SDK's: environment variables, profiles,
@@ -105,6 +116,9 @@ export function awsCalls(): AwsCalls {
   const iam = once(async () => new (await import('@aws-sdk/client-iam')).IAM(TIMEOUTS));
   const kafka = once(async () => new (await import('@aws-sdk/client-kafka')).Kafka(TIMEOUTS));
   const lambda = once(async () => new (await import('@aws-sdk/client-lambda')).Lambda(TIMEOUTS));
+  const operator = once(
+    async () => new (await import('@aws-sdk/client-lambda')).Lambda(requestTimeouts(OPERATOR_TIMEOUT_MS)),
+  );
   const sns = once(async () => new (await import('@aws-sdk/client-sns')).SNS(TIMEOUTS));
   const sts = once(async () => new (await import('@aws-sdk/client-sts')).STS(TIMEOUTS));
   const sqs = once(
@@ -127,6 +141,7 @@ export function awsCalls(): AwsCalls {
     getFunctionConfiguration: async (input) => (await lambda()).getFunctionConfiguration(input),
     listEventSourceMappings: async (input) => (await lambda()).listEventSourceMappings(input),
     getAccountSettings: async (input) => (await lambda()).getAccountSettings(input),
+    invoke: async (input) => (await operator()).invoke(input),
     describeAlarms: async (input) => (await cloudWatch()).describeAlarms(input),
     listSubscriptionsByTopic: async (input) => (await sns()).listSubscriptionsByTopic(input),
     filterLogEvents: async (input) => (await logs()).filterLogEvents(input),

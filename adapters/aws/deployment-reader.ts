@@ -20,6 +20,8 @@ import type {
 } from '../../runtime/doctor/reader.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
+import type { OperatorRequest } from '../../runtime/probe/operator.ts';
+import type { ProbeReport } from '../../runtime/probe/probe.ts';
 import type { AwsCalls } from './aws-calls.ts';
 
 const HOUR_MS = 60 * 60 * 1_000;
@@ -160,6 +162,7 @@ export function createDeploymentReader(calls: AwsCalls, clock: Pick<Clock, 'now'
         ({ ZoneName = '', ZoneId = '' }): ZoneFacts => ({ name: ZoneName, id: ZoneId }),
       );
     },
+    probe: (FunctionName) => orNull(() => probe(calls, FunctionName)),
     async schemaFault(version) {
       const { Valid, Error: fault } = await calls.checkSchemaVersionValidity({
         DataFormat: 'AVRO',
@@ -320,6 +323,19 @@ async function functionOf(calls: AwsCalls, FunctionName: string): Promise<Functi
       securityGroupIds: SecurityGroupIds,
     };
   });
+}
+
+/** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html (2026-11-26): `FunctionError` where it threw, and the error as the payload. */
+async function probe(calls: AwsCalls, FunctionName: string): Promise<ProbeReport> {
+  const request: OperatorRequest = { action: 'probe' };
+  const { FunctionError, Payload } = await calls.invoke({
+    FunctionName,
+    Payload: Buffer.from(JSON.stringify(request)),
+  });
+  const answer = JSON.parse(Buffer.from(Payload ?? []).toString('utf8') || '{}');
+  if (FunctionError === undefined) return answer;
+  const { errorType = FunctionError, errorMessage = 'no message' } = answer;
+  throw Object.assign(new Error(String(errorMessage)), { name: String(errorType) });
 }
 
 function mapping(found: EventSourceMappingConfiguration): MappingFacts {

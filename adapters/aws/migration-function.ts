@@ -1,6 +1,7 @@
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock, Logger } from '../../runtime/ports.ts';
+import { probeConsumer } from '../../runtime/probe/pipeline.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { provision } from '../postgres/provision.ts';
 import type { SqlDriver } from '../postgres/sql-driver.ts';
@@ -30,7 +31,8 @@ export function migrationFunction(consumers: readonly AnyConsumer[]) {
   return async (): Promise<{ readonly applied: readonly string[] }> => {
     try {
       await untilAnswering(driver, { clock: systemClock, log });
-      const applied = await provision(driver, consumers, { pauses });
+      const all = flag('probe') ? [...consumers, probeConsumer] : consumers;
+      const applied = await provision(driver, all, { pauses });
       log.info('Database up to date', { applied });
       return { applied };
     } catch (error) {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { extname, join } from 'node:path';
+import { dirname, extname, join, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ArnFormat, type Duration, Lazy, Stack, Validations } from 'aws-cdk-lib';
 import type { SecurityGroup } from 'aws-cdk-lib/aws-ec2';
@@ -72,7 +72,7 @@ function withParts(parts: readonly Part[]): ICommandHooks {
 }
 
 export interface BundledFunctionProps {
-  /** The folder in `lambdas/` whose `index.ts` exports `handler`. */
+  /** The folder in `lambdas/` whose `index.ts` exports `handler`; or one of our own functions. */
   readonly folder: string;
   readonly functionName: string;
   readonly description: string;
@@ -111,9 +111,11 @@ export class BundledFunction extends NodejsFunction {
       role.addToPolicy(statement);
     const { writesTo } = props;
     const { appRoot, name } = (Stack.of(scope) as EnvironmentStack).target;
+    const entry = entryOf(appRoot, props.folder);
     super(scope, id, {
-      entry: entryOf(appRoot, props.folder),
-      projectRoot: appRoot,
+      entry,
+      // The CDK wants the entry under it, and ours stand in this package.
+      projectRoot: sharedFolder(appRoot, entry),
       depsLockFilePath: join(appRoot, 'package-lock.json'),
       bundling: { ...BUNDLING, commandHooks: withParts(writesTo ? [...props.parts, '#msk'] : props.parts) },
       runtime: Runtime.NODEJS_24_X,
@@ -222,7 +224,22 @@ function writing({ cluster, topics }: NonNullable<BundledFunctionProps['writesTo
   ];
 }
 
+/** The folder, or the nearest one above it that holds the file as well. */
+function sharedFolder(folder: string, file: string): string {
+  const from = resolve(folder);
+  return file.startsWith(`${from}${sep}`) || dirname(from) === from
+    ? from
+    : sharedFolder(dirname(from), file);
+}
+
+/** Functions of our own, which no app has a folder for: names that no consumer of an app may have. */
+const OWN = ['millrace-probe', 'operator'];
+
 function entryOf(appRoot: string, folder: string): string {
+  if (OWN.includes(folder)) {
+    const path = `../../adapters/aws/functions/${folder}${extname(import.meta.url)}`;
+    return fileURLToPath(new URL(path, import.meta.url));
+  }
   const entry = join(appRoot, 'lambdas', folder, 'index.ts');
   if (existsSync(entry)) return entry;
   throw new MillraceError(

@@ -44,6 +44,7 @@ export class MigrationsStack extends EnvironmentStack {
         [SETTINGS.databaseHost]: database.writerHost,
         [SETTINGS.databaseName]: database.databaseName,
         [SETTINGS.databaseUser]: database.administrator,
+        [SETTINGS.probe]: String(environment.probe === true),
         [SETTINGS.databasePauses]: String(environment.database.minCapacity === 0),
       },
     });

@@ -5,11 +5,15 @@ import type { AnyConsumer } from '../delivery/consumer.ts';
 import {
   deadLetterQueueName,
   deployedName,
+  operatorFunctionName,
   redriveQueueName,
   registryName,
   stackParts,
 } from '../deployment.ts';
 import { type Environment, isTopicArn } from '../environment.ts';
+import { withProbe } from '../probe/operator.ts';
+import { probeConsumer } from '../probe/pipeline.ts';
+import type { ProbeReport } from '../probe/probe.ts';
 import type { TopicContract } from '../topics.ts';
 import {
   judgeAlarms,
@@ -37,6 +41,7 @@ import {
   judgeSchema,
   judgeTopic,
 } from './pipeline-checks.ts';
+import { judgeProbe } from './probe-checks.ts';
 import type { AlarmFacts, ClusterFacts, Declared, DeploymentReader, FunctionFacts } from './reader.ts';
 
 export interface Examination {
@@ -45,6 +50,8 @@ export interface Examination {
   readonly reader: DeploymentReader;
   /** Hears what is being looked at. */
   readonly onProgress: (what: string) => void;
+  /** Whether a record is to be sent on its way. @default false */
+  readonly probes?: boolean;
 }
 
 /** What the CDK's bootstrapping calls its stack. */
@@ -52,12 +59,14 @@ const BOOTSTRAP_STACK = 'CDKToolkit';
 
 /** Looks at a deployed environment. Never rejects for what the reader cannot see: such lines cannot tell. */
 export async function examineDeployment({
-  app,
+  app: declared,
   environment,
   reader,
   onProgress,
+  probes = false,
 }: Examination): Promise<readonly Line[]> {
   const env = environment.name;
+  const app = withProbe(declared, environment);
   const lines: Line[] = [];
   const names = stackParts(app, environment).map((part) => deployedName(env, part));
 
@@ -128,6 +137,10 @@ export async function examineDeployment({
     judgeConcurrency(app, environment, true, await observe(() => reader.limits())),
     judgePollers(app, environment),
   );
+  if (probes) {
+    onProgress('a record on its way');
+    lines.push(...(await probeLines(environment, reader)));
+  }
   // What is not there has not drifted.
   const plain = new Map(missing.map((name) => [revertCommand(env, name), deployCommand(env, name)]));
   return lines.map((line) => ({ ...line, fix: plain.get(line.fix ?? '') ?? line.fix }));
@@ -135,12 +148,13 @@ export async function examineDeployment({
 
 /** Looks at an account that an environment is about to be deployed to. Makes and changes nothing. */
 export async function examineBefore({
-  app,
+  app: declared,
   environment,
   reader,
   onProgress,
 }: Examination): Promise<readonly Line[]> {
   const env = environment.name;
+  const app = withProbe(declared, environment);
   const lines: Line[] = [];
 
   onProgress('bootstrap');
@@ -207,6 +221,27 @@ async function topicLines(
   return lines.flat();
 }
 
+async function probeLines(
+  { name: env, probe }: Environment,
+  reader: DeploymentReader,
+): Promise<readonly Line[]> {
+  const of = linesOf('probe', 'published');
+  if (!probe) {
+    return [
+      of.unknown(
+        `${env} has no operator function.`,
+        `Write probe: true for ${env} in millrace.config.ts, then npx cdk deploy -c env=${env} --all`,
+      ),
+    ];
+  }
+  const seen = await observe(() => reader.probe(operatorFunctionName(env)));
+  if ('value' in seen && seen.value === null) {
+    return [of.fail('Lambda has no operator function.', deployCommand(env, operatorFunctionName(env)))];
+  }
+  const next = `Look at the lines about ${probeConsumer.name}, the network and the cluster.`;
+  return judgeProbe(seen as Observed<ProbeReport>, next);
+}
+
 interface SeenFunction {
   readonly name: string;
   readonly stack: string;
@@ -220,7 +255,7 @@ async function functionsOf(
   stacks: readonly string[],
   reader: DeploymentReader,
 ): Promise<readonly SeenFunction[]> {
-  const parts = ['migrations', ...consumers.map(({ name }) => `consumer-${name}`), 'collector'];
+  const parts = ['migrations', ...consumers.map(({ name }) => `consumer-${name}`), 'collector', 'operator'];
   const own = parts.filter((part) => stacks.includes(deployedName(env, part)));
   return inTurn(own, async (part) => {
     const name = deployedName(env, part.replace(/^consumer-/, ''));

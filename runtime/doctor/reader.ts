@@ -1,6 +1,7 @@
 /** What `millrace doctor` asks about a deployed environment. Every answer is null where the thing does not exist. */
 import type { Contract, ContractVersion } from '../contract/contract.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
+import type { ProbeReport } from '../probe/probe.ts';
 
 /** What an app declares, as far as a deployed environment follows from it. */
 export interface Declared {
@@ -145,6 +146,8 @@ export interface DeploymentReader {
   limits(): Promise<LimitFacts>;
   role(name: string): Promise<{ readonly arn: string } | null>;
   zones(): Promise<readonly ZoneFacts[]>;
+  /** Has the operator function send a record on its way, and follow it; null where there is no such function. */
+  probe(functionName: string): Promise<ProbeReport | null>;
   /** Whether Glue parses a version; null where it does, else what it says. */
   schemaFault(version: ContractVersion): Promise<string | null>;
 }

@@ -3,6 +3,7 @@ import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { COMPATIBILITY_MODES, type Contract } from '../../runtime/contract/contract.ts';
 import { stackParts } from '../../runtime/deployment.ts';
 import { resolveEnvironment } from '../../runtime/environment.ts';
+import { withProbe } from '../../runtime/probe/operator.ts';
 import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 import { NEWSDESK } from '../newsdesk.ts';
@@ -42,6 +43,71 @@ test('an environment with a cluster of others and without a collector has neithe
   const environment = { ...newsdesk.environments.dev!, ...settings };
   expect(Object.keys(templatesOf('dev', { settings }))).toEqual(stackParts(newsdesk, environment));
   expect(stackParts({ ...newsdesk, collected: [] }, environment)).not.toContain('collector');
+});
+
+describe('with a probe', () => {
+  const settings = { probe: true };
+  const probed = templatesOf('staging', { settings });
+
+  test('an environment has its consumer and the operator function, in the order that others expect', () => {
+    const environment = { ...newsdesk.environments.staging!, ...settings };
+    expect(Object.keys(probed)).toEqual(stackParts(withProbe(newsdesk, environment), environment));
+    expect(Object.keys(probed)).toContain('consumer-millrace-probe');
+    probed.contracts!.hasResourceProperties('AWS::MSK::Topic', {
+      TopicName: 'millrace.probe',
+      PartitionCount: 1,
+    });
+    probed.migrations!.hasResourceProperties('AWS::Lambda::Function', {
+      Environment: { Variables: Match.objectLike({ MILLRACE_PROBE: 'true' }) },
+    });
+  });
+
+  test('whoever has the policy may invoke the operator function, and do nothing else', () => {
+    const policies = Object.values(probed.operator!.findResources('AWS::IAM::ManagedPolicy'));
+    expect(policies).toMatchObject([
+      {
+        Properties: {
+          ManagedPolicyName: 'millrace-staging-operator',
+          PolicyDocument: {
+            Statement: [
+              {
+                Action: 'lambda:InvokeFunction',
+                Effect: 'Allow',
+                Resource: { 'Fn::GetAtt': [expect.stringMatching(/^Function/), 'Arn'] },
+              },
+            ],
+          },
+        },
+      },
+    ]);
+    probed.operator!.resourceCountIs('AWS::Lambda::Permission', 0);
+  });
+
+  test('the operator function writes to the topic of the probe, logs in as its consumer, and may no more', () => {
+    const [policy] = Object.values(probed.operator!.findResources('AWS::IAM::Policy', {})).filter(
+      ({ Properties }) => JSON.stringify(Properties).includes('kafka-cluster:WriteData'),
+    );
+    const statements: { Action: string | string[]; Effect: string; Resource: unknown }[] =
+      policy!.Properties.PolicyDocument.Statement;
+    const allowed = statements.filter(({ Effect }) => Effect === 'Allow');
+    expect(
+      allowed
+        .flatMap(({ Action }) => Action)
+        .filter((action) => !/^(ec2|logs):/.test(action))
+        .sort(),
+    ).toEqual([
+      'glue:GetSchemaByDefinition',
+      'kafka-cluster:Connect',
+      'kafka-cluster:DescribeTopic',
+      'kafka-cluster:WriteData',
+      'kafka-cluster:WriteDataIdempotently',
+      'rds-db:connect',
+    ]);
+    const on = (action: string) =>
+      JSON.stringify(allowed.find(({ Action }) => [Action].flat().includes(action))!.Resource);
+    expect(on('kafka-cluster:WriteData')).toContain('/millrace.probe"');
+    expect(on('rds-db:connect')).toContain('/millrace-probe"');
+  });
 });
 
 describe.each(NAMES)('in %s', (env) => {

@@ -12,12 +12,14 @@ import { MAX_REDELIVERIES, topicOfDeadLetters } from '../../../runtime/dead-lett
 import {
   deadLetterQueueName,
   deployedName,
+  operatorFunctionName,
   redriveQueueName,
   registryName,
   stackParts,
 } from '../../../runtime/deployment.ts';
 import type { Environment } from '../../../runtime/environment.ts';
 import { mappingOf } from '../../../runtime/lambda/mapping.ts';
+import { withProbe } from '../../../runtime/probe/operator.ts';
 import { topicSettings } from '../../../runtime/topics.ts';
 
 const ACCOUNT = '123456789012';
@@ -33,9 +35,10 @@ export function awsError(name: string, message = `${name} says so`): Error {
 
 /** Every call of a healthy account. A test puts other answers in the place of some. */
 export function fakeAccount(
-  { contracts, consumers, collected }: Pick<App, 'contracts' | 'consumers' | 'collected'>,
+  app: Pick<App, 'contracts' | 'consumers' | 'collected'>,
   environment: Environment,
 ): AwsCalls {
+  const { contracts, consumers, collected } = withProbe(app, environment);
   const env = environment.name;
   const stacks = stackParts({ consumers, ...(collected && { collected }) }, environment).map((part) =>
     deployedName(env, part),
@@ -186,6 +189,10 @@ export function fakeAccount(
     getAccountSettings: async () => ({
       AccountLimit: { ConcurrentExecutions: 1_000, UnreservedConcurrentExecutions: 900 },
     }),
+    async invoke({ FunctionName }) {
+      if (FunctionName !== operatorFunctionName(env)) throw awsError('ResourceNotFoundException');
+      return { StatusCode: 200, Payload: payload(PROBED) };
+    },
     describeAlarms: async () => ({
       MetricAlarms: stacks.flatMap(alarmsIn).map((AlarmName) => ({
         AlarmName,
@@ -269,6 +276,22 @@ export function fakeAccount(
       },
     };
   }
+}
+
+/** What the operator function answers. */
+const PROBED = {
+  probeId: '0b0c2f6e-6c0a-4b0e-8f5a-000000000001',
+  topic: 'millrace.probe',
+  partition: 0,
+  offset: 7,
+  publishedMs: 120,
+  settledMs: 900,
+  appliedMs: 900,
+};
+
+/** As the SDK gives what a function answers. */
+export function payload(answer: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(answer));
 }
 
 function summary(ResourceType: string, PhysicalResourceId: string) {

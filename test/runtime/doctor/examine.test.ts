@@ -5,7 +5,7 @@ import { createDeploymentReader, whoIsAsking } from '../../../adapters/aws/deplo
 import { examineBefore, examineDeployment, tally } from '../../../runtime/doctor/examine.ts';
 import type { Line } from '../../../runtime/doctor/line.ts';
 import { type EnvironmentSettings, resolveEnvironment } from '../../../runtime/environment.ts';
-import { awsError, fakeAccount } from '../../adapters/aws/fake-account.ts';
+import { awsError, fakeAccount, payload } from '../../adapters/aws/fake-account.ts';
 import { pageviews } from '../../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import newsdesk from '../../fixtures/newsdesk/millrace.config.ts';
 import { NEWSDESK } from '../../newsdesk.ts';
@@ -25,9 +25,16 @@ interface Case {
   /** What the account answers otherwise. */
   readonly answers?: (healthy: AwsCalls) => Partial<AwsCalls>;
   readonly before?: boolean;
+  readonly probes?: boolean;
 }
 
-async function examined({ env = 'dev', settings = { alarmActions: true }, answers, before }: Case = {}) {
+async function examined({
+  env = 'dev',
+  settings = { alarmActions: true },
+  answers,
+  before,
+  probes = false,
+}: Case = {}) {
   const environment = environmentOf(env, settings);
   const healthy = fakeAccount(app, environment);
   const calls = { ...healthy, ...answers?.(healthy) };
@@ -37,6 +44,7 @@ async function examined({ env = 'dev', settings = { alarmActions: true }, answer
     environment,
     reader: createDeploymentReader(calls, clock),
     onProgress: (what: string) => asked.push(what),
+    probes,
   };
   const lines = await (before ? examineBefore : examineDeployment)(examination);
   expect(asked.length).toBeGreaterThan(0);
@@ -68,6 +76,7 @@ describe.each<[string, Partial<EnvironmentSettings>]>([
   ['dev', {}],
   ['dev', { alarmActions: true }],
   ['staging', {}],
+  ['staging', { probe: true }],
   ['prod', {}],
   ['prod', THEIRS],
   ['prod', { ...THEIRS, existingTopics: ['news.pageviews'] }],
@@ -201,7 +210,7 @@ test('all five faults at once are five failures', async () => {
 
 describe('what could not be seen', () => {
   const operations = Object.keys(fakeAccount(app, environmentOf('dev'))).filter(
-    (name) => !['region', 'getCallerIdentity'].includes(name),
+    (name) => !['region', 'getCallerIdentity', 'invoke'].includes(name),
   ) as (keyof AwsCalls)[];
 
   test.each(operations)('without %s, no line passes that rests on it, and none fails', async (operation) => {
@@ -249,6 +258,46 @@ describe('what could not be seen', () => {
         fix: 'Run this again. If it stays, ask the same with the AWS CLI.',
       }),
     ]);
+  });
+});
+
+describe('a probe', () => {
+  const probed = async (of: Case) => about(await examined({ probes: true, ...of }), 'probe');
+  const settings = { probe: true };
+
+  test('is what the operator function says of it', async () => {
+    expect(
+      (await probed({ settings })).map(({ subject, verdict, evidence }) => [subject, verdict, evidence]),
+    ).toEqual([
+      ['published', 'pass', 'millrace.probe-0 at 7, after 120 ms.'],
+      ['ledger', 'pass', 'Settled after 900 ms.'],
+      ['sink', 'pass', 'Applied after 900 ms.'],
+    ]);
+  });
+
+  test('that the function could not send fails with its reason', async () => {
+    const error = { errorType: 'MillraceError', errorMessage: 'No broker answered.' };
+    const answers = () => ({
+      invoke: async () => ({ StatusCode: 200, FunctionError: 'Unhandled', Payload: payload(error) }),
+    });
+    expect((await probed({ settings, answers }))[0]).toMatchObject({
+      verdict: 'fail',
+      evidence: 'MillraceError: No broker answered.',
+    });
+  });
+
+  test('takes an operator function', async () => {
+    const answers = () => ({ invoke: async () => Promise.reject(awsError('ResourceNotFoundException')) });
+    expect(await probed({ settings, answers })).toMatchObject([
+      { verdict: 'fail', fix: 'npx cdk deploy -c env=dev millrace-dev-operator' },
+    ]);
+    expect(await probed({})).toMatchObject([
+      { verdict: 'unknown', fix: expect.stringContaining('probe: true for dev') },
+    ]);
+  });
+
+  test('is not sent unless it is asked for', async () => {
+    expect(about(await examined({ settings }), 'probe')).toEqual([]);
   });
 });
 

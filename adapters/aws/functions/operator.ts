@@ -1,0 +1,3 @@
+import { operatorFunction } from '../operator-function.ts';
+
+export const handler = operatorFunction();
