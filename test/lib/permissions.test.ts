@@ -86,7 +86,7 @@ function textOf(resource: unknown, { id, Type }: Resource & { id: string }): str
     .map((part) => {
       if (typeof part === 'string') return part;
       const of = JSON.stringify(part);
-      return of.includes('Kepteditorialanalytics')
+      return /Kept(editorialanalytics|millraceprobe)/.test(of)
         ? '<bucket>'
         : /Function[0-9A-F]{8}/.test(of)
           ? '<function>'

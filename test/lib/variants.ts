@@ -54,4 +54,8 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
     env: 'dev',
     settings: () => ({ consumers: { [CONSUMER]: { enabled: false } } }),
   },
+  'a probe': {
+    env: 'staging',
+    settings: () => ({ probe: true }),
+  },
 };
