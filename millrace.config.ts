@@ -29,8 +29,7 @@ export default defineApp({
       brokers: { type: 'express', instanceType: 'express.m7g.large' },
       monitoring: 'DEFAULT',
       polling: { mode: 'provisioned', minimumPollers: 1, maximumPollers: 4 },
-      // Logins by IAM take up to 1,000 MiB of the database's memory:
-      // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html (2026-11-26)
+      // Logins by IAM take memory: with half a unit, 1 GiB, little would be left.
       database: { minCapacity: 1, maxCapacity: 4, standbys: 0, proxy: true, backupDays: 7 },
       collector: { allowedOrigins: [], rate: 100, burst: 100, maxConcurrency: 20 },
       alarmActions: true,

@@ -10,7 +10,7 @@ import { systemClock } from '../system/system-clock.ts';
 import { setting } from './function-settings.ts';
 import { connectToRds } from './rds-connection.ts';
 import { requestTimeouts } from './request-timeouts.ts';
-import { glueRegistry } from './services.ts';
+import { glueRegistry, once } from './services.ts';
 
 const SERVICE = 'operator';
 /** Pollers that have been idle, a database that was paused: less together than the function has (lib/stacks/operator-stack.ts). */
@@ -34,12 +34,10 @@ export function operatorFunction() {
       region,
     }),
   );
-  const producer: Producer = {
-    send: async (topic, records) => {
-      const { openMskProducer } = await import('#msk');
-      return openMskProducer({ brokers, region, clientId: SERVICE }).send(topic, records);
-    },
-  };
+  const open = once(async () =>
+    (await import('#msk')).openMskProducer({ brokers, region, clientId: SERVICE }),
+  );
+  const producer: Producer = { send: async (topic, records) => (await open()).send(topic, records) };
   return async ({ action }: OperatorRequest): Promise<ProbeReport> => {
     if (action !== 'probe') {
       throw new MillraceError(

@@ -117,9 +117,9 @@ describe('the policy of CloudFormation', () => {
     patterns.some((pattern) => new RegExp(`^${pattern.replaceAll('*', '.*')}$`).test(action));
 
   /**
-   * What CloudFormation calls to create and to delete a type, as the services' own pages name the actions:
+   * What CloudFormation calls to create and to delete a type, as far as we know: no page lists it, and nobody has tried it. The
+   * services' pages have the actions' names:
    * https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
-   * (2026-11-26). For a topic, MSK's rights and Kafka's: https://docs.aws.amazon.com/msk/latest/developerguide/msk-create-topic.html
    */
   const NEEDED: Readonly<Record<string, readonly string[]>> = {
     'AWS::ApiGateway::Account': ['apigateway:PATCH', 'iam:PassRole'],
