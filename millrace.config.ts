@@ -20,6 +20,7 @@ export default defineApp({
       polling: { mode: 'on-demand' },
       database: { minCapacity: 0, maxCapacity: 2, standbys: 0, proxy: false, backupDays: 1 },
       collector: { allowedOrigins: ['http://localhost:3000'], rate: 20, burst: 20 },
+      probe: true,
       alarmActions: false,
       retainsData: false,
       logRetentionDays: 7,

@@ -26,6 +26,7 @@ import { createQueueReader } from '../../runtime/dead-letters/queue-letters.ts';
 import { createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';
 import { writeVersion } from '../../runtime/deployment.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
+import { probeConsumer, probes } from '../../runtime/probe/pipeline.ts';
 import { partitionOf } from '../../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { type BuiltFunction, buildFunctions, bundle } from '../../scripts/verify/built-functions.mjs';
@@ -68,6 +69,8 @@ let functions: readonly BuiltFunction[];
 let postgres: PostgresServer;
 /** What a deployment fills in, and what stands here for RDS's certificates and AWS's endpoints. */
 let settings: Readonly<Record<string, string>>;
+/** A file with those of the database and of Kafka. */
+let certificates: string;
 let dead: { url: string; arn: string };
 let redrive: { url: string; arn: string };
 /** The functions that have given an answer. */
@@ -83,6 +86,9 @@ beforeAll(async () => {
   redrive = await createQueue('redrive', { RedrivePolicy: JSON.stringify(policy) });
   await s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
   await glue.send(new CreateRegistryCommand({ RegistryName: REGISTRY }));
+  certificates = join(temporary.path, 'certificates.pem');
+  writeFileSync(certificates, `${readFileSync(postgres.certificate!, 'utf8')}\n${readFileSync(ca, 'utf8')}`);
+  await registry.register(probes);
   const ids = await registry.register(pageviews);
   settings = {
     ...endpoints,
@@ -183,6 +189,7 @@ test('migrations makes the tables, and nothing when it runs again', async () => 
   await using('migrations', async (fn) => {
     const { applied: names } = await fn.invoke({});
     expect(names).toContain(`${CONSUMER}/0001-engagement`);
+    expect(names).toContain(`${probeConsumer.name}/0001-probe`);
     expect(await fn.invoke({})).toEqual({ applied: [] });
   });
 });
@@ -338,8 +345,6 @@ test('collector says in time that it cannot publish, be it that a broker says no
 test('a consumer whose dead letters are in Kafka writes them there, or has the batch delivered again', async () => {
   const consumer = { ...editorialAnalytics, deadLetter: 'kafka' } as const;
   await log.createTopic(consumer.deadLetterTopic, 1);
-  const certificates = join(temporary.path, 'certificates.pem');
-  writeFileSync(certificates, `${readFileSync(postgres.certificate!, 'utf8')}\n${readFileSync(ca, 'utf8')}`);
   const built = { ...functions.find(({ name }) => name === CONSUMER)!, code: bundleWithLettersInKafka() };
   const invokeOn = async (brokers: string, event: unknown) => {
     const others = {
@@ -372,6 +377,33 @@ test('a consumer whose dead letters are in Kafka writes them there, or has the b
   ]);
 });
 
+test('operator sends a probe, and sees it in the ledger and the table when its consumer has applied it', async () => {
+  await log.createTopic(probes.name, 1);
+  const others = { MILLRACE_BROKERS: sasl, NODE_EXTRA_CA_CERTS: certificates };
+  await using(
+    'operator',
+    async (operator) => {
+      const probing = operator.invoke({ action: 'probe' });
+      const of = { topic: probes.name, partition: 0 };
+      while ((await log.bounds(of)).end === 0) await systemClock.sleep(100);
+      await using(probeConsumer.name, async (consumer) => {
+        expect(await consumer.invoke(encodeKafkaEvent(await log.read(of, 0, 1)))).toEqual(SETTLED);
+      });
+      expect(await probing).toMatchObject({
+        ...of,
+        offset: 0,
+        publishedMs: expect.any(Number),
+        settledMs: expect.any(Number),
+        appliedMs: expect.any(Number),
+      });
+      expect(await operator.invoke({ action: 'drop' })).toMatchObject({
+        errorMessage: expect.stringContaining('was asked for "drop"; it knows probe'),
+      });
+    },
+    others,
+  );
+});
+
 /** The folder of a bundle as the CDK makes it of a consumer that declares so: with the parts of a consumer and of the collector. */
 function bundleWithLettersInKafka(): string {
   const code = join(temporary.path, 'letters-in-kafka');
@@ -391,13 +423,18 @@ function bundleWithLettersInKafka(): string {
 
 test('each function that lacks a setting says which one, and where by our own files and lines', async () => {
   for (const { name, environment } of functions) {
-    const setting = Object.keys(environment).find((each) => each.startsWith('MILLRACE_'))!;
+    const setting =
+      name === 'operator'
+        ? 'MILLRACE_BROKERS'
+        : Object.keys(environment).find((each) => each.startsWith('MILLRACE_'))!;
+    const isOwn = ['operator', probeConsumer.name].includes(name);
+    const source = isOwn ? `adapters/aws/functions/${name}` : `lambdas/${name}/index`;
     await using(
       name,
       async (fn) => {
         const { errorMessage, trace } = await fn.invoke({});
         expect(errorMessage).toMatch(`The environment variable ${setting} is missing.`);
-        expect(trace).toContainEqual(expect.stringMatching(`lambdas/${name}/index\\.ts:\\d+`));
+        expect(trace).toContainEqual(expect.stringMatching(`${source}\\.ts:\\d+`));
       },
       { MILLRACE_BROKERS: 'unused', [setting]: '' },
     );
