@@ -24,6 +24,7 @@ const UNLIMITED = {
     {
       stack: 'consumer',
       topic: 'events',
+      isLoaded: true,
       memoryMb: 1_024,
       batch: { maxRecords: 5_000, windowMs: 500 },
       provisioned: { minimumPollers: 1, maximumPollers: 2_000, group: undefined },

@@ -69,11 +69,14 @@ export class SilentBrokers {
       const hear = () =>
         this.#heard.set(connection, { at: this.#now(), sentBytes: connection.socket.bytesWritten });
       hear();
-      connection.socket.on('data', hear);
+      // Before the client, which may destroy the socket for what comes.
+      connection.socket.prependListener('data', hear);
     });
     const lost = ({ broker, connection }: ConnectionPoolEventPayload) => {
       // A connection that the other side ended or broke has an end or an error. Only ours to one that is silent has none.
       if (client.closed || connection.socket?.readableEnded || connection.socket?.errored) return;
+      // One that answered all that it was asked: what it said was not to the client's liking, such as that it wants TLS.
+      if (this.#heard.get(connection)?.sentBytes === connection.socket?.bytesWritten) return;
       if (!this.#isStale(connection)) this.#silentAt.set(nameOf(broker), this.#now());
     };
     client.on('client:broker:disconnect', lost);

@@ -72,6 +72,8 @@ const ENDS_TRANSACTION =
 
 const OUR_SAVEPOINT = /^(?:savepoint|release|rollback)\b[^;]*\bmillrace_/i;
 
+const COPIES = /^copy\b.*\b(?:from\s+stdin|to\s+stdout)\b/is;
+
 /** The statement from its first word on, as PostgreSQL finds it: behind blanks, semicolons and comments, which may hold comments. */
 function fromFirstWord(sql: string): string {
   let at = 0;
@@ -94,7 +96,7 @@ function fromFirstWord(sql: string): string {
 // What these leave in the session (settings, locks, temporary tables, cursors) would reach the next batch. The connection is
 // closed, not reset: a proxy would pin it. https://www.postgresql.org/docs/current/sql-discard.html lists what there is.
 const LEAVES_STATE =
-  /^(?:set(?!\s+(?:local|constraints|transaction)\b)|reset|listen|load|prepare|declare|discard|do|call|create\s+(?:(?:local|global)\s+)?temp)\b/i;
+  /^(?:set(?!\s+(?:local|constraints|transaction)\b)|reset|listen|load|prepare|declare|discard|do|call|create\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?)\b/i;
 const CALLS_THAT_LEAVE_STATE = /\bset_config\b|\bpg_(?:try_)?advisory_lock|\binto\s+temp/i;
 
 /** A tx for one part of a transaction. */
@@ -132,6 +134,13 @@ async function handlerQuery<Row>(
     throw new MillraceError(
       'SINK_MISCONFIGURED',
       'tx.query() takes no savepoint whose name begins with "millrace_": the sink uses those names. Rename it.',
+    );
+  }
+  if (COPIES.test(statement)) {
+    throw new MillraceError(
+      'SINK_MISCONFIGURED',
+      'tx.query() takes no COPY from STDIN or to STDOUT: it sends and receives no data beside a statement. Write ' +
+        'INSERT … SELECT … FROM unnest($1::text[], …) with an array for each column.',
     );
   }
   if (LEAVES_STATE.test(statement) || CALLS_THAT_LEAVE_STATE.test(sql)) open.retire();

@@ -84,6 +84,8 @@ export class RoundTrip implements Submittable {
   /** No statement of ours has data of its own to send. */
   handleCopyInResponse(connection: Connection & { sendCopyFail(reason: string): void }): void {
     connection.sendCopyFail('tx.query() sends no data for COPY');
+    // The server has skipped the Sync that it was sent: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY (2026-11-26)
+    connection.sync();
   }
 
   handleCopyData(): void {}

@@ -62,8 +62,9 @@ export function billOf(deployment: Deployment, workload: Workload, list: PriceLi
   };
 }
 
-export function effortOfReader({ batch, memoryMb }: Reader, { eventsPerSecond, bytes }: Workload): Effort {
-  return effortOf({ eventsPerSecond, bytes, batch, memoryMb });
+export function effortOfReader({ isLoaded, batch, memoryMb }: Reader, workload: Workload): Effort {
+  const { eventsPerSecond, bytes } = workload;
+  return effortOf({ eventsPerSecond: isLoaded ? eventsPerSecond : 0, bytes, batch, memoryMb });
 }
 
 function linesOf(deployment: Deployment, workload: Workload, list: PriceList): BillLine[] {

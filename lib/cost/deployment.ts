@@ -45,6 +45,8 @@ export interface Deployment {
 export interface Reader {
   readonly stack: string;
   readonly topic: string;
+  /** Whether the load is on its topic; not on the probe's. */
+  readonly isLoaded: boolean;
   readonly memoryMb: number;
   readonly batch: { readonly maxRecords: number; readonly windowMs: number };
   /** Undefined on demand. */
@@ -104,6 +106,7 @@ export function deploymentOf(app: App, root: string, env: string): Deployment {
           return {
             stack: stackName,
             topic: Properties.Topics[0],
+            isLoaded: app.contracts.some(({ name }) => name === Properties.Topics[0]),
             memoryMb: byId[Properties.FunctionName.Ref]!.Properties.MemorySize,
             batch: {
               maxRecords: Properties.BatchSize,

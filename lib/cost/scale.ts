@@ -48,7 +48,8 @@ const MB = 1e6;
 
 /** What a load takes, the part that gives first at the top: as the environment is set, and without settings by AWS's limits. */
 export function needsOf(deployment: Deployment, workload: Workload): readonly Need[] {
-  const { brokers, database, readers, topics, collector } = deployment;
+  const { brokers, database, topics, collector } = deployment;
+  const readers = deployment.readers.filter(({ isLoaded }) => isLoaded);
   const { eventsPerSecond, bytes, eventsPerRequest } = workload;
   const efforts = readers.map((reader) => effortOfReader(reader, workload));
   const sum = (of: (effort: Effort) => number) => efforts.reduce((total, each) => total + of(each), 0);

@@ -97,6 +97,22 @@ test('consumers of a poller group share its units, ten pollers each; others pay 
   ).toBe(false);
 });
 
+test('a probe costs its share of pollers and its alarms, and takes none of the load', () => {
+  const environments = { ...newsdesk.environments, prod: { ...newsdesk.environments.prod!, probe: true } };
+  const probing = deploymentOf({ ...newsdesk, environments }, NEWSDESK, 'prod');
+  expect(probing.readers.map(({ topic, isLoaded }) => [topic, isLoaded])).toEqual([
+    ['news.pageviews', true],
+    ['millrace.probe', false],
+  ]);
+  const load = { ...LOAD, eventsPerSecond: 20_000 };
+  const told = (deployment: Deployment) =>
+    needsOf(deployment, load).map(({ part, needed, set }) => [part, needed, set]);
+  expect(told(probing)).toEqual(told(prod));
+  for (const part of ['functions', 'database', 'database requests', 'logs'])
+    expect(monthly(probing, part, load)).toBeCloseTo(monthly(prod, part, load));
+  expect(monthly(probing, 'alarms')).toBeGreaterThan(monthly(prod, 'alarms'));
+});
+
 test('more pollers are paid for when the load needs them, up to the maximum', () => {
   const unit = 0.185 * 730;
   const at = (eventsPerSecond: number) => monthly(prod, 'pollers', { ...LOAD, eventsPerSecond });

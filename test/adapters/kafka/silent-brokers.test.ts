@@ -87,6 +87,18 @@ test('a broker that ended the connection is asked again at once', async () => {
   expect(asked()).toEqual([2, 1]);
 });
 
+test('a broker whose answer the client refuses is not taken for silent', async () => {
+  // How a listener with TLS answers a client without.
+  servers[0]!.server.on('connection', (socket) =>
+    socket.on('data', () => socket.write(Buffer.from([21, 3, 3, 0, 2, 2, 40]))),
+  );
+  for (let asking = 1; asking <= 2; asking++) {
+    await expect(open(0).listApis()).rejects.toThrow(/TLS/);
+    await closed();
+    expect(asked()).toEqual([asking, 0]);
+  }
+});
+
 test.each([
   ['in time, tells the others', 3_000, [1, 1]],
   ['too soon, tells nobody', 2_999, [2, 0]],

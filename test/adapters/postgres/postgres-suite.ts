@@ -634,7 +634,33 @@ export function postgresSuite(
       expect(await actionOf(`DO $$ BEGIN RAISE 'no'; END $$`)).toBe('retry');
     });
 
+    test.each(['COPY item FROM STDIN', '/* all */ copy item (id)\nfrom stdin', 'COPY (SELECT 1) TO STDOUT'])(
+      '%j is refused, and the connection can be used',
+      async (sql) => {
+        const outcome = inSink(async (tx) => {
+          await tx.query(`INSERT INTO item VALUES (70, 'seventy')`);
+          await tx.query(sql);
+        });
+        await expect(outcome).rejects.toMatchObject({
+          code: 'SINK_MISCONFIGURED',
+          message: expect.stringContaining('takes no COPY'),
+        });
+        expect(await query('SELECT * FROM item WHERE id = 70')).toEqual([]);
+      },
+    );
+
     if (sessions === 'own') {
+      test.each([
+        'CREATE TEMP TABLE left_behind (n int)',
+        'CREATE TEMPORARY TABLE left_behind (n int)',
+        'create local temporary table left_behind (n int)',
+        'CREATE OR REPLACE TEMP VIEW left_behind AS SELECT 1 AS n',
+        'CREATE TEMPORARY SEQUENCE left_behind',
+      ])('%j does not reach the next batch', async (sql) => {
+        await inSink((tx) => tx.query(sql));
+        expect(await query(`SELECT to_regclass('left_behind') AS found`)).toEqual([{ found: null }]);
+      });
+
       test.each([
         ['a setting', `SET application_name = 'left-behind'`],
         ['a setting by function', `SELECT set_config('application_name', 'left-behind', false)`],
