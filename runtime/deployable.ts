@@ -79,23 +79,22 @@ export function checkAgainstApp(
   ];
   const names = consumers.map((consumer) => consumer.name);
   for (const topic of existingTopics) {
-    checkName(`${name}.existingTopics`, topic, topics, "a topic of the app's contracts or dead letters");
+    checkName(`${name}.existingTopics`, topic, topics, "none of the app's topics");
   }
   for (const consumer of Object.keys(environment.consumers ?? {})) {
-    checkName(`${name}.consumers`, consumer, names, 'a consumer of the app');
+    checkName(`${name}.consumers`, consumer, names, "none of the app's consumers");
   }
   for (const consumer of consumers) checkOverrides(environment, consumer);
   checkPollerGroups(environment, consumers);
 }
 
-function checkName(field: string, got: string, names: readonly string[], allowed: string): void {
+function checkName(field: string, got: string, names: readonly string[], which: string): void {
   if (names.includes(got)) return;
-  const known = names.length === 0 ? 'of which there are none' : names.join(', ');
-  refuse(
-    field,
-    got,
-    `${allowed}: ${known}`,
-    `${didYouMean(got, names).trim()} Change it in millrace.config.ts.`.trim(),
+  const known = names.length === 0 ? '' : `: ${names.join(', ')}`;
+  throw new MillraceError(
+    'ENVIRONMENT_INVALID',
+    `Environment: ${field} names ${JSON.stringify(got)}, which is ${which}${known}.${didYouMean(got, names)} Change it in millrace.config.ts.`,
+    { details: { field } },
   );
 }
 

@@ -248,6 +248,9 @@ const MAX_REQUEST_RATE = 10_000;
 const MAX_REQUEST_BURST = 5_000;
 // https://docs.aws.amazon.com/msk/latest/developerguide/limits.html (2026-11-25): connections with IAM that a broker takes.
 const MAX_CONNECTIONS = 3_000;
+// Of the 4 KB of a function's environment, which schema ids share (lib/stacks/contracts-stack.ts):
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (2026-11-26)
+const MAX_ORIGINS_CHARACTERS = 800;
 const WEB_ACL_ARN = /^arn:aws:wafv2:[a-z0-9-]+:\d{12}:regional\/webacl\/[A-Za-z0-9_-]+\/[0-9a-f-]+$/;
 const TOPIC_ARN = /^arn:aws:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
 const EMAIL = /^[^\s@:]+@[^\s@:]+\.[^\s@:]+$/;
@@ -437,6 +440,13 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
       areDistinct(allowedOrigins) &&
         (allowedOrigins.every(isPublicOrigin) || (allowedOrigins.length === 1 && allowedOrigins[0] === '*')),
       'origins as browsers write them, such as https://www.example.org: no path, no capitals, http for localhost only; or "*" alone',
+    );
+    const characters = JSON.stringify(allowedOrigins).length;
+    check(
+      'collector.allowedOrigins',
+      `${characters} characters`,
+      characters <= MAX_ORIGINS_CHARACTERS,
+      `up to ${MAX_ORIGINS_CHARACTERS} characters as JSON, because a function's settings have 4 KB together`,
     );
     checkWhole('collector.rate', rate, 1, MAX_REQUEST_RATE);
     checkWhole('collector.burst', burst, 1, MAX_REQUEST_BURST);

@@ -117,9 +117,9 @@ describe('a consumer of one environment', () => {
   test.each<[NonNullable<EnvironmentSettings['consumers']>, RegExp]>([
     [
       { 'editorial-analitics': {} },
-      /prod\.consumers is "editorial-analitics"; it takes a consumer of the app: editorial-analytics\. Did you mean "editorial-analytics"\? Change/,
+      /prod\.consumers names "editorial-analitics", which is none of the app's consumers: editorial-analytics\. Did you mean "editorial-analytics"\? Change/,
     ],
-    [{ constructor: {} }, /prod\.consumers is "constructor"/],
+    [{ constructor: {} }, /prod\.consumers names "constructor"/],
     [{ [CONSUMER]: { memoryMb: 64 } }, /memoryMb is 64; it takes a whole number from 128 to 10240/],
     [{ [CONSUMER]: { reservedConcurrency: 0 } }, /reservedConcurrency is 0/],
     // The declaration's incident is at 100,000.
@@ -146,7 +146,9 @@ describe('existing topics', () => {
 
   test('are topics of the app', () => {
     expect(() => topicsOf(['news.pageview'])).toThrow(
-      refused(/prod\.existingTopics is "news\.pageview"; .* Did you mean "news\.pageviews"\?/),
+      refused(
+        /prod\.existingTopics names "news\.pageview", which is none of the app's topics: .* Did you mean "news\.pageviews"\?/,
+      ),
     );
   });
 });

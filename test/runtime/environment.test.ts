@@ -317,6 +317,17 @@ describe('settings that AWS would refuse are refused before', () => {
       { ...dev, collector: { ...collector, allowedOrigins: [origin, 'https://www.example.org'] } },
       /it takes origins as browsers write them, such as https:\/\/www\.example\.org/,
     ]),
+    [
+      'collector.allowedOrigins',
+      {
+        ...dev,
+        collector: {
+          ...collector,
+          allowedOrigins: Array.from({ length: 40 }, (_, n) => `https://site-${n}.example.org`),
+        },
+      },
+      /is "\d+ characters"; it takes up to 800 characters as JSON/,
+    ],
     ['collector.rate', { ...dev, collector: { ...collector, rate: 10_001 } }, /from 1 to 10000/],
     [
       'collector.burst',
