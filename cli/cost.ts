@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Bill, Need, PriceList } from '../lib/cost/index.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { loadApp } from './app.ts';
-import { jsonOption, wholeFrom } from './options.ts';
+import { checkEnvironment, jsonOption, wholeFrom } from './options.ts';
 import { columnsOf, count, epilogue, printJson, printLine, styled, table, wrapped } from './terminal.ts';
 
 const EXAMPLE = `
@@ -50,14 +50,9 @@ export function costCommand(): Command {
     .option('--prices <file>', 'a price list of your own, as JSON')
     .addOption(jsonOption('print one object: lines, total, savings, needs, prices'))
     .addHelpText('after', epilogue(EXAMPLE))
-    .action(async (options: CostOptions) => {
+    .action(async (options: CostOptions, command: Command) => {
       const app = await loadApp();
-      if (!Object.hasOwn(app.environments, options.env)) {
-        throw new MillraceError(
-          'ENVIRONMENT_INVALID',
-          `--env is ${JSON.stringify(options.env)}; millrace.config.ts has ${Object.keys(app.environments).join(', ') || 'no environment'}.`,
-        );
-      }
+      checkEnvironment(command, options.env, app.environments);
       const { billOf, deploymentOf, fullness, needsOf, NOT_COUNTED, ...cost } = await loadEstimates();
       const { eventsPerSecond, bytes, eventsPerRequest } = options;
       const workload = { eventsPerSecond, bytes, eventsPerRequest };

@@ -1,9 +1,11 @@
 import { dirname, join, relative } from 'node:path';
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { isStateFolder } from '../local/state-folder.ts';
+import { didYouMean } from '../runtime/closest-name.ts';
 import { isOrigin } from '../runtime/environment.ts';
 import { hasConfig } from './app.ts';
 import { DEFAULT_STATE } from './hints.ts';
+import { either } from './terminal.ts';
 
 export function stateOption(): Option {
   return new Option('--state <dir>', 'the folder that keeps topics, queues and the sink')
@@ -21,6 +23,14 @@ export function nearestState(from: string = process.cwd()): string {
     if (isStateFolder(path) || hasConfig(folder)) return relative(from, path);
     if (folder === dirname(folder)) return DEFAULT_STATE;
   }
+}
+
+/** Refuses the command line, with the closest name, unless `--env` names an environment of the app. */
+export function checkEnvironment(command: Command, env: string, environments: object): void {
+  if (Object.hasOwn(environments, env)) return;
+  const names = Object.keys(environments);
+  const next = names.length === 0 ? 'Make one: npx millrace add environment NAME.' : `Use ${either(names)}.`;
+  command.error(`error: the app has no environment "${env}".${didYouMean(env, names)} ${next}`);
 }
 
 export function jsonOption(description = 'print JSON'): Option {

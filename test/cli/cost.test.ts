@@ -40,8 +40,8 @@ test.each([
   [
     'an unknown environment',
     ['--env', 'production'],
-    1,
-    /--env is "production"; .* has dev, staging, prod\. \[ENV/,
+    2,
+    /the app has no environment "production"\..* Use dev, staging or prod\./,
   ],
   ['no environment', [], 2, /required option '--env <name>' not specified/],
   ['no events', ['--env', 'dev', '--events-per-second', '0'], 2, /Give a whole number from 1/],
