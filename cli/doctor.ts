@@ -7,7 +7,6 @@ import { examineTopics } from '../local/doctor.ts';
 import { notedLedger } from '../local/ledger-origin.ts';
 import { existingStateFolder, isStateFolder } from '../local/state-folder.ts';
 import { openEmbeddedLog, openKafkaTopics } from '../local/topic-log.ts';
-import { didYouMean } from '../runtime/closest-name.ts';
 import { examineBefore, examineDeployment, tally } from '../runtime/doctor/examine.ts';
 import { type Line, linesOf, observe } from '../runtime/doctor/line.ts';
 import { judgeProbe } from '../runtime/doctor/probe-checks.ts';
@@ -16,14 +15,14 @@ import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
 import { doctorLines, tallyLine } from './doctor-view.ts';
 import { hint } from './hints.ts';
-import { jsonOption, stateOption } from './options.ts';
+import { checkEnvironment, jsonOption, stateOption } from './options.ts';
 import { type KafkaOptions, kafkaAuthOption, kafkaOption, storesOptions } from './outside-options.ts';
 import { queryFolder } from './sql.ts';
-import { columnsOf, either, epilogue, printJson, printLine, printNote, styled } from './terminal.ts';
+import { columnsOf, epilogue, printJson, printLine, printNote, styled } from './terminal.ts';
 
 const EXAMPLE = `
 Examples:
-  millrace doctor                       this machine: contracts, topics, sink, lag
+  millrace doctor                       this machine
   millrace doctor --kafka localhost:9092
   millrace doctor --env dev --before    what would stop a first deployment
   millrace doctor --env dev             a deployed environment
@@ -34,7 +33,7 @@ With --env it asks AWS's APIs, with your credentials and from outside the networ
 AWS_PROFILE and AWS_REGION choose the account and the region. It changes nothing;
 --probe writes to a topic and a table of its own, never to yours.
 Every line says what was seen, and every failure how to correct it. What could not
-be seen prints "cannot tell", marked with "?", and never passes. The exit code is
+be seen, or does not decide it, is marked "?" and never passes. The exit code is
 1 when a line fails, else 0. docs/doctor.md lists the checks and the permissions.`;
 
 interface DoctorOptions extends KafkaOptions {
@@ -56,6 +55,7 @@ export function doctorCommand(): Command {
       new Option('--env <name>', 'a deployed environment, such as dev; else this machine').conflicts([
         'kafka',
         'kafkaAuth',
+        'state',
       ]),
     )
     .addOption(
@@ -72,11 +72,7 @@ export function doctorCommand(): Command {
       if (options.env === undefined && options.before) {
         command.error("error: option '--before' needs '--env', which says what is to be deployed.");
       }
-      if (options.env !== undefined && !Object.hasOwn(app.environments, options.env)) {
-        const names = Object.keys(app.environments);
-        const meant = didYouMean(options.env, names);
-        command.error(`error: the app has no environment "${options.env}".${meant} Use ${either(names)}.`);
-      }
+      if (options.env !== undefined) checkEnvironment(command, options.env, app.environments);
       const progress = startProgress(options.json === true);
       const { environment, about, lines } = await examine(app, options, progress.note).finally(progress.stop);
       const counts = tally(lines);
@@ -134,7 +130,9 @@ async function examineHere(
     onProgress('a record on its way');
     const { probeHere } = await import('../local/probe.ts');
     const seen = await observe(() => probeHere(kafka ? { kafka } : {}, PROBE_PATIENCE_MS));
-    lines.push(...judgeProbe(seen, 'npm start, and look at what holds its consumer.'));
+    // Here nobody stands between: what it threw, it threw.
+    const told = 'problem' in seen ? { value: { failure: seen.problem } } : seen;
+    lines.push(...judgeProbe(told, 'npm start, and look at what holds its consumer.'));
   }
   const hasFolder = isStateFolder(options.state);
   const of = linesOf('state', options.state);

@@ -36,6 +36,7 @@ export async function probeHere(stores: StoresOptions, patienceMs: number): Prom
         log: silent,
         consume: 'everything',
       });
+      const ending = new AbortController();
       try {
         const arriving = runProbe({
           registry,
@@ -44,9 +45,11 @@ export async function probeHere(stores: StoresOptions, patienceMs: number): Prom
           probeId: randomUUID(),
           read: async (sql) => (await stack.query(sql)).rows[0] ?? [],
           patienceMs,
+          signal: ending.signal,
         });
         return await Promise.race([arriving, stack.halted]);
       } finally {
+        ending.abort();
         await stack.close();
       }
     } finally {

@@ -3,7 +3,7 @@ import { consumerIn } from './consumer-in-environment.ts';
 import type { Contract } from './contract/contract.ts';
 import { type AnyConsumer, RANGES } from './delivery/consumer.ts';
 import { deadLetterQueueName, deployedName } from './deployment.ts';
-import { type Environment, refuse } from './environment.ts';
+import { type Environment, MAX_GROUP_MAPPINGS, MAX_POLLERS, refuse } from './environment.ts';
 import { MillraceError } from './errors.ts';
 import { mappingOf } from './lambda/mapping.ts';
 
@@ -57,10 +57,6 @@ export function checkDeployable(consumer: AnyConsumer, { name: environment, poll
     );
   }
 }
-
-// https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html (2026-11-26)
-const MAX_GROUP_MAPPINGS = 100;
-const MAX_GROUP_POLLERS = 2_000;
 
 /**
  * What an environment's settings say of consumers and topics, against those that the app has.
@@ -123,11 +119,11 @@ function checkPollerGroups(environment: Environment, consumers: readonly AnyCons
     .filter((each) => each !== null && each.pollerGroup !== null);
   for (const [group, mappings] of Map.groupBy(members, (each) => each!.pollerGroup!)) {
     const pollers = mappings.reduce((sum, each) => sum + each!.maximumPollers, 0);
-    if (mappings.length <= MAX_GROUP_MAPPINGS && pollers <= MAX_GROUP_POLLERS) continue;
+    if (mappings.length <= MAX_GROUP_MAPPINGS && pollers <= MAX_POLLERS) continue;
     refuse(
       `${environment.name}.polling.group`,
       group,
-      `up to ${MAX_GROUP_MAPPINGS} consumers with up to ${MAX_GROUP_POLLERS} pollers in all, and this group has ${mappings.length} with ${pollers}`,
+      `up to ${MAX_GROUP_MAPPINGS} consumers with up to ${MAX_POLLERS} pollers in all, and this group has ${mappings.length} with ${pollers}`,
       'Give some consumers another group: consumers.NAME.polling.group in millrace.config.ts.',
     );
   }

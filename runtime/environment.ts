@@ -221,6 +221,13 @@ function optional(
 }
 
 /**
+ * The most pollers of a mapping, and of all mappings of a poller group together, and the most mappings of a group:
+ * https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html (2026-11-26)
+ */
+export const MAX_POLLERS = 2_000;
+export const MAX_GROUP_MAPPINGS = 100;
+
+/**
  * Stacks, functions and the database are called by it: letters, digits and single hyphens, and with
  * `millrace-<name>-migrations` 64 characters at most.
  * https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/CHAP_Limits.html#RDS_Limits.Constraints,
@@ -230,7 +237,6 @@ const ENVIRONMENT_NAME = /^(?=.{1,44}$)[a-z0-9]+(?:-[a-z0-9]+)*$/;
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html#invocation-eventsourcemapping-provisioned-mode,
 // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.how-it-works.html (2026-11-24)
 const MAX_MINIMUM_POLLERS = 200;
-const MAX_POLLERS = 2_000;
 const MAX_CAPACITY = 256;
 const MAX_STANDBYS = 14;
 const MAX_BACKUP_DAYS = 35;

@@ -166,3 +166,11 @@ export class MillraceError extends Error {
 function row(action: ErrorAction, summary: string): ErrorRow {
   return { action, summary };
 }
+
+/** What an error says, in one line: its name where a service gave it one, and not that of a class of ours. */
+export function reasonOf({ name, message }: Pick<Error, 'name' | 'message'>): string {
+  // The SDK adds a hint for programmers to what it cannot read.
+  const [told = ''] = message.split('Deserialization error:');
+  const reason = name === 'Error' || name === 'MillraceError' ? told : `${name}: ${told}`;
+  return reason.replaceAll(/\s+/g, ' ').trim();
+}

@@ -18,10 +18,10 @@ import type {
   TopicFacts,
   ZoneFacts,
 } from '../../runtime/doctor/reader.ts';
-import { MillraceError } from '../../runtime/errors.ts';
+import { MillraceError, reasonOf } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import type { OperatorRequest } from '../../runtime/probe/operator.ts';
-import type { ProbeReport } from '../../runtime/probe/probe.ts';
+import type { ProbeFailure, ProbeReport } from '../../runtime/probe/probe.ts';
 import type { AwsCalls } from './aws-calls.ts';
 
 const HOUR_MS = 60 * 60 * 1_000;
@@ -52,13 +52,19 @@ export async function whoIsAsking(
     const { Account = 'unknown', Arn = 'unknown' } = await calls.getCallerIdentity({});
     return { account: Account, region, who: Arn.slice(Arn.lastIndexOf(':') + 1) };
   } catch (cause) {
-    const { name, message } = cause as Error;
-    throw new MillraceError(
-      'INPUT_INVALID',
-      `AWS does not know who is asking: ${name}: ${message.replace(/\.?$/, '.')} Sign in, and set AWS_PROFILE and AWS_REGION to those of the environment.`,
-      { cause },
-    );
+    throw new MillraceError('INPUT_INVALID', whyNobody(cause as Error), { cause });
   }
+}
+
+/** In the words of who has to act: the SDK tells its caller which argument is missing. */
+function whyNobody(cause: Error): string {
+  if (cause.message.startsWith('Region is missing')) {
+    return 'No AWS region is set. Set AWS_REGION, or AWS_PROFILE with a region.';
+  }
+  const isWithout = cause.name === 'CredentialsProviderError' || cause.name === 'TokenProviderError';
+  const reason = reasonOf(isWithout ? { name: 'Error', message: cause.message } : cause);
+  const told = reason.replace(/\.?$/, '.');
+  return `${isWithout ? 'No AWS credentials' : 'AWS does not know who is asking'}: ${told} Sign in, and set AWS_PROFILE to the profile that you signed in with.`;
 }
 
 export function createDeploymentReader(calls: AwsCalls, clock: Pick<Clock, 'now'>): DeploymentReader {
@@ -162,7 +168,7 @@ export function createDeploymentReader(calls: AwsCalls, clock: Pick<Clock, 'now'
         ({ ZoneName = '', ZoneId = '' }): ZoneFacts => ({ name: ZoneName, id: ZoneId }),
       );
     },
-    probe: (FunctionName) => orNull(() => probe(calls, FunctionName)),
+    probe: (FunctionName) => probe(calls, FunctionName),
     async schemaFault(version) {
       const { Valid, Error: fault } = await calls.checkSchemaVersionValidity({
         DataFormat: 'AVRO',
@@ -178,9 +184,11 @@ async function stack(calls: AwsCalls, StackName: string): Promise<StackFacts | n
     const { Stacks: [found] = [] } = await calls.describeStacks({ StackName });
     if (!found) return null;
     const { StackStatus = 'unknown', StackStatusReason, DriftInformation, Outputs = [] } = found;
+    const { EnableTerminationProtection = false } = found;
     return {
       status: StackStatus,
       reason: StackStatusReason ?? null,
+      isProtected: EnableTerminationProtection,
       drift: DriftInformation?.StackDriftStatus ?? null,
       driftCheckedAt: DriftInformation?.LastCheckTimestamp?.toISOString() ?? null,
       outputs: Object.fromEntries(
@@ -326,16 +334,17 @@ async function functionOf(calls: AwsCalls, FunctionName: string): Promise<Functi
 }
 
 /** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html (2026-11-26): `FunctionError` where it threw, and the error as the payload. */
-async function probe(calls: AwsCalls, FunctionName: string): Promise<ProbeReport> {
+async function probe(calls: AwsCalls, FunctionName: string): Promise<ProbeReport | ProbeFailure | null> {
   const request: OperatorRequest = { action: 'probe' };
-  const { FunctionError, Payload } = await calls.invoke({
-    FunctionName,
-    Payload: Buffer.from(JSON.stringify(request)),
-  });
+  const invoked = await orNull(() =>
+    calls.invoke({ FunctionName, Payload: Buffer.from(JSON.stringify(request)) }),
+  );
+  if (invoked === null) return null;
+  const { FunctionError, Payload } = invoked;
   const answer = JSON.parse(Buffer.from(Payload ?? []).toString('utf8') || '{}');
   if (FunctionError === undefined) return answer;
   const { errorType = FunctionError, errorMessage = 'no message' } = answer;
-  throw Object.assign(new Error(String(errorMessage)), { name: String(errorType) });
+  return { failure: reasonOf({ name: String(errorType), message: String(errorMessage) }) };
 }
 
 function mapping(found: EventSourceMappingConfiguration): MappingFacts {
@@ -422,13 +431,19 @@ function rule({
   IpProtocol = '',
   UserIdGroupPairs = [],
   IpRanges = [],
+  Ipv6Ranges = [],
+  PrefixListIds = [],
 }: IpPermission): GroupRule {
   return {
     fromPort: FromPort ?? null,
     toPort: ToPort ?? null,
     protocol: IpProtocol,
     groups: UserIdGroupPairs.map(({ GroupId = '' }) => GroupId),
-    ranges: IpRanges.map(({ CidrIp = '' }) => CidrIp),
+    ranges: [
+      ...IpRanges.map(({ CidrIp = '' }) => CidrIp),
+      ...Ipv6Ranges.map(({ CidrIpv6 = '' }) => CidrIpv6),
+      ...PrefixListIds.map(({ PrefixListId = '' }) => PrefixListId),
+    ],
   };
 }
 

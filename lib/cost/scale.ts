@@ -1,3 +1,4 @@
+import { MAX_POLLERS } from '../../runtime/environment.ts';
 import { effortOfReader, type Workload } from './bill.ts';
 import type { Deployment } from './deployment.ts';
 import { type Effort, POLLER, PROCESSORS_PER_ACU } from './rates.ts';
@@ -32,8 +33,6 @@ const MOST_BROKERS = 60;
 const MOST_MB_IN = MOST_BROKERS * EXPRESS_MB_IN['express.m7g.16xlarge']!;
 const OUT_TO_IN = 2;
 const SCALING_MODES = 'https://docs.aws.amazon.com/lambda/latest/dg/kafka-scaling-modes.html';
-/** Of a mapping, and of all mappings of a group together: https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html (2026-11-26) */
-const MOST_POLLERS = 2_000;
 /** An account's at first: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (2026-11-26) */
 const CONCURRENCY = 1_000;
 /** https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.how-it-works.html (2026-11-26) */
@@ -64,7 +63,7 @@ export function needsOf(deployment: Deployment, workload: Workload): readonly Ne
     set: provisioned?.maximumPollers,
   }));
   const fullest = mappings.toSorted(
-    (a, b) => b.needed / (b.set ?? MOST_POLLERS) - a.needed / (a.set ?? MOST_POLLERS),
+    (a, b) => b.needed / (b.set ?? MAX_POLLERS) - a.needed / (a.set ?? MAX_POLLERS),
   )[0];
   const needs: (Need | undefined)[] = [
     {
@@ -100,8 +99,8 @@ export function needsOf(deployment: Deployment, workload: Workload): readonly Ne
       unit: `of ${POLLER.bytesPerSecond / MB} MB/s`,
       needed: fullest.needed,
       set: fullest.set,
-      most: MOST_POLLERS,
-      change: 'polling.maximumPollers; beyond 2,000 a second topic, read by a consumer of its own',
+      most: MAX_POLLERS,
+      change: `polling.maximumPollers; beyond ${MAX_POLLERS.toLocaleString('en-US')} a second topic, read by a consumer of its own`,
       source: SCALING_MODES,
     },
     {

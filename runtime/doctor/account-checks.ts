@@ -3,21 +3,23 @@
 import { consumerIn } from '../consumer-in-environment.ts';
 import type { Contract } from '../contract/contract.ts';
 import { REDRIVE_CONCURRENCY } from '../dead-letters/resources.ts';
-import { type Environment, ZONES } from '../environment.ts';
+import { deployedName } from '../deployment.ts';
+import { type Environment, MAX_GROUP_MAPPINGS, MAX_POLLERS, ZONES } from '../environment.ts';
 import { mappingOf } from '../lambda/mapping.ts';
 import { deployCommand, revertCommand } from './commands.ts';
 import { type Line, linesOf, type Observed } from './line.ts';
 import type { AlarmFacts, Declared, LimitFacts, StackFacts, ZoneFacts } from './reader.ts';
 
 /**
- * `StackStatus`, `DriftInformation`: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html,
- * https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_StackDriftInformation.html (2026-11-26)
+ * `StackStatus`, `EnableTerminationProtection`, `DriftInformation`: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html,
+ * https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_StackDriftInformation.html,
+ * https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-protect-stacks.html (2026-11-26)
  */
 export function judgeStack(env: string, name: string, seen: Observed<StackFacts | null>): Line {
   const lines = linesOf('stack', name);
   if ('problem' in seen) return lines.unseen(seen.problem);
   if (seen.value === null) return lines.fail('CloudFormation has no such stack.', deployCommand(env, name));
-  const { status, reason } = seen.value;
+  const { status, reason, isProtected } = seen.value;
   const what = `${status}${reason ? `: ${reason}` : ''}`;
   if (
     ['CREATE_COMPLETE', 'UPDATE_COMPLETE', 'IMPORT_COMPLETE', 'UPDATE_COMPLETE_CLEANUP_IN_PROGRESS'].includes(
@@ -26,11 +28,28 @@ export function judgeStack(env: string, name: string, seen: Observed<StackFacts 
   ) {
     return lines.pass(status);
   }
-  if (status === 'ROLLBACK_COMPLETE' || status === 'ROLLBACK_FAILED' || status === 'CREATE_FAILED') {
-    return lines.fail(
-      what,
-      `aws cloudformation delete-stack --stack-name ${name}, then ${deployCommand(env, name)}`,
-    );
+  const again = [
+    // The database protects itself as well: docs/deploy.md.
+    ...(status === 'ROLLBACK_FAILED' && isProtected && name === deployedName(env, 'database')
+      ? [
+          `aws rds modify-db-cluster --db-cluster-identifier millrace-${env} --no-deletion-protection --apply-immediately`,
+        ]
+      : []),
+    ...(isProtected
+      ? [
+          `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${name}`,
+        ]
+      : []),
+    `aws cloudformation delete-stack --stack-name ${name}`,
+    `aws cloudformation wait stack-delete-complete --stack-name ${name}`,
+    deployCommand(env, name),
+  ].join(' && ');
+  if (['ROLLBACK_COMPLETE', 'ROLLBACK_FAILED', 'CREATE_FAILED', 'DELETE_FAILED'].includes(status)) {
+    return lines.fail(what, again);
+  }
+  // A change set that nobody has executed: of a deployment that waits for somebody's consent, or that was broken off.
+  if (status === 'REVIEW_IN_PROGRESS') {
+    return lines.unknown(what, `Run this again when the deployment is over. If nobody deploys: ${again}`);
   }
   if (status === 'UPDATE_ROLLBACK_FAILED') {
     return lines.fail(what, `aws cloudformation continue-update-rollback --stack-name ${name}`);
@@ -65,7 +84,7 @@ export function judgeDrift(
       ? [
           of(unchecked.length).unknown(
             'Nobody has looked for drift.',
-            `aws cloudformation detect-stack-drift --stack-name ${unchecked[0]!.name}, and so on; then run this again.`,
+            `for STACK in ${unchecked.map(({ name }) => name).join(' ')}; do aws cloudformation detect-stack-drift --stack-name $STACK; done`,
           ),
         ]
       : []),
@@ -101,7 +120,10 @@ export function judgeAlarms(
       linesOf('alarm', name).fail('CloudWatch has no such alarm.', revertCommand(env, stack)),
     ),
     ...alarmed.map(({ name, reason, description }) =>
-      linesOf('alarm', name).fail(`In ALARM: ${reason}`, firstCommandOf(description)),
+      linesOf('alarm', name).fail(
+        `In ALARM: ${reason} (${runbookOf(description)})`,
+        firstCommandOf(description),
+      ),
     ),
     ...silent.map(({ name }) =>
       linesOf('alarm', name).fail('It notifies nobody: no action is enabled.', revertCommand(env, stack)),
@@ -127,8 +149,11 @@ function isBehindAnother(alarm: string): boolean {
 
 /** Alarms say what to do first: lib/constructs/alarm.ts. */
 function firstCommandOf(description: string): string {
-  const [, command, runbook] = /^First: (.*)\nRunbook: (.*)$/m.exec(description) ?? [];
-  return command ? `${command} (${runbook})` : 'See docs/runbooks/README.md.';
+  return /^First: (.*)$/m.exec(description)?.[1] ?? 'See docs/runbooks/README.md.';
+}
+
+function runbookOf(description: string): string {
+  return /^Runbook: (.*)$/m.exec(description)?.[1] ?? 'docs/runbooks/README.md';
 }
 
 /**
@@ -136,6 +161,7 @@ function firstCommandOf(description: string): string {
  * @param others topics of others that the same alarms notify
  */
 export function judgeSubscriptions(
+  env: string,
   topicArn: string,
   others: readonly string[],
   seen: Observed<{ readonly confirmed: number; readonly pending: number } | null>,
@@ -144,7 +170,7 @@ export function judgeSubscriptions(
   const subscribe = `aws sns subscribe --topic-arn ${topicArn} --protocol email --notification-endpoint oncall@example.com`;
   if ('problem' in seen) return lines.unseen(seen.problem);
   if (seen.value === null)
-    return lines.fail('SNS has no such topic.', 'Deploy the operations stack with --revert-drift.');
+    return lines.fail('SNS has no such topic.', revertCommand(env, deployedName(env, 'operations')));
   const { confirmed, pending } = seen.value;
   if (confirmed > 0) return lines.pass(`${confirmed} confirmed.`);
   if (others.length > 0) return lines.pass(`Nobody; its alarms go to ${others.join(', ')} as well.`);
@@ -155,52 +181,76 @@ export function judgeSubscriptions(
 
 /** Lambda keeps this much for functions without a reservation: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html (2026-11-26) */
 const LEAST_UNRESERVED = 100;
-/** All mappings of a poller group together: https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html (2026-11-26) */
-const MOST_POLLERS = 2_000;
 
 /**
  * `AccountLimit.ConcurrentExecutions`, `.UnreservedConcurrentExecutions`:
  * https://docs.aws.amazon.com/lambda/latest/api/API_AccountLimit.html (2026-11-26). A consumer runs as many instances as
- * its topic has partitions, and two more while letters are redriven.
- * @param isDeployed whether the environment's own reservations are in what Lambda calls unreserved already
+ * its topic has partitions, and two more while letters are redriven. Reservations that Lambda cannot make stop a
+ * deployment; where only what functions share is short, they run and are throttled at peaks.
+ * @param stacks by name: what a stack reserves that is there already is no longer in what Lambda calls unreserved
  */
 export function judgeConcurrency(
-  app: Pick<Declared, 'consumers'>,
+  { consumers: declared, collected = [] }: Pick<Declared, 'consumers' | 'collected'>,
   environment: Environment,
-  isDeployed: boolean,
+  stacks: ReadonlyMap<string, Observed<StackFacts | null>>,
   seen: Observed<LimitFacts>,
 ): Line {
   const lines = linesOf('concurrency', 'account');
   if ('problem' in seen) return lines.unseen(seen.problem);
   const { concurrency, unreserved } = seen.value;
-  const { collector } = environment;
-  const consumers = app.consumers.map((each) => consumerIn(environment, each).consumer);
+  const { name: env } = environment;
+  // Without a topic for it there is no collector: stackParts().
+  const collector = collected.length > 0 ? environment.collector : undefined;
+  const consumers = declared.map((each) => consumerIn(environment, each).consumer);
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-  const reserved =
-    sum(consumers.map(({ reservedConcurrency = 0 }) => reservedConcurrency)) +
-    (collector?.maxConcurrency ?? 0);
+  const reserving = [
+    ...consumers.map(({ name, reservedConcurrency = 0 }) => ({
+      stack: deployedName(env, `consumer-${name}`),
+      amount: reservedConcurrency,
+    })),
+    { stack: deployedName(env, 'collector'), amount: collector?.maxConcurrency ?? 0 },
+  ].map(({ stack, amount }) => ({ amount, isMade: hasReserved(stacks.get(stack)) }));
+  const reserved = sum(reserving.map(({ amount }) => amount));
+  const toReserve = (made: readonly (boolean | null)[]) =>
+    sum(reserving.filter(({ isMade }) => made.includes(isMade)).map(({ amount }) => amount));
   const shared =
     sum(
       consumers
         .filter(({ reservedConcurrency }) => reservedConcurrency === undefined)
         .map(({ topic }) => topic.partitions + REDRIVE_CONCURRENCY),
     ) + (collector && collector.maxConcurrency === undefined ? 1 : 0);
-  const left = isDeployed ? unreserved : unreserved - reserved;
+  const left = unreserved - toReserve([false, null]);
   const ask =
     'Ask for more at Service Quotas: aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384 --desired-value 1000';
   const have = `The account has ${concurrency}, of which ${unreserved} are not reserved.`;
-  if (reserved > 0 && left < LEAST_UNRESERVED) {
-    return lines.fail(
-      `${have} This environment reserves ${reserved}, and Lambda keeps ${LEAST_UNRESERVED} back.`,
-      ask,
-    );
+  if (toReserve([false, null]) > 0 && left < LEAST_UNRESERVED) {
+    const evidence = `${have} This environment reserves ${reserved}, and Lambda keeps ${LEAST_UNRESERVED} back.`;
+    const isCertain = toReserve([false]) > 0 && unreserved - toReserve([false]) < LEAST_UNRESERVED;
+    return isCertain
+      ? lines.fail(evidence, ask)
+      : lines.unknown(
+          `${evidence} Whether it has done so, its stacks do not show.`,
+          'Correct the lines about stacks first.',
+        );
   }
   return left < shared
-    ? lines.fail(`${have} Functions here can run ${shared} at once.`, ask)
+    ? lines.unknown(
+        `${have} Functions here can run ${shared} at once: they work, and at peaks Lambda throttles them.`,
+        ask,
+      )
     : lines.pass(`${have} Functions here can run ${shared} at once, and reserve ${reserved}.`);
 }
 
-/** AWS documents a limit of a poller group, and none of an account. */
+/** Whether a stack has made what it reserves; null where that cannot be told. */
+function hasReserved(seen: Observed<StackFacts | null> | undefined): boolean | null {
+  if (seen === undefined) return false;
+  if ('problem' in seen) return null;
+  const { status = 'none' } = seen.value ?? {};
+  if (/^(CREATE|IMPORT)_COMPLETE$|^UPDATE_/.test(status)) return true;
+  return /^(DELETE_|CREATE_IN_PROGRESS)/.test(status) ? null : false;
+}
+
+/** AWS documents limits of a poller group, and none of an account. A consumer without a group has its pollers alone. */
 export function judgePollers({ consumers }: Pick<Declared, 'consumers'>, environment: Environment): Line {
   const lines = linesOf('pollers', 'environment');
   if (environment.polling.mode === 'on-demand') return lines.pass('On demand: Lambda shares its own.');
@@ -210,11 +260,14 @@ export function judgePollers({ consumers }: Pick<Declared, 'consumers'>, environ
   });
   const sum = (some: readonly { readonly maximumPollers: number }[]) =>
     some.reduce((total, { maximumPollers }) => total + maximumPollers, 0);
-  const groups = [...Map.groupBy(settings, ({ pollerGroup }) => pollerGroup)];
-  const full = groups.find(([, members]) => sum(members) > MOST_POLLERS);
+  const grouped = settings.filter(({ pollerGroup }) => pollerGroup !== null);
+  const groups = [...Map.groupBy(grouped, ({ pollerGroup }) => pollerGroup)];
+  const full = groups.find(
+    ([, members]) => members.length > MAX_GROUP_MAPPINGS || sum(members) > MAX_POLLERS,
+  );
   return full
     ? lines.fail(
-        `Up to ${sum(full[1])} pollers in the group ${full[0]}; a group takes ${MOST_POLLERS}.`,
+        `${full[1].length} consumers with up to ${sum(full[1])} pollers in the group ${full[0]}; a group takes ${MAX_GROUP_MAPPINGS} with ${MAX_POLLERS}.`,
         'Lower polling.maximumPollers, or give some consumers another group, in millrace.config.ts.',
       )
     : lines.pass(`Up to ${sum(settings)} pollers.`);

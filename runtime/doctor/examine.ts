@@ -13,7 +13,7 @@ import {
 import { type Environment, isTopicArn } from '../environment.ts';
 import { withProbe } from '../probe/operator.ts';
 import { probeConsumer } from '../probe/pipeline.ts';
-import type { ProbeReport } from '../probe/probe.ts';
+import type { ProbeFailure, ProbeReport } from '../probe/probe.ts';
 import type { TopicContract } from '../topics.ts';
 import {
   judgeAlarms,
@@ -81,7 +81,7 @@ export async function examineDeployment({
     return [
       of.fail(
         `Nothing of ${env} is deployed in this account and region.`,
-        `npx millrace doctor --env ${env} --before, then npx cdk deploy -c env=${env} --all`,
+        `npx millrace doctor --env ${env} --before && npx cdk deploy -c env=${env} --all`,
       ),
     ];
   }
@@ -98,7 +98,7 @@ export async function examineDeployment({
   const registry = registryName(env);
   for (const contract of app.contracts) {
     const seen = await observe(() => reader.schema(registry, contract.name, contract.versions));
-    lines.push(judgeSchema(registry, contract, seen));
+    lines.push(judgeSchema(env, contract, seen));
   }
 
   onProgress('queues');
@@ -134,7 +134,7 @@ export async function examineDeployment({
 
   onProgress('limits');
   lines.push(
-    judgeConcurrency(app, environment, true, await observe(() => reader.limits())),
+    judgeConcurrency(app, environment, new Map(stacks), await observe(() => reader.limits())),
     judgePollers(app, environment),
   );
   if (probes) {
@@ -161,10 +161,11 @@ export async function examineBefore({
   lines.push(judgeBootstrap(env, await observe(() => reader.stack(BOOTSTRAP_STACK))));
 
   onProgress('stacks');
-  for (const part of stackParts(app, environment)) {
+  const stacks = await inTurn(stackParts(app, environment), async (part) => {
     const name = deployedName(env, part);
-    lines.push(judgeLeftOver(env, name, await observe(() => reader.stack(name))));
-  }
+    return [name, await observe(() => reader.stack(name))] as const;
+  });
+  lines.push(...stacks.map(([name, seen]) => judgeLeftOver(env, name, seen)));
 
   onProgress('roles');
   for (const each of SERVICE_LINKED_ROLES) {
@@ -174,11 +175,8 @@ export async function examineBefore({
   onProgress('zones and limits');
   const zones = judgeZones(environment, await observe(() => reader.zones()));
   if (zones) lines.push(zones);
-  const isDeployed = lines.some(
-    ({ check, evidence }) => check === 'stack' && /^(CREATE|UPDATE)_COMPLETE/.test(evidence),
-  );
   lines.push(
-    judgeConcurrency(app, environment, isDeployed, await observe(() => reader.limits())),
+    judgeConcurrency(app, environment, new Map(stacks), await observe(() => reader.limits())),
     judgePollers(app, environment),
   );
 
@@ -239,7 +237,7 @@ async function probeLines(
     return [of.fail('Lambda has no operator function.', deployCommand(env, operatorFunctionName(env)))];
   }
   const next = `Look at the lines about ${probeConsumer.name}, the network and the cluster.`;
-  return judgeProbe(seen as Observed<ProbeReport>, next);
+  return judgeProbe(seen as Observed<ProbeReport | ProbeFailure>, next);
 }
 
 interface SeenFunction {
@@ -295,7 +293,7 @@ async function subscriberLines(
       arn.endsWith(`:${deployedName(env, each)}`),
     );
     const others = severity ? (notifications[severity] ?? []).filter(isTopicArn) : [];
-    return judgeSubscriptions(arn, others, await observe(() => reader.subscriptions(arn)));
+    return judgeSubscriptions(env, arn, others, await observe(() => reader.subscriptions(arn)));
   });
 }
 
@@ -335,7 +333,7 @@ async function networkLines(
   return [
     ...judgePollerPaths(environment, brokers, facts),
     ...judgeFunctionPaths(environment, side, ['glue', 'sqs', 's3'], facts),
-    judgeDatabasePath(side, groups),
+    judgeDatabasePath(env, side, groups),
   ];
 }
 

@@ -1,4 +1,5 @@
 /** What `millrace doctor` says: one line a fact, and what it rests on. */
+import { reasonOf } from '../errors.ts';
 
 /** `unknown` is printed as "cannot tell": nothing was observed, or what was observed does not decide it. */
 export type Verdict = 'pass' | 'fail' | 'unknown';
@@ -53,9 +54,6 @@ export async function observe<Value>(look: () => Promise<Value>): Promise<Observ
   try {
     return { value: await look() };
   } catch (error) {
-    const { name, message } = error instanceof Error ? error : new Error(String(error));
-    // The SDK adds a hint for programmers to what it cannot read.
-    const [told = ''] = message.split('Deserialization error:');
-    return { problem: `${name}: ${told}`.replaceAll(/\s+/g, ' ').trim() };
+    return { problem: reasonOf(error instanceof Error ? error : new Error(String(error))) };
   }
 }

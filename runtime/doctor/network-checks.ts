@@ -1,5 +1,7 @@
 /** Whether pollers and functions can reach what they need, by security groups and endpoints. Pure. */
+import { deployedName } from '../deployment.ts';
 import type { Environment } from '../environment.ts';
+import { revertCommand } from './commands.ts';
 import { type Line, linesOf, type Observed } from './line.ts';
 import type { EndpointFacts, GroupRule, SecurityGroupFacts } from './reader.ts';
 
@@ -56,29 +58,29 @@ function allowed(rules: readonly GroupRule[], others: readonly string[], port: n
  * there: https://docs.aws.amazon.com/lambda/latest/dg/with-msk-cluster-network.html (2026-11-26)
  */
 export function judgePollerPaths(
-  { polling, network }: Environment,
+  environment: Environment,
   brokers: Side,
   facts: NetworkFacts,
 ): readonly Line[] {
-  const services = polling.mode === 'on-demand' ? ['lambda', 'sts'] : [];
+  const services = environment.polling.mode === 'on-demand' ? ['lambda', 'sts'] : [];
   return [
     judgeFlow(`${brokers.name} → brokers`, brokers.groupIds, brokers.groupIds, BROKER_PORT, facts.groups),
-    ...services.map((service) => judgeEndpoint(network.type, brokers, service, facts)),
+    ...services.map((service) => judgeEndpoint(environment, brokers, service, facts)),
   ];
 }
 
 /** Schemas come from Glue, letters go to SQS and S3, effects into the database. */
 export function judgeFunctionPaths(
-  { network }: Environment,
+  environment: Environment,
   functions: Side,
   services: readonly string[],
   facts: NetworkFacts,
 ): readonly Line[] {
-  return services.map((service) => judgeEndpoint(network.type, functions, service, facts));
+  return services.map((service) => judgeEndpoint(environment, functions, service, facts));
 }
 
 /** The database's group is the one that the function's own rule for the port leads to. */
-export function judgeDatabasePath(functions: Side, seen: NetworkFacts['groups']): Line {
+export function judgeDatabasePath(env: string, functions: Side, seen: NetworkFacts['groups']): Line {
   const lines = linesOf('network', `${functions.name} → database`);
   if ('problem' in seen) return lines.unseen(seen.problem);
   const own = seen.value.filter(({ id }) => functions.groupIds.includes(id)).flatMap(({ egress }) => egress);
@@ -88,7 +90,7 @@ export function judgeDatabasePath(functions: Side, seen: NetworkFacts['groups'])
   if (targets.length === 0) {
     return lines.fail(
       `No rule of ${functions.groupIds.join(', ')} leads to port ${DATABASE_PORT}.`,
-      'Deploy the network stack with --revert-drift.',
+      revertCommand(env, deployedName(env, 'network')),
     );
   }
   return judgeFlow(`${functions.name} → database`, functions.groupIds, targets, DATABASE_PORT, seen);
@@ -110,6 +112,8 @@ function judgeFlow(
       'Look at the security groups in the console.',
     );
   }
+  const permission = (group = '') =>
+    `--ip-permissions 'IpProtocol=tcp,FromPort=${port},ToPort=${port},UserIdGroupPairs=[{GroupId=${group}}]'`;
   const way = `${from.join(', ')} to ${to.join(', ')} on ${port}`;
   switch (reach(seen.value, from, to, port)) {
     case 'yes':
@@ -117,7 +121,8 @@ function judgeFlow(
     case 'no':
       return lines.fail(
         `No rule lets ${way}.`,
-        `aws ec2 authorize-security-group-ingress --group-id ${to[0]} --protocol tcp --port ${port} --source-group ${from[0]}; the same with authorize-security-group-egress on ${from[0]}`,
+        // One of the two may be there already: EC2 then refuses it, and the other is made all the same.
+        `aws ec2 authorize-security-group-ingress --group-id ${to[0]} ${permission(from[0])}; aws ec2 authorize-security-group-egress --group-id ${from[0]} ${permission(to[0])}`,
       );
     case 'maybe':
       return lines.unknown(`Rules for ${way} name addresses, not groups.`, 'Compare them with the subnets.');
@@ -126,7 +131,7 @@ function judgeFlow(
 
 /** `ServiceName`, `State`, `Groups`: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VpcEndpoint.html (2026-11-26) */
 function judgeEndpoint(
-  networkType: Environment['network']['type'],
+  { name: env, network }: Environment,
   from: Side,
   service: string,
   { groups, endpoints }: NetworkFacts,
@@ -135,15 +140,15 @@ function judgeEndpoint(
   if ('problem' in endpoints) return lines.unseen(endpoints.problem);
   const endpoint = endpoints.value.find((each) => each.service.endsWith(`.${service}`));
   if (!endpoint) {
-    return networkType === 'existing'
+    return network.type === 'existing'
       ? lines.unknown('The VPC has no endpoint for it; a NAT may lead there.', 'Ask who runs the network.')
-      : lines.fail('The VPC has no endpoint for it.', 'Deploy the network stack with --revert-drift.');
+      : lines.fail('The VPC has no endpoint for it.', revertCommand(env, deployedName(env, 'network')));
   }
   // The page writes it with a capital; the API does not.
   if (endpoint.state.toLowerCase() !== 'available') {
     return lines.fail(
       `The endpoint's State is ${endpoint.state}.`,
-      'Deploy the network stack with --revert-drift.',
+      revertCommand(env, deployedName(env, 'network')),
     );
   }
   // A gateway is a route, and has no security group.

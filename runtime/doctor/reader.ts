@@ -1,7 +1,7 @@
 /** What `millrace doctor` asks about a deployed environment. Every answer is null where the thing does not exist. */
 import type { Contract, ContractVersion } from '../contract/contract.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
-import type { ProbeReport } from '../probe/probe.ts';
+import type { ProbeFailure, ProbeReport } from '../probe/probe.ts';
 
 /** What an app declares, as far as a deployed environment follows from it. */
 export interface Declared {
@@ -13,6 +13,8 @@ export interface Declared {
 export interface StackFacts {
   readonly status: string;
   readonly reason: string | null;
+  /** Whether CloudFormation refuses to delete it. */
+  readonly isProtected: boolean;
   /** What the last look for drift found; nobody may have looked yet. */
   readonly drift: string | null;
   readonly driftCheckedAt: string | null;
@@ -98,6 +100,7 @@ export interface GroupRule {
   readonly toPort: number | null;
   readonly protocol: string;
   readonly groups: readonly string[];
+  /** CIDR blocks of both kinds, and ids of prefix lists. */
   readonly ranges: readonly string[];
 }
 
@@ -146,8 +149,8 @@ export interface DeploymentReader {
   limits(): Promise<LimitFacts>;
   role(name: string): Promise<{ readonly arn: string } | null>;
   zones(): Promise<readonly ZoneFacts[]>;
-  /** Has the operator function send a record on its way, and follow it; null where there is no such function. */
-  probe(functionName: string): Promise<ProbeReport | null>;
+  /** Has the operator function send a record on its way, and follow it; null where there is no such function. Rejects where it cannot be invoked. */
+  probe(functionName: string): Promise<ProbeReport | ProbeFailure | null>;
   /** Whether Glue parses a version; null where it does, else what it says. */
   schemaFault(version: ContractVersion): Promise<string | null>;
 }

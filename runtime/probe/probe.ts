@@ -1,4 +1,5 @@
 import type { SchemaRegistry } from '../contract/registry.ts';
+import { reasonOf } from '../errors.ts';
 import type { Clock } from '../ports.ts';
 import { createPublish } from '../publish/publish.ts';
 import type { Producer } from '../topics.ts';
@@ -16,6 +17,13 @@ export interface ProbeReport {
   readonly settledMs: number | null;
   /** The sink has its row. */
   readonly appliedMs: number | null;
+  /** Why the sink could not be read in the end; null where it could, or where something was seen before. */
+  readonly unread: string | null;
+}
+
+/** What the side that sends a probe threw: it ran, and did not come as far as a report. */
+export interface ProbeFailure {
+  readonly failure: string;
 }
 
 export interface ProbeParts {
@@ -28,13 +36,15 @@ export interface ProbeParts {
   readonly read: (sql: string) => Promise<readonly unknown[]>;
   /** How long the record may take to arrive in the sink. */
   readonly patienceMs: number;
+  /** Ends the wait early. */
+  readonly signal?: AbortSignal;
 }
 
 const POLL_MS = 250;
 
 /**
  * Publishes one record to the probe's own topic and follows it to the sink.
- * @throws what publishing throws; nothing for a record that does not arrive
+ * @throws what publishing throws; nothing for a record that does not arrive, or a sink that cannot be read
  */
 export async function runProbe({
   registry,
@@ -43,6 +53,7 @@ export async function runProbe({
   probeId,
   read,
   patienceMs,
+  signal,
 }: ProbeParts): Promise<ProbeReport> {
   const startedAt = clock.now();
   const sinceMs = () => clock.now() - startedAt;
@@ -53,14 +64,23 @@ export async function runProbe({
   const sql = arrivalQuery(probeId, partition, offset);
   let settledMs: number | null = null;
   let appliedMs: number | null = null;
+  let unread: string | null = null;
   for (;;) {
-    const [isSettled, isApplied] = await read(sql);
-    if (isSettled === true) settledMs ??= sinceMs();
-    if (isApplied === true) appliedMs ??= sinceMs();
-    if ((settledMs !== null && appliedMs !== null) || sinceMs() >= patienceMs) break;
+    try {
+      const [isSettled, isApplied] = await read(sql);
+      unread = null;
+      if (isSettled === true) settledMs ??= sinceMs();
+      if (isApplied === true) appliedMs ??= sinceMs();
+    } catch (error) {
+      // The record is in the topic: a look that fails, as while a database wakes, is no reason to forget that.
+      unread = reasonOf(error instanceof Error ? error : new Error(String(error)));
+    }
+    const isThrough = settledMs !== null && appliedMs !== null;
+    if (isThrough || sinceMs() >= patienceMs || signal?.aborted) break;
     await clock.sleep(POLL_MS);
   }
-  return { probeId, topic: probes.name, partition, offset, publishedMs, settledMs, appliedMs };
+  if (settledMs !== null || appliedMs !== null) unread = null;
+  return { probeId, topic: probes.name, partition, offset, publishedMs, settledMs, appliedMs, unread };
 }
 
 /** Without parameters, so that every way of asking takes it: the values are a UUID and two numbers. */

@@ -42,12 +42,27 @@ test('after a run every line passes, and --json is one object', async () => {
   ]);
 });
 
-test('without a region or a login on AWS it ends with 1 and says what to set', async () => {
+test('without a region on AWS it ends with 1 and says what to set', async () => {
   const { code, stderr, stdout } = await millrace(['doctor', '--env', 'dev', '--json']);
-  expect(stderr).toMatch(
-    /^error: AWS does not know who is asking: .* Sign in, and set AWS_PROFILE and AWS_REGION/,
+  expect(stderr).toBe(
+    'error: No AWS region is set. Set AWS_REGION, or AWS_PROFILE with a region. [INPUT_INVALID]\n',
   );
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+});
+
+test.each([
+  [['--env', 'production'], /^error: the app has no environment "production"\..* Use dev, staging or prod\./],
+  [['--env', 'dev', '--state', 'elsewhere'], /'--env <name>' cannot be used with option '--state <dir>'/],
+])('%j makes no sense, and ends with 2', async (args, message) => {
+  const { code, stderr, stdout } = await millrace(['doctor', ...args]);
+  expect(stderr).toMatch(message);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+});
+
+test('the help fits 80 columns', async () => {
+  const { stdout } = await millrace(['doctor', '--help']);
+  expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
+  expect(stdout).toContain('is marked "?"');
 });
 
 test('--probe sends a record through a pipeline of its own, and leaves nothing behind', async () => {

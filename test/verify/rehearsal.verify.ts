@@ -319,7 +319,7 @@ test('doctor names what is broken by hand', async () => {
       fix: `aws lambda update-event-source-mapping --uuid ${UUID} --enabled`,
     });
     expect(about(lines, 'schema', pageviews.name)).toMatchObject([
-      { verdict: 'fail', fix: 'npx millrace contracts register news.pageviews --registry glue:millrace-dev' },
+      { verdict: 'fail', fix: 'npx cdk deploy -c env=dev millrace-dev-contracts --revert-drift' },
     ]);
     expect(about(lines, 'subscriber', 'millrace-dev-incident')).toMatchObject([
       { verdict: 'fail', fix: expect.stringContaining(`aws sns subscribe --topic-arn ${incidents}`) },

@@ -175,7 +175,7 @@ const FAULTS: Readonly<
       subject: 'news.pageviews',
       evidence: "Glue's registry millrace-dev does not know v2.",
     },
-    fix: /^npx millrace contracts register news.pageviews --registry glue:millrace-dev$/,
+    fix: /^npx cdk deploy -c env=dev millrace-dev-contracts --revert-drift$/,
   },
   'an alarm without a subscriber': {
     answers: () => ({ listSubscriptionsByTopic: async () => ({ Subscriptions: [] }) }),
@@ -276,14 +276,29 @@ describe('a probe', () => {
   });
 
   test('that the function could not send fails with its reason', async () => {
-    const error = { errorType: 'MillraceError', errorMessage: 'No broker answered.' };
-    const answers = () => ({
-      invoke: async () => ({ StatusCode: 200, FunctionError: 'Unhandled', Payload: payload(error) }),
+    const throwing = (errorType: string) => () => ({
+      invoke: async () => ({
+        StatusCode: 200,
+        FunctionError: 'Unhandled',
+        Payload: payload({ errorType, errorMessage: 'No broker answered.' }),
+      }),
     });
-    expect((await probed({ settings, answers }))[0]).toMatchObject({
+    expect((await probed({ settings, answers: throwing('MillraceError') }))[0]).toMatchObject({
       verdict: 'fail',
-      evidence: 'MillraceError: No broker answered.',
+      evidence: 'No broker answered.',
     });
+    // What is missing for the function is not the function.
+    expect((await probed({ settings, answers: throwing('NotFoundException') }))[0]).toMatchObject({
+      verdict: 'fail',
+      evidence: 'NotFoundException: No broker answered.',
+    });
+  });
+
+  test('that nobody may send cannot tell', async () => {
+    const answers = () => ({ invoke: async () => Promise.reject(awsError('AccessDeniedException')) });
+    const lines = await probed({ settings, answers });
+    expect(lines.map(({ verdict }) => verdict)).toEqual(['unknown', 'unknown', 'unknown']);
+    expect(lines[0]!.fix).toMatch(/^Allow this call/);
   });
 
   test('takes an operator function', async () => {
@@ -312,7 +327,7 @@ describe('an environment that is not there', () => {
         subject: 'millrace-dev-*',
         verdict: 'fail',
         evidence: 'Nothing of dev is deployed in this account and region.',
-        fix: 'npx millrace doctor --env dev --before, then npx cdk deploy -c env=dev --all',
+        fix: 'npx millrace doctor --env dev --before && npx cdk deploy -c env=dev --all',
       },
     ]);
   });
@@ -402,11 +417,44 @@ test('who is not signed in is told so, with the reason', async () => {
     region: 'eu-west-1',
     who: 'user/operator',
   });
-  const nobody = whoIsAsking({
-    ...calls,
-    getCallerIdentity: async () => Promise.reject(awsError('CredentialsProviderError', 'Could not load')),
-  });
-  expect(await codeOf(nobody)).toBe('INPUT_INVALID');
+  const nobody = (answers: Partial<AwsCalls>) => whoIsAsking({ ...calls, ...answers });
+  const rejecting = (error: Error) => async () => Promise.reject(error);
+  const without = { getCallerIdentity: rejecting(awsError('CredentialsProviderError', 'Could not load')) };
+  expect(await codeOf(nobody(without))).toBe('INPUT_INVALID');
+  await expect(nobody(without)).rejects.toThrow(/^No AWS credentials: Could not load\. Sign in, /);
+  await expect(nobody({ region: rejecting(new Error('Region is missing')) })).rejects.toThrow(
+    /^No AWS region is set\. Set AWS_REGION, or AWS_PROFILE with a region\.$/,
+  );
+  const expired = awsError('ExpiredTokenException', 'The token is expired.');
+  await expect(nobody({ getCallerIdentity: rejecting(expired) })).rejects.toThrow(
+    /^AWS does not know who is asking: ExpiredTokenException: The token is expired\. Sign in, /,
+  );
+});
+
+test('a path that a prefix list or an IPv6 block may allow cannot be told', async () => {
+  for (const named of [
+    { PrefixListIds: [{ PrefixListId: 'pl-1' }] },
+    { Ipv6Ranges: [{ CidrIpv6: '::/0' }] },
+  ]) {
+    const lines = await examined({
+      answers: ({ describeSecurityGroups }) => ({
+        async describeSecurityGroups(input) {
+          const { SecurityGroups = [] } = await describeSecurityGroups(input);
+          return {
+            SecurityGroups: SecurityGroups.map(({ IpPermissions: _, ...group }) => ({
+              ...group,
+              IpPermissions: [{ IpProtocol: '-1', ...named }],
+            })),
+          };
+        },
+      }),
+    });
+    expect(failing(lines)).toEqual([]);
+    expect(about(lines, 'network')[0]).toMatchObject({
+      verdict: 'unknown',
+      evidence: expect.stringContaining('name addresses, not groups'),
+    });
+  }
 });
 
 test('the newsdesk has what the faults are planted in', () => {

@@ -59,7 +59,15 @@ const fixOf = ({ fix }: Line) => fix;
 
 describe('a stack', () => {
   const stack = (status: string, changes: Partial<StackFacts> = {}) => ({
-    value: { status, reason: null, drift: null, driftCheckedAt: null, outputs: {}, ...changes },
+    value: {
+      status,
+      reason: null,
+      drift: null,
+      driftCheckedAt: null,
+      isProtected: false,
+      outputs: {},
+      ...changes,
+    },
   });
 
   test.each([
@@ -71,19 +79,37 @@ describe('a stack', () => {
     [
       'ROLLBACK_COMPLETE',
       'fail',
-      /^aws cloudformation delete-stack --stack-name s, then npx cdk deploy -c env=dev s$/,
+      /^aws cloudformation delete-stack --stack-name s && aws cloudformation wait stack-delete-complete --stack-name s && npx cdk deploy -c env=dev s$/,
     ],
-    ['ROLLBACK_FAILED', 'fail', /delete-stack/],
-    ['CREATE_FAILED', 'fail', /delete-stack/],
+    ['ROLLBACK_FAILED', 'fail', /^aws cloudformation delete-stack --stack-name s && /],
+    ['CREATE_FAILED', 'fail', /^aws cloudformation delete-stack --stack-name s && /],
+    [
+      'REVIEW_IN_PROGRESS',
+      'unknown',
+      /If nobody deploys: aws cloudformation delete-stack --stack-name s && /,
+    ],
     ['UPDATE_ROLLBACK_FAILED', 'fail', /continue-update-rollback/],
     ['UPDATE_ROLLBACK_COMPLETE', 'fail', /^npx cdk deploy -c env=dev s$/],
-    ['DELETE_FAILED', 'fail', /cdk deploy/],
+    ['DELETE_FAILED', 'fail', /^aws cloudformation delete-stack --stack-name s && /],
   ])('%s: %s', (status, verdict, fix) => {
     const line = judgeStack('dev', 's', stack(status, { reason: 'because' }));
     expect(line.verdict).toBe(verdict);
     if (fix) expect(line.fix).toMatch(fix);
     else expect(line.fix).toBeNull();
     expect(line.evidence).toContain(status);
+  });
+
+  test('that CloudFormation protects is deleted when its protection is off', () => {
+    const fixFor = (status: string, name: string) =>
+      fixOf(judgeStack('prod', name, stack(status, { isProtected: true })));
+    const unprotect = (name: string) =>
+      `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name ${name} && aws cloudformation delete-stack --stack-name ${name} && `;
+    expect(fixFor('ROLLBACK_COMPLETE', 'millrace-prod-cluster')).toContain(
+      unprotect('millrace-prod-cluster'),
+    );
+    expect(fixFor('ROLLBACK_FAILED', 'millrace-prod-database')).toContain(
+      `aws rds modify-db-cluster --db-cluster-identifier millrace-prod --no-deletion-protection --apply-immediately && ${unprotect('millrace-prod-database')}`,
+    );
   });
 
   test('that is not there fails, unless it is about to be deployed for the first time', () => {
@@ -109,7 +135,9 @@ describe('a stack', () => {
       '2 stacks: unknown: Nobody has looked for drift.',
     ]);
     expect(fixOf(lines[0]!)).toBe('npx cdk deploy -c env=dev a --revert-drift');
-    expect(fixOf(lines[2]!)).toContain('detect-stack-drift --stack-name b');
+    expect(fixOf(lines[2]!)).toBe(
+      'for STACK in b c; do aws cloudformation detect-stack-drift --stack-name $STACK; done',
+    );
   });
 
   test.each([
@@ -150,6 +178,12 @@ describe('a cluster', () => {
     [unseen, 'unknown: TimeoutError: late'],
   ])('%j', (seen, expected) => {
     expect(told(judgeCluster('dev', 'millrace-dev', seen))).toBe(expected);
+  });
+
+  test('that does not take IAM has a command that is complete', () => {
+    expect(fixOf(judgeCluster('dev', 'millrace-dev', cluster({ takesIam: false })))).toContain(
+      '--current-version $(aws kafka describe-cluster-v2 --cluster-arn arn --query ClusterInfo.CurrentVersion --output text) ',
+    );
   });
 });
 
@@ -215,15 +249,15 @@ describe('a schema', () => {
     [schema(['AVAILABLE', 'AVAILABLE']), 'pass: v1, v2 available, FULL_ALL.'],
     [schema(['AVAILABLE', 'PENDING']), 'unknown: Status is AVAILABLE, PENDING.'],
     [schema(['AVAILABLE', 'FAILURE']), 'fail: Glue refused v2: Status is FAILURE.'],
-    [schema([null, 'AVAILABLE']), "fail: Glue's registry r does not know v1."],
+    [schema([null, 'AVAILABLE']), "fail: Glue's registry millrace-dev does not know v1."],
     [
       schema(['AVAILABLE', 'AVAILABLE'], 'NONE'),
       'fail: Compatibility is NONE, and the contract says FULL_ALL.',
     ],
-    [gone, "fail: Glue's registry r has no such schema."],
+    [gone, "fail: Glue's registry millrace-dev has no such schema."],
     [unseen, 'unknown: TimeoutError: late'],
   ])('%j', (seen, expected) => {
-    expect(told(judgeSchema('r', pageviews, seen))).toBe(expected);
+    expect(told(judgeSchema('dev', pageviews, seen))).toBe(expected);
   });
 
   test.each([
@@ -479,13 +513,13 @@ describe('alarms', () => {
     );
     expect(lines.map((line) => `${line.subject}: ${told(line)}`)).toEqual([
       'f: fail: CloudWatch has no such alarm.',
-      'a: fail: In ALARM: because',
-      'g: fail: In ALARM: because',
+      'a: fail: In ALARM: because (docs/runbooks/stalled.md)',
+      'g: fail: In ALARM: because (docs/runbooks/README.md)',
       'b: fail: It notifies nobody: no action is enabled.',
       'c: fail: It notifies nobody: no action is enabled.',
       's: unknown: Without data: d.',
     ]);
-    expect(lines[1]!.fix).toBe('aws sqs list-queues (docs/runbooks/stalled.md)');
+    expect(lines[1]!.fix).toBe('aws sqs list-queues');
     expect(lines[2]!.fix).toBe('See docs/runbooks/README.md.');
   });
 
@@ -511,14 +545,21 @@ describe('alarms', () => {
     [gone, 'fail: SNS has no such topic.'],
     [unseen, 'unknown: TimeoutError: late'],
   ])('reach who has subscribed: %j', (seen, expected) => {
-    expect(told(judgeSubscriptions('arn:aws:sns:eu-west-1:1:incident', [], seen))).toBe(expected);
+    expect(told(judgeSubscriptions('dev', 'arn:aws:sns:eu-west-1:1:incident', [], seen))).toBe(expected);
   });
 });
 
 test('a topic that nobody has subscribed to is no fault where alarms go to others as well', () => {
   const nobody = { value: { confirmed: 0, pending: 0 } };
   expect(
-    told(judgeSubscriptions('arn:aws:sns:eu-west-1:1:incident', ['arn:aws:sns:eu-west-1:1:pager'], nobody)),
+    told(
+      judgeSubscriptions(
+        'dev',
+        'arn:aws:sns:eu-west-1:1:incident',
+        ['arn:aws:sns:eu-west-1:1:pager'],
+        nobody,
+      ),
+    ),
   ).toBe('pass: Nobody; its alarms go to arn:aws:sns:eu-west-1:1:pager as well.');
 });
 
@@ -534,9 +575,10 @@ describe('the account', () => {
       'pass: The account has 15, of which 15 are not reserved. Functions here can run 15 at once, and reserve 0.',
     ],
     [
-      limits(14),
+      // A new account's, where nothing is reserved.
+      limits(10),
       [consumer],
-      'fail: The account has 14, of which 14 are not reserved. Functions here can run 15 at once.',
+      'unknown: The account has 10, of which 10 are not reserved. Functions here can run 15 at once: they work, and at peaks Lambda throttles them.',
     ],
     [
       limits(119),
@@ -546,12 +588,49 @@ describe('the account', () => {
     [limits(120), [reserving], expect.stringMatching(/^pass/)],
     [unseen, [consumer], 'unknown: TimeoutError: late'],
   ])('has enough concurrency before a deployment: %j', (seen, consumers, expected) => {
-    expect(told(judgeConcurrency({ consumers }, environment('dev'), false, seen))).toEqual(expected);
+    expect(
+      told(
+        judgeConcurrency({ consumers, collected: [pageviews as never] }, environment('dev'), new Map(), seen),
+      ),
+    ).toEqual(expected);
   });
 
   test('has it after one, when its reservations are taken off already', () => {
-    const line = judgeConcurrency({ consumers: [reserving] }, environment('dev'), true, limits(1_000, 100));
-    expect(line.verdict).toBe('pass');
+    const stack = (status: string) => ({
+      value: { status, reason: null, drift: null, driftCheckedAt: null, isProtected: false, outputs: {} },
+    });
+    const judged = (seen: Parameters<typeof judgeStack>[2]) =>
+      judgeConcurrency(
+        { consumers: [reserving] },
+        environment('dev'),
+        new Map([
+          ['millrace-dev-operations', stack('CREATE_COMPLETE')],
+          ['millrace-dev-consumer-editorial-analytics', seen],
+        ]),
+        limits(1_000, 100),
+      ).verdict;
+    expect(judged(stack('CREATE_COMPLETE'))).toBe('pass');
+    expect(judged(stack('UPDATE_ROLLBACK_COMPLETE'))).toBe('pass');
+    // Another stack that is there says nothing of this one.
+    expect(judged(gone)).toBe('fail');
+    expect(judged(stack('ROLLBACK_COMPLETE'))).toBe('fail');
+    expect(judged(unseen)).toBe('unknown');
+  });
+
+  test('reserves nothing for a collector that has no topic', () => {
+    const prod = environment('prod');
+    expect(prod.collector?.maxConcurrency).toBeGreaterThan(0);
+    const stack = { status: 'CREATE_COMPLETE', reason: null, drift: null, driftCheckedAt: null };
+    const stacks = new Map([
+      [
+        'millrace-prod-consumer-editorial-analytics',
+        { value: { ...stack, isProtected: false, outputs: {} } },
+      ],
+    ]);
+    const judged = (collected: never[]) =>
+      judgeConcurrency({ consumers: [consumer], collected }, prod, stacks, limits(1_000, 100)).verdict;
+    expect(judged([])).toBe('pass');
+    expect(judged([pageviews as never])).toBe('fail');
   });
 
   test('has pollers enough, for what AWS documents', () => {
@@ -559,10 +638,23 @@ describe('the account', () => {
     expect(told(judgePollers({ consumers: [consumer] }, environment('prod')))).toBe(
       'pass: Up to 12 pollers.',
     );
-    const many = Array.from({ length: 200 }, () => consumer);
-    expect(told(judgePollers({ consumers: many }, environment('prod')))).toBe(
-      'fail: Up to 2400 pollers in the group millrace-prod; a group takes 2000.',
+    const many = (length: number, partitions: number) => ({
+      consumers: Array.from({ length }, () => ({ ...consumer, topic: { ...consumer.topic, partitions } })),
+    });
+    const prod = environment('prod', {
+      polling: { mode: 'provisioned', minimumPollers: 1, maximumPollers: 50, group: 'millrace-prod' },
+    });
+    expect(told(judgePollers(many(60, 40), prod))).toBe(
+      'fail: 60 consumers with up to 2400 pollers in the group millrace-prod; a group takes 100 with 2000.',
     );
+    expect(told(judgePollers(many(101, 1), prod))).toBe(
+      'fail: 101 consumers with up to 101 pollers in the group millrace-prod; a group takes 100 with 2000.',
+    );
+    // Each has pollers of its own.
+    const alone = environment('prod', {
+      polling: { mode: 'provisioned', minimumPollers: 1, maximumPollers: 50, group: null },
+    });
+    expect(told(judgePollers(many(101, 40), alone))).toBe('pass: Up to 4040 pollers.');
   });
 
   test('has the roles that services make for themselves', () => {
@@ -677,6 +769,12 @@ describe('the network', () => {
       'fail: The VPC has no endpoint for it.',
       'fail: The VPC has no endpoint for it.',
     ]);
+    expect(judgePollerPaths(environment('dev'), brokers, facts).map(fixOf)).toEqual([
+      "aws ec2 authorize-security-group-ingress --group-id b --ip-permissions 'IpProtocol=tcp,FromPort=9098,ToPort=9098,UserIdGroupPairs=[{GroupId=b}]'; " +
+        "aws ec2 authorize-security-group-egress --group-id b --ip-permissions 'IpProtocol=tcp,FromPort=9098,ToPort=9098,UserIdGroupPairs=[{GroupId=b}]'",
+      'npx cdk deploy -c env=dev millrace-dev-network --revert-drift',
+      'npx cdk deploy -c env=dev millrace-dev-network --revert-drift',
+    ]);
   });
 
   test('an endpoint that is missing from a network of others may be replaced by a NAT', () => {
@@ -714,7 +812,7 @@ describe('the network', () => {
     const lines = [
       ...judgePollerPaths(environment('dev'), brokers, facts),
       ...judgeFunctionPaths(environment('dev'), functions, ['sqs'], facts),
-      judgeDatabasePath(functions, unseen),
+      judgeDatabasePath('dev', functions, unseen),
     ];
     expect(lines.map(told)).toEqual(lines.map(() => 'unknown: TimeoutError: late'));
   });
@@ -722,11 +820,13 @@ describe('the network', () => {
   test('the database is where the rule for its port leads', () => {
     const postgres = (groups: string[]) => rule({ fromPort: 5432, toPort: 5432, groups });
     const seen = [group('f', [postgres(['d'])], []), group('d', [], [postgres(['f'])])];
-    expect(told(judgeDatabasePath(functions, { value: seen }))).toBe('pass: Rules let f to d on 5432.');
-    expect(told(judgeDatabasePath(functions, { value: [group('f', [], [])] }))).toBe(
+    expect(told(judgeDatabasePath('dev', functions, { value: seen }))).toBe(
+      'pass: Rules let f to d on 5432.',
+    );
+    expect(told(judgeDatabasePath('dev', functions, { value: [group('f', [], [])] }))).toBe(
       'fail: No rule of f leads to port 5432.',
     );
-    expect(told(judgeDatabasePath(functions, { value: [seen[0]!, group('d', [], [])] }))).toBe(
+    expect(told(judgeDatabasePath('dev', functions, { value: [seen[0]!, group('d', [], [])] }))).toBe(
       'fail: No rule lets f to d on 5432.',
     );
   });

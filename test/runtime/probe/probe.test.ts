@@ -10,7 +10,10 @@ import { codeOf } from '../../rejection.ts';
 const PROBE_ID = '0b0c2f6e-6c0a-4b0e-8f5a-000000000001';
 
 /** A sink that has seen nothing for some looks, and then what is given. */
-async function probing(looks: readonly (readonly unknown[])[], { hasTopic = true, patienceMs = 1_000 } = {}) {
+async function probing(
+  looks: readonly (readonly unknown[] | Error)[],
+  { hasTopic = true, patienceMs = 1_000 } = {},
+) {
   const clock = createFakeClock({ startsAt: 1_000 });
   const log = createMemoryLog({ clock });
   if (hasTopic) await log.createTopic(probes.name, 1);
@@ -23,7 +26,9 @@ async function probing(looks: readonly (readonly unknown[])[], { hasTopic = true
     probeId: PROBE_ID,
     read: async (sql) => {
       asked.push(sql);
-      return looks[Math.min(asked.length, looks.length) - 1]!;
+      const look = looks[Math.min(asked.length, looks.length) - 1]!;
+      if (look instanceof Error) throw look;
+      return look;
     },
     patienceMs,
   });
@@ -44,6 +49,7 @@ test('a record is followed from the topic to the ledger and the sink, with the t
     publishedMs: 0,
     settledMs: 500,
     appliedMs: 500,
+    unread: null,
   });
   expect(asked).toHaveLength(3);
   expect(asked[0]).toContain(`probe_id = '${PROBE_ID}'`);
@@ -56,6 +62,16 @@ test('a record is followed from the topic to the ledger and the sink, with the t
 test('a record that does not arrive is given up after its time, and what was seen stays', async () => {
   const { result } = await probing([[true, false]]);
   expect(await result).toMatchObject({ settledMs: 0, appliedMs: null });
+});
+
+test('a sink that cannot be read for a while is asked again', async () => {
+  const { result } = await probing([new Error('starting up'), [true, true]]);
+  expect(await result).toMatchObject({ settledMs: 250, appliedMs: 250, unread: null });
+});
+
+test('a sink that cannot be read to the end is the reason why nothing was seen', async () => {
+  const { result } = await probing([[false, false], new Error('no route')]);
+  expect(await result).toMatchObject({ offset: 0, settledMs: null, appliedMs: null, unread: 'no route' });
 });
 
 test('a topic that is not there is the error of who publishes', async () => {
@@ -71,6 +87,7 @@ const report = {
   publishedMs: 5,
   settledMs: 80,
   appliedMs: 90,
+  unread: null,
 };
 
 test.each([
@@ -95,9 +112,25 @@ test.each([
     ],
   ],
   [
-    { problem: 'MillraceError: no broker' },
+    { value: { ...report, settledMs: null, appliedMs: null, unread: 'no route' } },
     [
-      'fail: MillraceError: no broker',
+      'pass: millrace.probe-0 at 7, after 5 ms.',
+      'fail: The sink could not be read: no route',
+      'unknown: The record did not come this far.',
+    ],
+  ],
+  [
+    { problem: 'AccessDeniedException: no' },
+    [
+      'unknown: AccessDeniedException: no',
+      'unknown: The record did not come this far.',
+      'unknown: The record did not come this far.',
+    ],
+  ],
+  [
+    { value: { failure: 'no broker' } },
+    [
+      'fail: no broker',
       'unknown: The record did not come this far.',
       'unknown: The record did not come this far.',
     ],
