@@ -28,6 +28,8 @@ import { createEngine } from '../../runtime/delivery/engine.ts';
 import { registryName, SETTINGS } from '../../runtime/deployment.ts';
 import type { Line } from '../../runtime/doctor/line.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
+import { moto } from '../../scripts/verify/moto.mjs';
+import { Processes } from '../../scripts/verify/processes.mjs';
 import { MemorySink, type MemoryTx } from '../../testing/memory-sink.ts';
 import { start } from '../cli/millrace.ts';
 import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
@@ -41,7 +43,11 @@ jest.setTimeout(180_000);
 
 const ENV = 'dev';
 const FUNCTION = `millrace-${ENV}-${editorialAnalytics.name}`;
-const endpoint = part('MILLRACE_TEST_AWS');
+const temporary = createTemporaryFolder();
+const processes = new Processes(temporary.path);
+part('MILLRACE_TEST_AWS');
+// One of its own: other suites make things with the same names in the one that all share.
+const { value: endpoint } = await moto.start(processes, await moto.download(processes));
 const kafka = new Kafka({ endpoint });
 const glue = new Glue({ endpoint });
 const lambda = new Lambda({ endpoint });
@@ -49,7 +55,6 @@ const sqs = new SQS({ endpoint, useQueueUrlAsEndpoint: false });
 const sns = new SNS({ endpoint });
 const s3 = new S3({ endpoint, forcePathStyle: true });
 const cloudWatch = new CloudWatch({ endpoint });
-const temporary = createTemporaryFolder();
 const silent = { debug() {}, info() {}, warn() {}, error() {}, addContext() {} };
 
 let deployed: Deployed;
@@ -78,8 +83,9 @@ beforeAll(async () => {
     collector: () => 'unused',
   });
 });
-afterAll(() => {
+afterAll(async () => {
   for (const client of [kafka, glue, lambda, sqs, sns, s3, cloudWatch]) client.destroy();
+  await processes.endAll();
   temporary.remove();
 });
 
