@@ -21,7 +21,7 @@ export class EnvironmentStack extends Stack {
     { description, holdsData }: { readonly description: string; readonly holdsData: boolean },
   ) {
     const { name, account, region, retainsData } = environment;
-    super(scope, `millrace-${name}-${part}`, {
+    super(scope, deployedName(name, part), {
       description,
       terminationProtection: holdsData && retainsData,
       tags: { 'millrace:environment': name },

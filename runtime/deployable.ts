@@ -1,11 +1,10 @@
 import { didYouMean } from './closest-name.ts';
-import { consumerIn } from './consumer-in-environment.ts';
+import { consumerIn, overfullGroup, provisionedIn } from './consumer-in-environment.ts';
 import type { Contract } from './contract/contract.ts';
 import { type AnyConsumer, RANGES } from './delivery/consumer.ts';
 import { deadLetterQueueName, deployedName } from './deployment.ts';
 import { type Environment, MAX_GROUP_MAPPINGS, MAX_POLLERS, refuse } from './environment.ts';
 import { MillraceError } from './errors.ts';
-import { mappingOf } from './lambda/mapping.ts';
 
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html (2026-11-24)
@@ -113,20 +112,14 @@ function checkOverrides(environment: Environment, declared: AnyConsumer): void {
 }
 
 function checkPollerGroups(environment: Environment, consumers: readonly AnyConsumer[]): void {
-  const members = consumers
-    .map((declared) => consumerIn(environment, declared))
-    .map(({ consumer, polling }) => mappingOf(consumer, polling).provisioned)
-    .filter((each) => each !== null && each.pollerGroup !== null);
-  for (const [group, mappings] of Map.groupBy(members, (each) => each!.pollerGroup!)) {
-    const pollers = mappings.reduce((sum, each) => sum + each!.maximumPollers, 0);
-    if (mappings.length <= MAX_GROUP_MAPPINGS && pollers <= MAX_POLLERS) continue;
-    refuse(
-      `${environment.name}.polling.group`,
-      group,
-      `up to ${MAX_GROUP_MAPPINGS} consumers with up to ${MAX_POLLERS} pollers in all, and this group has ${mappings.length} with ${pollers}`,
-      'Give some consumers another group: consumers.NAME.polling.group in millrace.config.ts.',
-    );
-  }
+  const full = overfullGroup(provisionedIn(environment, consumers));
+  if (!full) return;
+  refuse(
+    `${environment.name}.polling.group`,
+    full.group,
+    `up to ${MAX_GROUP_MAPPINGS} consumers with up to ${MAX_POLLERS} pollers in all, and this group has ${full.consumers} with ${full.pollers}`,
+    'Give some consumers another group: consumers.NAME.polling.group in millrace.config.ts.',
+  );
 }
 
 /** @throws CONTRACT_INVALID where the deployed collector could not publish to the topic */

@@ -3,10 +3,21 @@ import type { App } from './app.ts';
 import type { KnownVersion } from './contract/known-versions.ts';
 import type { Environment } from './environment.ts';
 
-/** What an environment's stacks call what others have to find: the stacks use these, and so does who looks for it. */
-export function deployedName(env: string, part: string): string {
-  return `millrace-${env}-${part}`;
+/**
+ * What an environment's stacks call what it has one of, and others have to find: its cluster, its database, its poller group,
+ * its dashboard. The stacks use these names, and so does who looks for the things.
+ */
+export function environmentName(env: string): string {
+  return `millrace-${env}`;
 }
+
+/** What they call a part of it. */
+export function deployedName(env: string, part: string): string {
+  return `${environmentName(env)}-${part}`;
+}
+
+/** Where the parts listen, IAM's listener of the brokers: https://docs.aws.amazon.com/msk/latest/developerguide/port-info.html (2026-11-27) */
+export const PORTS = { brokers: 9098, database: 5432 } as const;
 
 export function deadLetterQueueName(env: string, consumer: string): string {
   return deployedName(env, `${consumer}-dead-letters`);
@@ -21,7 +32,7 @@ export function operatorFunctionName(env: string): string {
 }
 
 export function registryName(env: string): string {
-  return `millrace-${env}`;
+  return environmentName(env);
 }
 
 /** The stacks of an environment with these consumers, its probe's among them, in the order in which they deploy; `deployedName` gives each its name. A test compares them with the CDK's. */

@@ -99,7 +99,7 @@ function scaleTable() {
   return markdown([[...titles, 'database processors', 'fullest by AWS’s limits'], ...rows]);
 }
 
-/** Shares of AWS's limits over the load, both axes in decades. */
+/** How much of each AWS limit a load takes, on logarithmic axes. */
 function scaleCurve() {
   const [width, height, left, right, top, bottom] = [760, 380, 64, 150, 16, 44];
   const decades = { x: [2, 7], y: [-4, 1] };

@@ -55,6 +55,7 @@ import type {
 } from '@aws-sdk/client-sqs';
 import type { GetCallerIdentityRequest, GetCallerIdentityResponse } from '@aws-sdk/client-sts';
 import { requestTimeouts } from './request-timeouts.ts';
+import { once } from './services.ts';
 
 /** By operation; every name is one of one service only. */
 export interface AwsCalls {
@@ -149,13 +150,5 @@ export function awsCalls(): AwsCalls {
     describeVpcEndpoints: async (input) => (await ec2()).describeVpcEndpoints(input),
     describeAvailabilityZones: async (input) => (await ec2()).describeAvailabilityZones(input),
     getRole: async (input) => (await iam()).getRole(input),
-  };
-}
-
-function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
-  let made: Promise<Value> | undefined;
-  return () => {
-    made ??= make();
-    return made;
   };
 }

@@ -1,4 +1,5 @@
 import Client from 'pg/lib/client.js';
+import { PORTS } from '../../runtime/deployment.ts';
 import { keptConnection } from '../postgres/kept-connection.ts';
 import { pgDriver } from '../postgres/pg-driver.ts';
 import type { SqlDriver } from '../postgres/sql-driver.ts';
@@ -24,7 +25,7 @@ export interface RdsAddress {
 export function connectToRds({ host, database, user, region }: RdsAddress): SqlDriver {
   // From the start on: a function that starts has more of the processor than one that works.
   const signer = import('#rds').then(
-    ({ Signer }) => new Signer({ hostname: host, port: 5432, username: user, region }),
+    ({ Signer }) => new Signer({ hostname: host, port: PORTS.database, username: user, region }),
   );
   // Heard by whoever connects first.
   signer.catch(() => {});
@@ -33,7 +34,7 @@ export function connectToRds({ host, database, user, region }: RdsAddress): SqlD
       () =>
         new Client({
           host,
-          port: 5432,
+          port: PORTS.database,
           database,
           user,
           password: async () => (await signer).getAuthToken(),

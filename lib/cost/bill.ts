@@ -55,11 +55,16 @@ const QUEUE_REQUESTS_PER_SECOND = 5 / 20;
 /** What an environment costs a month under a load, by the prices of the list. */
 export function billOf(deployment: Deployment, workload: Workload, list: PriceList): Bill {
   const lines = linesOf(deployment, workload, list);
+  const total = totalOf(lines);
   return {
     lines,
-    total: lines.reduce((total, { monthly }) => total + monthly, 0),
-    savings: savingsOf(deployment, workload, list).filter(({ monthly }) => monthly >= 1),
+    total,
+    savings: savingsOf(deployment, workload, list, total).filter(({ monthly }) => monthly >= 1),
   };
+}
+
+function totalOf(lines: readonly BillLine[]): number {
+  return lines.reduce((total, { monthly }) => total + monthly, 0);
 }
 
 export function effortOfReader({ isLoaded, batch, memoryMb }: Reader, workload: Workload): Effort {
@@ -165,13 +170,15 @@ function ownMetrics({ readers, collector, metricFilters }: Deployment): number {
 }
 
 /** What the same load would cost less, were a setting another one: each alone, against the bill as it is. */
-function savingsOf(deployment: Deployment, workload: Workload, list: PriceList): Saving[] {
-  const total = (changed: Deployment, load = workload) =>
-    linesOf(changed, load, list).reduce((sum, { monthly }) => sum + monthly, 0);
-  const now = total(deployment);
+function savingsOf(
+  deployment: Deployment,
+  workload: Workload,
+  list: PriceList,
+  total: number,
+): readonly Saving[] {
   const savings: Saving[] = [];
   const consider = (what: string, changed: Partial<Deployment>, load = workload) => {
-    savings.push({ what, monthly: now - total({ ...deployment, ...changed }, load) });
+    savings.push({ what, monthly: total - totalOf(linesOf({ ...deployment, ...changed }, load, list)) });
   };
   const { readers, brokers, database, collector } = deployment;
   const provisioned = readers.filter((reader) => reader.provisioned);

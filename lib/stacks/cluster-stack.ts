@@ -1,6 +1,7 @@
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { CfnCluster, CfnConfiguration } from 'aws-cdk-lib/aws-msk';
 import type { Construct } from 'constructs';
+import { environmentName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import { BROKERS, type Cluster } from '../constructs/cluster.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
@@ -43,17 +44,16 @@ export class ClusterStack extends EnvironmentStack {
     });
     // MSK refuses to delete one that a cluster uses.
     configuration.applyRemovalPolicy(this.dataRemoval);
+    const clusterName = environmentName(environment.name);
     // MSK writes the group's name into a policy that the whole account shares and that has room for few, except for names
     // that begin so: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure-CWL.html (2026-11-26)
     const logsTo = (id: string, name: string) => ({
       cloudWatchLogs: {
         enabled: true,
-        logGroup: operations.addLogGroup(this, id, `/aws/vendedlogs/msk/millrace-${environment.name}/${name}`)
-          .logGroupName,
+        logGroup: operations.addLogGroup(this, id, `/aws/vendedlogs/msk/${clusterName}/${name}`).logGroupName,
       },
     });
     const exporters = { enabledInBroker: true };
-    const clusterName = `millrace-${environment.name}`;
     const cluster = new CfnCluster(this, 'Resource', {
       clusterName,
       kafkaVersion: KAFKA_VERSION,

@@ -10,6 +10,7 @@ import {
   CfnDBSubnetGroup,
 } from 'aws-cdk-lib/aws-rds';
 import type { Construct } from 'constructs';
+import { environmentName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
@@ -57,7 +58,7 @@ export class DatabaseStack extends EnvironmentStack {
       description: 'Millrace: the PostgreSQL database that consumers write to',
       holdsData: true,
     });
-    this.clusterName = `millrace-${environment.name}`;
+    this.clusterName = environmentName(environment.name);
     const subnets = new CfnDBSubnetGroup(this, 'Subnets', {
       dbSubnetGroupDescription: 'Subnets of the databases of Millrace',
       subnetIds: network.subnetIds('databases'),

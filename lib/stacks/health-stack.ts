@@ -10,6 +10,7 @@ import {
 } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Construct } from 'constructs';
 import type { MetricName } from '../../runtime/delivery/metrics.ts';
+import { environmentName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { CollectMetricName } from '../../runtime/publish/collect.ts';
 import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
@@ -83,7 +84,7 @@ export class HealthStack extends EnvironmentStack {
     ];
     checkWidgets(this.stackName, widgets.flat().length);
     new Dashboard(this, 'Dashboard', {
-      dashboardName: `millrace-${environment.name}`,
+      dashboardName: environmentName(environment.name),
       defaultInterval: Duration.hours(3),
       widgets,
     });

@@ -23,12 +23,10 @@ import {
 import { AnyPrincipal, PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import { defaultCidr } from '../../runtime/cidr.ts';
+import { PORTS } from '../../runtime/deployment.ts';
 import type { Environment, ExistingNetwork, NewNetwork, SubnetGroup } from '../../runtime/environment.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
-
-const BROKER_IAM_PORT = 9098;
-const DATABASE_PORT = 5432;
 
 /** A service that is called from inside the network. There is no NAT: what has no endpoint is not reached. */
 interface Endpoint {
@@ -91,7 +89,7 @@ export class NetworkStack extends EnvironmentStack {
     new CfnOutput(this, 'VpcId', { value: this.vpc.vpcId, description: 'Where producers reach the brokers' });
     new CfnOutput(this, 'BrokersGroupId', {
       value: this.brokers.securityGroupId,
-      description: `Producers need a way out to this security group, port ${BROKER_IAM_PORT}`,
+      description: `Producers need a way out to this security group, port ${PORTS.brokers}`,
     });
   }
 
@@ -156,8 +154,8 @@ export class NetworkStack extends EnvironmentStack {
 
   private addFlows(): void {
     const { brokers, functions, migrations, proxy, database } = this;
-    const kafka = Port.tcp(BROKER_IAM_PORT);
-    const postgres = Port.tcp(DATABASE_PORT);
+    const kafka = Port.tcp(PORTS.brokers);
+    const postgres = Port.tcp(PORTS.database);
     functions.connections.allowTo(brokers, kafka, 'consumers write dead letters to Kafka, IAM over TLS');
     // Of an existing cluster's own group both are its owner's: a rule that is there already cannot be made again.
     if (this.target.brokers.type !== 'existing') {
@@ -185,7 +183,7 @@ export class NetworkStack extends EnvironmentStack {
   private addProducers(): void {
     const { securityGroupIds = [], cidrs = [] } = this.target.producers ?? {};
     for (const peer of [...securityGroupIds.map((id) => Peer.securityGroupId(id)), ...cidrs.map(Peer.ipv4)]) {
-      this.brokers.addIngressRule(peer, Port.tcp(BROKER_IAM_PORT), 'producers publish records, IAM over TLS');
+      this.brokers.addIngressRule(peer, Port.tcp(PORTS.brokers), 'producers publish records, IAM over TLS');
     }
   }
 

@@ -1,11 +1,10 @@
 /** What stacks, alarms and the account itself say. Pure. */
 
-import { consumerIn } from '../consumer-in-environment.ts';
+import { consumerIn, mostPollers, overfullGroup, provisionedIn } from '../consumer-in-environment.ts';
 import type { Contract } from '../contract/contract.ts';
 import { REDRIVE_CONCURRENCY } from '../dead-letters/resources.ts';
-import { deployedName } from '../deployment.ts';
+import { deployedName, environmentName } from '../deployment.ts';
 import { type Environment, MAX_GROUP_MAPPINGS, MAX_POLLERS, ZONES } from '../environment.ts';
-import { mappingOf } from '../lambda/mapping.ts';
 import { deployCommand, revertCommand } from './commands.ts';
 import { type Line, linesOf, type Observed } from './line.ts';
 import type { AlarmFacts, Declared, LimitFacts, StackFacts, ZoneFacts } from './reader.ts';
@@ -32,7 +31,7 @@ export function judgeStack(env: string, name: string, seen: Observed<StackFacts 
     // The database protects itself as well: docs/deploy.md.
     ...(status === 'ROLLBACK_FAILED' && isProtected && name === deployedName(env, 'database')
       ? [
-          `aws rds modify-db-cluster --db-cluster-identifier millrace-${env} --no-deletion-protection --apply-immediately`,
+          `aws rds modify-db-cluster --db-cluster-identifier ${environmentName(env)} --no-deletion-protection --apply-immediately`,
         ]
       : []),
     ...(isProtected
@@ -250,27 +249,18 @@ function hasReserved(seen: Observed<StackFacts | null> | undefined): boolean | n
   return /^(DELETE_|CREATE_IN_PROGRESS)/.test(status) ? null : false;
 }
 
-/** AWS documents limits of a poller group, and none of an account. A consumer without a group has its pollers alone. */
+/** AWS documents limits of a poller group, and none of an account. */
 export function judgePollers({ consumers }: Pick<Declared, 'consumers'>, environment: Environment): Line {
   const lines = linesOf('pollers', 'environment');
   if (environment.polling.mode === 'on-demand') return lines.pass('On demand: Lambda shares its own.');
-  const settings = consumers.flatMap((each) => {
-    const { consumer, polling } = consumerIn(environment, each);
-    return mappingOf(consumer, polling).provisioned ?? [];
-  });
-  const sum = (some: readonly { readonly maximumPollers: number }[]) =>
-    some.reduce((total, { maximumPollers }) => total + maximumPollers, 0);
-  const grouped = settings.filter(({ pollerGroup }) => pollerGroup !== null);
-  const groups = [...Map.groupBy(grouped, ({ pollerGroup }) => pollerGroup)];
-  const full = groups.find(
-    ([, members]) => members.length > MAX_GROUP_MAPPINGS || sum(members) > MAX_POLLERS,
-  );
+  const settings = provisionedIn(environment, consumers);
+  const full = overfullGroup(settings);
   return full
     ? lines.fail(
-        `${full[1].length} consumers with up to ${sum(full[1])} pollers in the group ${full[0]}; a group takes ${MAX_GROUP_MAPPINGS} with ${MAX_POLLERS}.`,
+        `${full.consumers} consumers with up to ${full.pollers} pollers in the group ${full.group}; a group takes ${MAX_GROUP_MAPPINGS} with ${MAX_POLLERS}.`,
         'Lower polling.maximumPollers, or give some consumers another group, in millrace.config.ts.',
       )
-    : lines.pass(`Up to ${sum(settings)} pollers.`);
+    : lines.pass(`Up to ${mostPollers(settings)} pollers.`);
 }
 
 /** What the CDK's templates ask of a bootstrapped account: aws-cdk-lib's MINIMUM_BOOTSTRAP_STACK_VERSION. */

@@ -5,6 +5,7 @@ import type { AnyConsumer } from '../delivery/consumer.ts';
 import {
   deadLetterQueueName,
   deployedName,
+  environmentName,
   operatorFunctionName,
   redriveQueueName,
   registryName,
@@ -89,7 +90,7 @@ export async function examineDeployment({
 
   onProgress('cluster and topics');
   const { brokers } = environment;
-  const known = brokers.type === 'existing' ? { arn: brokers.clusterArn } : { name: `millrace-${env}` };
+  const known = brokers.type === 'existing' ? { arn: brokers.clusterArn } : { name: environmentName(env) };
   const cluster = await observe(() => reader.cluster(known));
   lines.push(judgeCluster(env, 'arn' in known ? known.arn.split('/')[1]! : known.name, cluster));
   lines.push(...(await topicLines(environment, app, reader, cluster)));

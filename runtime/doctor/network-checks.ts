@@ -1,12 +1,10 @@
 /** Whether pollers and functions can reach what they need, by security groups and endpoints. Pure. */
-import { deployedName } from '../deployment.ts';
+import { deployedName, PORTS } from '../deployment.ts';
 import type { Environment } from '../environment.ts';
 import { revertCommand } from './commands.ts';
 import { type Line, linesOf, type Observed } from './line.ts';
 import type { EndpointFacts, GroupRule, SecurityGroupFacts } from './reader.ts';
 
-const BROKER_PORT = 9098;
-const DATABASE_PORT = 5432;
 const HTTPS = 443;
 
 /** `maybe`: a rule names addresses, and whose they are we do not know. */
@@ -64,7 +62,7 @@ export function judgePollerPaths(
 ): readonly Line[] {
   const services = environment.polling.mode === 'on-demand' ? ['lambda', 'sts'] : [];
   return [
-    judgeFlow(`${brokers.name} → brokers`, brokers.groupIds, brokers.groupIds, BROKER_PORT, facts.groups),
+    judgeFlow(`${brokers.name} → brokers`, brokers.groupIds, brokers.groupIds, PORTS.brokers, facts.groups),
     ...services.map((service) => judgeEndpoint(environment, brokers, service, facts)),
   ];
 }
@@ -85,15 +83,15 @@ export function judgeDatabasePath(env: string, functions: Side, seen: NetworkFac
   if ('problem' in seen) return lines.unseen(seen.problem);
   const own = seen.value.filter(({ id }) => functions.groupIds.includes(id)).flatMap(({ egress }) => egress);
   const targets = own
-    .filter(({ fromPort, toPort }) => fromPort === DATABASE_PORT && toPort === DATABASE_PORT)
+    .filter(({ fromPort, toPort }) => fromPort === PORTS.database && toPort === PORTS.database)
     .flatMap(({ groups }) => groups);
   if (targets.length === 0) {
     return lines.fail(
-      `No rule of ${functions.groupIds.join(', ')} leads to port ${DATABASE_PORT}.`,
+      `No rule of ${functions.groupIds.join(', ')} leads to port ${PORTS.database}.`,
       revertCommand(env, deployedName(env, 'network')),
     );
   }
-  return judgeFlow(`${functions.name} → database`, functions.groupIds, targets, DATABASE_PORT, seen);
+  return judgeFlow(`${functions.name} → database`, functions.groupIds, targets, PORTS.database, seen);
 }
 
 function judgeFlow(

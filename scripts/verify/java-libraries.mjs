@@ -18,7 +18,7 @@ export const glueSerde = library(
   '1.1.27',
 );
 
-/** What docs/producing.md tells a Java producer to depend on, and to import: the two want different versions of AWS's SDK. */
+/** The dependencies that docs/producing.md names for Java. The two need different versions of the AWS SDK, so its BOM decides. */
 export const JAVA_PRODUCER = {
   artifacts: [
     'software.amazon.glue:schema-registry-serde:1.1.27',

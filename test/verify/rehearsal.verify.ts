@@ -2,7 +2,6 @@
  * Our own templates, deployed to an emulator, and the paths that go through what they make: dead letters, their redrive,
  * and `millrace doctor`. docs/deploy.md says what this proves and what not.
  */
-import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CloudWatch } from '@aws-sdk/client-cloudwatch';
@@ -31,7 +30,7 @@ import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import { moto } from '../../scripts/verify/moto.mjs';
 import { Processes } from '../../scripts/verify/processes.mjs';
 import { MemorySink, type MemoryTx } from '../../testing/memory-sink.ts';
-import { start } from '../cli/millrace.ts';
+import { type Finished, millrace } from '../cli/millrace.ts';
 import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 import { copyNewsdesk } from '../newsdesk.ts';
@@ -98,18 +97,9 @@ async function settings(): Promise<Readonly<Record<string, string>>> {
 /** The newsdesk, with alarms that notify somebody. */
 const project = join(temporary.path, 'newsdesk');
 
-async function cli(args: readonly string[]) {
+function cli(args: readonly string[]): Promise<Finished> {
   process.env.AWS_ENDPOINT_URL = endpoint;
-  const child = start(args, project);
-  const output = { stdout: '', stderr: '' };
-  child.stdout!.setEncoding('utf8').on('data', (text) => {
-    output.stdout += text;
-  });
-  child.stderr!.setEncoding('utf8').on('data', (text) => {
-    output.stderr += text;
-  });
-  const [code] = await once(child, 'close');
-  return { code, ...output };
+  return millrace(args, '', project);
 }
 
 async function doctor(): Promise<readonly Line[]> {

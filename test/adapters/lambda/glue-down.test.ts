@@ -81,7 +81,7 @@ test('records of a version that was there at deployment are applied, and Glue is
 test('records of any other version hold the line until Glue answers', async () => {
   const { answer, applied, calls } = await deliver([]);
   expect(applied).toEqual([]);
-  // Nothing is settled, so the whole batch comes again.
+  // No record is settled: Lambda delivers the whole batch again.
   expect(answer).toBe('BATCH_INCOMPLETE');
   expect(calls).toBeGreaterThan(0);
 });
