@@ -1,7 +1,9 @@
 /** An app: what one project declares, and hands to the command line, to the laptop and to the CDK. */
 
+import { defineArchive, isArchive } from './archive/archive.ts';
+import { type CapturedTable, heartbeatOf } from './capture/table.ts';
 import type { Contract } from './contract/contract.ts';
-import { checkDeclarations } from './declarations.ts';
+import { checkDeclarations, checkTables } from './declarations.ts';
 import type { AnyConsumer } from './delivery/consumer.ts';
 import type { EnvironmentSettings } from './environment.ts';
 import { MillraceError } from './errors.ts';
@@ -13,8 +15,10 @@ export interface App {
   readonly name: string;
   /** Every contract has a topic. A contract that is not listed has none and is not checked. */
   readonly contracts: readonly Contract<never>[];
-  /** A consumer that is not listed is not deployed and does not run. */
+  /** A consumer that is not listed is not deployed and does not run. `defineApp` adds the archives of tables that list none. */
   readonly consumers: readonly AnyConsumer[];
+  /** Tables whose changes are captured. @default none */
+  readonly tables?: readonly CapturedTable[];
   /** The topics that the collector takes events for, over HTTP. It answers every other topic with 404. @default none */
   readonly collected?: readonly Contract<never>[];
   /** What one request to the collector may hold, here and on AWS. @default CollectLimits' own */
@@ -78,13 +82,33 @@ export function defineApp(app: App): App {
       `name is ${JSON.stringify(name)}; it takes up to 40 lower-case letters, digits and single hyphens, beginning with a letter`,
     );
   }
-  checkDeclarations(contracts, consumers, collected);
+  const { tables = [] } = app;
+  checkTables(tables);
+  const captured = capturedTables(tables);
+  const all = [...consumers, ...archivesOf(captured, consumers)];
+  checkDeclarations([...contracts, ...captured.map(({ topic }) => topic)], all, collected);
   if (demo && contracts.every((contract) => contract.name !== demo.topic.name)) {
     throw invalid(
       `demo.topic is ${demo.topic.name}, which contracts does not list. List the topic's contract`,
     );
   }
-  return app;
+  return all.length === consumers.length ? app : { ...app, consumers: all };
+}
+
+/** The tables of an app, and the heartbeat of each of their databases. */
+export function capturedTables(tables: readonly CapturedTable[] = []): readonly CapturedTable[] {
+  const databases = new Map(tables.map(({ database }) => [database.name, database]));
+  return [...tables, ...[...databases.values()].map(heartbeatOf)];
+}
+
+/** Archives of the tables that no consumer archives. */
+function archivesOf(
+  tables: readonly CapturedTable[],
+  consumers: readonly AnyConsumer[],
+): readonly AnyConsumer[] {
+  return tables
+    .filter(({ topic }) => !consumers.some((each) => isArchive(each) && each.topic.name === topic.name))
+    .map((table) => defineArchive({ table }));
 }
 
 function invalid(problem: string): MillraceError {

@@ -1,4 +1,5 @@
-import type { Contract } from './contract/contract.ts';
+import type { CapturedTable } from './capture/table.ts';
+import type { Contract, Topic } from './contract/contract.ts';
 import type { AnyConsumer } from './delivery/consumer.ts';
 import { MillraceError } from './errors.ts';
 import { RESERVED } from './probe/pipeline.ts';
@@ -9,7 +10,7 @@ import { RESERVED } from './probe/pipeline.ts';
  * @throws CONTRACT_INVALID or CONSUMER_INVALID naming the first that is not so
  */
 export function checkDeclarations(
-  contracts: readonly Contract<never>[],
+  contracts: readonly Topic<never>[],
   consumers: readonly AnyConsumer[],
   collected: readonly Contract<never>[],
 ): void {
@@ -53,8 +54,32 @@ export function checkDeclarations(
   );
 }
 
+/**
+ * Each table is captured once, and goes by a name of its own in the warehouse; a database is one declaration.
+ * @throws TABLE_INVALID naming the first that is not so
+ */
+export function checkTables(tables: readonly CapturedTable[]): void {
+  const refuse = (problem: string, table: string): never => {
+    throw new MillraceError('TABLE_INVALID', `${problem} in millrace.config.ts.`, { details: { table } });
+  };
+  const topic = firstRepeated(tables.map((table) => table.topic.name));
+  if (topic !== undefined) refuse(`The app lists the table of ${topic} twice. List it once`, topic);
+  const name = firstRepeated(tables.map((table) => table.name));
+  if (name !== undefined)
+    refuse(`The app lists two tables called ${name}. Give one of them another name`, name);
+  for (const { database, name: table } of tables) {
+    const other = tables.find((each) => each.database.name === database.name && each.database !== database);
+    if (other) {
+      refuse(
+        `The tables ${table} and ${other.name} have two databases called ${database.name}. Declare it once, and use that`,
+        other.name,
+      );
+    }
+  }
+}
+
 /** `millrace doctor --probe` has a topic, a consumer and a table of its own. */
-function checkReserved(contracts: readonly Contract<never>[], consumers: readonly AnyConsumer[]): void {
+function checkReserved(contracts: readonly Topic<never>[], consumers: readonly AnyConsumer[]): void {
   const topic = contracts.find(({ name }) => name.startsWith(RESERVED.topic));
   const consumer = consumers.find(({ name }) => name.toLowerCase().startsWith(RESERVED.consumer));
   if (!topic && !consumer) return;
@@ -89,7 +114,7 @@ function checkRoles(names: readonly string[]): void {
 }
 
 /** Kafka refuses a topic whose name differs from another's in "." and "_" alone: its metrics would be the other's. */
-function checkTopics(contracts: readonly Contract<never>[], consumers: readonly AnyConsumer[]): void {
+function checkTopics(contracts: readonly Topic<never>[], consumers: readonly AnyConsumer[]): void {
   const deadLetterTopics = consumers
     .filter(({ deadLetter }) => deadLetter === 'kafka')
     .map(({ deadLetterTopic }) => deadLetterTopic);

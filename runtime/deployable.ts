@@ -43,8 +43,8 @@ export function checkDeployable(consumer: AnyConsumer, { name: environment, poll
   );
   check(
     'topic.framing',
-    topic.framing,
-    topic.framing === 'glue',
+    topic.format === 'avro' ? topic.framing : undefined,
+    topic.format === 'json' || topic.framing === 'glue',
     '"glue": functions read schemas from Glue, and would dead-letter every record of another framing',
   );
   for (const field of ['afterRetries', 'afterAgeMs'] as const) {

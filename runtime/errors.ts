@@ -20,6 +20,11 @@ export const ERRORS = {
   CONTRACT_INCOMPATIBLE: row('halt', 'Two versions of a contract break its compatibility mode.'),
   CONTRACT_STALE: row('halt', 'A generated schema.ts does not match its .avsc files.'),
   CONSUMER_INVALID: row('halt', 'A consumer declaration is not usable as written.'),
+  TABLE_INVALID: row('halt', 'A database or a table is not usable as declared.'),
+  CAPTURE_REFUSED: row(
+    'halt',
+    'The source database does not match the declarations, or lacks what capture needs.',
+  ),
   ENVIRONMENT_INVALID: row('halt', 'The environment to deploy is unknown or not usable as given.'),
   STACK_TOO_LARGE: row('halt', 'A stack exceeds what AWS takes in one.'),
 
@@ -53,6 +58,7 @@ export const ERRORS = {
   SCHEMA_UNKNOWN: row('dead-letter', "The registry has no schema under the record's schema id."),
   SCHEMA_INVALID: row('dead-letter', 'The registry holds a schema that does not parse as Avro.'),
   SCHEMA_INCOMPATIBLE: row('dead-letter', "The value does not resolve into the reader's schema."),
+  JSON_INVALID: row('dead-letter', 'The value is not JSON in UTF-8.'),
   AVRO_TRUNCATED: row('dead-letter', 'The Avro body ends in the middle of a value.'),
   AVRO_TRAILING_BYTES: row('dead-letter', 'The Avro body continues after the value has ended.'),
   AVRO_INVALID: row('dead-letter', 'The Avro body does not decode with its schema.'),
@@ -98,7 +104,14 @@ export const ERRORS = {
   OBJECT_STORE_UNAVAILABLE: row('hold', 'The object store did not answer, or did not accept an object.'),
   REDRIVE_STOPPED: row('halt', 'A redrive stopped early: too many of its records failed again.'),
 
+  // The archive and the warehouse.
+  ARCHIVE_BROKEN: row('halt', "An archive's chain of objects has a gap, or an object that cannot be read."),
+  WAREHOUSE_FAILED: row('halt', 'Loading, building or testing the warehouse failed.'),
+  WAREHOUSE_DIFFERS: row('halt', 'A table of the warehouse differs from its source.'),
+
   // Running locally, and the command line.
+  PREREQUISITE_MISSING: row('halt', 'A program that the command needs is not on this machine.'),
+  PART_FAILED: row('halt', 'A program that the command runs did not start, or ended.'),
   STATE_IN_USE: row('halt', "Another process is using the state folder or the sink's database."),
   DISK_FULL: row('halt', 'The disk of the state folder is full.'),
   STATE_UNREADABLE: row('halt', 'The state folder is missing or was written by another version.'),

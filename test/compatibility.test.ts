@@ -16,6 +16,7 @@ import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { inTransaction } from '../adapters/postgres/sql-transaction.ts';
 import { decodeRows } from '../adapters/postgres/sql-values.ts';
 import { createSeededRandom } from '../adapters/system/seeded-random.ts';
+import { contractsAmong } from '../runtime/contract/contract.ts';
 import { readGivenUpBatch } from '../runtime/dead-letters/given-up-batch.ts';
 import { decodeEnvelope } from '../runtime/dead-letters/json-envelope.ts';
 import { fromKafkaRecord } from '../runtime/dead-letters/kafka-envelope.ts';
@@ -165,7 +166,7 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
   const engine = createEngine(editorialAnalytics, {
     clock,
     random: createSeededRandom(1),
-    registry: createContractSchemaRegistry([editorialAnalytics.topic]),
+    registry: createContractSchemaRegistry(contractsAmong([editorialAnalytics.topic])),
     sink,
     deadLetters: { put: async (letters) => void again.push(...letters) },
     log: silent,

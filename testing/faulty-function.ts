@@ -1,6 +1,8 @@
 /** One environment of a consumer's function, in which an invocation can go wrong as it can in AWS. */
+
 import { createContractSchemaRegistry } from '../adapters/contract-schema-registry.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
+import { contractsAmong } from '../runtime/contract/contract.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { DeadLetterStore } from '../runtime/delivery/dead-letter.ts';
 import { createEngine, type Engine } from '../runtime/delivery/engine.ts';
@@ -78,7 +80,7 @@ export function createFaultyFunction(consumer: AnyConsumer, ports: FunctionPorts
   const engine = createEngine(consumer, {
     clock,
     random: systemRandom,
-    registry: createContractSchemaRegistry([consumer.topic]),
+    registry: createContractSchemaRegistry(contractsAmong([consumer.topic])),
     sink,
     deadLetters: {
       async put(letters) {

@@ -1,4 +1,5 @@
 import type { MiddlewareObj } from '@middy/core';
+import { contractsAmong } from '../../runtime/contract/contract.ts';
 import { withKnownVersions } from '../../runtime/contract/known-versions.ts';
 import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { createQueueStore } from '../../runtime/dead-letters/queue-letters.ts';
@@ -42,7 +43,7 @@ export function consumerFunction(consumer: AnyConsumer, { use = [] }: ConsumerFu
   const engine = createEngine(consumer, {
     clock: systemClock,
     random: systemRandom,
-    registry: withKnownVersions(glue, [consumer.topic], knownVersions()),
+    registry: withKnownVersions(glue, contractsAmong([consumer.topic]), knownVersions()),
     sink: new PostgresSink(
       connectToRds({
         host: setting('databaseHost'),

@@ -11,7 +11,7 @@ import {
 import { openStores, type Stores } from '../../local/stores.ts';
 import { openKafkaTopics } from '../../local/topic-log.ts';
 import { didYouMean } from '../../runtime/closest-name.ts';
-import { type Contract, defineTopic } from '../../runtime/contract/contract.ts';
+import { contractsAmong, defineTopic, type Topic } from '../../runtime/contract/contract.ts';
 import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
 import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
 import type { DeadLetterResources, LetterOwner } from '../../runtime/dead-letters/resources.ts';
@@ -33,7 +33,7 @@ export interface DlqSessionOptions extends KafkaOptions, RegistryOptions {
 export interface DlqSession {
   readonly consumer: LetterOwner;
   /** The app's: a consumer can have letters of a topic that it no longer reads. */
-  readonly contracts: readonly Contract<never>[];
+  readonly contracts: readonly Topic<never>[];
   /** The same place, for commands that a person may copy. */
   readonly place: Place;
   readonly resources: DeadLetterResources;
@@ -123,7 +123,7 @@ async function letterOwners({ state, env }: DlqSessionOptions): Promise<readonly
 async function undeclaredOwner(
   name: string,
   stores: Stores,
-  contracts: readonly Contract<never>[],
+  contracts: readonly Topic<never>[],
 ): Promise<LetterOwner> {
   const owner = { name, epoch: 1, topic: UNKNOWN_TOPIC, deadLetter: 'sqs' as const, deadLetterTopic: '' };
   for await (const stored of stores.deadLettersOf(owner).reader.scan()) {
@@ -150,7 +150,7 @@ export const UNKNOWN_TOPIC: LetterOwner['topic'] = {
 export function contractOf(
   topic: string,
   { consumer, contracts }: Pick<DlqSession, 'consumer' | 'contracts'>,
-): Contract<never> | undefined {
+): Topic<never> | undefined {
   return [consumer.topic, ...contracts].find(({ name }) => name === topic);
 }
 
@@ -193,7 +193,7 @@ export async function openDlqSession(
   }
   const folder = existingStateFolder(state);
   const { contracts } = await loadApp();
-  const remembered = remembering(await openRegistry(registry, [consumer.topic]));
+  const remembered = remembering(await openRegistry(registry, contractsAmong([consumer.topic])));
   const stores = await openStores(folder, kafka ? { kafka } : {});
   return {
     consumer,

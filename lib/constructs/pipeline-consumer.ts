@@ -86,7 +86,7 @@ function addFunction(
       [SETTINGS.databaseName]: database.databaseName,
       [SETTINGS.databaseUser]: name,
       [SETTINGS.registryName]: contracts.registryName,
-      [SETTINGS.schemaIds]: contracts.versionIds(topic),
+      ...(topic.format === 'avro' && { [SETTINGS.schemaIds]: contracts.versionIds(topic) }),
       [SETTINGS.deadLetterQueueUrl]: resources.deadLetters.queueUrl,
       [SETTINGS.bucketName]: resources.bucket.bucketName,
       [SETTINGS.partialResponses]: String(mappingOf(consumer, polling).provisioned !== null),

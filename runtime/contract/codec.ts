@@ -12,7 +12,7 @@ import {
   recordId,
   type TimestampType,
 } from '../record.ts';
-import type { Contract } from './contract.ts';
+import type { Contract, JsonTopic, Topic } from './contract.ts';
 import {
   type Compression,
   createFramer,
@@ -96,6 +96,47 @@ const MOST_UNKNOWN_IDS = 10_000;
  * @throws CONTRACT_INVALID when the contract's newest version does not parse
  */
 export function createDecoder<Value>(
+  topic: Topic<Value>,
+  registry: SchemaRegistry,
+  clock?: Clock,
+): Decoder<Value> {
+  return topic.format === 'json' ? createJsonDecoder(topic) : createAvroDecoder(topic, registry, clock);
+}
+
+/**
+ * Values as JSON.parse reads them, so that numbers beyond 2^53 are rounded; `record.raw.value` has their digits. A record
+ * without a value is a tombstone, and reads as null.
+ */
+function createJsonDecoder<Value>({ maxBodyBytes }: JsonTopic<Value>): Decoder<Value> {
+  const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  const decode = (raw: RawRecord): Decoded<Value> => {
+    if (raw.fault) return { error: raw.fault };
+    const { value } = raw;
+    if (value === null) return { record: new DecodedRecord(raw, null as Value) };
+    if (value.length > maxBodyBytes) return { error: valueTooLarge(value.length, maxBodyBytes) };
+    try {
+      return { record: new DecodedRecord(raw, JSON.parse(utf8.decode(value)) as Value) };
+    } catch {
+      // What JSON.parse says of it would quote the value.
+      return { error: new MillraceError('JSON_INVALID', 'The value is not JSON in UTF-8.') };
+    }
+  };
+  return {
+    async decodeBatch(records, { bodyBytes } = UNLIMITED) {
+      const results: Decoded<Value>[] = [];
+      let spent = 0;
+      for (const raw of records) {
+        if (spent >= bodyBytes) break;
+        spent += raw.value?.length ?? 0;
+        results.push(decode(raw));
+      }
+      return results;
+    },
+    schemaIdOf: () => null,
+  };
+}
+
+function createAvroDecoder<Value>(
   contract: Contract<Value>,
   registry: SchemaRegistry,
   clock?: Clock,
@@ -377,6 +418,13 @@ function parseLatest(contract: Contract<never>): AvroType {
       { cause: error, details: { topic: name, version: latest.version } },
     );
   }
+}
+
+function valueTooLarge(got: number, most: number): MillraceError {
+  return new MillraceError(
+    'FRAME_BODY_TOO_LARGE',
+    `The value has ${got} bytes; its topic takes up to ${most}. Raise the table's maxRecordBytes, deploy, and redrive the record.`,
+  );
 }
 
 function missingValue(topic: string): MillraceError {

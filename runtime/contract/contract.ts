@@ -87,8 +87,29 @@ interface TopicDeclaration<Value> {
 
 /** What a topic promises. `Value` is the newest version's type. Made by `defineTopic`, never by hand. */
 export interface Contract<Value = unknown> extends Required<TopicDeclaration<Value>> {
+  readonly format: 'avro';
   /** The version that producers write and consumers read: the last one. */
   readonly latest: ContractVersion;
+}
+
+/** A topic whose values are JSON, written by somebody else's software: a captured table's. It has no schema of ours. */
+export interface JsonTopic<Value = unknown>
+  extends Pick<
+    Contract<Value>,
+    'name' | 'owner' | 'partitions' | 'retentionMs' | 'cleanup' | 'offsets' | 'maxBodyBytes'
+  > {
+  readonly format: 'json';
+  /** None: nothing tells which of its fields are personal, so that tools hide them all. */
+  readonly versions: readonly [];
+  readonly key: string;
+}
+
+/** What a consumer can read. */
+export type Topic<Value = unknown> = Contract<Value> | JsonTopic<Value>;
+
+/** Those of the topics that have schemas of ours. */
+export function contractsAmong(topics: readonly Topic<never>[]): readonly Contract<never>[] {
+  return topics.filter((topic) => topic.format === 'avro');
 }
 
 /**
@@ -108,6 +129,7 @@ export function defineTopic<Value>(declaration: TopicDeclaration<Value>): Contra
   const { name, versions } = declaration;
   const cleanup = declaration.cleanup ?? 'delete';
   const contract = {
+    format: 'avro' as const,
     compatibility: 'FULL_TRANSITIVE' as const,
     partitions: 12,
     retentionMs: 7 * 24 * 60 * 60 * 1000,

@@ -1,7 +1,7 @@
 import { createWriterReader } from '../avro/avro-type.ts';
 import type { SchemaNode } from '../avro/schema.ts';
 import { parseShape } from '../avro/schema-parser.ts';
-import type { Contract } from '../contract/contract.ts';
+import type { Topic } from '../contract/contract.ts';
 import { decodeFrame } from '../contract/framing.ts';
 import type { SchemaRegistry } from '../contract/registry.ts';
 import { MillraceError } from '../errors.ts';
@@ -17,15 +17,16 @@ export type WrittenValue =
  */
 export async function decodeByWriter(
   bytes: Buffer | null,
-  { framing, maxBodyBytes, cleanup }: Contract<never>,
+  topic: Topic<never>,
   registry: SchemaRegistry,
 ): Promise<WrittenValue> {
   if (bytes === null) {
-    const verdict = cleanup === 'compact' ? '' : ', which this contract does not allow';
+    const verdict = topic.cleanup === 'compact' ? '' : ', which this contract does not allow';
     return { problem: `no value (null): a tombstone${verdict}` };
   }
+  if (topic.format === 'json') return { problem: 'JSON without a schema: see the bytes' };
   try {
-    const { schemaId, body } = decodeFrame(framing, bytes, maxBodyBytes);
+    const { schemaId, body } = decodeFrame(topic.framing, bytes, topic.maxBodyBytes);
     const schema = await registry.schemaById(schemaId);
     if (schema === undefined) return { problem: `no schema ${schemaId} in the registry` };
     const value = createWriterReader(schema, schemaId).read(body);

@@ -1,4 +1,4 @@
-import type { Contract } from '../contract/contract.ts';
+import type { Topic } from '../contract/contract.ts';
 import { MillraceError } from '../errors.ts';
 import type { Logger } from '../ports.ts';
 import type { ConsumerRecord } from '../record.ts';
@@ -37,7 +37,7 @@ export type Handle<Value, Tx> = (
 interface ConsumerDeclaration<Value, Kind extends SinkKind> {
   /** The consumer group id, and the name of the consumer's role in the database. Immutable once deployed. */
   readonly name: string;
-  readonly topic: Contract<Value>;
+  readonly topic: Topic<Value>;
   readonly sink: Kind;
   /** The tables that `handle` writes; applied before the consumer starts. */
   readonly migrations?: readonly Migration[];
@@ -69,7 +69,7 @@ interface ConsumerDeclaration<Value, Kind extends SinkKind> {
 /** A consumer group with one handler, on one topic. Made by `defineConsumer`, never by hand. */
 export interface Consumer<Value = unknown, Kind extends SinkKind = SinkKind> {
   readonly name: string;
-  readonly topic: Contract<Value>;
+  readonly topic: Topic<Value>;
   readonly sink: Kind;
   readonly migrations: readonly Migration[];
   readonly batch: { readonly maxRecords: number; readonly windowMs: number };

@@ -1,4 +1,4 @@
-import type { TopicPartition } from '../record.ts';
+import type { ConsumerRecord, TopicPartition } from '../record.ts';
 import type { LedgerPatch, LedgerView } from './ledger.ts';
 
 /** The SQL that a handler may run inside the sink's transaction. Parameters are $1, $2 …; never text. */
@@ -15,9 +15,16 @@ export interface SqlTransaction {
   ): Promise<{ readonly rows: readonly Row[]; readonly affectedRows: number }>;
 }
 
+/** What an archive's handler writes to. */
+export interface ArchiveTransaction {
+  /** Adds records of the batch to the objects that the transaction writes, one row each, as they came. */
+  append(records: readonly ConsumerRecord<unknown>[]): void;
+}
+
 /** Sinks by the name a consumer declares, each with what its handler gets as `tx`. */
 export interface SinkTransactions {
   readonly postgres: SqlTransaction;
+  readonly s3: ArchiveTransaction;
 }
 export type SinkKind = keyof SinkTransactions;
 

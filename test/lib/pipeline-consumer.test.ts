@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
+import { contractsAmong } from '../../runtime/contract/contract.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
@@ -114,7 +115,7 @@ describe('the event source mapping', () => {
   test('is another one for another topic, and the same one for all else', () => {
     const idOf = (consumer: AnyConsumer) =>
       Object.entries(
-        stackOf('prod', consumer, { contracts: [consumer.topic] }).findResources(
+        stackOf('prod', consumer, { contracts: contractsAmong([consumer.topic]) }).findResources(
           'AWS::Lambda::EventSourceMapping',
         ),
       ).find(([, { Properties }]) => 'Topics' in Properties)![0];

@@ -1,0 +1,79 @@
+import type { CapturedTable } from '../capture/table.ts';
+import type { Topic } from '../contract/contract.ts';
+import { type Consumer, defineConsumer } from '../delivery/consumer.ts';
+import { MillraceError } from '../errors.ts';
+
+interface ArchiveSettings {
+  /** The consumer group id. @default the topic's name with "-" for ".", or the database's and the table's, and "-archive" */
+  readonly name?: string;
+  /** How long records are gathered for one object, 0 to 60 whole seconds. @default 30,000 */
+  readonly windowMs?: number;
+  /** What one object may hold, 1 to 10,000. @default 10,000: Lambda's 6 MB are often reached before */
+  readonly maxRecords?: number;
+  readonly timeoutMs?: number;
+  readonly memoryMb?: number;
+  readonly reservedConcurrency?: number;
+  readonly lag?: { readonly warning?: number; readonly incident?: number };
+  readonly epoch?: number;
+}
+
+export type ArchiveDeclaration = ArchiveSettings &
+  (
+    | { readonly topic: Topic<never>; readonly table?: never }
+    | { readonly table: CapturedTable; readonly topic?: never }
+  );
+
+/** A consumer whose effect is the record itself, in S3. */
+export type Archive = Consumer<unknown, 's3'>;
+
+/**
+ * Declares an archive: every record of a topic, in S3, exactly once, as gzipped JSON lines. It is a consumer like any
+ * other, without a handler: list it among the app's consumers. A table has one without being asked; declare it to change
+ * its settings.
+ * @throws CONSUMER_INVALID when a field is not allowed
+ */
+export function defineArchive(declaration: ArchiveDeclaration): Archive {
+  const {
+    topic: given,
+    table,
+    windowMs = 30_000,
+    maxRecords = 10_000,
+    name: named,
+    ...settings
+  } = declaration;
+  const topic = (given ?? table?.topic) as Topic<unknown> | undefined;
+  const name = named ?? nameOf(declaration);
+  if (!topic || (given && table)) {
+    throw invalid(name, 'takes either a topic or a table');
+  }
+  if (windowMs > 60_000 || windowMs % 1_000 !== 0) {
+    throw invalid(name, `windowMs is ${JSON.stringify(windowMs)}; it takes whole seconds up to 60,000`);
+  }
+  return defineConsumer<unknown, 's3'>({
+    name,
+    topic,
+    sink: 's3',
+    batch: { maxRecords, windowMs },
+    ...settings,
+    handle: async (records, { tx }) => tx.append(records),
+  });
+}
+
+/** The archive of a topic or a table, by what `millrace` calls it where nobody gave it a name. */
+function nameOf({ topic, table }: ArchiveDeclaration): string {
+  const parts = table ? [table.database.name, table.name] : [topic?.name ?? 'unknown'];
+  return `${parts.join('-').replaceAll(/[._]/g, '-').toLowerCase()}-archive`;
+}
+
+/** Whether a consumer is an archive. */
+export function isArchive(consumer: Pick<Consumer, 'sink'>): boolean {
+  return consumer.sink === 's3';
+}
+
+function invalid(name: string, problem: string): MillraceError {
+  return new MillraceError(
+    'CONSUMER_INVALID',
+    `Archive ${JSON.stringify(name)}: ${problem}. Change it in defineArchive().`,
+    { details: { consumer: name } },
+  );
+}
