@@ -1,11 +1,11 @@
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import { GIVEN_UP_PREFIX } from '../runtime/dead-letters/given-up-letters.ts';
-import type { ObjectStore } from '../runtime/dead-letters/objects.ts';
 import type { DeadLetterResources } from '../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { mappingOf, type Polling } from '../runtime/lambda/mapping.ts';
+import type { ObjectStore } from '../runtime/objects.ts';
 import type { Logger } from '../runtime/ports.ts';
 import type { LogReader } from '../runtime/topics.ts';
 import { type EventSource, startEventSource } from './event-source/event-source.ts';

@@ -1,11 +1,11 @@
 import type { MiddlewareObj } from '@middy/core';
 import { contractsAmong } from '../../runtime/contract/contract.ts';
 import { withKnownVersions } from '../../runtime/contract/known-versions.ts';
-import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { createQueueStore } from '../../runtime/dead-letters/queue-letters.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { DeadLetterStore } from '../../runtime/delivery/dead-letter.ts';
 import { createEngine } from '../../runtime/delivery/engine.ts';
+import type { ObjectStore } from '../../runtime/objects.ts';
 import { consumerHandler } from '../lambda/consumer-handler.ts';
 import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';

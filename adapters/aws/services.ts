@@ -5,8 +5,8 @@
  */
 
 import type { SchemaRegistry } from '../../runtime/contract/registry.ts';
-import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import type { Queue } from '../../runtime/dead-letters/queue.ts';
+import type { ObjectStore } from '../../runtime/objects.ts';
 import type { requestTimeouts } from './request-timeouts.ts';
 
 /** What every client of the SDK's takes. */

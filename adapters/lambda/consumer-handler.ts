@@ -1,6 +1,5 @@
 import middy, { type MiddlewareObj } from '@middy/core';
 import type { Context } from 'aws-lambda';
-import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { settleMessages } from '../../runtime/dead-letters/redrive/receive.ts';
 import type { Engine } from '../../runtime/delivery/engine.ts';
 import { errorName } from '../../runtime/delivery/failure.ts';
@@ -12,6 +11,7 @@ import {
   settleKafkaEvent,
 } from '../../runtime/lambda/kafka-batch.ts';
 import { handBack, isQueueEvent, messagesOf, type QueueResponse } from '../../runtime/lambda/queue-event.ts';
+import type { ObjectStore } from '../../runtime/objects.ts';
 import type { Logger } from '../../runtime/ports.ts';
 
 /** A logger that can put an invocation's facts on its lines, and prints an error without the payload it may quote. */

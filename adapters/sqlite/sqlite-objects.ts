@@ -1,5 +1,5 @@
-import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import type { ObjectStore, StoredObject } from '../../runtime/objects.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import { inTransaction, openDatabase } from './open-database.ts';
 
@@ -17,6 +17,7 @@ const MIGRATIONS = [
      stored_at INTEGER NOT NULL,
      PRIMARY KEY (store, key)
    ) STRICT, WITHOUT ROWID;`,
+  `ALTER TABLE objects ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';`,
 ];
 
 /** How many objects are listed in one go. */
@@ -35,8 +36,15 @@ export function openSqliteObjects({
 }): SqliteObjects {
   const database = openDatabase(path, MIGRATIONS);
   const upsert = database.prepare(
-    `INSERT INTO objects VALUES (?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET body = excluded.body, stored_at = excluded.stored_at`,
+    `INSERT INTO objects (store, key, body, stored_at) VALUES (?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET body = excluded.body, stored_at = excluded.stored_at, metadata = excluded.metadata`,
+  );
+  const insert = database.prepare(
+    `INSERT INTO objects (store, key, body, stored_at, metadata) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+  );
+  const selectMetadata = database.prepare('SELECT metadata FROM objects WHERE store = ? AND key = ?');
+  const selectKeyFrom = database.prepare(
+    'SELECT key FROM objects WHERE store = ? AND key >= ? AND substr(key, 1, length(?)) = ? ORDER BY key LIMIT 1',
   );
   const select = database.prepare('SELECT body FROM objects WHERE store = ? AND key = ?');
   const selectAfter = database.prepare(
@@ -71,14 +79,40 @@ export function openSqliteObjects({
         const row = asking(store, () => select.get(store, key)) as { body: Uint8Array } | undefined;
         return row && Buffer.from(row.body);
       },
-      async *list(prefix) {
-        let page = asking(store, () => selectFirst.all(store, prefix, prefix, prefix, PAGE));
+      async create(key, body, metadata) {
+        const made = asking(store, () => insert.run(store, key, body, clock.now(), JSON.stringify(metadata)));
+        return made.changes > 0;
+      },
+      async metadata(key) {
+        const row = asking(store, () => selectMetadata.get(store, key)) as { metadata: string } | undefined;
+        return row && JSON.parse(row.metadata);
+      },
+      async *list(prefix, { after, pageSize = PAGE } = {}) {
+        const next = (from: string) =>
+          asking(store, () =>
+            selectAfter.all(store, from, prefix, prefix, pageSize),
+          ) as unknown as StoredObject[];
+        let page =
+          after === undefined
+            ? (asking(store, () =>
+                selectFirst.all(store, prefix, prefix, prefix, pageSize),
+              ) as unknown as StoredObject[])
+            : next(after);
         while (page.length > 0) {
-          for (const { key, storedAt, bytes } of page as { key: string; storedAt: number; bytes: number }[]) {
-            yield { key, storedAt, bytes };
-          }
-          const last = page.at(-1)!.key as string;
-          page = asking(store, () => selectAfter.all(store, last, prefix, prefix, PAGE));
+          for (const { key, storedAt, bytes } of page) yield { key, storedAt, bytes };
+          page = next(page.at(-1)!.key);
+        }
+      },
+      async *folders(prefix) {
+        for (let from = prefix; ; ) {
+          const row = asking(store, () => selectKeyFrom.get(store, from, prefix, prefix)) as
+            | { key: string }
+            | undefined;
+          if (!row) return;
+          const slash = row.key.indexOf('/', prefix.length);
+          if (slash >= 0) yield row.key.slice(prefix.length, slash);
+          // "0" stands right behind "/": past everything in the folder, or past the key alone.
+          from = slash >= 0 ? `${row.key.slice(0, slash)}0` : `${row.key}\0`;
         }
       },
       async delete(keys) {

@@ -1,9 +1,9 @@
 import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
 import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
-import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
 import type { ScannedLetter } from '../../runtime/dead-letters/reader.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import type { ObjectStore } from '../../runtime/objects.ts';
 
 export interface ExportFile {
   /** Adds a line. */

@@ -1,5 +1,5 @@
+import type { ObjectStore } from '../objects.ts';
 import type { Clock } from '../ports.ts';
-import type { ObjectStore } from './objects.ts';
 
 const PREFIX = 'audit/';
 

@@ -1,9 +1,9 @@
 import type { DeadLetter } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
 import { encodeKafkaEvent } from '../lambda/kafka-event.ts';
+import type { ObjectStore } from '../objects.ts';
 import { parseJson, unreadable } from './fields.ts';
 import { readGivenUpBatch } from './given-up-batch.ts';
-import type { ObjectStore } from './objects.ts';
 import type { DeadLetterReader, StoredLetter, UnreadableLetter } from './reader.ts';
 
 /** Where Lambda puts the batches it gives up on: https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html (2026-11-25) */

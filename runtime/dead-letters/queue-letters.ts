@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { DeadLetter, DeadLetterStore } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
+import type { ObjectStore } from '../objects.ts';
 import {
   decodeDeadLetter,
   decodeEnvelope,
@@ -9,7 +10,6 @@ import {
   encodeWithPointer,
   type PayloadPointer,
 } from './json-envelope.ts';
-import type { ObjectStore } from './objects.ts';
 import {
   MAX_MESSAGE_BYTES,
   messageBytes,

@@ -1,8 +1,8 @@
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import type { DeadLetterStore } from '../delivery/dead-letter.ts';
+import type { ObjectStore } from '../objects.ts';
 import type { LogReader, Producer, TopicContract } from '../topics.ts';
 import { createGivenUpReader } from './given-up-letters.ts';
-import type { ObjectStore } from './objects.ts';
 import type { MessageMover, Queue } from './queue.ts';
 import { createQueueLetters } from './queue-letters.ts';
 import { type DeadLetterReader, joinReaders } from './reader.ts';

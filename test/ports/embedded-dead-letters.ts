@@ -1,9 +1,9 @@
 /** Fixtures of dead letters over the ports below them: what is left to choose is whose queues, objects and logs these are. */
 
-import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
 import type { Queue } from '../../runtime/dead-letters/queue.ts';
 import { createQueueLetters, fetchPayload } from '../../runtime/dead-letters/queue-letters.ts';
 import { createTopicLetters, createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';
+import type { ObjectStore } from '../../runtime/objects.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import type { DeadLettersFixture } from './dead-letter-suite.ts';
 import type { Log } from './log-suite.ts';

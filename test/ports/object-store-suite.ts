@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { ObjectStore } from '../../runtime/dead-letters/objects.ts';
+import type { ObjectStore } from '../../runtime/objects.ts';
 
 /** What the suite needs of a technology. */
 export interface ObjectStoreFixture {
@@ -107,6 +107,63 @@ export function objectStoreSuite(
       expect(after).toMatchObject({ key: 'k', bytes: 5 });
       expect(after!.storedAt).toBeGreaterThan(before!.storedAt);
       expect(await store.get('k')).toEqual(Buffer.from('later'));
+    });
+
+    checked(
+      'creates an object once, with what stands beside it, and leaves one that is there alone',
+      async () => {
+        const store = await fixture.openStore();
+        expect(await store.create('k', Buffer.from('first'), { next: '12', holes: '1-3,7' })).toBe(true);
+        expect(await store.create('k', Buffer.from('second'), { next: '13' })).toBe(false);
+        expect(await store.get('k')).toEqual(Buffer.from('first'));
+        expect(await store.metadata('k')).toEqual({ next: '12', holes: '1-3,7' });
+        expect(await store.metadata('other')).toBeUndefined();
+        await store.put('k', Buffer.from('third'));
+        expect(await store.metadata('k')).toEqual({});
+        await store.delete(['k']);
+        expect(await store.create('k', Buffer.from('anew'), {})).toBe(true);
+      },
+    );
+
+    checked('lets one of many writers create an object', async () => {
+      const store = await fixture.openStore();
+      const writers = Array.from({ length: 16 }, (_, writer) => String(writer));
+      const made = await Promise.all(
+        writers.map((writer) => store.create('k', Buffer.from(writer), { writer })),
+      );
+      expect(made.filter((each) => each)).toHaveLength(1);
+      const winner = String(made.indexOf(true));
+      expect(await store.get('k')).toEqual(Buffer.from(winner));
+      expect(await store.metadata('k')).toEqual({ writer: winner });
+    });
+
+    checked('lists what stands behind a key, in pages of any size', async () => {
+      const store = await fixture.openStore();
+      const all = ['a/1', 'a/2', 'a/2/x', 'a/3', 'b/1'];
+      await putAll(store, all);
+      const after = async (key: string, pageSize = 2) =>
+        (await Array.fromAsync(store.list('a/', { after: key, pageSize }))).map((each) => each.key);
+      expect(await after('')).toEqual(['a/1', 'a/2', 'a/2/x', 'a/3']);
+      expect(await after('a/2')).toEqual(['a/2/x', 'a/3']);
+      expect(await after('a/2', 1)).toEqual(['a/2/x', 'a/3']);
+      expect(await after('a/25')).toEqual(['a/3']);
+      expect(await after('a/3')).toEqual([]);
+      expect(await after('c')).toEqual([]);
+    });
+
+    checked('names the folders under a prefix, each once', async () => {
+      const store = await fixture.openStore();
+      await putAll(store, [
+        't/2026-01-02/b',
+        't/2026-01-01/a',
+        't/2026-01-01/c',
+        't/alone',
+        't2/x/y',
+        't/é/z',
+      ]);
+      expect(await Array.fromAsync(store.folders('t/'))).toEqual(['2026-01-01', '2026-01-02', 'é']);
+      expect(await Array.fromAsync(store.folders('t'))).toEqual(['', '2']);
+      expect(await Array.fromAsync(store.folders('none/'))).toEqual([]);
     });
 
     checked('tells when an object was stored', async () => {

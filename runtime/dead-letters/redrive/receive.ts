@@ -9,9 +9,9 @@ import type { Outcome } from '../../delivery/item.ts';
 import type { Metrics } from '../../delivery/metrics.ts';
 import { ERRORS, MillraceError } from '../../errors.ts';
 import type { ReceivedMessage } from '../../lambda/queue-event.ts';
+import type { ObjectStore } from '../../objects.ts';
 import type { Logger } from '../../ports.ts';
 import { decodeEnvelope, type Envelope } from '../json-envelope.ts';
-import type { ObjectStore } from '../objects.ts';
 import { fetchPayload, REDRIVE_ATTRIBUTE } from '../queue-letters.ts';
 import { type LetterResult, writeRedriveResults } from './results.ts';
 

@@ -1,4 +1,4 @@
-import type { ObjectStore } from '../objects.ts';
+import type { ObjectStore } from '../../objects.ts';
 
 /** How a redriven letter ended; the best of them counts where there are several. */
 export const LETTER_RESULTS = ['applied', 'already-applied', 'failed-again', 'refused'] as const;

@@ -5,8 +5,8 @@
 
 import { letterKey } from '../../delivery/dead-letter.ts';
 import { MillraceError } from '../../errors.ts';
+import type { ObjectStore } from '../../objects.ts';
 import type { Clock } from '../../ports.ts';
-import type { ObjectStore } from '../objects.ts';
 import type { OutgoingMessage, Queue } from '../queue.ts';
 import { REDRIVE_ATTRIBUTE, toMessage } from '../queue-letters.ts';
 import type { DeadLetterReader, StoredLetter } from '../reader.ts';

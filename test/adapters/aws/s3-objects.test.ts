@@ -1,6 +1,7 @@
 import {
   DeleteObjectsCommand,
   GetObjectCommand,
+  HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
@@ -10,11 +11,15 @@ import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { objectStoreSuite } from '../../ports/object-store-suite.ts';
 
 /** An error as the SDK throws it: told apart by its name. */
-const s3Error = (name: string, message = '') => Object.assign(new Error(message), { name });
+const s3Error = (name: string, message = '', httpStatusCode?: number) =>
+  Object.assign(new Error(message), { name, $metadata: { httpStatusCode } });
 
 /** As much of a bucket as the adapter calls, with S3's limits. */
 function fakeBucket(now: () => number, pageSize = 1_000) {
-  const objects = new Map<string, { readonly body: Buffer; readonly storedAt: number }>();
+  const objects = new Map<
+    string,
+    { readonly body: Buffer; readonly storedAt: number; readonly metadata: Record<string, string> }
+  >();
   const requests: unknown[] = [];
   const inOrder = () => [...objects.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   return {
@@ -22,9 +27,15 @@ function fakeBucket(now: () => number, pageSize = 1_000) {
     async send(command: unknown): Promise<unknown> {
       requests.push(command);
       if (command instanceof PutObjectCommand) {
-        const { Key, Body } = command.input;
-        objects.set(Key!, { body: Buffer.from(Body as Buffer), storedAt: now() });
+        const { Key, Body, IfNoneMatch, Metadata: metadata = {} } = command.input;
+        if (IfNoneMatch === '*' && objects.has(Key!)) throw s3Error('PreconditionFailed', '', 412);
+        objects.set(Key!, { body: Buffer.from(Body as Buffer), storedAt: now(), metadata });
         return {};
+      }
+      if (command instanceof HeadObjectCommand) {
+        const object = objects.get(command.input.Key!);
+        if (!object) throw s3Error('NotFound', '', 404);
+        return { Metadata: object.metadata };
       }
       if (command instanceof GetObjectCommand) {
         const object = objects.get(command.input.Key!);
@@ -32,13 +43,22 @@ function fakeBucket(now: () => number, pageSize = 1_000) {
         return { Body: { transformToByteArray: async () => new Uint8Array(object.body) } };
       }
       if (command instanceof ListObjectsV2Command) {
-        const { Prefix = '', ContinuationToken = '' } = command.input;
+        const { Prefix = '', ContinuationToken = '', StartAfter = '', Delimiter, MaxKeys } = command.input;
         // S3's tokens say nothing; this one is the last key of the page before.
         const after = Buffer.from(ContinuationToken, 'hex');
         const found = inOrder()
           .filter((key) => key.startsWith(Prefix))
-          .filter((key) => Buffer.compare(Buffer.from(key), after) > 0);
-        const page = found.slice(0, pageSize);
+          .filter((key) => Buffer.compare(Buffer.from(key), after) > 0)
+          .filter((key) => Buffer.compare(Buffer.from(key), Buffer.from(StartAfter)) > 0);
+        if (Delimiter) {
+          const ends = found.flatMap((key) => {
+            const end = key.indexOf(Delimiter, Prefix.length);
+            return end < 0 ? [] : [key.slice(0, end + 1)];
+          });
+          return { CommonPrefixes: [...new Set(ends)].map((each) => ({ Prefix: each })) };
+        }
+        const size = Math.min(pageSize, MaxKeys ?? pageSize);
+        const page = found.slice(0, size);
         return {
           // A page without keys has no list at all.
           ...(page.length > 0 && {
@@ -47,7 +67,7 @@ function fakeBucket(now: () => number, pageSize = 1_000) {
               return { Key, LastModified: new Date(storedAt), Size: body.length };
             }),
           }),
-          ...(found.length > pageSize && {
+          ...(found.length > size && {
             NextContinuationToken: Buffer.from(page.at(-1)!).toString('hex'),
           }),
         };

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { openSqliteObjects } from '../../../adapters/sqlite/sqlite-objects.ts';
-import type { ObjectStore } from '../../../runtime/dead-letters/objects.ts';
+import type { ObjectStore } from '../../../runtime/objects.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { objectStoreSuite } from '../../ports/object-store-suite.ts';
 import { codeOf } from '../../rejection.ts';

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { failureDocument } from '../../../local/event-source/failure-document.ts';
 import { createGivenUpReader, GIVEN_UP_PREFIX } from '../../../runtime/dead-letters/given-up-letters.ts';
-import type { ObjectStore } from '../../../runtime/dead-letters/objects.ts';
 import type { DeadLetterReader } from '../../../runtime/dead-letters/reader.ts';
+import type { ObjectStore } from '../../../runtime/objects.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { createMemoryObjects } from '../../../testing/memory-objects.ts';
 import { deadLetter } from '../../dead-letters.ts';

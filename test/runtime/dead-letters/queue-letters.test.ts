@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { ObjectStore } from '../../../runtime/dead-letters/objects.ts';
 import type { Queue, QueueMessage } from '../../../runtime/dead-letters/queue.ts';
 import { createQueueLetters } from '../../../runtime/dead-letters/queue-letters.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import type { ObjectStore } from '../../../runtime/objects.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { createMemoryObjects } from '../../../testing/memory-objects.ts';
 import { createMemoryQueues } from '../../../testing/memory-queue.ts';

@@ -4,7 +4,6 @@
  */
 
 import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
-import type { ObjectStore } from '../../../runtime/dead-letters/objects.ts';
 import { settleMessages } from '../../../runtime/dead-letters/redrive/receive.ts';
 import { type AnyConsumer, defineConsumer } from '../../../runtime/delivery/consumer.ts';
 import {
@@ -19,6 +18,7 @@ import { MillraceError } from '../../../runtime/errors.ts';
 import { type KafkaInvocation, settleKafkaEvent } from '../../../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
 import type { ReceivedMessage } from '../../../runtime/lambda/queue-event.ts';
+import type { ObjectStore } from '../../../runtime/objects.ts';
 import type { ConsumerRecord, RawRecord } from '../../../runtime/record.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { type MemoryLedger, MemorySink, type MemoryTx } from '../../../testing/memory-sink.ts';
