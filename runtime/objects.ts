@@ -18,6 +18,8 @@ export interface ObjectStore {
    */
   create(key: string, body: Buffer, metadata: ObjectMetadata): Promise<boolean>;
   get(key: string): Promise<Buffer | undefined>;
+  /** The object with what stands beside it, by one request. */
+  open(key: string): Promise<{ readonly body: Buffer; readonly metadata: ObjectMetadata } | undefined>;
   /** Undefined where there is no such object. Names are lower case. */
   metadata(key: string): Promise<ObjectMetadata | undefined>;
   /**

@@ -26,6 +26,10 @@ export function createMemoryObjects({ clock }: { readonly clock: Clock }): Objec
       const object = objects.get(key);
       return object && (object.metadata ?? {});
     },
+    async open(key) {
+      const object = objects.get(key);
+      return object && { body: Buffer.from(object.body), metadata: object.metadata ?? {} };
+    },
     async get(key) {
       const object = objects.get(key);
       return object && Buffer.from(object.body);

@@ -51,6 +51,16 @@ export function createS3Objects({
     } while (token !== undefined);
   }
 
+  const open: ObjectStore['open'] = async (key) => {
+    try {
+      const { Body, Metadata = {} } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
+      return { body: Buffer.from(await Body!.transformToByteArray()), metadata: Metadata };
+    } catch (cause) {
+      if (cause instanceof Error && cause.name === 'NoSuchKey') return undefined;
+      return failed(cause);
+    }
+  };
+
   return {
     async put(key, body) {
       await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body })).catch(failed);
@@ -79,14 +89,9 @@ export function createS3Objects({
       }
     },
     async get(key) {
-      try {
-        const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
-        return Buffer.from(await Body!.transformToByteArray());
-      } catch (cause) {
-        if (cause instanceof Error && cause.name === 'NoSuchKey') return undefined;
-        return failed(cause);
-      }
+      return (await open(key))?.body;
     },
+    open,
     async *list(prefix, { after, pageSize } = {}) {
       for await (const { Contents = [] } of pages({ Prefix: prefix, StartAfter: after, MaxKeys: pageSize })) {
         for (const { Key, LastModified, Size } of Contents) {

@@ -42,6 +42,7 @@ export function openSqliteObjects({
   const insert = database.prepare(
     `INSERT INTO objects (store, key, body, stored_at, metadata) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
   );
+  const selectWhole = database.prepare('SELECT body, metadata FROM objects WHERE store = ? AND key = ?');
   const selectMetadata = database.prepare('SELECT metadata FROM objects WHERE store = ? AND key = ?');
   const selectKeyFrom = database.prepare(
     'SELECT key FROM objects WHERE store = ? AND key >= ? AND substr(key, 1, length(?)) = ? ORDER BY key LIMIT 1',
@@ -82,6 +83,12 @@ export function openSqliteObjects({
       async create(key, body, metadata) {
         const made = asking(store, () => insert.run(store, key, body, clock.now(), JSON.stringify(metadata)));
         return made.changes > 0;
+      },
+      async open(key) {
+        const row = asking(store, () => selectWhole.get(store, key)) as
+          | { body: Uint8Array; metadata: string }
+          | undefined;
+        return row && { body: Buffer.from(row.body), metadata: JSON.parse(row.metadata) };
       },
       async metadata(key) {
         const row = asking(store, () => selectMetadata.get(store, key)) as { metadata: string } | undefined;

@@ -55,7 +55,7 @@ export function defineArchive(declaration: ArchiveDeclaration): Archive {
     sink: 's3',
     batch: { maxRecords, windowMs },
     ...settings,
-    handle: async (records, { tx }) => tx.append(records),
+    handle: (records, { tx }) => tx.append(records),
   });
 }
 

@@ -4,7 +4,7 @@
  */
 import { MillraceError } from '../errors.ts';
 import { type TopicPartition, timestampText } from '../record.ts';
-import { type OffsetRange, subtract } from './offset-ranges.ts';
+import { type OffsetRange, subtract, union, within } from './offset-ranges.ts';
 
 /** A ledger as read under its lock. */
 export interface LedgerView extends TopicPartition {
@@ -31,6 +31,37 @@ export interface LedgerPatch extends TopicPartition {
   readonly closed: readonly OffsetRange[];
   readonly deadLettered: readonly OffsetRange[];
   readonly skipped: readonly OffsetRange[];
+}
+
+/** A whole ledger, with its holes told apart: for sinks that keep it as one thing. */
+export interface Ledger {
+  readonly first: number | null;
+  readonly next: number | null;
+  readonly maxTimestamp: number;
+  readonly deadLettered: readonly OffsetRange[];
+  readonly skipped: readonly OffsetRange[];
+}
+
+/** Of a partition of which nothing was ever settled. */
+export const NO_LEDGER: Ledger = { first: null, next: null, maxTimestamp: -1, deadLettered: [], skipped: [] };
+
+/** The ledger as `LedgerPatch` says. */
+export function applyPatch(ledger: Ledger, { first, next, maxTimestamp, ...change }: LedgerPatch): Ledger {
+  const { closed, deadLettered, skipped } = change;
+  return {
+    first,
+    next,
+    maxTimestamp,
+    deadLettered: union(subtract(ledger.deadLettered, closed), deadLettered),
+    skipped: union(subtract(ledger.skipped, [...closed, ...deadLettered]), skipped),
+  };
+}
+
+/** What a request sees of a ledger. */
+export function viewOf(ledger: Ledger, window: TopicPartition & OffsetRange): LedgerView {
+  const { topic, partition } = window;
+  const { first, next, maxTimestamp, deadLettered, skipped } = ledger;
+  return { topic, partition, first, next, maxTimestamp, holes: within(union(deadLettered, skipped), window) };
 }
 
 /**

@@ -18,7 +18,7 @@ export interface SqlTransaction {
 /** What an archive's handler writes to. */
 export interface ArchiveTransaction {
   /** Adds records of the batch to the objects that the transaction writes, one row each, as they came. */
-  append(records: readonly ConsumerRecord<unknown>[]): void;
+  append(records: readonly ConsumerRecord<unknown>[]): Promise<void>;
 }
 
 /** Sinks by the name a consumer declares, each with what its handler gets as `tx`. */

@@ -117,7 +117,12 @@ export function objectStoreSuite(
         expect(await store.create('k', Buffer.from('second'), { next: '13' })).toBe(false);
         expect(await store.get('k')).toEqual(Buffer.from('first'));
         expect(await store.metadata('k')).toEqual({ next: '12', holes: '1-3,7' });
+        expect(await store.open('k')).toEqual({
+          body: Buffer.from('first'),
+          metadata: { next: '12', holes: '1-3,7' },
+        });
         expect(await store.metadata('other')).toBeUndefined();
+        expect(await store.open('other')).toBeUndefined();
         await store.put('k', Buffer.from('third'));
         expect(await store.metadata('k')).toEqual({});
         await store.delete(['k']);
@@ -141,14 +146,14 @@ export function objectStoreSuite(
       const store = await fixture.openStore();
       const all = ['a/1', 'a/2', 'a/2/x', 'a/3', 'b/1'];
       await putAll(store, all);
-      const after = async (key: string, pageSize = 2) =>
+      const behind = async (key: string, pageSize = 2) =>
         (await Array.fromAsync(store.list('a/', { after: key, pageSize }))).map((each) => each.key);
-      expect(await after('')).toEqual(['a/1', 'a/2', 'a/2/x', 'a/3']);
-      expect(await after('a/2')).toEqual(['a/2/x', 'a/3']);
-      expect(await after('a/2', 1)).toEqual(['a/2/x', 'a/3']);
-      expect(await after('a/25')).toEqual(['a/3']);
-      expect(await after('a/3')).toEqual([]);
-      expect(await after('c')).toEqual([]);
+      expect(await behind('')).toEqual(['a/1', 'a/2', 'a/2/x', 'a/3']);
+      expect(await behind('a/2')).toEqual(['a/2/x', 'a/3']);
+      expect(await behind('a/2', 1)).toEqual(['a/2/x', 'a/3']);
+      expect(await behind('a/25')).toEqual(['a/3']);
+      expect(await behind('a/3')).toEqual([]);
+      expect(await behind('c')).toEqual([]);
     });
 
     checked('names the folders under a prefix, each once', async () => {

@@ -40,7 +40,10 @@ function fakeBucket(now: () => number, pageSize = 1_000) {
       if (command instanceof GetObjectCommand) {
         const object = objects.get(command.input.Key!);
         if (!object) throw s3Error('NoSuchKey');
-        return { Body: { transformToByteArray: async () => new Uint8Array(object.body) } };
+        return {
+          Body: { transformToByteArray: async () => new Uint8Array(object.body) },
+          Metadata: object.metadata,
+        };
       }
       if (command instanceof ListObjectsV2Command) {
         const { Prefix = '', ContinuationToken = '', StartAfter = '', Delimiter, MaxKeys } = command.input;

@@ -12,7 +12,9 @@ import {
   deadLetterId,
 } from '../../../runtime/delivery/dead-letter.ts';
 import { createEngine, type Engine } from '../../../runtime/delivery/engine.ts';
+import type { Ledger } from '../../../runtime/delivery/ledger.ts';
 import type { BatchReport } from '../../../runtime/delivery/metrics.ts';
+import { type OffsetRange, union } from '../../../runtime/delivery/offset-ranges.ts';
 import type { Sink, SinkTransaction } from '../../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { type KafkaInvocation, settleKafkaEvent } from '../../../runtime/lambda/kafka-batch.ts';
@@ -21,7 +23,7 @@ import type { ReceivedMessage } from '../../../runtime/lambda/queue-event.ts';
 import type { ObjectStore } from '../../../runtime/objects.ts';
 import type { ConsumerRecord, RawRecord } from '../../../runtime/record.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
-import { type MemoryLedger, MemorySink, type MemoryTx } from '../../../testing/memory-sink.ts';
+import { MemorySink, type MemoryTx } from '../../../testing/memory-sink.ts';
 import { type Event, eventRecord, eventRegistry, events } from '../events.ts';
 
 /**
@@ -56,9 +58,31 @@ export interface Partition {
   readonly everDiscarded: Set<number>;
 }
 
+/** A sink as the world sees it: where its effects and its ledgers can be looked up. */
+export interface WorldSink {
+  /** As a new instance of the function opens it. @param step is awaited before and after each call to what outlives the instance */
+  // biome-ignore lint/suspicious/noExplicitAny: each has a transaction of its own, which its `apply` knows.
+  open(step: () => Promise<void>): Sink<any>;
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  apply(record: ConsumerRecord<Event>, tx: any): Promise<void>;
+  /** The offsets whose effects were applied, in the order they were. */
+  effects(partition: number): readonly number[];
+  ledger(partition: number): Ledger | undefined;
+}
+
+export function memoryWorldSink(): WorldSink {
+  const sink = new MemorySink();
+  return {
+    open: () => sink,
+    apply: (record, tx: MemoryTx) => tx.append(`effects/${record.partition}`, record.offset),
+    effects: (partition) => (sink.value(`effects/${partition}`) as number[] | undefined) ?? [],
+    ledger: (partition) => sink.ledger({ consumer: 'world', epoch: 1 }, { topic: events.name, partition }),
+  };
+}
+
 export class World {
   readonly partitions: readonly Partition[];
-  readonly sink = new MemorySink();
+  readonly #sink: WorldSink;
   readonly letters = new Map<string, DeadLetter>();
   readonly reports: BatchReport[] = [];
   /** Every letter ever stored, by id. */
@@ -76,7 +100,9 @@ export class World {
     partitions: readonly { natures: readonly Nature[]; startsAt: number }[],
     seed: number,
     store: DeadLetterStore = { async put() {} },
+    sink: WorldSink = memoryWorldSink(),
   ) {
+    this.#sink = sink;
     this.#random = createSeededRandom(seed);
     this.#store = store;
     this.partitions = partitions.map(({ natures, startsAt }, partition) => {
@@ -95,9 +121,9 @@ export class World {
     this.#consumer = defineConsumer({
       name: 'world',
       topic: events,
-      // The memory sink stands in for PostgreSQL; the handler knows.
+      // The world's sink stands in for PostgreSQL; the handler knows.
       sink: 'postgres',
-      handle: (records, { tx, fail }) => this.#handle(records, tx as unknown as MemoryTx, fail),
+      handle: (records, { tx, fail }) => this.#handle(records, tx, fail),
     });
   }
 
@@ -115,7 +141,7 @@ export class World {
 
   async #handle(
     records: readonly ConsumerRecord<Event>[],
-    tx: MemoryTx,
+    tx: unknown,
     fail: (record: ConsumerRecord<Event>, error: unknown) => void,
   ): Promise<void> {
     for (const record of records) {
@@ -133,17 +159,18 @@ export class World {
         this.#failuresLeft.set(record.value.id, left - 1);
         throw new Error('flaky record');
       }
-      await tx.append(`effects/${record.partition}`, record.offset);
+      await this.#sink.apply(record, tx);
     }
   }
 
   /** The offsets whose effects were applied, in the order they were. */
   effects(partition: number): readonly number[] {
-    return (this.sink.value(`effects/${partition}`) as number[] | undefined) ?? [];
+    return this.#sink.effects(partition);
   }
 
-  ledger(partition: number): MemoryLedger | undefined {
-    return this.sink.ledger({ consumer: 'world', epoch: 1 }, { topic: events.name, partition });
+  ledger(partition: number): (Ledger & { readonly holes: readonly OffsetRange[] }) | undefined {
+    const ledger = this.#sink.ledger(partition);
+    return ledger && { ...ledger, holes: union(ledger.deadLettered, ledger.skipped) };
   }
 
   letterId(partition: number, offset: number): string {
@@ -184,7 +211,7 @@ export class World {
       clock: this.#clock,
       random: this.#random,
       registry: eventRegistry,
-      sink: refusing(stoppable(this.sink, step, stop.signal), trouble.sinkRefusals),
+      sink: refusing(stoppable(this.#sink.open(step), step, stop.signal), trouble.sinkRefusals),
       deadLetters: this.#letterStore(step, trouble.letterRefusals),
       log: { debug() {}, info() {}, warn() {}, error() {} },
       metrics: { report: (report) => void this.reports.push(report), reportRedrive() {} },
@@ -247,7 +274,11 @@ class Stop {
 }
 
 /** A sink whose every statement may be the last: when the function stops, its connection drops and rolls back. */
-function stoppable(sink: Sink<MemoryTx>, step: () => Promise<void>, stopped: AbortSignal): Sink<MemoryTx> {
+function stoppable<Tx extends object>(
+  sink: Sink<Tx>,
+  step: () => Promise<void>,
+  stopped: AbortSignal,
+): Sink<Tx> {
   const stepping =
     <Arguments extends unknown[], Result>(call: (...values: Arguments) => Promise<Result>) =>
     async (...values: Arguments) => {
@@ -256,13 +287,8 @@ function stoppable(sink: Sink<MemoryTx>, step: () => Promise<void>, stopped: Abo
       await step();
       return result;
     };
-  const wrap = (inner: SinkTransaction<MemoryTx>): SinkTransaction<MemoryTx> => ({
-    tx: {
-      get: stepping(inner.tx.get),
-      set: stepping(inner.tx.set),
-      increment: stepping(inner.tx.increment),
-      append: stepping(inner.tx.append),
-    },
+  const wrap = (inner: SinkTransaction<Tx>): SinkTransaction<Tx> => ({
+    tx: Object.fromEntries(Object.entries(inner.tx).map(([name, call]) => [name, stepping(call)])) as Tx,
     lockLedgers: stepping(inner.lockLedgers),
     writeLedgers: stepping(inner.writeLedgers),
     savepoint: async (work) => {
@@ -289,7 +315,7 @@ function stoppable(sink: Sink<MemoryTx>, step: () => Promise<void>, stopped: Abo
   };
 }
 
-function refusing(sink: Sink<MemoryTx>, refusals: number): Sink<MemoryTx> {
+function refusing<Tx>(sink: Sink<Tx>, refusals: number): Sink<Tx> {
   let left = refusals;
   return {
     transaction: async (work, signal) => {

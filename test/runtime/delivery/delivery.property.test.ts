@@ -7,8 +7,9 @@ import { MillraceError } from '../../../runtime/errors.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
 import { POLLING_MODES } from '../../polling-modes.ts';
 import { runs } from '../../runs.ts';
+import { archiveWorldSink } from '../archive/archive-world.ts';
 import { anyTimestamp } from '../raw-record-arbitrary.ts';
-import { type Nature, Stopped, type Trouble, World } from './delivery-world.ts';
+import { memoryWorldSink, type Nature, Stopped, type Trouble, World } from './delivery-world.ts';
 
 const nature: fc.Arbitrary<Nature> = fc.oneof(
   { weight: 8, arbitrary: fc.constant({ kind: 'good' } as const) },
@@ -84,36 +85,44 @@ const operation = fc.oneof(
 );
 
 describe.each(POLLING_MODES)('delivery promises over random histories, %s', (mode) => {
-  test('nothing lost, effects once, in order, never stuck, nothing skipped in silence', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        partitions,
-        fc.array(operation, { maxLength: 12 }),
-        fc.nat(),
-        async (shape, operations, seed) => {
-          const world = new World(shape, seed);
-          for (const operation of operations) {
-            if (operation.op === 'deliver') {
-              await Promise.all(operation.batches.map((each) => deliver(world, each, mode)));
-            } else if (operation.op === 'discard') {
-              discard(world, operation.partition, operation.size);
-            } else {
-              const pool = operation.of === 'letters' ? [...world.letters.values()] : discardedLetters(world);
-              await redrive(
-                world,
-                operation.picks.flatMap((pick) => pool[pick % pool.length] ?? []),
-                operation.trouble,
-              );
+  test.each([
+    { name: 'a sink with transactions', open: memoryWorldSink },
+    { name: 'an archive', open: archiveWorldSink },
+  ])(
+    '$name: nothing lost, effects once, in order, never stuck, nothing skipped in silence',
+    async ({ open }) => {
+      await fc.assert(
+        fc.asyncProperty(
+          partitions,
+          fc.array(operation, { maxLength: 12 }),
+          fc.nat(),
+          async (shape, operations, seed) => {
+            const world = new World(shape, seed, undefined, open());
+            for (const operation of operations) {
+              if (operation.op === 'deliver') {
+                await Promise.all(operation.batches.map((each) => deliver(world, each, mode)));
+              } else if (operation.op === 'discard') {
+                discard(world, operation.partition, operation.size);
+              } else {
+                const pool =
+                  operation.of === 'letters' ? [...world.letters.values()] : discardedLetters(world);
+                await redrive(
+                  world,
+                  operation.picks.flatMap((pick) => pool[pick % pool.length] ?? []),
+                  operation.trouble,
+                );
+              }
+              holdsAfterEachStep(world);
             }
-            holdsAfterEachStep(world);
-          }
-          await windUp(world, mode);
-          holdsAtTheEnd(world);
-        },
-      ),
-      { numRuns: runs(1_250) },
-    );
-  }, 600_000);
+            await windUp(world, mode);
+            holdsAtTheEnd(world);
+          },
+        ),
+        { numRuns: runs(1_250) },
+      );
+    },
+    600_000,
+  );
 });
 
 async function deliver(world: World, { back, size, trouble }: Batch, mode: Mode): Promise<void> {

@@ -1,0 +1,197 @@
+import { type OffsetRange, union, within } from '../delivery/offset-ranges.ts';
+import type { ObjectStore } from '../objects.ts';
+import type { RawRecord } from '../record.ts';
+import type { LogReader } from '../topics.ts';
+import { broken, findEnd, readObject } from './chain.ts';
+import { type ChainOf, chainPrefix, type Link, readLink } from './names.ts';
+import { readRow } from './row.ts';
+
+/** A partition's records, as they came. */
+export interface RecordReader {
+  /** The oldest offset that it has, and the one behind the newest. */
+  bounds(partition: number): Promise<{ readonly start: number; readonly end: number }>;
+  /**
+   * Records with offsets in `[from, to)`, in offset order, each once. What nobody has any more is left out, and told to
+   * `onMissing`: records that the archive never got, and that the topic has deleted.
+   * @throws ARCHIVE_BROKEN where the chain has a gap
+   */
+  read(
+    partition: number,
+    from: number,
+    to: number,
+    onMissing?: (missing: OffsetRange) => void,
+  ): AsyncIterable<RawRecord>;
+}
+
+export interface ArchiveReaderOptions {
+  readonly store: ObjectStore;
+  readonly topic: string;
+  /** The archive's. */
+  readonly epoch: number;
+  /** What the archive does not have is read from here, while it is kept. @default nothing */
+  readonly log?: Pick<LogReader, 'read' | 'bounds'>;
+}
+
+/** How many records of the topic are asked for at a time. */
+const PAGE = 500;
+
+/** A topic's records from its archive, and from the topic where the archive ends, without a gap between. */
+export function createArchiveReader({ store, topic, epoch, log }: ArchiveReaderOptions): RecordReader {
+  const chainOf = (partition: number): ChainOf => ({ topic, epoch, partition });
+
+  async function* fromTopic(
+    partition: number,
+    { from, to }: OffsetRange,
+    onMissing: (missing: OffsetRange) => void,
+  ): AsyncIterable<RawRecord> {
+    let next = from;
+    if (log) {
+      const { start, end } = await log.bounds({ topic, partition });
+      if (start > next) {
+        onMissing({ from: next, to: Math.min(start, to) });
+        next = start;
+      }
+      while (next < Math.min(to, end)) {
+        const page = await log.read({ topic, partition }, next, Math.min(PAGE, to - next));
+        for (const record of page) if (record.offset < to) yield record;
+        // Offsets may be missing for good, at the end too: compaction, marks of transactions.
+        if (page.length === 0) break;
+        next = page.at(-1)!.offset + 1;
+      }
+      return;
+    }
+    if (next < to) onMissing({ from: next, to });
+  }
+
+  return {
+    async bounds(partition) {
+      const { ledger } = await findEnd(store, chainOf(partition));
+      const inTopic = await log?.bounds({ topic, partition });
+      const start = ledger.first ?? inTopic?.start ?? 0;
+      return { start, end: Math.max(ledger.next ?? 0, inTopic?.end ?? 0) };
+    },
+
+    async *read(partition, from, to, onMissing = () => {}) {
+      const of = chainOf(partition);
+      const { ledger, backfill } = await findEnd(store, of);
+      const archived = { from: ledger.first ?? 0, to: ledger.next ?? 0 };
+      // Everything in the chain's own order, and between its objects what came later or not at all.
+      const holes = within(union(ledger.deadLettered, ledger.skipped), { from, to });
+      const late = await backfilled(store, backfill, { from, to });
+      let position = from;
+      const upTo = async function* (end: number): AsyncIterable<RawRecord> {
+        while (late[0] && late[0].offset < end) {
+          const record = late.shift()!;
+          yield* holesBefore(record.offset);
+          yield record;
+          position = record.offset + 1;
+        }
+        yield* holesBefore(end);
+      };
+      const holesBefore = async function* (end: number): AsyncIterable<RawRecord> {
+        for (const hole of within(holes, { from: position, to: end }))
+          yield* fromTopic(partition, hole, onMissing);
+        position = Math.max(position, end);
+      };
+      if (from < archived.from) {
+        yield* fromTopic(partition, { from, to: Math.min(to, archived.from) }, onMissing);
+        position = Math.min(to, archived.from);
+      }
+      if (position < Math.min(to, archived.to)) {
+        for await (const record of chainRecords(
+          store,
+          of,
+          { from: position, to: Math.min(to, archived.to) },
+          archived.to,
+        )) {
+          yield* upTo(record.offset);
+          yield record;
+          position = record.offset + 1;
+        }
+        yield* upTo(Math.min(to, archived.to));
+      }
+      if (to > position) yield* fromTopic(partition, { from: position, to }, onMissing);
+    },
+  };
+}
+
+/** The records that redrives brought, of these offsets, in their order. */
+async function backfilled(
+  store: ObjectStore,
+  newest: string | null,
+  window: OffsetRange,
+): Promise<RawRecord[]> {
+  const found: RawRecord[] = [];
+  for (let key = newest; key !== null; ) {
+    const { text, facts } = await readObject(store, key);
+    found.push(...recordsIn(text, key).filter(({ offset }) => offset >= window.from && offset < window.to));
+    key = facts.earlierBackfill;
+  }
+  return found.sort((a, b) => a.offset - b.offset);
+}
+
+/** The records that moved the chain on, from the object that holds `from` up to `to`. */
+async function* chainRecords(
+  store: ObjectStore,
+  of: ChainOf,
+  { from, to }: OffsetRange,
+  chainEnd: number,
+): AsyncIterable<RawRecord> {
+  let last: { readonly key: string; readonly link: Link } | undefined;
+  const recordsOfLast = async function* (next: number): AsyncIterable<RawRecord> {
+    const { key } = last!;
+    const { text, facts } = await readObject(store, key);
+    if (facts.ledger.next !== next) {
+      throw broken(key, `ends at offset ${facts.ledger.next}, and the object behind it begins at ${next}`);
+    }
+    for (const record of recordsIn(text, key)) if (record.offset >= from && record.offset < to) yield record;
+  };
+  for await (const key of keysFrom(store, of, from)) {
+    const link = readLink(key);
+    if (!link) continue;
+    if (!last && link.from > from) break;
+    // An object at whose offset another one follows has moved nothing on: it is empty, or a redrive's.
+    if (last && link.from > last.link.from) yield* recordsOfLast(link.from);
+    last = { key, link };
+    if (link.from >= to) return;
+  }
+  if (!last) throw broken(chainPrefix(of), `has no object for offset ${from}`);
+  if (last.link.from < chainEnd) yield* recordsOfLast(chainEnd);
+}
+
+/** The chain's keys, from the last one whose offset is not above `from`: whole days before it are not listed. */
+async function* keysFrom(store: ObjectStore, of: ChainOf, from: number): AsyncIterable<string> {
+  const prefix = chainPrefix(of);
+  const dates = await Array.fromAsync(store.folders(prefix));
+  let low = 0;
+  let high = dates.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    const [first] = await firstKeys(store, `${prefix}${dates[middle]!}/`);
+    const link = first && readLink(first);
+    if (link && link.from > from) high = middle - 1;
+    else low = middle;
+  }
+  for (const date of dates.slice(low)) {
+    for await (const { key } of store.list(`${prefix}${date}/`)) yield key;
+  }
+}
+
+async function firstKeys(store: ObjectStore, prefix: string): Promise<readonly string[]> {
+  for await (const { key } of store.list(prefix, { pageSize: 1 })) return [key];
+  return [];
+}
+
+/** @throws ARCHIVE_BROKEN */
+function recordsIn(text: Buffer, key: string): readonly RawRecord[] {
+  const records: RawRecord[] = [];
+  for (let at = 0; at < text.length; ) {
+    const end = text.indexOf(LINE_FEED, at);
+    if (end < 0) throw broken(key, 'ends in the middle of a row');
+    records.push(readRow(text.subarray(at, end), key));
+    at = end + 1;
+  }
+  return records;
+}
+
+const LINE_FEED = 0x0a;
