@@ -1,11 +1,13 @@
 import type { Construct } from 'constructs';
 import type { App } from '../runtime/app.ts';
+import { appIn } from '../runtime/app-in-environment.ts';
+import { isArchive } from '../runtime/archive/archive.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
 import { checkAgainstApp, checkCollectable, checkDeployable } from '../runtime/deployable.ts';
 import type { Environment } from '../runtime/environment.ts';
-import { withProbe } from '../runtime/probe/operator.ts';
 import { probeConsumer } from '../runtime/probe/pipeline.ts';
 import { type Cluster, existingCluster } from './constructs/cluster.ts';
+import { ArchiveStack } from './stacks/archive-stack.ts';
 import { ClusterStack, type OwnBrokers } from './stacks/cluster-stack.ts';
 import { CollectorStack, type CollectorSurroundings } from './stacks/collector-stack.ts';
 import { ConsumerStack } from './stacks/consumer-stack.ts';
@@ -26,20 +28,21 @@ import { OperatorStack } from './stacks/operator-stack.ts';
 export function addEnvironmentStacks(
   app: Construct,
   environment: Environment,
-  declared: Pick<App, 'contracts' | 'consumers' | 'collected'>,
+  declared: Pick<App, 'contracts' | 'consumers' | 'collected' | 'tables'>,
 ): void {
-  const { contracts, consumers, collected = [] } = withProbe(declared, environment);
+  const { contracts, consumers, collected = [], tables } = appIn(declared, environment);
   for (const consumer of consumers) checkDeployable(consumer, environment);
-  checkAgainstApp(environment, contracts, consumers);
+  checkAgainstApp(environment, { ...declared, contracts, consumers, tables });
   const operations = new OperationsStack(app, environment);
   const network = new NetworkStack(app, environment, operations);
   const cluster = addCluster(app, environment, network, operations);
-  const topics = new ContractsStack(app, environment, cluster, contracts, operations);
-  const users = consumers.map(({ name }) => name);
+  const topics = new ContractsStack(app, environment, cluster, { contracts, tables }, operations);
+  const users = consumers.filter((consumer) => !isArchive(consumer)).map(({ name }) => name);
   const database = new DatabaseStack(app, environment, network, operations, users);
   const deadLetters = new DeadLettersStack(app, environment);
+  const archive = consumers.some(isArchive) ? new ArchiveStack(app, environment) : undefined;
   const migrations = new MigrationsStack(app, environment, database, { network, operations });
-  const surroundings = { network, operations, cluster, contracts: topics, database, deadLetters };
+  const surroundings = { network, operations, cluster, contracts: topics, database, deadLetters, archive };
   const stacks = consumers.map(
     (consumer) => new ConsumerStack(app, environment, consumer, surroundings, migrations),
   );

@@ -1,7 +1,7 @@
 /** An app: what one project declares, and hands to the command line, to the laptop and to the CDK. */
 
 import { defineArchive, isArchive } from './archive/archive.ts';
-import { type CapturedTable, heartbeatOf } from './capture/table.ts';
+import { type CapturedTable, capturedTables } from './capture/table.ts';
 import type { Contract } from './contract/contract.ts';
 import { checkDeclarations, checkTables } from './declarations.ts';
 import type { AnyConsumer } from './delivery/consumer.ts';
@@ -93,12 +93,6 @@ export function defineApp(app: App): App {
     );
   }
   return all.length === consumers.length ? app : { ...app, consumers: all };
-}
-
-/** The tables of an app, and the heartbeat of each of their databases. */
-export function capturedTables(tables: readonly CapturedTable[] = []): readonly CapturedTable[] {
-  const databases = new Map(tables.map(({ database }) => [database.name, database]));
-  return [...tables, ...[...databases.values()].map(heartbeatOf)];
 }
 
 /** Archives of the tables that no consumer archives. */

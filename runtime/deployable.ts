@@ -1,3 +1,5 @@
+import type { App } from './app.ts';
+import { capturedTables } from './capture/table.ts';
 import { didYouMean } from './closest-name.ts';
 import { consumerIn, overfullGroup, provisionedIn } from './consumer-in-environment.ts';
 import type { Contract } from './contract/contract.ts';
@@ -15,7 +17,7 @@ const MAX_QUEUE_NAME = 80;
 const RESOURCE_NAME = /^[a-zA-Z0-9-]+$/;
 
 /** What an environment has under these names already. */
-const TAKEN = ['cluster', 'collector', 'database', 'migrations', 'operator'];
+const TAKEN = ['archive', 'cluster', 'collector', 'database', 'migrations', 'operator'];
 
 /**
  * What a laptop allows and AWS, or this environment, does not.
@@ -63,18 +65,22 @@ export function checkDeployable(consumer: AnyConsumer, { name: environment, poll
  */
 export function checkAgainstApp(
   environment: Environment,
-  contracts: readonly Contract<never>[],
-  consumers: readonly AnyConsumer[],
+  { contracts, consumers, tables = [] }: Pick<App, 'contracts' | 'consumers' | 'tables'>,
 ): void {
-  const { name, existingTopics = [] } = environment;
+  const { name, existingTopics = [], capture } = environment;
   const deadLetterTopics = consumers.filter((each) => each.deadLetter === 'kafka');
   const topics = [
     ...contracts.map((each) => each.name),
+    ...capturedTables(tables).map((each) => each.topic.name),
     ...deadLetterTopics.map((each) => each.deadLetterTopic),
   ];
   const names = consumers.map((consumer) => consumer.name);
   for (const topic of existingTopics) {
     checkName(`${name}.existingTopics`, topic, topics, "none of the app's topics");
+  }
+  const databases = [...new Set(tables.map(({ database }) => database.name))];
+  for (const database of Object.keys(capture?.databases ?? {})) {
+    checkName(`${name}.capture.databases`, database, databases, "none of the databases of the app's tables");
   }
   for (const consumer of Object.keys(environment.consumers ?? {})) {
     checkName(`${name}.consumers`, consumer, names, "none of the app's consumers");

@@ -1,5 +1,6 @@
 /** What the stacks call things, for whoever looks for them at run time. */
 import type { App } from './app.ts';
+import { isArchive } from './archive/archive.ts';
 import type { KnownVersion } from './contract/known-versions.ts';
 import type { Environment } from './environment.ts';
 
@@ -35,7 +36,10 @@ export function registryName(env: string): string {
   return environmentName(env);
 }
 
-/** The stacks of an environment with these consumers, its probe's among them, in the order in which they deploy; `deployedName` gives each its name. A test compares them with the CDK's. */
+/**
+ * The stacks of an environment with this app, as `appIn` gives it, in the order in which they deploy; `deployedName` gives
+ * each its name. A test compares them with the CDK's.
+ */
 export function stackParts(
   { consumers, collected = [] }: Pick<App, 'consumers' | 'collected'>,
   { brokers, collector, probe }: Pick<Environment, 'brokers' | 'collector' | 'probe'>,
@@ -47,6 +51,7 @@ export function stackParts(
     'contracts',
     'database',
     'dead-letters',
+    ...(consumers.some(isArchive) ? ['archive'] : []),
     'migrations',
     ...consumers.map(({ name }) => `consumer-${name}`),
     ...(probe ? ['operator'] : []),
@@ -73,6 +78,9 @@ export const SETTINGS = {
   /** Of the bucket for the bytes of large dead letters, and for what becomes of redrives. */
   bucketName: 'MILLRACE_BUCKET_NAME',
   registryName: 'MILLRACE_REGISTRY_NAME',
+  /** The name of the consumer that the function is; for archives, whose functions have one entry. */
+  consumer: 'MILLRACE_CONSUMER',
+  archiveBucketName: 'MILLRACE_ARCHIVE_BUCKET_NAME',
   /**
    * The ids of versions that were registered when the function was deployed, as writeVersion() writes them, with a comma
    * between two. What is before a semicolon tells CloudFormation of a change, and nothing to the function.

@@ -1,3 +1,5 @@
+import { type ArchiveStorage, checkArchiveStorage } from './archive/environment.ts';
+import { type CaptureSettings, checkCapture } from './capture/environment.ts';
 import { type AddressRange, defaultCidr, isPrivate, overlap, parseCidr } from './cidr.ts';
 import { MillraceError } from './errors.ts';
 
@@ -52,6 +54,10 @@ export interface EnvironmentSettings {
    * for `millrace doctor --env NAME --probe`. They cost what a small consumer costs. @default false
    */
   readonly probe?: boolean;
+  /** The databases whose tables are captured. @default none, and no topics of tables either */
+  readonly capture?: CaptureSettings;
+  /** How the archive keeps its objects. */
+  readonly archive?: ArchiveStorage;
   /** Whether alarms notify anybody; they change their state all the same. */
   readonly alarmActions: boolean;
   /**
@@ -438,6 +444,8 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
   );
   checkWhole('database.standbys', database.standbys, 0, MAX_STANDBYS);
   checkWhole('database.backupDays', database.backupDays, 1, MAX_BACKUP_DAYS);
+  if (settings.capture) checkCapture(settings.capture, database, check);
+  if (settings.archive) checkArchiveStorage(settings.archive, check);
   if (collector) {
     const { allowedOrigins, rate, burst, maxConcurrency, webAclArn } = collector;
     check(

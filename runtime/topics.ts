@@ -1,3 +1,4 @@
+import type { CapturedTable } from './capture/table.ts';
 import type { Contract } from './contract/contract.ts';
 import type { Header, Position, RawRecord, TopicPartition } from './record.ts';
 
@@ -51,6 +52,14 @@ export type TopicContract = Pick<Contract<never>, 'name' | 'partitions' | 'reten
   /** The largest record, with its headers. @default what the cluster says */
   readonly maxRecordBytes?: number;
 };
+
+/** Key and headers of a change, over its value. */
+export const CHANGE_OVERHEAD_BYTES = 65_536;
+
+/** The topic of a table's changes, which may be larger than what brokers take by default. */
+export function topicOfTable({ topic }: CapturedTable): TopicContract {
+  return { ...topic, maxRecordBytes: topic.maxBodyBytes + CHANGE_OVERHEAD_BYTES };
+}
 
 /** The same in Kafka's names: https://kafka.apache.org/documentation/#topicconfigs (2026-11-25) */
 export function topicSettings({

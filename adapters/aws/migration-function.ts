@@ -1,3 +1,4 @@
+import { isArchive } from '../../runtime/archive/archive.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock, Logger } from '../../runtime/ports.ts';
@@ -32,7 +33,11 @@ export function migrationFunction(consumers: readonly AnyConsumer[]) {
     try {
       await untilAnswering(driver, { clock: systemClock, log });
       const all = flag('probe') ? [...consumers, probeConsumer] : consumers;
-      const applied = await provision(driver, all, { pauses });
+      const applied = await provision(
+        driver,
+        all.filter((each) => !isArchive(each)),
+        { pauses },
+      );
       log.info('Database up to date', { applied });
       return { applied };
     } catch (error) {

@@ -232,6 +232,9 @@ function sharedFolder(folder: string, file: string): string {
     : sharedFolder(dirname(from), file);
 }
 
+/** The one folder of all archives, which have no code of their own. */
+export const ARCHIVE_FOLDER = 'archive';
+
 /** Functions of our own, which no app has a folder for: names that no consumer of an app may have. */
 const OWN = ['millrace-probe', 'operator'];
 
@@ -242,6 +245,14 @@ function entryOf(appRoot: string, folder: string): string {
   }
   const entry = join(appRoot, 'lambdas', folder, 'index.ts');
   if (existsSync(entry)) return entry;
+  if (folder === ARCHIVE_FOLDER) {
+    throw new MillraceError(
+      'CONSUMER_INVALID',
+      "lambdas/archive/index.ts is missing. It is the Lambda entry of all of the app's archives. Write two lines into it: import app from " +
+        "'../../millrace.config.ts'; and export const handler = archiveFunction(app); with archiveFunction from millrace/lambda.",
+      { details: { folder } },
+    );
+  }
   throw new MillraceError(
     'CONSUMER_INVALID',
     `Consumer ${JSON.stringify(folder)}: lambdas/${folder}/index.ts is missing. A consumer's folder has the consumer's name, and its ` +

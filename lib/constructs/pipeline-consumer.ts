@@ -3,6 +3,7 @@ import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
+import { isArchive } from '../../runtime/archive/archive.ts';
 import type { ConsumerInEnvironment } from '../../runtime/consumer-in-environment.ts';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
@@ -13,10 +14,10 @@ import { SETTINGS } from '../../runtime/deployment.ts';
 import { mappingOf } from '../../runtime/lambda/mapping.ts';
 import type { EnvironmentStack } from '../environment-stack.ts';
 import { type AlarmName, Alarms } from './alarm.ts';
-import { BundledFunction } from './bundled-function.ts';
+import { ARCHIVE_FOLDER, BundledFunction } from './bundled-function.ts';
 import { type Cluster, kafkaArn } from './cluster.ts';
 import { addConsumerAlarms } from './consumer-alarms.ts';
-import type { ConsumerSurroundings, DeadLetterResources } from './surroundings.ts';
+import type { Archive, ConsumerSurroundings, DeadLetterResources } from './surroundings.ts';
 
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html (2026-11-24)
 const REDRIVE_BATCH = 10;
@@ -24,7 +25,7 @@ const REDRIVE_BATCH = 10;
 /**
  * A consumer's declaration as infrastructure: its function, which both its topic and its redrive queue invoke; its
  * dead-letter queue and its bucket for batches that Lambda gives up on; its rights, to its own topic, group, schemas,
- * queues, bucket, key and database user and to nobody else's; and its alarms.
+ * queues, bucket, key and database user, or its part of the archive, and to nobody else's; and its alarms.
  */
 export class PipelineConsumer extends Construct {
   readonly functionName: string;
@@ -69,11 +70,16 @@ function addFunction(
   { consumer, polling }: ConsumerInEnvironment,
   resources: DeadLetterResources,
 ): BundledFunction {
-  const { network, cluster, contracts, database } = surroundings;
+  const { network, cluster, contracts } = surroundings;
   const { name, topic, memoryMb, timeoutMs, reservedConcurrency, deadLetter, deadLetterTopic } = consumer;
   return new BundledFunction(scope, 'Function', surroundings, {
-    folder: name,
-    parts: ['#rds', '#glue', '#s3', ...(deadLetter === 'kafka' ? [] : (['#sqs'] as const))],
+    folder: isArchive(consumer) ? ARCHIVE_FOLDER : name,
+    parts: [
+      ...(isArchive(consumer) ? [] : (['#rds'] as const)),
+      '#glue',
+      '#s3',
+      ...(deadLetter === 'kafka' ? [] : (['#sqs'] as const)),
+    ],
     functionName,
     description: `Consumes ${topic.name}`,
     service: name,
@@ -82,9 +88,7 @@ function addFunction(
     ...(reservedConcurrency !== undefined && { reservedConcurrency }),
     securityGroup: network.functions,
     environment: {
-      [SETTINGS.databaseHost]: database.host,
-      [SETTINGS.databaseName]: database.databaseName,
-      [SETTINGS.databaseUser]: name,
+      ...sinkSettings(consumer, surroundings),
       [SETTINGS.registryName]: contracts.registryName,
       ...(topic.format === 'avro' && { [SETTINGS.schemaIds]: contracts.versionIds(topic) }),
       [SETTINGS.deadLetterQueueUrl]: resources.deadLetters.queueUrl,
@@ -95,12 +99,28 @@ function addFunction(
   });
 }
 
+/** Where a consumer's effects go: its user of the database, or its part of the archive. */
+function sinkSettings(
+  consumer: AnyConsumer,
+  { database, archive }: ConsumerSurroundings,
+): Readonly<Record<string, string>> {
+  if (isArchive(consumer)) {
+    return { [SETTINGS.consumer]: consumer.name, [SETTINGS.archiveBucketName]: archive!.bucketName };
+  }
+  return {
+    [SETTINGS.databaseHost]: database.host,
+    [SETTINGS.databaseName]: database.databaseName,
+    [SETTINGS.databaseUser]: consumer.name,
+  };
+}
+
 function grantConsuming(
   fn: BundledFunction,
-  { name, topic }: AnyConsumer,
-  { cluster, database, deadLetters }: ConsumerSurroundings,
+  consumer: AnyConsumer,
+  { cluster, database, deadLetters, archive }: ConsumerSurroundings,
   resources: DeadLetterResources,
 ): void {
+  const { name, topic } = consumer;
   const allow = (actions: string[], resources: string[]) =>
     fn.addToRolePolicy(new PolicyStatement({ actions, resources }));
   // https://docs.aws.amazon.com/lambda/latest/dg/with-msk-permissions.html,
@@ -111,8 +131,9 @@ function grantConsuming(
   allow(['kafka-cluster:AlterGroup', 'kafka-cluster:DescribeGroup'], [kafkaArn(cluster, 'group', name)]);
   // Asked by a version's id alone, Glue knows no narrower resource:
   // https://docs.aws.amazon.com/glue/latest/dg/schema-registry-gs.html (2026-11-24)
-  allow(['glue:GetSchemaVersion'], ['*']);
-  database.grantConnect(fn, name);
+  if (topic.format === 'avro') allow(['glue:GetSchemaVersion'], ['*']);
+  if (isArchive(consumer)) grantArchiving(fn, consumer, archive!);
+  else database.grantConnect(fn, name);
   deadLetters.grantPut(fn, resources);
   deadLetters.grantRedrive(fn, resources);
   deadLetters.grantGiveUp(fn, resources);
@@ -129,6 +150,12 @@ function grantConsuming(
     `<${bucket}.Arn>/${RESULTS_PREFIX}*`,
     'The name of an object has the redrive and the request.',
   );
+}
+
+function grantArchiving(fn: BundledFunction, consumer: AnyConsumer, archive: Archive): void {
+  for (const objects of archive.grantWrite(fn, consumer)) {
+    fn.acknowledgeWildcard(objects, 'The name of an object has the partition, the day and the offset.');
+  }
 }
 
 function addTopicMapping(

@@ -50,6 +50,12 @@ export interface Database {
   grantConnect(grantee: IGrantable, user: string): void;
 }
 
+export interface Archive {
+  readonly bucketName: string;
+  /** Lets a function write the objects of its own topic. @returns the wildcards in its rights */
+  grantWrite(grantee: IGrantable, consumer: AnyConsumer): readonly string[];
+}
+
 /** SQS's longest: a fortnight to look at what failed. */
 export const LETTER_RETENTION = Duration.millis(LETTER_RETENTION_MS);
 
@@ -80,4 +86,6 @@ export interface ConsumerSurroundings {
   readonly contracts: Contracts;
   readonly database: Database;
   readonly deadLetters: DeadLetters;
+  /** Where one of the app's consumers is an archive. */
+  readonly archive: Archive | undefined;
 }

@@ -3,6 +3,7 @@ import { CfnRegistry, CfnSchema, CfnSchemaVersion } from 'aws-cdk-lib/aws-glue';
 import { CfnTopic } from 'aws-cdk-lib/aws-msk';
 import { CfnParameter } from 'aws-cdk-lib/aws-ssm';
 import type { Construct } from 'constructs';
+import { type CapturedTable, capturedTables } from '../../runtime/capture/table.ts';
 import { type Contract, compactDefinitionOf, GLUE_COMPATIBILITY } from '../../runtime/contract/contract.ts';
 import type { KnownVersion } from '../../runtime/contract/known-versions.ts';
 import { topicOfDeadLetters } from '../../runtime/dead-letters/resources.ts';
@@ -14,7 +15,7 @@ import {
   writeVersion,
 } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
-import { type TopicContract, topicSettings } from '../../runtime/topics.ts';
+import { type TopicContract, topicOfTable, topicSettings } from '../../runtime/topics.ts';
 import { bootstrapBrokers, type Cluster } from '../constructs/cluster.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
@@ -26,8 +27,8 @@ const VERSION_IDS_BYTES = 2_400;
 const ID_LENGTH = 36;
 
 /**
- * Each contract's topic, and its versions in the schema registry in the order in which they were published; and the topics
- * of consumers whose dead letters are in Kafka.
+ * Each contract's topic, and its versions in the schema registry in the order in which they were published; the topics of
+ * captured tables, which have no schema; and those of consumers whose dead letters are in Kafka.
  */
 export class ContractsStack extends EnvironmentStack {
   readonly registryName: string;
@@ -39,7 +40,10 @@ export class ContractsStack extends EnvironmentStack {
     scope: Construct,
     environment: Environment,
     cluster: Cluster,
-    contracts: readonly Contract<never>[],
+    {
+      contracts,
+      tables,
+    }: { readonly contracts: readonly Contract<never>[]; readonly tables: readonly CapturedTable[] },
     operations: OperationsStack,
   ) {
     super(scope, 'contracts', environment, {
@@ -57,6 +61,7 @@ export class ContractsStack extends EnvironmentStack {
       this.addTopic(contract);
       this.addSchema(contract, registry);
     }
+    for (const table of capturedTables(tables)) this.addTopic(topicOfTable(table));
     new CfnOutput(this, 'BootstrapBrokers', {
       value: bootstrapBrokers(this, 'Brokers', cluster, operations),
       description: 'Where producers connect, with IAM',

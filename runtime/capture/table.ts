@@ -195,3 +195,9 @@ export function heartbeatOf(database: CapturedDatabase): CapturedTable {
     partitions: 1,
   });
 }
+
+/** The tables of an app, and the heartbeat of each of their databases. */
+export function capturedTables(tables: readonly CapturedTable[] = []): readonly CapturedTable[] {
+  const databases = new Map(tables.map(({ database }) => [database.name, database]));
+  return [...tables, ...[...databases.values()].map(heartbeatOf)];
+}

@@ -1,4 +1,6 @@
 /** Asks a reader about everything that an app's declarations mean for one environment, and judges the answers. */
+import { appIn } from '../app-in-environment.ts';
+import { capturedTables } from '../capture/table.ts';
 import { consumerIn } from '../consumer-in-environment.ts';
 import { topicOfDeadLetters } from '../dead-letters/resources.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
@@ -12,10 +14,9 @@ import {
   stackParts,
 } from '../deployment.ts';
 import { type Environment, isTopicArn } from '../environment.ts';
-import { withProbe } from '../probe/operator.ts';
 import { probeConsumer } from '../probe/pipeline.ts';
 import type { ProbeFailure, ProbeReport } from '../probe/probe.ts';
-import type { TopicContract } from '../topics.ts';
+import { type TopicContract, topicOfTable } from '../topics.ts';
 import {
   judgeAlarms,
   judgeBootstrap,
@@ -67,7 +68,7 @@ export async function examineDeployment({
   probes = false,
 }: Examination): Promise<readonly Line[]> {
   const env = environment.name;
-  const app = withProbe(declared, environment);
+  const app = appIn(declared, environment);
   const lines: Line[] = [];
   const names = stackParts(app, environment).map((part) => deployedName(env, part));
 
@@ -155,7 +156,7 @@ export async function examineBefore({
   onProgress,
 }: Examination): Promise<readonly Line[]> {
   const env = environment.name;
-  const app = withProbe(declared, environment);
+  const app = appIn(declared, environment);
   const lines: Line[] = [];
 
   onProgress('bootstrap');
@@ -191,12 +192,13 @@ export async function examineBefore({
 
 async function topicLines(
   { name: env, existingTopics = [] }: Environment,
-  { contracts, consumers }: Pick<Declared, 'contracts' | 'consumers'>,
+  { contracts, consumers, tables }: Pick<Declared, 'contracts' | 'consumers' | 'tables'>,
   reader: DeploymentReader,
   cluster: Observed<ClusterFacts | null>,
 ): Promise<readonly Line[]> {
   const topics: readonly TopicContract[] = [
     ...contracts,
+    ...capturedTables(tables).map(topicOfTable),
     ...consumers.filter(({ deadLetter }) => deadLetter === 'kafka').map(topicOfDeadLetters),
   ];
   if (!('value' in cluster) || cluster.value === null) {

@@ -1,4 +1,5 @@
 /** What `millrace doctor` asks about a deployed environment. Every answer is null where the thing does not exist. */
+import type { CapturedTable } from '../capture/table.ts';
 import type { Contract, ContractVersion } from '../contract/contract.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import type { ProbeFailure, ProbeReport } from '../probe/probe.ts';
@@ -7,6 +8,7 @@ import type { ProbeFailure, ProbeReport } from '../probe/probe.ts';
 export interface Declared {
   readonly contracts: readonly Contract<never>[];
   readonly consumers: readonly AnyConsumer[];
+  readonly tables?: readonly CapturedTable[];
   readonly collected?: readonly Contract<never>[];
 }
 

@@ -70,11 +70,10 @@ describe('pollers', () => {
       consumerWith({ name: `c${index}`, topic: wide }),
     );
     const check = () =>
-      checkAgainstApp(
-        environmentOf({ polling: { ...polling, minimumPollers: 1, maximumPollers } }),
-        [],
+      checkAgainstApp(environmentOf({ polling: { ...polling, minimumPollers: 1, maximumPollers } }), {
+        contracts: [],
         consumers,
-      );
+      });
     if (message) expect(check).toThrow(refused(message));
     else expect(check).not.toThrow();
   });

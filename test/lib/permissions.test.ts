@@ -40,6 +40,13 @@ const ALLOWED: readonly { readonly action: RegExp; readonly resource: string; re
     resource: '<bucket>/redrives/*',
     because: "an object's path holds the redrive and the request",
   },
+  ...['news.pageviews', 'cms.public.articles', 'cms.millrace_capture.heartbeat'].flatMap((topic) =>
+    ['topics', 'redriven', 'holes'].map((kind) => ({
+      action: /^s3:(Get|Put)Object$/,
+      resource: `<archive>/${kind}/${topic}/1/*`,
+      because: "an object's path holds the partition, the day and the offset",
+    })),
+  ),
   {
     action: /^lambda:InvokeFunction$/,
     resource: '<function>:*',
@@ -86,11 +93,13 @@ function textOf(resource: unknown, { id, Type }: Resource & { id: string }): str
     .map((part) => {
       if (typeof part === 'string') return part;
       const of = JSON.stringify(part);
-      return /Kept(editorialanalytics|millraceprobe)/.test(of)
+      return /Kept(editorialanalytics|millraceprobe|\w+archive)/.test(of)
         ? '<bucket>'
-        : /Function[0-9A-F]{8}/.test(of)
-          ? '<function>'
-          : of;
+        : /-archive:ExportsOutputFnGetAttBucket/.test(of)
+          ? '<archive>'
+          : /Function[0-9A-F]{8}/.test(of)
+            ? '<function>'
+            : of;
     })
     .join('');
 }

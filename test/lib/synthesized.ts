@@ -4,6 +4,7 @@ import { afterAll } from '@jest/globals';
 import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
+import type { CapturedTable } from '../../runtime/capture/table.ts';
 import type { Contract } from '../../runtime/contract/contract.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
 import { type EnvironmentSettings, resolveEnvironment } from '../../runtime/environment.ts';
@@ -20,6 +21,7 @@ export const ENVIRONMENT_NAMES = Object.keys(newsdesk.environments);
 export interface SynthesisOptions {
   readonly contracts?: readonly Contract<never>[];
   readonly consumers?: readonly AnyConsumer[];
+  readonly tables?: readonly CapturedTable[];
   /** @default those of the contracts that the newsdesk collects */
   readonly collected?: readonly Contract<never>[];
   /** The folder with lambdas/ in it. @default the newsdesk's */
@@ -46,10 +48,11 @@ export const consumerWith = (changes: Partial<Parameters<typeof defineConsumer>[
   } as Parameters<typeof defineConsumer>[0]) as AnyConsumer;
 
 /** A variant of the newsdesk's environment. */
-export function withVariant({ env, settings, consumer }: Variant): SynthesisOptions {
+export function withVariant({ env, settings, consumer, app = newsdesk }: Variant): SynthesisOptions {
   return {
     settings: settings(newsdesk.environments[env]!),
-    consumers: newsdesk.consumers.map((each) => ({ ...each, ...consumer })),
+    consumers: app.consumers.map((each) => ({ ...each, ...consumer })),
+    tables: app.tables ?? [],
   };
 }
 
@@ -59,7 +62,7 @@ export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'k
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
   const { settings = {}, root = NEWSDESK, bundles = false, validates = false } = options;
-  const { contracts, consumers } = { ...newsdesk, ...options };
+  const { contracts, consumers, tables = [] } = { ...newsdesk, ...options };
   const isCollected = (each: Contract<never>) => newsdesk.collected!.some(({ name }) => name === each.name);
   const { collected = contracts.filter(isCollected) } = options;
   const app = new App({
@@ -71,7 +74,7 @@ export function appOf(env: string, options: SynthesisOptions = {}): App {
   });
   const environments = { [env]: { ...newsdesk.environments[env]!, ...settings } };
   const environment = resolveEnvironment({ environments, root }, { env });
-  addEnvironmentStacks(app, environment, { contracts, consumers, collected });
+  addEnvironmentStacks(app, environment, { contracts, consumers, collected, tables });
   return app;
 }
 

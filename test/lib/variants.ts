@@ -1,6 +1,9 @@
 /** Environments that this repository's own app does not have: every rule that holds for its own holds for these. */
+import type { App } from '../../runtime/app.ts';
+import type { CaptureSettings } from '../../runtime/capture/environment.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { EnvironmentSettings } from '../../runtime/environment.ts';
+import { captured } from '../fixtures/newsdesk/captured.ts';
 
 export interface Variant {
   /** The environment that it changes. */
@@ -8,11 +11,27 @@ export interface Variant {
   settings(of: EnvironmentSettings): Partial<EnvironmentSettings>;
   /** What each consumer declares otherwise. */
   readonly consumer?: Partial<AnyConsumer>;
+  /** @default the newsdesk */
+  readonly app?: Pick<App, 'consumers' | 'tables'>;
 }
 
 const subnets = (digit: string) => [1, 2, 3].map((zone) => `subnet-0a1b2c3${digit}${zone}`);
 const TOPIC = 'news.pageviews';
 const CONSUMER = 'editorial-analytics';
+
+export const CAPTURE: CaptureSettings = {
+  databases: {
+    cms: {
+      type: 'existing',
+      host: 'cms.cluster-abcdefghijkl.eu-west-1.rds.amazonaws.com',
+      database: 'cms',
+      user: 'millrace_capture',
+      securityGroupId: 'sg-0c0ffee0',
+      resourceId: 'cluster-ABCDEFGHIJKLMNOPQRSTUVWXYZ',
+      identifier: 'cms',
+    },
+  },
+};
 
 export const VARIANTS: Readonly<Record<string, Variant>> = {
   'an existing network and cluster, with a topic': {
@@ -53,6 +72,16 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
   'a consumer that is off': {
     env: 'dev',
     settings: () => ({ consumers: { [CONSUMER]: { enabled: false } } }),
+  },
+  'a captured table and an archive': {
+    env: 'prod',
+    settings: () => ({ capture: CAPTURE, archive: { infrequentAccessAfterDays: 90 } }),
+    app: captured,
+  },
+  'the own database captured, and an archive': {
+    env: 'staging',
+    settings: () => ({ capture: { databases: { cms: { type: 'own', user: 'capture' } } } }),
+    app: captured,
   },
   'a probe': {
     env: 'staging',
