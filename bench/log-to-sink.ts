@@ -52,6 +52,7 @@ export async function benchLogToSink(
       sink,
       deadLetters: { send: async () => trouble('a dead letter') },
       objects: createMemoryObjects({ clock: systemClock }),
+      archive: createMemoryObjects({ clock: systemClock }),
       producer: { send: async () => trouble('a record to send') },
       registry,
       faults: {},

@@ -14,6 +14,11 @@ export interface KafkaOptions {
   readonly kafkaAuth?: KafkaSecurity['kind'];
 }
 
+export interface ArchiveOptions {
+  readonly archive?: string;
+  readonly archiveEndpoint?: string;
+}
+
 export interface PostgresOptions {
   readonly postgres?: string;
 }
@@ -48,6 +53,27 @@ export function kafkaAuthOption(): Option {
   ]);
 }
 
+export function archiveOption(): Option {
+  return new Option(
+    '--archive <s3://bucket>',
+    'keep the archive in this bucket, with your AWS login, instead of the state folder',
+  ).argParser((text) => {
+    const bucket = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/?$/.exec(text)?.[1];
+    if (bucket) return bucket;
+    throw new InvalidArgumentError('Give a bucket, such as s3://news-archive.');
+  });
+}
+
+export function archiveEndpointOption(): Option {
+  return new Option(
+    '--archive-endpoint <url>',
+    'where a store that answers as S3 does is, such as MinIO',
+  ).argParser((text) => {
+    if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
+    throw new InvalidArgumentError('Give a URL, such as http://127.0.0.1:9000.');
+  });
+}
+
 export function postgresOption(): Option {
   return new Option(
     '--postgres <url>',
@@ -65,11 +91,19 @@ export function postgresOption(): Option {
 
 /** Where the topics are by the options. @throws INPUT_INVALID where what the login takes is missing */
 export function storesOptions(
-  { kafka, kafkaAuth }: KafkaOptions,
+  { kafka, kafkaAuth, archive: bucket, archiveEndpoint: endpoint }: KafkaOptions & ArchiveOptions,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): StoresOptions {
-  if (kafka) return { kafka: kafkaConnection(kafka, kafkaAuth ?? 'plaintext', env) };
-  if (kafkaAuth === undefined) return {};
+  if (endpoint !== undefined && bucket === undefined) {
+    throw new MillraceError(
+      'INPUT_INVALID',
+      '--archive-endpoint needs --archive, which names the bucket. Give both.',
+    );
+  }
+  const archive =
+    bucket === undefined ? {} : { archive: { bucket, ...(endpoint !== undefined && { endpoint }) } };
+  if (kafka) return { kafka: kafkaConnection(kafka, kafkaAuth ?? 'plaintext', env), ...archive };
+  if (kafkaAuth === undefined) return archive;
   throw new MillraceError(
     'INPUT_INVALID',
     '--kafka-auth needs --kafka, which says where Kafka is. Give both.',

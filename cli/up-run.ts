@@ -27,7 +27,12 @@ import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
 import { shellQuoted } from './hints.ts';
 import { type Interrupts, watchInterrupts } from './interrupts.ts';
-import { type KafkaOptions, type PostgresOptions, storesOptions } from './outside-options.ts';
+import {
+  type ArchiveOptions,
+  type KafkaOptions,
+  type PostgresOptions,
+  storesOptions,
+} from './outside-options.ts';
 import { type Progress, startProgress } from './progress.ts';
 import { openRegistry, type RegistryOptions } from './registry-option.ts';
 import { createRunLog } from './run-log.ts';
@@ -35,7 +40,7 @@ import { printComplaints, type ReportContext, type RunReport, reportLines, runRe
 import { type RunRandom, runRandom } from './seeds.ts';
 import { count, isLiveTerminal, plural, printJson, printLine, printNote } from './terminal.ts';
 
-export interface UpOptions extends KafkaOptions, PostgresOptions, RegistryOptions {
+export interface UpOptions extends ArchiveOptions, KafkaOptions, PostgresOptions, RegistryOptions {
   readonly input?: readonly string[];
   readonly publish: boolean;
   /** Values a second; infinite for as many as go. */
@@ -64,7 +69,7 @@ const QUIT_AT_ONCE = 130;
 /** Runs the pipeline until it is drained or a person has seen enough, and prints how it went. */
 export async function runUp(options: UpOptions): Promise<void> {
   checkReadable(options.input ?? []);
-  const app = await loadApp();
+  const app = fed(await loadApp(), options);
   if (options.input) inputContract(app);
   await requireSoundContracts(app);
   const registry = await openRegistry(options.registry, app.contracts);
@@ -97,6 +102,12 @@ export async function runUp(options: UpOptions): Promise<void> {
     interrupts.ignore();
     lock.release();
   }
+}
+
+/** Without a Kafka that a connector writes to, nothing captures the tables. */
+function fed(app: LoadedApp, { kafka }: UpOptions): LoadedApp {
+  if (kafka) return app;
+  return { ...app, consumers: app.consumers.filter(({ topic }) => topic.format === 'avro'), tables: [] };
 }
 
 async function run(

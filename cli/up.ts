@@ -10,7 +10,14 @@ import {
   webOrigin,
   wholeFrom,
 } from './options.ts';
-import { KAFKA_HELP, kafkaAuthOption, kafkaOption, postgresOption } from './outside-options.ts';
+import {
+  archiveEndpointOption,
+  archiveOption,
+  KAFKA_HELP,
+  kafkaAuthOption,
+  kafkaOption,
+  postgresOption,
+} from './outside-options.ts';
 import { REGISTRY_HELP, registryOption } from './registry-option.ts';
 import { newSeed } from './seeds.ts';
 import { epilogue } from './terminal.ts';
@@ -75,6 +82,8 @@ export function upCommand(): Command {
     .addOption(kafkaAuthOption())
     .addOption(registryOption())
     .addOption(postgresOption())
+    .addOption(archiveOption())
+    .addOption(archiveEndpointOption())
     .addOption(
       new Option('--polling <mode>', 'poll as Lambda does in this mode')
         .choices(['on-demand', 'provisioned'])

@@ -6,6 +6,7 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Context } from 'aws-lambda';
 import { asBuffer, type Connection, connect } from '../adapters/threads/calls.ts';
+import { serveObjects } from '../adapters/threads/thread-objects.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import type { Queue } from '../runtime/dead-letters/queue.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
@@ -28,6 +29,8 @@ export interface FunctionOptions {
   readonly sink: Pick<LocalSink, 'connect'>;
   readonly deadLetters: Pick<Queue, 'send'>;
   readonly objects: Pick<ObjectStore, 'get' | 'put'>;
+  /** For an archive. */
+  readonly archive: ObjectStore;
   readonly producer: Producer;
   readonly registry: Pick<SchemaRegistry, 'schemaById'>;
   readonly faults: Omit<FaultOptions, 'clock' | 'random' | 'outagesEndAt' | 'onFault'>;
@@ -171,6 +174,7 @@ class FunctionThread {
       sink,
       deadLetters,
       objects,
+      archive,
       producer,
       registry,
       faults,
@@ -201,8 +205,9 @@ class FunctionThread {
     this.#heapWatch = setInterval(() => this.#endIfTooLarge(consumer), HEAP_LOOK_MS).unref();
     this.#calls = connect<FunctionCalls>(this.#worker, {
       sendLetters: (messages) => deadLetters.send(messages),
-      putObject: (key, body) => objects.put(key, asBuffer(body)),
-      getObject: (key) => objects.get(key),
+      ...serveObjects(archive),
+      putPayload: (key, body) => objects.put(key, asBuffer(body)),
+      getPayload: (key) => objects.get(key),
       produce: (topic, records) =>
         producer.send(
           topic,

@@ -11,7 +11,10 @@ import { createSeededRandom } from '../adapters/system/seeded-random.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import { asBuffer, connect } from '../adapters/threads/calls.ts';
+import { type ObjectCalls, threadObjects } from '../adapters/threads/thread-objects.ts';
 import type { App } from '../runtime/app.ts';
+import { isArchive } from '../runtime/archive/archive.ts';
+import { ArchiveSink } from '../runtime/archive/sink.ts';
 import type { AvroSchema } from '../runtime/avro/schema.ts';
 import type { OutgoingMessage } from '../runtime/dead-letters/queue.ts';
 import { createQueueStore } from '../runtime/dead-letters/queue-letters.ts';
@@ -19,6 +22,7 @@ import { createTopicLetters } from '../runtime/dead-letters/topic-letters.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { createEngine } from '../runtime/delivery/engine.ts';
 import type { BatchReport } from '../runtime/delivery/metrics.ts';
+import type { Sink } from '../runtime/delivery/sink.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import { isQueueEvent } from '../runtime/lambda/queue-event.ts';
@@ -45,10 +49,10 @@ export interface FunctionWorkerData {
 type Bytes = Uint8Array | null;
 
 /** What a function's thread asks of this one, which has the topics and the queues. */
-export type FunctionPorts = {
+export type FunctionPorts = ObjectCalls & {
   sendLetters(messages: readonly OutgoingMessage[]): Promise<void>;
-  putObject(key: string, body: Uint8Array): Promise<void>;
-  getObject(key: string): Promise<Uint8Array | undefined>;
+  putPayload(key: string, body: Uint8Array): Promise<void>;
+  getPayload(key: string): Promise<Uint8Array | undefined>;
   produce(
     topic: string,
     records: readonly {
@@ -112,9 +116,9 @@ const metrics = {
   reportRedrive() {},
 };
 const objects = {
-  put: (key: string, body: Buffer) => main.call('putObject', key, own(body)),
+  put: (key: string, body: Buffer) => main.call('putPayload', key, own(body)),
   get: async (key: string) => {
-    const bytes = await main.call('getObject', key);
+    const bytes = await main.call('getPayload', key);
     return bytes && asBuffer(bytes);
   },
 };
@@ -138,6 +142,11 @@ const store =
       })
     : createQueueStore({ queue: { send: (messages) => main.call('sendLetters', messages) }, objects });
 
+// biome-ignore lint/suspicious/noExplicitAny: the consumer's declaration says which transaction its sink gives.
+const sink: Sink<any> = isArchive(consumer)
+  ? new ArchiveSink({ store: threadObjects(main), topic: consumer.topic, clock: systemClock })
+  : new PostgresSink(driver);
+
 const lambda = consumerHandler({
   engine: createEngine(consumer, {
     clock: systemClock,
@@ -147,7 +156,7 @@ const lambda = consumerHandler({
       latestId: () =>
         Promise.reject(new MillraceError('SCHEMA_UNKNOWN', 'A consumer never asks for the latest id.')),
     },
-    sink: injected.wrapSink(new PostgresSink(driver)),
+    sink: injected.wrapSink(sink),
     deadLetters: injected.wrapDeadLetters(sightings.wrapDeadLetters(store)),
     log,
     metrics,

@@ -1,5 +1,9 @@
+import { findEnd } from '../runtime/archive/chain.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import type { OffsetRange } from '../runtime/delivery/offset-ranges.ts';
 import type { Sink, SqlTransaction } from '../runtime/delivery/sink.ts';
+import type { ObjectStore } from '../runtime/objects.ts';
+import type { LogReader } from '../runtime/topics.ts';
 
 /** What a consumer's ledgers say in all: the truth about what has been settled, whatever crashed on the way. */
 export interface LedgerTotals {
@@ -31,4 +35,29 @@ export async function readLedgerTotals(
   );
   const { known, dead_lettered, skipped } = rows[0]!;
   return { applied: known - dead_lettered - skipped, deadLettered: dead_lettered, skipped };
+}
+
+/** The same of an archive, whose ledgers stand in its chains. */
+export async function readArchiveTotals(
+  store: ObjectStore,
+  log: Pick<LogReader, 'partitions'>,
+  { topic, epoch }: AnyConsumer,
+): Promise<LedgerTotals> {
+  const partitions = Array.from({ length: await log.partitions(topic.name) }, (_, partition) => partition);
+  const ends = await Promise.all(
+    partitions.map((partition) => findEnd(store, { topic: topic.name, epoch, partition })),
+  );
+  const sizeOf = (ranges: readonly OffsetRange[]) => ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+  return ends.reduce(
+    (sum, { ledger }) => {
+      const known = (ledger.next ?? 0) - (ledger.first ?? 0);
+      const [deadLettered, skipped] = [sizeOf(ledger.deadLettered), sizeOf(ledger.skipped)];
+      return {
+        applied: sum.applied + known - deadLettered - skipped,
+        deadLettered: sum.deadLettered + deadLettered,
+        skipped: sum.skipped + skipped,
+      };
+    },
+    { applied: 0, deadLettered: 0, skipped: 0 },
+  );
 }

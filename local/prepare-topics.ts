@@ -1,12 +1,13 @@
 import type { App } from '../runtime/app.ts';
+import { capturedTables } from '../runtime/capture/table.ts';
 import { topicOfDeadLetters } from '../runtime/dead-letters/resources.ts';
 import type { Logger } from '../runtime/ports.ts';
-import type { TopicContract } from '../runtime/topics.ts';
+import { type TopicContract, topicOfTable } from '../runtime/topics.ts';
 import type { TopicLog } from './topic-log.ts';
 
 /** Makes each contract's topic, and those for dead letters. */
 export async function prepareTopics(
-  { contracts, consumers }: App,
+  { contracts, consumers, tables }: App,
   topics: TopicLog,
   log: Logger,
 ): Promise<void> {
@@ -20,6 +21,7 @@ export async function prepareTopics(
     }
   };
   for (const contract of contracts) await prepare(contract);
+  for (const table of capturedTables(tables)) await prepare(topicOfTable(table));
   for (const consumer of consumers) {
     if (consumer.deadLetter === 'kafka') await prepare(topicOfDeadLetters(consumer));
   }

@@ -9,6 +9,7 @@ import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import type { App } from '../runtime/app.ts';
+import { isArchive } from '../runtime/archive/archive.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { BatchReport } from '../runtime/delivery/metrics.ts';
@@ -22,7 +23,7 @@ import type { FaultOptions } from './faults.ts';
 import { type FaultCounts, startFunctionThreads } from './function-threads.ts';
 import { type ConsumerLag, measureLag } from './lag.ts';
 import { bindLedger, bindTopic, noteLedger } from './ledger-origin.ts';
-import { type LedgerTotals, readLedgerTotals } from './ledger-totals.ts';
+import { type LedgerTotals, readArchiveTotals, readLedgerTotals } from './ledger-totals.ts';
 import { patientReader } from './patient-reader.ts';
 import { prepareTopics } from './prepare-topics.ts';
 import type { QueryResult } from './read-only-query.ts';
@@ -126,15 +127,22 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   await migrate(driver, 'millrace', ledgerMigrations);
   const ledger = await bindLedger(driver, stores.log, local.at);
   await noteLedger(options.folder, stores.log, ledger);
-  for (const consumer of consumers) await bindTopic(driver, stores.log, consumer);
+  const intoSink = consumers.filter((consumer) => !isArchive(consumer));
+  for (const consumer of intoSink) await bindTopic(driver, stores.log, consumer);
   const groupOf = ({ name }: AnyConsumer) => stores.log.groupOf(name, ledger);
   if (options.consume === 'everything') {
     for (const consumer of consumers) await stores.log.requireFreeGroup(groupOf(consumer));
   }
-  for (const { name, migrations } of consumers) await migrate(driver, name, migrations);
+  for (const { name, migrations } of intoSink) await migrate(driver, name, migrations);
   const readEach = () => {
     const sink = new PostgresSink(driver);
-    return Promise.all(consumers.map((consumer) => readLedgerTotals(sink, consumer)));
+    return Promise.all(
+      consumers.map((consumer) =>
+        isArchive(consumer)
+          ? readArchiveTotals(stores.archive, stores.log, consumer)
+          : readLedgerTotals(sink, consumer),
+      ),
+    );
   };
   const before = await readEach();
   const lagsOf = () =>
@@ -159,6 +167,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       sink: local,
       deadLetters: stores.deadLetterQueueOf(consumer),
       objects: resources.objects,
+      archive: stores.archive,
       producer: stores.log,
       registry,
       faults,

@@ -39,6 +39,7 @@ export interface StateFolder {
     readonly logId: string;
     readonly queues: string;
     readonly objects: string;
+    readonly archive: string;
     /** What redrives have done, for those that are killed. */
     readonly redrives: string;
     /** Where the control socket is, where it does not fit beside. */
@@ -219,6 +220,7 @@ function readStateFolder(path: string): StateFolder {
       logId: join(path, 'log-id'),
       queues: join(path, 'queues.sqlite'),
       objects: join(path, 'objects.sqlite'),
+      archive: join(path, 'archive.sqlite'),
       redrives: join(path, 'redrives'),
       socketPath: join(path, 'control-socket-path'),
       sink: join(path, 'sink'),

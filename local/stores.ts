@@ -10,17 +10,27 @@ import {
   MAX_REDELIVERIES,
 } from '../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import type { ObjectStore } from '../runtime/objects.ts';
 import type { StateFolder } from './state-folder.ts';
 import { openEmbeddedLog, openKafkaTopics, type TopicLog } from './topic-log.ts';
 
 export interface StoresOptions {
   /** The cluster that has the topics. @default the state folder has them */
   readonly kafka?: KafkaConnection;
+  /** The bucket of the archive. @default the state folder has it */
+  readonly archive?: ArchiveBucket;
+}
+
+export interface ArchiveBucket {
+  readonly bucket: string;
+  /** Of a store that answers as S3 does. @default S3 itself */
+  readonly endpoint?: string;
 }
 
 /** What any number of processes may use at once, all but the sink: the topics, and what else a state folder keeps. */
 export interface Stores {
   readonly log: TopicLog;
+  readonly archive: ObjectStore;
   deadLettersOf(consumer: LetterOwner): DeadLetterResources;
   /** Every consumer with dead letters in the folder's queues, declared or not. */
   withQueuedLetters(): readonly string[];
@@ -34,17 +44,22 @@ export interface Stores {
 const DEAD_LETTERS = '-dead-letters';
 
 /** @throws STATE_UNREADABLE, STATE_IN_USE when a file cannot be used */
-export async function openStores(folder: StateFolder, { kafka }: StoresOptions = {}): Promise<Stores> {
+export async function openStores(
+  folder: StateFolder,
+  { kafka, archive }: StoresOptions = {},
+): Promise<Stores> {
   const { files } = folder;
   const log = kafka ? await openKafkaTopics(kafka) : openEmbeddedLog(folder);
   const queues = openSqliteQueues({ path: files.queues, clock: systemClock });
   const objects = openSqliteObjects({ path: files.objects, clock: systemClock });
+  const local = openSqliteObjects({ path: files.archive, clock: systemClock });
   const namesOf = ({ name }: Pick<AnyConsumer, 'name'>) => ({
     deadLetters: `${name}${DEAD_LETTERS}`,
     redrive: `${name}-redrive`,
   });
   return {
     log,
+    archive: archive ? await openBucket(archive) : local.objects('archive'),
     deadLettersOf(consumer) {
       const names = namesOf(consumer);
       const redrive = queues.queue(names.redrive, {
@@ -70,6 +85,12 @@ export async function openStores(folder: StateFolder, { kafka }: StoresOptions =
       await log.close();
       queues.close();
       objects.close();
+      local.close();
     },
   };
+}
+
+async function openBucket({ bucket, endpoint }: ArchiveBucket): Promise<ObjectStore> {
+  const { openS3Objects } = await import('../adapters/aws/s3-objects.ts');
+  return openS3Objects(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }, bucket);
 }

@@ -22,11 +22,21 @@ export function glueRegistry(config: ClientConfig, registryName: string): Schema
   };
 }
 
-export function s3Objects(config: ClientConfig, bucket: string): Pick<ObjectStore, 'get' | 'put'> {
+export function s3Objects(config: ClientConfig, bucket: string): ObjectStore {
   const open = once(async () => (await import('#s3')).openS3Objects(config, bucket));
   return {
-    get: async (key) => (await open()).get(key),
     put: async (key, body) => (await open()).put(key, body),
+    create: async (key, body, metadata) => (await open()).create(key, body, metadata),
+    get: async (key) => (await open()).get(key),
+    open: async (key) => (await open()).open(key),
+    metadata: async (key) => (await open()).metadata(key),
+    async *list(prefix, options) {
+      yield* (await open()).list(prefix, options);
+    },
+    async *folders(prefix) {
+      yield* (await open()).folders(prefix);
+    },
+    delete: async (keys) => (await open()).delete(keys),
   };
 }
 

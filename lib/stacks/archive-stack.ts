@@ -11,7 +11,7 @@ import {
   StorageClass,
 } from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
-import { archivePrefixes } from '../../runtime/archive/prefixes.ts';
+import { archivePrefixes } from '../../runtime/archive/names.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { Archive } from '../constructs/surroundings.ts';
@@ -60,7 +60,7 @@ export class ArchiveStack extends EnvironmentStack implements Archive {
     this.bucketName = this.#bucket.bucketName;
     new CfnOutput(this, 'BucketName', {
       value: this.bucketName,
-      description: 'What warehouses load from, under topics/ and redriven/',
+      description: 'What warehouses load from, under topics/',
     });
   }
 

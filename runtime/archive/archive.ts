@@ -61,7 +61,8 @@ export function defineArchive(declaration: ArchiveDeclaration): Archive {
 
 /** The archive of a topic or a table, by what `millrace` calls it where nobody gave it a name. */
 function nameOf({ topic, table }: ArchiveDeclaration): string {
-  const parts = table ? [table.database.name, table.name] : [topic?.name ?? 'unknown'];
+  const database = table && !table.name.startsWith(`${table.database.name}_`) ? [table.database.name] : [];
+  const parts = [...database, table?.name ?? topic?.name ?? 'unknown'];
   return `${parts.join('-').replaceAll(/[._]/g, '-').toLowerCase()}-archive`;
 }
 

@@ -23,6 +23,11 @@ const SUFFIX = '.jsonl.gz';
 /** Before any day: the name of a partition's first object, at which its first writers meet. */
 export const GENESIS: Link = { date: '0000-00-00', from: 0, sequence: 0 };
 
+/** All that an archive reads and writes, by the topic's epoch: a topic that was created again begins anew. */
+export function archivePrefixes(topic: string, epoch: number): readonly string[] {
+  return [ROWS_PREFIX, HOLES_PREFIX].map((kind) => `${kind}${topic}/${epoch}/`);
+}
+
 export function chainPrefix({ topic, epoch, partition }: ChainOf): string {
   return `${ROWS_PREFIX}${topic}/${epoch}/p${partition}/`;
 }

@@ -14,7 +14,7 @@ import { CAPTURE } from './variants.ts';
 const CAPTURED = { consumers: captured.consumers, tables: captured.tables!, settings: { capture: CAPTURE } };
 const NOT_CAPTURED = { consumers: captured.consumers, tables: captured.tables! };
 const prod = templatesOf('prod', CAPTURED);
-const ARCHIVES = ['news-pageviews-archive', 'cms-articles-archive', 'cms-cms-heartbeat-archive'];
+const ARCHIVES = ['news-pageviews-archive', 'cms-articles-archive', 'cms-heartbeat-archive'];
 const consumer = (name: string) => prod[`consumer-${name}`]!;
 
 test('an app with a table has the stacks that others look for, in this order', () => {
@@ -132,7 +132,7 @@ describe.each(ARCHIVES)('%s', (name) => {
         ({ Action, Resource }) =>
           [Action].flat().includes(action) && JSON.stringify(Resource).includes('prod-archive:'),
       );
-    const patterns = ['topics', 'redriven', 'holes'].map((kind) => `${kind}/${topic.name}/1/*`);
+    const patterns = ['topics', 'holes'].map((kind) => `${kind}/${topic.name}/1/*`);
     for (const action of ['s3:GetObject', 's3:PutObject']) {
       const [statement, ...others] = on(action);
       expect(others).toEqual([]);

@@ -53,6 +53,7 @@ function start(name: string, timeoutMs = 60_000) {
     sink,
     deadLetters: { send: async (messages) => void letters.push(...messages) },
     objects: createMemoryObjects({ clock: createFakeClock() }),
+    archive: createMemoryObjects({ clock: createFakeClock() }),
     producer: { send: () => Promise.reject(new Error('not asked for')) },
     registry: eventRegistry,
     faults: {},

@@ -6,8 +6,24 @@ import { apiReports } from '../../scripts/api-report.mjs';
 const PACKAGE = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
 test.each([
-  ['.', 'runtime/index', ['MillraceError', 'defineApp', 'defineConsumer', 'defineTopic']],
-  ['./lambda', 'adapters/aws/index', ['collectorFunction', 'consumerFunction', 'migrationFunction']],
+  [
+    '.',
+    'runtime/index',
+    [
+      'MillraceError',
+      'defineApp',
+      'defineArchive',
+      'defineConsumer',
+      'defineDatabase',
+      'defineTable',
+      'defineTopic',
+    ],
+  ],
+  [
+    './lambda',
+    'adapters/aws/index',
+    ['archiveFunction', 'collectorFunction', 'consumerFunction', 'migrationFunction'],
+  ],
   ['./cdk', 'lib/index', ['synthesize']],
   [
     './testing',
