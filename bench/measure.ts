@@ -1,12 +1,15 @@
 /** Milliseconds of each timed run, by contestant. */
 export type Timings<Name extends string> = Readonly<Record<Name, readonly number[]>>;
 
+/** What is timed; what it needs is made ready before, where that is no part of its work. */
+export type Contestant = (() => unknown) | { readonly prepare: () => unknown; run(prepared: never): unknown };
+
 /**
  * Times contestants in turn, round after round, so that whatever else the machine does in between meets them alike.
  * The first rounds warm up and are not counted.
  */
 export async function measure<Name extends string>(
-  contestants: Readonly<Record<Name, () => unknown>>,
+  contestants: Readonly<Record<Name, Contestant>>,
   { rounds, warmUps }: { readonly rounds: number; readonly warmUps: number },
 ): Promise<Timings<Name>> {
   const names = Object.keys(contestants) as Name[];
@@ -15,8 +18,13 @@ export async function measure<Name extends string>(
     // Each round begins with another one, so that nobody always runs on what its neighbour left in the caches.
     const shift = Math.abs(round) % names.length;
     for (const name of [...names.slice(shift), ...names.slice(0, shift)]) {
+      const contestant = contestants[name];
+      const [prepared, run] =
+        typeof contestant === 'function'
+          ? [undefined, contestant]
+          : [await contestant.prepare(), (ready: unknown) => contestant.run(ready as never)];
       const startedAt = performance.now();
-      await contestants[name]();
+      await run(prepared);
       if (round >= 0) timings[name].push(performance.now() - startedAt);
     }
   }

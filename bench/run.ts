@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { createContractSchemaRegistry } from '../adapters/contract-schema-registry.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
+import { benchArchive } from './archive.ts';
 import { benchBadRecords } from './bad-records.ts';
 import { benchColdStart } from './cold-start.ts';
 import { benchCommitCost } from './commit-cost.ts';
@@ -23,6 +24,7 @@ type Benchmark = () => Promise<Result | Figures | readonly (Result | Figures)[]>
 const benchmarks: Record<string, Benchmark> = {
   'decode-avro': () => benchDecode(records, options.smoke ? 2 : 25, registry),
   'invocation-10k': () => benchInvocation(records, rounds, registry),
+  archive: () => benchArchive(records, rounds, registry),
   'log-to-sink': () => benchLogToSink(records * 5, options.smoke ? 1 : 5, registry),
 };
 const realBenchmarks: Record<string, Benchmark> = {

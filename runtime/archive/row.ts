@@ -1,49 +1,64 @@
 /** A record as a line of JSON, and back: docs/archive.md has the table of its fields. */
+import { isUtf8 } from 'node:buffer';
+import type { AvroSchema } from '../avro/schema.ts';
 import { EPOCH_HEADER } from '../capture/database.ts';
 import type { Topic } from '../contract/contract.ts';
-import { schemaIdOf } from '../contract/framing.ts';
+import { FRAME_HEADER_BYTES, type Framing, schemaIdOf } from '../contract/framing.ts';
 import { MillraceError } from '../errors.ts';
 import type { ConsumerRecord, Header, RawRecord, TimestampType } from '../record.ts';
 
 /** Bytes as text where they are UTF-8, else as base64. */
 type Text = string | null | { readonly base64: string };
 
-/** Writes a topic's records as rows. */
-export function createRowWriter(topic: Topic<never>): (record: ConsumerRecord<unknown>) => Buffer {
+/** Writes a topic's records as rows, each a line with its end. */
+export function createRowWriter(topic: Topic<never>): (record: ConsumerRecord<unknown>) => string {
   if (topic.format === 'json') return jsonRow;
-  return (record) => {
-    const { raw } = record;
-    const { key, value } = raw;
-    const schemaId = value && schemaIdOf(topic.framing, value);
-    const text =
-      `${head(raw, null)},"schema_id":${JSON.stringify(schemaId)},"value":${jsonOf(record.value)},` +
-      `"raw":{"key":${base64Of(key)},"value":${base64Of(value)}}}\n`;
-    return Buffer.from(text);
+  const { framing, versions } = topic;
+  // To ask of each value what it is takes as long as all the rest.
+  const jsonOf = versions.some(({ schema }) => !isPlain(schema)) ? jsonWithBytes : JSON.stringify;
+  const schemaIdText = lastSchemaId(framing);
+  return ({ raw, value }) => {
+    const bytes = raw.value;
+    return (
+      `${head(raw, 'null')},"schema_id":${schemaIdText(bytes)},"value":${jsonOf(value)},` +
+      `"raw":{"value":${base64Of(bytes)}}}\n`
+    );
   };
 }
 
-/** The value's own bytes stand in the row, so that every digit of it does. */
-function jsonRow({ raw }: ConsumerRecord<unknown>): Buffer {
-  const before = `${head(raw, sourceEpochOf(raw))},"schema_id":null,"value":`;
-  const { value } = raw;
-  if (value === null) return Buffer.from(`${before}null}\n`);
-  // Between tokens a line's end is a blank, and nowhere else can one stand.
-  if (!value.includes(LINE_FEED) && !value.includes(CARRIAGE_RETURN)) {
-    return Buffer.concat([Buffer.from(before), value, END]);
-  }
-  const oneLine = Buffer.from(value);
-  for (let at = 0; at < oneLine.length; at++) {
-    if (oneLine[at] === LINE_FEED || oneLine[at] === CARRIAGE_RETURN) oneLine[at] = BLANK;
-  }
-  return Buffer.concat([Buffer.from(before), oneLine, Buffer.from(`,"raw":{"value":${base64Of(value)}}}\n`)]);
+/** A batch has few schemas, and to write out an id takes longer than to compare its bytes. */
+function lastSchemaId(framing: Framing): (value: Buffer | null) => string {
+  const headerBytes = FRAME_HEADER_BYTES[framing];
+  let header = Buffer.alloc(0);
+  let text = 'null';
+  return (value) => {
+    if (value === null) return 'null';
+    if (header.length > 0 && value.length >= headerBytes && header.compare(value, 0, headerBytes) === 0)
+      return text;
+    header = Buffer.from(value.subarray(0, headerBytes));
+    text = JSON.stringify(schemaIdOf(framing, value));
+    return text;
+  };
 }
 
-const LINE_FEED = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
-const BLANK = 0x20;
-const END = Buffer.from('}\n');
+/** Whether JSON has every value of the schema as it is: no bytes, and no number that may be NaN. */
+function isPlain(schema: AvroSchema): boolean {
+  return !/"(bytes|fixed|float|double)"/.test(JSON.stringify(schema));
+}
 
-function head(raw: RawRecord, sourceEpoch: number | null): string {
+/** The value's own text stands in the row, so that every digit of it does. */
+function jsonRow({ raw }: ConsumerRecord<unknown>): string {
+  const before = `${head(raw, String(sourceEpochOf(raw)))},"schema_id":null,"value":`;
+  if (raw.value === null) return `${before}null}\n`;
+  // The decoder has refused what is no UTF-8.
+  const value = raw.value.toString();
+  // Between tokens a line's end is a blank, and nowhere else can one stand.
+  const oneLine = value.replace(/[\r\n]/g, ' ');
+  if (oneLine === value) return `${before}${value}}\n`;
+  return `${before}${oneLine},"raw":{"value":${base64Of(raw.value)}}}\n`;
+}
+
+function head(raw: RawRecord, sourceEpoch: string): string {
   const { topic, partition, offset, timestamp, timestampType, key } = raw;
   return (
     `{"topic":${JSON.stringify(topic)},"partition":${partition},"offset":${offset},"timestamp":${timestamp},` +
@@ -63,15 +78,9 @@ function sourceEpochOf({ headers }: RawRecord): number | null {
   return header && Number.isSafeInteger(epoch) ? epoch : null;
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 function textOf(bytes: Buffer | null): Text {
   if (bytes === null) return null;
-  try {
-    return utf8.decode(bytes);
-  } catch {
-    return { base64: bytes.toString('base64') };
-  }
+  return isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString('base64') };
 }
 
 function base64Of(bytes: Buffer | null): string {
@@ -79,7 +88,7 @@ function base64Of(bytes: Buffer | null): string {
 }
 
 /** A decoded value as JSON: bytes as base64, and what JSON has no number for as text. */
-function jsonOf(value: unknown): string {
+function jsonWithBytes(value: unknown): string {
   return JSON.stringify(value, function (this: Record<string, unknown>, name, given) {
     // A Buffer has become an object by its toJSON().
     const own = typeof given === 'object' && given !== null ? this[name] : given;
@@ -103,7 +112,7 @@ export function readRow(line: Buffer, object: string): RawRecord {
       offset,
       timestamp,
       timestampType,
-      key: raw && 'key' in raw ? bytesOfBase64(raw.key) : bytesOf(key),
+      key: bytesOf(key),
       value: raw ? bytesOfBase64(raw.value) : row.value === null ? null : valueBytes(line),
       headers: headers.map(({ name, value }) => ({ name, value: bytesOf(value) })),
     };
@@ -128,7 +137,7 @@ interface Row {
   readonly key: Text;
   readonly headers: readonly { readonly name: string; readonly value: Text }[];
   readonly value: unknown;
-  readonly raw?: { readonly key?: string | null; readonly value: string | null };
+  readonly raw?: { readonly value: string | null };
 }
 
 function bytesOf(text: Text): Buffer | null {
@@ -136,8 +145,8 @@ function bytesOf(text: Text): Buffer | null {
   return typeof text === 'string' ? Buffer.from(text) : Buffer.from(text.base64, 'base64');
 }
 
-function bytesOfBase64(text: string | null | undefined): Buffer | null {
-  return text === null || text === undefined ? null : Buffer.from(text, 'base64');
+function bytesOfBase64(text: string | null): Buffer | null {
+  return text === null ? null : Buffer.from(text, 'base64');
 }
 
 const SCHEMA_ID = Buffer.from(',"schema_id":');

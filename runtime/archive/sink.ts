@@ -27,7 +27,7 @@ interface Row {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
-  readonly line: Buffer;
+  readonly line: string;
 }
 
 /**
@@ -41,7 +41,7 @@ interface Row {
 export class ArchiveSink implements Sink<ArchiveTransaction> {
   readonly #store: ObjectStore;
   readonly #clock: Clock;
-  readonly #rowOf: (record: ConsumerRecord<unknown>) => Buffer;
+  readonly #rowOf: (record: ConsumerRecord<unknown>) => string;
   readonly #locks = new RowLocks();
   /** Each chain's end as this process knows it: a stale one costs a conflict. */
   readonly #ends = new Map<string, ChainEnd>();
