@@ -20,6 +20,7 @@ const ROOMS = [
   'delivery',
   'capture',
   'archive',
+  'warehouse',
   'lambda',
   'dead-letters',
   'probe',

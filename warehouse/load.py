@@ -1,0 +1,143 @@
+"""Loads objects of the archive into the raw tables of DuckDB or PostgreSQL, each object once.
+
+Speaks lines of JSON over stdin and stdout: first the sources' names, answered with the objects loaded already; then the
+new objects as files, answered with the rows loaded. Rows and the note of their object are one transaction.
+"""
+
+import gzip
+import json
+import os
+import re
+import sys
+from datetime import datetime, timezone
+
+NAME = re.compile(r"^[a-z_][a-z0-9_]{0,62}$")
+
+
+class DuckDb:
+    # The largest record with its headers, and room: DuckDB allocates this much for a file.
+    LARGEST_RECORD = 64 * 1024 * 1024
+
+    def __init__(self, path):
+        import duckdb
+
+        self.connection = duckdb.connect(path)
+
+    def run(self, sql, values=()):
+        return self.connection.execute(sql, values)
+
+    def rows(self, sql, values=()):
+        return self.run(sql, values).fetchall()
+
+    def load(self, table, objects, now):
+        files = {each["path"]: each["key"] for each in objects}
+        self.run("create or replace temp table files (path varchar, key varchar)")
+        self.connection.executemany("insert into files values (?, ?)", list(files.items()))
+        [(count,)] = self.rows(
+            f"insert into {table} select o.json, f.key, cast(? as timestamp) from "
+            "read_ndjson_objects(?, filename = true, compression = 'gzip', maximum_object_size = "
+            f"{self.LARGEST_RECORD}) o join files f on f.path = o.filename",
+            (now, list(files)),
+        )
+        return count
+
+
+class Postgres:
+    def __init__(self, _path):
+        import psycopg2
+
+        env = os.environ.get
+        self.connection = psycopg2.connect(
+            host=env("MILLRACE_WAREHOUSE_HOST", "localhost"),
+            port=env("MILLRACE_WAREHOUSE_PORT", "5432"),
+            dbname=env("MILLRACE_WAREHOUSE_DATABASE", "warehouse"),
+            user=env("MILLRACE_WAREHOUSE_USER", "millrace"),
+            password=env("MILLRACE_WAREHOUSE_PASSWORD", ""),
+        )
+        self.connection.autocommit = True
+        self.cursor = self.connection.cursor()
+
+    def run(self, sql, values=()):
+        self.cursor.execute(sql.replace("?", "%s"), values or None)
+        return self.cursor
+
+    def rows(self, sql, values=()):
+        return self.run(sql, values).fetchall()
+
+    def load(self, table, objects, now):
+        count = 0
+        for each in objects:
+            self.cursor.copy_expert(f"copy {table} (record, object, loaded_at) from stdin", Lines(each, now))
+            count += self.cursor.rowcount
+        return count
+
+
+class Lines:
+    """An object's rows as COPY's text, a piece at a time."""
+
+    def __init__(self, each, now):
+        self.lines = gzip.open(each["path"], "rt", encoding="utf-8", newline="\n")
+        self.end = f"\t{escaped(each['key'])}\t{now}\n"
+        self.text = ""
+
+    def read(self, size=-1):
+        while len(self.text) < size:
+            line = self.lines.readline()
+            if not line:
+                break
+            self.text += escaped(line.rstrip("\n")) + self.end
+        piece, self.text = self.text[:size], self.text[size:]
+        return piece
+
+
+def escaped(text):
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def answer(value):
+    print(json.dumps(value), flush=True)
+
+
+def main():
+    target, path = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+    request = json.loads(sys.stdin.readline())
+    schema, names = request["schema"], request["sources"]
+    for name in [schema, *names]:
+        if not NAME.match(name):
+            raise SystemExit(f"{name!r} is no name of a raw table")
+    database = {"duckdb": DuckDb, "postgres": Postgres}[target](path)
+    database.run(f"create schema if not exists {schema}")
+    record = f"record json not null, object varchar, loaded_at timestamp not null"
+    for name in names:
+        database.run(f"create table if not exists {schema}.{name} ({record})")
+    database.run(
+        f"create table if not exists {schema}.loaded_objects "
+        "(source varchar not null, object varchar not null, loaded_at timestamp not null, primary key (source, object))"
+    )
+    known = {name: [] for name in names}
+    for source, key in database.rows(f"select source, object from {schema}.loaded_objects"):
+        known.setdefault(source, []).append(key)
+    answer({"known": known})
+
+    line = sys.stdin.readline()
+    if not line:
+        return
+    now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat(sep=" ")
+    rows = 0
+    database.run("begin")
+    for source in json.loads(line)["sources"]:
+        objects = source["objects"]
+        if not objects:
+            continue
+        rows += database.load(f"{schema}.{source['name']}", objects, now)
+        for each in objects:
+            # Another loader that came first makes this fail, and nothing of ours stays.
+            database.run(
+                f"insert into {schema}.loaded_objects values (?, ?, cast(? as timestamp))",
+                (source["name"], each["key"], now),
+            )
+    database.run("commit")
+    answer({"rows": rows})
+
+
+main()

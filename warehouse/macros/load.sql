@@ -1,0 +1,81 @@
+{#
+  Runs at a run's start: makes the raw tables, and on Snowflake loads what the archive has new. On DuckDB and PostgreSQL
+  `millrace warehouse run` loads before dbt runs.
+#}
+{% macro load() %}
+  {%- if execute and flags.WHICH in ['run', 'build'] -%}
+    {%- do adapter.dispatch('make_raw', 'millrace')() -%}
+    {%- do adapter.dispatch('load_raw', 'millrace')() -%}
+  {%- endif -%}
+{% endmacro %}
+
+{% macro raw_schema() %}{{ return(var('millrace_raw_schema', 'millrace_raw')) }}{% endmacro %}
+
+{% macro default__make_raw() %}
+  {%- set record = 'json' -%}
+  {%- do run_query('create schema if not exists ' ~ millrace.raw_schema()) -%}
+  {%- for source in var('millrace_sources') -%}
+    {%- do run_query('create table if not exists ' ~ millrace.raw_schema() ~ '.' ~ source.name ~ ' (record json not null, object varchar, loaded_at timestamp not null)') -%}
+  {%- endfor -%}
+{% endmacro %}
+
+{# The administrator's SQL has made them: a role that only loads need not create. #}
+{% macro snowflake__make_raw() %}{% endmacro %}
+
+{% macro default__load_raw() %}{% endmacro %}
+
+{#
+  COPY INTO loads new objects into one VARIANT column, at most 1,000 a statement, which is what FILES takes:
+  https://docs.snowflake.com/en/user-guide/data-load-considerations-load (2026-11-27). The table of loaded objects
+  remembers what came in, so that a repeated run loads nothing, also when Snowflake's own history of 64 days has ended.
+  A run that ends between COPY and that note loads its objects twice, and the models take such records once.
+#}
+{% macro snowflake__load_raw() %}
+  {%- if var('millrace_load', 'copy') != 'copy' -%}{{ return('') }}{%- endif -%}
+  {%- for source in var('millrace_sources') -%}
+    {%- set loaded = [] -%}
+    {%- set known = {} -%}
+    {%- set newest = run_query("select object from " ~ millrace.raw_schema() ~ ".loaded_objects where source = '" ~ source.name ~ "' and (object like 'redriven/%'" ~ (" or loaded_at >= " ~ dbt.dateadd('day', -(var('millrace_load_days', 3) | int) - 1, millrace.now_utc()) if not var('millrace_load_from', none) else " or true") ~ ")") -%}
+    {%- for row in newest.rows -%}{%- do known.update({row[0]: true}) -%}{%- endfor -%}
+    {%- set fresh = [] -%}
+    {%- for prefix in millrace.recent_prefixes(source) -%}
+      {%- for object in millrace.objects_in_stage(prefix) if object not in known -%}{%- do fresh.append(object) -%}{%- endfor -%}
+    {%- endfor -%}
+    {%- for batch in fresh | batch(1000) -%}
+      {%- do run_query(
+        "copy into " ~ millrace.raw_schema() ~ "." ~ source.name ~ " (record) from @" ~ var('millrace_stage')
+        ~ " files = ('" ~ batch | join("', '") ~ "') file_format = (type = json, compression = gzip) on_error = abort_statement load_uncertain_files = true"
+      ) -%}
+      {%- do run_query(
+        "insert into " ~ millrace.raw_schema() ~ ".loaded_objects (source, object, loaded_at) values "
+        ~ "('" ~ source.name ~ "', '" ~ batch | join("', " ~ millrace.now_utc() ~ "), ('" ~ source.name ~ "', '") ~ "', " ~ millrace.now_utc() ~ ")"
+      ) -%}
+    {%- endfor -%}
+    {%- if fresh | length > 0 -%}{{ log('millrace: ' ~ source.name ~ ': ' ~ fresh | length ~ ' new objects loaded', info=true) }}{%- endif -%}
+  {%- endfor -%}
+{% endmacro %}
+
+{# Where new objects can be. Older days: --vars '{millrace_load_from: "2026-06-01"}', or millrace_load_days. #}
+{% macro recent_prefixes(source) %}
+  {%- set prefixes = ['redriven/' ~ source.topic ~ '/' ~ source.epoch ~ '/'] -%}
+  {%- set today = modules.datetime.datetime.now(modules.pytz.utc).date() -%}
+  {%- set from_day = var('millrace_load_from', none) -%}
+  {%- set days = (today - modules.datetime.datetime.strptime(from_day, '%Y-%m-%d').date()).days + 1 if from_day else var('millrace_load_days', 3) | int -%}
+  {%- for partition in range(source.partitions) -%}
+    {%- for ago in range(days - 1, -1, -1) -%}
+      {%- do prefixes.append('topics/' ~ source.topic ~ '/' ~ source.epoch ~ '/p' ~ partition ~ '/' ~ (today - modules.datetime.timedelta(days=ago)).isoformat() ~ '/') -%}
+    {%- endfor -%}
+  {%- endfor -%}
+  {{ return(prefixes) }}
+{% endmacro %}
+
+{# The keys of the stage's objects, from the stage's own location on, as COPY's FILES takes them. #}
+{% macro objects_in_stage(prefix) %}{{ return(adapter.dispatch('objects_in_stage', 'millrace')(prefix)) }}{% endmacro %}
+{% macro default__objects_in_stage(prefix) %}
+  {%- set objects = [] -%}
+  {%- for row in run_query('list @' ~ var('millrace_stage') ~ '/' ~ prefix).rows -%}
+    {#- LIST gives s3://bucket/… whole: what comes before the prefix is the stage's. -#}
+    {%- do objects.append(prefix ~ row[0].split(prefix)[-1]) -%}
+  {%- endfor -%}
+  {{ return(objects) }}
+{% endmacro %}
