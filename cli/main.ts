@@ -39,6 +39,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'triage, redrive, discard, export and import dead letters',
     load: async () => (await import('./dlq.ts')).dlqCommand(),
   },
+  warehouse: {
+    summary: 'build captured tables in Snowflake, DuckDB or PostgreSQL',
+    load: async () => (await import('./warehouse.ts')).warehouseCommand(),
+  },
   cost: {
     summary: 'estimate what an environment costs, and what it can take',
     load: async () => (await import('./cost.ts')).costCommand(),

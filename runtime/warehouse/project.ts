@@ -44,6 +44,15 @@ export function warehouseSources(subject: WarehouseSubject): readonly WarehouseS
   return sourcesOf(subject).map(({ name, topic, epoch, partitions }) => ({ name, topic, epoch, partitions }));
 }
 
+/** What the models of the heartbeats are called, one for each database. */
+export function heartbeatModels(tables: readonly CapturedTable[]): readonly string[] {
+  return heartbeatsOf(tables).map(({ name }) => name);
+}
+
+function heartbeatsOf(tables: readonly CapturedTable[]): readonly CapturedTable[] {
+  return [...new Map(tables.map(({ database }) => [database.name, database])).values()].map(heartbeatOf);
+}
+
 /** The raw table of a topic: `news_pageviews` for news.pageviews. */
 function rawName(topic: string): string {
   return topic.toLowerCase().replaceAll(/[^a-z\d]+/g, '_');
@@ -53,10 +62,7 @@ function sourcesOf({ tables = [], consumers }: WarehouseSubject): readonly Sourc
   const archives = new Map<string, AnyConsumer>(
     consumers.filter(isArchive).map((consumer) => [consumer.topic.name, consumer]),
   );
-  const heartbeats = [...new Map(tables.map(({ database }) => [database.name, database])).values()].map(
-    heartbeatOf,
-  );
-  const ofTables = [...tables, ...heartbeats].map((table): Source => {
+  const ofTables = [...tables, ...heartbeatsOf(tables)].map((table): Source => {
     const { name, partitions, owner } = table.topic;
     return { name: table.name, topic: name, epoch: archives.get(name)?.epoch ?? 1, partitions, owner, table };
   });
@@ -334,7 +340,7 @@ function profiles(project: string): string {
     duckdb:
       type: duckdb
       path: ${env('MILLRACE_DUCKDB_PATH', 'warehouse.duckdb')}
-      schema: analytics
+      schema: ${env('MILLRACE_WAREHOUSE_SCHEMA', 'analytics')}
       threads: 1
     postgres:
       type: postgres
@@ -343,7 +349,7 @@ function profiles(project: string): string {
       dbname: ${env('MILLRACE_WAREHOUSE_DATABASE', 'warehouse')}
       user: ${env('MILLRACE_WAREHOUSE_USER', 'millrace')}
       password: ${env('MILLRACE_WAREHOUSE_PASSWORD', '')}
-      schema: analytics
+      schema: ${env('MILLRACE_WAREHOUSE_SCHEMA', 'analytics')}
       threads: 2
     snowflake:
       type: snowflake
@@ -353,7 +359,7 @@ function profiles(project: string): string {
       role: ${env('SNOWFLAKE_ROLE', 'MILLRACE')}
       warehouse: ${env('SNOWFLAKE_WAREHOUSE', 'MILLRACE')}
       database: ${env('SNOWFLAKE_DATABASE', 'MILLRACE')}
-      schema: ANALYTICS
+      schema: ${env('MILLRACE_WAREHOUSE_SCHEMA', 'analytics')}
       threads: 4
 `;
 }

@@ -1,7 +1,8 @@
-"""Loads objects of the archive into the raw tables of DuckDB or PostgreSQL, each object once.
+"""What `millrace warehouse` does with a warehouse's own client, in lines of JSON over stdin and stdout.
 
-Speaks lines of JSON over stdin and stdout: first the sources' names, answered with the objects loaded already; then the
-new objects as files, answered with the rows loaded. Rows and the note of their object are one transaction.
+load: first the sources' names, answered with the objects loaded already; then the new objects as files, answered with the
+rows loaded. Rows and the note of their object are one transaction. DuckDB and PostgreSQL only.
+query: each line is a query, answered with its rows as lists of texts, and null.
 """
 
 import gzip
@@ -18,10 +19,11 @@ class DuckDb:
     # The largest record with its headers, and room: DuckDB allocates this much for a file.
     LARGEST_RECORD = 64 * 1024 * 1024
 
-    def __init__(self, path):
+    def __init__(self):
         import duckdb
 
-        self.connection = duckdb.connect(path)
+        self.connection = duckdb.connect(os.environ.get("MILLRACE_DUCKDB_PATH", "warehouse.duckdb"))
+        self.run("set timezone = 'UTC'")
 
     def run(self, sql, values=()):
         return self.connection.execute(sql, values)
@@ -43,7 +45,7 @@ class DuckDb:
 
 
 class Postgres:
-    def __init__(self, _path):
+    def __init__(self):
         import psycopg2
 
         env = os.environ.get
@@ -56,9 +58,11 @@ class Postgres:
         )
         self.connection.autocommit = True
         self.cursor = self.connection.cursor()
+        self.run("set timezone = 'UTC'")
+        self.run("set intervalstyle = 'iso_8601'")
 
     def run(self, sql, values=()):
-        self.cursor.execute(sql.replace("?", "%s"), values or None)
+        self.cursor.execute(sql.replace("?", "%s") if values else sql, values or None)
         return self.cursor
 
     def rows(self, sql, values=()):
@@ -98,16 +102,43 @@ def answer(value):
     print(json.dumps(value), flush=True)
 
 
-def main():
-    target, path = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+class Snowflake:
+    def __init__(self):
+        import snowflake.connector
+
+        env = os.environ.get
+        options = {
+            "account": env("SNOWFLAKE_ACCOUNT"),
+            "user": env("SNOWFLAKE_USER"),
+            "role": env("SNOWFLAKE_ROLE", "MILLRACE"),
+            "warehouse": env("SNOWFLAKE_WAREHOUSE", "MILLRACE"),
+            "database": env("SNOWFLAKE_DATABASE", "MILLRACE"),
+            "login_timeout": 30,
+            "network_timeout": 120,
+        }
+        if env("SNOWFLAKE_PRIVATE_KEY"):
+            import base64
+
+            options["private_key"] = base64.b64decode(env("SNOWFLAKE_PRIVATE_KEY"))
+        self.connection = snowflake.connector.connect(**options)
+
+    def rows(self, sql, values=()):
+        return self.connection.cursor().execute(sql).fetchall()
+
+
+def open_database(target):
+    return {"duckdb": DuckDb, "postgres": Postgres, "snowflake": Snowflake}[target]()
+
+
+def load(target):
     request = json.loads(sys.stdin.readline())
     schema, names = request["schema"], request["sources"]
     for name in [schema, *names]:
         if not NAME.match(name):
             raise SystemExit(f"{name!r} is no name of a raw table")
-    database = {"duckdb": DuckDb, "postgres": Postgres}[target](path)
+    database = open_database(target)
     database.run(f"create schema if not exists {schema}")
-    record = f"record json not null, object varchar, loaded_at timestamp not null"
+    record = "record json not null, object varchar, loaded_at timestamp not null"
     for name in names:
         database.run(f"create table if not exists {schema}.{name} ({record})")
     database.run(
@@ -140,4 +171,12 @@ def main():
     answer({"rows": rows})
 
 
-main()
+def query(target):
+    database = open_database(target)
+    for line in sys.stdin:
+        for row in database.rows(json.loads(line)["sql"]):
+            answer([None if value is None else str(value) for value in row])
+        answer(None)
+
+
+{"load": load, "query": query}[sys.argv[1]](sys.argv[2])

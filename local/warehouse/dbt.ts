@@ -1,0 +1,112 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { MillraceError } from '../../runtime/errors.ts';
+import type { WarehouseTarget } from './python.ts';
+
+export interface DbtOptions {
+  readonly dbt: string;
+  /** The folder of the dbt project. */
+  readonly folder: string;
+  readonly target: WarehouseTarget;
+  readonly env: NodeJS.ProcessEnv;
+  readonly vars?: Readonly<Record<string, unknown>>;
+  readonly fullRefresh?: boolean;
+  onLine?(text: string): void;
+}
+
+export interface Built {
+  readonly models: number;
+  readonly tests: number;
+  readonly warnings: readonly string[];
+}
+
+interface LogLine {
+  readonly info?: { readonly name?: string; readonly msg?: string; readonly level?: string };
+  readonly data?: {
+    readonly node_info?: { readonly resource_type?: string; readonly node_status?: string };
+  };
+}
+
+/**
+ * Builds and tests the project's models.
+ * @throws WAREHOUSE_FAILED with the lines of dbt that say why
+ */
+export async function buildModels(options: DbtOptions): Promise<Built> {
+  if (!existsSync(join(options.folder, 'dbt_packages', 'millrace'))) await run(['deps'], options);
+  const { vars = {}, fullRefresh = false } = options;
+  const lines = await run(
+    ['build', '--vars', JSON.stringify(vars), ...(fullRefresh ? ['--full-refresh'] : [])],
+    options,
+  );
+  const finished = lines.filter(
+    ({ info }) => info?.name === 'LogModelResult' || info?.name === 'LogTestResult',
+  );
+  const ofType = (type: string) =>
+    finished.filter(({ data }) => data?.node_info?.resource_type === type).length;
+  return {
+    models: ofType('model'),
+    tests: ofType('test'),
+    warnings: finished
+      .filter(({ data }) => data?.node_info?.node_status === 'warn')
+      .map(({ info }) => info?.msg ?? ''),
+  };
+}
+
+async function run(
+  command: readonly string[],
+  { dbt, folder, target, env, onLine = () => {} }: DbtOptions,
+): Promise<readonly LogLine[]> {
+  const isDeps = command[0] === 'deps';
+  const child = spawn(
+    dbt,
+    [
+      ...['--log-format', 'json', '--no-use-colors', '--no-send-anonymous-usage-stats'],
+      ...command,
+      ...['--project-dir', folder, '--profiles-dir', folder, '--target', target],
+      // Each target has a folder of its own: otherwise every change of the target parses the project anew.
+      ...(isDeps ? [] : ['--target-path', join(folder, `target-${target}`)]),
+    ],
+    { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  const lines: LogLine[] = [];
+  const others: string[] = [];
+  child.stderr.setEncoding('utf8').on('data', (text: string) => others.push(text));
+  const ended = once(child, 'close').catch((cause: unknown) => {
+    throw new MillraceError('PREREQUISITE_MISSING', `${dbt} does not start. Name a dbt with --dbt.`, {
+      cause,
+    });
+  });
+  const reading = (async () => {
+    for await (const text of createInterface({ input: child.stdout })) {
+      const line = parse(text);
+      if (line === undefined) others.push(`${text}\n`);
+      else {
+        lines.push(line);
+        if (line.info?.msg && line.info.level !== 'debug') onLine(line.info.msg);
+      }
+    }
+  })();
+  const [[code]] = await Promise.all([ended, reading]);
+  if (code === 0) return lines;
+  const reasons = lines
+    .filter(({ info }) => info?.level === 'error')
+    .map(({ info }) => info?.msg?.trim() ?? '')
+    .filter((text) => text !== '');
+  const said = reasons.length > 0 ? reasons : others.join('').trim().split('\n').slice(-5);
+  throw new MillraceError(
+    'WAREHOUSE_FAILED',
+    `dbt ${command[0]} failed:\n${said.join('\n').slice(0, 4_000)}\nCorrect what it names and run it again; ` +
+      `${join(folder, 'logs', 'dbt.log')} has all of it.`,
+  );
+}
+
+function parse(text: string): LogLine | undefined {
+  try {
+    return JSON.parse(text) as LogLine;
+  } catch {
+    return undefined;
+  }
+}
