@@ -116,6 +116,10 @@ class Snowflake:
             "login_timeout": 30,
             "network_timeout": 120,
         }
+        # PrivateLink has a host of its own.
+        for name in ["host", "port", "protocol", "password"]:
+            if env("SNOWFLAKE_" + name.upper()):
+                options[name] = env("SNOWFLAKE_" + name.upper())
         if env("SNOWFLAKE_PRIVATE_KEY"):
             import base64
 

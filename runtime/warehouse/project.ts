@@ -77,6 +77,18 @@ function sourcesOf({ tables = [], consumers }: WarehouseSubject): readonly Sourc
 
 const RAW = 'millrace_raw';
 
+/** What the dbt package takes as variables, as it has them by default: docs/warehouse.md explains each. */
+const SETTINGS = {
+  millrace_strategy: 'lsn',
+  millrace_strategies: {},
+  millrace_lookback_minutes: 15,
+  millrace_snapshot_grace_minutes: 60,
+  millrace_raw_schema: RAW,
+  millrace_load: 'copy',
+  millrace_stage: `${RAW}.archive`,
+  millrace_load_days: 3,
+} as const;
+
 /**
  * The dbt project of an app: the same declarations give the same bytes.
  * @param packagePath where the project's folder finds the dbt package `millrace`, from that folder
@@ -107,6 +119,7 @@ export function warehouseProject(
         },
       },
       vars: {
+        ...SETTINGS,
         millrace_sources: sources.map(({ name, topic, epoch, partitions }) => ({
           name,
           topic,
@@ -128,7 +141,7 @@ export function warehouseProject(
           name: RAW,
           schema: `{{ var('millrace_raw_schema', '${RAW}') }}`,
           description: "The archives' records as they were loaded: JSON, when it was loaded, and where from.",
-          loaded_at_field: 'loaded_at',
+          config: { loaded_at_field: 'loaded_at' },
           tables: sources.map(rawTable),
         },
       ],
@@ -210,10 +223,12 @@ function rawTable({ name, topic, table }: Source): Yaml {
     name,
     description: `The archive of ${topic}.`,
     // A quiet table is no fault; a quiet heartbeat is.
-    freshness: isHeartbeat
+    config: isHeartbeat
       ? {
-          warn_after: { count: 5, period: 'minute' },
-          error_after: { count: 15, period: 'minute' },
+          freshness: {
+            warn_after: { count: 5, period: 'minute' },
+            error_after: { count: 15, period: 'minute' },
+          },
         }
       : undefined,
   };

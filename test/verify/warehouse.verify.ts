@@ -1,24 +1,14 @@
 /** The dbt package on real dbt, DuckDB and PostgreSQL: after every run the tables are what the loaded changes say. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import pg from 'pg';
-import { folderObjects } from '../../adapters/files/folder-objects.ts';
-import { WarehouseClient } from '../../local/warehouse/client.ts';
-import { type WarehousePrograms, warehousePrograms } from '../../local/warehouse/python.ts';
-import { generateProject, runWarehouse, type WarehouseReport } from '../../local/warehouse/warehouse.ts';
-import { defineApp } from '../../runtime/app.ts';
-import { defineDatabase } from '../../runtime/capture/database.ts';
+import type { WarehouseReport } from '../../local/warehouse/warehouse.ts';
 import { defineTable } from '../../runtime/capture/table.ts';
-import { part } from './part.ts';
 import { SimulatedTable, type Values } from './warehouse-source.ts';
+import { sim, Warehouse } from './warehouse-targets.ts';
 
-const root = process.cwd();
-const database = defineDatabase({ name: 'sim' });
 const tableNamed = (name: string) =>
   defineTable({
-    database,
+    database: sim,
     table: name,
     key: ['id'],
     partitions: 3,
@@ -232,10 +222,16 @@ const SCENARIOS: readonly Scenario[] = [
     };
     return {
       name: `mixed_${seed}`,
-      steps: [step, step, step, (table) => (table.archive(), table.archive())],
+      steps: [step, step, step, archiveAll],
     };
   }),
 ];
+
+/** Twice: an object that was kept back is delivered by the call after. */
+function archiveAll(table: SimulatedTable): void {
+  table.archive();
+  table.archive();
+}
 
 /** The same numbers from 0 to 1 for a seed. */
 function numbersOf(seed: number): () => number {
@@ -266,48 +262,14 @@ function mixed(table: SimulatedTable, random: () => number): void {
   else if (dice < 0.93) table.truncate();
 }
 
+// PostgreSQL is MILLRACE_TEST_POSTGRES.
 describe.each(['duckdb', 'postgres'] as const)('the models on %s', (target) => {
-  const folder = mkdtempSync(join(tmpdir(), `millrace-warehouse-${target}-`));
-  const archive = join(folder, 'archive');
-  const tables = new Map(SCENARIOS.map(({ name }) => [name, new SimulatedTable(tableNamed(name), archive)]));
-  const subject = defineApp({
-    name: 'sim',
-    contracts: [],
-    consumers: [],
-    tables: [...tables.values()].map(({ table }) => table),
-    environments: {},
-  });
-  const env = { ...process.env, MILLRACE_DUCKDB_PATH: join(folder, 'sim.duckdb') } as NodeJS.ProcessEnv;
-  let programs: WarehousePrograms;
+  const declared = SCENARIOS.map(({ name }) => tableNamed(name));
+  const warehouse = new Warehouse(target, declared);
+  const tables = new Map(declared.map((table) => [table.name, new SimulatedTable(table, warehouse.archive)]));
 
-  beforeAll(async () => {
-    programs = await warehousePrograms(root, target);
-    await generateProject(subject, join(folder, 'dbt'));
-    if (target === 'postgres') Object.assign(env, await postgresWarehouse('warehouse_rules'));
-  }, 300_000);
-  afterAll(() => rmSync(folder, { recursive: true }));
-
-  const build = (vars: Readonly<Record<string, unknown>> = {}): Promise<WarehouseReport> =>
-    runWarehouse({
-      subject,
-      folder: join(folder, 'dbt'),
-      target,
-      programs,
-      env,
-      archive: folderObjects(archive),
-      vars,
-    });
-
-  async function rowsOf(sql: string): Promise<readonly (readonly (string | null)[])[]> {
-    const client = new WarehouseClient('query', { python: programs.python, target, env, cwd: folder });
-    try {
-      const rows: (readonly (string | null)[])[] = [];
-      for await (const row of client.query(sql)) rows.push(row);
-      return rows;
-    } finally {
-      await client.close();
-    }
-  }
+  beforeAll(() => warehouse.prepare(), 300_000);
+  afterAll(() => rmSync(warehouse.folder, { recursive: true }));
 
   const naive = (name: string, rule: 'offset' | 'lsn') => `
     select id, title, note, cast(amount as varchar) from (
@@ -321,17 +283,20 @@ describe.each(['duckdb', 'postgres'] as const)('the models on %s', (target) => {
     let report: WarehouseReport | undefined;
     for (let step = 0; step < 4; step++) {
       for (const { name, steps } of SCENARIOS) steps[step]?.(tables.get(name)!);
-      report = await build();
+      report = await warehouse.build();
       for (const { name, control } of SCENARIOS) {
         const expected = textsOf(tables.get(name)!.expected());
-        const found = await rowsOf(
+        const found = await warehouse.rows(
           `select id, title, note, cast(amount as varchar) from analytics.${name} order by id`,
         );
         expect({ name, step, rows: found }).toEqual({ name, step, rows: expected });
-        if (control && JSON.stringify(await rowsOf(naive(name, control))) !== JSON.stringify(expected)) {
+        if (
+          control &&
+          JSON.stringify(await warehouse.rows(naive(name, control))) !== JSON.stringify(expected)
+        ) {
           controlsThatFailed.add(name);
         }
-        for (const [key, position] of await rowsOf(
+        for (const [key, position] of await warehouse.rows(
           `select _cdc_key, _cdc_position from analytics_staging.${name}_rows`,
         )) {
           expect(position! >= (positions.get(`${name} ${key}`) ?? '')).toBe(true);
@@ -355,22 +320,4 @@ function textsOf(rows: ReadonlyMap<number, Values>): readonly (readonly (string 
   return [...rows]
     .sort(([a], [b]) => a - b)
     .map(([id, { title, note, amount }]) => [String(id), title, note, amount]);
-}
-
-/** A database of the test's own, as the variables by which dbt and the client find it. */
-async function postgresWarehouse(name: string): Promise<NodeJS.ProcessEnv> {
-  const url = new URL(part('MILLRACE_TEST_POSTGRES'));
-  const client = new pg.Client({ connectionString: url.href });
-  await client.connect();
-  try {
-    await client.query(`create database ${name}`);
-  } finally {
-    await client.end();
-  }
-  return {
-    MILLRACE_WAREHOUSE_HOST: url.hostname,
-    MILLRACE_WAREHOUSE_PORT: url.port,
-    MILLRACE_WAREHOUSE_USER: url.username,
-    MILLRACE_WAREHOUSE_DATABASE: name,
-  };
 }

@@ -42,10 +42,7 @@
       {%- for object in millrace.objects_in_stage(prefix) if object not in known -%}{%- do fresh.append(object) -%}{%- endfor -%}
     {%- endfor -%}
     {%- for batch in fresh | batch(1000) -%}
-      {%- do run_query(
-        "copy into " ~ millrace.raw_schema() ~ "." ~ source.name ~ " (record) from @" ~ var('millrace_stage')
-        ~ " files = ('" ~ batch | join("', '") ~ "') file_format = (type = json, compression = gzip) on_error = abort_statement load_uncertain_files = true"
-      ) -%}
+      {%- do millrace.copy_objects(source.name, batch) -%}
       {%- do run_query(
         "insert into " ~ millrace.raw_schema() ~ ".loaded_objects (source, object, loaded_at) values "
         ~ "('" ~ source.name ~ "', '" ~ batch | join("', " ~ millrace.now_utc() ~ "), ('" ~ source.name ~ "', '") ~ "', " ~ millrace.now_utc() ~ ")"
@@ -73,9 +70,18 @@
 {% macro objects_in_stage(prefix) %}{{ return(adapter.dispatch('objects_in_stage', 'millrace')(prefix)) }}{% endmacro %}
 {% macro default__objects_in_stage(prefix) %}
   {%- set objects = [] -%}
-  {%- for row in run_query('list @' ~ var('millrace_stage') ~ '/' ~ prefix).rows -%}
+  {%- for row in run_query('list @' ~ var('millrace_stage', 'millrace_raw.archive') ~ '/' ~ prefix).rows -%}
     {#- LIST gives s3://bucket/… whole: what comes before the prefix is the stage's. -#}
     {%- do objects.append(prefix ~ row[0].split(prefix)[-1]) -%}
   {%- endfor -%}
   {{ return(objects) }}
+{% endmacro %}
+
+{# Loads objects of the stage into a raw table. #}
+{% macro copy_objects(name, objects) %}{{ return(adapter.dispatch('copy_objects', 'millrace')(name, objects)) }}{% endmacro %}
+{% macro default__copy_objects(name, objects) %}
+  {%- do run_query(
+    "copy into " ~ millrace.raw_schema() ~ "." ~ name ~ " (record) from @" ~ var('millrace_stage', 'millrace_raw.archive')
+    ~ " files = ('" ~ objects | join("', '") ~ "') file_format = (type = json, compression = gzip) on_error = abort_statement load_uncertain_files = true"
+  ) -%}
 {% endmacro %}
