@@ -2,12 +2,14 @@ import type { Construct } from 'constructs';
 import type { App } from '../runtime/app.ts';
 import { appIn } from '../runtime/app-in-environment.ts';
 import { isArchive } from '../runtime/archive/archive.ts';
+import { databasesOf } from '../runtime/capture/table.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
 import { checkAgainstApp, checkCollectable, checkDeployable } from '../runtime/deployable.ts';
 import type { Environment } from '../runtime/environment.ts';
 import { probeConsumer } from '../runtime/probe/pipeline.ts';
 import { type Cluster, existingCluster } from './constructs/cluster.ts';
 import { ArchiveStack } from './stacks/archive-stack.ts';
+import { CaptureStack } from './stacks/capture-stack.ts';
 import { ClusterStack, type OwnBrokers } from './stacks/cluster-stack.ts';
 import { CollectorStack, type CollectorSurroundings } from './stacks/collector-stack.ts';
 import { ConsumerStack } from './stacks/consumer-stack.ts';
@@ -43,13 +45,23 @@ export function addEnvironmentStacks(
   const archive = consumers.some(isArchive) ? new ArchiveStack(app, environment) : undefined;
   const migrations = new MigrationsStack(app, environment, database, { network, operations });
   const surroundings = { network, operations, cluster, contracts: topics, database, deadLetters, archive };
+  const captures = databasesOf(tables).map(
+    (each) => new CaptureStack(app, environment, each, tables, surroundings),
+  );
   const stacks = consumers.map(
     (consumer) => new ConsumerStack(app, environment, consumer, surroundings, migrations),
   );
   const probe = stacks.find(({ consumer }) => consumer.name === probeConsumer.name);
   if (probe) new OperatorStack(app, environment, surroundings, probe);
   const collector = addCollector(app, environment, collected, surroundings);
-  new HealthStack(app, environment, { cluster, database, operations, consumers: stacks, collector });
+  new HealthStack(app, environment, {
+    cluster,
+    database,
+    operations,
+    consumers: stacks,
+    collector,
+    captures,
+  });
 }
 
 /** Where the environment has one, and there is something to collect. */

@@ -1,6 +1,8 @@
 /** What the stacks call things, for whoever looks for them at run time. */
 import type { App } from './app.ts';
 import { isArchive } from './archive/archive.ts';
+import type { CapturedDatabase } from './capture/database.ts';
+import { databasesOf } from './capture/table.ts';
 import type { KnownVersion } from './contract/known-versions.ts';
 import type { Environment } from './environment.ts';
 
@@ -36,12 +38,22 @@ export function registryName(env: string): string {
   return environmentName(env);
 }
 
+/** What the stack of a captured database is called. */
+export function capturePart({ name }: Pick<CapturedDatabase, 'name'>): string {
+  return `capture-${name.replaceAll('_', '-')}`;
+}
+
+/** What its connector is called, and what its offsets go by. A new epoch has another one. */
+export function connectorName(env: string, { connector }: Pick<CapturedDatabase, 'connector'>): string {
+  return deployedName(env, connector);
+}
+
 /**
  * The stacks of an environment with this app, as `appIn` gives it, in the order in which they deploy; `deployedName` gives
  * each its name. A test compares them with the CDK's.
  */
 export function stackParts(
-  { consumers, collected = [] }: Pick<App, 'consumers' | 'collected'>,
+  { consumers, collected = [], tables = [] }: Pick<App, 'consumers' | 'collected' | 'tables'>,
   { brokers, collector, probe }: Pick<Environment, 'brokers' | 'collector' | 'probe'>,
 ): readonly string[] {
   return [
@@ -53,6 +65,7 @@ export function stackParts(
     'dead-letters',
     ...(consumers.some(isArchive) ? ['archive'] : []),
     'migrations',
+    ...databasesOf(tables).map(capturePart),
     ...consumers.map(({ name }) => `consumer-${name}`),
     ...(probe ? ['operator'] : []),
     ...(collector && collected.length > 0 ? ['collector'] : []),

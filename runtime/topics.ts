@@ -53,8 +53,8 @@ export type TopicContract = Pick<Contract<never>, 'name' | 'partitions' | 'reten
   readonly maxRecordBytes?: number;
 };
 
-/** Key and headers of a change, over its value. */
-export const CHANGE_OVERHEAD_BYTES = 65_536;
+/** Key and headers of a change, over its value: what its connector reckons with (runtime/capture/connector.ts). */
+const CHANGE_OVERHEAD_BYTES = 65_536;
 
 /** The topic of a table's changes, which may be larger than what brokers take by default. */
 export function topicOfTable({ topic }: CapturedTable): TopicContract {

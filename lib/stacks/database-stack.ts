@@ -116,10 +116,16 @@ export class DatabaseStack extends EnvironmentStack {
       enableKeyRotation: true,
       removalPolicy: this.dataRemoval,
     });
+    const isCaptured = Object.values(this.target.capture?.databases ?? {}).some(({ type }) => type === 'own');
     const parameters = new CfnDBClusterParameterGroup(this, 'Parameters', {
       description: 'TLS only, and no data in the logs',
       family: FAMILY,
       parameters: {
+        // The first takes effect when the writer restarts, the second at once. No limit on what a slot keeps: Aurora's volume
+        // grows, and a slot that is over a limit is lost. The alarm slot-fills-disk says when it keeps much.
+        // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/AuroraPostgreSQL.Replication.Logical.Configure.html,
+        // https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/AuroraPostgreSQL.Replication.Logical.IAM-auth.html (2026-11-27)
+        ...(isCaptured && { 'rds.logical_replication': '1', 'rds.iam_auth_for_replication': '1' }),
         'rds.force_ssl': '1',
         // The DETAIL of an error quotes the row; parameters are the row.
         log_error_verbosity: 'terse',

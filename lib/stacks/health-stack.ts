@@ -14,6 +14,7 @@ import { environmentName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { CollectMetricName } from '../../runtime/publish/collect.ts';
 import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
+import { connectorMetric, retainedLog } from '../constructs/capture-alarms.ts';
 import type { Cluster } from '../constructs/cluster.ts';
 import { collectedEvents, latencyOf, requestMetric } from '../constructs/collector-alarms.ts';
 import { drainTimeOf, functionMetric, lagOf, reportedBy } from '../constructs/consumer-alarms.ts';
@@ -27,6 +28,7 @@ import {
 import type { Severity } from '../constructs/surroundings.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
 import { checkWidgets, WIDGET_ALARMS } from '../limits.ts';
+import type { CaptureStack } from './capture-stack.ts';
 import type { CollectorStack } from './collector-stack.ts';
 import type { ConsumerStack } from './consumer-stack.ts';
 import type { DatabaseStack } from './database-stack.ts';
@@ -46,12 +48,14 @@ export class HealthStack extends EnvironmentStack {
       operations,
       consumers,
       collector,
+      captures,
     }: {
       readonly cluster: Cluster;
       readonly database: DatabaseStack;
       readonly operations: OperationsStack;
       readonly consumers: readonly ConsumerStack[];
       readonly collector: CollectorStack | undefined;
+      readonly captures: readonly CaptureStack[];
     },
   ) {
     super(scope, 'health', environment, {
@@ -69,6 +73,7 @@ export class HealthStack extends EnvironmentStack {
     const all = [
       ...consumers.flatMap(({ alarms }) => alarms),
       ...(collector?.alarms ?? []),
+      ...captures.flatMap(({ alarms }) => alarms),
       ...ofCluster.names,
       ...ofDatabase.names,
     ];
@@ -77,6 +82,7 @@ export class HealthStack extends EnvironmentStack {
       ...this.alarmRows('Warnings', 'warning', all),
       ...consumers.flatMap((stack) => consumerRows(stack, cluster.name)),
       ...(collector ? collectorRows(collector) : []),
+      ...captures.flatMap(captureRows),
       [
         graph('Brokers', 12, [brokerCpu(cluster.name)]),
         graph('Database', 12, [databaseCapacity(database.clusterName), databaseCpu(database.clusterName)]),
@@ -153,6 +159,29 @@ function collectorRows({ target, apiName, functionName, topics }: CollectorStack
         [functionMetric(functionName, 'Errors'), functionMetric(functionName, 'Throttles')],
         [gauge('AWS/Lambda', 'ConcurrentExecutions', { FunctionName: functionName })],
       ),
+    ],
+  ];
+}
+
+function captureRows({ names }: CaptureStack): IWidget[][] {
+  const { database, connectorName } = names;
+  return [
+    [new TextWidget({ markdown: `## ${database} → Kafka`, width: FULL_WIDTH, height: 1 })],
+    [
+      graph(
+        'Connector: tasks',
+        8,
+        (['RunningTaskCount', 'ErroredTaskCount'] as const).map((metric) =>
+          connectorMetric(connectorName, metric),
+        ),
+      ),
+      graph(
+        'Bytes a second | CPU %',
+        8,
+        [connectorMetric(connectorName, 'SourceProducerByteRate')],
+        [connectorMetric(connectorName, 'CpuUtilization')],
+      ),
+      graph('Log that the slot keeps', 8, [retainedLog(names)]),
     ],
   ];
 }

@@ -66,6 +66,8 @@ export class NetworkStack extends EnvironmentStack {
   readonly collector: SecurityGroup | undefined;
   readonly proxy: SecurityGroup;
   readonly database: SecurityGroup;
+  /** Of the connector of each database that the environment captures, by the database's name. */
+  readonly connectors: ReadonlyMap<string, SecurityGroup>;
 
   constructor(scope: Construct, environment: Environment, operations: OperationsStack) {
     super(scope, 'network', environment, {
@@ -82,7 +84,9 @@ export class NetworkStack extends EnvironmentStack {
     this.migrations = this.addGroup('Migrations', 'The function that migrates the database');
     this.proxy = this.addGroup('Proxy', 'RDS Proxy');
     this.database = this.addGroup('Database', 'Aurora PostgreSQL');
+    this.connectors = this.groupsOfConnectors();
     this.addFlows();
+    this.addCapture();
     this.addProducers();
     if (network.type === 'new') this.addEndpoints();
     if (environment.retainsData) this.keepWhatDataStandsIn();
@@ -177,6 +181,33 @@ export class NetworkStack extends EnvironmentStack {
       proxy.connections.allowTo(database, postgres, 'the proxy to the database');
     } else {
       functions.connections.allowTo(database, postgres, 'consumers to the database');
+    }
+  }
+
+  private groupsOfConnectors(): ReadonlyMap<string, SecurityGroup> {
+    const names = Object.keys(this.target.capture?.databases ?? {});
+    return new Map(
+      names.map((name) => [name, this.addGroup(`Connector-${name}`, `The connector that captures ${name}`)]),
+    );
+  }
+
+  /** A connector reaches the brokers and its own database. It signs its logins itself, so it calls no service of AWS. */
+  private addCapture(): void {
+    for (const [name, source] of Object.entries(this.target.capture?.databases ?? {})) {
+      const connector = this.connectors.get(name)!;
+      connector.connections.allowTo(
+        this.brokers,
+        Port.tcp(PORTS.brokers),
+        'the connector publishes changes, IAM over TLS',
+      );
+      const [database, port] =
+        source.type === 'own'
+          ? [this.database, PORTS.database]
+          : [
+              SecurityGroup.fromSecurityGroupId(this, `Source-${name}`, source.securityGroupId),
+              source.port ?? PORTS.database,
+            ];
+      connector.connections.allowTo(database, Port.tcp(port), `the connector to ${name}`);
     }
   }
 

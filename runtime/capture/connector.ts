@@ -1,4 +1,3 @@
-import { CHANGE_OVERHEAD_BYTES } from '../topics.ts';
 import { CAPTURE_SCHEMA, type CapturedDatabase, EPOCH_HEADER } from './database.ts';
 import type { CapturedTable } from './table.ts';
 
@@ -70,7 +69,7 @@ export function connectorConfiguration(
     'transforms.epoch.type': 'org.apache.kafka.connect.transforms.InsertHeader',
     'transforms.epoch.header': EPOCH_HEADER,
     'transforms.epoch.value.literal': String(database.epoch),
-    'producer.override.max.request.size': String(largest + CHANGE_OVERHEAD_BYTES),
+    'producer.override.max.request.size': String(largest + 65_536),
     'producer.override.compression.type': 'lz4',
   };
 }

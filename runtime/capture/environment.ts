@@ -1,4 +1,5 @@
 import type { Check } from '../environment-check.ts';
+import { PLUGIN_VERSION } from './plugin.ts';
 
 /** What an environment captures, and where it is. */
 export interface CaptureSettings {
@@ -7,6 +8,11 @@ export interface CaptureSettings {
    * connector, and the environment has neither topics nor archives of its tables.
    */
   readonly databases: Readonly<Record<string, SourceSettings>>;
+  /**
+   * The connector version that is deployed, as synth names it. A Millrace that brings another one is refused until you take
+   * it in two deployments, which keep offsets and slots: docs/capture-on-aws.md.
+   */
+  readonly plugin: string;
 }
 
 interface CommonSettings {
@@ -59,10 +65,18 @@ const SECURITY_GROUP = /^sg-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 
 /** @param minCapacity of the environment's own database */
 export function checkCapture(
-  { databases }: CaptureSettings,
+  { databases, plugin }: CaptureSettings,
   { minCapacity }: { readonly minCapacity: number },
   check: Check,
 ): void {
+  const running = Object.entries(databases).filter(([, { connector = true }]) => connector);
+  check(
+    'capture.plugin',
+    plugin,
+    plugin === PLUGIN_VERSION || (typeof plugin === 'string' && running.length === 0),
+    `"${PLUGIN_VERSION}", which this Millrace brings. If a connector runs with another version, CloudFormation cannot replace it: first ` +
+      `deploy with connector: false for ${running.map(([name]) => name).join(' and ')}, then with the new plugin and without connector: false`,
+  );
   for (const [name, source] of Object.entries(databases)) {
     const field = (of: string) => `capture.databases.${name}.${of}`;
     check(field('user'), source.user, NAME.test(source.user), 'the name of a role of the database');

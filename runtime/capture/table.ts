@@ -196,8 +196,12 @@ export function heartbeatOf(database: CapturedDatabase): CapturedTable {
   });
 }
 
+/** The databases of an app's tables. */
+export function databasesOf(tables: readonly CapturedTable[]): readonly CapturedDatabase[] {
+  return [...new Map(tables.map(({ database }) => [database.name, database])).values()];
+}
+
 /** The tables of an app, and the heartbeat of each of their databases. */
 export function capturedTables(tables: readonly CapturedTable[] = []): readonly CapturedTable[] {
-  const databases = new Map(tables.map(({ database }) => [database.name, database]));
-  return [...tables, ...[...databases.values()].map(heartbeatOf)];
+  return [...tables, ...databasesOf(tables).map(heartbeatOf)];
 }

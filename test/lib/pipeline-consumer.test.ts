@@ -181,7 +181,7 @@ describe('refused at synth', () => {
       'a name that is taken',
       'dev',
       () => consumerWith({ name: 'migrations' }),
-      /is none of cluster, collector, database, migrations/,
+      /is none of archive, cluster, collector, database, migrations/,
     ],
     [
       'a folder that is not there',

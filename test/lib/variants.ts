@@ -1,6 +1,7 @@
 /** Environments that this repository's own app does not have: every rule that holds for its own holds for these. */
 import type { App } from '../../runtime/app.ts';
 import type { CaptureSettings } from '../../runtime/capture/environment.ts';
+import { PLUGIN_VERSION } from '../../runtime/capture/plugin.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { EnvironmentSettings } from '../../runtime/environment.ts';
 import { captured } from '../fixtures/newsdesk/captured.ts';
@@ -20,6 +21,7 @@ const TOPIC = 'news.pageviews';
 const CONSUMER = 'editorial-analytics';
 
 export const CAPTURE: CaptureSettings = {
+  plugin: PLUGIN_VERSION,
   databases: {
     cms: {
       type: 'existing',
@@ -80,7 +82,9 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
   },
   'the own database captured, and an archive': {
     env: 'staging',
-    settings: () => ({ capture: { databases: { cms: { type: 'own', user: 'capture' } } } }),
+    settings: () => ({
+      capture: { plugin: PLUGIN_VERSION, databases: { cms: { type: 'own', user: 'capture' } } },
+    }),
     app: captured,
   },
   'a probe': {
