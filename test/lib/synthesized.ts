@@ -26,6 +26,8 @@ export interface SynthesisOptions {
   readonly collected?: readonly Contract<never>[];
   /** The folder with lambdas/ in it. @default the newsdesk's */
   readonly root?: string;
+  /** @default none: wherever the deploying credentials lead */
+  readonly account?: string;
   /** What is different from the environment as it is. */
   readonly settings?: Partial<EnvironmentSettings>;
   /** Whether functions are bundled, as in a deployment; else their code is left out. @default false */
@@ -61,7 +63,7 @@ export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'k
 
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
-  const { settings = {}, root = NEWSDESK, bundles = false, validates = false } = options;
+  const { settings = {}, root = NEWSDESK, account, bundles = false, validates = false } = options;
   const { contracts, consumers, tables = [] } = { ...newsdesk, ...options };
   const isCollected = (each: Contract<never>) => newsdesk.collected!.some(({ name }) => name === each.name);
   const { collected = contracts.filter(isCollected) } = options;
@@ -75,7 +77,7 @@ export function appOf(env: string, options: SynthesisOptions = {}): App {
   // Nothing of it is deployed from here.
   Validations.of(app).acknowledge({ id: 'Annotation::millrace:plugin-not-built', reason: 'a test' });
   const environments = { [env]: { ...newsdesk.environments[env]!, ...settings } };
-  const environment = resolveEnvironment({ environments, root }, { env });
+  const environment = resolveEnvironment({ environments, root }, { env, account });
   addEnvironmentStacks(app, environment, { contracts, consumers, collected, tables });
   return app;
 }
