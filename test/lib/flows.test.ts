@@ -1,6 +1,8 @@
 /** Who may talk to whom: every rule of every security group, and no other. */
 import { expect, test } from '@jest/globals';
+import { captured } from '../fixtures/newsdesk/captured.ts';
 import { type Resource, resourcesOf, type SynthesisOptions, templatesOf } from './synthesized.ts';
+import { CAPTURE } from './variants.ts';
 
 const GROUP = 'AWS::EC2::SecurityGroup';
 /** The CDK's way to write "nothing". */
@@ -99,6 +101,37 @@ test.each<[string, string, SynthesisOptions, readonly Flow[]]>([
       ['collector', ANYWHERE, 443],
       ['migrations', 'database', 5432],
       ...PROXY,
+    ],
+  ],
+  [
+    'prod, with a captured database of somebody else',
+    'prod',
+    { consumers: captured.consumers, tables: captured.tables!, settings: { capture: CAPTURE } },
+    [
+      ...ALWAYS,
+      ...OWN_NETWORK,
+      ...PROXY,
+      ['connectorcms', 'brokers', 9098],
+      ['connectorcms', 'sg-0c0ffee0', 5432],
+    ],
+  ],
+  [
+    // At the writer: the proxy carries no replication.
+    'prod, with its own database captured',
+    'prod',
+    {
+      consumers: captured.consumers,
+      tables: captured.tables!,
+      settings: {
+        capture: { ...CAPTURE, databases: { cms: { type: 'own', user: 'capture' } } },
+      },
+    },
+    [
+      ...ALWAYS,
+      ...OWN_NETWORK,
+      ...PROXY,
+      ['connectorcms', 'brokers', 9098],
+      ['connectorcms', 'database', 5432],
     ],
   ],
 ])('%s has these flows and no others', (_, env, options, flows) => {
