@@ -21,6 +21,7 @@ import { MigrationsStack } from './stacks/migrations-stack.ts';
 import { NetworkStack } from './stacks/network-stack.ts';
 import { OperationsStack } from './stacks/operations-stack.ts';
 import { OperatorStack } from './stacks/operator-stack.ts';
+import { WarehouseStack } from './stacks/warehouse-stack.ts';
 
 /**
  * Every stack of one environment, in the order in which they deploy. Those that hold data stand apart from those that
@@ -51,6 +52,11 @@ export function addEnvironmentStacks(
   const stacks = consumers.map(
     (consumer) => new ConsumerStack(app, environment, consumer, surroundings, migrations),
   );
+  const { warehouse: loaded } = environment;
+  const warehouse =
+    loaded && archive
+      ? new WarehouseStack(app, { ...environment, warehouse: loaded }, archive, operations)
+      : undefined;
   const probe = stacks.find(({ consumer }) => consumer.name === probeConsumer.name);
   if (probe) new OperatorStack(app, environment, surroundings, probe);
   const collector = addCollector(app, environment, collected, surroundings);
@@ -61,6 +67,7 @@ export function addEnvironmentStacks(
     consumers: stacks,
     collector,
     captures,
+    warehouse,
   });
 }
 

@@ -1,5 +1,5 @@
 import type { App } from './app.ts';
-import { capturedTables } from './capture/table.ts';
+import { type CapturedTable, capturedTables } from './capture/table.ts';
 import { didYouMean } from './closest-name.ts';
 import { consumerIn, overfullGroup, provisionedIn } from './consumer-in-environment.ts';
 import type { Contract } from './contract/contract.ts';
@@ -7,6 +7,7 @@ import { type AnyConsumer, RANGES } from './delivery/consumer.ts';
 import { deadLetterQueueName, deployedName } from './deployment.ts';
 import { type Environment, MAX_GROUP_MAPPINGS, MAX_POLLERS, refuse } from './environment.ts';
 import { MillraceError } from './errors.ts';
+import { staleTables } from './warehouse/environment.ts';
 
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html (2026-11-24)
@@ -86,7 +87,26 @@ export function checkAgainstApp(
     checkName(`${name}.consumers`, consumer, names, "none of the app's consumers");
   }
   for (const consumer of consumers) checkOverrides(environment, consumer);
+  checkFreshness(environment, tables, consumers);
   checkPollerGroups(environment, consumers);
+}
+
+/** A warehouse that is promised to be five minutes old at most has to be so by the sum of all waits. */
+function checkFreshness(
+  { name, warehouse }: Environment,
+  tables: readonly CapturedTable[],
+  consumers: readonly AnyConsumer[],
+): void {
+  const [stale] = warehouse ? staleTables(warehouse, tables, consumers) : [];
+  if (!stale) return;
+  const seconds = (ms: number) => `${ms / 1_000} s`;
+  refuse(
+    `${name}.warehouse.runner`,
+    warehouse!.runner,
+    `settings with which a change of ${stale.table} is in the warehouse in under 300 s. With these it takes up to ${seconds(stale.totalMs)}: ` +
+      stale.parts.map(({ what, ms }) => `${seconds(ms)} ${what}`).join(', '),
+    'Shorten one of them.',
+  );
 }
 
 function checkName(field: string, got: string, names: readonly string[], which: string): void {

@@ -54,7 +54,12 @@ export function connectorName(env: string, { connector }: Pick<CapturedDatabase,
  */
 export function stackParts(
   { consumers, collected = [], tables = [] }: Pick<App, 'consumers' | 'collected' | 'tables'>,
-  { brokers, collector, probe }: Pick<Environment, 'brokers' | 'collector' | 'probe'>,
+  {
+    brokers,
+    collector,
+    probe,
+    warehouse,
+  }: Pick<Environment, 'brokers' | 'collector' | 'probe' | 'warehouse'>,
 ): readonly string[] {
   return [
     'operations',
@@ -67,6 +72,7 @@ export function stackParts(
     'migrations',
     ...databasesOf(tables).map(capturePart),
     ...consumers.map(({ name }) => `consumer-${name}`),
+    ...(warehouse && consumers.some(isArchive) ? ['warehouse'] : []),
     ...(probe ? ['operator'] : []),
     ...(collector && collected.length > 0 ? ['collector'] : []),
     'health',

@@ -2,6 +2,7 @@ import { type ArchiveStorage, checkArchiveStorage } from './archive/environment.
 import { type CaptureSettings, checkCapture } from './capture/environment.ts';
 import { type AddressRange, defaultCidr, isPrivate, overlap, parseCidr } from './cidr.ts';
 import { MillraceError } from './errors.ts';
+import { checkWarehouse, type WarehouseSettings } from './warehouse/environment.ts';
 
 /** What differs between environments, and nothing else: one look shows what production has that dev has not. */
 export interface EnvironmentSettings {
@@ -58,6 +59,8 @@ export interface EnvironmentSettings {
   readonly capture?: CaptureSettings;
   /** How the archive keeps its objects. */
   readonly archive?: ArchiveStorage;
+  /** What loads the archive into a warehouse. @default nothing of this environment does */
+  readonly warehouse?: WarehouseSettings;
   /** Whether alarms notify anybody; they change their state all the same. */
   readonly alarmActions: boolean;
   /**
@@ -445,6 +448,7 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
   checkWhole('database.standbys', database.standbys, 0, MAX_STANDBYS);
   checkWhole('database.backupDays', database.backupDays, 1, MAX_BACKUP_DAYS);
   if (settings.capture) checkCapture(settings.capture, database, check);
+  if (settings.warehouse) checkWarehouse(settings.warehouse, check);
   if (settings.archive) checkArchiveStorage(settings.archive, check);
   if (collector) {
     const { allowedOrigins, rate, burst, maxConcurrency, webAclArn } = collector;

@@ -1,5 +1,5 @@
 import { CfnOutput, Duration, Validations } from 'aws-cdk-lib';
-import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { type IGrantable, PolicyStatement, type PolicyStatementProps } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import {
   BlockPublicAccess,
@@ -11,7 +11,7 @@ import {
   StorageClass,
 } from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
-import { archivePrefixes } from '../../runtime/archive/names.ts';
+import { archivePrefixes, ROWS_PREFIX } from '../../runtime/archive/names.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { Archive } from '../constructs/surroundings.ts';
@@ -81,8 +81,37 @@ export class ArchiveStack extends EnvironmentStack implements Archive {
     allow(['s3:ListBucket'], [this.#bucket.bucketArn], { StringLike: { 's3:prefix': objects } });
     // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html (2026-11-27)
     allow(['kms:GenerateDataKey', 'kms:Decrypt'], [this.#key.keyArn]);
+    return objects.map((each) => this.named(each));
+  }
+
+  /**
+   * Lets a warehouse read every row, and nothing that is no row.
+   * https://docs.snowflake.com/en/user-guide/data-load-s3-config-storage-integration (2026-11-27)
+   * @returns the wildcards in its rights
+   */
+  grantRead(grantee: IGrantable): readonly string[] {
+    const objects = [`${ROWS_PREFIX}*`];
+    const allow = (statement: PolicyStatementProps) =>
+      grantee.grantPrincipal.addToPrincipalPolicy(new PolicyStatement(statement));
+    const { bucketArn } = this.#bucket;
+    allow({
+      actions: ['s3:GetObject', 's3:GetObjectVersion'],
+      resources: objects.map((each) => this.#bucket.arnForObjects(each)),
+    });
+    allow({
+      actions: ['s3:ListBucket'],
+      resources: [bucketArn],
+      conditions: { StringLike: { 's3:prefix': objects } },
+    });
+    allow({ actions: ['s3:GetBucketLocation'], resources: [bucketArn] });
+    allow({ actions: ['kms:Decrypt'], resources: [this.#key.keyArn] });
+    return objects.map((each) => this.named(each));
+  }
+
+  /** As cdk-nag calls objects. */
+  private named(objects: string): string {
     const bucket = this.getLogicalId(this.#bucket.node.defaultChild as CfnBucket);
-    return objects.map((each) => `<${bucket}.Arn>/${each}`);
+    return `<${bucket}.Arn>/${objects}`;
   }
 
   private lifecycle(): LifecycleRule[] {

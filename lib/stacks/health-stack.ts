@@ -9,7 +9,7 @@ import {
   TextWidget,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Construct } from 'constructs';
-import type { MetricName } from '../../runtime/delivery/metrics.ts';
+import { METRICS_NAMESPACE, type MetricName } from '../../runtime/delivery/metrics.ts';
 import { environmentName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { CollectMetricName } from '../../runtime/publish/collect.ts';
@@ -33,6 +33,7 @@ import type { CollectorStack } from './collector-stack.ts';
 import type { ConsumerStack } from './consumer-stack.ts';
 import type { DatabaseStack } from './database-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
+import type { WarehouseStack } from './warehouse-stack.ts';
 
 /** CloudWatch's grid. */
 const FULL_WIDTH = 24;
@@ -49,6 +50,7 @@ export class HealthStack extends EnvironmentStack {
       consumers,
       collector,
       captures,
+      warehouse,
     }: {
       readonly cluster: Cluster;
       readonly database: DatabaseStack;
@@ -56,6 +58,7 @@ export class HealthStack extends EnvironmentStack {
       readonly consumers: readonly ConsumerStack[];
       readonly collector: CollectorStack | undefined;
       readonly captures: readonly CaptureStack[];
+      readonly warehouse: WarehouseStack | undefined;
     },
   ) {
     super(scope, 'health', environment, {
@@ -74,6 +77,7 @@ export class HealthStack extends EnvironmentStack {
       ...consumers.flatMap(({ alarms }) => alarms),
       ...(collector?.alarms ?? []),
       ...captures.flatMap(({ alarms }) => alarms),
+      ...(warehouse?.alarms ?? []),
       ...ofCluster.names,
       ...ofDatabase.names,
     ];
@@ -83,6 +87,7 @@ export class HealthStack extends EnvironmentStack {
       ...consumers.flatMap((stack) => consumerRows(stack, cluster.name)),
       ...(collector ? collectorRows(collector) : []),
       ...captures.flatMap(captureRows),
+      ...(warehouse?.freshnessMetric === undefined ? [] : warehouseRows(warehouse.freshnessMetric)),
       [
         graph('Brokers', 12, [brokerCpu(cluster.name)]),
         graph('Database', 12, [databaseCapacity(database.clusterName), databaseCpu(database.clusterName)]),
@@ -183,6 +188,14 @@ function captureRows({ names }: CaptureStack): IWidget[][] {
       ),
       graph('Log that the slot keeps', 8, [retainedLog(names)]),
     ],
+  ];
+}
+
+function warehouseRows(freshnessMetric: string): IWidget[][] {
+  const age = gauge(METRICS_NAMESPACE, freshnessMetric, {}, { period: Duration.minutes(5) });
+  return [
+    [new TextWidget({ markdown: '## archive → warehouse', width: FULL_WIDTH, height: 1 })],
+    [graph('Age of the newest change, milliseconds', FULL_WIDTH, [age])],
   ];
 }
 

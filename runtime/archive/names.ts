@@ -16,7 +16,7 @@ export interface Link {
 }
 
 /** Everything that is rows begins with it. */
-const ROWS_PREFIX = 'topics/';
+export const ROWS_PREFIX = 'topics/';
 const HOLES_PREFIX = 'holes/';
 const SUFFIX = '.jsonl.gz';
 

@@ -57,6 +57,16 @@ const ALLOWED: readonly { readonly action: RegExp; readonly resource: string; re
     resource: '<cluster>:group/<cluster>/__amazon_msk_connect_*',
     because: 'MSK Connect makes up the name of the group of its workers',
   },
+  ...['topics', 'redriven'].map((kind) => ({
+    action: /^s3:GetObject(Version)?$/,
+    resource: `<archive>/${kind}/*`,
+    because: 'the warehouse loads every topic and every table',
+  })),
+  {
+    action: /^ecr:GetAuthorizationToken$/,
+    resource: '*',
+    because: 'ECR hands out its login for no narrower resource',
+  },
   {
     action: /^lambda:InvokeFunction$/,
     resource: '<function>:*',

@@ -4,6 +4,7 @@ import type { CaptureSettings } from '../../runtime/capture/environment.ts';
 import { PLUGIN_VERSION } from '../../runtime/capture/plugin.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { EnvironmentSettings } from '../../runtime/environment.ts';
+import type { WarehouseSettings } from '../../runtime/warehouse/environment.ts';
 import { captured } from '../fixtures/newsdesk/captured.ts';
 
 export interface Variant {
@@ -33,6 +34,11 @@ export const CAPTURE: CaptureSettings = {
       identifier: 'cms',
     },
   },
+};
+
+export const WAREHOUSE: WarehouseSettings = {
+  snowflake: { account: 'NEWS-PROD', user: 'MILLRACE_RUNNER' },
+  runner: {},
 };
 
 export const VARIANTS: Readonly<Record<string, Variant>> = {
@@ -77,7 +83,11 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
   },
   'a captured table and an archive': {
     env: 'prod',
-    settings: () => ({ capture: CAPTURE, archive: { infrequentAccessAfterDays: 90 } }),
+    settings: () => ({
+      capture: CAPTURE,
+      archive: { infrequentAccessAfterDays: 90 },
+      warehouse: WAREHOUSE,
+    }),
     app: captured,
   },
   'the own database captured, and an archive': {
