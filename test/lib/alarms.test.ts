@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
+import type { ExistingSource } from '../../runtime/capture/environment.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
+import { captured } from '../fixtures/newsdesk/captured.ts';
 import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 import {
@@ -9,13 +11,32 @@ import {
   type Resource,
   resourcesOf,
   templatesOf,
+  withVariant,
 } from './synthesized.ts';
+import { CAPTURE, VARIANTS } from './variants.ts';
 
 const RUNBOOKS = new URL('../../docs/runbooks/', import.meta.url);
 
 const ALARM_TYPES = ['AWS::CloudWatch::Alarm', 'AWS::CloudWatch::CompositeAlarm'];
 const byEnvironment = Object.fromEntries(
   ENVIRONMENT_NAMES.map((env) => [env, resourcesOf(templatesOf(env))]),
+);
+
+/** Those of capture and the warehouse: no environment of the newsdesk has any. */
+const capturing = resourcesOf(templatesOf('prod', withVariant(VARIANTS['a captured table and an archive']!)));
+const onRds = resourcesOf(
+  templatesOf('prod', {
+    consumers: captured.consumers,
+    tables: captured.tables!,
+    settings: {
+      capture: {
+        ...CAPTURE,
+        databases: {
+          cms: { ...(CAPTURE.databases.cms as ExistingSource), resourceId: 'db-ABCDEFGHIJKLMNOPQRSTUVWXYZ' },
+        },
+      },
+    },
+  }),
 );
 
 const nameOf = ({ Properties }: Resource): string => Properties.AlarmName;
@@ -87,13 +108,88 @@ test('every metric of our own is of one environment, because an account may have
   }
 });
 
-test('every runbook has an alarm', () => {
-  const kinds = ENVIRONMENT_NAMES.flatMap((env) => alarmsOf(env).map((each) => textOf(each)));
+describe('capture and the warehouse', () => {
+  const ofThem = (resources: readonly Resource[]) =>
+    resources
+      .filter(({ Type, Properties }) => ALARM_TYPES.includes(Type) && Properties.AlarmActions)
+      .filter((each) => /-capture-|-warehouse-/.test(nameOf(each)));
+  const found = (resources: readonly Resource[], kind: string) =>
+    resources.find(
+      ({ Type, Properties }) =>
+        Type === 'AWS::CloudWatch::Alarm' &&
+        Properties.AlarmName.startsWith(`millrace-prod-capture-cms-${kind}`),
+    )!.Properties;
+
+  test('have these alarms, each on the dashboard with its runbook', () => {
+    expect(ofThem(capturing).map(nameOf).toSorted()).toEqual([
+      'millrace-prod-capture-cms-connector-failed',
+      'millrace-prod-capture-cms-connector-stopped',
+      'millrace-prod-capture-cms-slot-behind',
+      'millrace-prod-capture-cms-slot-fills-disk',
+      'millrace-prod-warehouse-warehouse-stale',
+    ]);
+    const board = JSON.stringify(capturing.filter(({ Type }) => Type === 'AWS::CloudWatch::Dashboard'));
+    for (const each of ofThem(capturing)) {
+      expect(board).toContain(`:alarm:${nameOf(each)}`);
+      expect(textOf(each)).toMatch(/\.\nFirst: aws [a-z]+ [a-z-]+ .*\nRunbook: docs\/runbooks\/[a-z-]+\.md$/);
+    }
+  });
+
+  test('a connector of which nothing is heard is an incident', () => {
+    expect(found(capturing, 'connector-stopped')).toMatchObject({
+      Namespace: 'AWS/KafkaConnect',
+      MetricName: 'RunningTaskCount',
+      Dimensions: [{ Name: 'ConnectorName', Value: 'millrace-prod-cms-1' }],
+      TreatMissingData: 'breaching',
+      EvaluationPeriods: 5,
+    });
+    expect(found(capturing, 'connector-failed')).toMatchObject({
+      MetricName: 'ErroredTaskCount',
+      Threshold: 1,
+      EvaluationPeriods: 1,
+    });
+  });
+
+  test('what a slot keeps is measured on Aurora’s writer, or on the instance of RDS, whose disk is watched too', () => {
+    const dimensions = (resources: readonly Resource[]) =>
+      found(resources, 'slot-fills-disk')
+        .Metrics.filter(({ MetricStat }: { MetricStat?: object }) => MetricStat)
+        .map(({ MetricStat }: { MetricStat: { Metric: { Dimensions: { Name: string }[] } } }) =>
+          MetricStat.Metric.Dimensions.map(({ Name }) => Name).join(),
+        );
+    expect(new Set(dimensions(capturing))).toEqual(new Set(['DBClusterIdentifier,Role']));
+    expect(new Set(dimensions(onRds))).toEqual(new Set(['DBInstanceIdentifier']));
+    expect(found(onRds, 'source-disk')).toMatchObject({
+      MetricName: 'FreeStorageSpace',
+      Statistic: 'Minimum',
+      Threshold: 20 * 1_024 ** 3,
+    });
+    expect(found(capturing, 'slot-fills-disk').Threshold).toBe(20 * 1_024 ** 3);
+    expect(found(capturing, 'slot-behind').Threshold).toBe(5 * 1_024 ** 3);
+  });
+});
+
+/** What somebody sets out to do: no alarm begins these. */
+const PROCEDURES = [
+  'connector-upgraded.md',
+  'database-restored-or-upgraded.md',
+  're-snapshot-one-table.md',
+  'schema-changed.md',
+  'slot-lost.md',
+];
+
+test('every runbook has an alarm, or is of something that somebody sets out to do', () => {
+  const alarms = [...ENVIRONMENT_NAMES.flatMap(alarmsOf), ...capturing, ...onRds].filter(({ Type }) =>
+    ALARM_TYPES.includes(Type),
+  );
+  const kinds = alarms.map((each) => textOf(each));
   const unused = readdirSync(RUNBOOKS).filter(
     (file) => file !== 'README.md' && !kinds.some((text) => text.endsWith(`/${file}`)),
   );
   // Only a cluster with metrics by broker has these; no environment here is one.
-  expect(unused.toSorted()).toEqual(['broker-connections.md', 'broker-throttled.md', 'under-min-isr.md']);
+  expect(unused.toSorted()).toEqual(
+    ['broker-connections.md', 'broker-throttled.md', 'under-min-isr.md', ...PROCEDURES].toSorted(),
+  );
 });
 
 test('every runbook’s links lead somewhere', () => {
