@@ -9,14 +9,14 @@ import { createSeededRandom } from '../adapters/system/seeded-random.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { createTraffic } from '../demo/traffic.ts';
+import { moto } from '../local/parts/moto.ts';
+import type { Processes } from '../local/parts/processes.ts';
 import { SETTINGS, writeVersion } from '../runtime/deployment.ts';
 import { encodeKafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import { type BuiltFunction, buildFunctions, bundle } from '../scripts/verify/built-functions.mjs';
-import { guardedKafka } from '../scripts/verify/kafka.mjs';
+import { guardedKafka } from '../scripts/verify/guarded-kafka.ts';
 import { lambdaRuntime, startFunction } from '../scripts/verify/lambda-runtime.mjs';
-import { moto } from '../scripts/verify/moto.mjs';
-import { startPostgres } from '../scripts/verify/postgres.mjs';
-import type { Processes } from '../scripts/verify/processes.mjs';
+import { startRdsPostgres } from '../scripts/verify/rds-postgres.ts';
 import { withoutFraming } from './decode-avro.ts';
 import { type Figures, median, medianRatio, percentile } from './measure.ts';
 import { inPartitions, makeRecords } from './pageviews.ts';
@@ -41,13 +41,13 @@ interface Contestant {
 export async function benchColdStart(processes: Processes, rounds: number): Promise<readonly Figures[]> {
   const runtime = (await lambdaRuntime.start(processes, await lambdaRuntime.download(processes))).value;
   const aws = (await moto.start(processes, await moto.download(processes))).value;
-  const postgres = await startPostgres(processes, { likeRds: true });
+  const postgres = await startRdsPostgres(processes);
   const functions = await buildFunctions(processes, 'dev');
   const kafka = JSON.parse((await guardedKafka.start(processes)).value);
   await makeTopic(kafka);
   const settings: Record<string, string> = {
     AWS_ENDPOINT_URL_GLUE: aws,
-    NODE_EXTRA_CA_CERTS: postgres.certificate!,
+    NODE_EXTRA_CA_CERTS: postgres.certificate,
     MILLRACE_DATABASE_HOST: new URL(postgres.url).hostname,
     // Not one record fails.
     MILLRACE_DEAD_LETTER_QUEUE_URL: 'http://127.0.0.1:1/unused',

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
+import { startPostgres } from '../local/parts/postgres.ts';
+import type { Processes } from '../local/parts/processes.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { settleKafkaEvent } from '../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import { partitionOf } from '../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../runtime/record.ts';
 import type { OutgoingRecord } from '../runtime/topics.ts';
-import { startPostgres } from '../scripts/verify/postgres.mjs';
-import type { Processes } from '../scripts/verify/processes.mjs';
 import { invocation, openEngine } from './invocation-10k.ts';
 import type { Figures } from './measure.ts';
 import { inPartitions, makeRecords } from './pageviews.ts';

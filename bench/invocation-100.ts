@@ -1,10 +1,10 @@
 import pg from 'pg';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
+import { startPostgres } from '../local/parts/postgres.ts';
+import type { Processes } from '../local/parts/processes.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { settleKafkaEvent } from '../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent } from '../runtime/lambda/kafka-event.ts';
-import { startPostgres } from '../scripts/verify/postgres.mjs';
-import type { Processes } from '../scripts/verify/processes.mjs';
 import { flush, onPool } from './bare-sink.ts';
 import { startDistantServer } from './distant-server.ts';
 import { decodeBare, invocation, openEngine, totalViews } from './invocation-10k.ts';

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { startPostgres } from '../local/parts/postgres.ts';
+import type { Processes } from '../local/parts/processes.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
-import { startPostgres } from '../scripts/verify/postgres.mjs';
-import type { Processes } from '../scripts/verify/processes.mjs';
 import { type Figures, median } from './measure.ts';
 import { residentMb, startFilledKafka } from './real-parts.ts';
 

@@ -1,7 +1,7 @@
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
-import { startPostgres } from '../scripts/verify/postgres.mjs';
-import type { Processes } from '../scripts/verify/processes.mjs';
+import { startPostgres } from '../local/parts/postgres.ts';
+import type { Processes } from '../local/parts/processes.ts';
 import { type Figures, median } from './measure.ts';
 import { openPool } from './real-parts.ts';
 

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
-import { pythonPackages } from '../scripts/verify/downloads.mjs';
-import type { Processes } from '../scripts/verify/processes.mjs';
+import { pythonPackages } from '../local/parts/downloads.ts';
+import type { Processes } from '../local/parts/processes.ts';
 import { FRAME_BYTES } from './pageviews.ts';
 
 const SCRIPT = fileURLToPath(new URL('librdkafka_peer.py', import.meta.url));

@@ -8,9 +8,9 @@ import { openKafkaLog } from '../adapters/kafka/kafka-log.ts';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
+import { startKafka } from '../local/parts/kafka.ts';
+import { Processes } from '../local/parts/processes.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
-import { startKafka } from '../scripts/verify/kafka.mjs';
-import { Processes } from '../scripts/verify/processes.mjs';
 import { makeTables } from './invocation-10k.ts';
 import { makeRecordChunks } from './pageviews.ts';
 
@@ -19,7 +19,7 @@ export async function withProcesses<Outcome>(
   work: (processes: Processes) => Promise<Outcome>,
 ): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
-  const processes = new Processes(folder, { ownGroups: true });
+  const processes = new Processes(folder, { ownGroups: true, note: console.error });
   const end = async () => {
     await processes.endAll();
     rmSync(folder, { recursive: true, force: true });

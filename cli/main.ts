@@ -43,6 +43,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'build captured tables in Snowflake, DuckDB or PostgreSQL',
     load: async () => (await import('./warehouse.ts')).warehouseCommand(),
   },
+  capture: {
+    summary: 'prepare, check and show the capture of PostgreSQL tables',
+    load: async () => (await import('./capture.ts')).captureCommand(),
+  },
   cost: {
     summary: 'estimate what an environment costs, and what it can take',
     load: async () => (await import('./cost.ts')).costCommand(),

@@ -7,12 +7,12 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { App } from 'aws-cdk-lib';
 import { addEnvironmentStacks } from '../lib/environment-stacks.ts';
+import { pythonCommand } from '../local/parts/downloads.ts';
+import { moto } from '../local/parts/moto.ts';
+import { Processes } from '../local/parts/processes.ts';
 import newsroom from '../millrace.config.ts';
 import { resolveEnvironment } from '../runtime/environment.ts';
 import { VARIANTS } from '../test/lib/variants.ts';
-import { pythonCommand } from './verify/downloads.mjs';
-import { moto } from './verify/moto.mjs';
-import { Processes } from './verify/processes.mjs';
 
 const CFN_LINT = '1.58.0';
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -20,7 +20,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const output = mkdtempSync(join(tmpdir(), 'millrace-templates-'));
 process.exitCode = 1;
 try {
-  const processes = new Processes(output);
+  const processes = new Processes(output, { note: console.log });
   const cfnLint = await pythonCommand(processes, 'cfn-lint', CFN_LINT, 'cfn-lint');
   const templates = [
     ...Object.keys(newsroom.environments).flatMap(synthesize),

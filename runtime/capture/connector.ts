@@ -13,7 +13,7 @@ export interface CaptureSource {
 }
 
 /** How often the heartbeat's row is touched. */
-export const HEARTBEAT_MS = 5_000;
+const HEARTBEAT_MS = 5_000;
 
 /**
  * The configuration of one Debezium connector, for one database, as Kafka Connect takes it. Deterministic: the same
@@ -43,9 +43,7 @@ export function connectorConfiguration(
     'publication.name': database.publication,
     // Its owner makes it: the connector's role need own no table.
     'publication.autocreate.mode': 'disabled',
-    'table.include.list': captured
-      .map(({ schema, table }) => `${literal(schema)}[.]${literal(table)}`)
-      .join(','),
+    'table.include.list': captured.map(({ schema, table }) => `${schema}[.]${table}`).join(','),
     // `when_needed` would take a new snapshot by itself, in which rows deleted meanwhile are missing: docs/capture.md.
     'snapshot.mode': 'initial',
     // Fails when somebody has made the slot anew, which has changes missing.
@@ -57,6 +55,8 @@ export function connectorConfiguration(
     'time.precision.mode': 'isostring',
     'interval.handling.mode': 'string',
     'binary.handling.mode': 'base64',
+    // Four headers in each record, of which source and topic say what matters.
+    'extended.headers.enabled': 'false',
     'heartbeat.interval.ms': String(heartbeatMs),
     'heartbeat.action.query': `UPDATE ${CAPTURE_SCHEMA}.heartbeat SET beat_at = clock_timestamp() WHERE id = 1`,
     'signal.data.collection': `${CAPTURE_SCHEMA}.signal`,
@@ -65,16 +65,17 @@ export function connectorConfiguration(
     'value.converter': 'org.apache.kafka.connect.json.JsonConverter',
     'value.converter.schemas.enable': 'false',
     'header.converter': 'org.apache.kafka.connect.storage.StringConverter',
-    transforms: 'epoch',
+    // It would wait for ever for a topic that nobody made. What they are for has happened before they are dropped.
+    predicates: 'own',
+    'predicates.own.type': 'org.apache.kafka.connect.transforms.predicates.TopicNameMatches',
+    'predicates.own.pattern': `__debezium-heartbeat[.].*|${database.name}[.]${CAPTURE_SCHEMA}[.]signal`,
+    transforms: 'own,epoch',
+    'transforms.own.type': 'org.apache.kafka.connect.transforms.Filter',
+    'transforms.own.predicate': 'own',
     'transforms.epoch.type': 'org.apache.kafka.connect.transforms.InsertHeader',
     'transforms.epoch.header': EPOCH_HEADER,
     'transforms.epoch.value.literal': String(database.epoch),
     'producer.override.max.request.size': String(largest + 65_536),
     'producer.override.compression.type': 'lz4',
   };
-}
-
-/** A name as a regular expression that matches it alone. */
-function literal(name: string): string {
-  return name.replaceAll('$', '[$]');
 }

@@ -72,8 +72,10 @@ export interface CapturedTable {
 export const UNAVAILABLE_VALUE = '__debezium_unavailable_value';
 
 const MODEL_NAME = /^[a-z][a-z0-9_]{0,62}$/;
-/** What PostgreSQL, Debezium's topics and the warehouses all take without quotes that differ. */
-const SOURCE_NAME = /^[A-Za-z_][\w$]{0,62}$/;
+/** What PostgreSQL, the names of topics and the warehouses all take. */
+const SOURCE_NAME = /^[A-Za-z_]\w{0,62}$/;
+/** Columns are in no topic's name. */
+const COLUMN_NAME = /^[A-Za-z_][\w$]{0,62}$/;
 /** Lambda hands over 6 MB at most, as base64: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (2026-11-27) */
 const MOST_RECORD_BYTES = 4 * 1024 * 1024;
 
@@ -102,8 +104,8 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
     if (!Number.isInteger(got) || got < from || got > to)
       refuse(field, got, `a whole number from ${from} to ${to}`);
   };
-  if (!SOURCE_NAME.test(schema)) refuse('schema', schema, 'up to 63 letters, digits, "_" and "$"');
-  if (!SOURCE_NAME.test(table)) refuse('table', table, 'up to 63 letters, digits, "_" and "$"');
+  if (!SOURCE_NAME.test(schema)) refuse('schema', schema, 'up to 63 letters, digits and "_"');
+  if (!SOURCE_NAME.test(table)) refuse('table', table, 'up to 63 letters, digits and "_"');
   if (!MODEL_NAME.test(name))
     refuse('name', name, 'up to 63 lower-case letters, digits and "_", a letter first');
   checkWhole('partitions', partitions, 1, 1_000);
@@ -128,7 +130,7 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
       personal = false,
       description,
     } = typeof declared === 'string' ? ({ type: declared } as Exclude<ColumnDeclaration, string>) : declared;
-    if (!SOURCE_NAME.test(column))
+    if (!COLUMN_NAME.test(column))
       refuse('columns', column, 'names of up to 63 letters, digits, "_" and "$"');
     const type = parseColumnType(text);
     if (!type) {

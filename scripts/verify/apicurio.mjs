@@ -9,9 +9,9 @@
 // - An id that is no number is a 404 with error_code 0.
 // - An incompatible version is refused with error_code 409, as the status.
 import { join } from 'node:path';
-import { mavenArchive } from './downloads.mjs';
-import { java, maven } from './prerequisites.mjs';
-import { freePort } from './processes.mjs';
+import { mavenArchive } from '../../local/parts/downloads.ts';
+import { java, maven } from '../../local/parts/prerequisites.ts';
+import { freePort } from '../../local/parts/processes.ts';
 
 const VERSION = '2.6.13.Final';
 

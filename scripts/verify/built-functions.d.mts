@@ -1,4 +1,4 @@
-import type { Processes } from './processes.mjs';
+import type { Processes } from '../../local/parts/processes.ts';
 
 export interface BuiltFunction {
   /** Of its folder in lambdas/. */

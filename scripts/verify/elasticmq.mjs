@@ -18,9 +18,9 @@
 // - Not refused: an empty batch, a VisibilityTimeout over 43,200, PurgeQueue twice within a minute.
 // - Whatever is wrong with a parameter is InvalidAttributeValue, with 'MessageTooLong' and the like as its message.
 // - Credentials are not looked at. Counts are exact, receives see every message, and the order is kept.
-import { mavenArtifacts } from './downloads.mjs';
-import { java, maven } from './prerequisites.mjs';
-import { freePort } from './processes.mjs';
+import { mavenArtifacts } from '../../local/parts/downloads.ts';
+import { java, maven } from '../../local/parts/prerequisites.ts';
+import { freePort } from '../../local/parts/processes.ts';
 
 const VERSION = '1.7.1';
 

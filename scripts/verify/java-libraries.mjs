@@ -1,6 +1,6 @@
 // Java libraries that tests run in a process of their own, by the drivers in test/verify/java: a part's value is the class path.
-import { mavenArtifacts } from './downloads.mjs';
-import { jdk, maven } from './prerequisites.mjs';
+import { mavenArtifacts } from '../../local/parts/downloads.ts';
+import { jdk, maven } from '../../local/parts/prerequisites.ts';
 
 const library = (name, variable, artifact, version) => ({
   name,

@@ -1,5 +1,5 @@
+import type { Processes } from '../../local/parts/processes.ts';
 import type { BuiltFunction } from './built-functions.mjs';
-import type { Processes } from './processes.mjs';
 
 export interface RunningFunction {
   /** Resolves with what the handler returned, or with {errorType, errorMessage, trace}. */

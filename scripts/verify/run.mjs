@@ -4,26 +4,33 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { connect } from '../../local/parts/connect.ts';
+import { kafka } from '../../local/parts/kafka.ts';
+import { moto } from '../../local/parts/moto.ts';
+import { postgres } from '../../local/parts/postgres.ts';
+import { checkPrerequisites } from '../../local/parts/prerequisites.ts';
+import { Processes } from '../../local/parts/processes.ts';
 import { apicurio } from './apicurio.mjs';
 import { elasticmq } from './elasticmq.mjs';
+import { guardedKafka } from './guarded-kafka.ts';
 import { avroJava, glueSerde, javaProducer } from './java-libraries.mjs';
-import { guardedKafka, kafka } from './kafka.mjs';
 import { lambdaRuntime } from './lambda-runtime.mjs';
-import { moto } from './moto.mjs';
-import { postgres } from './postgres.mjs';
-import { missing } from './prerequisites.mjs';
-import { Processes } from './processes.mjs';
 import { pythonProducer } from './python-libraries.mjs';
 
 /** A part has the environment variable by which tests find it, and is started when one of them names that. */
 const PARTS = [
-  ...[postgres, elasticmq, moto, kafka, guardedKafka, apicurio],
-  ...[glueSerde, avroJava, javaProducer, pythonProducer, lambdaRuntime],
+  { ...postgres, variable: 'MILLRACE_TEST_POSTGRES' },
+  { ...kafka, variable: 'MILLRACE_TEST_KAFKA' },
+  { ...guardedKafka, variable: 'MILLRACE_TEST_GUARDED_KAFKA' },
+  { ...moto, variable: 'MILLRACE_TEST_AWS' },
+  // Each suite starts workers of its own; here they are only fetched, one after another.
+  { ...connect, variable: 'MILLRACE_TEST_CONNECT' },
+  ...[elasticmq, apicurio, glueSerde, avroJava, javaProducer, pythonProducer, lambdaRuntime],
 ];
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'millrace-verify-'));
-const processes = new Processes(folder, { ownGroups: true });
+const processes = new Processes(folder, { ownGroups: true, note: console.log });
 let stopped = false;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   // Every time: a second Ctrl-C must not end this before its children.
@@ -54,7 +61,7 @@ async function verify(patterns) {
   const parts = PARTS.filter(({ variable }) =>
     texts.some((text) => new RegExp(`\\b${variable}\\b`).test(text)),
   );
-  checkPrerequisites(parts);
+  checkPrerequisites(parts.flatMap(({ prerequisites }) => prerequisites));
 
   // One after another: two Mavens would write to one repository.
   const downloads = [];
@@ -85,14 +92,6 @@ function findTests(patterns) {
   if (tests.length > 0) return tests;
   const names = all.map((path) => relative(root, path)).join(', ');
   throw new Error(`No test file has ${patterns.join(' or ')} in its path. There are: ${names}`);
-}
-
-function checkPrerequisites(parts) {
-  const lacks = ({ prerequisites }) => prerequisites.filter((prerequisite) => !prerequisite.find());
-  const lacking = [...new Set(parts.flatMap(lacks))];
-  if (lacking.length === 0) return;
-  failed = parts.filter((part) => lacks(part).length > 0).length;
-  throw new Error([...missing(lacking), 'Install what is missing and run this again.'].join('\n'));
 }
 
 async function start(part, download) {

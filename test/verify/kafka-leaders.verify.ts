@@ -6,10 +6,10 @@ import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { Admin } from '@platformatic/kafka';
 import { type KafkaLog, openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
+import { type KafkaNode, kafka, startKafka } from '../../local/parts/kafka.ts';
+import { java } from '../../local/parts/prerequisites.ts';
+import { Processes } from '../../local/parts/processes.ts';
 import { readRange } from '../../runtime/topics.ts';
-import { type KafkaNode, kafka, startKafka } from '../../scripts/verify/kafka.mjs';
-import { java } from '../../scripts/verify/prerequisites.mjs';
-import { Processes } from '../../scripts/verify/processes.mjs';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 jest.setTimeout(180_000);

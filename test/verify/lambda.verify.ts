@@ -21,6 +21,7 @@ import { pageviews } from '../../contracts/news.pageviews/topic.ts';
 import { createTraffic } from '../../demo/traffic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { startQueueSource } from '../../local/event-source/queue-source.ts';
+import { Processes } from '../../local/parts/processes.ts';
 import { createDecoder, createEncoder } from '../../runtime/contract/codec.ts';
 import { createQueueReader } from '../../runtime/dead-letters/queue-letters.ts';
 import { createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';
@@ -31,8 +32,7 @@ import { partitionOf } from '../../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { type BuiltFunction, buildFunctions, bundle } from '../../scripts/verify/built-functions.mjs';
 import { type RunningFunction, startFunction } from '../../scripts/verify/lambda-runtime.mjs';
-import { type PostgresServer, startPostgres } from '../../scripts/verify/postgres.mjs';
-import { Processes } from '../../scripts/verify/processes.mjs';
+import { startRdsPostgres } from '../../scripts/verify/rds-postgres.ts';
 import { expectedTables, readTables } from '../fixtures/newsdesk/tables.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { part } from './part.ts';
@@ -66,7 +66,7 @@ const BUCKET = 'millrace-verify-lambda';
 const CONSUMER = editorialAnalytics.name;
 
 let functions: readonly BuiltFunction[];
-let postgres: PostgresServer;
+let postgres: Awaited<ReturnType<typeof startRdsPostgres>>;
 /** What a deployment fills in, and what stands here for RDS's certificates and AWS's endpoints. */
 let settings: Readonly<Record<string, string>>;
 /** A file with those of the database and of Kafka. */
@@ -77,22 +77,19 @@ let redrive: { url: string; arn: string };
 const answered = new Set<string>();
 
 beforeAll(async () => {
-  [functions, postgres] = await Promise.all([
-    buildFunctions(processes, 'dev'),
-    startPostgres(processes, { likeRds: true }),
-  ]);
+  [functions, postgres] = await Promise.all([buildFunctions(processes, 'dev'), startRdsPostgres(processes)]);
   dead = await createQueue('dead-letters');
   const policy = { deadLetterTargetArn: dead.arn, maxReceiveCount: 10 };
   redrive = await createQueue('redrive', { RedrivePolicy: JSON.stringify(policy) });
   await s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
   await glue.send(new CreateRegistryCommand({ RegistryName: REGISTRY }));
   certificates = join(temporary.path, 'certificates.pem');
-  writeFileSync(certificates, `${readFileSync(postgres.certificate!, 'utf8')}\n${readFileSync(ca, 'utf8')}`);
+  writeFileSync(certificates, `${readFileSync(postgres.certificate, 'utf8')}\n${readFileSync(ca, 'utf8')}`);
   await registry.register(probes);
   const ids = await registry.register(pageviews);
   settings = {
     ...endpoints,
-    NODE_EXTRA_CA_CERTS: postgres.certificate!,
+    NODE_EXTRA_CA_CERTS: postgres.certificate,
     MILLRACE_DATABASE_HOST: new URL(postgres.url).hostname,
     MILLRACE_DEAD_LETTER_QUEUE_URL: dead.url,
     MILLRACE_BUCKET_NAME: BUCKET,
@@ -196,7 +193,7 @@ test('migrations makes the tables, and nothing when it runs again', async () => 
 
 test('the database lets in who brings a token for it, as RDS does, and nobody else', async () => {
   const { hostname: host, port } = new URL(postgres.url);
-  const ssl = { ca: readFileSync(postgres.certificate!) };
+  const ssl = { ca: readFileSync(postgres.certificate) };
   const client = new pg.Client({ host, port: Number(port), user: CONSUMER, password: 'no token', ssl });
   await expect(client.connect()).rejects.toMatchObject({ code: '28000' });
 });

@@ -4,10 +4,10 @@ import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { Producer } from '@platformatic/kafka';
 import { createContractSchemaRegistry } from '../../adapters/contract-schema-registry.ts';
 import { pageviews } from '../../contracts/news.pageviews/topic.ts';
+import { startKafka } from '../../local/parts/kafka.ts';
+import { Processes } from '../../local/parts/processes.ts';
 import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
 import { createEncoder } from '../../runtime/contract/codec.ts';
-import { startKafka } from '../../scripts/verify/kafka.mjs';
-import { Processes } from '../../scripts/verify/processes.mjs';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson } from './newsroom.ts';
 

@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import pg from 'pg';
 import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { createTraffic } from '../../demo/traffic.ts';
-import { startKafka } from '../../scripts/verify/kafka.mjs';
-import { Processes } from '../../scripts/verify/processes.mjs';
+import { startKafka } from '../../local/parts/kafka.ts';
+import { Processes } from '../../local/parts/processes.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start, TABLES, until } from './newsroom.ts';
 import { part } from './part.ts';

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { jdk } from '../../../scripts/verify/prerequisites.mjs';
+import { jdk } from '../../../local/parts/prerequisites.ts';
 
 /** Runs a driver of this folder, which the JDK compiles as it starts: JSON lines in, as many out. */
 export async function runJava<Line, Answer>(

@@ -1,16 +1,25 @@
-// What has to be installed for the parts. Each `find` returns the path of a command, or undefined.
+/** What has to be installed for the parts. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { MillraceError } from '../../runtime/errors.ts';
+
+export interface Prerequisite {
+  readonly name: string;
+  readonly debian: string;
+  readonly macos: string;
+  /** The path of the command, or of the folder of commands. */
+  readonly find: () => string | undefined;
+}
 
 const onPath = (process.env.PATH ?? '').split(delimiter);
 // Some of Homebrew's formulas are not linked into its bin folder.
-const homebrew = (formula) =>
+const homebrew = (formula: string) =>
   ['/opt/homebrew/opt', '/usr/local/opt'].flatMap((parent) =>
     versions(parent, 'bin').filter((path) => path.slice(parent.length).startsWith(`/${formula}`)),
   );
 
-export const postgresql = {
+export const postgresql: Prerequisite = {
   name: 'PostgreSQL',
   debian: 'apt-get install postgresql',
   macos: 'brew install postgresql',
@@ -33,9 +42,9 @@ const javaFolders = () => [
   ...homebrew('openjdk'),
 ];
 // macOS has a java that only says where to get one.
-const isJava17 = (path) => existsSync(path) && javaMajor(path) >= 17;
+const isJava17 = (path: string) => existsSync(path) && javaMajor(path) >= 17;
 
-export const java = {
+export const java: Prerequisite = {
   name: 'Java 17 or newer',
   debian: 'apt-get install default-jre-headless',
   macos: 'brew install openjdk',
@@ -47,7 +56,7 @@ export const java = {
 };
 
 /** A java that has the compiler beside it, and so runs a source file. */
-export const jdk = {
+export const jdk: Prerequisite = {
   name: "Java's development kit, 17 or newer",
   debian: 'apt-get install default-jdk-headless',
   macos: 'brew install openjdk',
@@ -59,14 +68,14 @@ export const jdk = {
   ),
 };
 
-export const maven = {
+export const maven: Prerequisite = {
   name: 'Maven',
   debian: 'apt-get install maven',
   macos: 'brew install maven',
-  find: once(() => onPath.map((path) => join(path, 'mvn')).find(existsSync)),
+  find: once(() => onPath.map((path) => join(path, 'mvn')).find((path) => existsSync(path))),
 };
 
-export const python = {
+export const python: Prerequisite = {
   name: 'Python 3 with venv',
   debian: 'apt-get install python3 python3-venv',
   macos: 'brew install python',
@@ -75,21 +84,35 @@ export const python = {
   ),
 };
 
-export const openssl = {
+export const openssl: Prerequisite = {
   name: 'OpenSSL',
   debian: 'apt-get install openssl',
   macos: 'it is there',
-  find: once(() => onPath.map((path) => join(path, 'openssl')).find(existsSync)),
+  find: once(() => onPath.map((path) => join(path, 'openssl')).find((path) => existsSync(path))),
 };
 
-/** Says what is missing, and how to get it. */
-export const missing = (prerequisites) =>
-  prerequisites.map(
+/** The path of the command. @throws PREREQUISITE_MISSING */
+export function required(prerequisite: Prerequisite): string {
+  checkPrerequisites([prerequisite]);
+  return prerequisite.find()!;
+}
+
+/** @throws PREREQUISITE_MISSING, which names each that is missing, and how to get it */
+export function checkPrerequisites(prerequisites: readonly Prerequisite[]): void {
+  const lacking = [...new Set(prerequisites)].filter(({ find }) => !find());
+  if (lacking.length === 0) return;
+  const lines = lacking.map(
     ({ name, debian, macos }) => `${name} is not installed here. Debian: ${debian}; macOS: ${macos}`,
   );
+  throw new MillraceError(
+    'PREREQUISITE_MISSING',
+    [...lines, 'Install what is missing and run this again.'].join('\n'),
+    { details: { missing: lacking.map(({ name }) => name) } },
+  );
+}
 
-function once(find) {
-  let found;
+function once(find: () => string | undefined): () => string | undefined {
+  let found: { readonly path: string | undefined } | undefined;
   return () => {
     found ??= { path: find() };
     return found.path;
@@ -97,14 +120,14 @@ function once(find) {
 }
 
 /** The folders `parent`/VERSION/`suffix`, the newest version first. */
-function versions(parent, suffix) {
+function versions(parent: string, suffix: string): readonly string[] {
   if (!existsSync(parent)) return [];
   return readdirSync(parent)
     .sort((a, b) => b.localeCompare(a, 'en', { numeric: true }))
     .map((version) => join(parent, version, suffix));
 }
 
-function javaMajor(path) {
+function javaMajor(path: string): number {
   const { stderr } = spawnSync(path, ['-version'], { encoding: 'utf8' });
   return Number(/version "(\d+)/.exec(stderr)?.[1] ?? 0);
 }

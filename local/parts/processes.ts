@@ -1,29 +1,41 @@
-// The child processes of a run. Whatever happens, none of them outlives it; each is ended by its id.
-import { spawn } from 'node:child_process';
+/** The child processes of a run. However it ends, none of them outlives it; each is ended by its id. */
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { MillraceError } from '../../runtime/errors.ts';
 
 /** How long a child may take to end when it is asked to; then it is killed. */
 const GRACE_MS = 10_000;
 
+interface StartOptions extends SpawnOptions {
+  /** The signal that asks this child to end. @default 'SIGTERM' */
+  readonly endWith?: NodeJS.Signals;
+}
+
 export class Processes {
-  #folder;
-  #ownGroups;
-  #running = new Set();
+  readonly #folder: string;
+  readonly #ownGroups: boolean;
+  readonly #running = new Set<Child>();
   #ending = false;
+  /** Takes what a person should hear of work that takes long. */
+  readonly note: (text: string) => void;
 
   /**
    * @param folder a folder of the caller's; holds logs/NAME.log, and what the children are given to write to
    * @param options `ownGroups`: each child leads a process group, which ends as a whole. Not inside a test: there,
    *   children belong to the group of jest, so that they end with it however it ends.
    */
-  constructor(folder, { ownGroups = false } = {}) {
+  constructor(
+    folder: string,
+    { ownGroups = false, note = () => {} }: { readonly ownGroups?: boolean; note?(text: string): void } = {},
+  ) {
     this.#folder = folder;
     this.#ownGroups = ownGroups;
+    this.note = note;
     mkdirSync(join(folder, 'logs'), { recursive: true });
     // The last resort, for an error that nobody caught.
     process.once('exit', () => {
@@ -32,15 +44,20 @@ export class Processes {
   }
 
   /** An empty folder for a child's data. */
-  makeFolder(name) {
+  makeFolder(name: string): string {
     const path = join(this.#folder, name);
     mkdirSync(path);
     return path;
   }
 
-  /** Options are those of spawn(), and `endWith`: the signal that asks this child to end. */
-  start(name, command, args, { endWith = 'SIGTERM', ...options } = {}) {
-    if (this.#ending) throw new Error(`${name} was not started: everything is being ended.`);
+  start(
+    name: string,
+    command: string,
+    args: readonly string[],
+    { endWith = 'SIGTERM', ...options }: StartOptions = {},
+  ): Child {
+    if (this.#ending)
+      throw new MillraceError('PART_FAILED', `${name} was not started: everything is being ended.`);
     const logFile = join(this.#folder, 'logs', `${name}.log`);
     const log = openSync(logFile, 'a');
     const logFrom = statSync(logFile).size;
@@ -56,74 +73,81 @@ export class Processes {
     return child;
   }
 
-  /** Runs a command to its end. */
-  async run(name, command, args, options) {
+  /** Runs a command to its end. @throws PART_FAILED unless it ends with exit code 0 */
+  async run(name: string, command: string, args: readonly string[], options?: StartOptions): Promise<void> {
     const child = this.start(name, command, args, options);
     const outcome = await child.ended;
-    if (outcome !== 'exit code 0') throw new Error(child.failure());
+    if (outcome !== 'exit code 0') throw child.failure();
   }
 
-  async endAll() {
+  async endAll(): Promise<void> {
     this.#ending = true;
     await Promise.all([...this.#running].map((child) => child.end()));
   }
 }
 
-class Child {
-  #process;
-  #leadsGroup;
-  #endWith;
-  #logFile;
-  #logFrom;
-  #outcome;
+interface ChildOptions {
+  readonly logFile: string;
+  readonly logFrom: number;
+  readonly endWith: NodeJS.Signals;
+  readonly leadsGroup: boolean;
+}
 
-  constructor(name, spawned, { logFile, logFrom, endWith, leadsGroup }) {
+export class Child {
+  readonly name: string;
+  /** How it ended: "exit code 1", "SIGKILL", or why it could not be started. */
+  readonly ended: Promise<string>;
+  readonly #process: ChildProcess;
+  readonly #options: ChildOptions;
+  #outcome: string | undefined;
+
+  constructor(name: string, spawned: ChildProcess, options: ChildOptions) {
     this.name = name;
     this.#process = spawned;
-    this.#logFile = logFile;
-    this.#logFrom = logFrom;
-    this.#endWith = endWith;
-    this.#leadsGroup = leadsGroup;
-    /** How it ended: "exit code 1", "SIGKILL", or why it could not be started. */
+    this.#options = options;
     this.ended = new Promise((resolve) => {
-      const end = (outcome) => {
+      const end = (outcome: string) => {
         this.#outcome = outcome;
         resolve(outcome);
       };
       spawned.once('error', (error) => end(error.message));
       spawned.once('exit', (code, signal) => {
         // What it started and left behind.
-        if (leadsGroup) this.signal('SIGKILL');
+        if (options.leadsGroup) this.signal('SIGKILL');
         end(signal ?? `exit code ${code}`);
       });
     });
   }
 
-  signal(name) {
+  signal(name: NodeJS.Signals): void {
     const { pid } = this.#process;
     if (pid === undefined || this.#outcome !== undefined) return;
     try {
-      process.kill(this.#leadsGroup ? -pid : pid, name);
+      process.kill(this.#options.leadsGroup ? -pid : pid, name);
     } catch (error) {
       // macOS says EPERM of a group in which all have ended.
-      if (error.code !== 'ESRCH' && error.code !== 'EPERM') throw error;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ESRCH' && code !== 'EPERM') throw error;
     }
   }
 
-  async end() {
-    this.signal(this.#endWith);
+  async end(): Promise<void> {
+    this.signal(this.#options.endWith);
     const impatience = setTimeout(() => this.signal('SIGKILL'), GRACE_MS);
     await this.ended;
     clearTimeout(impatience);
   }
 
   /** What it has printed; an earlier child of the same name has the log's beginning. */
-  output() {
-    return readFileSync(this.#logFile).subarray(this.#logFrom).toString();
+  output(): string {
+    return readFileSync(this.#options.logFile).subarray(this.#options.logFrom).toString();
   }
 
-  /** Tries until an attempt resolves, and resolves with its result. */
-  async untilAnswers(attempt, seconds = 60) {
+  /**
+   * Tries until an attempt resolves, and resolves with its result.
+   * @throws PART_FAILED when it ends before, or takes too long
+   */
+  async untilAnswers<Answer>(attempt: () => Promise<Answer>, seconds = 60): Promise<Answer> {
     const deadline = Date.now() + seconds * 1_000;
     for (;;) {
       try {
@@ -132,21 +156,28 @@ class Child {
         if (this.#outcome === undefined) return answer;
       } catch (cause) {
         if (this.#outcome === undefined && Date.now() > deadline) {
-          throw new Error(this.failure(`did not answer within ${seconds} seconds (${cause.message})`));
+          const reason = (cause as Error).message;
+          throw this.failure(`did not answer within ${seconds} seconds (${reason})`);
         }
       }
-      if (this.#outcome !== undefined) throw new Error(this.failure());
+      if (this.#outcome !== undefined) throw this.failure();
       await sleep(100);
     }
   }
 
-  failure(what = `ended: ${this.#outcome}`) {
-    return `${this.name} ${what}\n${this.output().slice(-4_000)}`.trimEnd();
+  /** An error with the end of what it printed. */
+  failure(what = `ended: ${this.#outcome}`): MillraceError {
+    const { logFile } = this.#options;
+    return new MillraceError(
+      'PART_FAILED',
+      `${this.name} ${what}. The last it printed, from ${logFile}:\n${this.output().slice(-4_000)}`.trimEnd(),
+      { details: { part: this.name, log: logFile } },
+    );
   }
 }
 
 /** An address of the loopback where nobody has the port. Only Linux has more of them than one. */
-export async function freeAddress(port) {
+export async function freeAddress(port: number): Promise<string> {
   if (process.platform !== 'linux') return '127.0.0.1';
   for (;;) {
     const address = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`;
@@ -154,13 +185,13 @@ export async function freeAddress(port) {
   }
 }
 
-const given = new Set();
+const given = new Set<number>();
 
 /**
  * A port of the loopback that nobody uses. Below those that systems give to outgoing connections (Linux from 32768,
  * macOS from 49152), so that none of these takes it while its server is down for a restart.
  */
-export async function freePort() {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
     if (given.has(port)) continue;
@@ -170,7 +201,7 @@ export async function freePort() {
   }
 }
 
-async function isFree(port, address) {
+async function isFree(port: number, address: string): Promise<boolean> {
   const probe = createServer().listen(port, address);
   const listens = await once(probe, 'listening').then(
     () => true,

@@ -1,0 +1,60 @@
+import { Option } from 'commander';
+import type { CapturedDatabase } from '../../runtime/capture/database.ts';
+import { CAPTURE_ROLE } from '../../runtime/capture/sql.ts';
+import type { CapturedTable } from '../../runtime/capture/table.ts';
+import { capturedTables } from '../../runtime/capture/table.ts';
+import { didYouMean } from '../../runtime/closest-name.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import { loadApp } from '../app.ts';
+import { either } from '../terminal.ts';
+
+export function databaseOption(): Option {
+  return new Option('--database <name>', 'which of the declared databases, if there are several');
+}
+
+export function roleOption(): Option {
+  return new Option('--role <name>', 'the role that the connector logs in as').default(CAPTURE_ROLE);
+}
+
+export function sourceOption(): Option {
+  return new Option(
+    '--source <url>',
+    'the database, such as postgres://me@localhost:5432/shop; the password may be in PGPASSWORD',
+  )
+    .makeOptionMandatory()
+    .argParser((text) => {
+      const url = URL.canParse(text) ? new URL(text) : undefined;
+      if (url && /^postgres(ql)?:$/.test(url.protocol) && url.pathname.length > 1) return text;
+      // Commander's own complaint would quote it, with its password.
+      throw new MillraceError(
+        'INPUT_INVALID',
+        '--source needs a URL with a database. Give one such as postgres://me@localhost:5432/shop.',
+      );
+    });
+}
+
+/** @throws INPUT_INVALID unless exactly one is meant */
+export async function declaredDatabase(
+  name?: string,
+): Promise<{ readonly database: CapturedDatabase; readonly tables: readonly CapturedTable[] }> {
+  const tables = capturedTables((await loadApp()).tables);
+  const databases = [...new Map(tables.map(({ database }) => [database.name, database])).values()];
+  const names = databases.map((database) => database.name);
+  const database =
+    name === undefined && databases.length === 1
+      ? databases[0]
+      : databases.find((each) => each.name === name);
+  if (database) return { database, tables: tables.filter((table) => table.database.name === database.name) };
+  if (databases.length === 0) {
+    throw new MillraceError(
+      'INPUT_INVALID',
+      'The app declares no table. Declare one with defineDatabase() and defineTable(), and list it in the tables of millrace.config.ts.',
+    );
+  }
+  throw new MillraceError(
+    'INPUT_INVALID',
+    name === undefined
+      ? `Which database? Add --database ${either(names)}.`
+      : `The app declares no database ${JSON.stringify(name)}.${didYouMean(name, names)} Use --database ${either(names)}.`,
+  );
+}

@@ -1,2 +1,0 @@
-export declare const java: { find(): string | undefined };
-export declare const jdk: { find(): string | undefined };
