@@ -22,7 +22,7 @@ import { openSourceDatabase } from '../source-database.ts';
 import { WarehouseClient } from '../warehouse/client.ts';
 import { warehousePrograms } from '../warehouse/python.ts';
 import { generateProject, modelSchema, runWarehouse } from '../warehouse/warehouse.ts';
-import { compareTables, type Difference } from './compare.ts';
+import { compareTables, type Difference, type Query } from './compare.ts';
 import {
   ALTER,
   type Newsroom,
@@ -50,6 +50,8 @@ export interface DemoOptions {
     readonly alter: boolean;
   };
   readonly stop: AbortSignal;
+  /** Looks at the warehouse after each run of it. */
+  onBuilt?(query: Query): Promise<void>;
 }
 
 /** What there is to see at a moment. */
@@ -148,14 +150,10 @@ export async function startCaptureDemo(options: DemoOptions): Promise<Demo> {
       runWarehouse({ subject: newsroom, folder, target: 'duckdb', programs, env, archive: store }),
     async compare(isUnsettled?: (table: string, key: string) => boolean) {
       const opened = new WarehouseClient('query', client);
+      const query: Query = (sql) => Array.fromAsync(opened.query(sql));
       try {
-        return await compareTables(
-          capture.url,
-          (sql) => Array.fromAsync(opened.query(sql)),
-          newsroomTables,
-          modelSchema(env),
-          isUnsettled,
-        );
+        await options.onBuilt?.(query);
+        return await compareTables(capture.url, query, newsroomTables, modelSchema(env), isUnsettled);
       } finally {
         await opened.close();
       }
@@ -311,8 +309,10 @@ class RunningDemo {
     const { topic } = tableToWiden;
     const admin = new Admin({ clientId: 'millrace-demo', bootstrapBrokers: [this.#parts.brokers] });
     try {
+      // Its one broker has the id 1. Without assignments Kafka would choose, which this client cannot ask for.
+      const assignments = Array.from({ length: topic.partitions }, () => ({ brokerIds: [1] }));
       await admin.createPartitions({
-        topics: [{ name: topic.name, count: topic.partitions * 2, assignments: [] }],
+        topics: [{ name: topic.name, count: topic.partitions * 2, assignments }],
       });
     } finally {
       await admin.close();
@@ -343,6 +343,8 @@ class RunningDemo {
       },
       () => {},
     );
+    // There is nothing to build before.
+    while (!stop.aborted && this.#parts.archiving.counts().archived === 0) await sleep(LOOK_MS);
     while (!stop.aborted) {
       const wasDone = isDone;
       const { beatAt } = await mart.refresh();

@@ -18,7 +18,7 @@ export interface Difference {
 
 type Rows = ReadonlyMap<string, readonly (string | null)[]>;
 /** Rows as texts. */
-type Query = (sql: string) => Promise<readonly (readonly (string | null)[])[]>;
+export type Query = (sql: string) => Promise<readonly (readonly (string | null)[])[]>;
 
 const EXAMPLES = 5;
 

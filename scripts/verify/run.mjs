@@ -1,5 +1,6 @@
 // `npm run verify`: starts the real parts that the tests in test/verify name, on the loopback, and runs these tests.
 // `npm run verify -- postgres` runs the test files with "postgres" in their path, and starts what these name.
+// `npm run verify -- --long` runs those that take many minutes, NAME.long.verify.ts, and none but those.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
@@ -55,8 +56,8 @@ cleanUp();
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(succeeded ? 0 : 1);
 
-async function verify(patterns) {
-  const tests = findTests(patterns);
+async function verify(args) {
+  const tests = findTests(args);
   const texts = tests.map((path) => readFileSync(path, 'utf8'));
   const parts = PARTS.filter(({ variable }) =>
     texts.some((text) => new RegExp(`\\b${variable}\\b`).test(text)),
@@ -82,9 +83,11 @@ async function verify(patterns) {
   ({ passed, failed } = suites);
 }
 
-function findTests(patterns) {
+function findTests(args) {
+  const isLong = args.includes('--long');
+  const patterns = args.filter((arg) => arg !== '--long');
   const all = readdirSync(join(root, 'test/verify'), { recursive: true })
-    .filter((path) => path.endsWith('.verify.ts'))
+    .filter((path) => path.endsWith('.verify.ts') && path.endsWith('.long.verify.ts') === isLong)
     .map((path) => join(root, 'test/verify', path));
   const tests = all.filter(
     (path) => patterns.length === 0 || patterns.some((pattern) => relative(root, path).includes(pattern)),
