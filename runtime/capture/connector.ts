@@ -13,7 +13,7 @@ export interface CaptureSource {
 }
 
 /** How often the heartbeat's row is touched. */
-const HEARTBEAT_MS = 5_000;
+export const HEARTBEAT_MS = 5_000;
 
 /**
  * The configuration of one Debezium connector, for one database, as Kafka Connect takes it. Deterministic: the same
