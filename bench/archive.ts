@@ -1,7 +1,11 @@
 import { gzipSync } from 'node:zlib';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { createS3Objects } from '../adapters/aws/s3-objects.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
+import { moto } from '../local/parts/moto.ts';
+import type { Processes } from '../local/parts/processes.ts';
 import { defineArchive } from '../runtime/archive/archive.ts';
 import { GZIP_LEVEL } from '../runtime/archive/chain.ts';
 import { createRowWriter } from '../runtime/archive/row.ts';
@@ -11,16 +15,17 @@ import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { createEngine } from '../runtime/delivery/engine.ts';
 import { settleKafkaEvent } from '../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent, type KafkaEvent } from '../runtime/lambda/kafka-event.ts';
-import { createMemoryObjects } from '../testing/memory-objects.ts';
+import type { ObjectStore } from '../runtime/objects.ts';
 import { invocation } from './invocation-10k.ts';
 import { type Figures, measure, type Result, resultOf } from './measure.ts';
 import { inPartitions, makeRecords } from './pageviews.ts';
 
 /**
- * A whole invocation of an archive, from the event to the objects, in memory in place of S3. The floor gets the same rows,
- * ready made, and compresses and puts them.
+ * A whole invocation of an archive, from the event to the objects, on S3's API as moto has it. The floor gets the same
+ * rows, ready made, and compresses and puts them.
  */
 export async function benchArchive(
+  processes: Processes,
   count: number,
   rounds: number,
   registry: SchemaRegistry,
@@ -47,7 +52,7 @@ export async function benchArchive(
     throw new Error(`the benchmark met trouble: ${message}`);
   };
   const archive = defineArchive({ topic: pageviews });
-  const [ours, floor] = [1, 2].map(() => createMemoryObjects({ clock: systemClock })) as [Store, Store];
+  const [ours, floor] = await openBuckets(processes);
   const engine = createEngine(archive, {
     clock: systemClock,
     random: systemRandom,
@@ -70,8 +75,9 @@ export async function benchArchive(
       floor: {
         prepare: () => rowsOf(nextOfFloor(), registry),
         async run(ready: readonly Buffer[]) {
-          for (const rows of ready)
-            await floor.create(`${puts++}`, gzipSync(rows, { level: GZIP_LEVEL }), {});
+          await Promise.all(
+            ready.map((rows) => floor.put(`${puts++}`, gzipSync(rows, { level: GZIP_LEVEL }))),
+          );
         },
       },
     },
@@ -93,7 +99,23 @@ export async function benchArchive(
   ];
 }
 
-type Store = ReturnType<typeof createMemoryObjects>;
+/** Two, so that each contestant has one of its own. */
+async function openBuckets(processes: Processes): Promise<[ObjectStore, ObjectStore]> {
+  const { value: endpoint } = await moto.start(processes, await moto.download(processes));
+  const config = {
+    endpoint,
+    forcePathStyle: true,
+    region: 'eu-west-1' as const,
+    credentials: { accessKeyId: 'bench', secretAccessKey: 'bench' },
+  };
+  const client = new S3Client(config);
+  const buckets = ['ours', 'floor'].map(async (Bucket) => {
+    const CreateBucketConfiguration = { LocationConstraint: config.region } as const;
+    await client.send(new CreateBucketCommand({ Bucket, CreateBucketConfiguration }));
+    return createS3Objects({ client, bucket: Bucket });
+  });
+  return (await Promise.all(buckets)) as [ObjectStore, ObjectStore];
+}
 
 /** Each partition's lines. */
 async function rowsOf(
@@ -111,7 +133,7 @@ async function rowsOf(
   );
 }
 
-async function sizesOf(store: Store): Promise<{ readonly objects: number; readonly bytes: number }> {
+async function sizesOf(store: ObjectStore): Promise<{ readonly objects: number; readonly bytes: number }> {
   const objects = await Array.fromAsync(store.list(''));
   return { objects: objects.length, bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
