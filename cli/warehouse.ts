@@ -1,7 +1,9 @@
 import { Command } from 'commander';
 import { epilogue } from './terminal.ts';
 import { generateCommand } from './warehouse/generate.ts';
+import { reconcileCommand } from './warehouse/reconcile.ts';
 import { runCommand } from './warehouse/run.ts';
+import { warehouseSqlCommand } from './warehouse/sql.ts';
 
 const EXAMPLE = `
 Examples:
@@ -13,6 +15,7 @@ export function warehouseCommand(): Command {
   const warehouse = new Command('warehouse')
     .description('Builds the tables of captured databases and archived topics in a warehouse, with dbt.')
     .addHelpText('after', epilogue(EXAMPLE));
-  for (const command of [generateCommand(), runCommand()]) warehouse.addCommand(command);
+  for (const command of [generateCommand(), runCommand(), reconcileCommand(), warehouseSqlCommand()])
+    warehouse.addCommand(command);
   return warehouse;
 }

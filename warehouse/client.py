@@ -126,8 +126,8 @@ class Snowflake:
             options["private_key"] = base64.b64decode(env("SNOWFLAKE_PRIVATE_KEY"))
         self.connection = snowflake.connector.connect(**options)
 
-    def rows(self, sql, values=()):
-        return self.connection.cursor().execute(sql).fetchall()
+    def run(self, sql):
+        return self.connection.cursor().execute(sql)
 
 
 def open_database(target):
@@ -178,8 +178,10 @@ def load(target):
 def query(target):
     database = open_database(target)
     for line in sys.stdin:
-        for row in database.rows(json.loads(line)["sql"]):
-            answer([None if value is None else str(value) for value in row])
+        cursor = database.run(json.loads(line)["sql"])
+        while rows := cursor.fetchmany(5_000):
+            for row in rows:
+                answer([None if value is None else str(value) for value in row])
         answer(None)
 
 

@@ -9,6 +9,7 @@ export function toYaml(value: { readonly [key: string]: Yaml | undefined }): str
 
 function lines(value: Yaml): readonly string[] {
   if (typeof value !== 'object') return [scalar(value)];
+  if (isFlat(value)) return [flat(value)];
   if (Array.isArray(value)) {
     return value.flatMap((item: Yaml) => {
       const [first = '', ...more] = lines(item);

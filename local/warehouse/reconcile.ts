@@ -1,0 +1,262 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import type { CapturedTable, Column } from '../../runtime/capture/table.ts';
+import { heartbeatOf } from '../../runtime/capture/table.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import { canonicalText } from '../../runtime/warehouse/canonical.ts';
+import {
+  type ComparedRow,
+  type Comparison,
+  compareRows,
+  type Difference,
+} from '../../runtime/warehouse/compare.ts';
+import { type ClientOptions, WarehouseClient } from './client.ts';
+import type { WarehouseTarget } from './python.ts';
+import { modelSchema } from './warehouse.ts';
+
+export interface Reconciliation extends Comparison {
+  /** The source's position that the warehouse had passed when it was read, as PostgreSQL writes it. */
+  readonly position: string;
+  /** Rows that were changed while they were compared, and are compared with nothing. */
+  readonly changing: number;
+}
+
+interface ReconcileOptions extends ClientOptions {
+  readonly table: CapturedTable;
+  /** postgres://… of the source. */
+  readonly source: string;
+  /** How long the warehouse may take to pass the source's position. */
+  readonly timeoutMs: number;
+  note?(text: string): void;
+}
+
+/** How many differing rows are looked at once more: with more than that, no change under way is the reason. */
+const MOST_SECOND_LOOKS = 10_000;
+const POLL_MS = 2_000;
+
+/**
+ * Compares a table of the warehouse with its source. The source's rows are one snapshot; then the warehouse passes the
+ * source's position. A row that differs is read once more on both sides, the same way: only a row that the source has
+ * not changed between, and that still differs, counts.
+ * @throws WAREHOUSE_FAILED where the warehouse does not pass the position in time
+ */
+export async function reconcile(options: ReconcileOptions): Promise<Reconciliation> {
+  const source = new pg.Client({ connectionString: options.source, application_name: 'millrace reconcile' });
+  await source.connect().catch((cause: Error) => {
+    throw new MillraceError(
+      'INPUT_INVALID',
+      `--source does not answer: ${cause.message}. Check the URL and the login.`,
+      {
+        cause,
+      },
+    );
+  });
+  try {
+    await source.query(
+      "set timezone = 'UTC'; set intervalstyle = 'iso_8601'; set datestyle = 'iso'; set bytea_output = 'hex'",
+    );
+    const columns = options.table.columns.map(({ name }) => name);
+    await source.query('begin isolation level repeatable read read only');
+    const snapshot = sourceRows(source, options.table);
+    // The snapshot is taken by its first statement, so that the position is not before it.
+    const first = await snapshot.open();
+    const position = await positionOf(source);
+    await untilPassed(options, position);
+    const client = new WarehouseClient('query', options);
+    let comparison: Comparison;
+    try {
+      comparison = await compareRows(columns, first, warehouseRows(client, options), {
+        limit: MOST_SECOND_LOOKS,
+      });
+    } finally {
+      await client.close();
+    }
+    await source.query('commit');
+    return await lookAgain(source, options, columns, comparison, position);
+  } finally {
+    await source.end();
+  }
+}
+
+async function lookAgain(
+  source: pg.Client,
+  options: ReconcileOptions,
+  columns: readonly string[],
+  comparison: Comparison,
+  position: string,
+): Promise<Reconciliation> {
+  const found = comparison.missing + comparison.extra + comparison.different;
+  if (found === 0 || found > MOST_SECOND_LOOKS) return { ...comparison, position, changing: 0 };
+  const keys = new Set(comparison.differences.map(({ key }) => key));
+  const now = new Map<string, ComparedRow>();
+  await source.query('begin isolation level repeatable read read only');
+  for await (const row of await sourceRows(source, options.table).open()) {
+    if (keys.has(row.key)) now.set(row.key, row);
+  }
+  const second = await positionOf(source);
+  await source.query('commit');
+  await untilPassed(options, second);
+  const client = new WarehouseClient('query', options);
+  const there = new Map<string, ComparedRow>();
+  try {
+    for await (const row of warehouseRows(client, options)) if (keys.has(row.key)) there.set(row.key, row);
+  } finally {
+    await client.close();
+  }
+  const same = (a: ComparedRow | null | undefined, b: ComparedRow | null | undefined) =>
+    JSON.stringify(a?.values ?? null) === JSON.stringify(b?.values ?? null);
+  const counts = { missing: 0, extra: 0, different: 0 };
+  const differences: Difference[] = [];
+  let changing = 0;
+  for (const { key, expected } of comparison.differences) {
+    const [mine, theirs] = [now.get(key) ?? null, there.get(key) ?? null];
+    if (same(mine, theirs)) continue;
+    // Whoever changes it now makes it differ, for a moment.
+    if (!same(expected, mine)) {
+      changing++;
+      continue;
+    }
+    const kind = mine === null ? 'extra' : theirs === null ? 'missing' : 'different';
+    counts[kind]++;
+    const differing =
+      kind === 'different' ? columns.filter((_, at) => mine!.values[at] !== theirs!.values[at]) : [];
+    differences.push({ kind, key, columns: differing, expected: mine, actual: theirs });
+  }
+  return { ...comparison, ...counts, differences, position: second, changing };
+}
+
+async function positionOf(source: pg.Client): Promise<string> {
+  const { rows } = await source.query<{ position: string }>('select pg_current_wal_lsn()::text as position');
+  return rows[0]!.position;
+}
+
+/** As a number of bytes, which is what Debezium gives. */
+function bytesOf(position: string): bigint {
+  const [high = '0', low = '0'] = position.split('/');
+  return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`);
+}
+
+async function untilPassed(options: ReconcileOptions, position: string): Promise<void> {
+  const { table, timeoutMs, note = () => {} } = options;
+  const wanted = bytesOf(position);
+  const until = Date.now() + timeoutMs;
+  const heartbeat = heartbeatOf(table.database).name;
+  const models = [...new Set([heartbeat, table.name])].map(
+    (name) =>
+      `select max(_cdc_lsn) as lsn from ${modelSchema(options.env)}_staging.${name}_rows where _cdc_epoch = ${table.database.epoch}`,
+  );
+  let said = false;
+  for (;;) {
+    const client = new WarehouseClient('query', options);
+    try {
+      for await (const [lsn = null] of client.query(
+        `select max(lsn) from (${models.join(' union all ')}) as newest`,
+      )) {
+        if (lsn !== null && BigInt(lsn) >= wanted) return;
+      }
+    } finally {
+      await client.close();
+    }
+    if (Date.now() >= until) {
+      throw new MillraceError(
+        'WAREHOUSE_FAILED',
+        `The warehouse has not passed the source's position ${position} within ${Math.round(timeoutMs / 1_000)} s. Run millrace ` +
+          'warehouse run while this waits, or look for the part that is behind: connector, archive, load.',
+      );
+    }
+    if (!said) note(`Waiting until the warehouse has passed ${position} …`);
+    said = true;
+    await sleep(POLL_MS);
+  }
+}
+
+/** Rows of the source, in the order of their keys' hashes. */
+function sourceRows(
+  source: pg.Client,
+  table: CapturedTable,
+): { open(): Promise<AsyncIterable<ComparedRow>> } {
+  const text = (column: Column) => postgresText(column, quoted(column.name));
+  const key = keyText(table, (column) => quoted(column.name));
+  const sql =
+    `select ${[key, ...table.columns.map(text)].map((each, at) => `${each} as c${at}`).join(', ')} ` +
+    `from ${quoted(table.schema)}.${quoted(table.table)} order by md5(${key})`;
+  return {
+    async open() {
+      await source.query(`declare compared no scroll cursor for ${sql}`);
+      return (async function* () {
+        for (;;) {
+          const { rows } = await source.query<(string | null)[]>({
+            text: 'fetch 5000 from compared',
+            rowMode: 'array',
+          });
+          if (rows.length === 0) return;
+          for (const row of rows) yield comparedRow(table, row, null);
+        }
+      })();
+    },
+  };
+}
+
+async function* warehouseRows(
+  client: WarehouseClient,
+  { table, target, env }: ReconcileOptions,
+): AsyncIterable<ComparedRow> {
+  const name = (column: Column) =>
+    `"${target === 'snowflake' ? column.name.toUpperCase() : column.name.toLowerCase()}"`;
+  const key = keyText(table, name);
+  const texts = table.columns.map((column) => TEXTS[target](column, name(column)));
+  const sql = `select ${[key, ...texts, '_cdc_specials'].join(', ')} from ${modelSchema(env)}.${table.name} order by md5(${key})`;
+  for await (const row of client.query(sql)) yield comparedRow(table, row.slice(0, -1), row.at(-1) ?? null);
+}
+
+/** What a warehouse's type cannot hold stands beside the row. */
+function comparedRow(
+  { columns }: CapturedTable,
+  [key, ...texts]: readonly (string | null)[],
+  specials: string | null,
+): ComparedRow {
+  const special = new Map(
+    (specials ?? '')
+      .split('; ')
+      .filter((each) => each !== '')
+      .map((each) => [each.slice(0, each.indexOf('=')), each.slice(each.indexOf('=') + 1)] as const),
+  );
+  return {
+    key: key ?? '',
+    values: columns.map(({ name, type }, at) => canonicalText(type, texts[at] ?? special.get(name) ?? null)),
+  };
+}
+
+function keyText(table: CapturedTable, name: (column: Column) => string): string {
+  const parts = table.key.map((key) => {
+    const column = table.columns.find((each) => each.name === key)!;
+    return `cast(${name(column)} as varchar)`;
+  });
+  return parts.length === 1 ? parts[0]! : `(${parts.join(" || ',' || ")})`;
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+function postgresText({ type }: Column, name: string): string {
+  if (type.isArray) return `to_json(${name})::text`;
+  return type.base === 'bytea' ? `encode(${name}, 'hex')` : `${name}::text`;
+}
+
+const TEXTS: Readonly<Record<WarehouseTarget, (column: Column, name: string) => string>> = {
+  postgres: postgresText,
+  duckdb({ type }, name) {
+    if (type.isArray) return `cast(to_json(${name}) as varchar)`;
+    return type.base === 'bytea' ? `lower(hex(${name}))` : `cast(${name} as varchar)`;
+  },
+  snowflake({ type }, name) {
+    if (type.isArray || type.base === 'json' || type.base === 'jsonb') return `to_json(${name})`;
+    if (type.base === 'bytea') return `lower(hex_encode(${name}))`;
+    if (type.base === 'timestamp') return `to_varchar(${name}, 'YYYY-MM-DD HH24:MI:SS.FF6')`;
+    if (type.base === 'timestamptz') {
+      return `to_varchar(convert_timezone('UTC', ${name}), 'YYYY-MM-DD HH24:MI:SS.FF6')`;
+    }
+    return type.base === 'time' ? `to_varchar(${name}, 'HH24:MI:SS.FF6')` : `cast(${name} as varchar)`;
+  },
+};

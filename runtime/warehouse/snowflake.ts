@@ -1,0 +1,88 @@
+import { type WarehouseSubject, warehouseSources } from './project.ts';
+
+export interface SnowflakeSettings {
+  readonly bucket: string;
+  /** The role of our stack that reads the bucket. */
+  readonly roleArn: string;
+  /** Fills the raw tables by Snowpipe instead of by COPY INTO. */
+  readonly snowpipe: boolean;
+}
+
+/**
+ * What an administrator of Snowflake runs once, in order, and again when tables are added.
+ * https://docs.snowflake.com/en/user-guide/data-load-s3-config-storage-integration (2026-11-27)
+ */
+export function snowflakeSql(
+  subject: WarehouseSubject,
+  { bucket, roleArn, snowpipe }: SnowflakeSettings,
+): string {
+  const sources = warehouseSources(subject);
+  const locations = sources.flatMap(({ topic }) => [
+    `'s3://${bucket}/topics/${topic}/'`,
+    `'s3://${bucket}/redriven/${topic}/'`,
+  ]);
+  const pipes = sources.flatMap(({ name, topic }) =>
+    ['topics', 'redriven'].map(
+      (folder) => `CREATE PIPE IF NOT EXISTS millrace_raw.${name}_${folder} AUTO_INGEST = TRUE AS
+  COPY INTO millrace_raw.${name} (record)
+  FROM @millrace_raw.archive/${folder}/${topic}/
+  FILE_FORMAT = (TYPE = JSON, COMPRESSION = GZIP);`,
+    ),
+  );
+  return `-- Written by "millrace warehouse sql". Every statement may be run again.
+
+-- 1. A role, a warehouse that sleeps after a minute, and a database.
+USE ROLE ACCOUNTADMIN;
+CREATE ROLE IF NOT EXISTS millrace;
+CREATE WAREHOUSE IF NOT EXISTS millrace
+  WAREHOUSE_SIZE = XSMALL AUTO_SUSPEND = 60 AUTO_RESUME = TRUE INITIALLY_SUSPENDED = TRUE;
+CREATE DATABASE IF NOT EXISTS millrace;
+CREATE SCHEMA IF NOT EXISTS millrace.millrace_raw;
+USE DATABASE millrace;
+
+-- 2. Trust, step one: Snowflake may take the role that reads the bucket.
+CREATE STORAGE INTEGRATION IF NOT EXISTS millrace_archive
+  TYPE = EXTERNAL_STAGE STORAGE_PROVIDER = 'S3' ENABLED = TRUE
+  STORAGE_AWS_ROLE_ARN = '${roleArn}'
+  STORAGE_ALLOWED_LOCATIONS = (
+    ${locations.join(',\n    ')}
+  );
+
+-- 3. Trust, step two: give the two values below to the stack and deploy it, so that the role trusts Snowflake's user:
+--    STORAGE_AWS_IAM_USER_ARN and STORAGE_AWS_EXTERNAL_ID. docs/warehouse.md has the settings' names.
+DESC INTEGRATION millrace_archive;
+
+-- 4. The stage, and the raw tables: one JSON column, filled by ${snowpipe ? 'Snowpipe' : 'COPY INTO'}.
+CREATE STAGE IF NOT EXISTS millrace_raw.archive
+  URL = 's3://${bucket}/' STORAGE_INTEGRATION = millrace_archive
+  FILE_FORMAT = (TYPE = JSON COMPRESSION = GZIP);
+CREATE TABLE IF NOT EXISTS millrace_raw.loaded_objects (
+  source VARCHAR NOT NULL, object VARCHAR NOT NULL, loaded_at TIMESTAMP_NTZ NOT NULL
+);
+${sources
+  .map(
+    ({ name }) => `CREATE TABLE IF NOT EXISTS millrace_raw.${name} (
+  record VARIANT NOT NULL, object VARCHAR, loaded_at TIMESTAMP_NTZ NOT NULL DEFAULT SYSDATE()
+);`,
+  )
+  .join('\n')}
+
+-- 5. What the role may do, and no more. Name its user in place of MILLRACE_RUNNER; it logs in with a key pair.
+GRANT USAGE ON WAREHOUSE millrace TO ROLE millrace;
+GRANT USAGE, CREATE SCHEMA ON DATABASE millrace TO ROLE millrace;
+GRANT USAGE ON SCHEMA millrace.millrace_raw TO ROLE millrace;
+GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA millrace.millrace_raw TO ROLE millrace;
+GRANT USAGE ON STAGE millrace_raw.archive TO ROLE millrace;
+GRANT USAGE ON INTEGRATION millrace_archive TO ROLE millrace;
+-- GRANT ROLE millrace TO USER MILLRACE_RUNNER;
+${
+  snowpipe
+    ? `
+-- 6. Snowpipe. SHOW PIPES gives the queue (notification_channel) that the bucket's notifications go to: the stack's
+--    setting for it is in docs/warehouse.md. Set millrace_load: snowpipe in dbt_project.yml.
+${pipes.join('\n')}
+SHOW PIPES IN SCHEMA millrace_raw;
+`
+    : ''
+}`;
+}
