@@ -5,6 +5,7 @@ rows loaded. Rows and the note of their object are one transaction. DuckDB and P
 query: each line is a query, answered with its rows as lists of texts, and null.
 """
 
+import base64
 import gzip
 import json
 import os
@@ -121,13 +122,22 @@ class Snowflake:
             if env("SNOWFLAKE_" + name.upper()):
                 options[name] = env("SNOWFLAKE_" + name.upper())
         if env("SNOWFLAKE_PRIVATE_KEY"):
-            import base64
-
-            options["private_key"] = base64.b64decode(env("SNOWFLAKE_PRIVATE_KEY"))
+            options["private_key"] = der_of(env("SNOWFLAKE_PRIVATE_KEY"))
         self.connection = snowflake.connector.connect(**options)
 
     def run(self, sql):
         return self.connection.cursor().execute(sql)
+
+
+def der_of(key):
+    """A private key as Snowflake's client takes it: dbt takes PEM as well, and base64 of DER."""
+    if not key.startswith("-----BEGIN"):
+        return base64.b64decode(key)
+    from cryptography.hazmat.primitives import serialization
+
+    return serialization.load_pem_private_key(key.encode(), None).private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def open_database(target):

@@ -1,6 +1,6 @@
 import { type WarehouseSubject, warehouseSources } from './project.ts';
 
-export interface SnowflakeSettings {
+export interface SnowflakeAccess {
   readonly bucket: string;
   /** The role of our stack that reads the bucket. */
   readonly roleArn: string;
@@ -14,7 +14,7 @@ export interface SnowflakeSettings {
  */
 export function snowflakeSql(
   subject: WarehouseSubject,
-  { bucket, roleArn, snowpipe }: SnowflakeSettings,
+  { bucket, roleArn, snowpipe }: SnowflakeAccess,
 ): string {
   const sources = warehouseSources(subject);
   const locations = sources.flatMap(({ topic }) => [
@@ -48,8 +48,8 @@ CREATE STORAGE INTEGRATION IF NOT EXISTS millrace_archive
     ${locations.join(',\n    ')}
   );
 
--- 3. Trust, step two: give the two values below to the stack and deploy it, so that the role trusts Snowflake's user:
---    STORAGE_AWS_IAM_USER_ARN and STORAGE_AWS_EXTERNAL_ID. docs/warehouse.md has the settings' names.
+-- 3. Trust, step two: put STORAGE_AWS_IAM_USER_ARN and STORAGE_AWS_EXTERNAL_ID, which this shows, under
+--    warehouse.snowflake.integration of the environment in millrace.config.ts, and deploy: the role then trusts Snowflake.
 DESC INTEGRATION millrace_archive;
 
 -- 4. The stage, and the raw tables: one JSON column, filled by ${snowpipe ? 'Snowpipe' : 'COPY INTO'}.
@@ -78,8 +78,8 @@ GRANT USAGE ON INTEGRATION millrace_archive TO ROLE millrace;
 ${
   snowpipe
     ? `
--- 6. Snowpipe. SHOW PIPES gives the queue (notification_channel) that the bucket's notifications go to: the stack's
---    setting for it is in docs/warehouse.md. Set millrace_load: snowpipe in dbt_project.yml.
+-- 6. Snowpipe. SHOW PIPES gives the queue (notification_channel) that the bucket's notifications of new objects go to.
+--    Set millrace_load: snowpipe in dbt_project.yml, so that dbt loads nothing.
 ${pipes.join('\n')}
 SHOW PIPES IN SCHEMA millrace_raw;
 `

@@ -13,6 +13,7 @@ import { checkPrerequisites } from '../../local/parts/prerequisites.ts';
 import { Processes } from '../../local/parts/processes.ts';
 import { apicurio } from './apicurio.mjs';
 import { elasticmq } from './elasticmq.mjs';
+import { fakesnow } from './fakesnow.mjs';
 import { guardedKafka } from './guarded-kafka.ts';
 import { avroJava, glueSerde, javaProducer } from './java-libraries.mjs';
 import { lambdaRuntime } from './lambda-runtime.mjs';
@@ -26,7 +27,7 @@ const PARTS = [
   { ...moto, variable: 'MILLRACE_TEST_AWS' },
   // Each suite starts workers of its own; here they are only fetched, one after another.
   { ...connect, variable: 'MILLRACE_TEST_CONNECT' },
-  ...[elasticmq, apicurio, glueSerde, avroJava, javaProducer, pythonProducer, lambdaRuntime],
+  ...[elasticmq, apicurio, fakesnow, glueSerde, avroJava, javaProducer, pythonProducer, lambdaRuntime],
 ];
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -283,12 +283,15 @@ export class SimulatedTable {
     const name = `${String(from).padStart(20, '0')}${suffix}.jsonl.gz`;
     putObject(
       this.#archive,
-      `topics/${this.table.topic.name}/1/p${partition}/2026-11-27/${name}`,
+      `topics/${this.table.topic.name}/1/p${partition}/${TODAY}/${name}`,
       rows.map(({ text }) => text),
     );
     for (const { change } of rows) if (change) this.#loaded.set(change.seq, change);
   }
 }
+
+/** A loader looks at recent days. */
+export const TODAY = new Date().toISOString().slice(0, 10);
 
 export function putObject(archive: string, key: string, rows: readonly string[]): void {
   const path = join(archive, key);

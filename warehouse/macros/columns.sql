@@ -26,7 +26,7 @@
   {{ return('json_extract_string(' ~ document ~ ", '$" ~ steps | join('') ~ "')") }}
 {% endmacro %}
 {% macro snowflake__json_text(path, document) %}
-  {{ return('(' ~ millrace.snowflake__json_value(path, document) ~ ')::varchar') }}
+  {{ return(millrace.snowflake__json_value(path, document) ~ '::varchar') }}
 {% endmacro %}
 
 {# The JSON itself at a path. #}
