@@ -39,6 +39,10 @@ export class Warehouse {
     this.subject = appOf(tables);
   }
 
+  get dbt(): string {
+    return this.#programs!.dbt;
+  }
+
   async prepare(): Promise<void> {
     this.#programs = await warehousePrograms(process.cwd(), this.target);
     await generateProject(this.subject, this.project);
