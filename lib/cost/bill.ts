@@ -33,7 +33,7 @@ export interface Saving {
 
 /** What is in no line: it depends on data and on places that nobody declares. */
 export const NOT_COUNTED =
-  'traffic between zones, the storage of your tables, backups, flow logs, a web ACL, a NAT, tax, support';
+  'traffic between zones, the storage of your tables, backups, flow logs, a web ACL, a NAT, Snowflake, tax, support';
 
 const HOURS = 730;
 const SECONDS = HOURS * 3_600;
@@ -48,6 +48,8 @@ const LEAST_CAPACITY = 0.5;
 const BUSY_SHARE = 0.7;
 /** Lambda's lines about an invocation, and the metrics that the function writes into its log. */
 const LOG_BYTES = { consumer: 1_500, collector: 2_000 };
+/** A row has the decoded value and, but for tables, the original bytes, and is gzipped: of 790 bytes of a change 114 were left. */
+const ARCHIVED_SHARE = 1 / 3;
 const COLLECTOR_SECONDS = 0.02;
 /** Lambda reads a queue with five pollers at least, each waiting up to 20 s: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html (2026-11-26) */
 const QUEUE_REQUESTS_PER_SECOND = 5 / 20;
@@ -67,9 +69,20 @@ function totalOf(lines: readonly BillLine[]): number {
   return lines.reduce((total, { monthly }) => total + monthly, 0);
 }
 
-export function effortOfReader({ isLoaded, batch, memoryMb }: Reader, workload: Workload): Effort {
+export function effortOfReader({ isLoaded, sink, batch, memoryMb }: Reader, workload: Workload): Effort {
   const { eventsPerSecond, bytes } = workload;
-  return effortOf({ eventsPerSecond: isLoaded ? eventsPerSecond : 0, bytes, batch, memoryMb });
+  const effort = effortOf({ eventsPerSecond: isLoaded ? eventsPerSecond : 0, bytes, batch, memoryMb });
+  return sink !== 's3' ? effort : { ...effort, databaseProcessors: 0, walBytesPerSecond: 0 };
+}
+
+/** What archives write in a month: an object for each partition that has records in a window. */
+function archivedIn({ readers, topics }: Deployment, { eventsPerSecond, bytes }: Workload) {
+  const archives = readers.filter(({ sink, isLoaded }) => sink === 's3' && isLoaded);
+  const objects = archives.reduce((total, { topic, batch }) => {
+    const { partitions } = topics.find(({ name }) => name === topic)!;
+    return total + Math.min(eventsPerSecond, partitions / Math.max(1, batch.windowMs / 1_000)) * SECONDS;
+  }, 0);
+  return { objects, gb: (archives.length * eventsPerSecond * bytes * ARCHIVED_SHARE * SECONDS) / GB };
 }
 
 function linesOf(deployment: Deployment, workload: Workload, list: PriceList): BillLine[] {
@@ -112,8 +125,29 @@ function linesOf(deployment: Deployment, workload: Workload, list: PriceList): B
     const proxied = Math.max(LEAST_PROXY_UNITS, database.instances * capacity);
     add('RDS Proxy', `${figure(proxied)} ACU`, proxied * usd('proxyUnitHour') * HOURS);
   }
-  const batches = efforts.reduce((total, { batchesPerSecond }) => total + batchesPerSecond, 0) * SECONDS;
-  add('database requests', `${figure(batches / MILLION)} M`, (batches / MILLION) * usd('databaseIo'));
+  const batchesOf = (some: readonly Effort[]) =>
+    some.reduce((total, { batchesPerSecond }) => total + batchesPerSecond, 0) * SECONDS;
+  const batches = batchesOf(efforts);
+  const commits = batchesOf(efforts.filter((_, index) => readers[index]!.sink !== 's3'));
+  add('database requests', `${figure(commits / MILLION)} M`, (commits / MILLION) * usd('databaseIo'));
+  add(
+    'connectors',
+    `${deployment.connectUnits} MCU`,
+    deployment.connectUnits * usd('connectUnitHour') * HOURS,
+  );
+  const archived = archivedIn(deployment, workload);
+  add(
+    'archive requests',
+    `${figure(archived.objects / MILLION)} M objects`,
+    (archived.objects / MILLION) * usd('objectWrites'),
+  );
+  add('archive storage', `${figure(archived.gb)} GB more each month`, archived.gb * usd('objectStorage'));
+  for (const { processors, memoryGb, hasPublicAddress } of deployment.containers) {
+    const hourly = processors * usd('containerCpuHour') + memoryGb * usd('containerGbHour');
+    add('warehouse runner', `${processors} vCPU, ${memoryGb} GB`, hourly * HOURS);
+    if (hasPublicAddress) add('public addresses', '1', usd('addressHour') * HOURS);
+  }
+  add('secrets', `${deployment.secrets}`, deployment.secrets * usd('secret'));
   add('keys', `${deployment.keys}`, deployment.keys * usd('key'));
   add(
     'alarms',

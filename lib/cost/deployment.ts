@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App as CdkApp } from 'aws-cdk-lib';
 import type { App } from '../../runtime/app.ts';
+import { appIn } from '../../runtime/app-in-environment.ts';
+import { SETTINGS } from '../../runtime/deployment.ts';
 import { type Environment, resolveEnvironment } from '../../runtime/environment.ts';
 import { addEnvironmentStacks } from '../environment-stacks.ts';
 
@@ -30,6 +32,14 @@ export interface Deployment {
   /** Mappings of queues: Lambda polls each all the time. */
   readonly queueMappings: number;
   readonly readers: readonly Reader[];
+  /** MCUs of connectors. */
+  readonly connectUnits: number;
+  readonly containers: readonly {
+    readonly processors: number;
+    readonly memoryGb: number;
+    readonly hasPublicAddress: boolean;
+  }[];
+  readonly secrets: number;
   /** Undefined where nothing takes events over HTTP. */
   readonly collector:
     | { readonly topics: number; readonly memoryMb: number; readonly rate: number }
@@ -45,8 +55,9 @@ export interface Deployment {
 export interface Reader {
   readonly stack: string;
   readonly topic: string;
-  /** Whether the load is on its topic; not on the probe's. */
+  /** Whether the load is on its topic; not on the probe's, nor on a heartbeat's. */
   readonly isLoaded: boolean;
+  readonly sink: 'postgres' | 's3';
   readonly memoryMb: number;
   readonly batch: { readonly maxRecords: number; readonly windowMs: number };
   /** Undefined on demand. */
@@ -61,6 +72,7 @@ export interface Reader {
  */
 export function deploymentOf(app: App, root: string, env: string): Deployment {
   const environment = resolveEnvironment({ ...app, root }, { env });
+  const loaded = [...app.contracts, ...appIn(app, environment).tables.map(({ topic }) => topic)];
   const stacks = synthesizedStacks(environment, app);
   const all = stacks.flatMap(({ resources }) => resources);
   const of = (type: string) =>
@@ -103,11 +115,13 @@ export function deploymentOf(app: App, root: string, env: string): Deployment {
         .filter(({ Type, Properties }) => Type === 'AWS::Lambda::EventSourceMapping' && Properties.Topics)
         .map(({ Properties }): Reader => {
           const polling = Properties.ProvisionedPollerConfig;
+          const { MemorySize, Environment: settings } = byId[Properties.FunctionName.Ref]!.Properties;
           return {
             stack: stackName,
             topic: Properties.Topics[0],
-            isLoaded: app.contracts.some(({ name }) => name === Properties.Topics[0]),
-            memoryMb: byId[Properties.FunctionName.Ref]!.Properties.MemorySize,
+            isLoaded: loaded.some(({ name }) => name === Properties.Topics[0]),
+            sink: SETTINGS.archiveBucketName in settings.Variables ? 's3' : 'postgres',
+            memoryMb: MemorySize,
             batch: {
               maxRecords: Properties.BatchSize,
               windowMs: (Properties.MaximumBatchingWindowInSeconds ?? 0.5) * 1_000,
@@ -120,13 +134,32 @@ export function deploymentOf(app: App, root: string, env: string): Deployment {
           };
         }),
     ),
+    connectUnits: sum(
+      of('AWS::KafkaConnect::Connector').map(
+        ({ Capacity: { ProvisionedCapacity: capacity } }) => capacity.McuCount * capacity.WorkerCount,
+      ),
+    ),
+    containers: stacks.flatMap(({ resources, byId }) =>
+      resources
+        .filter(({ Type }) => Type === 'AWS::ECS::Service')
+        .map(({ Properties }) => {
+          const { Cpu, Memory } = byId[Properties.TaskDefinition.Ref]!.Properties;
+          const { AssignPublicIp } = Properties.NetworkConfiguration.AwsvpcConfiguration;
+          return {
+            processors: Number(Cpu) / 1_024,
+            memoryGb: Number(Memory) / 1_024,
+            hasPublicAddress: AssignPublicIp === 'ENABLED',
+          };
+        }),
+    ),
+    secrets: of('AWS::SecretsManager::Secret').length,
     collector: collectorFunction &&
       collector && {
         topics: (app.collected ?? []).length,
         memoryMb: collectorFunction.Properties.MemorySize,
         rate: collector.rate,
       },
-    topics: app.contracts.map(({ name, partitions, retentionMs }) => ({ name, partitions, retentionMs })),
+    topics: loaded.map(({ name, partitions, retentionMs }) => ({ name, partitions, retentionMs })),
   };
 }
 

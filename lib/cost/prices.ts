@@ -27,6 +27,10 @@ const PROXY = 'https://aws.amazon.com/rds/proxy/pricing/';
 const KMS = 'https://aws.amazon.com/kms/pricing/';
 const CLOUDWATCH = 'https://aws.amazon.com/cloudwatch/pricing/';
 const SQS = 'https://aws.amazon.com/sqs/pricing/';
+const FARGATE = 'https://aws.amazon.com/fargate/pricing/';
+const SECRETS = 'https://aws.amazon.com/secrets-manager/pricing/';
+const VPC = 'https://aws.amazon.com/vpc/pricing/';
+const S3 = 'https://aws.amazon.com/s3/pricing/';
 const API_GATEWAY = 'https://aws.amazon.com/api-gateway/pricing/';
 
 const prices = {
@@ -47,6 +51,13 @@ const prices = {
   invocations: { usd: 0.2, per: 'million invocations', source: LAMBDA },
   armGbSecond: { usd: 0.000_013_333_4, per: 'GB-second on Graviton', source: LAMBDA },
   queueRequests: { usd: 0.4, per: 'million requests', source: SQS },
+  connectUnitHour: { usd: 0.11, per: 'MCU and hour', source: MSK },
+  objectWrites: { usd: 5, per: 'million PUT requests', source: S3 },
+  objectStorage: { usd: 0.023, per: 'GB-month', source: S3 },
+  containerCpuHour: { usd: 0.032_38, per: 'vCPU on Graviton and hour', source: FARGATE },
+  containerGbHour: { usd: 0.003_56, per: 'GB on Graviton and hour', source: FARGATE },
+  addressHour: { usd: 0.005, per: 'public IPv4 address and hour', source: VPC },
+  secret: { usd: 0.4, per: 'secret', source: SECRETS },
   apiRequests: { usd: 3.5, per: 'million requests', source: API_GATEWAY },
 } as const satisfies Record<string, Price>;
 

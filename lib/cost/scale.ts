@@ -135,7 +135,10 @@ export function needsOf(deployment: Deployment, workload: Workload): readonly Ne
     {
       part: 'commits',
       unit: 'a second',
-      needed: sum(({ batchesPerSecond }) => batchesPerSecond),
+      // An archive commits nothing to the database.
+      needed: sum(({ batchesPerSecond, walBytesPerSecond }) =>
+        walBytesPerSecond > 0 ? batchesPerSecond : 0,
+      ),
       set: undefined,
       most: undefined,
       change: 'larger batches (batch.maxRecords, batch.windowMs)',

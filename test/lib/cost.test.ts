@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
   billOf,
@@ -11,9 +11,11 @@ import {
 } from '../../lib/cost/index.ts';
 import { effortOf } from '../../lib/cost/rates.ts';
 import { renderPages } from '../../scripts/estimate-tables.mjs';
+import { captured } from '../fixtures/newsdesk/captured.ts';
 import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 import { NEWSDESK } from '../newsdesk.ts';
 import { resourcesOf, templatesOf } from './synthesized.ts';
+import { CAPTURE, WAREHOUSE } from './variants.ts';
 
 const LOAD = { eventsPerSecond: 50, bytes: 500, eventsPerRequest: 10 };
 const prod = deploymentOf(newsdesk, NEWSDESK, 'prod');
@@ -111,6 +113,49 @@ test('a probe costs its share of pollers and its alarms, and takes none of the l
   for (const part of ['functions', 'database', 'database requests', 'logs'])
     expect(monthly(probing, part, load)).toBeCloseTo(monthly(prod, part, load));
   expect(monthly(probing, 'alarms')).toBeGreaterThan(monthly(prod, 'alarms'));
+});
+
+describe('capture, archives and the warehouse', () => {
+  const environments = {
+    ...newsdesk.environments,
+    prod: { ...newsdesk.environments.prod!, capture: CAPTURE, warehouse: WAREHOUSE },
+  };
+  const capturing = deploymentOf({ ...captured, environments }, NEWSDESK, 'prod');
+
+  test('are counted from the templates', () => {
+    expect(capturing).toMatchObject({
+      connectUnits: 1,
+      containers: [{ processors: 0.5, memoryGb: 1, hasPublicAddress: true }],
+      secrets: 1,
+    });
+    const readers = capturing.readers.map(({ topic, sink, isLoaded }) => `${topic} ${sink} ${isLoaded}`);
+    expect(readers.toSorted()).toEqual([
+      'cms.millrace_capture.heartbeat s3 false',
+      'cms.public.articles s3 true',
+      'news.pageviews postgres true',
+      'news.pageviews s3 true',
+    ]);
+    expect(capturing.topics.map(({ name }) => name)).toEqual(['news.pageviews', 'cms.public.articles']);
+    expect(prod).toMatchObject({ connectUnits: 0, containers: [], secrets: 0 });
+  });
+
+  test('cost what they are made of', () => {
+    expect(monthly(capturing, 'connectors')).toBeCloseTo(0.11 * 730);
+    expect(monthly(capturing, 'warehouse runner')).toBeCloseTo((0.5 * 0.03238 + 0.00356) * 730);
+    expect(monthly(capturing, 'public addresses')).toBeCloseTo(0.005 * 730);
+    expect(monthly(capturing, 'secrets')).toBeCloseTo(0.4);
+    // Twelve and six partitions, an object each half minute.
+    expect(monthly(capturing, 'archive requests')).toBeCloseTo(((18 / 30) * 730 * 3_600 * 5) / 1e6);
+    expect(monthly(capturing, 'archive storage')).toBeCloseTo(((2 * 25_000) / 3 / 1e9) * 730 * 3_600 * 0.023);
+    for (const part of ['connectors', 'warehouse runner', 'archive requests', 'secrets'])
+      expect(monthly(prod, part)).toBe(0);
+  });
+
+  test('write nothing to the database', () => {
+    const load = { ...LOAD, eventsPerSecond: 20_000 };
+    for (const part of ['database', 'database requests'])
+      expect(monthly(capturing, part, load)).toBeCloseTo(monthly(prod, part, load));
+  });
 });
 
 test('more pollers are paid for when the load needs them, up to the maximum', () => {
