@@ -13,6 +13,7 @@ import { Processes } from '../local/parts/processes.ts';
 import newsroom from '../millrace.config.ts';
 import { resolveEnvironment } from '../runtime/environment.ts';
 import { VARIANTS } from '../test/lib/variants.ts';
+import { NEWSDESK } from '../test/newsdesk.ts';
 
 const CFN_LINT = '1.58.0';
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -54,14 +55,18 @@ function synthesize(environment) {
 }
 
 /** The same of a variant. The code of its functions is left out. */
-function synthesizeVariant({ env, settings, consumer }, index) {
+function synthesizeVariant({ env, settings, consumer, app: declared = newsroom }, index) {
   const folder = join(output, `variant-${index}`);
   const { context } = JSON.parse(readFileSync(join(root, 'cdk.json'), 'utf8'));
   const app = new App({ outdir: folder, context: { ...context, 'aws:cdk:bundling-stacks': [] } });
   const own = newsroom.environments[env];
   const environments = { [env]: { ...own, ...settings(own) } };
-  const consumers = newsroom.consumers.map((each) => ({ ...each, ...consumer }));
-  addEnvironmentStacks(app, resolveEnvironment({ environments, root }, { env }), { ...newsroom, consumers });
+  const consumers = declared.consumers.map((each) => ({ ...each, ...consumer }));
+  const environment = resolveEnvironment(
+    { environments, root: declared === newsroom ? root : NEWSDESK },
+    { env },
+  );
+  addEnvironmentStacks(app, environment, { ...declared, consumers });
   app.synth();
   return templatesIn(folder);
 }

@@ -58,7 +58,7 @@ const SIZE = { cpu: 512, memoryLimitMiB: 1_024 } as const;
 const STALE_MS = 300_000;
 const FIVE_MINUTES = Duration.minutes(5);
 
-const RUNNER = fileURLToPath(new URL('../../warehouse/runner', import.meta.url));
+const RUNNER = fileURLToPath(new URL('./warehouse/runner', import.meta.resolve('millrace/package.json')));
 /** Of the app's folder, what the image does not get. */
 const LEFT_OUT = ['node_modules', 'cdk.out', '.git', '.millrace', 'dbt/target', 'dbt/logs'];
 

@@ -2,13 +2,13 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DEBEZIUM_PLUGIN } from '../../runtime/capture/plugin.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { mavenArchive, mavenArtifacts } from './downloads.ts';
 import { KAFKA_VERSION, properties } from './kafka.ts';
 import { java, maven, type Prerequisite, required } from './prerequisites.ts';
 import { type Child, freePort, type Processes } from './processes.ts';
 
-const DEBEZIUM_VERSION = '3.6.1.Final';
 const START_SECONDS = 180;
 const ANSWER_MS = 20_000;
 
@@ -27,10 +27,7 @@ const download = async (processes: Processes, version: ConnectVersion) => ({
     `org.apache.kafka:connect-transforms:${version}`,
     RUNTIMES[version],
   ]),
-  plugin: await mavenArchive(
-    processes,
-    `io.debezium:debezium-connector-postgres:${DEBEZIUM_VERSION}:tar.gz:plugin`,
-  ),
+  plugin: await mavenArchive(processes, DEBEZIUM_PLUGIN),
 });
 
 export const connect = {
@@ -49,12 +46,17 @@ export interface ConnectOptions {
   readonly version?: ConnectVersion;
   /** How often the position in the source is kept: what came since is sent again after a kill. @default 10,000 */
   readonly offsetFlushMs?: number;
+  /** The folder of another plugin's jars. @default Debezium's alone */
+  readonly plugin?: string;
+  /** Of the worker, over the caller's own. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** A worker of the caller's own, which may be killed: connectors and positions are in its topics. */
 export async function startConnect(processes: Processes, options: ConnectOptions): Promise<ConnectWorker> {
   const { classPath, plugin } = await download(processes, options.version ?? KAFKA_VERSION);
-  const worker = new ConnectWorker(processes, classPath, plugin, await freePort(), options);
+  const folder = options.plugin ?? plugin;
+  const worker = new ConnectWorker(processes, classPath, folder, await freePort(), options);
   await worker.start();
   return worker;
 }
@@ -69,6 +71,7 @@ export class ConnectWorker {
   readonly #processes: Processes;
   readonly #name: string;
   readonly #args: readonly string[];
+  readonly #env: NodeJS.ProcessEnv;
   #server: Child | undefined;
 
   constructor(
@@ -76,8 +79,9 @@ export class ConnectWorker {
     classPath: string,
     plugin: string,
     port: number,
-    { brokers, offsetFlushMs = 10_000 }: ConnectOptions,
+    { brokers, offsetFlushMs = 10_000, env = {} }: ConnectOptions,
   ) {
+    this.#env = env;
     this.#processes = processes;
     this.#name = `connect-${port}`;
     this.url = `http://127.0.0.1:${port}`;
@@ -129,7 +133,10 @@ export class ConnectWorker {
   /** Also after kill(): its connectors go on. */
   async start(): Promise<void> {
     // Positions are kept while it runs: nothing is lost by a kill.
-    this.#server = this.#processes.start(this.#name, required(java), this.#args, { endWith: 'SIGKILL' });
+    this.#server = this.#processes.start(this.#name, required(java), this.#args, {
+      endWith: 'SIGKILL',
+      env: { ...process.env, ...this.#env },
+    });
     await this.#server.untilAnswers(() => this.#call('GET', '/connectors'), START_SECONDS);
   }
 

@@ -1,6 +1,10 @@
 /** What `millrace capture plugin` builds and MSK Connect runs: Debezium, and the class that logs in with a token of IAM. */
 
+/** A zip of jars, as Maven knows it. */
 export const DEBEZIUM_PLUGIN = 'io.debezium:debezium-connector-postgres:3.6.1.Final:tar.gz:plugin';
+
+/** Finds the credentials of the connector's role, wherever MSK Connect has them. */
+export const CREDENTIALS_LIBRARY = 'software.amazon.awssdk:auth:2.32.25';
 
 /**
  * Debezium's version, and a number for what we add (connect/). A deployed connector keeps the one it was made with until

@@ -17,14 +17,19 @@ const PORT = 5432;
 /**
  * At RDS's port, on an address of its own; who has rds_iam logs in with a token; with the database and the administrator
  * that lib/stacks/database-stack.ts asks for.
- * @returns the server, with the path of its certificate, which it has signed itself
+ * @returns the server, with the path of its certificate, which it has signed itself, and the passwords that it was given
  */
-export async function startRdsPostgres(processes: Processes) {
+export async function startRdsPostgres(
+  processes: Processes,
+  { settings = [] }: { readonly settings?: readonly string[] } = {},
+) {
   const address = await freeAddress(PORT);
   let certificate = '';
+  const passwords: string[] = [];
   const server = await startPostgres(processes, {
     address,
     port: PORT,
+    settings,
     async prepare(data, run) {
       certificate = join(data, 'server.crt');
       const key = join(data, 'server.key');
@@ -32,7 +37,7 @@ export async function startRdsPostgres(processes: Processes) {
         ...['req', '-x509', '-nodes', '-newkey', 'rsa:2048', '-days', '2', '-subj', `/CN=${address}`],
         ...['-addext', `subjectAltName=IP:${address}`, '-keyout', key, '-out', certificate],
       ]);
-      const logins = `ldap ldapprefix="" ldapserver=127.0.0.1 ldapport=${await startLogins(`${address}:${PORT}`)}`;
+      const logins = `ldap ldapprefix="" ldapserver=127.0.0.1 ldapport=${await startLogins(`${address}:${PORT}`, passwords)}`;
       writeFileSync(
         join(data, 'pg_hba.conf'),
         `hostssl all +rds_iam all ${logins}\nhost all +rds_iam all reject\nhost all all all trust\n`,
@@ -44,7 +49,7 @@ export async function startRdsPostgres(processes: Processes) {
   await client.connect();
   for (const statement of DATABASE_STACK) await client.query(statement);
   await client.end();
-  return Object.assign(server, { certificate });
+  return Object.assign(server, { address, certificate, passwords });
 }
 
 /** On RDS the administrator is no superuser, and logs in with a token, as all do that have rds_iam. */
@@ -61,12 +66,13 @@ const [SUCCESS, INVALID_CREDENTIALS] = [0, 49];
  * What RDS does when PostgreSQL asks it about a password: it takes a token for this very database and user, and nothing else.
  * @returns the port of a server that ends with the process
  */
-async function startLogins(databaseAddress: string): Promise<number> {
+async function startLogins(databaseAddress: string, passwords: string[]): Promise<number> {
   const server = createServer((socket) => {
     socket.on('error', () => {});
     // A bind, which comes in one piece, then an unbind: https://datatracker.ietf.org/doc/html/rfc4511#section-4.2
     socket.once('data', (request) => {
       const { id, user, password } = parseBind(request);
+      passwords.push(password);
       const token = URL.parse(`https://${password}`);
       const isToken =
         token?.host === databaseAddress &&

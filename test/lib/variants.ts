@@ -14,7 +14,7 @@ export interface Variant {
   /** What each consumer declares otherwise. */
   readonly consumer?: Partial<AnyConsumer>;
   /** @default the newsdesk */
-  readonly app?: Pick<App, 'consumers' | 'tables'>;
+  readonly app?: App;
 }
 
 const subnets = (digit: string) => [1, 2, 3].map((zone) => `subnet-0a1b2c3${digit}${zone}`);
