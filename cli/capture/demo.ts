@@ -60,7 +60,7 @@ export function demoCommand(): Command {
       `rows to change (default: ${count(CHANGES)} with --exit-when-equal, else no end)`,
       wholeFrom(1),
     )
-    .option('--rate <number>', 'rows to change a second', recordsPerSecond, 200)
+    .option('--rate <number>', 'rows to change a second', recordsPerSecond, 100)
     .option('--seed <number>', 'decides what is changed', wholeFrom(0), 1)
     .option('--state <dir>', 'keep data and logs in this folder, which has to be empty or not there')
     .addOption(jsonOption('print one object at the end'))

@@ -25,6 +25,7 @@ import { generateProject, modelSchema, runWarehouse } from '../warehouse/warehou
 import { compareTables, type Difference, type Query } from './compare.ts';
 import {
   ALTER,
+  CLOCK,
   type Newsroom,
   newsroom,
   newsroomTables,
@@ -66,6 +67,7 @@ export interface DemoState {
   readonly martRows: number;
   /** The age of the newest heartbeat in the mart; undefined before the first. */
   readonly freshnessMs: number | undefined;
+  /** Of a change a second: from its commit to the mart. */
   readonly freshnessP95Ms: number;
   /** Runs of the warehouse. */
   readonly runs: number;
@@ -148,12 +150,17 @@ export async function startCaptureDemo(options: DemoOptions): Promise<Demo> {
   const mart = {
     refresh: () =>
       runWarehouse({ subject: newsroom, folder, target: 'duckdb', programs, env, archive: store }),
-    async compare(isUnsettled?: (table: string, key: string) => boolean) {
+    async look(isUnsettled?: (table: string, key: string) => boolean) {
       const opened = new WarehouseClient('query', client);
       const query: Query = (sql) => Array.fromAsync(opened.query(sql));
+      const schema = modelSchema(env);
       try {
         await options.onBuilt?.(query);
-        return await compareTables(capture.url, query, newsroomTables, modelSchema(env), isUnsettled);
+        const [[clock = null] = []] = await query(CLOCK.replace('SCHEMA', schema));
+        return {
+          compared: await compareTables(capture.url, query, newsroomTables, schema, isUnsettled),
+          clock: Number(clock ?? 0),
+        };
       } finally {
         await opened.close();
       }
@@ -184,7 +191,10 @@ interface DemoParts {
   readonly brokers: string;
   readonly mart: {
     refresh(): Promise<{ readonly beatAt?: number }>;
-    compare(isUnsettled?: (table: string, key: string) => boolean): Promise<Difference>;
+    /** The comparison, and the time of the clock's row, in epoch milliseconds. */
+    look(
+      isUnsettled?: (table: string, key: string) => boolean,
+    ): Promise<{ readonly compared: Difference; readonly clock: number }>;
   };
 }
 
@@ -192,6 +202,9 @@ class RunningDemo {
   readonly #options: DemoOptions;
   readonly #parts: DemoParts;
   readonly #events: string[] = [];
+  /** When the clock's row was changed, and is not in the mart yet. */
+  readonly #ticks: number[] = [];
+  /** How long each of its changes took to the mart. */
   readonly #ages: number[] = [];
   readonly #stopping = new AbortController();
   readonly #work: Promise<unknown>[] = [];
@@ -238,16 +251,23 @@ class RunningDemo {
     const isOver = Promise.withResolvers<void>();
     stop.addEventListener('abort', () => isOver.resolve(), { once: true });
     const looking = this.#look(stop);
-    const changing = this.#change(stop);
-    const building = this.#build(stop, changing);
-    this.#work.push(looking, changing, building);
+    // The first build parses the project, and has the first snapshot: changes begin when it is there.
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const changing = begun.then(() => this.#change(stop));
+    const building = this.#build(stop, changing, begin);
+    this.#work.push(
+      looking,
+      changing,
+      building,
+      begun.then(() => this.#tick(stop, changing)),
+    );
     for (const each of this.#work) each.catch(() => {});
     await Promise.race([
       building,
       archiving.halted,
       isOver.promise,
       Promise.all([looking, changing]).then(() => building),
-    ]);
+    ]).finally(begin);
   }
 
   async ended(): Promise<void> {
@@ -262,11 +282,29 @@ class RunningDemo {
   async #look(stop: AbortSignal): Promise<void> {
     const { topics, archiving } = this.#parts;
     while (!stop.aborted) {
-      if (this.#beatAt !== undefined) this.#ages.push(Date.now() - this.#beatAt);
       await topics.look();
       this.#lag = await archiving.lag();
       await sleep(LOOK_MS);
     }
+  }
+
+  async #tick(stop: AbortSignal, changing: Promise<void>): Promise<void> {
+    let isDone = false;
+    const done = () => {
+      isDone = true;
+    };
+    changing.then(done, done);
+    while (!stop.aborted && !isDone) {
+      this.#ticks.push(await this.#parts.room.tick());
+      await sleep(LOOK_MS);
+    }
+  }
+
+  /** Every tick up to the one that the mart shows has arrived. */
+  #arrived(upTo: number, at: number): void {
+    const arrived = this.#ticks.filter((tick) => tick <= upTo);
+    this.#ticks.splice(0, arrived.length);
+    for (const tick of arrived) this.#ages.push(at - tick);
   }
 
   /** Changes rows, with the faults at their shares of the way. */
@@ -334,7 +372,7 @@ class RunningDemo {
   }
 
   /** Builds again and again; resolves when all is changed and the mart is equal. */
-  async #build(stop: AbortSignal, changing: Promise<void>): Promise<void> {
+  async #build(stop: AbortSignal, changing: Promise<void>, begin: () => void): Promise<void> {
     const { mart, room } = this.#parts;
     let isDone = false;
     changing.then(
@@ -343,18 +381,21 @@ class RunningDemo {
       },
       () => {},
     );
-    // There is nothing to build before.
     while (!stop.aborted && this.#parts.archiving.counts().archived === 0) await sleep(LOOK_MS);
     while (!stop.aborted) {
       const wasDone = isDone;
       const { beatAt } = await mart.refresh();
+      const builtAt = Date.now();
       this.#runs++;
       if (beatAt !== undefined) this.#beatAt = beatAt;
       const settledBefore = Date.now() - SETTLED_MS;
-      this.#compared = await mart.compare(
+      const { compared, clock } = await mart.look(
         wasDone ? undefined : (table, key) => (room.changedAt(table, key) ?? 0) > settledBefore,
       );
-      const { missing, extra, different } = this.#compared;
+      this.#compared = compared;
+      this.#arrived(clock, builtAt);
+      begin();
+      const { missing, extra, different } = compared;
       if (wasDone && !stop.aborted && missing + extra + different === 0) {
         this.#phase = 'the mart equals the source';
         return;

@@ -59,7 +59,7 @@ const corrections = defineTable({
 });
 
 /** Objects are written this often; what Lambda calls a batching window. */
-const WINDOW_MS = 5_000;
+const WINDOW_MS = 3_000;
 
 const tables = [authors, articles, corrections];
 
@@ -70,6 +70,9 @@ export const newsroom = defineApp({
   tables,
   environments: {},
 });
+
+/** What the mart has of the clock's row. */
+export const CLOCK = 'select note from SCHEMA.corrections where article_id = 0 and revision = 0';
 
 export const tableToWiden = articles;
 export const tableToAlter = articles;
@@ -116,6 +119,8 @@ export interface Newsroom {
   changedAt(table: string, key: string): number | undefined;
   /** Changes rows until `changes()` is `until`, so many a second. */
   work(until: number, perSecond: number, stop: AbortSignal): Promise<void>;
+  /** Sets the clock's row to now: a change whose time anyone can read. @returns the time, in epoch milliseconds */
+  tick(): Promise<number>;
   run(sql: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -125,9 +130,8 @@ const TRANSACTIONS_PER_SECOND = 10;
 
 /** Whoever works in the newsroom. The same seed gives the same statements. */
 export async function openNewsroom(url: string, seed: number): Promise<Newsroom> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => {});
-  await client.connect();
+  // The clock's changes are transactions of their own.
+  const [client, clock] = await Promise.all([connected(url), connected(url)]);
   const random = createSeededRandom(seed);
   const below = (most: number) => Math.floor(random.next() * most);
   const changedAt = new Map<string, number>();
@@ -234,9 +238,29 @@ export async function openNewsroom(url: string, seed: number): Promise<Newsroom>
         await new Promise((resolve) => setTimeout(resolve, 1_000 / TRANSACTIONS_PER_SECOND));
       }
     },
+    async tick() {
+      const now = Date.now();
+      await clock.query(
+        `INSERT INTO corrections VALUES (0, 0, $1, now())
+         ON CONFLICT (article_id, revision) DO UPDATE SET note = excluded.note, corrected_at = now()`,
+        [String(now)],
+      );
+      changedAt.set(`${corrections.name}/0/0`, now);
+      return now;
+    },
     async run(sql) {
       await client.query(sql);
     },
-    close: () => client.end(),
+    async close() {
+      await Promise.all([client.end(), clock.end()]);
+    },
   };
+}
+
+async function connected(connectionString: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString });
+  // A query tells of a connection that broke.
+  client.on('error', () => {});
+  await client.connect();
+  return client;
 }
