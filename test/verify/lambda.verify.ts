@@ -9,6 +9,7 @@ import { CreateQueueCommand, GetQueueAttributesCommand, SQSClient } from '@aws-s
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
 import { createGlueSchemaRegistrar } from '../../adapters/aws/glue-schema-registrar.ts';
+import { createS3Objects } from '../../adapters/aws/s3-objects.ts';
 import { createSqsMover, createSqsQueue } from '../../adapters/aws/sqs-queue.ts';
 import { openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
 import { pgDriver } from '../../adapters/postgres/pg-driver.ts';
@@ -22,6 +23,8 @@ import { createTraffic } from '../../demo/traffic.ts';
 import { editorialAnalytics } from '../../lambdas/editorial-analytics/consumer.ts';
 import { startQueueSource } from '../../local/event-source/queue-source.ts';
 import { Processes } from '../../local/parts/processes.ts';
+import { defineArchive } from '../../runtime/archive/archive.ts';
+import { createArchiveReader } from '../../runtime/archive/reader.ts';
 import { createDecoder, createEncoder } from '../../runtime/contract/codec.ts';
 import { createQueueReader } from '../../runtime/dead-letters/queue-letters.ts';
 import { createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';
@@ -400,6 +403,56 @@ test('operator sends a probe, and sees it in the ledger and the table when its c
     others,
   );
 });
+
+test('an archive keeps each record of its batches once, and dead-letters what it cannot read', async () => {
+  const archive = defineArchive({ topic: pageviews });
+  const bucket = 'millrace-verify-lambda-archive';
+  await s3.send(new CreateBucketCommand({ Bucket: bucket }));
+  const built = {
+    ...functions.find(({ name }) => name === CONSUMER)!,
+    functionName: `millrace-dev-${archive.name}`,
+    code: bundleOfArchive(),
+  };
+  const others = { MILLRACE_CONSUMER: archive.name, MILLRACE_ARCHIVE_BUCKET_NAME: bucket };
+  const records = (await recordsOf(makeViews(200))).toSorted(
+    (a, b) => a.partition - b.partition || a.offset - b.offset,
+  );
+  const poison = place(Buffer.from('k'), Buffer.from('{"no":"frame"}'), STARTED_AT);
+  const [first, rest] = [records.slice(0, 120), [...records.slice(60), poison]];
+  const fn = await startFunction(processes, runtime, built, { ...settings, ...others });
+  try {
+    expect(await fn.invoke(encodeKafkaEvent(first))).toEqual(SETTLED);
+    expect(await fn.invoke(encodeKafkaEvent(rest))).toEqual(SETTLED);
+    expect(await fn.invoke(encodeKafkaEvent(first))).toEqual(SETTLED);
+  } finally {
+    await fn.end();
+  }
+  const reader = createArchiveReader({
+    store: createS3Objects({ client: s3, bucket }),
+    topic: pageviews.name,
+    epoch: archive.epoch,
+  });
+  const archived: RawRecord[] = [];
+  for (let partition = 0; partition < pageviews.partitions; partition++) {
+    const { start, end } = await reader.bounds(partition);
+    for await (const record of reader.read(partition, start, end)) archived.push(record);
+  }
+  expect(archived).toEqual(records);
+  expect(await letters()).toMatchObject({ [placeOf(poison)]: ['FRAME_UNKNOWN', 1, base64(poison)] });
+});
+
+/** The folder of a bundle as the CDK makes it of an app's archives: with the parts of a consumer. */
+function bundleOfArchive(): string {
+  const code = join(temporary.path, 'archive');
+  cpSync(functions.find(({ name }) => name === CONSUMER)!.code, code, { recursive: true });
+  const contents = `
+    import { archiveFunction } from './adapters/aws/archive-function.ts';
+    import { pageviews } from './contracts/news.pageviews/topic.ts';
+    import { defineArchive } from './runtime/archive/archive.ts';
+    export const handler = archiveFunction({ consumers: [defineArchive({ topic: pageviews })] });`;
+  writeFileSync(join(code, 'index.js'), bundle(contents));
+  return code;
+}
 
 /** The folder of a bundle as the CDK makes it of a consumer that declares so: with the parts of a consumer and of the collector. */
 function bundleWithLettersInKafka(): string {
