@@ -66,15 +66,20 @@ export function createArchiveReader({ store, topic, epoch, log }: ArchiveReaderO
   return {
     async bounds(partition) {
       const { ledger } = await findEnd(store, chainOf(partition));
+      const first =
+        ledger.first === null ? null : Math.max(ledger.first, await beginningOf(store, chainOf(partition)));
       const inTopic = await log?.bounds({ topic, partition });
-      const start = ledger.first ?? inTopic?.start ?? 0;
+      const start = first ?? inTopic?.start ?? 0;
       return { start, end: Math.max(ledger.next ?? 0, inTopic?.end ?? 0) };
     },
 
     async *read(partition, from, to, onMissing = () => {}) {
       const of = chainOf(partition);
       const { ledger, backfill } = await findEnd(store, of);
-      const archived = { from: ledger.first ?? 0, to: ledger.next ?? 0 };
+      const archived = {
+        from: Math.max(ledger.first ?? 0, await beginningOf(store, of)),
+        to: ledger.next ?? 0,
+      };
       // Everything in the chain's own order, and between its objects what came later or not at all.
       const holes = within(union(ledger.deadLettered, ledger.skipped), { from, to });
       const late = await backfilled(store, backfill, { from, to });
@@ -149,7 +154,6 @@ async function* chainRecords(
   for await (const key of keysFrom(store, of, from)) {
     const link = readLink(key);
     if (!link) continue;
-    if (!last && link.from > from) break;
     // An object at whose offset another one follows has moved nothing on: it is empty, or a redrive's.
     if (last && link.from > last.link.from) yield* recordsOfLast(link.from);
     last = { key, link };
@@ -157,6 +161,17 @@ async function* chainRecords(
   }
   if (!last) throw broken(chainPrefix(of), `has no object for offset ${from}`);
   if (last.link.from < chainEnd) yield* recordsOfLast(chainEnd);
+}
+
+/** The offset at which the chain begins: 0, unless somebody has deleted its oldest objects. */
+async function beginningOf(store: ObjectStore, of: ChainOf): Promise<number> {
+  const prefix = chainPrefix(of);
+  for await (const date of store.folders(prefix)) {
+    const [first] = await firstKeys(store, `${prefix}${date}/`);
+    const link = first && readLink(first);
+    if (link) return link.from;
+  }
+  return 0;
 }
 
 /** The chain's keys, from the last one whose offset is not above `from`: whole days before it are not listed. */

@@ -15,6 +15,8 @@ const REDRIVE = [
 ];
 const REDRIVE_HISTORIES = ['test/runtime/dead-letters/redrive/redrive.property.test.ts'];
 
+const ARCHIVE = ['test/runtime/archive/sink.test.ts', 'test/runtime/archive/reader.test.ts'];
+
 /** The tests of each file, in steps: the next are run where those before find nothing. */
 export const TESTS = {
   'runtime/delivery/ledger.ts': [['test/runtime/delivery/ledger.test.ts'], ENGINE, HISTORIES],
@@ -34,6 +36,10 @@ export const TESTS = {
   'runtime/dead-letters/redrive/send.ts': [REDRIVE, REDRIVE_HISTORIES],
   'runtime/dead-letters/redrive/receive.ts': [REDRIVE, REDRIVE_HISTORIES],
   'runtime/dead-letters/reader.ts': [['test/runtime/dead-letters/discard.test.ts']],
+  'runtime/archive/chain.ts': [ARCHIVE, HISTORIES],
+  'runtime/archive/sink.ts': [ARCHIVE, HISTORIES],
+  'runtime/archive/reader.ts': [ARCHIVE],
+  'runtime/archive/row.ts': [ARCHIVE],
   'local/redrive-journal.ts': [['test/local/redrive-journal.test.ts']],
 };
 
@@ -48,6 +54,85 @@ const of = (file, mutations) =>
   }));
 
 export const MUTATIONS = [
+  ...of('runtime/archive/chain.ts', {
+    'overtaken-is-committed': [
+      'if (!(await store.create(key, body, metadata))) {',
+      'if (!(await store.create(key, body, metadata)) && key === undefined) {',
+      'two writers archive the same records',
+    ],
+    'one-commit-an-offset': [
+      'sequence: at === from ? sequence + 1 : 0',
+      'sequence: 0',
+      'the commit after a redrive never gets a name of its own',
+    ],
+    'day-never-turns': [
+      'end.next.date < today',
+      "end.next.date < today && end.next.date === '0000-00-00'",
+      'a loader of recent days misses records that came after a quiet day',
+    ],
+    'day-turns-back': [
+      'end.next.date < today',
+      'end.next.date !== today',
+      'a chain goes back to a day before its end',
+    ],
+    'holes-never-move-out': [
+      'text.length <= MOST_HOLES_TEXT',
+      'text.length >= 0',
+      'S3 refuses a commit with many dead letters',
+    ],
+    'backfill-forgotten': [
+      'backfill: isBackfill ? key : end.backfill,',
+      'backfill: isBackfill ? key : null,',
+      'a reader does not find records that were redriven',
+    ],
+  }),
+  ...of('runtime/archive/sink.ts', {
+    'stale-end-is-kept': [
+      'this.#ends.delete(chainPrefix(chain));',
+      '',
+      'a warm function that was overtaken conflicts for ever',
+    ],
+    'redriven-rows-move-on': [
+      'if (below.length === 0) {',
+      'if (below.length >= 0) {',
+      'records that were redriven together with new ones are lost, or twice',
+    ],
+    'rows-as-they-came': [
+      '.toSorted((a, b) => a.offset - b.offset)',
+      '',
+      'rows stand in the order of isolation, not of offsets',
+    ],
+  }),
+  ...of('runtime/archive/reader.ts', {
+    'gap-is-passed': [
+      'if (facts.ledger.next !== next) {',
+      'if (facts.ledger.next === undefined) {',
+      'a replay misses the records of an object that is gone, and says nothing',
+    ],
+    'missing-is-silent': [
+      'onMissing({ from: next, to: Math.min(start, to) });',
+      '',
+      'records that nobody has are not named',
+    ],
+    'always-whole': [
+      'if (link) return link.from;',
+      'if (link) return 0;',
+      'an archive whose old days were deleted cannot be read any more',
+    ],
+  }),
+  ...of('runtime/archive/row.ts', {
+    'line-ends-stay': ["value.replace(/[\\r\\n]/g, ' ')", 'value', 'one record becomes several lines'],
+    'value-of-a-header': [
+      'line.indexOf(VALUE, line.indexOf(SCHEMA_ID))',
+      'line.indexOf(VALUE)',
+      'a header is taken for the value',
+    ],
+    'bytes-as-objects': [
+      'isPlain(schema)) ? jsonWithBytes',
+      'schema === undefined) ? jsonWithBytes',
+      'bytes stand as numbers',
+    ],
+  }),
   ...of('runtime/delivery/ledger.ts', {
     'next-is-settled': [
       'record.offset >= next) {',

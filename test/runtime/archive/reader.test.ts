@@ -271,6 +271,27 @@ describe('a reader of an archive', () => {
     }
   });
 
+  test('names what stood in days that were deleted, and reads on from there', async () => {
+    const { store, all } = await build({
+      first: 0,
+      batches: Array.from({ length: 6 }, () => ({ size: 3, failing: [], redriven: 0, days: 1 })),
+      unarchived: 0,
+    });
+    const prefix = 'topics/shop.public.orders/1/p0/';
+    const old = (await Array.fromAsync(store.folders(prefix))).slice(0, 3);
+    for (const day of old) {
+      const keys = (await Array.fromAsync(store.list(`${prefix}${day}/`))).map(({ key }) => key);
+      await store.delete(keys);
+    }
+    const reader = createArchiveReader({ store, topic: jsonTopic.name, epoch: 1 });
+    const { start, end } = await reader.bounds(0);
+    expect(start).toBeGreaterThan(0);
+    const missing: unknown[] = [];
+    const read = await Array.fromAsync(reader.read(0, 0, end, (range) => missing.push(range)));
+    expect(read).toEqual(all.slice(start));
+    expect(missing).toEqual([{ from: 0, to: start }]);
+  });
+
   test('does not list days that it need not read', async () => {
     const { store, all } = await build({
       first: 0,

@@ -202,6 +202,19 @@ describe('two writers of one chain', () => {
   });
 });
 
+test('rows stand in offset order, in whatever order they were appended', async () => {
+  const clock = createFakeClock();
+  const store = createMemoryObjects({ clock });
+  const at = { topic: topic.name, partition: 0 };
+  await new ArchiveSink({ store, topic, clock }).transaction(async ({ tx, lockLedgers, writeLedgers }) => {
+    await lockLedgers(KEY, [{ ...at, from: 0, to: 3 }]);
+    for (const offset of [2, 0, 1]) await tx.append([rowOf({ offset })]);
+    const none = { closed: [], deadLettered: [], skipped: [] };
+    await writeLedgers(KEY, [{ ...at, first: 0, next: 3, maxTimestamp: 0, ...none }]);
+  });
+  expect(await archivedOffsets(store)).toEqual([0, 1, 2]);
+});
+
 describe('days', () => {
   test('records stand under the day on which they were written, whatever their own times', async () => {
     const clock = createFakeClock({ startsAt: Date.UTC(2026, 10, 27, 23, 59) });
