@@ -94,7 +94,7 @@ async function newObjects(
       const [, partition = '', date = ''] = /^(topics\/.*\/)([^/]+\/)[^/]+$/.exec(key) ?? [];
       if (date > (newest.get(partition) ?? '')) newest.set(partition, date);
     }
-    const prefixes = [`redriven/${topic}/${epoch}/`];
+    const prefixes: string[] = [];
     for await (const partition of archive.folders(`topics/${topic}/${epoch}/`)) {
       const chain = `topics/${topic}/${epoch}/${bare(partition)}/`;
       for await (const date of archive.folders(chain)) {

@@ -17,17 +17,12 @@ export function snowflakeSql(
   { bucket, roleArn, snowpipe }: SnowflakeAccess,
 ): string {
   const sources = warehouseSources(subject);
-  const locations = sources.flatMap(({ topic }) => [
-    `'s3://${bucket}/topics/${topic}/'`,
-    `'s3://${bucket}/redriven/${topic}/'`,
-  ]);
-  const pipes = sources.flatMap(({ name, topic }) =>
-    ['topics', 'redriven'].map(
-      (folder) => `CREATE PIPE IF NOT EXISTS millrace_raw.${name}_${folder} AUTO_INGEST = TRUE AS
+  const locations = sources.map(({ topic }) => `'s3://${bucket}/topics/${topic}/'`);
+  const pipes = sources.map(
+    ({ name, topic }) => `CREATE PIPE IF NOT EXISTS millrace_raw.${name} AUTO_INGEST = TRUE AS
   COPY INTO millrace_raw.${name} (record)
-  FROM @millrace_raw.archive/${folder}/${topic}/
+  FROM @millrace_raw.archive/topics/${topic}/
   FILE_FORMAT = (TYPE = JSON, COMPRESSION = GZIP);`,
-    ),
   );
   return `-- Written by "millrace warehouse sql". Every statement may be run again.
 

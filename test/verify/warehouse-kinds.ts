@@ -28,6 +28,7 @@ export const KINDS: Readonly<
   yes: ['boolean', 'true', 'true'],
   day: ['date', '"2026-02-28Z"', '2026-02-28'],
   caesar: ['date', '"-0043-03-15Z"', '0044-03-15 (BC)', '0044-03-15 BC'],
+  far: ['date', '"-5877611-06-21Z"', 'infinity'],
   summer: ['timestamp', '"2026-10-25T01:30:00.123456Z"', '2026-10-25 01:30:00.123456'],
   never: ['timestamp', '"+294247-01-10T04:00:25.2Z"', 'infinity'],
   long_ago: ['timestamp', '"-290308-12-21T19:59:27.6Z"', '-infinity'],

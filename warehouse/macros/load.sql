@@ -35,7 +35,8 @@
   {%- for source in var('millrace_sources') -%}
     {%- set loaded = [] -%}
     {%- set known = {} -%}
-    {%- set newest = run_query("select object from " ~ millrace.raw_schema() ~ ".loaded_objects where source = '" ~ source.name ~ "' and (object like 'redriven/%'" ~ (" or loaded_at >= " ~ dbt.dateadd('day', -(var('millrace_load_days', 3) | int) - 1, millrace.now_utc()) if not var('millrace_load_from', none) else " or true") ~ ")") -%}
+    {%- set since = '' if var('millrace_load_from', none) else " and loaded_at >= " ~ dbt.dateadd('day', -(var('millrace_load_days', 3) | int) - 1, millrace.now_utc()) -%}
+    {%- set newest = run_query("select object from " ~ millrace.raw_schema() ~ ".loaded_objects where source = '" ~ source.name ~ "'" ~ since) -%}
     {%- for row in newest.rows -%}{%- do known.update({row[0]: true}) -%}{%- endfor -%}
     {%- set fresh = [] -%}
     {%- for prefix in millrace.recent_prefixes(source) -%}
@@ -54,7 +55,7 @@
 
 {# Where new objects can be. Older days: --vars '{millrace_load_from: "2026-06-01"}', or millrace_load_days. #}
 {% macro recent_prefixes(source) %}
-  {%- set prefixes = ['redriven/' ~ source.topic ~ '/' ~ source.epoch ~ '/'] -%}
+  {%- set prefixes = [] -%}
   {%- set today = modules.datetime.datetime.now(modules.pytz.utc).date() -%}
   {%- set from_day = var('millrace_load_from', none) -%}
   {%- set days = (today - modules.datetime.datetime.strptime(from_day, '%Y-%m-%d').date()).days + 1 if from_day else var('millrace_load_days', 3) | int -%}

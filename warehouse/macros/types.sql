@@ -41,15 +41,15 @@
 {% endmacro %}
 
 {#
-  Debezium's text for a value, as PostgreSQL would write it. Infinities of timestamps without a zone come as the
-  instants that the driver has for them, dates and timestamps without a zone with a Z that is not theirs.
+  Debezium's text for a value, as PostgreSQL would write it. Infinities of dates and of timestamps without a zone come as
+  the instants that the driver has for them (a streamed date's has overflowed), and both with a Z that is not theirs.
 #}
 {% macro postgres_text(text, base) %}
   {%- if base == 'numeric' -%}
     {{ return("case " ~ text ~ " when 'NAN' then 'NaN' when 'POSITIVE_INFINITY' then 'Infinity' when 'NEGATIVE_INFINITY' then '-Infinity' else " ~ text ~ " end") }}
   {%- elif base in ['date', 'timestamp', 'timestamptz'] -%}
     {%- set bare = text if base == 'timestamptz' else "replace(replace(" ~ text ~ ", 'Z', ''), 'T', ' ')" -%}
-    {{ return("case when " ~ text ~ " like '+294247-01-10%' or " ~ text ~ " like '+292278994-%' then 'infinity' when " ~ text ~ " like '-290308-12-21%' or " ~ text ~ " like '-292275055-%' then '-infinity' else " ~ bare ~ " end") }}
+    {{ return("case when " ~ text ~ " like '+294247-01-10%' or " ~ text ~ " like '+292278994-%' or " ~ text ~ " like '-5877611-06-21%' then 'infinity' when " ~ text ~ " like '-290308-12-21%' or " ~ text ~ " like '-292275055-%' then '-infinity' else " ~ bare ~ " end") }}
   {%- elif base == 'time' -%}
     {{ return("replace(" ~ text ~ ", 'Z', '')") }}
   {%- endif -%}

@@ -148,9 +148,9 @@ describe('snowflakeSql', () => {
     expect(sql).not.toContain('PIPE');
   });
 
-  test('Snowpipe has a pipe for the records and one for the redriven, of each topic', () => {
+  test('Snowpipe has a pipe for each topic', () => {
     const sql = snowflakeSql(app, { ...settings, snowpipe: true });
-    expect(sql.match(/CREATE PIPE/g)).toHaveLength(6);
+    expect(sql.match(/CREATE PIPE/g)).toHaveLength(3);
   });
 });
 

@@ -1,0 +1,99 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createTemporaryFolder } from '../temporary-folder.ts';
+import { millrace, millraceJson } from './millrace.ts';
+
+const { path: folder, remove } = createTemporaryFolder();
+const warehouse = (...args: readonly string[]) => millrace(['warehouse', ...args], '', folder);
+
+function declare(...tables: readonly string[]): void {
+  const sources = join(process.cwd(), 'runtime');
+  writeFileSync(
+    join(folder, 'millrace.config.ts'),
+    `import { defineApp } from '${sources}/app.ts';
+import { defineDatabase } from '${sources}/capture/database.ts';
+import { defineTable } from '${sources}/capture/table.ts';
+const database = defineDatabase({ name: 'news' });
+const columns = { id: 'bigint', title: 'text' };
+export default defineApp({
+  name: 'news', contracts: [], consumers: [], environments: {},
+  tables: ${JSON.stringify(tables)}.map((table) => defineTable({ database, table, key: ['id'], columns })),
+});
+`,
+  );
+}
+
+describe('millrace warehouse', () => {
+  beforeAll(() => {
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+    declare('articles', 'authors');
+  });
+
+  afterAll(remove);
+
+  test('without a project, run says to generate one', async () => {
+    const { code, stderr } = await warehouse('run', '--archive', '.');
+    expect(code).toBe(1);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain('Run millrace warehouse generate first');
+  });
+
+  test('generate writes once, keeps what a person changed, and removes what is declared no longer', async () => {
+    const first = await millraceJson(['warehouse', 'generate'], '', folder);
+    expect(first).toMatchObject({ kept: [], removed: [], unchanged: 0 });
+    expect(first.written).toContain('models/current/authors.sql');
+    expect((await warehouse('generate')).stdout).toBe(
+      `dbt: nothing to write, ${first.written.length} files as declared\n`,
+    );
+
+    const mine = join(folder, 'dbt/models/current/authors.sql');
+    writeFileSync(mine, `${readFileSync(mine, 'utf8')}limit 1\n`);
+    declare('articles');
+    const { stdout } = await warehouse('generate');
+    expect(stdout).toContain('removed  models/rows/authors_rows.sql');
+    expect(stdout).not.toContain('models/current/authors.sql');
+    expect(existsSync(mine)).toBe(true);
+    expect(existsSync(join(folder, 'dbt/models/staging/stg_authors.sql'))).toBe(false);
+
+    const articles = join(folder, 'dbt/models/current/articles.sql');
+    writeFileSync(articles, 'select 1\n');
+    expect((await warehouse('generate')).stdout).toContain('kept     models/current/articles.sql');
+    expect(readFileSync(articles, 'utf8')).toBe('select 1\n');
+  });
+
+  test('run needs to know what to load, but for Snowflake', async () => {
+    const { code, stderr } = await warehouse('run');
+    expect(code).toBe(1);
+    expect(stderr).toContain('--archive s3://BUCKET');
+  });
+
+  test('a dbt that is none is named', async () => {
+    const { code, stderr } = await warehouse('run', '--archive', '.', '--dbt', '/none/dbt');
+    expect(code).toBe(1);
+    expect(stderr).toContain('PREREQUISITE_MISSING');
+  });
+
+  test('reconcile names the closest table', async () => {
+    const { code, stderr } = await warehouse(
+      'reconcile',
+      'article',
+      '--source',
+      'postgres://127.0.0.1:1/none',
+    );
+    expect(code).toBe(1);
+    expect(stderr).toContain('Did you mean');
+  });
+
+  test('sql prints what an administrator runs', async () => {
+    const { code, stdout } = await warehouse(
+      'sql',
+      '--bucket',
+      'news-archive',
+      '--role-arn',
+      'arn:aws:iam::1:role/r',
+    );
+    expect(code).toBe(0);
+    expect(stdout).toContain('CREATE TABLE IF NOT EXISTS millrace_raw.articles');
+    expect(stdout).toContain("'s3://news-archive/topics/news.public.articles/'");
+  });
+});
