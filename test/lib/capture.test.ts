@@ -201,7 +201,7 @@ describe('a plugin that nobody built', () => {
     );
     expect(rule!.Assertions).toEqual([
       {
-        Assert: { 'Fn::Equals': ['not built', 'built'] },
+        Assert: { 'Fn::Equals': [{ Ref: 'DebeziumIsBuilt3E3986C4' }, 'yes'] },
         AssertDescription: expect.stringContaining('npx millrace capture plugin'),
       },
     ]);
