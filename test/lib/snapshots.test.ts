@@ -1,6 +1,7 @@
 /** What would be deployed, as it is: a change shows in the diff, and is meant. `npm test -- test/lib/snapshots -u` takes it over. */
 import { describe, expect, test } from '@jest/globals';
-import { ENVIRONMENT_NAMES, templatesOf } from './synthesized.ts';
+import { ENVIRONMENT_NAMES, templatesOf, withVariant } from './synthesized.ts';
+import { VARIANTS } from './variants.ts';
 
 /** Without what changes with every line of a function's code. */
 function scrubbed(template: object): unknown {
@@ -14,5 +15,14 @@ function scrubbed(template: object): unknown {
 describe.each(ENVIRONMENT_NAMES)('%s', (env) => {
   test.each(Object.entries(templatesOf(env, { validates: true })))('%s', (_, template) => {
     expect(scrubbed(template.toJSON())).toMatchSnapshot();
+  });
+});
+
+describe('prod with a captured table and an archive', () => {
+  const variant = VARIANTS['a captured table and an archive']!;
+  const templates = templatesOf(variant.env, { ...withVariant(variant), validates: true });
+
+  test.each(['archive', 'capture-cms', 'consumer-cms-articles-archive'])('%s', (part) => {
+    expect(scrubbed(templates[part]!.toJSON())).toMatchSnapshot();
   });
 });
