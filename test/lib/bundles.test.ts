@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
 import { SETTINGS } from '../../runtime/deployment.ts';
+import { captured } from '../fixtures/newsdesk/captured.ts';
 import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import { bundlesOf, DEAD_LETTERS_IN_KAFKA } from './synthesized.ts';
 
@@ -19,6 +20,10 @@ const [writing] = bundlesOf(DEAD_LETTERS_IN_KAFKA).filter(
   (folder) => writesToKafka(folder) && !isCollector(folder),
 );
 
+const [archiving] = bundlesOf({
+  consumers: captured.consumers.filter(({ name }) => name === 'news-pageviews-archive'),
+}).filter((folder) => existsSync(join(folder, 's3.js')));
+
 const LAMBDAS = new URL('../fixtures/newsdesk/lambdas/', import.meta.url);
 // The archives' entry is of another app: captured.ts.
 const entries = readdirSync(LAMBDAS).filter(
@@ -29,7 +34,7 @@ test('each function has a bundle', () => {
   expect(bundles).toHaveLength(entries.length);
 });
 
-describe.each([...bundles, writing!])('%#', (folder) => {
+describe.each([...bundles, writing!, archiving!])('%#', (folder) => {
   const code = codeOf(folder);
 
   test('is under 200 kB, minified', () => {
@@ -82,6 +87,10 @@ test('a consumer that starts loads what logs in to its database, and no other cl
     setImmediate(() => console.error(Object.keys(require.cache).map((path) => require('node:path').basename(path))));`;
   const stderr = run(consumer!, script, { ...Object.fromEntries(settings), AWS_REGION: 'eu-west-1' });
   expect(stderr.trim()).toBe("[ 'index.js', 'rds.js' ]");
+});
+
+test('an archive has no client of a database', () => {
+  expect(existsSync(join(archiving!, 'rds.js'))).toBe(false);
 });
 
 describe('the collector answers, and says what it cannot reach', () => {
