@@ -28,7 +28,7 @@ interface ArchivingOptions {
 }
 
 export interface Archiving {
-  /** Records that are archived, and records that came again. */
+  /** Records that are archived, and records that were delivered again. */
   counts(): { readonly archived: number; readonly repeated: number };
   /** Records that are still to be archived. */
   lag(): Promise<number>;

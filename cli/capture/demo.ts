@@ -50,7 +50,7 @@ export function demoCommand(): Command {
     .description(
       'Runs the whole way on this machine, from PostgreSQL to DuckDB, and shows that they are equal.',
     )
-    .option('--kill-connect', 'kill Kafka Connect twice: changes come again')
+    .option('--kill-connect', 'kill Kafka Connect twice: changes are delivered again')
     .option('--redeliver', 'deliver batches to the archive twice, and end it around its commits')
     .option('--widen', 'give a topic twice as many partitions')
     .option('--alter', 'add a column with a default, and take a snapshot of the table by a signal')

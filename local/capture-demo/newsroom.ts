@@ -94,7 +94,7 @@ export const SCHEMA = `
     article_id bigint, revision smallint, note text, corrected_at timestamptz, PRIMARY KEY (article_id, revision)
   );
   INSERT INTO authors SELECT n, 'Author ' || n, 'author' || n || '@example.com', date '2020-01-01' + n::int,
-    time '06:00' + n * interval '1 minute', n % 3 > 0, n / 7.0, ARRAY['desk ' || n % 5, NULL, 'with "quotes"'],
+    time '06:00' + n * interval '1 minute', n % 3 > 0, n / 7.0, ARRAY['section ' || n % 5, NULL, 'with "quotes"'],
     jsonb_build_object('languages', n % 4, 'note', 'é' || n)
     FROM generate_series(1, 200) n;
   INSERT INTO articles SELECT n, gen_random_uuid(), 'Title ' || n, repeat('body ' || n || ' ', 100 + (n % 7)::int * 100),
