@@ -148,8 +148,17 @@ export async function startCaptureDemo(options: DemoOptions): Promise<Demo> {
   const env = { ...process.env, MILLRACE_DUCKDB_PATH: `${folder}/newsroom.duckdb` };
   const client = { python: programs.python, target: 'duckdb' as const, env, cwd: folder };
   const mart = {
-    refresh: () =>
-      runWarehouse({ subject: newsroom, folder, target: 'duckdb', programs, env, archive: store }),
+    refresh: (isTested: boolean) =>
+      runWarehouse({
+        subject: newsroom,
+        folder,
+        target: 'duckdb',
+        programs,
+        env,
+        archive: store,
+        isTested,
+        signal: options.stop,
+      }),
     async look(isUnsettled?: (table: string, key: string) => boolean) {
       const opened = new WarehouseClient('query', client);
       const query: Query = (sql) => Array.fromAsync(opened.query(sql));
@@ -190,7 +199,8 @@ interface DemoParts {
   readonly topics: TopicCounts;
   readonly brokers: string;
   readonly mart: {
-    refresh(): Promise<{ readonly beatAt?: number }>;
+    /** Tests take as long as the models: they run when the changes are through. */
+    refresh(isTested: boolean): Promise<{ readonly beatAt?: number }>;
     /** The comparison, and the time of the clock's row, in epoch milliseconds. */
     look(
       isUnsettled?: (table: string, key: string) => boolean,
@@ -384,7 +394,7 @@ class RunningDemo {
     while (!stop.aborted && this.#parts.archiving.counts().archived === 0) await sleep(LOOK_MS);
     while (!stop.aborted) {
       const wasDone = isDone;
-      const { beatAt } = await mart.refresh();
+      const { beatAt } = await mart.refresh(wasDone);
       const builtAt = Date.now();
       this.#runs++;
       if (beatAt !== undefined) this.#beatAt = beatAt;

@@ -59,7 +59,7 @@ const corrections = defineTable({
 });
 
 /** Objects are written this often; what Lambda calls a batching window. */
-const WINDOW_MS = 3_000;
+const WINDOW_MS = 5_000;
 
 const tables = [authors, articles, corrections];
 

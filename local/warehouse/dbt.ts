@@ -14,6 +14,10 @@ export interface DbtOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly vars?: Readonly<Record<string, unknown>>;
   readonly fullRefresh?: boolean;
+  /** Whether the models are tested once they are built. @default true */
+  readonly isTested?: boolean;
+  /** Ends dbt in the middle. */
+  readonly signal?: AbortSignal;
   onLine?(text: string): void;
 }
 
@@ -36,9 +40,9 @@ interface LogLine {
  */
 export async function buildModels(options: DbtOptions): Promise<Built> {
   if (!existsSync(join(options.folder, 'dbt_packages', 'millrace'))) await run(['deps'], options);
-  const { vars = {}, fullRefresh = false } = options;
+  const { vars = {}, fullRefresh = false, isTested = true } = options;
   const lines = await run(
-    ['build', '--vars', JSON.stringify(vars), ...(fullRefresh ? ['--full-refresh'] : [])],
+    [isTested ? 'build' : 'run', '--vars', JSON.stringify(vars), ...(fullRefresh ? ['--full-refresh'] : [])],
     options,
   );
   const finished = lines.filter(
@@ -57,7 +61,7 @@ export async function buildModels(options: DbtOptions): Promise<Built> {
 
 async function run(
   command: readonly string[],
-  { dbt, folder, target, env, onLine = () => {} }: DbtOptions,
+  { dbt, folder, target, env, signal, onLine = () => {} }: DbtOptions,
 ): Promise<readonly LogLine[]> {
   const isDeps = command[0] === 'deps';
   const child = spawn(
@@ -69,7 +73,7 @@ async function run(
       // Each target has a folder of its own: otherwise every change of the target parses the project anew.
       ...(isDeps ? [] : ['--target-path', join(folder, `target-${target}`)]),
     ],
-    { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] },
+    { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'], ...(signal && { signal }) },
   );
   const lines: LogLine[] = [];
   const others: string[] = [];

@@ -82,6 +82,10 @@ export interface WarehouseRun {
   readonly archive?: Pick<ObjectStore, 'list' | 'folders' | 'get'>;
   readonly vars?: Readonly<Record<string, unknown>>;
   readonly fullRefresh?: boolean;
+  /** Whether the models are tested once they are built. @default true */
+  readonly isTested?: boolean;
+  /** Ends dbt in the middle. */
+  readonly signal?: AbortSignal;
   onLine?(text: string): void;
 }
 
