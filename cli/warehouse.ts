@@ -8,8 +8,7 @@ import { warehouseSqlCommand } from './warehouse/sql.ts';
 const EXAMPLE = `
 Examples:
   millrace warehouse generate       write the dbt project
-  millrace warehouse run --archive ./archive
-                                    load it into DuckDB, build and test`;
+  millrace warehouse run            load it into DuckDB, build and test`;
 
 export function warehouseCommand(): Command {
   const warehouse = new Command('warehouse')

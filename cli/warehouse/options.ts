@@ -2,9 +2,11 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Option } from 'commander';
 import { folderObjects } from '../../adapters/files/folder-objects.ts';
+import { existingStateFolder } from '../../local/state-folder.ts';
 import type { WarehouseTarget } from '../../local/warehouse/python.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { ObjectStore } from '../../runtime/objects.ts';
+import { stateOption } from '../options.ts';
 
 /** Where `generate` writes and the others read, below the app's folder. */
 const PROJECT_FOLDER = 'dbt';
@@ -39,23 +41,52 @@ export function dbtOption(): Option {
 }
 
 export const archiveOptions = (): readonly Option[] => [
-  new Option('--archive <from>', 's3://BUCKET, or a folder with a copy of the bucket'),
-  new Option('--endpoint <url>', 'of an S3 that is not AWS'),
+  new Option('--archive <from>', 's3://BUCKET, or a folder with a copy of the bucket').default(
+    undefined,
+    'the archive in the state folder',
+  ),
+  new Option('--archive-endpoint <url>', 'where a store that answers as S3 does is, such as MinIO'),
+  stateOption(),
 ];
 
-/** @param from `s3://BUCKET`, or a folder */
-export async function openArchive(
-  from: string,
-  endpoint: string | undefined,
-): Promise<Pick<ObjectStore, 'list' | 'folders' | 'get'>> {
+/** What `millrace up` has archived in the state folder. */
+async function openLocalArchive(
+  state: string,
+): Promise<{ readonly objects: LoadedObjects; close(): Promise<void> }> {
+  const { openStores } = await import('../../local/stores.ts');
+  const stores = await openStores(existingStateFolder(state));
+  return { objects: stores.archive, close: () => stores.close() };
+}
+
+/** As much of an archive as a load needs. */
+type LoadedObjects = Pick<ObjectStore, 'list' | 'folders' | 'get'>;
+
+/**
+ * The archive that the options name.
+ * @throws INPUT_INVALID, STATE_UNREADABLE where it is not there
+ */
+export async function openArchive({
+  archive: from,
+  archiveEndpoint: endpoint,
+  state,
+}: ArchiveChoice): Promise<{ readonly objects: LoadedObjects; close(): Promise<void> }> {
+  if (from === undefined) return openLocalArchive(state);
+  const nothingToClose = async () => {};
   const bucket = /^s3:\/\/([^/]+)\/?$/.exec(from)?.[1];
   if (bucket === undefined) {
-    if (existsSync(from)) return folderObjects(resolve(from));
+    if (existsSync(from)) return { objects: folderObjects(resolve(from)), close: nothingToClose };
     throw new MillraceError(
       'INPUT_INVALID',
       `--archive is ${JSON.stringify(from)}; it takes s3://BUCKET, or a folder that exists. Correct it.`,
     );
   }
   const { openS3Objects } = await import('../../adapters/aws/s3-objects.ts');
-  return openS3Objects(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }, bucket);
+  const config = endpoint === undefined ? {} : { endpoint, forcePathStyle: true };
+  return { objects: openS3Objects(config, bucket), close: nothingToClose };
+}
+
+export interface ArchiveChoice {
+  readonly archive?: string;
+  readonly archiveEndpoint?: string;
+  readonly state: string;
 }

@@ -1,11 +1,11 @@
 import { Command } from 'commander';
 import { type WarehouseTarget, warehousePrograms } from '../../local/warehouse/python.ts';
 import { runWarehouse } from '../../local/warehouse/warehouse.ts';
-import { MillraceError } from '../../runtime/errors.ts';
 import { loadApp } from '../app.ts';
 import { jsonOption } from '../options.ts';
 import { count, duration, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
 import {
+  type ArchiveChoice,
   archiveOptions,
   dbtOption,
   openArchive,
@@ -17,7 +17,7 @@ import {
 
 const EXAMPLE = `
 Examples:
-  millrace warehouse run --archive ./archive
+  millrace warehouse run                what "millrace up" has archived here
   millrace warehouse run --archive s3://news-archive --target postgres
   millrace warehouse run --target snowflake --json
 
@@ -25,11 +25,9 @@ DuckDB is the file MILLRACE_DUCKDB_PATH, PostgreSQL the server MILLRACE_WAREHOUS
 Snowflake the account SNOWFLAKE_ACCOUNT: profiles.yml lists all variables. Snowflake
 loads from its stage by itself; the others load from --archive.`;
 
-interface RunOptions {
+interface RunOptions extends ArchiveChoice {
   readonly project?: string;
   readonly target: WarehouseTarget;
-  readonly archive?: string;
-  readonly endpoint?: string;
   readonly dbt?: string;
   readonly fullRefresh?: true;
   readonly json?: true;
@@ -47,16 +45,12 @@ export function runCommand(): Command {
     .addOption(jsonOption('print one object: objects, rows, models, tests, warnings, freshnessMs, elapsedMs'))
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: RunOptions) => {
-      const { target, archive, endpoint, fullRefresh = false, json } = options;
+      const { target, fullRefresh = false, json } = options;
       const began = Date.now();
       const app = await loadApp();
       const folder = requireProject(projectFolder(app.root, options.project));
-      if (target !== 'snowflake' && archive === undefined) {
-        throw new MillraceError(
-          'INPUT_INVALID',
-          `--target ${target} needs to know what to load. Add --archive s3://BUCKET, or --archive and a folder.`,
-        );
-      }
+      // Snowflake loads from its own stage.
+      const archive = target === 'snowflake' ? undefined : await openArchive(options);
       const programs = await warehousePrograms(app.root, target, {
         note: printNote,
         ...(options.dbt !== undefined && { dbt: options.dbt }),
@@ -68,10 +62,9 @@ export function runCommand(): Command {
         programs,
         env: process.env,
         fullRefresh,
-        ...(target !== 'snowflake' &&
-          archive !== undefined && { archive: await openArchive(archive, endpoint) }),
+        ...(archive && { archive: archive.objects }),
         ...(!json && { onLine: printLine }),
-      });
+      }).finally(() => archive?.close());
       const elapsedMs = Date.now() - began;
       const freshnessMs = beatAt === undefined ? undefined : Date.now() - beatAt;
       if (json) return printJson({ target, ...report, freshnessMs, elapsedMs });

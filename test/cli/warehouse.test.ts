@@ -61,10 +61,10 @@ describe('millrace warehouse', () => {
     expect(readFileSync(articles, 'utf8')).toBe('select 1\n');
   });
 
-  test('run needs to know what to load, but for Snowflake', async () => {
-    const { code, stderr } = await warehouse('run');
+  test('run loads what is archived in the state folder, and says where there is none', async () => {
+    const { code, stderr } = await warehouse('run', '--state', join(folder, 'none'));
     expect(code).toBe(1);
-    expect(stderr).toContain('--archive s3://BUCKET');
+    expect(stderr).toContain('Run "millrace up" first');
   });
 
   test('a dbt that is none is named', async () => {
