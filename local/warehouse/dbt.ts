@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { MillraceError } from '../../runtime/errors.ts';
+import { warehousePackage } from './client.ts';
 import type { WarehouseTarget } from './python.ts';
 
 export interface DbtOptions {
@@ -39,7 +40,7 @@ interface LogLine {
  * @throws WAREHOUSE_FAILED with the lines of dbt that say why
  */
 export async function buildModels(options: DbtOptions): Promise<Built> {
-  if (!existsSync(join(options.folder, 'dbt_packages', 'millrace'))) await run(['deps'], options);
+  if (!(await hasPackage(options.folder))) await run(['deps'], options);
   const { vars = {}, fullRefresh = false, isTested = true } = options;
   const lines = await run(
     [isTested ? 'build' : 'run', '--vars', JSON.stringify(vars), ...(fullRefresh ? ['--full-refresh'] : [])],
@@ -57,6 +58,20 @@ export async function buildModels(options: DbtOptions): Promise<Built> {
       .filter(({ data }) => data?.node_info?.node_status === 'warn')
       .map(({ info }) => info?.msg ?? ''),
   };
+}
+
+/** dbt makes a link to a package on this machine. It stays when the package moves, or another version stands elsewhere. */
+async function hasPackage(folder: string): Promise<boolean> {
+  try {
+    const [linked, wanted] = await Promise.all([
+      realpath(join(folder, 'dbt_packages', 'millrace')),
+      realpath(warehousePackage),
+    ]);
+    return linked === wanted;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 async function run(
@@ -89,7 +104,7 @@ async function run(
       if (line === undefined) others.push(`${text}\n`);
       else {
         lines.push(line);
-        if (line.info?.msg && line.info.level !== 'debug') onLine(line.info.msg);
+        if (isWorthReading(line)) onLine(line.info?.msg ?? '');
       }
     }
   })();
@@ -105,6 +120,11 @@ async function run(
     `dbt ${command[0]} failed:\n${said.join('\n').slice(0, 4_000)}\nCorrect what it names and run it again; ` +
       `${join(folder, 'logs', 'dbt.log')} has all of it.`,
   );
+}
+
+/** What has ended, and what is wrong: not what begins, and no empty line. */
+function isWorthReading({ info }: LogLine): boolean {
+  return Boolean(info?.msg?.trim()) && info?.level !== 'debug' && !info?.name?.endsWith('StartLine');
 }
 
 function parse(text: string): LogLine | undefined {

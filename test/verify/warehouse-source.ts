@@ -101,9 +101,8 @@ export class SimulatedTable {
 
   /** Reads what is committed while other transactions are open. Its rows have no LSN. */
   incrementalSnapshot(more: Readonly<Record<string, unknown>> = {}): void {
-    for (const [id, values] of this.rows) {
-      if (!this.#locked.has(id)) this.#emit({ op: 'r', id, lsn: null, after: { ...values, ...more } });
-    }
+    for (const [id, values] of this.rows)
+      this.#emit({ op: 'r', id, lsn: null, after: { ...values, ...more } });
   }
 
   /** As after a kill: the last changes once more, in their order. */

@@ -12,8 +12,10 @@ import {
 } from '../../local/warehouse/python.ts';
 import { generateProject, runWarehouse, type WarehouseReport } from '../../local/warehouse/warehouse.ts';
 import { defineApp } from '../../runtime/app.ts';
+import { defineArchive } from '../../runtime/archive/archive.ts';
 import { defineDatabase } from '../../runtime/capture/database.ts';
 import type { CapturedTable } from '../../runtime/capture/table.ts';
+import type { Contract } from '../../runtime/contract/contract.ts';
 import type { WarehouseSubject } from '../../runtime/warehouse/project.ts';
 import { part } from './part.ts';
 
@@ -28,15 +30,22 @@ export class Warehouse {
   readonly target: WarehouseTarget;
   readonly env: NodeJS.ProcessEnv;
   subject: WarehouseSubject;
+  readonly #topics: readonly Contract<never>[];
   #programs: WarehousePrograms | undefined;
 
-  constructor(target: WarehouseTarget, tables: readonly CapturedTable[]) {
+  /** @param topics that are archived */
+  constructor(
+    target: WarehouseTarget,
+    tables: readonly CapturedTable[],
+    topics: readonly Contract<never>[] = [],
+  ) {
+    this.#topics = topics;
     this.target = target;
     this.folder = mkdtempSync(join(tmpdir(), `millrace-warehouse-${target}-`));
     this.archive = join(this.folder, 'archive');
     this.project = join(this.folder, 'dbt');
     this.env = { ...process.env, MILLRACE_DUCKDB_PATH: join(this.folder, 'sim.duckdb') };
-    this.subject = appOf(tables);
+    this.subject = appOf(tables, this.#topics);
   }
 
   get dbt(): string {
@@ -53,7 +62,7 @@ export class Warehouse {
   }
 
   async redeclare(tables: readonly CapturedTable[]): Promise<void> {
-    this.subject = appOf(tables);
+    this.subject = appOf(tables, this.#topics);
     await generateProject(this.subject, this.project);
   }
 
@@ -82,8 +91,9 @@ export class Warehouse {
   }
 }
 
-function appOf(tables: readonly CapturedTable[]): WarehouseSubject {
-  return defineApp({ name: 'sim', contracts: [], consumers: [], tables, environments: {} });
+function appOf(tables: readonly CapturedTable[], topics: readonly Contract<never>[]): WarehouseSubject {
+  const consumers = topics.map((topic) => defineArchive({ topic }));
+  return defineApp({ name: 'sim', contracts: topics, consumers, tables, environments: {} });
 }
 
 /** A database of the test's own, as the variables by which dbt and the client find it. */

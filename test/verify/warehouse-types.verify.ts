@@ -2,18 +2,42 @@
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { defineTable, heartbeatOf } from '../../runtime/capture/table.ts';
+import { type Contract, defineTopic } from '../../runtime/contract/contract.ts';
 import { heartbeatRow, KINDS, kinds, kindsRow, objectOf } from './warehouse-kinds.ts';
-import { putObject, SimulatedTable, type Values } from './warehouse-source.ts';
+import { putObject, SimulatedTable, TODAY, type Values } from './warehouse-source.ts';
 import { sim, Warehouse } from './warehouse-targets.ts';
 
 const columns = { id: 'bigint', title: 'text', note: 'text', amount: 'numeric(38,9)' };
 const tableNamed = (name: string, more: Readonly<Record<string, string>> = {}) =>
   defineTable({ database: sim, table: name, key: ['id'], partitions: 3, columns: { ...columns, ...more } });
 
+const visits = defineTopic({
+  name: 'web.visits',
+  owner: 'web',
+  key: 'id',
+  versions: [
+    {
+      version: 1,
+      schema: {
+        type: 'record',
+        name: 'Visit',
+        fields: [
+          { name: 'id', type: 'string' },
+          { name: 'at', type: { type: 'long', logicalType: 'timestamp-millis' } },
+          { name: 'reader', type: ['null', 'string'], default: null },
+          { name: 'parts', type: { type: 'array', items: 'string' } },
+          { name: 'bytes', type: 'bytes' },
+          { name: 'total', type: 'long' },
+        ],
+      },
+    },
+  ],
+}) as Contract<never>;
+
 // PostgreSQL is MILLRACE_TEST_POSTGRES.
 describe.each(['duckdb', 'postgres'] as const)('the warehouse on %s', (target) => {
   const names = ['restored', 'emptied', 'altered', 'by_offset'];
-  const warehouse = new Warehouse(target, [kinds, ...names.map((name) => tableNamed(name))]);
+  const warehouse = new Warehouse(target, [kinds, ...names.map((name) => tableNamed(name))], [visits]);
   const [restored, emptied, altered, byOffset] = names.map(
     (name) => new SimulatedTable(tableNamed(name), warehouse.archive),
   ) as [SimulatedTable, SimulatedTable, SimulatedTable, SimulatedTable];
@@ -26,6 +50,10 @@ describe.each(['duckdb', 'postgres'] as const)('the warehouse on %s', (target) =
       kindsRow(kinds, 0, 'c', KINDS),
       kindsRow(kinds, 1, 'u', KINDS),
     ]);
+    const [first, second] = [visit(0, '"reader-1"'), visit(1, 'null')];
+    const folderOf = `topics/web.visits/1/p0/${TODAY}/`;
+    putObject(warehouse.archive, `${folderOf}${'0'.repeat(20)}.jsonl.gz`, [first, second]);
+    putObject(warehouse.archive, `${folderOf}${'0'.repeat(20)}_000001.jsonl.gz`, [second]);
     for (const table of [restored, emptied, altered, byOffset]) fill(table);
     for (const table of [restored, emptied, altered]) table.archive();
     for (let id = 1; id <= 6; id++) byOffset.update(id, { title: 'newer' });
@@ -47,6 +75,20 @@ describe.each(['duckdb', 'postgres'] as const)('the warehouse on %s', (target) =
       target === 'postgres' && postgres !== undefined ? postgres : duckdb,
     );
     expect(rows).toEqual([[...expected, target === 'postgres' ? null : 'nan=NaN; ']]);
+  });
+
+  test('an archived topic has each record once, with the fields of its contract', async () => {
+    const names = ['_partition', '_offset', 'id', 'at', 'reader', 'parts', 'bytes', 'total'];
+    const texts = names.map((name) => `cast("${name}" as varchar)`);
+    const rows = await warehouse.rows(
+      `select ${texts.join(', ')} from analytics_staging.stg_web_visits order by _offset`,
+    );
+    const bytes = target === 'postgres' ? String.raw`\x0001ff` : String.raw`\x00\x01\xFF`;
+    const rest = ['["a",{"b":1}]', bytes, '9007199254740993'];
+    expect(rows).toEqual([
+      ['0', '0', 'visit-0', '2026-11-27 00:00:00.123', 'reader-1', ...rest],
+      ['0', '1', 'visit-1', '2026-11-27 00:00:00.123', null, ...rest],
+    ]);
   });
 
   test('a restored database replaces rows at once and removes rows when its snapshot has ended', async () => {
@@ -95,6 +137,15 @@ describe.each(['duckdb', 'postgres'] as const)('the warehouse on %s', (target) =
     expect(await found('by_offset')).toEqual(titlesOf(byOffset.expected()));
   }, 400_000);
 });
+
+function visit(offset: number, reader: string): string {
+  return (
+    `{"topic":"web.visits","partition":0,"offset":${offset},"timestamp":1795000000000,"timestamp_type":"CREATE_TIME",` +
+    `"source_epoch":null,"key":"visit-${offset}","headers":[],"schema_id":"1","value":{"id":"visit-${offset}",` +
+    `"at":${Date.UTC(2026, 10, 27, 0, 0, 0, 123)},"reader":${reader},"parts":["a",{"b":1}],"bytes":"AAH/",` +
+    '"total":9007199254740993},"raw":{"value":"AA=="}}'
+  );
+}
 
 function valuesOf(title: string): Values {
   return { title, note: null, amount: '1.000000000' };
