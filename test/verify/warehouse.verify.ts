@@ -157,6 +157,7 @@ const SCENARIOS: readonly Scenario[] = [
       (table) => {
         fill(table, 6);
         table.changeKey(3, 30);
+        table.delete(6);
         table.archive();
       },
       (table) => {
@@ -164,6 +165,8 @@ const SCENARIOS: readonly Scenario[] = [
         // The new key's partition is behind the old one's, and then the other way round.
         table.archive((partition) => (partition === 4 % 3 ? 1 : 0));
         table.changeKey(5, 51);
+        // Nor has a key that was there before its old life's value.
+        table.changeKey(2, 6);
         table.archive((partition) => (partition === 51 % 3 ? 1 : 0));
       },
       (table) => {
