@@ -66,7 +66,8 @@ export class Warehouse {
     await generateProject(this.subject, this.project);
   }
 
-  build(vars: Readonly<Record<string, unknown>> = {}): Promise<WarehouseReport> {
+  /** @param isTested runs dbt's tests as well, which take longer than the models */
+  build(vars: Readonly<Record<string, unknown>> = {}, isTested = true): Promise<WarehouseReport> {
     return runWarehouse({
       subject: this.subject,
       folder: this.project,
@@ -74,6 +75,7 @@ export class Warehouse {
       programs: this.#programs!,
       env: this.env,
       vars,
+      isTested,
       ...(this.target !== 'snowflake' && { archive: folderObjects(this.archive) }),
     });
   }

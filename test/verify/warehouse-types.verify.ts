@@ -97,19 +97,19 @@ describe.each(['duckdb', 'postgres'] as const)('the warehouse on %s', (target) =
     restored.snapshot();
     restored.archive(() => 0.5);
     emptied.restore(new Map());
-    await warehouse.build(strategy);
+    await warehouse.build(strategy, false);
     expect(await found('restored')).toEqual(titlesOf(restored.expected()));
     expect(restored.expected().size).toBeGreaterThanOrEqual(6);
 
     restored.update(2, { title: 'changed since' });
     restored.archive();
     putObject(warehouse.archive, objectOf(heartbeatOf(sim), 0), [heartbeatRow(2)]);
-    await warehouse.build(strategy);
+    await warehouse.build(strategy, false);
     // The archive of a partition may be behind: nothing is taken away yet.
     expect(await found('restored')).toEqual(titlesOf(restored.expected()));
     expect(await found('emptied')).toHaveLength(6);
 
-    await warehouse.build({ ...strategy, millrace_snapshot_grace_minutes: 0 });
+    await warehouse.build({ ...strategy, millrace_snapshot_grace_minutes: 0 }, false);
     expect(await found('restored')).toEqual(titlesOf(restored.expected(2)));
     expect((await found('restored')).map(([id]) => id)).toEqual(['2', '3', '4', '20']);
     expect(await found('emptied')).toEqual([]);
@@ -124,14 +124,14 @@ describe.each(['duckdb', 'postgres'] as const)('the warehouse on %s', (target) =
       kinds,
       ...names.map((name) => tableNamed(name, name === 'altered' ? { extra: 'text' } : {})),
     ]);
-    await warehouse.build(strategy);
+    await warehouse.build(strategy, false);
     expect(await found('by_offset')).not.toEqual(titlesOf(byOffset.expected()));
     expect((await found('altered', ', extra')).map((row) => row[2])).toEqual(Array(6).fill(null));
 
     altered.incrementalSnapshot({ extra: 'its default' });
     altered.archive();
     byOffset.archive();
-    await warehouse.build(strategy);
+    await warehouse.build(strategy, false);
     expect((await found('altered', ', extra')).map((row) => row[2])).toEqual(Array(6).fill('its default'));
     expect(await found('altered')).toEqual(titlesOf(altered.expected()));
     expect(await found('by_offset')).toEqual(titlesOf(byOffset.expected()));
