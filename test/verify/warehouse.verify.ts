@@ -96,7 +96,7 @@ const SCENARIOS: readonly Scenario[] = [
       },
       (table) => {
         table.commitHeld();
-        for (let id = 1; id <= 8; id++) table.update(id, { title: `after the snapshot ${id}` });
+        for (const id of [1, 3, 5, 7]) table.update(id, { title: `after the snapshot ${id}` });
         table.delete(9);
         table.archive(undefined, { late: 1 });
       },
