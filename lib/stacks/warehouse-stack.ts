@@ -1,5 +1,5 @@
-import { cpSync, mkdtempSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { cpSync, readdirSync, rmSync } from 'node:fs';
+import { basename, join, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CfnOutput, Duration, Stage, Validations } from 'aws-cdk-lib';
 import {
@@ -265,13 +265,20 @@ export class WarehouseStack extends EnvironmentStack {
   private imageOf({ image }: RunnerSettings): ContainerImage {
     if (image !== undefined) return ContainerImage.fromRegistry(image);
     const { appRoot } = this.target;
-    const folder = mkdtempSync(join(Stage.of(this)!.outdir, 'warehouse-'));
+    const { outdir } = Stage.of(this)!;
+    const folder = join(outdir, 'warehouse-runner');
+    rmSync(folder, { recursive: true, force: true });
     cpSync(RUNNER, folder, { recursive: true });
     const left = new Set(LEFT_OUT.map((path) => join(appRoot, path)));
-    cpSync(appRoot, join(folder, 'app'), {
-      recursive: true,
-      filter: (path) => !left.has(path) && !basename(path).startsWith('.env'),
-    });
+    // One by one: what the CDK writes is usually in the app's folder, and a folder cannot be copied into itself.
+    for (const name of readdirSync(appRoot)) {
+      const path = join(appRoot, name);
+      if (`${resolve(outdir)}${sep}`.startsWith(`${resolve(path)}${sep}`)) continue;
+      cpSync(path, join(folder, 'app', name), {
+        recursive: true,
+        filter: (each) => !left.has(each) && !basename(each).startsWith('.env'),
+      });
+    }
     const asset = new DockerImageAsset(this, 'Image', { directory: folder, platform: Platform.LINUX_ARM64 });
     return ContainerImage.fromDockerImageAsset(asset);
   }

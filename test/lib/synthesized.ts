@@ -28,6 +28,8 @@ export interface SynthesisOptions {
   readonly root?: string;
   /** @default none: wherever the deploying credentials lead */
   readonly account?: string;
+  /** Where the CDK writes. @default a temporary folder */
+  readonly outdir?: string;
   /** What is different from the environment as it is. */
   readonly settings?: Partial<EnvironmentSettings>;
   /** Whether functions are bundled, as in a deployment; else their code is left out. @default false */
@@ -68,7 +70,7 @@ export function appOf(env: string, options: SynthesisOptions = {}): App {
   const isCollected = (each: Contract<never>) => newsdesk.collected!.some(({ name }) => name === each.name);
   const { collected = contracts.filter(isCollected) } = options;
   const app = new App({
-    outdir: mkdtempSync(join(outputs, env)),
+    outdir: options.outdir ?? mkdtempSync(join(outputs, env)),
     context: { ...context, ...(!bundles && { 'aws:cdk:bundling-stacks': [] }) },
     analyticsReporting: false,
     stackTraces: false,

@@ -1,5 +1,5 @@
 /** What loads the warehouse: the runner, its network, and the role by which Snowflake reads the archive. */
-import { existsSync, readdirSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
@@ -10,6 +10,8 @@ import type { EnvironmentSettings } from '../../runtime/environment.ts';
 import type { RunnerSettings, SnowflakeSettings } from '../../runtime/warehouse/environment.ts';
 import { captured } from '../fixtures/newsdesk/captured.ts';
 import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
+import { NEWSDESK } from '../newsdesk.ts';
+import { createTemporaryFolder } from '../temporary-folder.ts';
 import { appOf, type SynthesisOptions, templatesOf } from './synthesized.ts';
 import { CAPTURE, WAREHOUSE } from './variants.ts';
 
@@ -104,12 +106,18 @@ describe('the runner', () => {
   });
 
   test('is built from the app without what is this machine’s, or is an image that is there', () => {
-    const app = appOf('prod', OPTIONS);
-    const folder = readdirSync(app.outdir).find((name) => name.startsWith('warehouse-'))!;
-    const image = join(app.outdir, folder);
+    const { path: root, remove } = createTemporaryFolder();
+    cpSync(NEWSDESK, root, { recursive: true });
+    writeFileSync(join(root, '.env'), 'SECRET=1');
+    mkdirSync(join(root, 'node_modules'));
+    // Where the CDK writes it: in the app's folder.
+    const app = appOf('prod', { ...OPTIONS, root, outdir: join(root, 'cdk.out') });
+    const image = join(app.outdir, 'warehouse-runner');
     for (const path of ['Dockerfile', 'run.sh', 'app/millrace.config.ts', 'app/package-lock.json'])
       expect([path, existsSync(join(image, path))]).toEqual([path, true]);
-    expect(existsSync(join(image, 'app/node_modules'))).toBe(false);
+    for (const path of ['app/node_modules', 'app/.env', 'app/cdk.out'])
+      expect([path, existsSync(join(image, path))]).toEqual([path, false]);
+    remove();
     const given = templatesOf('prod', withWarehouse({ image: 'example.com/runner:7' })).warehouse!;
     given.hasResourceProperties('AWS::ECS::TaskDefinition', {
       ContainerDefinitions: [Match.objectLike({ Image: 'example.com/runner:7' })],
