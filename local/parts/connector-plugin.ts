@@ -99,8 +99,11 @@ function filesIn(folder: string): readonly string[] {
     .sort();
 }
 
-/** Maven Central does not change what it has; a mirror in front of it may. */
-function checkPinned(files: ReadonlyMap<string, Buffer>): void {
+/**
+ * Maven Central does not change what it has; a mirror in front of it may.
+ * @throws PART_FAILED naming the first jar that is not as pinned
+ */
+export function checkPinned(files: ReadonlyMap<string, Buffer>): void {
   const found = pinsOf(files);
   const pinned = readFileSync(CHECKSUMS, 'utf8');
   if (found === pinned) return;

@@ -3,6 +3,7 @@
  * for replication, to a PostgreSQL that takes tokens of IAM in place of passwords, as RDS does.
  */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Signer } from '@aws-sdk/rds-signer';
@@ -11,7 +12,7 @@ import pg from 'pg';
 import { type KafkaLog, openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { type ConnectWorker, startConnect } from '../../local/parts/connect.ts';
-import { unpackedPlugin } from '../../local/parts/connector-plugin.ts';
+import { buildConnectorPlugin, checkPinned, unpackedPlugin } from '../../local/parts/connector-plugin.ts';
 import { Processes } from '../../local/parts/processes.ts';
 import { connectorConfiguration } from '../../runtime/capture/connector.ts';
 import { defineDatabase } from '../../runtime/capture/database.ts';
@@ -171,4 +172,16 @@ test('a connector that is made again goes on, and takes no second snapshot', asy
   await worker.configure(database.connector, configuration(iamLogin(REGION)));
   await worker.untilRunning(database.connector);
   expect(await notes(3)).toEqual(['first', 'second', 'while it was away']);
+});
+
+test('two builds of the plugin have the same bytes, and a jar that is not pinned is refused', async () => {
+  const build = async (name: string) => {
+    const own = new Processes(processes.makeFolder(name));
+    return readFileSync((await buildConnectorPlugin(own)).path);
+  };
+  const [first, second] = [await build('build-1'), await build('build-2')];
+  expect(first.length).toBeGreaterThan(20_000_000);
+  expect(second.equals(first)).toBe(true);
+  const jar = new Map([['other.jar', Buffer.from('other')]]);
+  expect(() => checkPinned(jar)).toThrow(expect.objectContaining({ code: 'PART_FAILED' }));
 });
