@@ -18,7 +18,7 @@ export function demoView(state: DemoState, elapsedMs: number, columns: number): 
     row('Archive', `${count(archived)} records in S3, ${count(toArchive)} on their way`),
     row('DuckDB', `${count(martRows)} rows, built ${count(runs)} times`),
     row('Freshness', freshness(state)),
-    row('Equal', equality(state)),
+    ...equality(state).map((text, line) => row(line === 0 ? 'Equal' : '', text)),
     '',
     ...events.slice(-EVENTS).flatMap((event) => wrapped(`  ${event}`, columns, 2)),
     '',
@@ -36,7 +36,7 @@ export function demoLine(state: DemoState): string {
     `archived ${count(archived)}`,
     `in DuckDB ${count(martRows)}`,
     freshness(state),
-    `${equality(state)}${newest === undefined ? '' : `; ${newest}`}`,
+    `${equality(state).join('; ')}${newest === undefined ? '' : `; ${newest}`}`,
   ].join(', ');
 }
 
@@ -45,10 +45,16 @@ function freshness({ freshnessMs, freshnessP95Ms }: DemoState): string {
   return `${(freshnessMs / 1_000).toFixed(0)} s old, p95 ${(freshnessP95Ms / 1_000).toFixed(0)} s`;
 }
 
-function equality({ compared }: DemoState): string {
-  if (!compared) return 'not compared yet';
+/** The verdict, the first row that differs, and what is left out: a line each. */
+function equality({ compared }: DemoState): readonly string[] {
+  if (!compared) return ['not compared yet'];
   const { missing, extra, different, unsettled, examples } = compared;
-  const settled = unsettled === 0 ? '' : `; ${count(unsettled)} rows changed less than a minute ago`;
-  if (missing + extra + different === 0) return `${styled('green', 'yes')}, row by row${settled}`;
-  return `${styled('red', 'no')}: ${missing} missing, ${extra} too many, ${different} different (${examples[0] ?? ''})${settled}`;
+  const isEqual = missing + extra + different === 0;
+  return [
+    isEqual
+      ? `${styled('green', 'yes')}, row by row`
+      : `${styled('red', 'no')}: ${missing} missing, ${extra} too many, ${different} different`,
+    ...examples.slice(0, 1),
+    ...(unsettled === 0 ? [] : [`${count(unsettled)} rows changed less than a minute ago`]),
+  ];
 }

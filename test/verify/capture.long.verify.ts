@@ -50,7 +50,7 @@ describe('100,000 changes with two kills of Connect', () => {
     expect(positions.naivelyFallen()).toBeGreaterThan(0);
   });
 
-  test('are in the mart within a minute', () => {
-    expect(demo.state().freshnessP95Ms).toBeLessThan(60_000);
+  test('are in the mart within five minutes, on a machine that runs all of it', () => {
+    expect(demo.state().freshnessP95Ms).toBeLessThan(300_000);
   });
 });
