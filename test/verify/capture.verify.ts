@@ -139,8 +139,10 @@ describe.each(versions)('Connect %s', (version) => {
   test('a snapshot by signal has the rows of its condition, without a position in the log', async () => {
     const source = await openSourceDatabase(capture.url);
     await source.signal(snapshotSignal(orders, `signal-${version}`, 'id between 20 and 24'));
-    const changes = await until((all) => of(all, 24).length === 2);
-    const again = changes.filter(({ change }) => change?.source.snapshot === 'incremental');
+    const read = (all: readonly Captured[]) =>
+      all.filter(({ change }) => change?.source.snapshot === 'incremental');
+    // Partitions are looked at one after another: the last row may be seen before the first.
+    const again = read(await until((all) => read(all).length >= 5));
     expect(again.map(({ change }) => change.after.id).sort()).toEqual([20, 21, 22, 23, 24]);
     expect(new Set(again.map(({ change }) => change.source.lsn))).toEqual(new Set([null]));
     expect(await source.chunksSince(0)).toBeGreaterThan(0);
@@ -185,11 +187,10 @@ describe.each(versions)('Connect %s', (version) => {
     }
     await capture.worker.start();
     await capture.worker.untilRunning(capture.connector);
-    const changes = await until((all) => of(all, 16_000).length > 0, 120);
-    const inserted = changes.filter(
-      ({ key }) => Number(/\d+/.exec(key ?? '')) > 10_000 && key !== '{"id":9007199254740993}',
-    );
-    expect(new Set(inserted.map(({ key }) => key)).size).toBe(6_000);
+    const insertedOf = (all: readonly Captured[]) =>
+      all.filter(({ key }) => Number(/\d+/.exec(key ?? '')) > 10_000 && key !== '{"id":9007199254740993}');
+    const distinct = (all: readonly Captured[]) => new Set(insertedOf(all).map(({ key }) => key)).size;
+    const inserted = insertedOf(await until((all) => distinct(all) === 6_000, 120));
     // Else the kill has shown nothing.
     expect(inserted.length).toBeGreaterThan(6_000);
     // No second snapshot.
