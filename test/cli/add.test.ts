@@ -309,7 +309,7 @@ export const handler = consumerFunction(orderCounts);
       'a consumer that a stack is called by',
       ['consumer', 'database', '--topic', 'class'],
       2,
-      /is none of cluster/,
+      /is none of archive, cluster/,
     ],
     [
       'a consumer that a role is called by',

@@ -159,8 +159,12 @@ ended_lives as (
   select
     f._cdc_position as ended_at, e._cdc_op, e._cdc_position
     {%- for each in apart %}, e.{{ millrace.column(each.name) }}, e.{{ millrace.position_column(each.name) }}{% endfor %},
-    max(case when e._cdc_op = 'd' then e._cdc_position else e._cdc_life end) over (partition by f._cdc_position) as life
-  from farewells f join entries e on e._cdc_key = f._cdc_key and e._cdc_position < f._cdc_position
+    max(case when e._cdc_op = 'd' and e._cdc_position < f._cdc_position then e._cdc_position else e._cdc_life end) over (partition by f._cdc_position) as life
+  from farewells f join entries e on e._cdc_key = f._cdc_key and (
+    e._cdc_position < f._cdc_position
+    -- The delete as a run before stored it: it may have a value that came by way of a key before this one.
+    or (e._cdc_position = f._cdc_position and e.is_stored = 1)
+  )
 ),
 old_values as (
   select
