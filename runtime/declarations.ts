@@ -1,3 +1,4 @@
+import { isArchive } from './archive/archive.ts';
 import type { CapturedTable } from './capture/table.ts';
 import type { Contract, Topic } from './contract/contract.ts';
 import type { AnyConsumer } from './delivery/consumer.ts';
@@ -31,6 +32,7 @@ export function checkDeclarations(
     );
   }
   checkReserved(contracts, consumers);
+  checkArchives(consumers);
   checkRoles(consumers.map(({ name }) => name));
   checkTopics(contracts, consumers);
   const stray = consumers.find((consumer) => contracts.every(({ name }) => name !== consumer.topic.name));
@@ -75,6 +77,21 @@ export function checkTables(tables: readonly CapturedTable[]): void {
         other.name,
       );
     }
+  }
+}
+
+/** Archives of a topic share its objects, which are those of one life of the topic. */
+function checkArchives(consumers: readonly AnyConsumer[]): void {
+  const archives = consumers.filter(isArchive);
+  for (const { name, topic, epoch } of archives) {
+    const other = archives.find((each) => each.topic.name === topic.name && each.epoch !== epoch);
+    if (!other) continue;
+    throw new MillraceError(
+      'CONSUMER_INVALID',
+      `The archives ${name} and ${other.name} keep ${topic.name} with the epochs ${epoch} and ${other.epoch}; it has one at a time. ` +
+        'List one of them, or give both the same epoch.',
+      { details: { consumer: other.name, topic: topic.name } },
+    );
   }
 }
 

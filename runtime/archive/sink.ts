@@ -57,6 +57,8 @@ export class ArchiveSink implements Sink<ArchiveTransaction> {
     signal?: AbortSignal,
   ): Promise<Result> {
     const rows: Row[] = [];
+    /** Where the chains ended when their ledgers were read: a commit goes there, or it conflicts. */
+    const ends = new Map<string, ChainEnd>();
     const effects: Effects<ArchiveTransaction> = {
       tx: (statement) => ({
         append: (records) =>
@@ -78,8 +80,13 @@ export class ArchiveSink implements Sink<ArchiveTransaction> {
       {
         effects,
         locks: this.#locks,
-        read: async ({ epoch }, of) => (await this.#endOf({ ...of, epoch })).ledger,
-        commit: (locked) => this.#commit(rows, locked, signal),
+        read: async ({ epoch }, of) => {
+          const chain = { ...of, epoch };
+          const end = await this.#endOf(chain);
+          ends.set(chainPrefix(chain), end);
+          return end.ledger;
+        },
+        commit: (locked) => this.#commit(rows, locked, ends, signal),
       },
       work,
       signal,
@@ -97,19 +104,22 @@ export class ArchiveSink implements Sink<ArchiveTransaction> {
   async #commit(
     rows: readonly Row[],
     locked: readonly LockedLedger[],
+    ends: ReadonlyMap<string, ChainEnd>,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const rowsOf = Map.groupBy(rows, ({ topic, partition }) => `${topic}/${partition}`);
     const commits = locked.map(async ({ key: { epoch }, of, before, after, patches }) => {
       const own = (rowsOf.get(`${of.topic}/${of.partition}`) ?? []).toSorted((a, b) => a.offset - b.offset);
       const chain = { ...of, epoch };
+      const prefix = chainPrefix(chain);
+      let end = ends.get(prefix)!;
       for (const commit of commitsOf(own, before, after, patches)) {
-        const end = await this.#endOf(chain);
         signal?.throwIfAborted();
-        // Until it is known what became of the commit, nothing is known of the chain's end.
-        this.#ends.delete(chainPrefix(chain));
-        const next = await commitTo(this.#store, chain, end, commit, this.#clock).catch(asSinkError);
-        this.#ends.set(chainPrefix(chain), next);
+        // Until it is known what became of the commit, nothing is known of the chain's end. Nor afterwards, if nobody
+        // waits for it any more: the next one may have read the chain meanwhile.
+        this.#ends.delete(prefix);
+        end = await commitTo(this.#store, chain, end, commit, this.#clock).catch(asSinkError);
+        if (!signal?.aborted) this.#ends.set(prefix, end);
       }
     });
     const results = await Promise.allSettled(commits);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { defineArchive } from '../../runtime/archive/archive.ts';
 import { type Contract, defineTopic } from '../../runtime/contract/contract.ts';
 import { checkDeclarations } from '../../runtime/declarations.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
@@ -35,6 +36,14 @@ describe('refused', () => {
       [],
       'CONTRACT_INVALID',
       /two contracts of the topic orders/,
+    ],
+    [
+      'archives of one topic in two of its lives',
+      [orders],
+      [defineArchive({ topic: orders }), defineArchive({ topic: orders, name: 'second', epoch: 2 })],
+      [],
+      'CONSUMER_INVALID',
+      /orders-archive and second keep orders with the epochs 1 and 2/,
     ],
     [
       'a consumer listed twice',

@@ -24,7 +24,7 @@ test.each([
     'adapters/aws/index',
     ['archiveFunction', 'collectorFunction', 'consumerFunction', 'migrationFunction'],
   ],
-  ['./cdk', 'lib/index', ['synthesize']],
+  ['./cdk', 'lib/index', ['MskConnector', 'synthesize']],
   [
     './testing',
     'testing/index',

@@ -121,12 +121,19 @@ async function rowsOf(store: ObjectStore, name: string): Promise<readonly unknow
 const KEY: LedgerKey = { consumer: 'archive', epoch: 1 };
 
 /** Settles offsets as a delivery of them would. */
-async function archive(sink: ArchiveSink, from: number, to: number): Promise<void> {
+async function archive(
+  sink: ArchiveSink,
+  from: number,
+  to: number,
+  signal?: AbortSignal,
+  betweenReadAndCommit: () => Promise<void> = async () => {},
+): Promise<void> {
   const request: LedgerRequest = { topic: topic.name, partition: 0, from, to };
   await sink.transaction(async ({ tx, lockLedgers, writeLedgers }) => {
     const [view] = await lockLedgers(KEY, [request]);
     const first = Math.max(from, view!.next ?? from);
     if (first >= to) return;
+    await betweenReadAndCommit();
     await tx.append(Array.from({ length: to - first }, (_, at) => rowOf({ offset: first + at })));
     await writeLedgers(KEY, [
       {
@@ -140,7 +147,7 @@ async function archive(sink: ArchiveSink, from: number, to: number): Promise<voi
         skipped: [],
       },
     ]);
-  });
+  }, signal);
 }
 
 async function archivedOffsets(store: ObjectStore): Promise<readonly number[]> {
@@ -187,6 +194,38 @@ describe('two writers of one chain', () => {
     await archive(sink, 2, 4);
     expect(await archivedOffsets(store)).toEqual(upTo(4));
     expect((await Array.fromAsync(objects.list('topics/'))).length).toBe(3);
+  });
+
+  test('a commit that lands after its transaction was given up takes the next one nothing', async () => {
+    const clock = createFakeClock();
+    const objects = createMemoryObjects({ clock });
+    const landing = Promise.withResolvers<void>();
+    const abandon = new AbortController();
+    let isSlow = false;
+    const store: ObjectStore = {
+      ...objects,
+      async create(key, body, metadata) {
+        if (!isSlow) return objects.create(key, body, metadata);
+        isSlow = false;
+        abandon.abort(new Error('out of time'));
+        await landing.promise;
+        return objects.create(key, body, metadata);
+      },
+    };
+    const sink = new ArchiveSink({ store, topic, clock });
+    await archive(sink, 0, 5);
+    isSlow = true;
+    await expect(archive(sink, 5, 10, abandon.signal)).rejects.toThrow('out of time');
+    // The next delivery has read the ledger when the request lands at last.
+    const again = archive(sink, 5, 10, undefined, async () => {
+      landing.resolve();
+      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    });
+    expect(await codeOf(again)).toBe('SINK_CONFLICT');
+    await archive(sink, 5, 12);
+    expect(await archivedOffsets(store)).toEqual(upTo(12));
+    const rows = await rowsOf(store, topic.name);
+    expect(rows).toHaveLength(12);
   });
 
   test('the first writers of a topic meet at one name', async () => {
