@@ -59,10 +59,12 @@ test('every row has its values, however its key changed, a run for each link of 
     await warehouse.build({}, false);
   }
   for (const { table } of histories) table.archive();
-  let unlike: readonly string[] = [];
+  let unlike: string[] = [];
   for (let run = 0; run < MOST_RUNS; run++) {
     await warehouse.build({}, false);
-    unlike = (await Promise.all(histories.map(({ table }) => differences(table)))).flat();
+    // One after another: DuckDB's file has one process at a time.
+    unlike = [];
+    for (const { table } of histories) unlike.push(...(await differences(table)));
     if (unlike.length === 0) break;
   }
   expect(unlike).toEqual([]);
