@@ -132,6 +132,14 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
     } = typeof declared === 'string' ? ({ type: declared } as Exclude<ColumnDeclaration, string>) : declared;
     if (!COLUMN_NAME.test(column))
       refuse('columns', column, 'names of up to 63 letters, digits, "_" and "$"');
+    if (/^_cdc_/i.test(column)) {
+      refuse(
+        'columns',
+        column,
+        'names that do not begin with "_cdc_": such columns are the warehouse\'s own',
+        'Rename the column in the database, or leave it out: it is archived all the same.',
+      );
+    }
     const type = parseColumnType(text);
     if (!type) {
       return refuse(

@@ -6,6 +6,7 @@ import type { ColumnType } from '../capture/column-type.ts';
 import { type CapturedTable, heartbeatOf } from '../capture/table.ts';
 import type { Contract, Topic } from '../contract/contract.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
+import { MillraceError } from '../errors.ts';
 import { toYaml, type Yaml } from './yaml.ts';
 
 /** One file of the dbt project, with its header. */
@@ -70,6 +71,7 @@ function sourcesOf({ tables = [], consumers }: WarehouseSubject): readonly Sourc
     const declared = topic as Topic<never>;
     if (declared.format !== 'avro') return [];
     const { name, partitions, owner } = declared;
+    checkFields(declared);
     return [{ name: rawName(name), topic: name, epoch, partitions, owner, contract: declared }];
   });
   return [...ofTables, ...ofTopics];
@@ -307,6 +309,36 @@ function eventFields(contract: Contract<never>): readonly EventField[] {
     description: doc ?? undefined,
     isPersonal: pii,
   }));
+}
+
+/** What stands beside a record's fields in its model. */
+const RECORD_COLUMNS = [
+  '_record',
+  '_partition',
+  '_offset',
+  '_recorded_at',
+  '_record_key',
+  '_schema_id',
+  '_is_tombstone',
+  '_loaded_at',
+];
+
+/** @throws APP_INVALID where a field would have the column of another, since warehouses ignore case */
+function checkFields(contract: Contract<never>): void {
+  const seen = new Set(RECORD_COLUMNS);
+  for (const { name } of eventFields(contract)) {
+    const column = name.toLowerCase();
+    if (seen.has(column) || column.startsWith('_cdc_')) {
+      throw new MillraceError(
+        'APP_INVALID',
+        `The warehouse has no column for the field ${name} of ${contract.name}. It takes names that differ in more than ` +
+          `capitals, do not begin with "_cdc_", and are none of ${RECORD_COLUMNS.join(', ')}. Rename the field in a new ` +
+          "version, or take the topic's archive out of millrace.config.ts.",
+        { details: { topic: contract.name, field: name } },
+      );
+    }
+    seen.add(column);
+  }
 }
 
 function eventType(node: SchemaNode): string {

@@ -18,7 +18,7 @@ function lines(value: Yaml): readonly string[] {
   }
   return Object.entries(value).flatMap(([key, item]) => {
     if (item === undefined) return [];
-    const name = /^[a-z_+][\w+-]*$/i.test(key) ? key : JSON.stringify(key);
+    const name = /^\+?[a-z_][\w+-]*$/i.test(key) && !RESERVED.test(key) ? key : JSON.stringify(key);
     if (typeof item !== 'object') return [`${name}: ${scalar(item)}`];
     if (isFlat(item)) return [`${name}: ${flat(item)}`];
     return [`${name}:`, ...lines(item).map((line) => `  ${line}`)];

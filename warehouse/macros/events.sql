@@ -29,9 +29,9 @@ select
   _loaded_at
 from (
   {#- Of a record that was loaded twice, the first load counts, so that a repeated load changes nothing. #}
-  select *, row_number() over (partition by _record order by _loaded_at) as place from loaded
+  select *, row_number() over (partition by _record order by _loaded_at) as _cdc_w_place from loaded
 ) as counted
-where place = 1
+where _cdc_w_place = 1
 {%- if is_incremental() %} and _record not in (select _record from {{ this }}){% endif %}
 {% endmacro %}
 

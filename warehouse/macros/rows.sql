@@ -29,6 +29,9 @@
   One row for each key that ever was, deleted ones marked by _cdc_op = 'd', and two marks that are no rows, whose keys
   begin with "!": the last truncate, and the newest epoch whose changes have begun to stream. The same rows come out
   whatever the order and the batches in which records are loaded, and however often.
+
+  The table's own columns pass through. What is worked with beside them is called _cdc_… or _cdc_w_…, which no declared
+  column may be.
 #}
 {% macro latest_rows(name, changes, columns, key) %}
 {%- set strategy = millrace.strategy_of(name) -%}
@@ -94,8 +97,8 @@ lsn_by_truncate as (
 placed as (
   select
     c.*,
-    coalesce(c._cdc_lsn, greatest(coalesce(k.lsn, 0), coalesce(t.lsn, 0))) as lsn,
-    case when c._cdc_lsn is null then '2' when c._cdc_op = 'r' then '0' else '1' end as kind
+    coalesce(c._cdc_lsn, greatest(coalesce(k.lsn, 0), coalesce(t.lsn, 0))) as _cdc_w_lsn,
+    case when c._cdc_lsn is null then '2' when c._cdc_op = 'r' then '0' else '1' end as _cdc_w_kind
   from changes c
   left join lsn_by_key k
     on c._cdc_lsn is null and k._cdc_partition = c._cdc_partition and k._cdc_offset = c._cdc_offset and k._cdc_recorded_ms = c._cdc_recorded_ms
@@ -106,16 +109,16 @@ placed as (
 
 entries as (
   select
-    p._cdc_key, p._cdc_op, p._cdc_epoch, p.lsn as _cdc_lsn,
-    {{ millrace.position(strategy, 'p._cdc_epoch', 'p.lsn', 'p.kind', 'p._cdc_recorded_ms', 'p._cdc_offset') }} as _cdc_position,
+    p._cdc_key, p._cdc_op, p._cdc_epoch, p._cdc_w_lsn as _cdc_lsn,
+    {{ millrace.position(strategy, 'p._cdc_epoch', 'p._cdc_w_lsn', 'p._cdc_w_kind', 'p._cdc_recorded_ms', 'p._cdc_offset') }} as _cdc_position,
     p._cdc_partition, p._cdc_offset, p._cdc_recorded_ms, p._cdc_changed_at, p._cdc_loaded_at, p._cdc_key_changed,
     p._cdc_specials,
     cast('' as {{ text }}) as _cdc_life, cast('' as {{ text }}) as _cdc_born,
-    p._cdc_offset as _cdc_top_offset, {{ millrace.position(strategy, 'p._cdc_epoch', 'p.lsn', 'p.kind', 'p._cdc_recorded_ms', 'p._cdc_offset') }} as _cdc_top_position, 0 as _cdc_moved, 0 as is_stored
+    p._cdc_offset as _cdc_top_offset, {{ millrace.position(strategy, 'p._cdc_epoch', 'p._cdc_w_lsn', 'p._cdc_w_kind', 'p._cdc_recorded_ms', 'p._cdc_offset') }} as _cdc_top_position, 0 as _cdc_moved, 0 as _cdc_w_is_stored
     {%- for each in keys %}, p.{{ millrace.column(each.name) }}{% endfor %}
     {%- for each in values %}, p.{{ millrace.column(each.name) }}{% endfor %}
     {%- for each in apart %},
-    case when p.{{ millrace.sent_column(each.name) }} = 1 and p._cdc_op <> 'd' then {{ millrace.position(strategy, 'p._cdc_epoch', 'p.lsn', 'p.kind', 'p._cdc_recorded_ms', 'p._cdc_offset') }} end as {{ millrace.position_column(each.name) }}
+    case when p.{{ millrace.sent_column(each.name) }} = 1 and p._cdc_op <> 'd' then {{ millrace.position(strategy, 'p._cdc_epoch', 'p._cdc_w_lsn', 'p._cdc_w_kind', 'p._cdc_recorded_ms', 'p._cdc_offset') }} end as {{ millrace.position_column(each.name) }}
     {%- endfor %}
   from placed p
 
@@ -153,34 +156,34 @@ entries as (
 {%- if apart | length > 0 %}
 -- Where a key was changed, the old key's values as they were then: its delete has the create's LSN, and so its position.
 farewells as (
-  select _cdc_key, _cdc_position from entries where _cdc_op = 'd' and _cdc_key_changed = 1 and is_stored = 0
+  select _cdc_key, _cdc_position from entries where _cdc_op = 'd' and _cdc_key_changed = 1 and _cdc_w_is_stored = 0
 ),
 ended_lives as (
   select
-    f._cdc_position as ended_at, e._cdc_op, e._cdc_position
+    f._cdc_position as _cdc_w_ended_at, e._cdc_op, e._cdc_position
     {%- for each in apart %}, e.{{ millrace.column(each.name) }}, e.{{ millrace.position_column(each.name) }}{% endfor %},
-    max(case when e._cdc_op = 'd' and e._cdc_position < f._cdc_position then e._cdc_position else e._cdc_life end) over (partition by f._cdc_position) as life
+    max(case when e._cdc_op = 'd' and e._cdc_position < f._cdc_position then e._cdc_position else e._cdc_life end) over (partition by f._cdc_position) as _cdc_w_life
   from farewells f join entries e on e._cdc_key = f._cdc_key and (
     e._cdc_position < f._cdc_position
     -- The delete as a run before stored it: it may have a value that came by way of a key before this one.
-    or (e._cdc_position = f._cdc_position and e.is_stored = 1)
+    or (e._cdc_position = f._cdc_position and e._cdc_w_is_stored = 1)
   )
 ),
 old_values as (
   select
-    ended_at
+    _cdc_w_ended_at
     {%- for each in apart %}, {{ millrace.column(each.name) }}, {{ millrace.sent_column(each.name) }}{% endfor %}
   from (
     select
-      ended_at
+      _cdc_w_ended_at
       {%- for each in apart %},
       first_value({{ millrace.column(each.name) }}) over ({{ millrace.newest_of(each.name) }}) as {{ millrace.column(each.name) }},
-      max(case when {{ millrace.position_column(each.name) }} > life then 1 else 0 end) over (partition by ended_at) as {{ millrace.sent_column(each.name) }}
+      max(case when {{ millrace.position_column(each.name) }} > _cdc_w_life then 1 else 0 end) over (partition by _cdc_w_ended_at) as {{ millrace.sent_column(each.name) }}
       {%- endfor %},
-      row_number() over (partition by ended_at order by _cdc_position) as place
+      row_number() over (partition by _cdc_w_ended_at order by _cdc_position) as _cdc_w_place
     from ended_lives
   ) as old
-  where place = 1
+  where _cdc_w_place = 1
   {%- if is_incremental() %}
   union all
   select
@@ -190,9 +193,9 @@ old_values as (
     {%- endfor %}
   from {{ this }}
   where _cdc_op = 'd' and _cdc_key_changed = 1 and _cdc_position in (
-    select _cdc_position from entries where _cdc_op = 'c' and _cdc_key_changed = 1 and is_stored = 0
+    select _cdc_position from entries where _cdc_op = 'c' and _cdc_key_changed = 1 and _cdc_w_is_stored = 0
     union all select _cdc_born from stored where _cdc_unresolved = 1
-  ) and _cdc_position not in (select ended_at from ended_lives)
+  ) and _cdc_position not in (select _cdc_w_ended_at from ended_lives)
   {%- endif %}
 ),
 linked as (
@@ -200,7 +203,7 @@ linked as (
     e._cdc_key, e._cdc_op, e._cdc_epoch, e._cdc_lsn, e._cdc_position, e._cdc_partition, e._cdc_offset, e._cdc_recorded_ms,
     e._cdc_changed_at, e._cdc_loaded_at, e._cdc_key_changed, e._cdc_specials, e._cdc_life,
     case when e._cdc_op = 'c' and e._cdc_key_changed = 1 then e._cdc_position else e._cdc_born end as _cdc_born,
-    e._cdc_top_offset, e._cdc_top_position, e._cdc_moved, e.is_stored
+    e._cdc_top_offset, e._cdc_top_position, e._cdc_moved, e._cdc_w_is_stored
     {%- for each in keys + values %},
     {%- if each in apart %}
     case when e.{{ millrace.position_column(each.name) }} is null and o.{{ millrace.sent_column(each.name) }} = 1 then o.{{ millrace.column(each.name) }} else e.{{ millrace.column(each.name) }} end as {{ millrace.column(each.name) }}
@@ -208,13 +211,13 @@ linked as (
     {%- endif %}
     {%- endfor %}
     {%- for each in apart %},
-    e.{{ millrace.position_column(each.name) }} as stored_{{ loop.index }},
-    case when e.{{ millrace.position_column(each.name) }} is null and o.{{ millrace.sent_column(each.name) }} = 1 then o.ended_at else e.{{ millrace.position_column(each.name) }} end as {{ millrace.position_column(each.name) }}
+    e.{{ millrace.position_column(each.name) }} as _cdc_w_stored_{{ loop.index }},
+    case when e.{{ millrace.position_column(each.name) }} is null and o.{{ millrace.sent_column(each.name) }} = 1 then o._cdc_w_ended_at else e.{{ millrace.position_column(each.name) }} end as {{ millrace.position_column(each.name) }}
     {%- endfor %}
   from entries e
-  left join old_values o on o.ended_at = case
+  left join old_values o on o._cdc_w_ended_at = case
     when e._cdc_op = 'c' and e._cdc_key_changed = 1 then e._cdc_position
-    when e.is_stored = 1 and e._cdc_op <> 'd' then e._cdc_born
+    when e._cdc_w_is_stored = 1 and e._cdc_op <> 'd' then e._cdc_born
   end
 ),
 {%- else %}
@@ -222,19 +225,19 @@ linked as (select * from entries),
 {%- endif %}
 
 tops as (
-  select *, max(_cdc_position) over (partition by _cdc_key) as top from linked
+  select *, max(_cdc_position) over (partition by _cdc_key) as _cdc_w_top from linked
 ),
 -- A life of a key ends with a delete. Of values that a change does not have, the newest of the same life counts.
 lives as (
   select
     *,
-    max(case when _cdc_op = 'd' and _cdc_position < top then _cdc_position else _cdc_life end) over (partition by _cdc_key) as life,
-    max(_cdc_born) over (partition by _cdc_key) as born,
-    max(_cdc_top_offset) over (partition by _cdc_key) as top_offset,
-    first_value(_cdc_top_position) over (partition by _cdc_key order by _cdc_top_offset desc rows between unbounded preceding and unbounded following) as top_position,
+    max(case when _cdc_op = 'd' and _cdc_position < _cdc_w_top then _cdc_position else _cdc_life end) over (partition by _cdc_key) as _cdc_w_life,
+    max(_cdc_born) over (partition by _cdc_key) as _cdc_w_born,
+    max(_cdc_top_offset) over (partition by _cdc_key) as _cdc_w_top_offset,
+    first_value(_cdc_top_position) over (partition by _cdc_key order by _cdc_top_offset desc rows between unbounded preceding and unbounded following) as _cdc_w_top_position,
     case when min(_cdc_partition) over (partition by _cdc_key) <> max(_cdc_partition) over (partition by _cdc_key) then 1
-      else max(_cdc_moved) over (partition by _cdc_key) end as moved,
-    row_number() over (partition by _cdc_key order by _cdc_position desc, _cdc_offset, is_stored desc) as place
+      else max(_cdc_moved) over (partition by _cdc_key) end as _cdc_w_moved,
+    row_number() over (partition by _cdc_key order by _cdc_position desc, _cdc_offset, _cdc_w_is_stored desc) as _cdc_w_place
   from tops
 ),
 {%- if apart | length > 0 %}
@@ -242,14 +245,14 @@ picked as (
   select
     *
     {%- for each in apart %},
-    first_value({{ millrace.column(each.name) }}) over ({{ millrace.newest_of(each.name, '_cdc_key') }}) as value_{{ loop.index }},
-    max(case when {{ millrace.position_column(each.name) }} > life then {{ millrace.position_column(each.name) }} end) over (partition by _cdc_key) as at_{{ loop.index }}
+    first_value({{ millrace.column(each.name) }}) over ({{ millrace.newest_of(each.name, '_cdc_key') }}) as _cdc_w_value_{{ loop.index }},
+    max(case when {{ millrace.position_column(each.name) }} > _cdc_w_life then {{ millrace.position_column(each.name) }} end) over (partition by _cdc_key) as _cdc_w_at_{{ loop.index }}
     {%- endfor %}
   from lives
 ),
 {%- endif %}
 latest as (
-  select * from {{ 'picked' if apart | length > 0 else 'lives' }} where place = 1
+  select * from {{ 'picked' if apart | length > 0 else 'lives' }} where _cdc_w_place = 1
 )
 
 select
@@ -258,35 +261,35 @@ select
   {%- for each in values %}
   {%- if each in apart %},
   {# A deleted row keeps no values, but for a key that was changed: its new key may need them. #}
-  case when (_cdc_op <> 'd' or _cdc_key_changed = 1) and at_{{ apart.index(each) + 1 }} is not null then value_{{ apart.index(each) + 1 }} end as {{ millrace.column(each.name) }}
+  case when (_cdc_op <> 'd' or _cdc_key_changed = 1) and _cdc_w_at_{{ apart.index(each) + 1 }} is not null then _cdc_w_value_{{ apart.index(each) + 1 }} end as {{ millrace.column(each.name) }}
   {%- else %},
   {{ millrace.column(each.name) }}
   {%- endif %}
   {%- endfor %},
   _cdc_op, _cdc_epoch, _cdc_lsn, _cdc_position, _cdc_partition, _cdc_offset, _cdc_recorded_ms, _cdc_changed_at,
   _cdc_loaded_at, _cdc_key_changed, _cdc_specials,
-  life as _cdc_life,
-  case when born > life then born else '' end as _cdc_born,
-  top_offset as _cdc_top_offset,
-  top_position as _cdc_top_position,
-  moved as _cdc_moved
+  _cdc_w_life as _cdc_life,
+  case when _cdc_w_born > _cdc_w_life then _cdc_w_born else '' end as _cdc_born,
+  _cdc_w_top_offset as _cdc_top_offset,
+  _cdc_w_top_position as _cdc_top_position,
+  _cdc_w_moved as _cdc_moved
   {%- for each in apart %},
-  case when _cdc_op <> 'd' or _cdc_key_changed = 1 then at_{{ loop.index }} end as {{ millrace.position_column(each.name) }}
+  case when _cdc_op <> 'd' or _cdc_key_changed = 1 then _cdc_w_at_{{ loop.index }} end as {{ millrace.position_column(each.name) }}
   {%- endfor %},
   {%- if apart | length > 0 %}
-  case when _cdc_op in ('c', 'u', 'r') and ({% for each in apart %}at_{{ loop.index }} is null{{ ' or ' if not loop.last }}{% endfor %}) then 1 else 0 end as _cdc_unresolved
+  case when _cdc_op in ('c', 'u', 'r') and ({% for each in apart %}_cdc_w_at_{{ loop.index }} is null{{ ' or ' if not loop.last }}{% endfor %}) then 1 else 0 end as _cdc_unresolved
   {%- else %}
   0 as _cdc_unresolved
   {%- endif %}
 from latest
 {#- Rows that stay as they are need no writing. #}
-where is_stored = 0 or life <> _cdc_life or top_offset <> _cdc_top_offset or moved <> _cdc_moved
-  {%- for each in apart %} or at_{{ loop.index }} is distinct from stored_{{ loop.index }}{% endfor %}
+where _cdc_w_is_stored = 0 or _cdc_w_life <> _cdc_life or _cdc_w_top_offset <> _cdc_top_offset or _cdc_w_moved <> _cdc_moved
+  {%- for each in apart %} or _cdc_w_at_{{ loop.index }} is distinct from _cdc_w_stored_{{ loop.index }}{% endfor %}
 {% endmacro %}
 
 {# The order in which a value that was sent in this life comes first, the newest before others. #}
-{% macro newest_of(name, group='ended_at') %}
-  {{ return('partition by ' ~ group ~ ' order by case when ' ~ millrace.position_column(name) ~ ' > life then ' ~ millrace.position_column(name) ~ " else '' end desc rows between unbounded preceding and unbounded following") }}
+{% macro newest_of(name, group='_cdc_w_ended_at') %}
+  {{ return('partition by ' ~ group ~ ' order by case when ' ~ millrace.position_column(name) ~ ' > _cdc_w_life then ' ~ millrace.position_column(name) ~ " else '' end desc rows between unbounded preceding and unbounded following") }}
 {% endmacro %}
 
 {# A column of the model as it stands; null where it was declared since, until --full-refresh or a snapshot fills it. #}

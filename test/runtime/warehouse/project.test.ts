@@ -137,6 +137,48 @@ describe('warehouseProject', () => {
   });
 });
 
+describe('names', () => {
+  const topicNamed = (name: string, fields: readonly string[] = ['id']) =>
+    defineTopic({
+      name,
+      owner: 'web',
+      key: 'id',
+      versions: [
+        {
+          version: 1,
+          schema: {
+            type: 'record',
+            name: 'R',
+            fields: fields.map((field) => ({ name: field, type: 'string' })),
+          },
+        },
+      ] as never,
+    });
+  const subjectOf = (tables: readonly string[], topics: readonly ReturnType<typeof topicNamed>[] = []) =>
+    defineApp({
+      name: 'news-room',
+      contracts: topics,
+      consumers: topics.map((topic) => defineArchive({ topic })),
+      tables: tables.map((table) =>
+        defineTable({ database: news, table, key: ['id'], columns: { id: 'bigint' } }),
+      ),
+      environments: {},
+    });
+
+  test.each(['_offset', '_Record', '_cdc_w_place', 'ID'])(
+    'a field %s of an archived topic is refused',
+    (field) => {
+      const subject = subjectOf([], [topicNamed('web.visits', ['id', field])]);
+      expect(() => warehouseProject(subject, { packagePath: '.' })).toThrow(
+        expect.objectContaining({
+          code: 'APP_INVALID',
+          message: expect.stringContaining(`no column for the field ${field} of web.visits. It takes`),
+        }),
+      );
+    },
+  );
+});
+
 describe('snowflakeSql', () => {
   const settings = { bucket: 'archive-bucket', roleArn: 'arn:aws:iam::123456789012:role/reader' };
 
