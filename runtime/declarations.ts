@@ -1,5 +1,5 @@
 import { isArchive } from './archive/archive.ts';
-import type { CapturedTable } from './capture/table.ts';
+import { type CapturedTable, capturedTables, modelsOf } from './capture/table.ts';
 import type { Contract, Topic } from './contract/contract.ts';
 import type { AnyConsumer } from './delivery/consumer.ts';
 import { MillraceError } from './errors.ts';
@@ -57,7 +57,7 @@ export function checkDeclarations(
 }
 
 /**
- * Each table is captured once, and goes by a name of its own in the warehouse; a database is one declaration.
+ * Each table is captured once, and its models have names of their own in the warehouse; a database is one declaration.
  * @throws TABLE_INVALID naming the first that is not so
  */
 export function checkTables(tables: readonly CapturedTable[]): void {
@@ -69,6 +69,18 @@ export function checkTables(tables: readonly CapturedTable[]): void {
   const name = firstRepeated(tables.map((table) => table.name));
   if (name !== undefined)
     refuse(`The app lists two tables called ${name}. Give one of them another name`, name);
+  const models = capturedTables(tables).flatMap(({ name: table }) =>
+    modelsOf(table).map((model) => [table, model] as const),
+  );
+  for (const [at, [table, model]] of models.entries()) {
+    const earlier = models.slice(0, at).find(([, other]) => other === model);
+    if (earlier) {
+      refuse(
+        `The tables ${earlier[0]} and ${table} would both have a model ${model} in the warehouse. Give one of them another name, by "name" in defineTable(),`,
+        table,
+      );
+    }
+  }
   for (const { database, name: table } of tables) {
     const other = tables.find((each) => each.database.name === database.name && each.database !== database);
     if (other) {

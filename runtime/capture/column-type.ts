@@ -69,3 +69,19 @@ export function parseColumnType(text: string): ColumnType | undefined {
     isArray: array !== undefined,
   };
 }
+
+/**
+ * What numbers a type takes, where it has others. PostgreSQL takes a scale beyond the precision, and no warehouse does:
+ * https://www.postgresql.org/docs/16/datatype-numeric.html (2026-11-27)
+ */
+export function outOfRange({ base, precision, scale }: ColumnType): string | undefined {
+  if (base === 'numeric') {
+    if (precision === undefined || (precision >= 1 && precision <= 1_000 && (scale ?? 0) <= precision))
+      return undefined;
+    return "a precision from 1 to 1000, and a scale up to the precision: PostgreSQL's numeric(5,9) is numeric(9,9) here";
+  }
+  if (precision === undefined) return undefined;
+  if (scale === undefined && (base === 'varchar' || base === 'char') && precision >= 1) return undefined;
+  if (scale === undefined && /^(?:time|interval)/.test(base) && precision <= 6) return undefined;
+  return 'numeric(p,s), a length of varchar or char from 1 on, a precision of times from 0 to 6, and no numbers elsewhere';
+}

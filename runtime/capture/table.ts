@@ -1,8 +1,9 @@
 import type { JsonTopic } from '../contract/contract.ts';
 import { MAX_BODY_BYTES } from '../contract/contract.ts';
 import { MillraceError } from '../errors.ts';
-import { type ColumnType, parseColumnType } from './column-type.ts';
+import { type ColumnType, outOfRange, parseColumnType } from './column-type.ts';
 import { CAPTURE_SCHEMA, type CapturedDatabase } from './database.ts';
+import { isReservedName } from './reserved-names.ts';
 
 export interface Column {
   readonly name: string;
@@ -71,13 +72,16 @@ export interface CapturedTable {
 /** What stands in a column that a change did not touch, and that PostgreSQL stores apart (TOAST). */
 export const UNAVAILABLE_VALUE = '__debezium_unavailable_value';
 
-const MODEL_NAME = /^[a-z][a-z0-9_]{0,62}$/;
+/** With what its models have before or after it, what PostgreSQL takes. */
+const MODEL_NAME = /^[a-z][a-z0-9_]{0,57}$/;
 /** What PostgreSQL, the names of topics and the warehouses all take. */
 const SOURCE_NAME = /^[A-Za-z_]\w{0,62}$/;
 /** Columns are in no topic's name. */
 const COLUMN_NAME = /^[A-Za-z_][\w$]{0,62}$/;
 /** Lambda hands over 6 MB at most, as base64: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (2026-11-27) */
 const MOST_RECORD_BYTES = 4 * 1024 * 1024;
+
+const RENAME = 'Name its models in the warehouse by "name" in defineTable(): the table keeps its name.';
 
 /**
  * Declares a table of a database: from it follow the publication, the connector's configuration, the topic, the archive,
@@ -107,7 +111,15 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
   if (!SOURCE_NAME.test(schema)) refuse('schema', schema, 'up to 63 letters, digits and "_"');
   if (!SOURCE_NAME.test(table)) refuse('table', table, 'up to 63 letters, digits and "_"');
   if (!MODEL_NAME.test(name))
-    refuse('name', name, 'up to 63 lower-case letters, digits and "_", a letter first');
+    refuse('name', name, 'up to 58 lower-case letters, digits and "_", a letter first', RENAME);
+  if (isReservedName(name)) {
+    refuse(
+      'name',
+      name,
+      'no word that SQL reserves, and not loaded_objects, since tables in the warehouse are called so',
+      RENAME,
+    );
+  }
   checkWhole('partitions', partitions, 1, 1_000);
   checkWhole('maxRecordBytes', maxRecordBytes, 65_536, MOST_RECORD_BYTES);
   if (!Number.isInteger(retentionMs) || retentionMs < 3_600_000) {
@@ -148,6 +160,8 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
         'a PostgreSQL type such as bigint, numeric(38,9), text, boolean, date, timestamptz, uuid, jsonb, bytea or text[]; an enum is text',
       );
     }
+    const range = outOfRange(type);
+    if (range !== undefined) refuse(`columns.${column}`, text, range);
     const isNullable = nullable ?? !key.includes(column);
     return {
       name: column,
@@ -204,6 +218,11 @@ export function heartbeatOf(database: CapturedDatabase): CapturedTable {
     columns: { id: 'integer', beat_at: { type: 'timestamptz', nullable: false } },
     partitions: 1,
   });
+}
+
+/** What is called after a table in the warehouse, whose models are in one namespace. */
+export function modelsOf(name: string): readonly string[] {
+  return [`stg_${name}`, `${name}_rows`, name];
 }
 
 /** The databases of an app's tables. */

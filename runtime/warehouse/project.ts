@@ -3,11 +3,15 @@ import { isArchive } from '../archive/archive.ts';
 import type { SchemaNode } from '../avro/schema.ts';
 import { parseShape } from '../avro/schema-parser.ts';
 import type { ColumnType } from '../capture/column-type.ts';
-import { type CapturedTable, heartbeatOf } from '../capture/table.ts';
+import { isReservedName } from '../capture/reserved-names.ts';
+import { type CapturedTable, heartbeatOf, modelsOf } from '../capture/table.ts';
 import type { Contract, Topic } from '../contract/contract.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import { MillraceError } from '../errors.ts';
 import { toYaml, type Yaml } from './yaml.ts';
+
+/** The schema of the raw tables, and dbt's name for them. */
+const RAW = 'millrace_raw';
 
 /** One file of the dbt project, with its header. */
 export interface ProjectFile {
@@ -56,7 +60,41 @@ function heartbeatsOf(tables: readonly CapturedTable[]): readonly CapturedTable[
 
 /** The raw table of a topic: `news_pageviews` for news.pageviews. */
 function rawName(topic: string): string {
-  return topic.toLowerCase().replaceAll(/[^a-z\d]+/g, '_');
+  const plain = topic.toLowerCase().replaceAll(/[^a-z\d]+/g, '_');
+  const name = /^\d/.test(plain) || isReservedName(plain) ? `topic_${plain}` : plain;
+  if (name.length <= 58) return name;
+  return `${name.slice(0, 49)}_${createHash('sha256').update(topic).digest('hex').slice(0, 8)}`;
+}
+
+/** @throws APP_INVALID where two sources would have one raw table, or one model */
+function checkNames(sources: readonly Source[]): void {
+  const takers = new Map<string, Source>();
+  for (const source of sources) {
+    const { name, table } = source;
+    for (const taken of [`${RAW}.${name}`, ...(table ? modelsOf(name) : [`stg_${name}`])]) {
+      const other = takers.get(taken);
+      if (other) {
+        const next =
+          other.table || table
+            ? 'Give the table another name, by "name" in defineTable().'
+            : 'Take the archive of one of them out of millrace.config.ts, or load it by models of your own.';
+        throw new MillraceError(
+          'APP_INVALID',
+          `The warehouse would have ${taken} for ${other.topic} and for ${source.topic}; each takes names of its own. ${next}`,
+          { details: { topics: [other.topic, source.topic], name: taken } },
+        );
+      }
+      takers.set(taken, source);
+    }
+  }
+}
+
+/** dbt's own packages, and ours: a project cannot be called so. */
+const PACKAGES = ['millrace', 'dbt', 'dbt_duckdb', 'dbt_postgres', 'dbt_snowflake'];
+
+function projectName(app: string): string {
+  const name = app.replaceAll('-', '_');
+  return PACKAGES.includes(name) ? `${name}_project` : name;
 }
 
 function sourcesOf({ tables = [], consumers }: WarehouseSubject): readonly Source[] {
@@ -74,10 +112,10 @@ function sourcesOf({ tables = [], consumers }: WarehouseSubject): readonly Sourc
     checkFields(declared);
     return [{ name: rawName(name), topic: name, epoch, partitions, owner, contract: declared }];
   });
-  return [...ofTables, ...ofTopics];
+  const sources = [...ofTables, ...ofTopics];
+  checkNames(sources);
+  return sources;
 }
-
-const RAW = 'millrace_raw';
 
 /** What the dbt package takes as variables, as it has them by default: docs/warehouse.md explains each. */
 const SETTINGS = {
@@ -102,7 +140,7 @@ export function warehouseProject(
   const sources = sourcesOf(subject);
   const tables = sources.flatMap((source) => (source.table ? [source] : []));
   const topics = sources.flatMap((source) => (source.contract ? [source] : []));
-  const project = subject.name.replaceAll('-', '_');
+  const project = projectName(subject.name);
   const yaml = (path: string, content: Readonly<Record<string, Yaml | undefined>>) =>
     file(path, toYaml(content));
   return [

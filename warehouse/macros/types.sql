@@ -29,7 +29,8 @@
 
 {% macro snowflake__column_type(type) %}
   {%- if type.array -%}{{ return('array') }}{%- endif -%}
-  {%- if type.base == 'numeric' and type.precision and type.precision <= 38 -%}
+  {#- A scale is 37 at most: https://docs.snowflake.com/en/sql-reference/data-types-numeric (2026-11-27) -#}
+  {%- if type.base == 'numeric' and type.precision and type.precision <= 38 and (type.scale or 0) <= 37 -%}
     {{ return('number(' ~ type.precision ~ ',' ~ (type.scale or 0) ~ ')') }}
   {%- endif -%}
   {%- set types = {

@@ -22,4 +22,52 @@ describe('defineTable', () => {
   test.each(['place', 'kind', 'lsn', '_cdc', 'cdc_key', 'order'])('takes the column %s', (column) => {
     expect(declare({ [column]: 'text' }).columns.map(({ name }) => name)).toEqual(['id', column]);
   });
+
+  test.each(['order', 'group', 'USER', 'loaded_objects'])(
+    'a table %s needs a name in the warehouse',
+    (table) => {
+      expect(() => declare({}, table)).toThrow(
+        expect.objectContaining({
+          code: 'TABLE_INVALID',
+          message: expect.stringMatching(/it takes no word that SQL reserves.* by "name" in defineTable\(\)/),
+        }),
+      );
+      const named = defineTable({ database, table, name: 'theirs', key: ['id'], columns: { id: 'bigint' } });
+      expect(named).toMatchObject({ table, name: 'theirs' });
+    },
+  );
+
+  test('a name has room for what models have before and after it', () => {
+    expect(declare({}, 'a'.repeat(58)).name).toHaveLength(58);
+    expect(() => declare({}, 'a'.repeat(59))).toThrow('it takes up to 58 lower-case letters');
+  });
+
+  test.each([
+    'numeric(5,9)',
+    'numeric(0)',
+    'numeric(1001,2)',
+    'bigint(8)',
+    'text(3)',
+    'varchar(0)',
+    'timestamp(7)',
+  ])('refuses the type %s', (type) => {
+    expect(() => declare({ amount: type })).toThrow(
+      expect.objectContaining({
+        code: 'TABLE_INVALID',
+        message: expect.stringContaining(`columns.amount is "${type}"; it takes `),
+      }),
+    );
+  });
+
+  test.each([
+    'numeric',
+    'numeric(9,9)',
+    'numeric(1000)',
+    'varchar(20)',
+    'timestamptz(3)',
+    'interval(6)',
+    'time(0)',
+  ])('takes the type %s', (type) => {
+    expect(declare({ amount: type }).columns[1]).toMatchObject({ name: 'amount' });
+  });
 });
