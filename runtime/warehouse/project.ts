@@ -150,6 +150,7 @@ export function warehouseProject(
       'config-version': 2,
       profile: project,
       'model-paths': ['models'],
+      'macro-paths': ['macros'],
       'on-run-start': ['{{ millrace.load() }}'],
       models: {
         [project]: {
@@ -158,16 +159,9 @@ export function warehouseProject(
           current: { '+materialized': 'view' },
         },
       },
-      vars: {
-        ...SETTINGS,
-        millrace_sources: sources.map(({ name, topic, epoch, partitions }) => ({
-          name,
-          topic,
-          epoch,
-          partitions,
-        })),
-      },
+      vars: SETTINGS,
     }),
+    file('macros/millrace_sources.sql', sourcesMacro(sources)),
     yaml('packages.yml', { packages: [{ local: packagePath }] }),
     file('profiles.yml', profiles(project)),
     file(
@@ -254,6 +248,15 @@ export function warehouseProject(
       })),
     }),
   ];
+}
+
+/** What is loaded, in a file that nobody has to change: settings are in dbt_project.yml, which people do change. */
+function sourcesMacro(sources: readonly Source[]): string {
+  const list = sources.map(
+    ({ name, topic, epoch, partitions }) =>
+      `  {'name': '${name}', 'topic': '${topic}', 'epoch': ${epoch}, 'partitions': ${partitions}},`,
+  );
+  return `{% macro millrace_sources() %}{{ return([\n${list.join('\n')}\n]) }}{% endmacro %}\n`;
 }
 
 function rawTable({ name, topic, table }: Source): Yaml {

@@ -48,7 +48,6 @@ describe('the models on Snowflake', () => {
     await warehouse.prepare();
     mkdirSync(stage);
     const at = (path: string) => join(warehouse.project, path);
-    mkdirSync(at('macros'));
     writeFileSync(at('macros/emulator.sql'), EMULATOR);
     const project = readFileSync(at('dbt_project.yml'), 'utf8')
       // A temporary table with its database's name is more than the emulator takes.

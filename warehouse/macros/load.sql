@@ -1,6 +1,6 @@
 {#
-  Runs at a run's start: makes the raw tables, and on Snowflake loads what the archive has new. On DuckDB and PostgreSQL
-  `millrace warehouse run` loads before dbt runs.
+  Runs at a run's start, for each source of the project's own macro millrace_sources: makes the raw tables, and on
+  Snowflake loads what the archive has new. On DuckDB and PostgreSQL `millrace warehouse run` loads before dbt runs.
 #}
 {% macro load() %}
   {%- if execute and flags.WHICH in ['run', 'build'] -%}
@@ -14,7 +14,7 @@
 {% macro default__make_raw() %}
   {%- set record = 'json' -%}
   {%- do run_query('create schema if not exists ' ~ millrace.raw_schema()) -%}
-  {%- for source in var('millrace_sources') -%}
+  {%- for source in millrace_sources() -%}
     {%- do run_query('create table if not exists ' ~ millrace.raw_schema() ~ '.' ~ source.name ~ ' (record json not null, object varchar, loaded_at timestamp not null)') -%}
   {%- endfor -%}
 {% endmacro %}
@@ -32,7 +32,7 @@
 #}
 {% macro snowflake__load_raw() %}
   {%- if var('millrace_load', 'copy') != 'copy' -%}{{ return('') }}{%- endif -%}
-  {%- for source in var('millrace_sources') -%}
+  {%- for source in millrace_sources() -%}
     {%- set loaded = [] -%}
     {%- set known = {} -%}
     {%- set since = '' if var('millrace_load_from', none) else " and loaded_at >= " ~ dbt.dateadd('day', -(var('millrace_load_days', 3) | int) - 1, millrace.now_utc()) -%}

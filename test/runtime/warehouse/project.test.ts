@@ -63,6 +63,7 @@ describe('warehouseProject', () => {
     ]);
     expect(files.map(({ path }) => path)).toEqual([
       'dbt_project.yml',
+      'macros/millrace_sources.sql',
       'packages.yml',
       'profiles.yml',
       '.gitignore',
@@ -79,6 +80,13 @@ describe('warehouseProject', () => {
       'models/current/current.yml',
       'models/exposures.yml',
     ]);
+  });
+
+  test('what is loaded does not stand in the file of settings, which people change', () => {
+    expect(textAt('macros/millrace_sources.sql')).toContain(
+      "  {'name': 'web_visits', 'topic': 'web.visits', 'epoch': 2, 'partitions': 12},\n",
+    );
+    expect(textAt('dbt_project.yml')).not.toContain('web_visits');
   });
 
   test('models have the declared columns, with their types', () => {
