@@ -17,7 +17,7 @@ export function generateCommand(): Command {
   return new Command('generate')
     .description('Writes the dbt project from the declarations.')
     .addOption(projectOption('--into <dir>', 'the folder of the dbt project'))
-    .addOption(jsonOption('print one object: folder, written, removed, kept, unchanged'))
+    .addOption(jsonOption('print one object: folder, written, removed, kept, orphaned, unchanged'))
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async ({ into, json }: { into?: string; json?: true }) => {
       const app = await loadApp();
@@ -28,6 +28,11 @@ export function generateCommand(): Command {
       for (const path of project.written) printLine(`written  ${path}`);
       for (const path of project.removed) printLine(`removed  ${path}, declared no longer`);
       for (const path of project.kept) printLine(`kept     ${path}, which you have changed`);
+      for (const path of project.orphaned) {
+        printLine(
+          `orphaned ${path}, which you have changed, and which is declared no longer: dbt fails on it. Delete it, or give it what it is built from`,
+        );
+      }
       const changes = project.written.length + project.removed.length;
       printLine(
         changes === 0

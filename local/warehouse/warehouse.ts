@@ -8,6 +8,7 @@ import {
   type WarehouseSubject,
   warehouseProject,
   warehouseSources,
+  wasGenerated,
 } from '../../runtime/warehouse/project.ts';
 import { WarehouseClient, warehousePackage } from './client.ts';
 import { type Built, buildModels } from './dbt.ts';
@@ -21,6 +22,8 @@ export interface GeneratedProject {
   readonly removed: readonly string[];
   /** A person has changed these: they stay as they are. */
   readonly kept: readonly string[];
+  /** So they have these, of something that is declared no longer: dbt misses what they are built from. */
+  readonly orphaned: readonly string[];
   readonly unchanged: number;
 }
 
@@ -28,7 +31,7 @@ export interface GeneratedProject {
 export async function generateProject(subject: WarehouseSubject, folder: string): Promise<GeneratedProject> {
   const packagePath = relative(folder, warehousePackage).split(sep).join('/');
   const files = warehouseProject(subject, { packagePath });
-  const [written, removed, kept]: [string[], string[], string[]] = [[], [], []];
+  const [written, removed, kept, orphaned]: [string[], string[], string[], string[]] = [[], [], [], []];
   let unchanged = 0;
   for (const { path, text } of files) {
     const found = await textOf(join(folder, path));
@@ -44,11 +47,15 @@ export async function generateProject(subject: WarehouseSubject, folder: string)
   for (const path of await modelsIn(folder)) {
     if (declared.has(path)) continue;
     const text = await textOf(join(folder, path));
-    if (text === undefined || !isGenerated(text)) continue;
+    if (text === undefined || !wasGenerated(text)) continue;
+    if (!isGenerated(text)) {
+      orphaned.push(path);
+      continue;
+    }
     await rm(join(folder, path));
     removed.push(path);
   }
-  return { written, removed, kept, unchanged };
+  return { written, removed, kept, orphaned, unchanged };
 }
 
 async function modelsIn(folder: string): Promise<readonly string[]> {

@@ -463,8 +463,13 @@ function file(path: string, body: string): ProjectFile {
 /** Whether the text is as it was generated, once: no person has changed it. */
 export function isGenerated(text: string): boolean {
   const [header = '', ...body] = text.split('\n');
-  if (!header.includes(MARK)) return false;
+  if (!wasGenerated(text)) return false;
   return header.includes(` ${checksum(body.join('\n'))}`);
+}
+
+/** Whether it was generated once, though a person may have changed it since: its first line says so. */
+export function wasGenerated(text: string): boolean {
+  return text.split('\n', 1)[0]!.includes(MARK);
 }
 
 function checksum(body: string): string {

@@ -40,7 +40,7 @@ describe('millrace warehouse', () => {
 
   test('generate writes once, keeps what a person changed, and removes what is declared no longer', async () => {
     const first = await millraceJson(['warehouse', 'generate'], '', folder);
-    expect(first).toMatchObject({ kept: [], removed: [], unchanged: 0 });
+    expect(first).toMatchObject({ kept: [], orphaned: [], removed: [], unchanged: 0 });
     expect(first.written).toContain('models/current/authors.sql');
     expect((await warehouse('generate')).stdout).toBe(
       `dbt: nothing to write, ${first.written.length} files as declared\n`,
@@ -51,8 +51,14 @@ describe('millrace warehouse', () => {
     declare('articles');
     const { stdout } = await warehouse('generate');
     expect(stdout).toContain('removed  models/rows/authors_rows.sql');
-    expect(stdout).not.toContain('models/current/authors.sql');
+    expect(stdout).toContain(
+      'orphaned models/current/authors.sql, which you have changed, and which is declared no longer: dbt fails on it. Delete it, or',
+    );
     expect(existsSync(mine)).toBe(true);
+    // A model of their own is none of ours.
+    writeFileSync(join(folder, 'dbt/models/current/own.sql'), 'select 1 as one\n');
+    const again = await millraceJson(['warehouse', 'generate'], '', folder);
+    expect(again).toMatchObject({ written: [], removed: [], orphaned: ['models/current/authors.sql'] });
     expect(existsSync(join(folder, 'dbt/models/staging/stg_authors.sql'))).toBe(false);
 
     const articles = join(folder, 'dbt/models/current/articles.sql');
