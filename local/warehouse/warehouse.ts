@@ -1,6 +1,5 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
-import type { CapturedTable } from '../../runtime/capture/table.ts';
 import type { ObjectStore } from '../../runtime/objects.ts';
 import {
   heartbeatModels,
@@ -98,7 +97,10 @@ export interface WarehouseRun {
 
 export type WarehouseReport = Partial<Loaded> &
   Built & {
-    /** When the oldest heartbeat that the models have was written: epoch milliseconds. */
+    /**
+     * When the oldest of the databases' newest heartbeats that the models have was written; without tables, the newest
+     * record of an archived topic: epoch milliseconds.
+     */
     readonly beatAt?: number;
   };
 
@@ -112,7 +114,7 @@ export async function runWarehouse(run: WarehouseRun): Promise<WarehouseReport> 
   const sources = warehouseSources(subject);
   const loaded = archive && (await loadArchive(archive, sources, rawSchema(run.vars), client));
   const built = await buildModels({ ...run, dbt: programs.dbt });
-  const beatAt = await oldestHeartbeat(subject.tables ?? [], env, client);
+  const beatAt = await freshest(subject, env, client);
   return { ...loaded, ...built, ...(beatAt !== undefined && { beatAt }) };
 }
 
@@ -125,29 +127,37 @@ export function modelSchema(env: NodeJS.ProcessEnv): string {
   return env.MILLRACE_WAREHOUSE_SCHEMA ?? 'analytics';
 }
 
-async function oldestHeartbeat(
-  tables: readonly CapturedTable[],
+/** Without tables there is no heartbeat: then when the newest record of an archived topic was written. */
+async function freshest(
+  subject: WarehouseSubject,
   env: NodeJS.ProcessEnv,
   options: ConstructorParameters<typeof WarehouseClient>[1],
 ): Promise<number | undefined> {
-  const models = heartbeatModels(tables);
-  if (models.length === 0) return undefined;
-  const newest = models.map((model) => `select max(beat_at) as beat_at from ${modelSchema(env)}.${model}`);
-  const seconds = {
-    duckdb: 'epoch(beat_at)',
-    postgres: 'extract(epoch from beat_at)',
-    snowflake: 'date_part(epoch_second, beat_at)',
-  };
+  const models = heartbeatModels(subject.tables ?? []);
+  const seconds = (time: string) =>
+    ({
+      duckdb: `epoch(${time})`,
+      postgres: `extract(epoch from ${time})`,
+      snowflake: `date_part(epoch_second, ${time})`,
+    })[options.target];
+  const queries =
+    models.length > 0
+      ? models.map((model) => `select ${seconds('max(beat_at)')} from ${modelSchema(env)}.${model}`)
+      : // A producer's clock may be ahead.
+        warehouseSources(subject).map(
+          ({ name }) =>
+            `select ${seconds('max(least(_recorded_at, _loaded_at))')} from ${modelSchema(env)}_staging.stg_${name}`,
+        );
+  if (queries.length === 0) return undefined;
   const client = new WarehouseClient('query', options);
   try {
-    const beats: (string | null)[] = [];
-    for await (const [beat = null] of client.query(
-      `select ${seconds[options.target]} from (${newest.join(' union all ')}) as beats`,
-    )) {
-      beats.push(beat);
+    const times: number[] = [];
+    for await (const [time = null] of client.query(queries.join(' union all '))) {
+      // A database that is new has no heartbeat yet, which says nothing of the others.
+      if (time !== null) times.push(Number(time) * 1_000);
     }
-    if (beats.some((beat) => beat === null)) return undefined;
-    return Math.min(...beats.map((beat) => Number(beat) * 1_000));
+    if (times.length === 0) return undefined;
+    return models.length > 0 ? Math.min(...times) : Math.max(...times);
   } finally {
     await client.close();
   }

@@ -1,8 +1,10 @@
 /** Columns, fields and tables whose names a warehouse or its models could take for their own, on real dbt with DuckDB. */
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { defineTable } from '../../runtime/capture/table.ts';
+import { defineDatabase } from '../../runtime/capture/database.ts';
+import { defineTable, heartbeatOf } from '../../runtime/capture/table.ts';
 import { type Contract, defineTopic } from '../../runtime/contract/contract.ts';
+import { heartbeatRow, objectOf } from './warehouse-kinds.ts';
 import { putObject, SimulatedTable, TODAY, type Values } from './warehouse-source.ts';
 import { sim, Warehouse } from './warehouse-targets.ts';
 
@@ -12,6 +14,7 @@ const NAMES = [
   ...['place', 'kind', 'lsn', 'life', 'born', 'top', 'moved', 'epoch', 'truncated_at', 'is_stored'],
   ...['top_offset', 'top_position', 'ended_at', 'value_1', 'at_1', 'stored_1', 'row_number', 'position'],
 ];
+const RECORDED_AT = 1_795_000_000_000;
 /** Long values: a change that leaves one alone lacks it. */
 const LONG_NAMES = ['note', 'value_2', 'at_2', 'stored_2'];
 
@@ -44,7 +47,15 @@ const visits = defineTopic({
   ],
 } as never) as Contract<never>;
 
-const warehouse = new Warehouse('duckdb', [places], [visits]);
+/** Of a database that is new: nothing has been captured yet. */
+const silent = defineTable({
+  database: defineDatabase({ name: 'silent' }),
+  table: 'pending',
+  key: ['id'],
+  columns: { id: 'bigint' },
+});
+
+const warehouse = new Warehouse('duckdb', [places, silent], [visits]);
 const table = new SimulatedTable(places, warehouse.archive);
 
 beforeAll(() => warehouse.prepare(), 300_000);
@@ -97,7 +108,7 @@ test('an archived topic has each record once, whatever its fields are called', a
       topic: 'web.visits',
       partition: 0,
       offset,
-      timestamp: 1_795_000_000_000,
+      timestamp: RECORDED_AT,
       timestamp_type: 'CREATE_TIME',
       source_epoch: null,
       key: null,
@@ -121,4 +132,12 @@ test('an archived topic has each record once, whatever its fields are called', a
       ...['id', ...NAMES, ...LONG_NAMES].map((name) => `${name} ${offset}`),
     ]),
   );
+}, 400_000);
+
+test('freshness is of the databases that have a heartbeat, and of topics where there are no tables', async () => {
+  expect((await warehouse.build()).beatAt).toBeUndefined();
+  putObject(warehouse.archive, objectOf(heartbeatOf(sim), 0), [heartbeatRow(1)]);
+  expect((await warehouse.build()).beatAt).toBe(Date.UTC(2026, 10, 27));
+  await warehouse.redeclare([]);
+  expect((await warehouse.build()).beatAt).toBe(RECORDED_AT);
 }, 400_000);
