@@ -1,5 +1,5 @@
-import { cpSync, readdirSync, rmSync } from 'node:fs';
-import { basename, join, resolve, sep } from 'node:path';
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CfnOutput, Duration, Stage, Validations } from 'aws-cdk-lib';
 import {
@@ -49,6 +49,7 @@ import {
   type WarehouseSettings,
 } from '../../runtime/warehouse/environment.ts';
 import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
+import { copyAppForRunner } from '../constructs/runner-image.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
 import type { ArchiveStack } from './archive-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
@@ -59,8 +60,6 @@ const STALE_MS = 300_000;
 const FIVE_MINUTES = Duration.minutes(5);
 
 const RUNNER = fileURLToPath(new URL('./warehouse/runner', import.meta.resolve('millrace/package.json')));
-/** Of the app's folder, what the image does not get. */
-const LEFT_OUT = ['node_modules', 'cdk.out', '.git', '.millrace', 'dbt/target', 'dbt/logs'];
 
 /**
  * What loads the warehouse and builds its models, one container that runs `millrace warehouse run` in a loop, and the role by
@@ -261,7 +260,7 @@ export class WarehouseStack extends EnvironmentStack {
     return { vpc, subnets: { subnetType: SubnetType.PUBLIC }, securityGroup };
   }
 
-  /** Built from a copy of the app, so that nothing of this machine but its source is in the image. */
+  /** Built from a copy of the app's code and dbt project: nothing else of this machine is in the image. */
   private imageOf({ image }: RunnerSettings): ContainerImage {
     if (image !== undefined) return ContainerImage.fromRegistry(image);
     const { appRoot } = this.target;
@@ -269,16 +268,7 @@ export class WarehouseStack extends EnvironmentStack {
     const folder = join(outdir, 'warehouse-runner');
     rmSync(folder, { recursive: true, force: true });
     cpSync(RUNNER, folder, { recursive: true });
-    const left = new Set(LEFT_OUT.map((path) => join(appRoot, path)));
-    // One by one: what the CDK writes is usually in the app's folder, and a folder cannot be copied into itself.
-    for (const name of readdirSync(appRoot)) {
-      const path = join(appRoot, name);
-      if (`${resolve(outdir)}${sep}`.startsWith(`${resolve(path)}${sep}`)) continue;
-      cpSync(path, join(folder, 'app', name), {
-        recursive: true,
-        filter: (each) => !left.has(each) && !basename(each).startsWith('.env'),
-      });
-    }
+    copyAppForRunner(appRoot, join(folder, 'app'), outdir);
     const asset = new DockerImageAsset(this, 'Image', { directory: folder, platform: Platform.LINUX_ARM64 });
     return ContainerImage.fromDockerImageAsset(asset);
   }

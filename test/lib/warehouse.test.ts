@@ -1,7 +1,8 @@
 /** What loads the warehouse: the runner, its network, and the role by which Snowflake reads the archive. */
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { FileSystem } from 'aws-cdk-lib';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { appIn } from '../../runtime/app-in-environment.ts';
 import { defineArchive } from '../../runtime/archive/archive.ts';
@@ -105,18 +106,54 @@ describe('the runner', () => {
     });
   });
 
-  test('is built from the app without what is this machine’s, or is an image that is there', () => {
+  test('has the app’s code and models, no secret and nothing that a run leaves here, or is an image that is there', () => {
     const { path: root, remove } = createTemporaryFolder();
     cpSync(NEWSDESK, root, { recursive: true });
-    writeFileSync(join(root, '.env'), 'SECRET=1');
-    mkdirSync(join(root, 'node_modules'));
+    const put = (...paths: readonly string[]) => {
+      for (const path of paths) {
+        mkdirSync(dirname(join(root, path)), { recursive: true });
+        writeFileSync(join(root, path), path);
+      }
+    };
+    const needed = ['package.json', 'src/tables.ts', 'contracts/a.b/v1.avsc', 'dbt/dbt_project.yml'];
+    const models = ['dbt/packages.yml', 'dbt/profiles.yml', 'dbt/models/current/a.sql', 'dbt/seeds/a.csv'];
+    put(...needed, ...models, 'Dockerfile');
     // Where the CDK writes it: in the app's folder.
-    const app = appOf('prod', { ...OPTIONS, root, outdir: join(root, 'cdk.out') });
-    const image = join(app.outdir, 'warehouse-runner');
-    for (const path of ['Dockerfile', 'run.sh', 'app/millrace.config.ts', 'app/package-lock.json'])
-      expect([path, existsSync(join(image, path))]).toEqual([path, true]);
-    for (const path of ['app/node_modules', 'app/.env', 'app/cdk.out'])
-      expect([path, existsSync(join(image, path))]).toEqual([path, false]);
+    const assetIn = (outdir: string) => {
+      const app = appOf('prod', { ...OPTIONS, root, outdir: join(root, outdir) });
+      const image = join(app.outdir, 'warehouse-runner');
+      return {
+        files: readdirSync(join(image, 'app'), { recursive: true }).map(String),
+        print: FileSystem.fingerprint(image),
+        image,
+      };
+    };
+    const before = assetIn('cdk.out');
+    for (const path of ['Dockerfile', 'run.sh']) expect(existsSync(join(before.image, path))).toBe(true);
+    expect(before.files).toEqual(
+      expect.arrayContaining(['millrace.config.ts', 'package-lock.json', ...needed, ...models]),
+    );
+    const secrets = [
+      '.env',
+      '.env.prod',
+      '.npmrc',
+      '.git/config.ts',
+      'key.p8',
+      'account.json',
+      'lambdas/key.pem',
+    ];
+    const local = ['.millrace/a.js', 'node_modules/a/index.js', 'coverage/a.js', 'build.log'];
+    const ofDbt = [
+      'target/a.sql',
+      'target-snowflake/run/a.sql',
+      'logs/dbt.log',
+      'dbt_packages/a/models/a.sql',
+    ];
+    const tables = ['dbt/warehouse.duckdb', 'dbt/models/warehouse.duckdb', 'dbt/.user.yml', 'dbt/key.p8'];
+    put(...secrets, ...local, ...tables, ...ofDbt.map((path) => `dbt/${path}`));
+    const after = assetIn('elsewhere');
+    expect(after.files.toSorted()).toEqual(before.files.toSorted());
+    expect(after.print).toBe(before.print);
     remove();
     const given = templatesOf('prod', withWarehouse({ image: 'example.com/runner:7' })).warehouse!;
     given.hasResourceProperties('AWS::ECS::TaskDefinition', {
