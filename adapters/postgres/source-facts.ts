@@ -49,12 +49,13 @@ export async function readSourceFacts(
     .filter((table) => table.database.name === database.name)
     .map(({ schema, table }) => `${schema}.${table}`);
   const real = await readTables(client, [...wanted, ...(publication?.tables ?? [])]);
-  const [login] = await rows<{ readonly canLogIn: boolean; readonly canReplicate: boolean }>(
+  const [login] = await rows<Omit<NonNullable<SourceFacts['role']>, 'lacks'>>(
     client,
     `SELECT rolcanlogin AS "canLogIn",
             rolreplication OR rolsuper OR EXISTS (
               SELECT FROM pg_roles g WHERE g.rolname = 'rds_replication' AND pg_has_role(r.oid, g.oid, 'MEMBER')
-            ) AS "canReplicate"
+            ) AS "canReplicate",
+            (SELECT pg_has_role(r.oid, g.oid, 'MEMBER') FROM pg_roles g WHERE g.rolname = 'rds_iam') AS "hasRdsIam"
        FROM pg_roles r WHERE rolname = $1`,
     [role],
   );

@@ -9,7 +9,7 @@ Examples:
   millrace capture sql --database shop --role debezium --rds
 
 The SQL may be run again, and then brings the publication and the grants to what
-is declared now. The role has no password: give it one, or let it log in by IAM.`;
+is declared now. The role has no password: give it one; with --rds it logs in by IAM.`;
 
 export function captureSqlCommand(): Command {
   return new Command('sql')
@@ -18,7 +18,7 @@ export function captureSqlCommand(): Command {
     )
     .addOption(databaseOption())
     .addOption(roleOption())
-    .option('--rds', 'for Amazon RDS or Aurora, where replication is a right of rds_replication')
+    .option('--rds', 'for Amazon RDS or Aurora: grants rds_replication, and rds_iam for the login by IAM')
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: { readonly database?: string; readonly role: string; readonly rds?: true }) => {
       const { database, tables } = await declaredDatabase(options.database);

@@ -31,6 +31,8 @@ export interface SourceFacts {
   readonly role?: {
     readonly canLogIn: boolean;
     readonly canReplicate: boolean;
+    /** Whether it has `rds_iam`, and so logs in with a token; null where the server has no such role. */
+    readonly hasRdsIam: boolean | null;
     /** What it may not, as `SELECT on shop.orders`. */
     readonly lacks: readonly string[];
   };
@@ -270,6 +272,12 @@ function roleFindings(name: string, { role }: SourceFacts): CaptureFinding[] {
     problem(
       'may not replicate',
       `ALTER ROLE ${quoted(name)} REPLICATION; on RDS and Aurora: GRANT rds_replication TO ${quoted(name)};`,
+    );
+  }
+  if (role.hasRdsIam === false) {
+    problem(
+      'lacks rds_iam: this server would refuse the token that the connector logs in with',
+      `GRANT rds_iam TO ${quoted(name)}; or run what "millrace capture sql --rds" prints.`,
     );
   }
   if (role.lacks.length > 0) problem(`lacks ${role.lacks.join(', ')}`, AGAIN);

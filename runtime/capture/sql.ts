@@ -4,7 +4,7 @@ import type { CapturedTable } from './table.ts';
 export interface CaptureSqlOptions {
   /** The role that the connector logs in as. @default 'millrace_capture' */
   readonly role?: string;
-  /** On Amazon RDS and Aurora, replication is a role's right, and logins may be by IAM. @default false */
+  /** On Amazon RDS and Aurora, replication is a role's right, and the connector logs in by IAM. @default false */
   readonly onRds?: boolean;
 }
 
@@ -58,7 +58,7 @@ BEGIN
     CREATE ROLE ${quoted(role)} LOGIN${onRds ? '' : ' REPLICATION'};
   END IF;
 END $$;
-${onRds ? `GRANT rds_replication TO ${quoted(role)};\n` : ''}
+${onRds ? `GRANT rds_replication TO ${quoted(role)};\n-- It logs in with a token of IAM, and with a password no longer.\nGRANT rds_iam TO ${quoted(role)};\n` : ''}
 ${schemas.map((schema) => `GRANT USAGE ON SCHEMA ${schema} TO ${quoted(role)};`).join('\n')}
 ${captured.map((table) => `GRANT SELECT ON ${qualified(table)} TO ${quoted(role)};`).join('\n')}
 GRANT SELECT, UPDATE ON ${CAPTURE_SCHEMA}.heartbeat TO ${quoted(role)};

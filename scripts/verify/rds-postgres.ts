@@ -55,6 +55,7 @@ export async function startRdsPostgres(
 /** On RDS the administrator is no superuser, and logs in with a token, as all do that have rds_iam. */
 const DATABASE_STACK = [
   'CREATE ROLE rds_iam NOLOGIN',
+  'CREATE ROLE rds_replication NOLOGIN',
   'CREATE ROLE millrace_admin LOGIN CREATEROLE',
   'GRANT rds_iam TO millrace_admin WITH ADMIN OPTION',
   'CREATE DATABASE millrace OWNER millrace_admin',

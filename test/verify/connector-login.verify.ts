@@ -69,8 +69,9 @@ beforeAll(async () => {
   await client.query(
     "CREATE TABLE orders (id bigint PRIMARY KEY, note text); INSERT INTO orders VALUES (1, 'first')",
   );
-  await client.query(captureSql(database, tables));
-  await client.query(`GRANT rds_iam TO ${CAPTURE_ROLE}`);
+  await client.query(captureSql(database, tables, { onRds: true }));
+  // On RDS the right comes with rds_replication; PostgreSQL itself knows it as this attribute only.
+  await client.query(`ALTER ROLE ${CAPTURE_ROLE} REPLICATION`);
   credentials = createServer((_, response) =>
     response.end(
       JSON.stringify({

@@ -56,7 +56,7 @@ const sound: SourceFacts = {
     tables: ['public.Orders', 'millrace_capture.heartbeat', 'millrace_capture.signal'],
   },
   slot: { plugin: 'pgoutput', database: 'shop', isActive: true, walStatus: 'reserved', retainedBytes: 4_096 },
-  role: { canLogIn: true, canReplicate: true, lacks: [] },
+  role: { canLogIn: true, canReplicate: true, hasRdsIam: null, lacks: [] },
 };
 
 const findings = (facts: Partial<SourceFacts>) =>
@@ -123,6 +123,15 @@ describe('a check of the source', () => {
     expect(withOrders({ replicaIdentity: 'f' })).toEqual([]);
   });
 
+  test('wants rds_iam of the role on RDS, where the connector has no password', () => {
+    expect(problems({ role: { ...sound.role!, hasRdsIam: true } })).toEqual([]);
+    const [found] = findings({ role: { ...sound.role!, hasRdsIam: false } }).filter(
+      ({ verdict }) => verdict === 'problem',
+    );
+    expect(found?.text).toContain('lacks rds_iam');
+    expect(found?.fix).toContain('GRANT rds_iam TO "millrace_capture";');
+  });
+
   test('names a table that differs in capitals', () => {
     const [found] = findings({ tables: [{ ...realOrders, table: 'orders' }, heartbeat] }).filter(
       ({ verdict }) => verdict === 'problem',
@@ -179,7 +188,8 @@ test('the SQL names what is declared, quoted, and one database only', () => {
   expect(sql).toContain('GRANT SELECT ON "public"."Orders" TO "o""brien";');
   expect(sql).toContain('CREATE ROLE "o""brien" LOGIN REPLICATION;');
   expect(sql).not.toContain('secret');
-  expect(captureSql(database, tables, { onRds: true })).toContain(
-    'GRANT rds_replication TO "millrace_capture";',
-  );
+  expect(sql).not.toContain('rds_iam');
+  const onRds = captureSql(database, tables, { onRds: true });
+  expect(onRds).toContain('GRANT rds_replication TO "millrace_capture";');
+  expect(onRds).toContain('GRANT rds_iam TO "millrace_capture";');
 });
