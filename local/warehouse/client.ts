@@ -1,7 +1,7 @@
 /** Our end of warehouse/client.py, the program that has the warehouses' own clients. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -22,9 +22,11 @@ export interface ClientOptions {
 /** One conversation: it is asked and answers in lines of JSON, and ends with its input. */
 export class WarehouseClient {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #reader: Interface;
   readonly #lines: AsyncIterator<string>;
   readonly #ended: Promise<unknown>;
   #errors = '';
+  #isAnswering = false;
 
   constructor(task: 'load' | 'query', { python, target, env, cwd }: ClientOptions) {
     this.#child = spawn(python, [`${warehousePackage}/client.py`, task, target], {
@@ -38,7 +40,8 @@ export class WarehouseClient {
       this.#errors = (this.#errors + text).slice(-8_192);
     });
     this.#ended = once(this.#child, 'close');
-    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+    this.#reader = createInterface({ input: this.#child.stdout });
+    this.#lines = this.#reader[Symbol.asyncIterator]();
   }
 
   /** @throws WAREHOUSE_FAILED with what the client said last, where it ends instead of answering */
@@ -50,11 +53,13 @@ export class WarehouseClient {
   /** The rows of a query, as texts, as they come. */
   async *query(sql: string): AsyncIterable<readonly (string | null)[]> {
     this.#child.stdin.write(`${JSON.stringify({ sql })}\n`);
+    this.#isAnswering = true;
     for (;;) {
       const row = (await this.#next()) as readonly (string | null)[] | null;
-      if (row === null) return;
+      if (row === null) break;
       yield row;
     }
+    this.#isAnswering = false;
   }
 
   async #next(): Promise<unknown> {
@@ -68,8 +73,15 @@ export class WarehouseClient {
     );
   }
 
+  /** Rows that nobody has read are not waited for. */
   async close(): Promise<void> {
     this.#child.stdin.end();
+    if (this.#isAnswering) {
+      // It would write for ever into a full pipe, and what is in the pipe would keep the pipe open.
+      this.#reader.close();
+      this.#child.stdout.destroy();
+      this.#child.kill();
+    }
     await this.#ended;
   }
 }
