@@ -19,8 +19,12 @@ export interface SourceDatabase {
 const CONNECT_MS = 10_000;
 
 /** @throws INPUT_INVALID where no database answers at the URL */
-export async function openSourceDatabase(url: string): Promise<SourceDatabase> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_MS });
+export async function connectSource(url: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_MS,
+    application_name: 'millrace',
+  });
   // pg would end the process for a connection that breaks between two queries; the next query tells.
   client.on('error', () => {});
   try {
@@ -28,6 +32,12 @@ export async function openSourceDatabase(url: string): Promise<SourceDatabase> {
   } catch (error) {
     throw refused(error as Error);
   }
+  return client;
+}
+
+/** @throws INPUT_INVALID where no database answers at the URL */
+export async function openSourceDatabase(url: string): Promise<SourceDatabase> {
+  const client = await connectSource(url);
   const chunks = async () => {
     const { rows } = await client.query<{ readonly chunks: number }>(
       `SELECT count(*)::int AS chunks FROM ${CAPTURE_SCHEMA}.signal WHERE type = 'snapshot-window-close'`,

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { connectSource } from '../../local/source-database.ts';
 import { type WarehouseTarget, warehousePrograms } from '../../local/warehouse/python.ts';
 import { reconcile } from '../../local/warehouse/reconcile.ts';
 import { capturedTables } from '../../runtime/capture/table.ts';
@@ -6,6 +7,7 @@ import { didYouMean } from '../../runtime/closest-name.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { ComparedRow } from '../../runtime/warehouse/compare.ts';
 import { loadApp } from '../app.ts';
+import { sourceOption } from '../capture/options.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { jsonOption, seconds } from '../options.ts';
 import { count, either, epilogue, plural, printable, printJson, printLine, printNote } from '../terminal.ts';
@@ -33,9 +35,7 @@ export function reconcileCommand(): Command {
   return new Command('reconcile')
     .argument('<table>', 'its name in the warehouse')
     .description("Compares a table of the warehouse with its source's.")
-    .addOption(
-      new Option('--source <url>', 'the source, as postgres://USER@HOST/DATABASE').makeOptionMandatory(),
-    )
+    .addOption(sourceOption())
     .addOption(targetOption())
     .addOption(projectOption('--project <dir>', 'the folder of the dbt project'))
     .addOption(dbtOption())
@@ -61,20 +61,26 @@ export function reconcileCommand(): Command {
         );
       }
       const { target, dbt, showValues = false } = options;
-      const programs = await warehousePrograms(app.root, target, {
+      const cwd = requireProject(projectFolder(app.root, options.project));
+      // First what is soon looked at: dbt takes a minute to install.
+      const source = await connectSource(options.source);
+      const result = await warehousePrograms(app.root, target, {
         note: printNote,
         ...(dbt !== undefined && { dbt }),
-      });
-      const result = await reconcile({
-        table,
-        source: options.source,
-        python: programs.python,
-        target,
-        env: process.env,
-        cwd: requireProject(projectFolder(app.root, options.project)),
-        timeoutMs: options.timeout * 1_000,
-        note: printNote,
-      });
+      })
+        .then(({ python }) =>
+          reconcile({
+            table,
+            source,
+            python,
+            target,
+            env: process.env,
+            cwd,
+            timeoutMs: options.timeout * 1_000,
+            note: printNote,
+          }),
+        )
+        .finally(() => source.end());
       const { differences, missing, extra, different, expected, actual, ranges, position, changing } = result;
       const valuesOf = (row: ComparedRow | null) =>
         row && Object.fromEntries(table.columns.map((column, at) => [column.name, row.values[at]]));

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import type { CapturedTable, Column } from '../../runtime/capture/table.ts';
 import { heartbeatOf } from '../../runtime/capture/table.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -23,8 +23,8 @@ export interface Reconciliation extends Comparison {
 
 interface ReconcileOptions extends ClientOptions {
   readonly table: CapturedTable;
-  /** postgres://… of the source. */
-  readonly source: string;
+  /** Of this comparison alone; it stays open. */
+  readonly source: pg.Client;
   /** How long the warehouse may take to pass the source's position. */
   readonly timeoutMs: number;
   note?(text: string): void;
@@ -41,50 +41,37 @@ const POLL_MS = 2_000;
  * @throws WAREHOUSE_FAILED where the warehouse does not pass the position in time
  */
 export async function reconcile(options: ReconcileOptions): Promise<Reconciliation> {
-  const source = new pg.Client({ connectionString: options.source, application_name: 'millrace reconcile' });
-  await source.connect().catch((cause: Error) => {
-    throw new MillraceError(
-      'INPUT_INVALID',
-      `--source does not answer: ${cause.message}. Check the URL and the login.`,
-      {
-        cause,
-      },
-    );
-  });
+  const { source } = options;
+  await source.query(
+    "set timezone = 'UTC'; set intervalstyle = 'iso_8601'; set datestyle = 'iso'; set bytea_output = 'hex'",
+  );
+  const columns = options.table.columns.map(({ name }) => name);
+  await source.query('begin isolation level repeatable read read only');
+  const snapshot = sourceRows(source, options.table);
+  // The snapshot is taken by its first statement, so that the position is not before it.
+  const first = await snapshot.open();
+  const position = await positionOf(source);
+  await untilPassed(options, position);
+  const client = new WarehouseClient('query', options);
+  let comparison: Comparison;
   try {
-    await source.query(
-      "set timezone = 'UTC'; set intervalstyle = 'iso_8601'; set datestyle = 'iso'; set bytea_output = 'hex'",
-    );
-    const columns = options.table.columns.map(({ name }) => name);
-    await source.query('begin isolation level repeatable read read only');
-    const snapshot = sourceRows(source, options.table);
-    // The snapshot is taken by its first statement, so that the position is not before it.
-    const first = await snapshot.open();
-    const position = await positionOf(source);
-    await untilPassed(options, position);
-    const client = new WarehouseClient('query', options);
-    let comparison: Comparison;
-    try {
-      comparison = await compareRows(columns, first, warehouseRows(client, options), {
-        limit: MOST_SECOND_LOOKS,
-      });
-    } finally {
-      await client.close();
-    }
-    await source.query('commit');
-    return await lookAgain(source, options, columns, comparison, position);
+    comparison = await compareRows(columns, first, warehouseRows(client, options), {
+      limit: MOST_SECOND_LOOKS,
+    });
   } finally {
-    await source.end();
+    await client.close();
   }
+  await source.query('commit');
+  return lookAgain(options, columns, comparison, position);
 }
 
 async function lookAgain(
-  source: pg.Client,
   options: ReconcileOptions,
   columns: readonly string[],
   comparison: Comparison,
   position: string,
 ): Promise<Reconciliation> {
+  const { source } = options;
   const found = comparison.missing + comparison.extra + comparison.different;
   if (found === 0 || found > MOST_SECOND_LOOKS) return { ...comparison, position, changing: 0 };
   const keys = new Set(comparison.differences.map(({ key }) => key));

@@ -90,6 +90,33 @@ describe('millrace warehouse', () => {
     expect(stderr).toContain('Did you mean');
   });
 
+  test.each(['nonsense', 'postgres://u:hunter2@localhost:notaport/x', 'postgres://u:hunter2@localhost'])(
+    'reconcile takes a source as capture check does, and not %s',
+    async (source) => {
+      const { code, stderr } = await warehouse('reconcile', 'articles', '--source', source);
+      expect(code).toBe(1);
+      expect(stderr).toContain('--source needs a URL with a database');
+      expect(stderr).not.toContain('hunter2');
+      expect(stderr).not.toContain('bug in Millrace');
+    },
+  );
+
+  test('reconcile looks at the project and the source before it installs anything', async () => {
+    const of = [
+      'reconcile',
+      'articles',
+      '--source',
+      'postgres://u:hunter2@127.0.0.1:1/x',
+      '--dbt',
+      '/none/dbt',
+    ];
+    const unreachable = await warehouse(...of);
+    expect(unreachable.stderr).toContain('The database of --source did not answer');
+    expect(unreachable.stderr).not.toContain('hunter2');
+    const nowhere = await warehouse(...of, '--project', 'nowhere');
+    expect(nowhere.stderr.replaceAll(/\s+/g, ' ')).toContain('Run millrace warehouse generate first');
+  });
+
   test('sql prints what an administrator runs', async () => {
     const { code, stdout } = await warehouse(
       'sql',
