@@ -1,7 +1,9 @@
 import { Command, Option } from 'commander';
+import { systemClock } from '../../adapters/system/system-clock.ts';
 import { connectSource } from '../../local/source-database.ts';
 import { type WarehouseTarget, warehousePrograms } from '../../local/warehouse/python.ts';
 import { reconcile } from '../../local/warehouse/reconcile.ts';
+import { isArchive } from '../../runtime/archive/archive.ts';
 import { capturedTables } from '../../runtime/capture/table.ts';
 import { didYouMean } from '../../runtime/closest-name.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -18,8 +20,9 @@ Example:
   millrace warehouse reconcile articles --source postgres://reader@db.example/news
 
 Reads one snapshot of the source, waits until the warehouse has passed the source's
-position, and compares all rows and all declared columns. Rows that change meanwhile
-are read once more. The exit code is 1 where a row differs.`;
+position and the window of the table's archive is over, and compares all rows and all
+declared columns. Rows that differ are read once more, after the same wait. The exit
+code is 1 where a row differs.`;
 
 interface ReconcileOptions {
   readonly source: string;
@@ -62,6 +65,7 @@ export function reconcileCommand(): Command {
       }
       const { target, dbt, showValues = false } = options;
       const cwd = requireProject(projectFolder(app.root, options.project));
+      const archive = app.consumers.find((each) => isArchive(each) && each.topic.name === table.topic.name);
       // First what is soon looked at: dbt takes a minute to install.
       const source = await connectSource(options.source);
       const result = await warehousePrograms(app.root, target, {
@@ -76,6 +80,8 @@ export function reconcileCommand(): Command {
             target,
             env: process.env,
             cwd,
+            windowMs: archive?.batch.windowMs ?? 0,
+            clock: systemClock,
             timeoutMs: options.timeout * 1_000,
             note: printNote,
           }),

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { CapturedTable, Column } from '../../runtime/capture/table.ts';
 import { heartbeatOf } from '../../runtime/capture/table.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import type { Clock } from '../../runtime/ports.ts';
 import { canonicalText } from '../../runtime/warehouse/canonical.ts';
 import {
   type ComparedRow,
@@ -25,7 +25,10 @@ interface ReconcileOptions extends ClientOptions {
   readonly table: CapturedTable;
   /** Of this comparison alone; it stays open. */
   readonly source: pg.Client;
-  /** How long the warehouse may take to pass the source's position. */
+  /** How long the table's archive gathers records for one object. */
+  readonly windowMs: number;
+  readonly clock: Clock;
+  /** How long the heartbeat may take to pass the source's position. */
   readonly timeoutMs: number;
   note?(text: string): void;
 }
@@ -33,6 +36,8 @@ interface ReconcileOptions extends ClientOptions {
 /** How many differing rows are looked at once more: with more than that, no change under way is the reason. */
 const MOST_SECOND_LOOKS = 10_000;
 const POLL_MS = 2_000;
+/** What an invocation of the archive takes, beside its window, and a load between two of its lists: docs/warehouse.md. */
+const INVOCATION_MS = 10_000;
 
 /**
  * Compares a table of the warehouse with its source. The source's rows are one snapshot; then the warehouse passes the
@@ -123,28 +128,38 @@ function bytesOf(position: string): bigint {
   return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`);
 }
 
+/**
+ * Waits until the warehouse has the table's changes up to a position. The heartbeat alone does not tell: it has an archive
+ * of its own, which may write its object while the table's still gathers. Once the heartbeat has passed, the table's
+ * changes are in Kafka; a window later they are in the archive; and a load that brings a heartbeat from after that has
+ * found them.
+ */
 async function untilPassed(options: ReconcileOptions, position: string): Promise<void> {
-  const { table, timeoutMs, note = () => {} } = options;
+  const { source, table, windowMs, clock, note = () => {} } = options;
+  await untilHeartbeatPassed(options, position);
+  const ms = windowMs + INVOCATION_MS;
+  note(`Waiting ${Math.ceil(ms / 1_000)} s for the archive of ${table.name}, and for the load after that …`);
+  await clock.sleep(ms);
+  await untilHeartbeatPassed(options, await positionOf(source));
+}
+
+async function untilHeartbeatPassed(options: ReconcileOptions, position: string): Promise<void> {
+  const { table, timeoutMs, clock, env, note = () => {} } = options;
   const wanted = bytesOf(position);
-  const until = Date.now() + timeoutMs;
-  const heartbeat = heartbeatOf(table.database).name;
-  const models = [...new Set([heartbeat, table.name])].map(
-    (name) =>
-      `select max(_cdc_lsn) as lsn from ${modelSchema(options.env)}_staging.${name}_rows where _cdc_epoch = ${table.database.epoch}`,
-  );
+  const until = clock.now() + timeoutMs;
+  const model = `${modelSchema(env)}_staging.${heartbeatOf(table.database).name}_rows`;
+  const sql = `select max(_cdc_lsn) as lsn from ${model} where _cdc_epoch = ${table.database.epoch}`;
   let said = false;
   for (;;) {
     const client = new WarehouseClient('query', options);
     try {
-      for await (const [lsn = null] of client.query(
-        `select max(lsn) from (${models.join(' union all ')}) as newest`,
-      )) {
+      for await (const [lsn = null] of client.query(sql)) {
         if (lsn !== null && BigInt(lsn) >= wanted) return;
       }
     } finally {
       await client.close();
     }
-    if (Date.now() >= until) {
+    if (clock.now() >= until) {
       throw new MillraceError(
         'WAREHOUSE_FAILED',
         `The warehouse has not passed the source's position ${position} within ${Math.round(timeoutMs / 1_000)} s. Run millrace ` +
@@ -153,7 +168,7 @@ async function untilPassed(options: ReconcileOptions, position: string): Promise
     }
     if (!said) note(`Waiting until the warehouse has passed ${position} …`);
     said = true;
-    await sleep(POLL_MS);
+    await clock.sleep(POLL_MS);
   }
 }
 
