@@ -11,7 +11,7 @@ import {
   type Difference,
 } from '../../runtime/warehouse/compare.ts';
 import { type ClientOptions, WarehouseClient } from './client.ts';
-import type { WarehouseTarget } from './python.ts';
+import { keyText, TEXTS } from './texts.ts';
 import { modelSchema } from './warehouse.ts';
 
 export interface Reconciliation extends Comparison {
@@ -177,8 +177,8 @@ function sourceRows(
   source: pg.Client,
   table: CapturedTable,
 ): { open(): Promise<AsyncIterable<ComparedRow>> } {
-  const text = (column: Column) => postgresText(column, quoted(column.name));
-  const key = keyText(table, (column) => quoted(column.name));
+  const text = (column: Column) => TEXTS.postgres(column, quoted(column.name));
+  const key = keyText(table, 'postgres', (column) => quoted(column.name));
   const sql =
     `select ${[key, ...table.columns.map(text)].map((each, at) => `${each} as c${at}`).join(', ')} ` +
     `from ${quoted(table.schema)}.${quoted(table.table)} order by md5(${key})`;
@@ -205,7 +205,7 @@ async function* warehouseRows(
 ): AsyncIterable<ComparedRow> {
   const name = (column: Column) =>
     `"${target === 'snowflake' ? column.name.toUpperCase() : column.name.toLowerCase()}"`;
-  const key = keyText(table, name);
+  const key = keyText(table, target, name);
   const texts = table.columns.map((column) => TEXTS[target](column, name(column)));
   const sql = `select ${[key, ...texts, '_cdc_specials'].join(', ')} from ${modelSchema(env)}.${table.name} order by md5(${key})`;
   for await (const row of client.query(sql)) yield comparedRow(table, row.slice(0, -1), row.at(-1) ?? null);
@@ -229,36 +229,6 @@ function comparedRow(
   };
 }
 
-function keyText(table: CapturedTable, name: (column: Column) => string): string {
-  const parts = table.key.map((key) => {
-    const column = table.columns.find((each) => each.name === key)!;
-    return `cast(${name(column)} as varchar)`;
-  });
-  return parts.length === 1 ? parts[0]! : `(${parts.join(" || ',' || ")})`;
-}
-
 function quoted(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
-
-function postgresText({ type }: Column, name: string): string {
-  if (type.isArray) return `to_json(${name})::text`;
-  return type.base === 'bytea' ? `encode(${name}, 'hex')` : `${name}::text`;
-}
-
-const TEXTS: Readonly<Record<WarehouseTarget, (column: Column, name: string) => string>> = {
-  postgres: postgresText,
-  duckdb({ type }, name) {
-    if (type.isArray) return `cast(to_json(${name}) as varchar)`;
-    return type.base === 'bytea' ? `lower(hex(${name}))` : `cast(${name} as varchar)`;
-  },
-  snowflake({ type }, name) {
-    if (type.isArray || type.base === 'json' || type.base === 'jsonb') return `to_json(${name})`;
-    if (type.base === 'bytea') return `lower(hex_encode(${name}))`;
-    if (type.base === 'timestamp') return `to_varchar(${name}, 'YYYY-MM-DD HH24:MI:SS.FF6')`;
-    if (type.base === 'timestamptz') {
-      return `to_varchar(convert_timezone('UTC', ${name}), 'YYYY-MM-DD HH24:MI:SS.FF6')`;
-    }
-    return type.base === 'time' ? `to_varchar(${name}, 'HH24:MI:SS.FF6')` : `cast(${name} as varchar)`;
-  },
-};

@@ -120,7 +120,7 @@ export default defineApp({
     const result = JSON.parse(shown.stdout);
     expect(result).toMatchObject({ missing: 1, extra: 0, different: 1, changing: 0 });
     expect(JSON.stringify(result.first)).toContain('sad');
-  });
+  }, 200_000);
 
   test('a warehouse without the table is refused, not equal', async () => {
     const query = [
