@@ -1,6 +1,6 @@
 import type { CapturedTable } from '../capture/table.ts';
 import type { Topic } from '../contract/contract.ts';
-import { type Consumer, defineConsumer } from '../delivery/consumer.ts';
+import { type Consumer, consumerOf } from '../delivery/consumer.ts';
 import { MillraceError } from '../errors.ts';
 
 interface ArchiveSettings {
@@ -40,23 +40,37 @@ export function defineArchive(declaration: ArchiveDeclaration): Archive {
     maxRecords = 10_000,
     name: named,
     ...settings
-  } = declaration;
-  const topic = (given ?? table?.topic) as Topic<unknown> | undefined;
-  const name = named ?? nameOf(declaration);
-  if (!topic || (given && table)) {
-    throw invalid(name, 'takes either a topic or a table');
+  } = declaration ?? ({} as ArchiveDeclaration);
+  // Also of JavaScript, whose declarations no compiler has looked at.
+  const refuse = (field: string, got: unknown, allowed: string): never => {
+    throw invalid(named ?? 'unnamed', `${field} is ${JSON.stringify(got)}; it takes ${allowed}`);
+  };
+  if ((given === undefined) === (table === undefined)) {
+    throw invalid(named ?? 'unnamed', 'it takes either a topic or a table');
   }
-  if (windowMs > 60_000 || windowMs % 1_000 !== 0) {
-    throw invalid(name, `windowMs is ${JSON.stringify(windowMs)}; it takes whole seconds up to 60,000`);
+  if (given !== undefined && (typeof given?.name !== 'string' || typeof given.partitions !== 'number')) {
+    refuse('topic', given, 'a contract, as topic.ts of its folder exports it, and no name');
   }
-  return defineConsumer<unknown, 's3'>({
-    name,
-    topic,
-    sink: 's3',
-    batch: { maxRecords, windowMs },
-    ...settings,
-    handle: (records, { tx }) => tx.append(records),
-  });
+  if (table !== undefined && (typeof table?.topic?.name !== 'string' || !table.database)) {
+    refuse('table', table, 'what defineTable() returns');
+  }
+  if (!Number.isInteger(windowMs) || windowMs < 0 || windowMs > 60_000 || windowMs % 1_000 !== 0) {
+    refuse('windowMs', windowMs, 'whole seconds from 0 to 60,000');
+  }
+  if (!Number.isInteger(maxRecords) || maxRecords < 1 || maxRecords > 10_000) {
+    refuse('maxRecords', maxRecords, 'a whole number from 1 to 10,000');
+  }
+  return consumerOf<unknown, 's3'>(
+    {
+      name: named ?? nameOf(declaration),
+      topic: (given ?? table?.topic) as Topic<unknown>,
+      sink: 's3',
+      batch: { maxRecords, windowMs },
+      ...settings,
+      handle: (records, { tx }) => tx.append(records),
+    },
+    'defineArchive',
+  );
 }
 
 /** The archive of a topic or a table, by what `millrace` calls it where nobody gave it a name. */

@@ -78,6 +78,8 @@ const MODEL_NAME = /^[a-z][a-z0-9_]{0,57}$/;
 const SOURCE_NAME = /^[A-Za-z_]\w{0,62}$/;
 /** Columns are in no topic's name. */
 const COLUMN_NAME = /^[A-Za-z_][\w$]{0,62}$/;
+/** A consumer's name has 57, and "-archive" is added to the table's. */
+const MOST_ARCHIVED_NAME = 57 - '-archive'.length;
 /** Lambda hands over 6 MB at most, as base64: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (2026-11-27) */
 const MOST_RECORD_BYTES = 4 * 1024 * 1024;
 
@@ -89,9 +91,11 @@ const RENAME = 'Name its models in the warehouse by "name" in defineTable(): the
  * @throws TABLE_INVALID naming the field, what it got and what it takes
  */
 export function defineTable(declaration: TableDeclaration): CapturedTable {
-  const { database, schema = 'public', table, key } = declaration;
-  const { name = table.toLowerCase(), owner = database.name, partitions = 6 } = declaration;
-  const { retentionMs = 7 * 24 * 60 * 60 * 1000, maxRecordBytes = MAX_BODY_BYTES } = declaration;
+  // Also of JavaScript, whose declarations no compiler has looked at.
+  const given: Partial<TableDeclaration> = declaration ?? {};
+  const { database = {} as CapturedDatabase, schema = 'public', table = '', key = [] } = given;
+  const { name = String(table).toLowerCase(), owner = database?.name, partitions = 6 } = given;
+  const { retentionMs = 7 * 24 * 60 * 60 * 1000, maxRecordBytes = MAX_BODY_BYTES } = given;
   const refuse = (
     field: string,
     got: unknown,
@@ -108,15 +112,27 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
     if (!Number.isInteger(got) || got < from || got > to)
       refuse(field, got, `a whole number from ${from} to ${to}`);
   };
-  if (!SOURCE_NAME.test(schema)) refuse('schema', schema, 'up to 63 letters, digits and "_"');
-  if (!SOURCE_NAME.test(table)) refuse('table', table, 'up to 63 letters, digits and "_"');
-  if (!MODEL_NAME.test(name))
+  if (typeof database?.name !== 'string' || typeof database.connector !== 'string') {
+    refuse('database', given.database, 'what defineDatabase() returns');
+  }
+  if (!isName(SOURCE_NAME, schema)) refuse('schema', schema, 'up to 63 letters, digits and "_"');
+  if (!isName(SOURCE_NAME, table)) refuse('table', given.table, 'up to 63 letters, digits and "_"');
+  if (!isName(MODEL_NAME, name))
     refuse('name', name, 'up to 58 lower-case letters, digits and "_", a letter first', RENAME);
   if (isReservedName(name)) {
     refuse(
       'name',
       name,
       'no word that SQL reserves, and not loaded_objects, since tables in the warehouse are called so',
+      RENAME,
+    );
+  }
+  const longest = MOST_ARCHIVED_NAME - (name.startsWith(`${database.name}_`) ? 0 : database.name.length + 1);
+  if (name.length > longest) {
+    refuse(
+      'name',
+      name,
+      `up to ${longest} characters, since the consumer that archives the table is called after it and its database`,
       RENAME,
     );
   }
@@ -128,20 +144,26 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
   if (!Array.isArray(key) || key.length === 0) {
     refuse(
       'key',
-      key ?? null,
+      given.key ?? null,
       'the columns of its primary key',
       'A table without a key cannot be captured: a change would not say which row it is of, and the duplicates that a ' +
         'restart brings could not be told from real rows. Give the table one, for example ' +
         `ALTER TABLE ${schema}.${table} ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;`,
     );
   }
-  const columns = Object.entries(declaration.columns).map(([column, declared]): Column => {
+  const twice = key.find((column, at) => key.indexOf(column) < at);
+  if (twice !== undefined)
+    refuse('key', key, `each column once, and ${JSON.stringify(twice)} is there twice`);
+  if (typeof given.columns !== 'object' || given.columns === null || Array.isArray(given.columns)) {
+    refuse('columns', given.columns, "its columns with their types, such as { id: 'bigint' }");
+  }
+  const columns = Object.entries(given.columns!).map(([column, declared]): Column => {
     const {
       type: text,
       nullable,
       personal = false,
       description,
-    } = typeof declared === 'string' ? ({ type: declared } as Exclude<ColumnDeclaration, string>) : declared;
+    } = typeof declared === 'object' && declared !== null ? declared : { type: declared };
     if (!COLUMN_NAME.test(column))
       refuse('columns', column, 'names of up to 63 letters, digits, "_" and "$"');
     if (/^_cdc_/i.test(column)) {
@@ -152,7 +174,7 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
         'Rename the column in the database, or leave it out: it is archived all the same.',
       );
     }
-    const type = parseColumnType(text);
+    const type = typeof text === 'string' ? parseColumnType(text) : undefined;
     if (!type) {
       return refuse(
         `columns.${column}`,
@@ -202,6 +224,10 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
       key: key.join(','),
     }),
   });
+}
+
+function isName(pattern: RegExp, name: unknown): boolean {
+  return typeof name === 'string' && pattern.test(name);
 }
 
 /**

@@ -141,6 +141,14 @@ export const RANGES = { memoryMb: [128, 10_240], reservedConcurrency: [1, 100_00
 export function defineConsumer<Value, Kind extends SinkKind>(
   declaration: ConsumerDeclaration<Value, Kind>,
 ): Consumer<Value, Kind> {
+  return consumerOf(declaration, 'defineConsumer');
+}
+
+/** @param by what the person has called, and is told to correct */
+export function consumerOf<Value, Kind extends SinkKind>(
+  declaration: ConsumerDeclaration<Value, Kind>,
+  by: 'defineConsumer' | 'defineArchive',
+): Consumer<Value, Kind> {
   const consumer: Consumer<Value, Kind> = {
     migrations: [],
     timeoutMs: 60_000,
@@ -160,7 +168,7 @@ export function defineConsumer<Value, Kind extends SinkKind>(
     if (isAllowed) return;
     throw new MillraceError(
       'CONSUMER_INVALID',
-      `Consumer ${JSON.stringify(name)}: ${field} is ${JSON.stringify(got)}; it takes ${allowed}. Change it in defineConsumer().`,
+      `Consumer ${JSON.stringify(name)}: ${field} is ${JSON.stringify(got)}; it takes ${allowed}. Change it in ${by}().`,
       { details: { consumer: name, field } },
     );
   };
