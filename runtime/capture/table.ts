@@ -117,6 +117,16 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
   }
   if (!isName(SOURCE_NAME, schema)) refuse('schema', schema, 'up to 63 letters, digits and "_"');
   if (!isName(SOURCE_NAME, table)) refuse('table', given.table, 'up to 63 letters, digits and "_"');
+  const longest =
+    MOST_ARCHIVED_NAME - (String(name).startsWith(`${database.name}_`) ? 0 : database.name.length + 1);
+  if (typeof name === 'string' && name.length > longest) {
+    refuse(
+      'name',
+      name,
+      `up to ${longest} characters, since the consumer that archives the table is called after it and its database`,
+      RENAME,
+    );
+  }
   if (!isName(MODEL_NAME, name))
     refuse('name', name, 'up to 58 lower-case letters, digits and "_", a letter first', RENAME);
   if (isReservedName(name)) {
@@ -124,15 +134,6 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
       'name',
       name,
       'no word that SQL reserves, and not loaded_objects, since tables in the warehouse are called so',
-      RENAME,
-    );
-  }
-  const longest = MOST_ARCHIVED_NAME - (name.startsWith(`${database.name}_`) ? 0 : database.name.length + 1);
-  if (name.length > longest) {
-    refuse(
-      'name',
-      name,
-      `up to ${longest} characters, since the consumer that archives the table is called after it and its database`,
       RENAME,
     );
   }

@@ -16,7 +16,7 @@ test.each<[unknown, string]>([
   [{ ...good, table: undefined }, 'table is undefined; it takes up to 63 letters'],
   [{ ...good, table: 7 }, 'table is 7; it takes up to 63 letters'],
   [{ ...good, schema: null }, 'schema is null; it takes up to 63 letters'],
-  [{ ...good, name: null }, 'name is null; it takes up to 63 lower-case letters'],
+  [{ ...good, name: null }, 'name is null; it takes up to 58 lower-case letters'],
   [
     { ...good, columns: undefined },
     "columns is undefined; it takes its columns with their types, such as { id: 'bigint' }",
@@ -31,7 +31,7 @@ test.each<[unknown, string]>([
   [{ ...good, key: ['id', 'id'] }, 'key is ["id","id"]; it takes each column once, and "id" is there twice'],
   [
     { ...good, table: 'a'.repeat(63) },
-    'it takes up to 44 characters, since the consumer that archives the table is called after it and its database. Give the table a shorter one as name',
+    'it takes up to 44 characters, since the consumer that archives the table is called after it and its database. Name its models in the warehouse by "name"',
   ],
 ])('defineTable refuses %j', (declaration, message) => {
   expect(() => defineTable(declaration as never)).toThrow(

@@ -37,9 +37,9 @@ describe('defineTable', () => {
     },
   );
 
-  test('a name has room for what models have before and after it', () => {
-    expect(declare({}, 'a'.repeat(58)).name).toHaveLength(58);
-    expect(() => declare({}, 'a'.repeat(59))).toThrow('it takes up to 58 lower-case letters');
+  test('a name has room for what archive and models have around it', () => {
+    expect(declare({}, 'a'.repeat(44)).name).toHaveLength(44);
+    expect(() => declare({}, 'a'.repeat(45))).toThrow('it takes up to 44 characters');
   });
 
   test.each([
