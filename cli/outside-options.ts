@@ -53,12 +53,21 @@ export function kafkaAuthOption(): Option {
   ]);
 }
 
+/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html (2026-11-27) */
+export const BUCKET_NAME = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+
+/** The bucket of an s3:// address; undefined where it is none. */
+export function bucketOf(address: string): string | undefined {
+  const name = /^s3:\/\/([^/]+)\/?$/.exec(address)?.[1];
+  return name !== undefined && BUCKET_NAME.test(name) ? name : undefined;
+}
+
 export function archiveOption(): Option {
   return new Option(
     '--archive <s3://bucket>',
     'keep the archive in this bucket, with your AWS login, instead of the state folder',
   ).argParser((text) => {
-    const bucket = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/?$/.exec(text)?.[1];
+    const bucket = bucketOf(text);
     if (bucket) return bucket;
     throw new InvalidArgumentError('Give a bucket, such as s3://news-archive.');
   });

@@ -1,4 +1,4 @@
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { CapturedDatabase } from '../../runtime/capture/database.ts';
 import { CAPTURE_ROLE } from '../../runtime/capture/sql.ts';
 import type { CapturedTable } from '../../runtime/capture/table.ts';
@@ -8,12 +8,23 @@ import { MillraceError } from '../../runtime/errors.ts';
 import { loadApp } from '../app.ts';
 import { either } from '../terminal.ts';
 
+const ROLE_NAME = /^[A-Za-z_][\w.@-]{0,62}$/;
+/** https://www.postgresql.org/docs/current/sql-createrole.html (2026-11-27) */
+const NO_ROLES = /^(pg_.*|public|none)$/i;
+
 export function databaseOption(): Option {
   return new Option('--database <name>', 'which of the declared databases, if there are several');
 }
 
 export function roleOption(): Option {
-  return new Option('--role <name>', 'the role that the connector logs in as').default(CAPTURE_ROLE);
+  return new Option('--role <name>', 'the role that the connector logs in as')
+    .default(CAPTURE_ROLE)
+    .argParser((name) => {
+      if (ROLE_NAME.test(name) && !NO_ROLES.test(name)) return name;
+      throw new InvalidArgumentError(
+        'Give a role of up to 63 letters, digits, "_", "-", "." and "@", a letter or "_" first, and none of PostgreSQL’s own, such as millrace_capture.',
+      );
+    });
 }
 
 export function sourceOption(): Option {

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Option } from 'commander';
 import { folderObjects } from '../../adapters/files/folder-objects.ts';
@@ -7,6 +7,7 @@ import type { WarehouseTarget } from '../../local/warehouse/python.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { ObjectStore } from '../../runtime/objects.ts';
 import { stateOption } from '../options.ts';
+import { archiveEndpointOption, bucketOf } from '../outside-options.ts';
 
 /** Where `generate` writes and the others read, below the app's folder. */
 const PROJECT_FOLDER = 'dbt';
@@ -45,7 +46,7 @@ export const archiveOptions = (): readonly Option[] => [
     undefined,
     'the archive in the state folder',
   ),
-  new Option('--archive-endpoint <url>', 'where a store that answers as S3 does is, such as MinIO'),
+  archiveEndpointOption(),
   stateOption(),
 ];
 
@@ -70,11 +71,18 @@ export async function openArchive({
   archiveEndpoint: endpoint,
   state,
 }: ArchiveChoice): Promise<{ readonly objects: LoadedObjects; close(): Promise<void> }> {
+  const bucket = from === undefined ? undefined : bucketOf(from);
+  if (endpoint !== undefined && bucket === undefined) {
+    throw new MillraceError(
+      'INPUT_INVALID',
+      '--archive-endpoint needs --archive s3://BUCKET, which names the bucket. Give both.',
+    );
+  }
   if (from === undefined) return openLocalArchive(state);
   const nothingToClose = async () => {};
-  const bucket = /^s3:\/\/([^/]+)\/?$/.exec(from)?.[1];
   if (bucket === undefined) {
-    if (existsSync(from)) return { objects: folderObjects(resolve(from)), close: nothingToClose };
+    if (statSync(from, { throwIfNoEntry: false })?.isDirectory())
+      return { objects: folderObjects(resolve(from)), close: nothingToClose };
     throw new MillraceError(
       'INPUT_INVALID',
       `--archive is ${JSON.stringify(from)}; it takes s3://BUCKET, or a folder that exists. Correct it.`,

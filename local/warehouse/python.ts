@@ -33,7 +33,7 @@ export async function warehousePrograms(
 ): Promise<WarehousePrograms> {
   if (dbt !== undefined) {
     const python = ['python', 'python3'].map((name) => join(dirname(dbt), name)).find(existsSync);
-    if (existsSync(dbt) && python) return { python, dbt };
+    if (existsSync(dbt) && python && hasDbt(python, target)) return { python, dbt };
     throw new MillraceError(
       'PREREQUISITE_MISSING',
       `--dbt ${dbt} is no dbt with its Python beside it. Give the dbt of a virtual environment, such as ` +
@@ -60,6 +60,12 @@ export async function warehousePrograms(
     writeFileSync(complete, '');
   }
   return { python, dbt: join(folder, 'bin', 'dbt') };
+}
+
+/** Asks the Python whose dbt it is, since dbt itself takes seconds to say its version, and asks PyPI for the newest. */
+function hasDbt(python: string, target: WarehouseTarget): boolean {
+  const program = "import sys, importlib.metadata as m; [m.version('dbt-' + name) for name in sys.argv[1:]]";
+  return spawnSync(python, ['-c', program, 'core', target]).status === 0;
 }
 
 function cacheOf(root: string): string {

@@ -35,6 +35,13 @@ test('capture sql prints the SQL of one database, and asks which where there are
   expect(unknown.stderr).toContain('no database "stor"');
 });
 
+test.each(['', 'a$$b', 'pg_monitor', 'public', "o'brien"])('capture sql takes no role %j', async (role) => {
+  const { code, stdout, stderr } = await capture('sql', '--database', 'store', '--role', role);
+  expect(code).not.toBe(0);
+  expect(stdout).toBe('');
+  expect(stderr).toContain('Give a role of up to 63');
+});
+
 test('capture check says that no database answers, without the password', async () => {
   const source = 'postgres://me:secret@127.0.0.1:1/shop';
   const { code, stderr } = await capture('check', '--database', 'shop', '--source', source);

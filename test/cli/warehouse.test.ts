@@ -73,10 +73,27 @@ describe('millrace warehouse', () => {
     expect(stderr).toContain('Run "millrace up" first');
   });
 
-  test('a dbt that is none is named', async () => {
-    const { code, stderr } = await warehouse('run', '--archive', '.', '--dbt', '/none/dbt');
+  test.each(['/none/dbt', '/bin/ls'])('a dbt that is none is named: %s', async (dbt) => {
+    const { code, stderr } = await warehouse('run', '--archive', '.', '--dbt', dbt);
     expect(code).toBe(1);
     expect(stderr).toContain('PREREQUISITE_MISSING');
+  });
+
+  test.each<[readonly string[], string]>([
+    [['run', '--archive', 'millrace.config.ts'], 'it takes s3://BUCKET, or a folder that exists'],
+    [['run', '--archive', "s3://b'x"], 'it takes s3://BUCKET, or a folder that exists'],
+    [['run', '--archive', 's3://news-archive', '--archive-endpoint', 'notaurl'], 'Give a URL'],
+    [['run', '--archive-endpoint', 'http://127.0.0.1:9'], '--archive-endpoint needs --archive'],
+    [
+      ['sql', '--bucket', "b'x", '--role-arn', 'arn:aws:iam::123456789012:role/r'],
+      'Give the name of a bucket',
+    ],
+    [['sql', '--bucket', 'news-archive', '--role-arn', 'nope'], 'Give the ARN of a role'],
+  ])('%j is refused', async (args, message) => {
+    const { code, stderr, stdout } = await warehouse(...args);
+    expect(code).not.toBe(0);
+    expect(stdout).toBe('');
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(message);
   });
 
   test('reconcile names the closest table', async () => {
@@ -123,7 +140,7 @@ describe('millrace warehouse', () => {
       '--bucket',
       'news-archive',
       '--role-arn',
-      'arn:aws:iam::1:role/r',
+      'arn:aws:iam::123456789012:role/r',
     );
     expect(code).toBe(0);
     expect(stdout).toContain('CREATE TABLE IF NOT EXISTS millrace_raw.articles');
