@@ -74,9 +74,12 @@ async function readTables(client: SourceClient, names: readonly string[]): Promi
   return rows<SourceTable>(
     client,
     `SELECT c.relkind AS kind, n.nspname AS schema, c.relname AS table, c.relreplident AS "replicaIdentity",
-            ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a
-                    ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-                   WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY array_position(i.indkey, a.attnum)) AS "primaryKey",
+            -- The columns of INCLUDE stand in indkey behind those of the key.
+            ARRAY(SELECT a.attname::text
+                    FROM pg_index i, unnest(i.indkey::int[]) WITH ORDINALITY AS k (attnum, at), pg_attribute a
+                   WHERE i.indrelid = c.oid AND i.indisprimary AND k.at <= i.indnkeyatts
+                     AND a.attrelid = i.indrelid AND a.attnum = k.attnum
+                   ORDER BY k.at) AS "primaryKey",
             (SELECT coalesce(json_agg(json_build_object(
                       'name', a.attname,
                       'type', CASE WHEN t.typtype = 'e' THEN 'enum'

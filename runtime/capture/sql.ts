@@ -12,7 +12,8 @@ export const CAPTURE_ROLE = 'millrace_capture';
 
 /**
  * What a database needs for its tables to be captured, as SQL for whoever owns them. It may be run again: it then brings
- * the publication and the grants to what is declared now. It changes no row, and takes no lock that a reader waits for.
+ * the publication and the grants to what is declared now. It changes no row of
+ * theirs, and takes no lock that a reader waits for.
  * https://www.postgresql.org/docs/current/logical-replication-publication.html (2026-11-27)
  */
 export function captureSql(
@@ -33,7 +34,7 @@ export function captureSql(
     : 'wal_level = logical in its configuration';
   return `-- What Millrace needs to capture database ${database.name}. Run it in that database, as the owner of its tables:
 --   psql --set ON_ERROR_STOP=1 --file capture.sql "$DATABASE_URL"
--- It may be run again. It changes no row. The server also needs ${setting}, and a restart.
+-- It may be run again. It changes no row of yours; one is put into ${CAPTURE_SCHEMA}.heartbeat. The server also needs ${setting}, and a restart.
 BEGIN;
 
 CREATE SCHEMA IF NOT EXISTS ${CAPTURE_SCHEMA};

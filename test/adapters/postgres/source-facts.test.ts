@@ -50,3 +50,13 @@ test('where the server has rds_iam, the role needs it, and the SQL for RDS gives
   expect(await problems()).toEqual([]);
   expect((await facts()).role).toEqual({ canLogIn: true, canReplicate: true, hasRdsIam: true, lacks: [] });
 });
+
+test('the columns of INCLUDE are no part of the key, whose columns are in its order', async () => {
+  const keyOf = async () => (await facts()).tables.find(({ table }) => table === 'orders')?.primaryKey;
+  expect(await keyOf()).toEqual(['id']);
+  await pglite.exec('ALTER TABLE orders DROP CONSTRAINT orders_pkey, ADD PRIMARY KEY (id) INCLUDE (note)');
+  expect(await keyOf()).toEqual(['id']);
+  expect(await problems()).toEqual([]);
+  await pglite.exec('ALTER TABLE orders DROP CONSTRAINT orders_pkey, ADD PRIMARY KEY (note, id)');
+  expect(await keyOf()).toEqual(['note', 'id']);
+});
