@@ -1,3 +1,4 @@
+import { ROWS_PREFIX } from '../archive/names.ts';
 import { type WarehouseSubject, warehouseSources } from './project.ts';
 
 export interface SnowflakeAccess {
@@ -17,11 +18,12 @@ export function snowflakeSql(
   { bucket, roleArn, snowpipe }: SnowflakeAccess,
 ): string {
   const sources = warehouseSources(subject);
-  const locations = sources.map(({ topic }) => `'s3://${bucket}/topics/${topic}/'`);
+  // The stage's own: Snowflake refuses a stage that is above what its integration allows.
+  const location = `s3://${bucket}/${ROWS_PREFIX}`;
   const pipes = sources.map(
     ({ name, topic }) => `CREATE PIPE IF NOT EXISTS millrace_raw.${name} AUTO_INGEST = TRUE AS
   COPY INTO millrace_raw.${name} (record)
-  FROM @millrace_raw.archive/topics/${topic}/
+  FROM @millrace_raw.archive/${topic}/
   FILE_FORMAT = (TYPE = JSON, COMPRESSION = GZIP);`,
   );
   return `-- Written by "millrace warehouse sql". Every statement may be run again.
@@ -39,9 +41,9 @@ USE DATABASE millrace;
 CREATE STORAGE INTEGRATION IF NOT EXISTS millrace_archive
   TYPE = EXTERNAL_STAGE STORAGE_PROVIDER = 'S3' ENABLED = TRUE
   STORAGE_AWS_ROLE_ARN = '${roleArn}'
-  STORAGE_ALLOWED_LOCATIONS = (
-    ${locations.join(',\n    ')}
-  );
+  STORAGE_ALLOWED_LOCATIONS = ('${location}');
+-- One that was made before, for another bucket or for less.
+ALTER STORAGE INTEGRATION millrace_archive SET STORAGE_ALLOWED_LOCATIONS = ('${location}');
 
 -- 3. Trust, step two: put STORAGE_AWS_IAM_USER_ARN and STORAGE_AWS_EXTERNAL_ID, which this shows, under
 --    warehouse.snowflake.integration of the environment in millrace.config.ts, and deploy: the role then trusts Snowflake.
@@ -49,7 +51,7 @@ DESC INTEGRATION millrace_archive;
 
 -- 4. The stage, and the raw tables: one JSON column, filled by ${snowpipe ? 'Snowpipe' : 'COPY INTO'}.
 CREATE STAGE IF NOT EXISTS millrace_raw.archive
-  URL = 's3://${bucket}/' STORAGE_INTEGRATION = millrace_archive
+  URL = '${location}' STORAGE_INTEGRATION = millrace_archive
   FILE_FORMAT = (TYPE = JSON COMPRESSION = GZIP);
 CREATE TABLE IF NOT EXISTS millrace_raw.loaded_objects (
   source VARCHAR NOT NULL, object VARCHAR NOT NULL, loaded_at TIMESTAMP_NTZ NOT NULL

@@ -144,6 +144,6 @@ describe('millrace warehouse', () => {
     );
     expect(code).toBe(0);
     expect(stdout).toContain('CREATE TABLE IF NOT EXISTS millrace_raw.articles');
-    expect(stdout).toContain("'s3://news-archive/topics/news.public.articles/'");
+    expect(stdout).toContain("'s3://news-archive/topics/'");
   });
 });

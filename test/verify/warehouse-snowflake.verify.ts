@@ -90,7 +90,8 @@ describe('the models on Snowflake', () => {
   function restage(): void {
     for (const path of globSync('**/*.gz', { cwd: warehouse.archive }).sort()) {
       const name = path.replaceAll('/', '-');
-      const prefix = `${dirname(path)}/`;
+      // From the stage's location on, which is the archive's topics.
+      const prefix = `${dirname(path).replace(/^topics\//, '')}/`;
       objects[prefix] ??= [];
       if (objects[prefix].includes(name)) continue;
       objects[prefix].push(name);

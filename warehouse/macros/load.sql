@@ -61,13 +61,13 @@
   {%- set days = (today - modules.datetime.datetime.strptime(from_day, '%Y-%m-%d').date()).days + 1 if from_day else var('millrace_load_days', 3) | int -%}
   {%- for partition in range(source.partitions) -%}
     {%- for ago in range(days - 1, -1, -1) -%}
-      {%- do prefixes.append('topics/' ~ source.topic ~ '/' ~ source.epoch ~ '/p' ~ partition ~ '/' ~ (today - modules.datetime.timedelta(days=ago)).isoformat() ~ '/') -%}
+      {%- do prefixes.append(source.topic ~ '/' ~ source.epoch ~ '/p' ~ partition ~ '/' ~ (today - modules.datetime.timedelta(days=ago)).isoformat() ~ '/') -%}
     {%- endfor -%}
   {%- endfor -%}
   {{ return(prefixes) }}
 {% endmacro %}
 
-{# The keys of the stage's objects, from the stage's own location on, as COPY's FILES takes them. #}
+{# The keys of the stage's objects, from the stage's own location, s3://bucket/topics/, on: so COPY's FILES takes them. #}
 {% macro objects_in_stage(prefix) %}{{ return(adapter.dispatch('objects_in_stage', 'millrace')(prefix)) }}{% endmacro %}
 {% macro default__objects_in_stage(prefix) %}
   {%- set objects = [] -%}

@@ -193,7 +193,14 @@ describe('snowflakeSql', () => {
   test('the role reads what is archived and nothing else', () => {
     const sql = snowflakeSql(app, { ...settings, snowpipe: false });
     expect(sql).toContain("STORAGE_AWS_ROLE_ARN = 'arn:aws:iam::123456789012:role/reader'");
-    expect(sql).toContain("'s3://archive-bucket/topics/news.public.articles/'");
+    // The stage is where the integration allows one, and the role's policy reads there alone.
+    const location = "'s3://archive-bucket/topics/'";
+    expect(sql).toContain(`  STORAGE_ALLOWED_LOCATIONS = (${location});`);
+    expect(sql).toContain(
+      `ALTER STORAGE INTEGRATION millrace_archive SET STORAGE_ALLOWED_LOCATIONS = (${location});`,
+    );
+    expect(sql).toContain(`  URL = ${location} STORAGE_INTEGRATION = millrace_archive`);
+    expect(sql.match(/s3:\/\/[^']*/g)).toEqual(Array(3).fill('s3://archive-bucket/topics/'));
     expect(sql.match(/CREATE TABLE IF NOT EXISTS/g)).toHaveLength(4);
     expect(sql).not.toContain('PIPE');
   });
@@ -201,6 +208,7 @@ describe('snowflakeSql', () => {
   test('Snowpipe has a pipe for each topic', () => {
     const sql = snowflakeSql(app, { ...settings, snowpipe: true });
     expect(sql.match(/CREATE PIPE/g)).toHaveLength(3);
+    expect(sql).toContain('  FROM @millrace_raw.archive/news.public.articles/\n');
   });
 });
 
