@@ -1,7 +1,8 @@
 """What `millrace warehouse` does with a warehouse's own client, in lines of JSON over stdin and stdout.
 
-load: first the sources' names, answered with the objects loaded already; then the new objects as files, answered with the
-rows loaded. Rows and the note of their object are one transaction. DuckDB and PostgreSQL only.
+load: first the sources' names, answered with the objects loaded already, of each partition's newest day; then the new
+objects as files, answered with the rows loaded. Rows and the note of their object are one transaction. DuckDB and
+PostgreSQL only.
 query: each line is a query, answered with its rows as lists of texts, and null.
 """
 
@@ -144,6 +145,15 @@ def open_database(target):
     return {"duckdb": DuckDb, "postgres": Postgres, "snowflake": Snowflake}[target]()
 
 
+# A key is topics/<topic>/<epoch>/p<partition>/<date>/<name>. A partition's earlier days are complete.
+NEWEST_DAYS = r"""
+select o.source, o.object from {objects} o join (
+  select source, max(regexp_replace(object, '[^/]+$', '')) as day from {objects}
+  group by source, regexp_replace(object, '[^/]+/[^/]+$', '')
+) newest on newest.source = o.source and newest.day = regexp_replace(o.object, '[^/]+$', '')
+"""
+
+
 def load(target):
     request = json.loads(sys.stdin.readline())
     schema, names = request["schema"], request["sources"]
@@ -160,7 +170,7 @@ def load(target):
         "(source varchar not null, object varchar not null, loaded_at timestamp not null, primary key (source, object))"
     )
     known = {name: [] for name in names}
-    for source, key in database.rows(f"select source, object from {schema}.loaded_objects"):
+    for source, key in database.rows(NEWEST_DAYS.format(objects=f"{schema}.loaded_objects")):
         known.setdefault(source, []).append(key)
     answer({"known": known})
 

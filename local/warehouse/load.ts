@@ -9,8 +9,9 @@ type Archive = Pick<ObjectStore, 'list' | 'folders' | 'get'>;
 
 /** Objects that are fetched at once. */
 const FETCHES = 16;
-/** One load: a longer backlog takes several transactions. */
+/** One load: a longer backlog takes several transactions, and no more room than this on the disk. */
 const OBJECTS_PER_LOAD = 5_000;
+const BYTES_PER_LOAD = 256 * 2 ** 20;
 
 export interface Loaded {
   readonly objects: number;
@@ -27,17 +28,17 @@ export async function loadArchive(
   schema: string,
   options: ClientOptions,
 ): Promise<Loaded> {
-  const folder = await mkdtemp(join(tmpdir(), 'millrace-load-'));
   const total = { objects: 0, rows: 0 };
-  try {
-    for (;;) {
+  for (;;) {
+    const folder = await mkdtemp(join(tmpdir(), 'millrace-load-'));
+    try {
       const { objects, rows, isAll } = await loadOnce(archive, sources, schema, options, folder);
       total.objects += objects;
       total.rows += rows;
       if (isAll) return total;
+    } finally {
+      await rm(folder, { recursive: true, force: true });
     }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -55,7 +56,7 @@ async function loadOnce(
       sources: sources.map(({ name }) => name),
     });
     const fresh = await newObjects(archive, sources, known);
-    const batch = fresh.slice(0, OBJECTS_PER_LOAD);
+    const batch = firstOf(fresh);
     const isAll = batch.length === fresh.length;
     if (batch.length === 0) return { objects: 0, rows: 0, isAll };
     const paths = await fetchTo(folder, archive, batch);
@@ -75,11 +76,23 @@ async function loadOnce(
 interface NewObject {
   readonly source: string;
   readonly key: string;
+  readonly bytes: number;
+}
+
+/** What one load takes, in order: one object at least. */
+function firstOf(objects: readonly NewObject[]): readonly NewObject[] {
+  let bytes = 0;
+  const end = objects.findIndex((object, at) => {
+    bytes += object.bytes;
+    return at === OBJECTS_PER_LOAD || (at > 0 && bytes > BYTES_PER_LOAD);
+  });
+  return end < 0 ? objects : objects.slice(0, end);
 }
 
 /**
  * An archive's objects stand below a partition and a date. A partition's days before the newest that was loaded are
  * complete, so that the days from there on are listed alone.
+ * @param known the objects that are loaded, of each partition's newest day
  */
 async function newObjects(
   archive: Archive,
@@ -102,8 +115,8 @@ async function newObjects(
       }
     }
     for (const prefix of prefixes) {
-      for await (const { key } of archive.list(prefix)) {
-        if (!loaded.has(key)) found.push({ source: name, key });
+      for await (const { key, bytes } of archive.list(prefix)) {
+        if (!loaded.has(key)) found.push({ source: name, key, bytes });
       }
     }
   }
