@@ -57,7 +57,10 @@
   {{ return(text) }}
 {% endmacro %}
 
-{# A column of a declared type out of JSON. What its type cannot hold is null; _cdc_specials has its text. #}
+{#
+  A column of a declared type out of JSON. What its type cannot hold is null, and _cdc_specials has its text. PostgreSQL
+  fails on it: before version 16 it has no way to ask (pg_input_is_valid), and it holds all of its own types' values.
+#}
 {% macro typed(path, type, document='record') %}{{ return(adapter.dispatch('typed', 'millrace')(path, type, document)) }}{% endmacro %}
 
 {% macro default__typed(path, type, document) %}
