@@ -292,7 +292,7 @@ function faultOf(
   if (!isOfType(declared, real)) {
     return {
       text: `is ${real.type}; declared is ${written(declared)}`,
-      fix: `Declare it as ${real.type === 'enum' ? 'text' : real.type} in defineTable().`,
+      fix: `Declare it as ${real.type === 'enum' ? 'text' : declarable(real.type)} in defineTable().`,
     };
   }
   if (real.isNullable && !declared.isNullable) {
@@ -308,12 +308,19 @@ const TEXTS: readonly string[] = ['text', 'varchar', 'char'];
 
 function isOfType({ type: declared }: Column, { type }: SourceColumn): boolean {
   // Fractional seconds say nothing about the type: timestamp(3) without time zone.
-  const real = parseColumnType(type.replace(/^(timestamp|time|interval)\(\d+\)/, '$1'));
+  const real = parseColumnType(declarable(type).replace(/^(timestamp|time|interval)\(\d+\)/, '$1'));
   if (!real || real.isArray !== declared.isArray) return false;
   if (declared.base === 'text') return TEXTS.includes(real.base);
   if (declared.base !== real.base) return false;
   if (declared.base !== 'numeric' || declared.precision === undefined) return true;
   return declared.precision === real.precision && (declared.scale ?? 0) === (real.scale ?? 0);
+}
+
+/** PostgreSQL takes a scale beyond the precision, and a declaration the type that holds the same values. */
+function declarable(type: string): string {
+  return type.replace(/^numeric\((\d+),(\d+)\)/, (same, precision, scale) =>
+    Number(scale) > Number(precision) ? `numeric(${scale},${scale})` : same,
+  );
 }
 
 function written({ type: { base, precision, scale, isArray } }: Column): string {

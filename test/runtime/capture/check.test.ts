@@ -139,6 +139,32 @@ describe('a check of the source', () => {
     expect(found?.fix).toContain('There is public.orders.');
   });
 
+  test('says which declaration holds a scale beyond its precision, and takes that', () => {
+    const columns = realOrders.columns.map((each) =>
+      each.name === 'amount' ? { ...each, type: 'numeric(5,9)' } : each,
+    );
+    const checked = (amount: string) => {
+      const table = defineTable({
+        database,
+        table: 'Orders',
+        key: ['id'],
+        columns: {
+          id: 'bigint',
+          amount,
+          state: 'text',
+          at: { type: 'timestamptz', nullable: false },
+          tags: 'text[]',
+        },
+      });
+      const facts = { ...sound, tables: [{ ...realOrders, columns }, heartbeat] };
+      return checkSource(database, capturedTables([table]), facts, { role }).filter(
+        ({ verdict }) => verdict === 'problem',
+      );
+    };
+    expect(checked('numeric(9,2)')[0]?.fix).toBe('Declare it as numeric(9,9) in defineTable().');
+    expect(checked('numeric(9,9)')).toEqual([]);
+  });
+
   test('notes columns that nobody declared', () => {
     const columns = [...realOrders.columns, { name: 'more', type: 'text', isNullable: true }];
     const notes = findings({ tables: [{ ...realOrders, columns }, heartbeat] }).filter(
