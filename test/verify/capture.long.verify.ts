@@ -44,10 +44,9 @@ describe('100,000 changes with two kills of Connect', () => {
     expect(compared).toMatchObject({ missing: 0, extra: 0, different: 0, unsettled: 0 });
   });
 
-  test('never go back in time between runs of the warehouse, where the greatest offset would', () => {
+  // Whether a run falls into the middle of a replay is chance here; warehouse.verify.ts has one that does, with its control.
+  test('never go back in time between runs of the warehouse', () => {
     expect(positions.fallen()).toEqual([]);
-    // Else the replays have shown nothing.
-    expect(positions.naivelyFallen()).toBeGreaterThan(0);
   });
 
   test('are in the mart within five minutes, on a machine that runs all of it', () => {
