@@ -1,4 +1,4 @@
-import type { CapturedTable } from '../capture/table.ts';
+import { archiveNameOf, type CapturedTable } from '../capture/table.ts';
 import type { Topic } from '../contract/contract.ts';
 import { type Consumer, consumerOf } from '../delivery/consumer.ts';
 import { MillraceError } from '../errors.ts';
@@ -73,11 +73,11 @@ export function defineArchive(declaration: ArchiveDeclaration): Archive {
   );
 }
 
-/** The archive of a topic or a table, by what `millrace` calls it where nobody gave it a name. */
+/** What the archive is called, where nobody gave it a name. */
 function nameOf({ topic, table }: ArchiveDeclaration): string {
-  const database = table && !table.name.startsWith(`${table.database.name}_`) ? [table.database.name] : [];
-  const parts = [...database, table?.name ?? topic?.name ?? 'unknown'];
-  return `${parts.join('-').replaceAll(/[._]/g, '-').toLowerCase()}-archive`;
+  return table
+    ? archiveNameOf(table.database, table.name)
+    : `${topic!.name.replaceAll(/[._]/g, '-').toLowerCase()}-archive`;
 }
 
 /** Whether a consumer is an archive. */

@@ -78,8 +78,8 @@ const MODEL_NAME = /^[a-z][a-z0-9_]{0,57}$/;
 const SOURCE_NAME = /^[A-Za-z_]\w{0,62}$/;
 /** Columns are in no topic's name. */
 const COLUMN_NAME = /^[A-Za-z_][\w$]{0,62}$/;
-/** A consumer's name has 57, and "-archive" is added to the table's. */
-const MOST_ARCHIVED_NAME = 57 - '-archive'.length;
+/** Of a consumer's name, as defineConsumer() takes it. */
+const MOST_CONSUMER_NAME = 57;
 /** Lambda hands over 6 MB at most, as base64: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (2026-11-27) */
 const MOST_RECORD_BYTES = 4 * 1024 * 1024;
 
@@ -117,13 +117,12 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
   }
   if (!isName(SOURCE_NAME, schema)) refuse('schema', schema, 'up to 63 letters, digits and "_"');
   if (!isName(SOURCE_NAME, table)) refuse('table', given.table, 'up to 63 letters, digits and "_"');
-  const longest =
-    MOST_ARCHIVED_NAME - (String(name).startsWith(`${database.name}_`) ? 0 : database.name.length + 1);
-  if (typeof name === 'string' && name.length > longest) {
+  const tooMany = typeof name === 'string' ? archiveNameOf(database, name).length - MOST_CONSUMER_NAME : 0;
+  if (tooMany > 0) {
     refuse(
       'name',
       name,
-      `up to ${longest} characters, since the consumer that archives the table is called after it and its database`,
+      `up to ${name.length - tooMany} characters, since the consumer that archives the table is called after it and its database`,
       RENAME,
     );
   }
@@ -229,6 +228,12 @@ export function defineTable(declaration: TableDeclaration): CapturedTable {
 
 function isName(pattern: RegExp, name: unknown): boolean {
   return typeof name === 'string' && pattern.test(name);
+}
+
+/** What the consumer that archives a table is called, where nobody gave it a name: after the database and the table. */
+export function archiveNameOf(database: Pick<CapturedDatabase, 'name'>, name: string): string {
+  const parts = name.startsWith(`${database.name}_`) ? [name] : [database.name, name];
+  return `${parts.join('-').replaceAll('_', '-')}-archive`;
 }
 
 /**
