@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { chainsPrefix } from '../../runtime/archive/names.ts';
 import type { ObjectStore } from '../../runtime/objects.ts';
 import type { WarehouseSource } from '../../runtime/warehouse/project.ts';
 import { type ClientOptions, WarehouseClient } from './client.ts';
@@ -104,14 +105,15 @@ async function newObjects(
     const loaded = new Set(known[name] ?? []);
     const newest = new Map<string, string>();
     for (const key of loaded) {
-      const [, partition = '', date = ''] = /^(topics\/.*\/)([^/]+\/)[^/]+$/.exec(key) ?? [];
-      if (date > (newest.get(partition) ?? '')) newest.set(partition, date);
+      const [, chain = '', date = ''] = /^(topics\/.*\/)([^/]+)\/[^/]+$/.exec(key) ?? [];
+      if (date > (newest.get(chain) ?? '')) newest.set(chain, date);
     }
     const prefixes: string[] = [];
-    for await (const partition of archive.folders(`topics/${topic}/${epoch}/`)) {
-      const chain = `topics/${topic}/${epoch}/${bare(partition)}/`;
+    const chains = chainsPrefix(topic, epoch);
+    for await (const partition of archive.folders(chains)) {
+      const chain = `${chains}${partition}/`;
       for await (const date of archive.folders(chain)) {
-        if (`${bare(date)}/` >= (newest.get(chain) ?? '')) prefixes.push(`${chain}${bare(date)}/`);
+        if (date >= (newest.get(chain) ?? '')) prefixes.push(`${chain}${date}/`);
       }
     }
     for (const prefix of prefixes) {
@@ -121,10 +123,6 @@ async function newObjects(
     }
   }
   return found;
-}
-
-function bare(folder: string): string {
-  return folder.replace(/\/$/, '').split('/').at(-1) ?? folder;
 }
 
 async function fetchTo(
@@ -137,7 +135,7 @@ async function fetchTo(
   const fetchSome = async () => {
     for (let at = next++; at < objects.length; at = next++) {
       const body = await archive.get(objects[at]!.key);
-      // Deleted since it was listed: it is no object that is new.
+      // It was deleted after the list, so there is nothing to load.
       await writeFile(paths[at]!, body ?? EMPTY);
     }
   };

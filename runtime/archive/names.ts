@@ -25,11 +25,16 @@ export const GENESIS: Link = { date: '0000-00-00', from: 0, sequence: 0 };
 
 /** All that an archive reads and writes, by the topic's epoch: a topic that was created again begins anew. */
 export function archivePrefixes(topic: string, epoch: number): readonly string[] {
-  return [ROWS_PREFIX, HOLES_PREFIX].map((kind) => `${kind}${topic}/${epoch}/`);
+  return [chainsPrefix(topic, epoch), `${HOLES_PREFIX}${topic}/${epoch}/`];
+}
+
+/** What the chains of all partitions of a topic's life begin with. */
+export function chainsPrefix(topic: string, epoch: number): string {
+  return `${ROWS_PREFIX}${topic}/${epoch}/`;
 }
 
 export function chainPrefix({ topic, epoch, partition }: ChainOf): string {
-  return `${ROWS_PREFIX}${topic}/${epoch}/p${partition}/`;
+  return `${chainsPrefix(topic, epoch)}p${partition}/`;
 }
 
 export function linkKey(of: ChainOf, { date, from, sequence }: Link): string {
