@@ -30,7 +30,6 @@ export interface Commit {
 
 /** What stands beside each object. */
 export interface LinkFacts extends ChainEnd {
-  readonly rows: number;
   /** The newest backfill before this object, where this one is a backfill. */
   readonly earlierBackfill: string | null;
 }
@@ -131,7 +130,6 @@ async function factsOf(
     ledger,
     backfill: isBackfill ? key : backfill || null,
     earlierBackfill: backfill || null,
-    rows: Number(metadata.rows),
   };
 }
 

@@ -67,7 +67,9 @@ export function createArchiveReader({ store, topic, epoch, log }: ArchiveReaderO
     async bounds(partition) {
       const { ledger } = await findEnd(store, chainOf(partition));
       const first =
-        ledger.first === null ? null : Math.max(ledger.first, await beginningOf(store, chainOf(partition)));
+        ledger.first === null
+          ? null
+          : Math.max(ledger.first, await beginningOf(store, await daysOf(store, chainOf(partition))));
       const inTopic = await log?.bounds({ topic, partition });
       const start = first ?? inTopic?.start ?? 0;
       return { start, end: Math.max(ledger.next ?? 0, inTopic?.end ?? 0) };
@@ -76,8 +78,9 @@ export function createArchiveReader({ store, topic, epoch, log }: ArchiveReaderO
     async *read(partition, from, to, onMissing = () => {}) {
       const of = chainOf(partition);
       const { ledger, backfill } = await findEnd(store, of);
+      const days = await daysOf(store, of);
       const archived = {
-        from: Math.max(ledger.first ?? 0, await beginningOf(store, of)),
+        from: Math.max(ledger.first ?? 0, await beginningOf(store, days)),
         to: ledger.next ?? 0,
       };
       // Everything in the chain's own order, and between its objects what came later or not at all.
@@ -105,7 +108,7 @@ export function createArchiveReader({ store, topic, epoch, log }: ArchiveReaderO
       if (position < Math.min(to, archived.to)) {
         for await (const record of chainRecords(
           store,
-          of,
+          days,
           { from: position, to: Math.min(to, archived.to) },
           archived.to,
         )) {
@@ -138,7 +141,7 @@ async function backfilled(
 /** The records that moved the chain on, from the object that holds `from` up to `to`. */
 async function* chainRecords(
   store: ObjectStore,
-  of: ChainOf,
+  days: readonly string[],
   { from, to }: OffsetRange,
   chainEnd: number,
 ): AsyncIterable<RawRecord> {
@@ -151,7 +154,7 @@ async function* chainRecords(
     }
     for (const record of recordsIn(text, key)) if (record.offset >= from && record.offset < to) yield record;
   };
-  for await (const key of keysFrom(store, of, from)) {
+  for await (const key of keysFrom(store, days, from)) {
     const link = readLink(key);
     if (!link) continue;
     // An object at whose offset another one follows has moved nothing on: it is empty, or a redrive's.
@@ -159,42 +162,43 @@ async function* chainRecords(
     last = { key, link };
     if (link.from >= to) return;
   }
-  if (!last) throw broken(chainPrefix(of), `has no object for offset ${from}`);
+  if (!last) throw broken(days.at(-1) ?? 'of the chain', `has no object for offset ${from}`);
   if (last.link.from < chainEnd) yield* recordsOfLast(chainEnd);
 }
 
-/** The offset at which the chain begins: 0, unless somebody has deleted its oldest objects. */
-async function beginningOf(store: ObjectStore, of: ChainOf): Promise<number> {
+/** What the keys of each of the chain's days begin with. */
+async function daysOf(store: ObjectStore, of: ChainOf): Promise<readonly string[]> {
   const prefix = chainPrefix(of);
-  for await (const date of store.folders(prefix)) {
-    const [first] = await firstKeys(store, `${prefix}${date}/`);
-    const link = first && readLink(first);
+  return (await Array.fromAsync(store.folders(prefix))).map((date) => `${prefix}${date}/`);
+}
+
+/** The offset at which the chain begins: 0, unless somebody has deleted its oldest objects. */
+async function beginningOf(store: ObjectStore, days: readonly string[]): Promise<number> {
+  for (const day of days) {
+    const link = await firstLink(store, day);
     if (link) return link.from;
   }
   return 0;
 }
 
 /** The chain's keys, from the last one whose offset is not above `from`: whole days before it are not listed. */
-async function* keysFrom(store: ObjectStore, of: ChainOf, from: number): AsyncIterable<string> {
-  const prefix = chainPrefix(of);
-  const dates = await Array.fromAsync(store.folders(prefix));
+async function* keysFrom(store: ObjectStore, days: readonly string[], from: number): AsyncIterable<string> {
   let low = 0;
-  let high = dates.length - 1;
+  let high = days.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    const [first] = await firstKeys(store, `${prefix}${dates[middle]!}/`);
-    const link = first && readLink(first);
+    const link = await firstLink(store, days[middle]!);
     if (link && link.from > from) high = middle - 1;
     else low = middle;
   }
-  for (const date of dates.slice(low)) {
-    for await (const { key } of store.list(`${prefix}${date}/`)) yield key;
+  for (const day of days.slice(low)) {
+    for await (const { key } of store.list(day)) yield key;
   }
 }
 
-async function firstKeys(store: ObjectStore, prefix: string): Promise<readonly string[]> {
-  for await (const { key } of store.list(prefix, { pageSize: 1 })) return [key];
-  return [];
+async function firstLink(store: ObjectStore, day: string): Promise<Link | undefined> {
+  for await (const { key } of store.list(day, { pageSize: 1 })) return readLink(key);
+  return undefined;
 }
 
 /** @throws ARCHIVE_BROKEN */
