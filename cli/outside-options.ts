@@ -87,15 +87,20 @@ export function postgresOption(): Option {
   return new Option(
     '--postgres <url>',
     'use this PostgreSQL server as the sink; the password may be in PGPASSWORD. "millrace sql" does not query it',
-  ).argParser((text) => {
+  ).argParser(postgresUrl('--postgres', 'postgres://me@localhost:5432/news'));
+}
+
+/** Reads the URL of a PostgreSQL database. */
+export function postgresUrl(flag: string, example: string): (text: string) => string {
+  return (text) => {
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url && /^postgres(ql)?:$/.test(url.protocol) && url.pathname.length > 1) return text;
     // Commander's own complaint would quote it, with its password.
     throw new MillraceError(
       'INPUT_INVALID',
-      '--postgres needs a URL with a database. Give one such as postgres://me@localhost:5432/news.',
+      `${flag} needs a URL with a database. Give one such as ${example}.`,
     );
-  });
+  };
 }
 
 /** Where the topics are by the options. @throws INPUT_INVALID where what the login takes is missing */

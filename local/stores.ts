@@ -90,7 +90,8 @@ export async function openStores(
   };
 }
 
-async function openBucket({ bucket, endpoint }: ArchiveBucket): Promise<ObjectStore> {
+/** The client is loaded only where it is used. */
+export async function openBucket({ bucket, endpoint }: ArchiveBucket): Promise<ObjectStore> {
   const { openS3Objects } = await import('../adapters/aws/s3-objects.ts');
   return openS3Objects(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }, bucket);
 }

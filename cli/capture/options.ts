@@ -6,6 +6,7 @@ import { capturedTables } from '../../runtime/capture/table.ts';
 import { didYouMean } from '../../runtime/closest-name.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { loadApp } from '../app.ts';
+import { postgresUrl } from '../outside-options.ts';
 import { either } from '../terminal.ts';
 
 const ROLE_NAME = /^[A-Za-z_][\w.@-]{0,62}$/;
@@ -33,15 +34,7 @@ export function sourceOption(): Option {
     'the database, such as postgres://me@localhost:5432/shop; the password may be in PGPASSWORD',
   )
     .makeOptionMandatory()
-    .argParser((text) => {
-      const url = URL.canParse(text) ? new URL(text) : undefined;
-      if (url && /^postgres(ql)?:$/.test(url.protocol) && url.pathname.length > 1) return text;
-      // Commander's own complaint would quote it, with its password.
-      throw new MillraceError(
-        'INPUT_INVALID',
-        '--source needs a URL with a database. Give one such as postgres://me@localhost:5432/shop.',
-      );
-    });
+    .argParser(postgresUrl('--source', 'postgres://me@localhost:5432/shop'));
 }
 
 /** @throws INPUT_INVALID unless exactly one is meant */

@@ -88,9 +88,9 @@ export async function openArchive({
       `--archive is ${JSON.stringify(from)}; it takes s3://BUCKET, or a folder that exists. Correct it.`,
     );
   }
-  const { openS3Objects } = await import('../../adapters/aws/s3-objects.ts');
-  const config = endpoint === undefined ? {} : { endpoint, forcePathStyle: true };
-  return { objects: openS3Objects(config, bucket), close: nothingToClose };
+  const { openBucket } = await import('../../local/stores.ts');
+  const objects = await openBucket({ bucket, ...(endpoint !== undefined && { endpoint }) });
+  return { objects, close: nothingToClose };
 }
 
 export interface ArchiveChoice {
