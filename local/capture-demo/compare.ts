@@ -1,7 +1,11 @@
 /** Compares a table of the source with its mart, row by row and column by column. */
-import pg from 'pg';
+import type pg from 'pg';
 import { qualified, quoted } from '../../runtime/capture/sql.ts';
 import type { CapturedTable, Column } from '../../runtime/capture/table.ts';
+import { canonicalText } from '../../runtime/warehouse/canonical.ts';
+import { type ComparedRow, compareRows, hashOfKey } from '../../runtime/warehouse/compare.ts';
+import { connectSource } from '../source-database.ts';
+import { TEXTS } from '../warehouse/texts.ts';
 
 export interface Difference {
   readonly rows: number;
@@ -16,9 +20,9 @@ export interface Difference {
   readonly examples: readonly string[];
 }
 
-type Rows = ReadonlyMap<string, readonly (string | null)[]>;
+type Texts = readonly (readonly (string | null)[])[];
 /** Rows as texts. */
-export type Query = (sql: string) => Promise<readonly (readonly (string | null)[])[]>;
+export type Query = (sql: string) => Promise<Texts>;
 
 const EXAMPLES = 5;
 
@@ -31,100 +35,78 @@ export async function compareTables(
   martSchema: string,
   isUnsettled: (table: string, key: string) => boolean = () => false,
 ): Promise<Difference> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
+  const source = await connectSource(url);
   const total = { rows: 0, missing: 0, extra: 0, different: 0, unsettled: 0, examples: [] as string[] };
-  const tell = (text: string) => {
-    if (total.examples.length < EXAMPLES) total.examples.push(text);
-  };
   try {
-    await client.query("SET timezone = 'UTC'");
+    await source.query("SET timezone = 'UTC'");
     for (const table of tables) {
-      const real = await columnsOf(client, table);
-      const source = toRows(table, await sourceRows(client, table, real));
-      const built = toRows(table, await mart(martSql(table, martSchema)));
-      for (const key of new Set([...source.keys(), ...built.keys()])) {
-        const [expected, got] = [source.get(key), built.get(key)];
-        if (got) total.rows++;
-        if (isUnsettled(table.name, key)) {
-          total.unsettled++;
-          continue;
-        }
-        if (!got) {
-          total.missing++;
-          tell(`${table.name} ${key} is missing`);
-        } else if (!expected) {
-          total.extra++;
-          tell(`${table.name} ${key} is too many`);
-        } else {
-          const at = expected.findIndex((value, index) => value !== got[index]);
-          if (at < 0) continue;
-          total.different++;
-          tell(`${table.name} ${key} differs in ${table.columns[at]?.name}`);
-        }
+      const expected = toRows(table, await sourceTexts(source, table));
+      const actual = toRows(table, await mart(martSql(table, martSchema)));
+      const unsettled = new Set(
+        [...expected, ...actual].map(({ key }) => key).filter((key) => isUnsettled(table.name, key)),
+      );
+      const settled = (rows: readonly ComparedRow[]) =>
+        inOrder(rows.filter(({ key }) => !unsettled.has(key)));
+      const { missing, extra, different, differences } = await compareRows(
+        table.columns.map(({ name }) => name),
+        settled(expected),
+        settled(actual),
+        { limit: EXAMPLES },
+      );
+      total.rows += actual.length;
+      total.unsettled += unsettled.size;
+      total.missing += missing;
+      total.extra += extra;
+      total.different += different;
+      for (const { kind, key, columns } of differences) {
+        const what = { missing: 'is missing', extra: 'is too many', different: `differs in ${columns[0]}` };
+        if (total.examples.length < EXAMPLES) total.examples.push(`${table.name} ${key} ${what[kind]}`);
       }
     }
   } finally {
-    await client.end();
+    await source.end();
   }
   return total;
 }
 
-async function columnsOf(client: pg.Client, { schema, table }: CapturedTable): Promise<ReadonlySet<string>> {
-  const { rows } = await client.query<{ readonly name: string }>(
+async function sourceTexts(source: pg.Client, table: CapturedTable): Promise<Texts> {
+  const { rows: found } = await source.query<{ readonly name: string }>(
     'SELECT column_name AS name FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2',
-    [schema, table],
+    [table.schema, table.table],
   );
-  return new Set(rows.map(({ name }) => name));
-}
-
-async function sourceRows(client: pg.Client, table: CapturedTable, real: ReadonlySet<string>) {
-  const columns = table.columns.map((column) => (real.has(column.name) ? sourceText(column) : 'NULL::text'));
-  const { rows } = await client.query<(string | null)[]>({
-    text: `SELECT ${columns.join(', ')} FROM ${qualified(table)}`,
+  // A declared column may have yet to be added.
+  const real = new Set(found.map(({ name }) => name));
+  const texts = table.columns.map((column) =>
+    real.has(column.name) ? TEXTS.postgres(column, quoted(column.name)) : 'NULL::text',
+  );
+  const { rows } = await source.query<(string | null)[]>({
+    text: `SELECT ${texts.join(', ')} FROM ${qualified(table)}`,
     rowMode: 'array',
   });
   return rows;
 }
 
 function martSql({ name, columns }: CapturedTable, schema: string): string {
-  return `SELECT ${columns.map(martText).join(', ')} FROM ${schema}.${name}`;
+  const texts = columns.map((column) => TEXTS.duckdb(column, quoted(column.name.toLowerCase())));
+  return `SELECT ${texts.join(', ')} FROM ${schema}.${name}`;
 }
 
-function sourceText({ name, type }: Column): string {
-  if (type.isArray) return `to_json(${quoted(name)})::text`;
-  if (type.base === 'bytea') return `encode(${quoted(name)}, 'hex')`;
-  return `${quoted(name)}::text`;
+function toRows({ key, columns }: CapturedTable, rows: Texts): readonly ComparedRow[] {
+  const at = key.map((name) => columns.findIndex((column) => column.name === name));
+  return rows.map((row) => ({
+    key: at.map((index) => row[index]).join('/'),
+    values: row.map((text, index) => exactText(columns[index]!, text)),
+  }));
 }
 
-function martText({ name, type }: Column): string {
-  const column = `"${name.toLowerCase()}"`;
-  if (type.isArray) return `cast(to_json(${column}) as varchar)`;
-  if (type.base === 'bytea') return `lower(hex(${column}))`;
-  return `cast(${column} as varchar)`;
+/** Numbers and times keep the digits that each side wrote: a mart in which they are others is not equal here. */
+function exactText({ type }: Column, text: string | null): string | null {
+  const isWrittenApart = type.isArray || ['json', 'jsonb', 'real', 'double precision'].includes(type.base);
+  return isWrittenApart ? canonicalText(type, text) : text;
 }
 
-function toRows(table: CapturedTable, rows: readonly (readonly (string | null)[])[]): Rows {
-  const at = table.key.map((name) => table.columns.findIndex((column) => column.name === name));
-  return new Map(
-    rows.map((row) => [
-      at.map((index) => row[index]).join('/'),
-      row.map((text, index) => (text === null ? null : normal(table.columns[index]!, text))),
-    ]),
-  );
-}
-
-/** One text for one value, whichever database wrote it. */
-function normal({ type }: Column, text: string): string {
-  if (type.isArray || type.base === 'json' || type.base === 'jsonb') return sorted(JSON.parse(text));
-  if (type.base === 'real' || type.base === 'double precision') return String(Number(text));
-  return text;
-}
-
-function sorted(value: unknown): string {
-  return JSON.stringify(value, (_, each) =>
-    each && typeof each === 'object' && !Array.isArray(each)
-      ? Object.fromEntries(Object.entries(each).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : each,
-  );
+/** As compareRows takes them. */
+async function* inOrder(rows: readonly ComparedRow[]): AsyncIterable<ComparedRow> {
+  const hashed = rows.map((row) => ({ hash: hashOfKey(row.key), row }));
+  for (const { row } of hashed.sort((a, b) => (a.hash < b.hash ? -1 : 1))) yield row;
 }

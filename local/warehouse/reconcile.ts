@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import type { CapturedTable, Column } from '../../runtime/capture/table.ts';
-import { heartbeatOf } from '../../runtime/capture/table.ts';
+import { qualified, quoted } from '../../runtime/capture/sql.ts';
+import { type CapturedTable, type Column, heartbeatOf } from '../../runtime/capture/table.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import { canonicalText } from '../../runtime/warehouse/canonical.ts';
@@ -181,7 +181,7 @@ function sourceRows(
   const key = keyText(table, 'postgres', (column) => quoted(column.name));
   const sql =
     `select ${[key, ...table.columns.map(text)].map((each, at) => `${each} as c${at}`).join(', ')} ` +
-    `from ${quoted(table.schema)}.${quoted(table.table)} order by md5(${key})`;
+    `from ${qualified(table)} order by md5(${key})`;
   return {
     async open() {
       await source.query(`declare compared no scroll cursor for ${sql}`);
@@ -204,7 +204,7 @@ async function* warehouseRows(
   { table, target, env }: ReconcileOptions,
 ): AsyncIterable<ComparedRow> {
   const name = (column: Column) =>
-    `"${target === 'snowflake' ? column.name.toUpperCase() : column.name.toLowerCase()}"`;
+    quoted(target === 'snowflake' ? column.name.toUpperCase() : column.name.toLowerCase());
   const key = keyText(table, target, name);
   const texts = table.columns.map((column) => TEXTS[target](column, name(column)));
   const sql = `select ${[key, ...texts, '_cdc_specials'].join(', ')} from ${modelSchema(env)}.${table.name} order by md5(${key})`;
@@ -227,8 +227,4 @@ function comparedRow(
     key: key ?? '',
     values: columns.map(({ name, type }, at) => canonicalText(type, texts[at] ?? special.get(name) ?? null)),
   };
-}
-
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }
