@@ -1,7 +1,7 @@
 /** Milliseconds of each timed run, by contestant. */
 export type Timings<Name extends string> = Readonly<Record<Name, readonly number[]>>;
 
-/** What is timed; what it needs is made ready before, where that is no part of its work. */
+/** A run to time. `prepare` runs before the clock starts, for work that is not part of the run. */
 export type Contestant = (() => unknown) | { readonly prepare: () => unknown; run(prepared: never): unknown };
 
 /**

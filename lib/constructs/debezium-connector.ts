@@ -98,7 +98,7 @@ export class DebeziumConnector extends Construct {
    */
   private pluginOf({ appRoot, isRunning }: DebeziumConnectorProps): ConnectorPlugin {
     const path = join(appRoot, 'node_modules', '.cache', PLUGIN_FILE);
-    // Another build of the same sources is the same plugin, whatever its compiler wrote.
+    // Two builds of the same sources are one plugin, even if their compilers wrote different bytes.
     if (existsSync(path)) return { path, hash: PLUGIN_VERSION };
     const stack = Stack.of(this);
     const problem = `The connector plugin ${PLUGIN_VERSION} is not built on this machine. Run "npx millrace capture plugin", then deploy.`;

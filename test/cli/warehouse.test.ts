@@ -73,7 +73,7 @@ describe('millrace warehouse', () => {
     expect(stderr).toContain('Run "millrace up" first');
   });
 
-  test.each(['/none/dbt', '/bin/ls'])('a dbt that is none is named: %s', async (dbt) => {
+  test.each(['/none/dbt', '/bin/ls'])('a path that is not dbt is named: %s', async (dbt) => {
     const { code, stderr } = await warehouse('run', '--archive', '.', '--dbt', dbt);
     expect(code).toBe(1);
     expect(stderr).toContain('PREREQUISITE_MISSING');

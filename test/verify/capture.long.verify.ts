@@ -1,44 +1,22 @@
 /** The long lane: 100,000 changes with two kills of Connect. `npm run verify -- --long` runs it. */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { type Demo, startCaptureDemo } from '../../local/capture-demo/capture-demo.ts';
-import { Processes } from '../../local/parts/processes.ts';
-import { createTemporaryFolder } from '../temporary-folder.ts';
+import { describe, expect, jest, test } from '@jest/globals';
+import { captureRun } from './capture-run.ts';
 import { part } from './part.ts';
-import { watchPositions } from './warehouse-positions.ts';
 
 jest.setTimeout(3_600_000);
 // Fetched before, one after another; the demo starts its own.
 for (const variable of ['MILLRACE_TEST_KAFKA', 'MILLRACE_TEST_CONNECT', 'MILLRACE_TEST_AWS']) part(variable);
 
 describe('100,000 changes with two kills of Connect', () => {
-  const temporary = createTemporaryFolder();
-  const processes = new Processes(temporary.path);
-  const stop = new AbortController();
-  const positions = watchPositions(['articles', 'authors', 'corrections']);
-  let demo: Demo;
-
-  beforeAll(async () => {
-    demo = await startCaptureDemo({
-      processes,
-      root: process.cwd(),
-      changes: 100_000,
-      perSecond: 500,
-      seed: 11,
-      faults: { killConnect: true, redeliver: false, widen: false, alter: false },
-      stop: stop.signal,
-      onBuilt: positions.look,
-    });
-    await demo.equal;
-  });
-  afterAll(async () => {
-    stop.abort();
-    await demo?.close();
-    await processes.endAll();
-    temporary.remove();
+  const { state, positions } = captureRun({
+    changes: 100_000,
+    perSecond: 500,
+    seed: 11,
+    faults: { killConnect: true, redeliver: false, widen: false, alter: false },
   });
 
   test('end equal, row by row and column by column', () => {
-    const { changes, compared, duplicatesInTopics } = demo.state();
+    const { changes, compared, duplicatesInTopics } = state();
     expect(changes).toBe(100_000);
     expect(duplicatesInTopics).toBeGreaterThan(0);
     expect(compared).toMatchObject({ missing: 0, extra: 0, different: 0, unsettled: 0 });
@@ -50,6 +28,6 @@ describe('100,000 changes with two kills of Connect', () => {
   });
 
   test('are in the mart within five minutes, on a machine that runs all of it', () => {
-    expect(demo.state().freshnessP95Ms).toBeLessThan(300_000);
+    expect(state().freshnessP95Ms).toBeLessThan(300_000);
   });
 });

@@ -1,4 +1,4 @@
-/** Random histories in which keys change often, long values stay apart, and records come again: on DuckDB. */
+/** Random histories on DuckDB: keys change often, changes lack long values, and records come twice. */
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createSeededRandom } from '../../adapters/system/seeded-random.ts';

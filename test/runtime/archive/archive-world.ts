@@ -7,7 +7,7 @@ import type { ArchiveTransaction } from '../../../runtime/delivery/sink.ts';
 import type { ObjectMetadata, ObjectStore } from '../../../runtime/objects.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { createMemoryObjects } from '../../../testing/memory-objects.ts';
-import type { WorldSink } from '../delivery/delivery-world.ts';
+import { around, type WorldSink } from '../delivery/delivery-world.ts';
 import { events } from '../events.ts';
 
 interface Created {
@@ -63,21 +63,14 @@ export function archiveWorldSink(): WorldSink {
   };
 }
 
-/** A store whose every request may be the last, and whose answers may never come. */
+/** A store whose every request may be the last. */
 function stepping(store: ObjectStore, step: () => Promise<void>): ObjectStore {
-  const around =
-    <Arguments extends unknown[], Result>(call: (...values: Arguments) => Promise<Result>) =>
-    async (...values: Arguments) => {
-      await step();
-      const result = await call(...values);
-      await step();
-      return result;
-    };
+  const stepped = around(step);
   return {
     ...store,
-    put: around(store.put),
-    create: around(store.create),
-    open: around(store.open),
-    metadata: around(store.metadata),
+    put: stepped(store.put),
+    create: stepped(store.create),
+    open: stepped(store.open),
+    metadata: stepped(store.metadata),
   };
 }

@@ -273,20 +273,24 @@ class Stop {
   }
 }
 
+/** Takes a step before and after each call: any of them may be the last, and an answer may never come. */
+export function around(step: () => Promise<void>) {
+  return <Arguments extends unknown[], Result>(call: (...values: Arguments) => Promise<Result>) =>
+    async (...values: Arguments): Promise<Result> => {
+      await step();
+      const result = await call(...values);
+      await step();
+      return result;
+    };
+}
+
 /** A sink whose every statement may be the last: when the function stops, its connection drops and rolls back. */
 function stoppable<Tx extends object>(
   sink: Sink<Tx>,
   step: () => Promise<void>,
   stopped: AbortSignal,
 ): Sink<Tx> {
-  const stepping =
-    <Arguments extends unknown[], Result>(call: (...values: Arguments) => Promise<Result>) =>
-    async (...values: Arguments) => {
-      await step();
-      const result = await call(...values);
-      await step();
-      return result;
-    };
+  const stepping = around(step);
   const wrap = (inner: SinkTransaction<Tx>): SinkTransaction<Tx> => ({
     tx: Object.fromEntries(Object.entries(inner.tx).map(([name, call]) => [name, stepping(call)])) as Tx,
     lockLedgers: stepping(inner.lockLedgers),
