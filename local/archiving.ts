@@ -3,6 +3,7 @@ import { consumerHandler } from '../adapters/lambda/consumer-handler.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import type { Archive } from '../runtime/archive/archive.ts';
+import { rowsBeside } from '../runtime/archive/chain.ts';
 import { ArchiveSink } from '../runtime/archive/sink.ts';
 import type { DeadLetterStore } from '../runtime/delivery/dead-letter.ts';
 import { createEngine } from '../runtime/delivery/engine.ts';
@@ -47,11 +48,19 @@ export function startArchiving(options: ArchivingOptions): Archiving {
   const reader = patientReader(options.reader, { clock: systemClock, log, stop: stopping.signal });
   const counts = { archived: 0, repeated: 0 };
   const metrics = {
-    report({ applied, duplicates }: BatchReport) {
-      counts.archived += applied;
+    report({ duplicates }: BatchReport) {
       counts.repeated += duplicates;
     },
     reportRedrive() {},
+  };
+  // By what the store took: a function that dies after its commit reports nothing.
+  const counted: ObjectStore = {
+    ...store,
+    async create(key, body, metadata) {
+      const isMade = await store.create(key, body, metadata);
+      if (isMade) counts.archived += rowsBeside(metadata);
+      return isMade;
+    },
   };
   const running = archives.map((archive) => {
     const injected = createFaults({ clock: systemClock, random, ...faults });
@@ -60,7 +69,9 @@ export function startArchiving(options: ArchivingOptions): Archiving {
         clock: systemClock,
         random: systemRandom,
         registry: NO_REGISTRY,
-        sink: injected.wrapSink(new ArchiveSink({ store, topic: archive.topic, clock: systemClock })),
+        sink: injected.wrapSink(
+          new ArchiveSink({ store: counted, topic: archive.topic, clock: systemClock }),
+        ),
         deadLetters: noLetters(halted.reject),
         log,
         metrics,

@@ -229,6 +229,11 @@ async function readHoles(store: ObjectStore, holes: string): Promise<Holes> {
   return holesIn(text);
 }
 
+/** How many rows an object has, by what stands beside it. */
+export function rowsBeside(metadata: ObjectMetadata): number {
+  return Number(metadata.rows);
+}
+
 /** The holes that a text tells, as it stands beside an object. */
 export function holesIn(text: string): Holes {
   const [deadLettered = '', skipped = ''] = text.split('/');
