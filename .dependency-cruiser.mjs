@@ -23,6 +23,8 @@ const ROOMS = [
   'warehouse',
   'lambda',
   'dead-letters',
+  'lag',
+  'replay',
   'probe',
   'doctor',
 ];

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
-import { queryOwner } from '../local/control-socket.ts';
+import { askOwner } from '../local/control-socket.ts';
 import { type QueryResult, TABLES } from '../local/read-only-query.ts';
 import {
   existingStateFolder,
@@ -58,8 +58,8 @@ export async function queryFolder(
   timeoutMs: number,
 ): Promise<QueryResult> {
   for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += RETRY_MS) {
-    const answered = await queryOwner(folder, statement, timeoutMs);
-    if (answered) return answered;
+    const answered = await askOwner(folder, 'query', { sql: statement, timeoutMs });
+    if (answered) return answered.result;
     const lock = tryLockStateFolder(folder, 'look');
     if (lock) {
       const { querySink } = await import('../local/stack.ts');

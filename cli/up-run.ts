@@ -2,7 +2,7 @@ import { requireSoundContracts } from '../adapters/files/contract-files.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import { type CollectorServer, serveCollector } from '../local/collector-server.ts';
-import { serveQueries } from '../local/control-socket.ts';
+import { serveControl } from '../local/control-socket.ts';
 import { diskFull } from '../local/embedded-sink.ts';
 import { type Feed, joinFeeds, NOTHING_FED, type Source, startFeed } from '../local/publishing/feed.ts';
 import { createGeneratedTraffic, exampleEvent } from '../local/publishing/generated-traffic.ts';
@@ -125,7 +125,9 @@ async function run(
     throw new CommandFailed(QUIT_AT_ONCE);
   }
   const { stores, stack, runLog, random } = started;
-  const queries = await serveQueries(folder, stack.query);
+  const control = await serveControl(folder, {
+    query: ({ sql, timeoutMs }, signal) => stack.query(sql, { timeoutMs, signal }),
+  });
   let collector: CollectorServer | undefined;
   const startedAt = performance.now();
   let feed: Feed | undefined;
@@ -180,7 +182,7 @@ async function run(
     await collector?.close();
     feed?.stop();
     await progress.stop();
-    queries.close();
+    control.close();
     await stack.close();
     await stores.close();
   }

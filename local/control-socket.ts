@@ -5,27 +5,35 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
 import type { QueryResult } from './read-only-query.ts';
-import type { QueryLimits } from './sinks.ts';
 import type { StateFolder } from './state-folder.ts';
 
-/** How a process asks the one that has the state folder: one request and one answer a connection, each a JSON line. */
+/**
+ * What a process may ask of the one that has the state folder. Each gets a signal that aborts when the process that asked
+ * has ended.
+ */
+export interface ControlCalls {
+  query(of: { readonly sql: string; readonly timeoutMs: number }, signal: AbortSignal): Promise<QueryResult>;
+}
+
+type Call = keyof ControlCalls;
+type Parameters<Of extends Call> = Readonly<globalThis.Parameters<ControlCalls[Of]>[0]>;
+type Answer<Of extends Call> = Awaited<ReturnType<ControlCalls[Of]>>;
+
+/** One request and one answer a connection, each a JSON line. */
 interface Request {
-  readonly sql: string;
-  readonly timeoutMs: number;
+  readonly call: Call;
+  readonly parameters: unknown;
 }
 type Response =
-  | { readonly result: QueryResult }
+  | { readonly result: unknown }
   | { readonly error: { readonly code: ErrorCode; readonly message: string } };
 
 const SOCKET = 'control.sock';
 // A socket's path has 104 bytes on macOS and 108 on Linux, the closing zero included (unix(7), 2026-11-24).
 const MAX_PATH_BYTES = 100;
 
-/** Answers queries of other processes until it is closed; one is cancelled when its process ends. The caller holds the folder's lock. */
-export async function serveQueries(
-  folder: StateFolder,
-  query: (sql: string, limits: QueryLimits) => Promise<QueryResult>,
-): Promise<{ close(): void }> {
+/** Answers other processes until it is closed. The caller holds the folder's lock. */
+export async function serveControl(folder: StateFolder, calls: ControlCalls): Promise<{ close(): void }> {
   // A killed process leaves its socket behind, and with the lock in hand it can be nobody else's.
   removeSocket(folder);
   const path = makeSocketPath(folder);
@@ -34,7 +42,7 @@ export async function serveQueries(
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     socket.on('error', () => {});
-    answer(socket, query);
+    answer(socket, calls);
   });
   server.listen(path);
   await once(server, 'listening');
@@ -48,40 +56,39 @@ export async function serveQueries(
 }
 
 /**
- * Has the process that holds the folder run a query; undefined where none is listening.
- * @throws INPUT_INVALID when the query is refused
+ * Has the process that holds the folder do something; undefined where none is listening.
+ * @throws what the call throws; STATE_IN_USE where that process is of a version that does not know the call
  */
-export async function queryOwner(
+export async function askOwner<Of extends Call>(
   folder: StateFolder,
-  sql: string,
-  timeoutMs: number,
-): Promise<QueryResult | undefined> {
+  call: Of,
+  parameters: Parameters<Of>,
+): Promise<{ readonly result: Answer<Of> } | undefined> {
   const socket = connect(socketPathOf(folder));
   try {
     await once(socket, 'connect');
   } catch {
     return undefined;
   }
-  socket.write(`${JSON.stringify({ sql, timeoutMs } satisfies Request)}\n`);
+  socket.write(`${JSON.stringify({ call, parameters } satisfies Request)}\n`);
   const line = await readLine(socket).catch(() => undefined);
   if (line === undefined) return undefined;
   const response = JSON.parse(line) as Response;
   if ('error' in response) throw new MillraceError(response.error.code, response.error.message);
-  return response.result;
+  return { result: response.result as Answer<Of> };
 }
 
-async function answer(
-  socket: Socket,
-  query: (sql: string, limits: QueryLimits) => Promise<QueryResult>,
-): Promise<void> {
+async function answer(socket: Socket, calls: ControlCalls): Promise<void> {
   let response: Response;
   const gone = new AbortController();
   socket.on('close', () => gone.abort());
   try {
     const line = await readLine(socket);
     if (line === undefined) return;
-    const { sql, timeoutMs } = JSON.parse(line) as Request;
-    response = { result: await query(sql, { timeoutMs, signal: gone.signal }) };
+    const { call, parameters } = JSON.parse(line) as Request;
+    if (!Object.hasOwn(calls, call)) throw unknownCall(call);
+    const run = calls[call] as (parameters: unknown, signal: AbortSignal) => Promise<unknown>;
+    response = { result: await run(parameters, gone.signal) };
   } catch (error) {
     const { code, message } =
       error instanceof MillraceError
@@ -90,6 +97,14 @@ async function answer(
     response = { error: { code, message } };
   }
   socket.end(`${JSON.stringify(response)}\n`);
+}
+
+function unknownCall(call: string): MillraceError {
+  return new MillraceError(
+    'STATE_IN_USE',
+    `The process that has the state folder cannot ${call}: it runs another version of Millrace. Stop it, and try again.`,
+    { details: { call } },
+  );
 }
 
 async function readLine(socket: Socket): Promise<string | undefined> {

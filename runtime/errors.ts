@@ -91,6 +91,10 @@ export const ERRORS = {
   SINK_MISCONFIGURED: row('halt', 'The sink lacks a table, a column or a grant that the consumer needs.'),
   TOPIC_RECREATED: row('halt', 'The topic was deleted and created again: its offsets started over.'),
 
+  // Replays and rebuilds.
+  REPLAY_REFUSED: row('halt', 'A replay cannot run as it was asked for.'),
+  REBUILD_REFUSED: row('halt', 'A generation cannot be promoted, rolled back or dropped as things are.'),
+
   // Dead letters.
   DEAD_LETTER_STORE_UNAVAILABLE: row('hold', 'The dead-letter store did not accept the letter.'),
   DEAD_LETTER_UNREADABLE: row('halt', 'A stored dead letter cannot be read.'),

@@ -6,6 +6,7 @@ export { type CapturedDatabase, defineDatabase } from './capture/database.ts';
 export { type CapturedTable, type Change, defineTable } from './capture/table.ts';
 export { type Contract, type ContractVersion, defineTopic } from './contract/contract.ts';
 export { type AnyConsumer, defineConsumer, type HandlerContext } from './delivery/consumer.ts';
+export type { Replay } from './delivery/ledger.ts';
 export type { SqlTransaction } from './delivery/sink.ts';
 export type { EnvironmentSettings } from './environment.ts';
 export { type ErrorAction, type ErrorCode, MillraceError } from './errors.ts';

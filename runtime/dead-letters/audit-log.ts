@@ -3,10 +3,21 @@ import type { Clock } from '../ports.ts';
 
 const PREFIX = 'audit/';
 
-/** Something that a person did to dead letters. */
+/** Something that a person did to a consumer or its dead letters. */
 export interface AuditEntry {
   readonly id: string;
-  readonly action: 'redrive' | 'move' | 'discard' | 'import';
+  readonly action:
+    | 'redrive'
+    | 'move'
+    | 'discard'
+    | 'import'
+    | 'pause'
+    | 'resume'
+    | 'replay'
+    | 'rebuild'
+    | 'promote'
+    | 'rollback'
+    | 'drop';
   readonly consumer: string;
   /** Whoever the credentials say, or the login of a laptop. */
   readonly who: string;

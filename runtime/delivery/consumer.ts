@@ -2,6 +2,7 @@ import type { Topic } from '../contract/contract.ts';
 import { MillraceError } from '../errors.ts';
 import type { Logger } from '../ports.ts';
 import type { ConsumerRecord } from '../record.ts';
+import type { Replay } from './ledger.ts';
 import type { SinkKind, SinkTransactions } from './sink.ts';
 
 /** One step forward for the sink's tables. Applied once, in order, never edited after it has shipped. */
@@ -21,6 +22,8 @@ export interface HandlerContext<Tx, Value> {
   /** Aborts when the handler's time is over; pass it to whatever can wait. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+  /** Set where the records are replayed, and effects outside `tx` should be left out. @default undefined: the live consumer */
+  readonly replay?: Replay;
 }
 
 /**

@@ -17,7 +17,7 @@ import {
 } from './dead-letter.ts';
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
 import { historyWith, type Item, newItem, type Outcome } from './item.ts';
-import type { Arrival } from './ledger.ts';
+import type { Arrival, Replay } from './ledger.ts';
 import { type BatchReport, LOGGED, type Metrics } from './metrics.ts';
 import { createPatience } from './patience.ts';
 import { createRecentLetters } from './recent-letters.ts';
@@ -41,6 +41,8 @@ export interface Invocation {
   readonly functionVersion: string;
   /** Milliseconds until the function is stopped. */
   remainingMs(): number;
+  /** Set where the records are replayed. */
+  readonly replay?: Replay | undefined;
 }
 
 /** What became of a batch. */

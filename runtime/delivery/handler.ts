@@ -8,6 +8,7 @@ import type { Failure } from './dead-letter.ts';
 import { type Diagnosis, describeFailure, diagnose, legible } from './failure.ts';
 import type { Verdict } from './isolate.ts';
 import { historyWith, type Item } from './item.ts';
+import type { Replay } from './ledger.ts';
 
 export interface HandlerPorts {
   readonly consumer: AnyConsumer;
@@ -31,6 +32,7 @@ export async function runHandler(
   handlerTime: AbortSignal,
   abandon: AbortSignal,
   context: HandlerPorts,
+  replay: Replay | undefined,
 ): Promise<Rejected> {
   const failures = new Map<Item, Failure>();
   const itemOf = new Map(items.map((item) => [item.record!, item]));
@@ -57,6 +59,7 @@ export async function runHandler(
       signal: handlerTime,
       log: context.log,
       fail,
+      ...(replay && { replay }),
     });
     await Promise.race([handled, interrupted.promise]);
   } catch (thrown) {

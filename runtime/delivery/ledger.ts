@@ -6,6 +6,16 @@ import { MillraceError } from '../errors.ts';
 import { type TopicPartition, timestampText } from '../record.ts';
 import { type OffsetRange, subtract, union, within } from './offset-ranges.ts';
 
+/**
+ * Why records come that the consumer has had before, or that its readers do not see: `gaps` fills what the ledger lacks,
+ * `shadow` compares, `rebuild` fills tables that are not live. Effects outside the sink, such as e-mails, have been
+ * had already.
+ */
+export interface Replay {
+  readonly id: string;
+  readonly kind: 'gaps' | 'shadow' | 'rebuild';
+}
+
 /** A ledger as read under its lock. */
 export interface LedgerView extends TopicPartition {
   /** The lowest offset the ledger knows; null, like `next`, before anything was settled. */
@@ -16,6 +26,8 @@ export interface LedgerView extends TopicPartition {
   readonly maxTimestamp: number;
   /** The holes, dead-lettered or skipped, that meet the offsets asked for; sorted, disjoint. */
   readonly holes: readonly OffsetRange[];
+  /** Set where the ledger is that of tables which readers do not see: as read under the lock, so never a moment late. */
+  readonly replay?: Replay | null;
 }
 
 /**

@@ -19,6 +19,7 @@ import {
   judge,
   type LedgerPatch,
   type LedgerView,
+  type Replay,
   type Settlement,
 } from './ledger.ts';
 import type { RecentLetters } from './recent-letters.ts';
@@ -29,7 +30,9 @@ export interface SettleContext extends HandlerPorts {
   readonly arrival: Arrival;
   readonly sink: Sink<unknown>;
   readonly deadLetters: DeadLetterStore;
-  readonly invocation: Pick<DeadLetter, 'functionName' | 'functionVersion' | 'requestId'>;
+  readonly invocation: Pick<DeadLetter, 'functionName' | 'functionVersion' | 'requestId'> & {
+    readonly replay?: Replay | undefined;
+  };
   /** Milliseconds left for work in this invocation. */
   usableMs(): number;
   /** Letters that deliveries have left behind lately. */
@@ -122,6 +125,7 @@ export async function settle(
   let handlerMs = 0;
   let sound: readonly Item[] = [];
   let underTest: readonly Item[] = [];
+  let replay: Replay | undefined = context.invocation.replay;
   let transaction: SinkTransaction<unknown> | undefined;
 
   const handlerTime = new AbortController();
@@ -138,7 +142,7 @@ export async function settle(
     underTest = records;
     const calledAt = clock.now();
     try {
-      return await runHandler(records, tx, handlerTime.signal, abandon.signal, context);
+      return await runHandler(records, tx, handlerTime.signal, abandon.signal, context, replay);
     } finally {
       handlerMs += clock.now() - calledAt;
     }
@@ -163,6 +167,7 @@ export async function settle(
     const settled = await context.sink.transaction(async (opened) => {
       transaction = opened;
       const views = await opened.lockLedgers(context.ledger, requestsOf(items));
+      replay ??= views.find((view) => view.replay)?.replay ?? undefined;
       const { fresh, settled, early } = judgeAll(items, views, context);
       const none = { handled: 0, waiting: [], left: [], skipped: 0 };
       if (fresh.length === 0) return { ...none, done: [], settled, early };

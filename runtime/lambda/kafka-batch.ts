@@ -1,7 +1,7 @@
 import type { Engine, Invocation } from '../delivery/engine.ts';
 import type { Diagnosis } from '../delivery/failure.ts';
 import { MillraceError } from '../errors.ts';
-import { parseKafkaEvent } from './kafka-event.ts';
+import { parseKafkaEvent, replayOf } from './kafka-event.ts';
 
 export interface KafkaInvocation extends Invocation {
   /**
@@ -32,7 +32,7 @@ export async function settleKafkaEvent(
   invocation: KafkaInvocation,
 ): Promise<BatchResponse> {
   const records = parseKafkaEvent(event, engine.topic);
-  const { outcomes, heldBy } = await engine.deliver(records, invocation);
+  const { outcomes, heldBy } = await engine.deliver(records, { ...invocation, replay: replayOf(event) });
   const returned = records.filter((_, at) => outcomes[at] === 'returned');
   if (returned.length > 0 && (!invocation.partialResponses || returned.length === records.length)) {
     throw incomplete(returned.length, records.length, heldBy);

@@ -12,6 +12,7 @@
  * - a null header is `{}` (Nike-Inc/hal#143), whether in place of its bytes or of the whole header;
  * - a redelivered batch may hold `records` alone.
  */
+import type { Replay } from '../delivery/ledger.ts';
 import { MillraceError } from '../errors.ts';
 import {
   ABSENT,
@@ -29,6 +30,8 @@ export interface KafkaEvent {
   readonly eventSourceArn: string;
   readonly bootstrapServers: string;
   readonly records: Readonly<Record<string, readonly KafkaEventRecord[]>>;
+  /** Not Lambda's: set where Millrace itself sends the records, to replay them. */
+  readonly millraceReplay?: Replay;
 }
 
 export interface KafkaEventRecord {
@@ -64,6 +67,18 @@ export function parseKafkaEvent(event: unknown, topic: string): RawRecord[] {
   });
   batches.sort((a, b) => a.partition - b.partition);
   return batches.flatMap(parseBatch);
+}
+
+const REPLAY_KINDS: readonly unknown[] = ['gaps', 'shadow', 'rebuild'] satisfies Replay['kind'][];
+
+/** What the event says it replays; undefined for what Lambda sends. @throws EVENT_MALFORMED where it is not as Millrace writes it */
+export function replayOf(event: unknown): Replay | undefined {
+  const replay = isObject(event) ? event.millraceReplay : undefined;
+  if (replay === undefined) return undefined;
+  if (isObject(replay) && typeof replay.id === 'string' && REPLAY_KINDS.includes(replay.kind)) {
+    return { id: replay.id, kind: replay.kind as Replay['kind'] };
+  }
+  throw malformed('EVENT_MALFORMED', 'millraceReplay', replay, 'an object with `id` and `kind`');
 }
 
 /** What the event holds of one partition. */
@@ -274,7 +289,7 @@ function isSame(a: Buffer | null, b: Buffer | null): boolean {
 }
 
 /** The event in which Lambda would send the records; they keep their order. */
-export function encodeKafkaEvent(records: readonly RawRecord[]): KafkaEvent {
+export function encodeKafkaEvent(records: readonly RawRecord[], replay?: Replay): KafkaEvent {
   const batches: Record<string, KafkaEventRecord[]> = {};
   for (const record of records) {
     const name = `${record.topic}-${record.partition}`;
@@ -287,6 +302,7 @@ export function encodeKafkaEvent(records: readonly RawRecord[]): KafkaEvent {
       'arn:aws:kafka:us-east-1:000000000000:cluster/local/00000000-0000-0000-0000-000000000000-1',
     bootstrapServers: 'localhost:9092',
     records: batches,
+    ...(replay && { millraceReplay: replay }),
   };
 }
 

@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { queryOwner, serveQueries } from '../../local/control-socket.ts';
-import { openStateFolder } from '../../local/state-folder.ts';
+import { askOwner, serveControl } from '../../local/control-socket.ts';
+import { openStateFolder, type StateFolder } from '../../local/state-folder.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
@@ -13,8 +13,9 @@ beforeEach(() => {
 });
 afterEach(() => temporary.remove());
 
-const TIMEOUT_MS = 10_000;
-const echo = async (sql: string) => ({ columns: ['sql'], rows: [[sql]] });
+const echo = { query: async ({ sql }: { sql: string }) => ({ columns: ['sql'], rows: [[sql]] }) };
+const ask = async (folder: StateFolder, sql: string) =>
+  (await askOwner(folder, 'query', { sql, timeoutMs: 10_000 }))?.result;
 
 describe.each([
   ['a short path', 'state'],
@@ -28,18 +29,18 @@ describe.each([
 
   test('queries are answered, several at once, whatever is in them', async () => {
     const folder = folderOf();
-    const server = await serveQueries(folder, echo);
+    const server = await serveControl(folder, echo);
     const statements = ['select 1', 'select\n2', `select '${'é'.repeat(200_000)}'`];
-    const answers = await Promise.all(statements.map((sql) => queryOwner(folder, sql, TIMEOUT_MS)));
+    const answers = await Promise.all(statements.map((sql) => ask(folder, sql)));
     expect(answers.map((answer) => answer?.rows[0]?.[0])).toEqual(statements);
     server.close();
   });
 
   test('what is left of a killed process does not stand in the way', async () => {
     const folder = folderOf();
-    const first = await serveQueries(folder, echo);
-    const second = await serveQueries(folder, echo);
-    expect(await queryOwner(folder, 'select 1', TIMEOUT_MS)).toEqual({
+    const first = await serveControl(folder, echo);
+    const second = await serveControl(folder, echo);
+    expect(await ask(folder, 'select 1')).toEqual({
       columns: ['sql'],
       rows: [['select 1']],
     });
@@ -49,7 +50,7 @@ describe.each([
 
   test('the socket is in a folder of its owner alone, and goes with its server', async () => {
     const folder = folderOf();
-    const server = await serveQueries(folder, echo);
+    const server = await serveControl(folder, echo);
     const { socketPath } = folder.files;
     const path = existsSync(socketPath)
       ? readFileSync(socketPath, 'utf8')
@@ -63,33 +64,44 @@ describe.each([
 
 test('with nobody listening there is no answer', async () => {
   const folder = openStateFolder(join(temporary.path, 'state'));
-  expect(await queryOwner(folder, 'select 1', TIMEOUT_MS)).toBeUndefined();
-  const server = await serveQueries(folder, echo);
+  expect(await ask(folder, 'select 1')).toBeUndefined();
+  const server = await serveControl(folder, echo);
   server.close();
-  expect(await queryOwner(folder, 'select 1', TIMEOUT_MS)).toBeUndefined();
+  expect(await ask(folder, 'select 1')).toBeUndefined();
 });
 
 test('an error arrives with its code and message', async () => {
   const folder = openStateFolder(join(temporary.path, 'state'));
-  const server = await serveQueries(folder, async () => {
-    throw new MillraceError('INPUT_INVALID', 'No such table. Look again.');
+  const server = await serveControl(folder, {
+    query: async () => {
+      throw new MillraceError('INPUT_INVALID', 'No such table. Look again.');
+    },
   });
-  await expect(queryOwner(folder, 'select', TIMEOUT_MS)).rejects.toMatchObject({
+  await expect(ask(folder, 'select')).rejects.toMatchObject({
     code: 'INPUT_INVALID',
     message: 'No such table. Look again.',
   });
   server.close();
 });
 
+test('a call that this version does not know is refused by name', async () => {
+  const folder = openStateFolder(join(temporary.path, 'state'));
+  const server = await serveControl(folder, echo);
+  await expect(askOwner(folder, 'toString' as 'query', { sql: '', timeoutMs: 1 })).rejects.toMatchObject({
+    code: 'STATE_IN_USE',
+  });
+  server.close();
+});
+
 test('a caller that sends nonsense or leaves does not disturb the next one', async () => {
   const folder = openStateFolder(join(temporary.path, 'state'));
-  const server = await serveQueries(folder, echo);
+  const server = await serveControl(folder, echo);
   const path = join(folder.path, 'control.sock');
   connect(path).end('no JSON\n');
   connect(path).on('connect', function (this: { destroy(): void }) {
     this.destroy();
   });
-  expect(await queryOwner(folder, 'select 1', TIMEOUT_MS)).toEqual({
+  expect(await ask(folder, 'select 1')).toEqual({
     columns: ['sql'],
     rows: [['select 1']],
   });
