@@ -1,0 +1,167 @@
+/** Samples over time: how fast records come in and go out, and since when nothing has moved. */
+import type { ConsumerSample, PartitionSample } from './sample.ts';
+
+/** What a sample says of one partition, or of all together. */
+export interface Point {
+  readonly at: number;
+  readonly committed: number | null;
+  readonly start: number | null;
+  readonly end: number | null;
+  readonly lag: number | null;
+  /** Offsets that were deleted before they were read. */
+  readonly lost: number | null;
+  readonly nextAt: number | null;
+  /** Why `lag` is null. */
+  readonly unknown?: string;
+}
+
+export interface Rates {
+  readonly inPerSecond: number | null;
+  readonly outPerSecond: number | null;
+  /** How fast the lag shrinks; negative where it grows. Known also where only the lag is. One odd sample does not move it. */
+  readonly drainPerSecond: number;
+  /** The same between samples one after the other. */
+  readonly drains: readonly number[];
+  /** The faster of in and out, so that one odd sample does not move it; null where the offsets are unknown. */
+  readonly pace: number | null;
+  readonly spanMs: number;
+}
+
+export function partitionPoint(at: number, of: PartitionSample): Point {
+  const { committed, start, end, nextAt } = of;
+  const unknown = (why: string): Point => ({
+    at,
+    committed: typeof committed === 'number' ? committed : null,
+    start,
+    end,
+    lag: null,
+    lost: null,
+    nextAt: null,
+    unknown: `Partition ${of.partition}: ${why}`,
+  });
+  if (committed === null) return unknown('its committed offset is unknown.');
+  if (start === null || end === null) return unknown('where it begins and ends is unknown.');
+  const begins = of.begins === undefined ? start : of.begins;
+  if (committed === 'none' && begins === null) return unknown('where the group will begin is unknown.');
+  const from = committed === 'none' ? begins! : committed;
+  if (from > end)
+    return unknown(`${from} is committed and it ends at ${end}: the topic was created again, or cut off.`);
+  const lag = end - Math.max(from, start);
+  const lost = committed === 'none' ? 0 : Math.max(0, start - committed);
+  return { at, committed: from, start, end, lag, lost, nextAt: lag > 0 ? nextAt : null };
+}
+
+/** All partitions together: null as soon as one is unknown, because a part of a sum would look like a small sum. */
+export function totalPoint(sample: ConsumerSample): Point {
+  const { at, partitions, total } = sample;
+  const nothing = { at, committed: null, start: null, end: null, lost: null };
+  if (partitions === null) {
+    const known = { ...nothing, lag: total?.lag ?? null, nextAt: total?.nextAt ?? null };
+    if (known.lag !== null) return known;
+    return { ...known, unknown: sample.unknown ?? 'Its lag is unknown.' };
+  }
+  const points = partitions.map((each) => partitionPoint(at, each));
+  const sum = (of: (point: Point) => number | null) => {
+    const values = points.map(of);
+    return values.includes(null) ? null : values.reduce<number>((all, value) => all + value!, 0);
+  };
+  const times = points.flatMap(({ nextAt }) => (nextAt === null ? [] : [nextAt]));
+  const unknown = points.find((point) => point.unknown !== undefined)?.unknown;
+  return {
+    at,
+    committed: sum(({ committed, lag }) => (lag === null ? null : committed)),
+    start: sum(({ start }) => start),
+    end: sum(({ end }) => end),
+    lag: sum(({ lag }) => lag),
+    lost: sum(({ lost }) => lost),
+    nextAt: times.length > 0 ? Math.min(...times) : null,
+    ...(unknown !== undefined && { unknown }),
+  };
+}
+
+/** The rates over the newest points; null where there are not two points with a lag, or time stood still. */
+export function ratesOver(points: readonly Point[], windowMs: number): Rates | null {
+  const known = points.filter(({ lag }) => lag !== null);
+  const last = known.at(-1);
+  if (!last || last !== points.at(-1)) return null;
+  // A slow watch has few points in the window: three are needed for a range.
+  const from = Math.min(
+    known.findIndex(({ at }) => at >= last.at - windowMs),
+    Math.max(0, known.length - 3),
+  );
+  const used = known.slice(from).filter(({ at }, index, all) => index === 0 || at > all[index - 1]!.at);
+  const first = used[0]!;
+  if (used.length < 2) return null;
+  const seconds = (a: Point, b: Point) => (b.at - a.at) / 1_000;
+  const mean = (of: 'end' | 'committed') =>
+    first[of] === null || last[of] === null ? null : Math.max(0, last[of] - first[of]) / seconds(first, last);
+  const slope = (of: 'end' | 'committed' | 'lag') =>
+    median(
+      used.flatMap((a, index) =>
+        used
+          .slice(index + 1)
+          .flatMap((b) => (a[of] === null || b[of] === null ? [] : [(b[of] - a[of]) / seconds(a, b)])),
+      ),
+    );
+  const [incoming, outgoing] = [slope('end'), slope('committed')];
+  return {
+    inPerSecond: mean('end'),
+    outPerSecond: mean('committed'),
+    drainPerSecond: -slope('lag')!,
+    drains: used
+      .slice(1)
+      .map((point, index) => (used[index]!.lag! - point.lag!) / seconds(used[index]!, point)),
+    pace: incoming === null || outgoing === null ? null : Math.max(incoming, outgoing, 0),
+    spanMs: last.at - first.at,
+  };
+}
+
+/** Of the slopes between all pairs it is a line that no single point can bend (Theil and Sen). */
+function median(values: readonly number[]): number | null {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  if (sorted.length === 0) return null;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** When the committed offset last moved; null where no two points differ. */
+export function lastProgressAt(points: readonly Point[]): number | null {
+  const known = points.filter(({ committed }) => committed !== null);
+  const newest = known.at(-1)?.committed;
+  const before = known.findLastIndex(({ committed }) => committed !== newest);
+  return before < 0 ? null : known[before + 1]!.at;
+}
+
+/** Since when there has been work and no commit, as far as the points go back; null where that is not so. */
+export function idleSince(points: readonly Point[]): number | null {
+  const newest = points.at(-1);
+  if (!newest || newest.committed === null || newest.lag === null || newest.lag === 0) return null;
+  let since = newest.at;
+  for (const point of points.toReversed()) {
+    // A look that failed says nothing.
+    if (point.lag === null || point.committed === null) continue;
+    if (point.committed !== newest.committed || point.lag === 0) break;
+    since = point.at;
+  }
+  return since;
+}
+
+/** Which of these times to remember: the older, the further apart. `newest` is one of them. */
+export function thinned<Item extends { readonly at: number }>(
+  items: readonly Item[],
+  { keptMs, leastGapMs }: { readonly keptMs: number; readonly leastGapMs: number },
+): Item[] {
+  const newest = items.at(-1);
+  if (!newest) return [];
+  const kept: Item[] = [];
+  // From the oldest on, or each look would move the gaps and nothing would ever grow old.
+  for (const item of items) {
+    const age = newest.at - item.at;
+    const before = kept.at(-1);
+    if (age > keptMs) continue;
+    const gap = Math.max(leastGapMs, age / 8);
+    if (item !== newest && before && item.at - before.at < gap) continue;
+    kept.push(item);
+  }
+  return kept;
+}
