@@ -135,3 +135,11 @@ export function versionsParameterName(env: string, topic: string): string {
 export function collectedVersionsParameterName(env: string): string {
   return `/millrace/${env}/collected-schemas`;
 }
+
+/**
+ * Whether an operator has paused a consumer, `true` or `false`: a parameter of SSM. A deployment makes it once and follows
+ * it, so that none resumes what a person has paused.
+ */
+export function pausedParameterName(env: string, consumer: string): string {
+  return `/millrace/${env}/consumers/${consumer}/paused`;
+}

@@ -1,5 +1,5 @@
 /**
- * The calls of AWS that `millrace doctor` makes, reading all but one. Each service's client loads when the first of its calls is made.
+ * The calls of AWS that commands make about a whole environment, reading all but those that pause a consumer, and `invoke`. Each service's client loads when the first of its calls is made.
  * Types are the SDK's, generated from the same models as every other SDK: a fake that answers with them cannot
  * answer what a service has no field for.
  */
@@ -9,7 +9,12 @@ import type {
   ListStackResourcesInput,
   ListStackResourcesOutput,
 } from '@aws-sdk/client-cloudformation';
-import type { DescribeAlarmsInput, DescribeAlarmsOutput } from '@aws-sdk/client-cloudwatch';
+import type {
+  DescribeAlarmsInput,
+  DescribeAlarmsOutput,
+  GetMetricDataInput,
+  GetMetricDataOutput,
+} from '@aws-sdk/client-cloudwatch';
 import type { FilterLogEventsRequest, FilterLogEventsResponse } from '@aws-sdk/client-cloudwatch-logs';
 import type {
   DescribeAvailabilityZonesRequest,
@@ -37,6 +42,7 @@ import type {
   ListClustersV2Response,
 } from '@aws-sdk/client-kafka';
 import type {
+  EventSourceMappingConfiguration,
   FunctionConfiguration,
   GetAccountSettingsRequest,
   GetAccountSettingsResponse,
@@ -45,6 +51,7 @@ import type {
   InvokeCommandOutput,
   ListEventSourceMappingsRequest,
   ListEventSourceMappingsResponse,
+  UpdateEventSourceMappingRequest,
 } from '@aws-sdk/client-lambda';
 import type { ListSubscriptionsByTopicInput, ListSubscriptionsByTopicResponse } from '@aws-sdk/client-sns';
 import type {
@@ -53,6 +60,12 @@ import type {
   GetQueueUrlRequest,
   GetQueueUrlResult,
 } from '@aws-sdk/client-sqs';
+import type {
+  GetParameterCommandOutput,
+  GetParameterRequest,
+  PutParameterRequest,
+  PutParameterResult,
+} from '@aws-sdk/client-ssm';
 import type { GetCallerIdentityRequest, GetCallerIdentityResponse } from '@aws-sdk/client-sts';
 import { requestTimeouts } from './request-timeouts.ts';
 import { once } from './services.ts';
@@ -76,14 +89,18 @@ export interface AwsCalls {
   getQueueAttributes(input: GetQueueAttributesRequest): Promise<GetQueueAttributesResult>;
   getFunctionConfiguration(input: GetFunctionConfigurationRequest): Promise<FunctionConfiguration>;
   listEventSourceMappings(input: ListEventSourceMappingsRequest): Promise<ListEventSourceMappingsResponse>;
+  updateEventSourceMapping(input: UpdateEventSourceMappingRequest): Promise<EventSourceMappingConfiguration>;
   getAccountSettings(input: GetAccountSettingsRequest): Promise<GetAccountSettingsResponse>;
-  /** The only call that does something: it asks the operator function for a probe. */
+  /** Asks the operator function for something. */
   invoke(
     input: InvokeCommandInput,
   ): Promise<
     Pick<InvokeCommandOutput, 'StatusCode' | 'FunctionError'> & { Payload?: Uint8Array | undefined }
   >;
   describeAlarms(input: DescribeAlarmsInput): Promise<DescribeAlarmsOutput>;
+  getMetricData(input: GetMetricDataInput): Promise<GetMetricDataOutput>;
+  getParameter(input: GetParameterRequest): Promise<Pick<GetParameterCommandOutput, 'Parameter'>>;
+  putParameter(input: PutParameterRequest): Promise<PutParameterResult>;
   listSubscriptionsByTopic(input: ListSubscriptionsByTopicInput): Promise<ListSubscriptionsByTopicResponse>;
   filterLogEvents(input: FilterLogEventsRequest): Promise<FilterLogEventsResponse>;
   describeSecurityGroups(input: DescribeSecurityGroupsRequest): Promise<DescribeSecurityGroupsResult>;
@@ -121,6 +138,7 @@ export function awsCalls(): AwsCalls {
     async () => new (await import('@aws-sdk/client-lambda')).Lambda(requestTimeouts(OPERATOR_TIMEOUT_MS)),
   );
   const sns = once(async () => new (await import('@aws-sdk/client-sns')).SNS(TIMEOUTS));
+  const ssm = once(async () => new (await import('@aws-sdk/client-ssm')).SSM(TIMEOUTS));
   const sts = once(async () => new (await import('@aws-sdk/client-sts')).STS(TIMEOUTS));
   const sqs = once(
     // A custom endpoint is meant, whatever host the queue calls itself.
@@ -141,9 +159,13 @@ export function awsCalls(): AwsCalls {
     getQueueAttributes: async (input) => (await sqs()).getQueueAttributes(input),
     getFunctionConfiguration: async (input) => (await lambda()).getFunctionConfiguration(input),
     listEventSourceMappings: async (input) => (await lambda()).listEventSourceMappings(input),
+    updateEventSourceMapping: async (input) => (await lambda()).updateEventSourceMapping(input),
     getAccountSettings: async (input) => (await lambda()).getAccountSettings(input),
     invoke: async (input) => (await operator()).invoke(input),
     describeAlarms: async (input) => (await cloudWatch()).describeAlarms(input),
+    getMetricData: async (input) => (await cloudWatch()).getMetricData(input),
+    getParameter: async (input) => (await ssm()).getParameter(input),
+    putParameter: async (input) => (await ssm()).putParameter(input),
     listSubscriptionsByTopic: async (input) => (await sns()).listSubscriptionsByTopic(input),
     filterLogEvents: async (input) => (await logs()).filterLogEvents(input),
     describeSecurityGroups: async (input) => (await ec2()).describeSecurityGroups(input),

@@ -37,6 +37,7 @@ const MISSING = new Set([
   'QueueDoesNotExist',
   'AWS.SimpleQueueService.NonExistentQueue',
   'NotFound',
+  'ParameterNotFound',
   'UnknownTopicOrPartitionException',
 ]);
 
@@ -100,6 +101,7 @@ export function createDeploymentReader(calls: AwsCalls, clock: Pick<Clock, 'now'
       );
       return (all ?? []).map(mapping);
     },
+    parameter: (Name) => orNull(async () => (await calls.getParameter({ Name })).Parameter?.Value ?? ''),
     alarms: (prefix) => alarms(calls, prefix),
     subscriptions: (TopicArn) =>
       orNull(async () => {

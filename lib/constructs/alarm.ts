@@ -34,7 +34,7 @@ export interface AlarmPolicy {
   readonly missing: 'ignore' | 'breaching' | 'not-breaching';
   /** What happened, in a sentence. */
   readonly happened: string;
-  /** The first command to run. */
+  /** The command to run after `millrace status`, which is the first of every alarm: it says what is wrong, and what next. */
   readonly command: string;
   /** While this one is in alarm, this alarm tells nobody. */
   readonly suppressedBy?: Alarm;
@@ -77,7 +77,7 @@ export class Alarms {
   add(policy: AlarmPolicy): Alarm {
     const { kind, severity, threshold, suppressedBy } = policy;
     const name = this.#operations.nameOf(`${this.#of}-${kind}`);
-    const description = describe(policy);
+    const description = describe(policy, this.#operations.target.name);
     const common = {
       // Where the composite alarm has the name, the one that it looks at cannot.
       alarmName: suppressedBy ? `${name}-unsuppressed` : name,
@@ -119,8 +119,8 @@ export class Alarms {
   }
 }
 
-function describe({ kind, happened, command }: AlarmPolicy): string {
-  return `${happened}\nFirst: ${command}\nRunbook: docs/runbooks/${kind}.md`;
+function describe({ kind, happened, command }: AlarmPolicy, env: string): string {
+  return `${happened}\nFirst: npx millrace status --env ${env}\nThen: ${command}\nRunbook: docs/runbooks/${kind}.md`;
 }
 
 /** A metric by the minute. A gauge's Maximum: its sum over samples means nothing, its average hides the worst. */

@@ -1,4 +1,4 @@
-import { Duration, Stack } from 'aws-cdk-lib';
+import { CfnCondition, CfnParameter, Duration, Fn, type IResolvable, Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
@@ -44,7 +44,9 @@ export class PipelineConsumer extends Construct {
     if (consumer.deadLetter === 'kafka') contracts.addDeadLetterTopic(consumer);
     const fn = addFunction(this, this.functionName, surroundings, deployed, resources);
     grantConsuming(fn, consumer, surroundings, resources);
-    const mapping = addTopicMapping(this, deployed, cluster, fn, resources);
+    const parameterName = operations.pauseOf(consumer.name);
+    const enabled = isEnabled ? unlessPaused(scope, parameterName) : false;
+    const mapping = addTopicMapping(this, deployed, cluster, fn, resources, enabled);
     const redrive = addRedriveMapping(this, deployed, fn, resources);
     // A mapping is tried out when it is made: its function must have its rights by then.
     for (const each of [mapping, redrive]) each.node.addDependency(fn.role!);
@@ -158,12 +160,29 @@ function grantArchiving(fn: BundledFunction, consumer: AnyConsumer, archive: Arc
   }
 }
 
+/**
+ * False while an operator has the consumer paused, whatever is deployed meanwhile. CloudFormation reads the parameter anew at
+ * each update: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/systems-manager-parameter-types.html (2026-11-27)
+ */
+function unlessPaused(stack: Stack, parameterName: string): IResolvable {
+  const paused = new CfnParameter(stack, 'Paused', {
+    type: 'AWS::SSM::Parameter::Value<String>',
+    default: parameterName,
+    description: 'Where "millrace pause" and "millrace resume" say whether the consumer is paused',
+  });
+  const isPaused = new CfnCondition(stack, 'IsPaused', {
+    expression: Fn.conditionEquals(paused.valueAsString, 'true'),
+  });
+  return Fn.conditionIf(isPaused.logicalId, false, true);
+}
+
 function addTopicMapping(
   scope: Construct,
-  { consumer, polling, isEnabled }: ConsumerInEnvironment,
+  { consumer, polling }: ConsumerInEnvironment,
   cluster: Cluster,
   fn: BundledFunction,
   { bucket }: DeadLetterResources,
+  enabled: boolean | IResolvable,
 ): CfnEventSourceMapping {
   const { name, topic } = consumer;
   const { batchSize, maximumBatchingWindowMs, startingPosition, provisioned } = mappingOf(consumer, polling);
@@ -172,7 +191,7 @@ function addTopicMapping(
   return new CfnEventSourceMapping(scope, `TopicMapping-${topic.name}`, {
     functionName: fn.functionName,
     eventSourceArn: cluster.arn,
-    ...(!isEnabled && { enabled: false }),
+    enabled,
     topics: [topic.name],
     amazonManagedKafkaEventSourceConfig: { consumerGroupId: name },
     batchSize,

@@ -17,13 +17,15 @@ import type { Cluster } from './cluster.ts';
 export type Severity = 'warning' | 'incident';
 
 export interface Operations {
-  readonly target: Pick<Environment, 'alarmActions'>;
+  readonly target: Pick<Environment, 'name' | 'alarmActions'>;
   /** Each hears of every alarm of its severity. */
   readonly topics: Readonly<Record<Severity, readonly ITopic[]>>;
   /** The name of something in this environment, the same in every deployment: `millrace-<environment>-<part>`. */
   nameOf(part: string): string;
   /** A log group in the scope's stack: encrypted, and kept as long as the environment keeps logs. */
   addLogGroup(scope: Construct, id: string, logGroupName?: string): LogGroup;
+  /** The name of the parameter that says whether an operator has paused the consumer; there before the consumer's stack. */
+  pauseOf(consumer: string): string;
 }
 
 export interface Network {

@@ -4,7 +4,9 @@ import { Key } from 'aws-cdk-lib/aws-kms';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
+import { CfnParameter } from 'aws-cdk-lib/aws-ssm';
 import type { Construct } from 'constructs';
+import { pausedParameterName } from '../../runtime/deployment.ts';
 import { type Environment, isTopicArn } from '../../runtime/environment.ts';
 import type { Severity } from '../constructs/surroundings.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
@@ -71,6 +73,19 @@ export class OperationsStack extends EnvironmentStack {
       retention: this.logRetention,
       removalPolicy: this.dataRemoval,
     });
+  }
+
+  /**
+   * CloudFormation writes it when it makes it, and again only where the template's own words for it change: then it would
+   * resume what is paused, so these stay as they are.
+   */
+  pauseOf(consumer: string): string {
+    const name = pausedParameterName(this.target.name, consumer);
+    const id = `Paused-${consumer}`;
+    if (!this.node.tryFindChild(id)) {
+      new CfnParameter(this, id, { name, type: 'String', value: 'false' });
+    }
+    return name;
   }
 
   /** Our own, to which e-mail addresses are subscribed, and those that the settings name. */

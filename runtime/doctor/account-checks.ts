@@ -119,10 +119,7 @@ export function judgeAlarms(
       linesOf('alarm', name).fail('CloudWatch has no such alarm.', revertCommand(env, stack)),
     ),
     ...alarmed.map(({ name, reason, description }) =>
-      linesOf('alarm', name).fail(
-        `In ALARM: ${reason} (${runbookOf(description)})`,
-        firstCommandOf(description),
-      ),
+      linesOf('alarm', name).fail(`In ALARM: ${reason} (${runbookOf(description)})`, commandOf(description)),
     ),
     ...silent.map(({ name }) =>
       linesOf('alarm', name).fail('It notifies nobody: no action is enabled.', revertCommand(env, stack)),
@@ -146,9 +143,9 @@ function isBehindAnother(alarm: string): boolean {
   return alarm.endsWith('-unsuppressed');
 }
 
-/** Alarms say what to do first: lib/constructs/alarm.ts. */
-function firstCommandOf(description: string): string {
-  return /^First: (.*)$/m.exec(description)?.[1] ?? 'See docs/runbooks/README.md.';
+/** Alarms say what to do after `millrace status`: lib/constructs/alarm.ts. */
+function commandOf(description: string): string {
+  return /^Then: (.*)$/m.exec(description)?.[1] ?? 'See docs/runbooks/README.md.';
 }
 
 function runbookOf(description: string): string {

@@ -9,6 +9,7 @@ import {
   deployedName,
   environmentName,
   operatorFunctionName,
+  pausedParameterName,
   redriveQueueName,
   registryName,
   stackParts,
@@ -117,7 +118,8 @@ export async function examineDeployment({
   lines.push(...functions.map(({ name, stack, seen }) => judgeFunction(env, name, stack, seen)));
   for (const consumer of app.consumers) {
     const mappings = await observe(() => reader.mappings(deployedName(env, consumer.name)));
-    lines.push(...judgeMappings(env, consumerIn(environment, consumer), mappings));
+    const paused = await observe(() => reader.parameter(pausedParameterName(env, consumer.name)));
+    lines.push(...judgeMappings(env, consumerIn(environment, consumer), mappings, paused));
   }
 
   onProgress('recent errors');

@@ -4,7 +4,13 @@ import type { ConsumerInEnvironment } from '../consumer-in-environment.ts';
 import { type Contract, GLUE_COMPATIBILITY } from '../contract/contract.ts';
 import { MAX_REDELIVERIES } from '../dead-letters/resources.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
-import { deadLetterQueueName, deployedName, redriveQueueName, registryName } from '../deployment.ts';
+import {
+  deadLetterQueueName,
+  deployedName,
+  pausedParameterName,
+  redriveQueueName,
+  registryName,
+} from '../deployment.ts';
 import { type MappingSettings, mappingOf } from '../lambda/mapping.ts';
 import { type TopicContract, topicSettings } from '../topics.ts';
 import { deployCommand, revertCommand } from './commands.ts';
@@ -247,8 +253,10 @@ export function judgeMappings(
   env: string,
   { consumer, polling, isEnabled }: ConsumerInEnvironment,
   seen: Observed<readonly MappingFacts[]>,
+  paused: Observed<string | null>,
 ): readonly Line[] {
   const { name, topic } = consumer;
+  const isPaused = isEnabled && 'value' in paused && paused.value === 'true';
   const lines = linesOf('mapping', name);
   if ('problem' in seen) return [lines.unseen(seen.problem)];
   const stack = deployedName(env, `consumer-${name}`);
@@ -262,22 +270,48 @@ export function judgeMappings(
     ofRedrive
       ? judgeState(ofRedrive, redriveQueue)
       : lines.fail(`Nothing polls ${redriveQueue} for it.`, revertCommand(env, stack)),
+    judgePause(),
   ];
 
-  function judgeState({ id, state, stateReason }: MappingFacts, source: string): Line {
+  /** A deployment follows the parameter, and one that is rolled back follows what it was before. */
+  function judgePause(): Line {
+    const of = linesOf('pause', name);
+    if ('problem' in paused) return of.unseen(paused.problem);
+    if (paused.value === null) {
+      return of.fail(
+        `SSM has no parameter ${pausedParameterName(env, name)}, which keeps a pause.`,
+        revertCommand(env, deployedName(env, 'operations')),
+      );
+    }
+    if (!isPaused) return of.pass('Nobody has paused it.');
+    return ofTopic && (ofTopic.state === 'Enabled' || ofTopic.state === 'Enabling')
+      ? of.fail(
+          `An operator has paused it, and the mapping of ${topic.name} is ${ofTopic.state}.`,
+          `npx millrace pause ${name} --env ${env}`,
+        )
+      : of.pass(`An operator has paused it. npx millrace resume ${name} --env ${env} ends that.`);
+  }
+
+  function judgeState({ id, state, stateReason, topics }: MappingFacts, source: string): Line {
     const wanted = isEnabled ? 'Enabled' : 'Disabled';
     if (state === wanted) return lines.pass(`${source}: State is ${state}.`);
     const reason = stateReason ? ` (${stateReason})` : '';
+    const isOfTopic = topics.includes(topic.name);
+    if (isPaused && isOfTopic && state === 'Disabled') {
+      return lines.pass(`${source}: State is ${state}: an operator has paused it.`);
+    }
     if (!isEnabled && (state === 'Enabled' || state === 'Enabling')) {
       return lines.fail(
         `${source}: State is ${state}, and the environment turns the consumer off.`,
         `aws lambda update-event-source-mapping --uuid ${id} --no-enabled`,
       );
     }
-    return isEnabled && (state === 'Disabled' || state === 'Disabling')
+    return isEnabled && !(isPaused && isOfTopic) && (state === 'Disabled' || state === 'Disabling')
       ? lines.fail(
           `${source}: State is ${state}${reason}.`,
-          `aws lambda update-event-source-mapping --uuid ${id} --enabled`,
+          isOfTopic
+            ? `npx millrace resume ${name} --env ${env}`
+            : `aws lambda update-event-source-mapping --uuid ${id} --enabled`,
         )
       : lines.unknown(`${source}: State is ${state}${reason}.`, 'Run this again in a few minutes.');
   }

@@ -141,6 +141,8 @@ export interface DeploymentReader {
   queue(name: string): Promise<QueueFacts | null>;
   function(name: string): Promise<FunctionFacts | null>;
   mappings(functionName: string): Promise<readonly MappingFacts[]>;
+  /** What a parameter of SSM holds. */
+  parameter(name: string): Promise<string | null>;
   alarms(prefix: string): Promise<readonly AlarmFacts[]>;
   /** How many subscriptions of a topic are confirmed, and how many wait for it. */
   subscriptions(topicArn: string): Promise<{ readonly confirmed: number; readonly pending: number } | null>;

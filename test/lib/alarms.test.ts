@@ -57,9 +57,10 @@ describe.each(ENVIRONMENT_NAMES)('in %s', (env) => {
   test('every alarm says what happened, what to run first, and has its runbook', () => {
     const runbooks = new Set(readdirSync(RUNBOOKS));
     for (const each of alarmsOf(env)) {
-      const [happened, first, runbook, ...more] = textOf(each).split('\n');
+      const [happened, first, then, runbook, ...more] = textOf(each).split('\n');
       expect(happened).toMatch(/\.$/);
-      expect(first).toMatch(/^First: aws [a-z0-9-]+ [a-z0-9-]+/);
+      expect(first).toBe(`First: npx millrace status --env ${env}`);
+      expect(then).toMatch(/^Then: (aws [a-z0-9-]+ [a-z0-9-]+|npx millrace [a-z]+ )/);
       expect(more).toEqual([]);
       const [, file] = /^Runbook: docs\/runbooks\/(.+\.md)$/.exec(runbook!) ?? [];
       expect(runbooks).toContain(file);
@@ -131,7 +132,9 @@ describe('capture and the warehouse', () => {
     const board = JSON.stringify(capturing.filter(({ Type }) => Type === 'AWS::CloudWatch::Dashboard'));
     for (const each of ofThem(capturing)) {
       expect(board).toContain(`:alarm:${nameOf(each)}`);
-      expect(textOf(each)).toMatch(/\.\nFirst: aws [a-z]+ [a-z-]+ .*\nRunbook: docs\/runbooks\/[a-z-]+\.md$/);
+      expect(textOf(each)).toMatch(
+        /\.\nFirst: npx millrace status --env prod\nThen: aws [a-z]+ [a-z-]+ .*\nRunbook: docs\/runbooks\/[a-z-]+\.md$/,
+      );
     }
   });
 

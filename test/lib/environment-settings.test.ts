@@ -109,8 +109,32 @@ describe('a consumer of one environment', () => {
     const shown = JSON.stringify(templates.health!.toJSON());
     expect(shown).toContain('editorial-analytics-dead-letters-expiring');
     expect(shown).not.toContain('editorial-analytics-silent-poller');
-    // Nothing says that it is on, where it is.
-    expect(mappingsOf(withSettings({}))[0]).not.toHaveProperty('Enabled');
+  });
+
+  test('is on unless an operator has paused it, by what stands in SSM at the time of the deployment', () => {
+    const templates = withSettings({});
+    const consumer = templates['consumer-editorial-analytics']!.toJSON();
+    expect(mappingsOf(templates).map(({ Enabled }) => Enabled)).toEqual([
+      { 'Fn::If': ['IsPaused', false, true] },
+      undefined,
+    ]);
+    expect(consumer.Conditions).toEqual({ IsPaused: { 'Fn::Equals': [{ Ref: 'Paused' }, 'true'] } });
+    const Name = '/millrace/prod/consumers/editorial-analytics/paused';
+    expect(consumer.Parameters.Paused).toMatchObject({
+      Type: 'AWS::SSM::Parameter::Value<String>',
+      Default: Name,
+    });
+    // It is there first; and in its own words nothing can change, or CloudFormation would write it anew.
+    templates.operations!.hasResourceProperties('AWS::SSM::Parameter', { Name });
+    const [parameter] = Object.values(templates.operations!.findResources('AWS::SSM::Parameter'));
+    expect(parameter!.Properties).toEqual({ Name, Type: 'String', Value: 'false' });
+  });
+
+  test('stays off where the environment turns it off, whatever an operator has paused', () => {
+    const templates = withSettings({ consumers: { [CONSUMER]: { enabled: false } } });
+    expect(mappingsOf(templates)[0]).toMatchObject({ Enabled: false });
+    expect(templates['consumer-editorial-analytics']!.toJSON().Conditions).toBeUndefined();
+    templates.operations!.resourceCountIs('AWS::SSM::Parameter', 1);
   });
 
   test.each<[NonNullable<EnvironmentSettings['consumers']>, RegExp]>([

@@ -31,9 +31,13 @@ const SERVICES: Readonly<Record<Exclude<keyof AwsCalls, 'region'>, string>> = {
   getQueueAttributes: 'sqs',
   getFunctionConfiguration: 'lambda',
   listEventSourceMappings: 'lambda',
+  updateEventSourceMapping: 'lambda',
   getAccountSettings: 'lambda',
   invoke: 'lambda',
   describeAlarms: 'cloudwatch',
+  getMetricData: 'cloudwatch',
+  getParameter: 'ssm',
+  putParameter: 'ssm',
   listSubscriptionsByTopic: 'sns',
   filterLogEvents: 'logs',
   describeSecurityGroups: 'ec2',
@@ -72,6 +76,10 @@ async function answers(): Promise<readonly Answer[]> {
     await examineBefore(examination);
     await (listening as unknown as AwsCalls).getCallerIdentity({});
     await (listening as unknown as AwsCalls).describeClusterV2({ ClusterArn: 'arn' });
+    await (listening as unknown as AwsCalls).updateEventSourceMapping({ UUID: 'id', Enabled: true });
+    await (listening as unknown as AwsCalls).putParameter({ Name: 'name', Value: 'true' });
+    const period = { StartTime: new Date(0), EndTime: new Date(60_000) };
+    await (listening as unknown as AwsCalls).getMetricData({ MetricDataQueries: [], ...period });
   }
   return heard;
 }

@@ -269,6 +269,7 @@ test('doctor passes what was deployed, and cannot tell what the emulator does no
     'fail: Nothing polls news.pageviews for it.',
     `pass: ${FUNCTION}-redrive: State is Enabled.`,
   ]);
+  expect(verdicts('pause', editorialAnalytics.name)).toEqual(['pass']);
   // moto has neither call: what was not seen does not pass.
   expect(verdicts('topic', pageviews.name)).toEqual(['unknown']);
   expect(verdicts('concurrency', 'account')).toEqual(['unknown']);

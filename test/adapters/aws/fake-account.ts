@@ -13,6 +13,7 @@ import {
   deadLetterQueueName,
   deployedName,
   operatorFunctionName,
+  pausedParameterName,
   redriveQueueName,
   registryName,
   stackParts,
@@ -193,10 +194,22 @@ export function fakeAccount(
       if (FunctionName !== operatorFunctionName(env)) throw awsError('ResourceNotFoundException');
       return { StatusCode: 200, Payload: payload(PROBED) };
     },
+    updateEventSourceMapping: async ({ UUID, Enabled }) => ({
+      UUID: UUID!,
+      State: Enabled ? 'Enabling' : 'Disabling',
+    }),
+    async getParameter({ Name = '' }) {
+      if (!consumers.some(({ name }) => pausedParameterName(env, name) === Name)) {
+        throw awsError('ParameterNotFound');
+      }
+      return { Parameter: { Name, Type: 'String', Value: 'false' } };
+    },
+    putParameter: async () => ({ Version: 2 }),
+    getMetricData: async () => ({ MetricDataResults: [] }),
     describeAlarms: async () => ({
       MetricAlarms: stacks.flatMap(alarmsIn).map((AlarmName) => ({
         AlarmName,
-        AlarmDescription: `Something happened.\nFirst: aws sqs list-queues\nRunbook: docs/runbooks/stalled.md`,
+        AlarmDescription: `Something happened.\nFirst: npx millrace status --env ${env}\nThen: aws sqs list-queues\nRunbook: docs/runbooks/stalled.md`,
         StateValue: 'OK' as const,
         StateReason: 'Threshold not crossed',
         ActionsEnabled: environment.alarmActions,

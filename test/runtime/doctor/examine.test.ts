@@ -104,6 +104,7 @@ test('every kind of thing that is deployed has a line', async () => {
       'mapping',
       'mapping-settings',
       'network',
+      'pause',
       'pollers',
       'queue',
       'recent-errors',
@@ -135,7 +136,7 @@ const FAULTS: Readonly<
       subject: 'editorial-analytics',
       evidence: 'news.pageviews: State is Disabled (USER_INITIATED).',
     },
-    fix: /^aws lambda update-event-source-mapping --uuid 8a1c6f0e-0000-4000-8000-000000000001 --enabled$/,
+    fix: /^npx millrace resume editorial-analytics --env dev$/,
   },
   'a topic with too few partitions': {
     answers: ({ describeTopic }) => ({

@@ -17,7 +17,7 @@ import {
   judgeZones,
   SERVICE_LINKED_ROLES,
 } from '../../../runtime/doctor/account-checks.ts';
-import type { Line } from '../../../runtime/doctor/line.ts';
+import type { Line, Observed } from '../../../runtime/doctor/line.ts';
 import {
   judgeDatabasePath,
   judgeFunctionPaths,
@@ -392,11 +392,12 @@ describe('the mappings of a consumer', () => {
   });
   const inDev = (settings: Partial<Environment> = {}) =>
     consumerIn({ ...environment('dev'), ...settings }, consumer);
+  const running = { value: 'false' };
   const judged = (ofTopic: MappingFacts, polling: Environment['polling'] = { mode: 'on-demand' }) =>
-    judgeMappings('dev', inDev({ polling }), { value: [ofTopic, redrive] });
+    judgeMappings('dev', inDev({ polling }), { value: [ofTopic, redrive] }, running);
 
   test('as declared, pass', () => {
-    expect(judged(mapping()).map(({ verdict }) => verdict)).toEqual(['pass', 'pass', 'pass', 'pass']);
+    expect(judged(mapping()).map(({ verdict }) => verdict)).toEqual(['pass', 'pass', 'pass', 'pass', 'pass']);
     const provisioned = mapping({
       minimumPollers: 1,
       maximumPollers: 4,
@@ -407,6 +408,7 @@ describe('the mappings of a consumer', () => {
     });
     const polling = { mode: 'provisioned' as const, minimumPollers: 1, maximumPollers: 4 };
     expect(judged(provisioned, polling).map(({ verdict }) => verdict)).toEqual([
+      'pass',
       'pass',
       'pass',
       'pass',
@@ -454,12 +456,13 @@ describe('the mappings of a consumer', () => {
   });
 
   test('that are not there fail', () => {
-    const lines = judgeMappings('dev', inDev(), { value: [] });
+    const lines = judgeMappings('dev', inDev(), { value: [] }, running);
     expect(lines.map(told)).toEqual([
       'fail: Nothing polls news.pageviews for it.',
       'fail: Nothing polls millrace-dev-editorial-analytics-redrive for it.',
+      'pass: Nobody has paused it.',
     ]);
-    expect(judgeMappings('dev', inDev(), unseen).map(told)).toEqual(['unknown: TimeoutError: late']);
+    expect(judgeMappings('dev', inDev(), unseen, running).map(told)).toEqual(['unknown: TimeoutError: late']);
   });
 
   test('of a consumer that the environment turns off, are to be disabled', () => {
@@ -467,16 +470,53 @@ describe('the mappings of a consumer', () => {
     const seen = (state: string) => ({
       value: [mapping({ state, lastResult: null }), { ...redrive, state }],
     });
-    expect(judgeMappings('dev', off, seen('Disabled')).map(({ verdict }) => verdict)).toEqual([
+    expect(judgeMappings('dev', off, seen('Disabled'), running).map(({ verdict }) => verdict)).toEqual([
+      'pass',
       'pass',
       'pass',
       'pass',
       'pass',
     ]);
-    const [ofTopic, , , ofRedrive] = judgeMappings('dev', off, seen('Enabled'));
+    const [ofTopic, , , ofRedrive] = judgeMappings('dev', off, seen('Enabled'), running);
     expect(ofTopic).toMatchObject({ verdict: 'fail', fix: expect.stringContaining('--no-enabled') });
     expect(ofRedrive).toMatchObject({ verdict: 'fail' });
-    expect(judgeMappings('dev', off, seen('Disabling'))[0]).toMatchObject({ verdict: 'unknown' });
+    expect(judgeMappings('dev', off, seen('Disabling'), running)[0]).toMatchObject({ verdict: 'unknown' });
+  });
+
+  describe('of a consumer that an operator has paused', () => {
+    const ofPaused = (state: string, paused: Observed<string | null> = { value: 'true' }) =>
+      judgeMappings('dev', inDev(), { value: [mapping({ state }), redrive] }, paused);
+
+    test('are to be disabled, and the redrive queue is polled all the same', () => {
+      const [ofTopic, , , ofRedrive, pause] = ofPaused('Disabled');
+      expect(told(ofTopic!)).toBe('pass: news.pageviews: State is Disabled: an operator has paused it.');
+      expect(ofRedrive).toMatchObject({ verdict: 'pass' });
+      expect(told(pause!)).toBe(
+        'pass: An operator has paused it. npx millrace resume editorial-analytics --env dev ends that.',
+      );
+      expect(ofPaused('Disabling')[0]).toMatchObject({ verdict: 'unknown' });
+    });
+
+    test.each(['Enabled', 'Enabling'])('contradict it when they are %s', (state) => {
+      expect(ofPaused(state)[4]).toMatchObject({
+        verdict: 'fail',
+        evidence: `An operator has paused it, and the mapping of news.pageviews is ${state}.`,
+        fix: 'npx millrace pause editorial-analytics --env dev',
+      });
+    });
+
+    test('cannot be told from others where the parameter is missing or cannot be read', () => {
+      expect(told(ofPaused('Enabled', gone)[4]!)).toBe(
+        'fail: SSM has no parameter /millrace/dev/consumers/editorial-analytics/paused, which keeps a pause.',
+      );
+      expect(told(ofPaused('Enabled', unseen)[4]!)).toBe('unknown: TimeoutError: late');
+    });
+  });
+
+  test('that are disabled though nobody has paused the consumer are resumed by the command that says so', () => {
+    expect(judged(mapping({ state: 'Disabled' }))[0]).toMatchObject({
+      fix: 'npx millrace resume editorial-analytics --env dev',
+    });
   });
 });
 
@@ -485,7 +525,8 @@ describe('alarms', () => {
     name,
     state: 'OK',
     reason: 'because',
-    description: 'It happened.\nFirst: aws sqs list-queues\nRunbook: docs/runbooks/stalled.md',
+    description:
+      'It happened.\nFirst: npx millrace status --env dev\nThen: aws sqs list-queues\nRunbook: docs/runbooks/stalled.md',
     notifies: true,
     actions: ['arn:sns'],
     ...changes,
