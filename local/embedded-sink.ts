@@ -162,9 +162,9 @@ export async function openEmbeddedSink({ path, files }: StateFolder, log: Logger
 
   return {
     driver: {
-      async begin() {
+      async begin(schema) {
         await ready;
-        return own.begin();
+        return own.begin(schema);
       },
     },
     at: files.sink,

@@ -100,7 +100,7 @@ const main = connect<FunctionPorts>(parentPort!, {
 
 const embedded = createThreadDriver(() => main.tell('brokenOff', []));
 let server: Promise<SqlDriver> | undefined;
-const driver: SqlDriver = { begin: async () => (await (server ?? embedded)).begin() };
+const driver: SqlDriver = { begin: async (schema) => (await (server ?? embedded)).begin(schema) };
 
 const injected = createFaults({
   ...faults,
@@ -145,7 +145,7 @@ const store =
 // biome-ignore lint/suspicious/noExplicitAny: the consumer's declaration says which transaction its sink gives.
 const sink: Sink<any> = isArchive(consumer)
   ? new ArchiveSink({ store: threadObjects(main), topic: consumer.topic, clock: systemClock })
-  : new PostgresSink(driver);
+  : new PostgresSink(driver, { schema: declared.name });
 
 const lambda = consumerHandler({
   engine: createEngine(consumer, {

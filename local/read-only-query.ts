@@ -8,12 +8,27 @@ export interface QueryResult {
   readonly rows: readonly (readonly unknown[])[];
 }
 
-/** The tables there are, with their columns; not those of PostgreSQL itself. */
+/**
+ * The tables there are, with their columns; not those of PostgreSQL itself. Those of a consumer are told once, as its readers
+ * see them, whatever generations there are of it.
+ */
 export const TABLES = `
-  SELECT table_name AS "table", string_agg(column_name || ' ' || data_type, ', ' ORDER BY ordinal_position) AS columns
-  FROM information_schema.columns
-  WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
-  GROUP BY 1 ORDER BY 1`;
+  SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname ELSE format('%I.%I', n.nspname, c.relname) END AS "table",
+    string_agg(a.attname || ' ' || format_type(a.atttypid, NULL), ', ' ORDER BY a.attnum) AS columns
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+    AND NOT EXISTS (
+      SELECT FROM pg_namespace r
+      WHERE r.nspname IN (n.nspname || '-reader', regexp_replace(n.nspname, '-g[0-9]+$', '') || '-reader')
+    )
+  GROUP BY c.oid, n.nspname, c.relname ORDER BY 1`;
+
+/** The names that readers use first, then the ledger's and what else there is. */
+const READERS_PATH = `
+  SELECT set_config('search_path', coalesce(string_agg(quote_ident(nspname), ', ' ORDER BY nspname) || ', ', '') || 'public', true)
+  FROM pg_namespace WHERE nspname LIKE '%-reader'`;
 
 /**
  * What only reads, by its first word. DO and CALL run code of one's own, in which RESET ROLE gives the superuser back; a
@@ -39,7 +54,7 @@ export async function queryReadOnly(pglite: PgliteSession, sql: string): Promise
   };
   try {
     return await pglite.transaction(async (transaction) => {
-      await transaction.exec('SET TRANSACTION READ ONLY; SET LOCAL ROLE pg_read_all_data');
+      await transaction.exec(`SET TRANSACTION READ ONLY; ${READERS_PATH}; SET LOCAL ROLE pg_read_all_data`);
       const { fields, rows } = await transaction.query<unknown[]>(sql, [], { rowMode: 'array', parsers });
       await transaction.rollback();
       return { columns: fields.map(({ name }) => name), rows };

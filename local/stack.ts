@@ -3,6 +3,7 @@
  * PostgreSQL and each consumer's function have threads of their own, so that none of them can stop this one.
  */
 import { existsSync } from 'node:fs';
+import { migrateTables } from '../adapters/postgres/consumer-schema.ts';
 import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
@@ -133,7 +134,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   if (options.consume === 'everything') {
     for (const consumer of consumers) await stores.log.requireFreeGroup(groupOf(consumer));
   }
-  for (const { name, migrations } of intoSink) await migrate(driver, name, migrations);
+  for (const consumer of intoSink) await migrateTables(driver, consumer);
   const readEach = () => {
     const sink = new PostgresSink(driver);
     return Promise.all(

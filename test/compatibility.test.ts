@@ -79,7 +79,7 @@ describe('a state folder of the version before', () => {
   const tables = async () => {
     const pglite = await PGlite.create(join(folder, 'sink'));
     try {
-      return await readTables(new PostgresSink(pgliteDriver(pglite)));
+      return await readTables(new PostgresSink(pgliteDriver(pglite), { schema: editorialAnalytics.name }));
     } finally {
       await pglite.close();
     }
@@ -207,7 +207,7 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
   afterAll(() => pglite.close());
 
   test('is brought up to date, and its holes are holes', async () => {
-    expect(await migrate(driver, 'millrace', ledgerMigrations)).toEqual(['0003-ranges']);
+    expect(await migrate(driver, 'millrace', ledgerMigrations)).toEqual(['0003-ranges', '0004-generations']);
     expect(await migrate(driver, of.consumer, editorialAnalytics.migrations)).toEqual([]);
     expect(await holes()).toEqual([
       [

@@ -11,6 +11,7 @@ import { provision } from '../adapters/postgres/provision.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { identifier } from '../adapters/postgres/sql-values.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import { readerSchema } from '../runtime/replay/generation.ts';
 
 /** A database that holds one consumer's tables and the ledger, and nothing else. */
 export interface TestDatabase {
@@ -41,23 +42,26 @@ export async function openDatabase(consumer: AnyConsumer): Promise<TestDatabase>
   };
   try {
     await provision(driver, [consumer]);
+    // A test changes and drops tables as it likes, which the views that read them would refuse.
+    await pglite.exec(`DROP SCHEMA ${identifier(readerSchema(consumer.name))} CASCADE`);
   } catch (error) {
     await release();
     throw error;
   }
   return {
-    asConsumer: withRole(driver, consumer.name),
-    asOwner: withRole(driver, owner),
+    asConsumer: withRole(driver, consumer.name, '"$user"'),
+    asOwner: withRole(driver, owner, identifier(consumer.name)),
     driver,
     release,
   };
 }
 
-function withRole(driver: SqlDriver, role: string): SqlDriver {
+/** PGlite's own search path is `public` alone; a role that logs in to a server has PostgreSQL's, with its own schema first. */
+function withRole(driver: SqlDriver, role: string, schema: string): SqlDriver {
   return {
     async begin() {
       const connection = await driver.begin();
-      await connection.run(`SET LOCAL ROLE ${identifier(role)}`);
+      await connection.run(`SET LOCAL ROLE ${identifier(role)}; SET LOCAL search_path = ${schema}, public`);
       return connection;
     },
   };
@@ -69,7 +73,7 @@ function cleared(roles: readonly string[]): string {
     RESET ALL;
     ${roles.map((role) => `DROP OWNED BY ${identifier(role)} CASCADE;`).join(' ')}
     DROP ROLE ${roles.map(identifier).join(', ')};
-    TRUNCATE millrace_ledger, millrace_ledger_range;
+    TRUNCATE millrace_ledger, millrace_ledger_range, millrace_generation;
     DELETE FROM millrace_migration WHERE scope <> 'millrace';`;
 }
 

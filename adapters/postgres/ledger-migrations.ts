@@ -89,4 +89,39 @@ export const ledgerMigrations: readonly Migration[] = [
       CREATE POLICY consumers_update_their_own ON millrace_ledger_range FOR UPDATE USING (consumer = current_user);
       CREATE POLICY consumers_delete_their_own ON millrace_ledger_range FOR DELETE USING (consumer = current_user);`,
   },
+  {
+    name: '0004-generations',
+    sql: `
+      CREATE TABLE millrace_generation (
+        consumer text NOT NULL,
+        number int NOT NULL CHECK (number > 0),
+        name text NOT NULL UNIQUE,
+        state text NOT NULL CHECK (state IN ('candidate', 'live', 'previous', 'dropped')),
+        rebuild_id text,
+        code text,
+        replay jsonb,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        promoted_at timestamptz,
+        PRIMARY KEY (consumer, number),
+        CHECK (state = 'dropped' OR (state = 'live') = (replay IS NULL))
+      );
+      CREATE UNIQUE INDEX ON millrace_generation (consumer) WHERE state = 'live';
+      COMMENT ON TABLE millrace_generation IS
+        'The sets of tables that a consumer has, where a rebuild has made more than one; readers see the live one';
+
+      ALTER TABLE millrace_ledger ADD COLUMN replay jsonb;
+      COMMENT ON COLUMN millrace_ledger.replay IS
+        'Why its records come, where they fill tables that readers do not see; null for those that they see';
+
+      -- A function may not write the column, and a promote under way must not miss a row that comes up meanwhile: the lock has
+      -- one of the two wait for the other.
+      CREATE FUNCTION millrace_ledger_replay() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+        SET search_path = pg_catalog, public, pg_temp AS $$
+        BEGIN
+          SELECT g.replay INTO NEW.replay FROM millrace_generation g WHERE g.name = NEW.consumer FOR SHARE;
+          RETURN NEW;
+        END $$;
+      CREATE TRIGGER millrace_ledger_replay BEFORE INSERT ON millrace_ledger
+        FOR EACH ROW EXECUTE FUNCTION millrace_ledger_replay();`,
+  },
 ];

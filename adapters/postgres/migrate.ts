@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Migration } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import { asOwner, dropViews, type Grant, liveSchema, pointViews } from './reader-views.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
-import { decodeRows, identifier } from './sql-values.ts';
+import { decodeRows, searchPath } from './sql-values.ts';
 
 // Inside a transaction and after the lock: two processes that create the same table at once would fail otherwise.
 const PREPARE = `
@@ -23,7 +24,7 @@ const PREPARE = `
  * an older release is deployed again, is left as it is.
  *
  * @param scope whose migrations these are: a consumer's name, or the sink's own
- * @param owner the role that runs them and owns what they make. @default the connection's own
+ * @param place where a consumer's are run. @default the connection's own search path, and its role
  * @returns the names of the migrations applied now
  * @throws SINK_MISCONFIGURED when an applied migration was edited, renamed or moved, or when one fails
  */
@@ -31,39 +32,101 @@ export async function migrate(
   driver: SqlDriver,
   scope: string,
   migrations: readonly Migration[],
-  owner?: string,
+  place?: Place,
 ): Promise<readonly string[]> {
   const applied: string[] = [];
   for (;;) {
-    const name = await inTransaction(driver, (open) => applyNext(open, scope, migrations, owner));
+    const name = await inTransaction(driver, (open) => applyNext(open, scope, migrations, place));
     if (name === undefined) return applied;
     applied.push(name);
   }
+}
+
+/** A schema of a consumer's, which has nothing but what its migrations make. */
+export interface Place {
+  readonly consumer: string;
+  readonly schema: string;
+  /** The role that runs the migrations and owns what they make. @default the connection's own */
+  readonly owner?: string | undefined;
 }
 
 async function applyNext(
   open: OpenTransaction,
   scope: string,
   migrations: readonly Migration[],
-  owner: string | undefined,
+  place: Place | undefined,
 ): Promise<string | undefined> {
   await open.run(PREPARE);
   const done = await appliedSoFar(open, scope);
   checkUnchanged(scope, migrations, done);
   const next = migrations[done.length];
   if (!next) return undefined;
-  try {
-    if (owner !== undefined) await open.run(`SET LOCAL ROLE ${identifier(owner)}`);
-    await open.run(withinTransaction(next.sql));
-    if (owner !== undefined) await open.run('RESET ROLE');
-  } catch (error) {
-    throw migrationFailed(scope, next, error);
-  }
+  await (place ? runIn(open, scope, next, place) : runMigration(open, scope, next));
   await open.query(
     'INSERT INTO millrace_migration (scope, position, name, checksum) VALUES ($1, $2, $3, $4)',
     [scope, done.length, next.name, checksumsOf(next)[0]!],
   );
   return next.name;
+}
+
+/** @throws SINK_MISCONFIGURED naming it, when it fails */
+export async function runMigration(
+  open: OpenTransaction,
+  scope: string,
+  migration: Migration,
+): Promise<void> {
+  try {
+    await open.run(withinTransaction(migration.sql));
+  } catch (error) {
+    throw migrationFailed(scope, migration, error);
+  }
+}
+
+/** dependent_objects_still_exist; and feature_not_supported, which PostgreSQL says of a column that a view reads */
+const A_VIEW_IS_IN_THE_WAY: ReadonlySet<unknown> = new Set(['2BP01', '0A000']);
+
+/** Readers see the tables as the migration leaves them, from the same moment on. */
+async function runIn(
+  open: OpenTransaction,
+  scope: string,
+  migration: Migration,
+  place: Place,
+): Promise<void> {
+  const { consumer, schema, owner } = place;
+  await open.run(searchPath(schema));
+  const run = () => open.savepoint(() => asOwner(open, owner, () => runMigration(open, scope, migration)));
+  let grants: readonly Grant[] = [];
+  const isLive = (await liveSchema(open, consumer)) === schema;
+  try {
+    await run();
+  } catch (error) {
+    const isInTheWay = error instanceof MillraceError && A_VIEW_IS_IN_THE_WAY.has(error.details.sqlState);
+    if (!isLive || !isInTheWay) throw error;
+    grants = await dropViews(open, consumer, owner);
+    await run();
+  }
+  await checkNames(open, scope, migration, schema);
+  if (isLive) await pointViews(open, { consumer, schema, owner, grants });
+}
+
+/** A table of that name would be found before the ledger's own. */
+async function checkNames(
+  open: OpenTransaction,
+  scope: string,
+  { name }: Migration,
+  schema: string,
+): Promise<void> {
+  const { rows } = await open.query(
+    `SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relname ^@ 'millrace_'
+     ORDER BY 1 LIMIT 1`,
+    [schema],
+  );
+  if (rows.length === 0) return;
+  throw new MillraceError(
+    'SINK_MISCONFIGURED',
+    `Migration ${JSON.stringify(name)} of ${scope} makes ${rows[0]![0]}. Names that begin with "millrace_" are Millrace's own. Rename it.`,
+    { details: { scope, migration: name } },
+  );
 }
 
 /**

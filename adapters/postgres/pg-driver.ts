@@ -1,6 +1,7 @@
 import type { PoolClient } from 'pg';
 import { RoundTrip } from './round-trip.ts';
 import type { RawResult, SqlConnection, SqlDriver, Statement } from './sql-driver.ts';
+import { searchPath } from './sql-values.ts';
 
 const statement = (sql: string): Statement => ({ sql, parameters: [] });
 // Whatever the role's default: a concurrent invocation then waits for the ledger's lock and reads what the other has committed.
@@ -27,8 +28,8 @@ export interface PgConnections {
 export function pgDriver(connections: PgConnections): SqlDriver {
   connections.on?.('error', () => {});
   return {
-    async begin() {
-      return new PgConnection(await connections.connect(), connections);
+    async begin(schema) {
+      return new PgConnection(await connections.connect(), connections, schema);
     },
   };
 }
@@ -36,6 +37,8 @@ export function pgDriver(connections: PgConnections): SqlDriver {
 class PgConnection implements SqlConnection {
   readonly #client: PoolClient;
   readonly #connections: PgConnections;
+  /** What goes ahead of the first statement, with it. */
+  readonly #opening: readonly Statement[];
   #isBegun = false;
   #transaction: { readonly pid: string; readonly begun: string } | undefined;
   #unanswered = 0;
@@ -44,9 +47,10 @@ class PgConnection implements SqlConnection {
   /** Why the connection broke between two statements; pg itself tells the next statement only that it did. */
   #broken: Error | undefined;
 
-  constructor(client: PoolClient, connections: PgConnections) {
+  constructor(client: PoolClient, connections: PgConnections, schema: string | undefined) {
     this.#client = client;
     this.#connections = connections;
+    this.#opening = schema === undefined ? [BEGIN, WHO] : [BEGIN, WHO, statement(searchPath(schema))];
     client.on('error', this.#onError);
   }
 
@@ -99,7 +103,7 @@ class PgConnection implements SqlConnection {
 
   /** In one round trip, behind BEGIN where it is the first. */
   async #send(statements: readonly Statement[]) {
-    const first = this.#isBegun ? [] : [BEGIN, WHO];
+    const first = this.#isBegun ? [] : this.#opening;
     this.#isBegun = true;
     const remember = (at: number, { rows }: RawResult) => {
       const [pid, begun] = rows[0] ?? [];

@@ -1,5 +1,6 @@
 import type { PGlite, Transaction } from '@electric-sql/pglite';
 import type { RawResult, SqlConnection, SqlDriver, Statement } from './sql-driver.ts';
+import { searchPath } from './sql-values.ts';
 
 const BOOL = 16;
 const BYTEA = 17;
@@ -21,7 +22,7 @@ export function readAsText({ parsers }: PGlite): void {
  */
 export function pgliteDriver(pglite: PgliteSession): SqlDriver {
   return {
-    async begin() {
+    async begin(schema) {
       await pglite.waitReady;
       const started = Promise.withResolvers<Transaction>();
       const work = Promise.withResolvers<void>();
@@ -31,7 +32,9 @@ export function pgliteDriver(pglite: PgliteSession): SqlDriver {
         return work.promise;
       });
       ended.catch(started.reject);
-      return new PgliteConnection(pglite, await started.promise, parsersFor(pglite), work, ended);
+      const transaction = await started.promise;
+      if (schema !== undefined) await transaction.exec(searchPath(schema));
+      return new PgliteConnection(pglite, transaction, parsersFor(pglite), work, ended);
     },
   };
 }

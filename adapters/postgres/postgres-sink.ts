@@ -1,4 +1,4 @@
-import type { LedgerPatch, LedgerView } from '../../runtime/delivery/ledger.ts';
+import type { LedgerPatch, LedgerView, Replay } from '../../runtime/delivery/ledger.ts';
 import { type OffsetRange, union } from '../../runtime/delivery/offset-ranges.ts';
 import type {
   LedgerKey,
@@ -25,9 +25,16 @@ export class PostgresSink implements Sink<SqlTransaction> {
   readonly #driver: SqlDriver;
   readonly #mostRangeBytes: number;
 
-  /** @param mostRangeBytes what a ledger's row may hold of ranges before they are moved out. @default 16 KiB, about a thousand ranges: read in a fraction of a millisecond */
-  constructor(driver: SqlDriver, { mostRangeBytes = 16_384 }: { readonly mostRangeBytes?: number } = {}) {
-    this.#driver = driver;
+  /**
+   * @param schema where names in a handler's SQL are looked up first, before `public`; travels with BEGIN. @default as the
+   *   session has it: a role that is called as its schema needs none
+   * @param mostRangeBytes what a ledger's row may hold of ranges before they are moved out. @default 16 KiB, about a thousand ranges: read in a fraction of a millisecond
+   */
+  constructor(
+    driver: SqlDriver,
+    { schema, mostRangeBytes = 16_384 }: { readonly schema?: string; readonly mostRangeBytes?: number } = {},
+  ) {
+    this.#driver = schema === undefined ? driver : { begin: () => driver.begin(schema) };
     this.#mostRangeBytes = mostRangeBytes;
   }
 
@@ -155,7 +162,7 @@ const LOCK = `
     FROM unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[]) AS r (topic, partition, lowest, beyond)
   )
   SELECT l.topic, l.partition, l.first, l.next, l.max_timestamp,
-    l.dead_lettered * r.asked + l.passed_over * r.asked AS holes, l.ranges_below,
+    l.dead_lettered * r.asked + l.passed_over * r.asked AS holes, l.ranges_below, l.replay,
     l.moves_from <= now() AND pg_column_size(l.dead_lettered) + pg_column_size(l.passed_over) > $7::int AS is_full,
     pg_current_xact_id()::text AS transaction_id
   FROM request r
@@ -182,6 +189,7 @@ interface LedgerRow {
   readonly max_timestamp: number;
   readonly holes: string;
   readonly ranges_below: number;
+  readonly replay: Replay | null;
   readonly is_full: boolean;
   readonly transaction_id: string;
 }
@@ -231,9 +239,10 @@ async function lockLedgers(
   const views = requests.map((request) => {
     const row = byPartition.get(nameOf(request));
     if (!row) throw ledgerLost(key, request);
-    const { topic, partition, first, next, max_timestamp: maxTimestamp, holes } = row;
+    const { topic, partition, first, next, max_timestamp: maxTimestamp, holes, replay } = row;
     const moved: readonly OffsetRange[] = ranges.get(nameOf(row)) ?? [];
-    return { topic, partition, first, next, maxTimestamp, holes: union(parseMultirange(holes), moved) };
+    const view = { topic, partition, first, next, maxTimestamp, holes: union(parseMultirange(holes), moved) };
+    return replay === null ? view : { ...view, replay };
   });
   const isAnyFull = rows.some(({ is_full }) => is_full);
   return { views, transactionId: rows[0]!.transaction_id, rangesBelow, isAnyFull };

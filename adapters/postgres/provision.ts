@@ -1,4 +1,6 @@
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { generationName } from '../../runtime/replay/generation.ts';
+import { generationsOf, migrateTables, namesPublic, ownerOf } from './consumer-schema.ts';
 import { ledgerMigrations } from './ledger-migrations.ts';
 import { migrate } from './migrate.ts';
 import type { SqlDriver } from './sql-driver.ts';
@@ -23,10 +25,13 @@ export async function provision(
   { pauses = false }: { readonly pauses?: boolean } = {},
 ): Promise<readonly string[]> {
   const applied = (await migrate(driver, 'millrace', ledgerMigrations)).map((name) => `millrace/${name}`);
-  for (const { name, migrations } of consumers) {
-    const owner = `${name}-owner`;
-    await inTransaction(driver, (open) => open.run(rolesOf(name, owner, pauses)));
-    for (const done of await migrate(driver, name, migrations, owner)) applied.push(`${name}/${done}`);
+  for (const consumer of consumers) {
+    const owner = ownerOf(consumer.name);
+    for (const number of await generationsOf(driver, consumer.name)) {
+      const role = generationName(consumer.name, number);
+      await inTransaction(driver, (open) => open.run(rolesOf(role, owner, { ...consumer, pauses })));
+    }
+    applied.push(...(await migrateTables(driver, consumer, owner)));
   }
   return applied;
 }
@@ -42,8 +47,12 @@ export async function provision(
  * https://www.postgresql.org/docs/current/runtime-config-connection.html,
  * https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
  */
-function rolesOf(consumer: string, ownerName: string, pauses: boolean): string {
-  const role = identifier(consumer);
+function rolesOf(
+  roleName: string,
+  ownerName: string,
+  { pauses, migrations }: { readonly pauses: boolean } & Pick<AnyConsumer, 'migrations'>,
+): string {
+  const role = identifier(roleName);
   const owner = identifier(ownerName);
   const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
   const ensure = (name: string, options: string) => `
@@ -54,7 +63,7 @@ function rolesOf(consumer: string, ownerName: string, pauses: boolean): string {
   return `
     SELECT pg_advisory_xact_lock(hashtextextended('millrace_migration', 0));
     DO $$ BEGIN
-      ${ensure(consumer, 'LOGIN')}
+      ${ensure(roleName, 'LOGIN')}
       ${ensure(ownerName, 'NOLOGIN')}
       -- Only RDS has it: its members log in with a token in place of a password.
       IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN
@@ -66,12 +75,23 @@ function rolesOf(consumer: string, ownerName: string, pauses: boolean): string {
     ALTER ROLE ${role} SET client_connection_check_interval = '5s';
     ALTER ROLE ${role} ${pauses ? "SET idle_session_timeout = '4min'" : 'RESET idle_session_timeout'};
     GRANT ${owner} TO CURRENT_USER;
-    GRANT USAGE, CREATE ON SCHEMA public TO ${owner};
-    GRANT USAGE ON SCHEMA public TO ${role};
-    GRANT SELECT, INSERT, UPDATE ON millrace_ledger TO ${role};
-    GRANT SELECT, INSERT, UPDATE, DELETE ON millrace_ledger_range TO ${role};
-    GRANT SELECT ON millrace_ledger_hole TO ${role};
+    GRANT USAGE ON SCHEMA public TO ${owner}, ${role};
+    -- What a migration makes is in the consumer's own schema, but where it names public itself.
+    ${namesPublic(migrations) ? `GRANT CREATE ON SCHEMA public TO ${owner}` : `REVOKE CREATE ON SCHEMA public FROM ${owner}`};
+    DO $$ DECLARE own text; BEGIN
+      -- What readers see of a generation is not for its function to say.
+      SELECT string_agg(quote_ident(attname), ', ') INTO own FROM pg_attribute
+      WHERE attrelid = 'millrace_ledger'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'replay';
+      REVOKE INSERT, UPDATE ON millrace_ledger FROM ${role};
+      EXECUTE format('GRANT INSERT (%1$s), UPDATE (%1$s) ON millrace_ledger TO %2$I', own, ${literal(roleName)});
+    END $$;
+    GRANT SELECT ON millrace_ledger, millrace_ledger_hole, millrace_generation TO ${role};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON millrace_ledger_range TO ${role};${
+      namesPublic(migrations)
+        ? `
     ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public
       GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${role};
-    ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public GRANT USAGE ON SEQUENCES TO ${role};`;
+    ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public GRANT USAGE ON SEQUENCES TO ${role};`
+        : ''
+    }`;
 }

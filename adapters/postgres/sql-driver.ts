@@ -6,8 +6,9 @@ export interface SqlDriver {
   /**
    * Takes a connection, on which a transaction begins, at the latest with the first statement. Rejects with the driver's own
    * error.
+   * @param schema where the transaction looks names up first, before `public`. @default as the session has it
    */
-  begin(): Promise<SqlConnection>;
+  begin(schema?: string): Promise<SqlConnection>;
 }
 
 export interface Statement {

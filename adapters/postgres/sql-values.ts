@@ -127,3 +127,8 @@ function notAParameter(got: string): MillraceError {
 export function identifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
+
+/** Has a transaction look names up in a schema first. */
+export function searchPath(schema: string): string {
+  return `SET LOCAL search_path = ${identifier(schema)}, public`;
+}

@@ -5,7 +5,7 @@ import type { RawResult, SqlConnection, SqlDriver, Statement } from './sql-drive
 
 /** A connection is known by the number that its user gave it. */
 type DriverCalls = {
-  begin(id: number): Promise<void>;
+  begin(id: number, schema: string | undefined): Promise<void>;
   query(id: number, sql: string, parameters: Statement['parameters']): Promise<RawResult>;
   run(id: number, script: string): Promise<void>;
   commit(id: number, last: Statement | undefined): Promise<boolean>;
@@ -26,8 +26,8 @@ export function serveDriver(port: MessagePort, driver: SqlDriver): void {
     }
   };
   const calls: DriverCalls = {
-    async begin(id) {
-      const connection = await driver.begin();
+    async begin(id, schema) {
+      const connection = await driver.begin(schema);
       if (isClosed) connection.destroy();
       else open.set(id, connection);
     },
@@ -76,7 +76,7 @@ export function createThreadDriver(onBrokenOff: () => void): ThreadDriver {
         if (current === connection) current = undefined;
       });
     },
-    async begin() {
+    async begin(schema) {
       const remote = current;
       if (!remote) throw lost();
       const id = ++lastId;
@@ -89,7 +89,7 @@ export function createThreadDriver(onBrokenOff: () => void): ThreadDriver {
           unanswered--;
         }
       };
-      await remote.call('begin', id);
+      await remote.call('begin', id, schema);
       return {
         query: (sql, parameters) => answered(remote.call('query', id, sql, parameters)),
         run: (script) => answered(remote.call('run', id, script)),

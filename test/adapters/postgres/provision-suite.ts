@@ -44,6 +44,7 @@ export function provisionSuite(open: () => ProvisionFixture): void {
         'millrace/0001-ledger',
         'millrace/0002-own-rows',
         'millrace/0003-ranges',
+        'millrace/0004-generations',
         `${readers}/0001-reader`,
         `${writers}/0001-writer`,
       ]);

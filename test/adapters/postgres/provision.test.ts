@@ -21,7 +21,8 @@ describe('on PGlite', () => {
       return {
         async begin() {
           const connection = await driver.begin();
-          await connection.run(`SET LOCAL ROLE ${identifier(role)}`);
+          // PGlite leaves the role's own schema out of its search path, which is PostgreSQL's default.
+          await connection.run(`SET LOCAL ROLE ${identifier(role)}; SET LOCAL search_path = "$user", public`);
           return connection;
         },
       };
