@@ -31,6 +31,18 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'show how far behind each consumer is',
     load: async () => (await import('./lag.ts')).lagCommand(),
   },
+  audit: {
+    summary: 'account for every offset of a consumer',
+    load: async () => (await import('./audit.ts')).auditCommand(),
+  },
+  find: {
+    summary: 'find records by key or value, and what became of them',
+    load: async () => (await import('./find.ts')).findCommand(),
+  },
+  replay: {
+    summary: 'apply what a consumer has missed',
+    load: async () => (await import('./replay.ts')).replayCommand(),
+  },
   doctor: {
     summary: 'check an environment or this machine, with a fix for what is wrong',
     load: async () => (await import('./doctor.ts')).doctorCommand(),

@@ -64,6 +64,24 @@ export function fieldValue(text: string): { readonly field: string; readonly val
   throw new InvalidArgumentError('Give a field and its value, such as contentId=/about.');
 }
 
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `2h`, which counts back from now, or `2026-11-24T10:00Z`, in epoch milliseconds; undefined for anything else. */
+export function readTime(text: string): number | undefined {
+  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  if (amount !== undefined) return Date.now() - Number(amount) * UNITS_MS[unit!]!;
+  // Date.parse takes much that nobody means, such as "3".
+  const epochMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(epochMs) ? undefined : epochMs;
+}
+
+/** A point in time, as an option takes it. */
+export function pointInTime(text: string): number {
+  const epochMs = readTime(text);
+  if (epochMs !== undefined) return epochMs;
+  throw new InvalidArgumentError('Give a time such as 2h, which counts back from now, or 2026-11-24T10:00Z.');
+}
+
 export function wholeFrom(least: number): (text: string) => number {
   return (text) => {
     const value = toNumber(text);

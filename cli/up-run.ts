@@ -127,6 +127,8 @@ async function run(
   const { stores, stack, runLog, random } = started;
   const control = await serveControl(folder, {
     query: ({ sql, timeoutMs }, signal) => stack.query(sql, { timeoutMs, signal }),
+    ledgers: (of) => stack.ledgers.read(of),
+    deliver: ({ consumer, event }) => stack.deliver(consumer, event),
   });
   let collector: CollectorServer | undefined;
   const startedAt = performance.now();

@@ -4,6 +4,9 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
+import type { BatchResponse } from '../runtime/lambda/kafka-batch.ts';
+import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
+import type { LedgerOwner, WholeLedger } from '../runtime/replay/ledgers.ts';
 import type { QueryResult } from './read-only-query.ts';
 import type { StateFolder } from './state-folder.ts';
 
@@ -13,6 +16,12 @@ import type { StateFolder } from './state-folder.ts';
  */
 export interface ControlCalls {
   query(of: { readonly sql: string; readonly timeoutMs: number }, signal: AbortSignal): Promise<QueryResult>;
+  ledgers(of: LedgerOwner, signal: AbortSignal): Promise<readonly WholeLedger[]>;
+  /** Has a consumer's function settle a batch, as its event source would. */
+  deliver(
+    of: { readonly consumer: string; readonly event: KafkaEvent },
+    signal: AbortSignal,
+  ): Promise<BatchResponse>;
 }
 
 type Call = keyof ControlCalls;
@@ -32,8 +41,11 @@ const SOCKET = 'control.sock';
 // A socket's path has 104 bytes on macOS and 108 on Linux, the closing zero included (unix(7), 2026-11-24).
 const MAX_PATH_BYTES = 100;
 
-/** Answers other processes until it is closed. The caller holds the folder's lock. */
-export async function serveControl(folder: StateFolder, calls: ControlCalls): Promise<{ close(): void }> {
+/** Answers other processes until it is closed; refuses calls that it is not given. The caller holds the folder's lock. */
+export async function serveControl(
+  folder: StateFolder,
+  calls: Partial<ControlCalls>,
+): Promise<{ close(): void }> {
   // A killed process leaves its socket behind, and with the lock in hand it can be nobody else's.
   removeSocket(folder);
   const path = makeSocketPath(folder);
@@ -78,7 +90,7 @@ export async function askOwner<Of extends Call>(
   return { result: response.result as Answer<Of> };
 }
 
-async function answer(socket: Socket, calls: ControlCalls): Promise<void> {
+async function answer(socket: Socket, calls: Partial<ControlCalls>): Promise<void> {
   let response: Response;
   const gone = new AbortController();
   socket.on('close', () => gone.abort());

@@ -1,6 +1,6 @@
 import { findEnd } from '../runtime/archive/chain.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
-import type { OffsetRange } from '../runtime/delivery/offset-ranges.ts';
+import { sizeOf } from '../runtime/delivery/offset-ranges.ts';
 import type { Sink, SqlTransaction } from '../runtime/delivery/sink.ts';
 import type { ObjectStore } from '../runtime/objects.ts';
 import type { LogReader } from '../runtime/topics.ts';
@@ -47,7 +47,6 @@ export async function readArchiveTotals(
   const ends = await Promise.all(
     partitions.map((partition) => findEnd(store, { topic: topic.name, epoch, partition })),
   );
-  const sizeOf = (ranges: readonly OffsetRange[]) => ranges.reduce((sum, { from, to }) => sum + to - from, 0);
   return ends.reduce(
     (sum, { ledger }) => {
       const known = (ledger.next ?? 0) - (ledger.first ?? 0);

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { migrateTables } from '../adapters/postgres/consumer-schema.ts';
 import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
+import { createPostgresLedgers } from '../adapters/postgres/postgres-ledgers.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
@@ -15,10 +16,14 @@ import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { BatchReport } from '../runtime/delivery/metrics.ts';
 import { MillraceError } from '../runtime/errors.ts';
+import type { BatchResponse } from '../runtime/lambda/kafka-batch.ts';
+import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import { mappingOf, type Polling } from '../runtime/lambda/mapping.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
+import type { LedgerOwner, LedgerReader, WholeLedger } from '../runtime/replay/ledgers.ts';
 import { startSource, watchForHalts } from './consumer-source.ts';
 import { openEmbeddedSink } from './embedded-sink.ts';
+import { createFunction, createRequestId } from './event-source/function.ts';
 import { startQueueSource } from './event-source/queue-source.ts';
 import type { FaultOptions } from './faults.ts';
 import { type FaultCounts, startFunctionThreads } from './function-threads.ts';
@@ -86,6 +91,13 @@ export interface Stack {
   faults(): FaultCounts;
   /** Every handle() that runs now. */
   handling(): readonly Handling[];
+  /** Of the consumers whose sink is PostgreSQL. */
+  readonly ledgers: LedgerReader;
+  /**
+   * Has a consumer's function settle a batch, as its event source would, beside what that delivers.
+   * @throws INPUT_INVALID where the run has no such consumer; whatever the function throws
+   */
+  deliver(consumer: string, event: KafkaEvent): Promise<BatchResponse>;
   /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused, or does not end in time */
   query(sql: string, limits?: QueryLimits): Promise<QueryResult>;
   /** Rejects when a consumer or its sink meets what only a person can fix: an error that halts. */
@@ -246,6 +258,20 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
           .map((since) => ({ consumer: name, runningMs: Math.max(0, now - since), timeoutMs })),
       );
     },
+    ledgers: createPostgresLedgers(driver),
+    async deliver(name, event) {
+      const found = running.find(({ consumer }) => consumer.name === name);
+      if (!found) throw noSuchConsumer(name);
+      const { threads, consumer } = found;
+      const fn = createFunction({
+        name,
+        handler: threads.invoke,
+        timeoutMs: consumer.timeoutMs,
+        clock: systemClock,
+      });
+      const answer = await fn.invoke(event, createRequestId(systemRandom));
+      return (answer ?? { batchItemFailures: [] }) as BatchResponse;
+    },
     query: (sql, limits) => local.query(sql, limits),
     async drained() {
       await Promise.race([halted.promise, Promise.all(running.map(({ source }) => source?.drained()))]);
@@ -256,6 +282,23 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       await local.close();
     },
   };
+}
+
+/**
+ * Reads the ledgers of a folder that no process is running; none where it has no sink yet. The caller holds the folder's
+ * lock.
+ */
+export async function readFolderLedgers(
+  folder: StateFolder,
+  of: LedgerOwner,
+): Promise<readonly WholeLedger[]> {
+  if (!existsSync(folder.files.sinkReady)) return [];
+  const sink = await openEmbeddedSink(folder, QUIET);
+  try {
+    return await createPostgresLedgers(sink.driver).read(of);
+  } finally {
+    await sink.close();
+  }
 }
 
 /**
@@ -270,13 +313,22 @@ export async function querySink(folder: StateFolder, sql: string, limits: QueryL
       { details: { path: folder.path } },
     );
   }
-  const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-  const sink = await openEmbeddedSink(folder, quiet);
+  const sink = await openEmbeddedSink(folder, QUIET);
   try {
     return await sink.query(sql, limits);
   } finally {
     await sink.close();
   }
+}
+
+const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+function noSuchConsumer(consumer: string): MillraceError {
+  return new MillraceError(
+    'INPUT_INVALID',
+    `The running "millrace up" has no consumer ${consumer}. Stop it and start it again, so that it has your newest millrace.config.ts.`,
+    { details: { consumer } },
+  );
 }
 
 function naming(log: Logger, consumer: string): Logger {

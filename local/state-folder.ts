@@ -42,6 +42,8 @@ export interface StateFolder {
     readonly archive: string;
     /** What redrives have done, for those that are killed. */
     readonly redrives: string;
+    /** The same of replays. */
+    readonly replays: string;
     /** Where the control socket is, where it does not fit beside. */
     readonly socketPath: string;
     readonly sink: string;
@@ -222,6 +224,7 @@ function readStateFolder(path: string): StateFolder {
       objects: join(path, 'objects.sqlite'),
       archive: join(path, 'archive.sqlite'),
       redrives: join(path, 'redrives'),
+      replays: join(path, 'replays'),
       socketPath: join(path, 'control-socket-path'),
       sink: join(path, 'sink'),
       sinkReady: join(path, 'sink-ready'),

@@ -424,7 +424,8 @@ function toMultirange(ranges: readonly OffsetRange[]): string {
   return `{${ranges.map(({ from, to }) => `[${from},${to})`).join(',')}}`;
 }
 
-function parseMultirange(text: string): OffsetRange[] {
+/** The ranges of a multirange's text, or of several one behind the other. */
+export function parseMultirange(text: string): OffsetRange[] {
   return Array.from(text.matchAll(/\[(\d+),(\d+)\)/g), ([, from, to]) => ({
     from: Number(from),
     to: Number(to),

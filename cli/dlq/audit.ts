@@ -45,8 +45,8 @@ export function auditCommand(): Command {
 
 /** `09:33:10  root@vm  redrive of 31 letters of orders (all)`, and below it what came of it. */
 export function auditLines(entry: AuditEntry, columns: number, nowMs = Date.now()): readonly string[] {
-  const { begunAt, who, action, consumer, plan, result } = entry;
-  const head = `${moment(Date.parse(begunAt), nowMs)}  ${who}  ${action} ${planText(plan, consumer)}`;
+  const { begunAt, who, action, result } = entry;
+  const head = `${moment(Date.parse(begunAt), nowMs)}  ${who}  ${action} ${planText(entry)}`;
   const [first = '', ...rest] = wrapped(printable(head), columns, 4);
   return [
     styled('bold', first),
@@ -57,13 +57,18 @@ export function auditLines(entry: AuditEntry, columns: number, nowMs = Date.now(
   ];
 }
 
+/** What is done to letters; the rest is done to the consumer itself. */
+const LETTER_ACTIONS: readonly AuditEntry['action'][] = ['redrive', 'move', 'discard', 'import'];
+
 function planText(
-  { where, letters, input, reason, ...others }: AuditEntry['plan'],
-  consumer: string,
+  // A list of offsets is for `millrace audit`.
+  { action, consumer, plan: { where, letters, input, reason, offsets: _, ...others } }: AuditEntry,
 ): string {
-  const subject = typeof letters === 'number' ? `of ${plural(letters, 'letter')}` : 'of all letters';
+  const isOfLetters = LETTER_ACTIONS.includes(action);
+  const subject =
+    typeof letters === 'number' ? `of ${plural(letters, 'letter')} ` : isOfLetters ? 'of all letters ' : '';
   return [
-    `${subject} of ${consumer}`,
+    `${subject}of ${consumer}`,
     where === undefined ? '' : ` (${where})`,
     input === undefined ? '' : ` from ${input}`,
     reason === undefined ? '' : `, because: ${reason}`,

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { discardLetters } from '../../runtime/dead-letters/reader.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
+import type { Position } from '../../runtime/record.ts';
+import { discardedOffsets } from '../../runtime/replay/evidence.ts';
 import { hint } from '../hints.ts';
 import { jsonOption } from '../options.ts';
 import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
@@ -18,8 +20,8 @@ ${WHERE_HELP}
 
 Nothing is lost: Millrace first writes the letters to a file, which
 "millrace dlq import" reads. The file holds the original bytes, personal data
-included; only its owner can read it. The ledger still says that these records
-were not applied.`;
+included; only its owner can read it. "millrace audit" and "millrace find" then
+say that these records were discarded.`;
 
 interface DiscardOptions extends DlqSessionOptions {
   readonly consumer?: string;
@@ -49,8 +51,14 @@ export function discardCommand(): Command {
         const where = describeFilter(options.where);
         // What matches later was not confirmed.
         const planned = new Set<string>();
-        for await (const copy of resources.reader.scan())
-          if (matches(copy, options.where)) planned.add(copy.ref);
+        const letters: { epoch: number; record: Position }[] = [];
+        for await (const copy of resources.reader.scan()) {
+          if (!matches(copy, options.where)) continue;
+          planned.add(copy.ref);
+          if (!('letter' in copy)) continue;
+          const { topic, partition, offset } = copy.letter.record;
+          letters.push({ epoch: copy.letter.epoch, record: { topic, partition, offset } });
+        }
         if (planned.size === 0) {
           if (options.json) return printJson({ discarded: 0, export: null });
           return printLine(noneMatch(consumer.name, options.where));
@@ -62,7 +70,9 @@ export function discardCommand(): Command {
 
         const id = randomUUID();
         const path = options.export ?? join(folder.path, `discarded-${id}.jsonl`);
-        const plan = { where, letters: planned.size, reason: options.reason, export: path };
+        // The offsets are what tells the audit from then on that nobody wants these records.
+        const offsets = discardedOffsets(letters);
+        const plan = { where, letters: planned.size, reason: options.reason, export: path, offsets };
         const result = await auditedAt(session, { id, action: 'discard', plan }, async () => {
           const file = openExport(path);
           try {

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { didYouMean } from '../../runtime/closest-name.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { ERRORS } from '../../runtime/errors.ts';
-import { stateOption } from '../options.ts';
+import { readTime, stateOption } from '../options.ts';
 import { kafkaAuthOption, kafkaOption } from '../outside-options.ts';
 import { registryOption } from '../registry-option.ts';
 import { either, printable } from '../terminal.ts';
@@ -147,17 +147,12 @@ function readOffset(text: string): Partial<LetterFilter> | undefined {
   return to >= from ? { offset: { from, to } } : undefined;
 }
 
-const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 function timed(
   text: string,
   as: (epochMs: number) => Partial<LetterFilter>,
 ): Partial<LetterFilter> | undefined {
-  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  if (amount !== undefined) return as(Date.now() - Number(amount) * UNITS_MS[unit!]!);
-  // Date.parse takes much that nobody means, such as "3".
-  const epochMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(epochMs) ? undefined : as(epochMs);
+  const epochMs = readTime(text);
+  return epochMs === undefined ? undefined : as(epochMs);
 }
 
 /** The filter in words, for plans and the audit log. */

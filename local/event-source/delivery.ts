@@ -1,5 +1,6 @@
 import { MillraceError } from '../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
+import { exceedsPayloadLimit } from '../../runtime/lambda/payload-limit.ts';
 import type { Clock, Logger, Random } from '../../runtime/ports.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import type { LogReader } from '../../runtime/topics.ts';
@@ -7,7 +8,6 @@ import type { ResolvedMapping } from './event-source-mapping.ts';
 import { type FailureCondition, type FailureDocument, failureDocument } from './failure-document.ts';
 import { createRequestId, type LocalFunction } from './function.ts';
 import { reportedFailures } from './partial-response.ts';
-import { exceedsPayloadLimit } from './payload-limit.ts';
 
 /** What an event source has done since it started, in counts. */
 export interface DeliveryCounts {

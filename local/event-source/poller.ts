@@ -1,6 +1,6 @@
+import { PayloadSize } from '../../runtime/lambda/payload-limit.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import { type DeliveryContext, deliver } from './delivery.ts';
-import { PayloadSize } from './payload-limit.ts';
 
 /** How often a poller looks for new records when it has found none. */
 export const POLL_INTERVAL_MS = 50;

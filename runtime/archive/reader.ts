@@ -1,6 +1,6 @@
 import { type OffsetRange, union, within } from '../delivery/offset-ranges.ts';
 import type { ObjectStore } from '../objects.ts';
-import type { RawRecord } from '../record.ts';
+import type { RawRecord, TopicPartition } from '../record.ts';
 import type { LogReader } from '../topics.ts';
 import { broken, findEnd, readObject } from './chain.ts';
 import { type ChainOf, chainPrefix, type Link, readLink } from './names.ts';
@@ -29,11 +29,45 @@ export interface ArchiveReaderOptions {
   /** The archive's. */
   readonly epoch: number;
   /** What the archive does not have is read from here, while it is kept. @default nothing */
-  readonly log?: Pick<LogReader, 'read' | 'bounds'>;
+  readonly log?: Pick<LogReader, 'read' | 'passed' | 'bounds'>;
 }
 
 /** How many records of the topic are asked for at a time. */
 const PAGE = 500;
+
+/** A topic's records, as far back as it keeps them. */
+export function createTopicReader({
+  topic,
+  log,
+}: {
+  readonly topic: string;
+  readonly log: Pick<LogReader, 'read' | 'passed' | 'bounds'>;
+}): RecordReader {
+  return {
+    bounds: (partition) => log.bounds({ topic, partition }),
+    read: (partition, from, to, onMissing = () => {}) =>
+      readTopic(log, { topic, partition }, { from, to }, onMissing),
+  };
+}
+
+async function* readTopic(
+  log: Pick<LogReader, 'read' | 'passed' | 'bounds'>,
+  of: TopicPartition,
+  { from, to }: OffsetRange,
+  onMissing: (missing: OffsetRange) => void,
+): AsyncIterable<RawRecord> {
+  const { start, end } = await log.bounds(of);
+  if (start > from) onMissing({ from, to: Math.min(start, to) });
+  let next = Math.max(from, start);
+  while (next < Math.min(to, end)) {
+    const page = await log.read(of, next, Math.min(PAGE, to - next));
+    for (const record of page) if (record.offset < to) yield record;
+    // Offsets may be missing for good, at the end too: compaction, marks of transactions.
+    const behind = page.length > 0 ? page.at(-1)!.offset + 1 : ((await log.passed?.(of, next)) ?? next);
+    if (behind === next) return;
+    next = behind;
+  }
+}
 
 /** A topic's records from its archive, and from the topic where the archive ends, without a gap between. */
 export function createArchiveReader({ store, topic, epoch, log }: ArchiveReaderOptions): RecordReader {
@@ -41,26 +75,11 @@ export function createArchiveReader({ store, topic, epoch, log }: ArchiveReaderO
 
   async function* fromTopic(
     partition: number,
-    { from, to }: OffsetRange,
+    range: OffsetRange,
     onMissing: (missing: OffsetRange) => void,
   ): AsyncIterable<RawRecord> {
-    let next = from;
-    if (log) {
-      const { start, end } = await log.bounds({ topic, partition });
-      if (start > next) {
-        onMissing({ from: next, to: Math.min(start, to) });
-        next = start;
-      }
-      while (next < Math.min(to, end)) {
-        const page = await log.read({ topic, partition }, next, Math.min(PAGE, to - next));
-        for (const record of page) if (record.offset < to) yield record;
-        // Offsets may be missing for good, at the end too: compaction, marks of transactions.
-        if (page.length === 0) break;
-        next = page.at(-1)!.offset + 1;
-      }
-      return;
-    }
-    if (next < to) onMissing({ from: next, to });
+    if (log) yield* readTopic(log, { topic, partition }, range, onMissing);
+    else if (range.from < range.to) onMissing(range);
   }
 
   return {

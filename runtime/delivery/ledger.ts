@@ -4,7 +4,7 @@
  */
 import { MillraceError } from '../errors.ts';
 import { type TopicPartition, timestampText } from '../record.ts';
-import { type OffsetRange, subtract, union, within } from './offset-ranges.ts';
+import { covers, type OffsetRange, subtract, union, within } from './offset-ranges.ts';
 
 /**
  * Why records come that the consumer has had before, or that its readers do not see: `gaps` fills what the ledger lacks,
@@ -165,17 +165,6 @@ export function advance(
     },
     skipped: skippedAbove.reduce((total, { from, to }) => total + to - from, 0),
   };
-}
-
-function covers(sortedRanges: readonly OffsetRange[], offset: number): boolean {
-  let low = 0;
-  let high = sortedRanges.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sortedRanges[middle]!.to <= offset) low = middle + 1;
-    else high = middle;
-  }
-  return low < sortedRanges.length && sortedRanges[low]!.from <= offset;
 }
 
 /** The offsets of those settlements that `include` takes, adjacent ones joined. */

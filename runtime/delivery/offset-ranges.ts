@@ -28,18 +28,43 @@ export function union(...sets: readonly (readonly OffsetRange[])[]): OffsetRange
 /** The offsets of `set` that are not in `removed`. */
 export function subtract(set: readonly OffsetRange[], removed: readonly OffsetRange[]): OffsetRange[] {
   const cuts = union(removed);
-  return union(set).flatMap((range) => {
-    const kept: OffsetRange[] = [];
+  const kept: OffsetRange[] = [];
+  let at = 0;
+  for (const range of union(set)) {
     let from = range.from;
-    for (const cut of cuts) {
-      if (cut.to <= from) continue;
-      if (cut.from >= range.to) break;
+    while (at < cuts.length && cuts[at]!.to <= from) at++;
+    // The last cut that begins in this range may reach into the next.
+    for (; at < cuts.length && cuts[at]!.from < range.to; at++) {
+      const cut = cuts[at]!;
       if (cut.from > from) kept.push({ from, to: cut.from });
       from = cut.to;
+      if (cut.to > range.to) break;
     }
     if (from < range.to) kept.push({ from, to: range.to });
-    return kept;
-  });
+  }
+  return kept;
+}
+
+/** The offsets that are in both sets. */
+export function intersect(a: readonly OffsetRange[], b: readonly OffsetRange[]): OffsetRange[] {
+  return subtract(a, subtract(a, b));
+}
+
+/** How many offsets the ranges hold. */
+export function sizeOf(ranges: readonly OffsetRange[]): number {
+  return ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+}
+
+/** Whether one of the ranges, which are in normal form, holds the offset. */
+export function covers(sortedRanges: readonly OffsetRange[], offset: number): boolean {
+  let low = 0;
+  let high = sortedRanges.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sortedRanges[middle]!.to <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low < sortedRanges.length && sortedRanges[low]!.from <= offset;
 }
 
 /** The offsets of `set` that `window` holds too. */

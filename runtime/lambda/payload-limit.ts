@@ -1,5 +1,5 @@
-import { encodeKafkaEvent, kafkaEventBytes } from '../../runtime/lambda/kafka-event.ts';
-import type { RawRecord } from '../../runtime/record.ts';
+import type { RawRecord } from '../record.ts';
+import { encodeKafkaEvent, kafkaEventBytes } from './kafka-event.ts';
 
 /**
  * What the JSON of an event must stay below: "Request must be smaller than 6291456 bytes for the InvokeFunction

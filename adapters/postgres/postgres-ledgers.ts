@@ -1,0 +1,63 @@
+import { union } from '../../runtime/delivery/offset-ranges.ts';
+import type { LedgerReader, WholeLedger } from '../../runtime/replay/ledgers.ts';
+import { PostgresSink, parseMultirange } from './postgres-sink.ts';
+import type { SqlDriver } from './sql-driver.ts';
+
+// One statement sees one moment, so that a ledger's row and its ranges that were moved out belong together.
+const READ = `
+  SELECT l.partition, l.first, l.next, l.max_timestamp,
+    floor(extract(epoch FROM l.updated_at) * 1000)::float8 AS updated_at,
+    l.dead_lettered::text || coalesce(r.dead_lettered, '') AS dead_lettered,
+    l.passed_over::text || coalesce(r.skipped, '') AS skipped,
+    coalesce(r.discarded, '') AS discarded, coalesce(r.parked, '') AS parked
+  FROM millrace_ledger l
+  LEFT JOIN (
+    SELECT partition,
+      string_agg(offsets::text, '') FILTER (WHERE kind = 'dead-lettered') AS dead_lettered,
+      string_agg(offsets::text, '') FILTER (WHERE kind = 'skipped') AS skipped,
+      string_agg(offsets::text, '') FILTER (WHERE kind = 'discarded') AS discarded,
+      string_agg(offsets::text, '') FILTER (WHERE kind = 'parked') AS parked
+    FROM millrace_ledger_range WHERE consumer = $1 AND epoch = $2 AND topic = $3
+    GROUP BY partition
+  ) r USING (partition)
+  WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = $3
+  ORDER BY l.partition`;
+
+interface Row {
+  readonly partition: number;
+  readonly first: number | null;
+  readonly next: number | null;
+  readonly max_timestamp: number;
+  readonly updated_at: number;
+  readonly dead_lettered: string;
+  readonly skipped: string;
+  readonly discarded: string;
+  readonly parked: string;
+}
+
+/** The ledgers in a PostgreSQL sink, for any login that may read them. */
+export function createPostgresLedgers(driver: SqlDriver): LedgerReader {
+  const sink = new PostgresSink(driver);
+  return {
+    async read({ consumer, epoch, topic }) {
+      const { rows } = await sink.transaction(({ tx }) => tx.query<Row>(READ, [consumer, epoch, topic]));
+      return rows.map(
+        (row): WholeLedger => ({
+          partition: row.partition,
+          first: row.first,
+          next: row.next,
+          maxTimestamp: row.max_timestamp,
+          deadLettered: rangesOf(row.dead_lettered),
+          skipped: rangesOf(row.skipped),
+          discarded: rangesOf(row.discarded),
+          parked: rangesOf(row.parked),
+          updatedAt: row.updated_at,
+        }),
+      );
+    },
+  };
+}
+
+function rangesOf(multiranges: string) {
+  return union(parseMultirange(multiranges));
+}

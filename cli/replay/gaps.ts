@@ -1,0 +1,225 @@
+import { hostname, userInfo } from 'node:os';
+import { systemClock } from '../../adapters/system/system-clock.ts';
+import { systemRandom } from '../../adapters/system/system-random.ts';
+import { type LedgerSession, openLedgerSession } from '../../local/ledger-session.ts';
+import { openReplayFunction } from '../../local/replay-function.ts';
+import { beginReplay, findReplay, type ReplayJournal } from '../../local/replay-journal.ts';
+import { existingStateFolder, isRunning, tryLockStateFolder } from '../../local/state-folder.ts';
+import { isArchive } from '../../runtime/archive/archive.ts';
+import { createArchiveReader, createTopicReader, type RecordReader } from '../../runtime/archive/reader.ts';
+import { audited } from '../../runtime/dead-letters/audit-log.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { sizeOf, union } from '../../runtime/delivery/offset-ranges.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+import { type EvidenceSources, gatherEvidence } from '../../runtime/replay/evidence.ts';
+import { findGaps, outcomeOf, type PartitionGaps, remainingOf } from '../../runtime/replay/gaps.ts';
+import { runReplay } from '../../runtime/replay/run.ts';
+import { type LoadedApp, loadApp } from '../app.ts';
+import { CommandFailed } from '../command-failed.ts';
+import { consumerNamed } from '../consumers.ts';
+import { confirm } from '../dlq/confirmation.ts';
+import { hint } from '../hints.ts';
+import { watchInterrupts } from '../interrupts.ts';
+import {
+  type ArchiveOptions,
+  type KafkaOptions,
+  type PostgresOptions,
+  storesOptions,
+} from '../outside-options.ts';
+import { progressLine } from '../progress-line.ts';
+import { openRegistry, type RegistryOptions } from '../registry-option.ts';
+import { createRunLog } from '../run-log.ts';
+import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
+import { planLines, type Report, reportLines } from './gaps-view.ts';
+
+export interface GapsOptions extends ArchiveOptions, KafkaOptions, PostgresOptions, RegistryOptions {
+  readonly state: string;
+  readonly rate: number;
+  readonly wait: number;
+  readonly yes?: true;
+  readonly json?: true;
+}
+
+const INTERRUPTED = 130;
+
+/** Plans, asks, runs and reports. */
+export async function replayGaps(name: string, options: GapsOptions): Promise<void> {
+  const app = await loadApp();
+  const consumer = consumerNamed(name, app.consumers);
+  const folder = existingStateFolder(options.state);
+  const session = await openLedgerSession(folder, { ...storesOptions(options), postgres: options.postgres });
+  try {
+    const sources = await session.sourcesOf(consumer);
+    const reader = readerOf(app, consumer, session);
+    const { partitions } = await gatherEvidence(sources);
+    const of = { kind: 'gaps', consumer: name, epoch: consumer.epoch, at: session.stores.log.at } as const;
+    const killed = findReplay(folder.files.replays, of);
+    if (killed) {
+      printNote(`Going on with replay ${killed.plan.id} of ${killed.plan.begunAt}; its ends have not moved.`);
+    }
+    const gaps = await findGaps(partitions, reader);
+    const ranges = killed ? remainingOf(killed.plan.ranges, partitions) : gaps;
+    const planned = ranges.reduce((sum, each) => sum + sizeOf(each.ranges), 0);
+    const deleted = gaps.map((each) => ({ partition: each.partition, ranges: each.deleted }));
+    if (planned === 0) {
+      killed?.end();
+      return report(consumer, options, {
+        replay: killed?.plan.id ?? null,
+        planned: 0,
+        outcome: { applied: 0, deadLettered: 0, left: 0 },
+        deleted,
+        tooLarge: 0,
+        elapsedMs: 0,
+        isWhole: true,
+      });
+    }
+    const isLive = isHeld(session) && isRunning(folder);
+    for (const line of planLines(consumer, gaps, { ranges, planned, rate: options.rate, isLive }))
+      printNote(line);
+    await confirm(options, name);
+    const journal = killed ?? beginReplay(folder.files.replays, { ...of, ranges: withoutEmpty(ranges) });
+    await run({ app, consumer, session, sources, reader, journal, ranges, planned, deleted }, options);
+  } finally {
+    await session.close();
+  }
+}
+
+interface Planned {
+  readonly app: LoadedApp;
+  readonly consumer: AnyConsumer;
+  readonly session: LedgerSession;
+  readonly sources: EvidenceSources;
+  readonly reader: RecordReader;
+  readonly journal: ReplayJournal;
+  readonly ranges: readonly Pick<PartitionGaps, 'partition' | 'ranges'>[];
+  readonly planned: number;
+  readonly deleted: Report['deleted'];
+}
+
+async function run(
+  { app, consumer, session, sources, reader, journal, ranges, planned, deleted }: Planned,
+  options: GapsOptions,
+): Promise<void> {
+  const { folder, stores } = session;
+  const { id } = journal.plan;
+  const registry = await openRegistry(options.registry, app.contracts);
+  const runLog = createRunLog(app.consumers);
+  const function_ = openReplayFunction({
+    app,
+    consumer: consumer.name,
+    folder,
+    stores,
+    registry,
+    postgres: options.postgres,
+    log: runLog.log,
+  });
+  const interrupts = watchInterrupts();
+  const stop = new AbortController();
+  interrupts.first.then(() => {
+    printNote('Stopping after the batch under way …');
+    stop.abort();
+  });
+  const line = progressLine();
+  const startedAt = performance.now();
+  let reported: Report | undefined;
+  try {
+    const replay = async () => {
+      const result = await runReplay(
+        {
+          replay: { id, kind: 'gaps' },
+          ranges,
+          reader,
+          function: function_,
+          clock: systemClock,
+          random: systemRandom,
+          batchRecords: consumer.batch.maxRecords,
+          ratePerSecond: options.rate,
+          patienceMs: options.wait * 1_000,
+        },
+        ({ delivered, passed, heldBy }) =>
+          line.show(
+            `${count(delivered)} delivered, ${count(passed)} of ${count(planned)} offsets done${heldBy ? `, held by ${heldBy}` : ''}`,
+          ),
+        stop.signal,
+      ).finally(() => line.end());
+      // The folder's sink can be looked into by one process at a time.
+      await function_.close();
+      const after = await gatherEvidence(sources);
+      const outcome = outcomeOf(ranges, after.partitions, result.unread);
+      const gone = ranges.map(({ partition }) => ({
+        partition,
+        ranges: union(
+          result.deleted.get(partition) ?? [],
+          deleted.find((each) => each.partition === partition)?.ranges ?? [],
+        ),
+      }));
+      const others = deleted.filter((each) => !gone.some(({ partition }) => partition === each.partition));
+      reported = {
+        replay: id,
+        planned,
+        outcome,
+        deleted: [...gone, ...others],
+        tooLarge: result.tooLarge,
+        elapsedMs: Math.round(performance.now() - startedAt),
+        isWhole: result.isWhole,
+      };
+      return { ...outcome, isWhole: result.isWhole };
+    };
+    const who = `${userInfo().username}@${hostname()}`;
+    const plan = {
+      kind: 'gaps',
+      records: planned,
+      ...(Number.isFinite(options.rate) && { rate: options.rate }),
+    };
+    await audited(
+      { objects: sources.letters.objects, clock: systemClock },
+      { id, action: 'replay', consumer: consumer.name, who, plan },
+      replay,
+    );
+  } catch (error) {
+    printNote(`Nothing is lost. To go on: ${hint(['replay', consumer.name, '--gaps'], options)}`);
+    throw error;
+  } finally {
+    interrupts.ignore();
+    await function_.close();
+    for (const { level, text } of runLog.events()) if (level === 'error') printNote(`error: ${text}`);
+  }
+  if (reported!.isWhole) journal.end();
+  report(consumer, options, reported!);
+}
+
+function report(consumer: AnyConsumer, options: GapsOptions, of: Report): void {
+  const { replay, planned, outcome, deleted, elapsedMs, isWhole } = of;
+  const gone = deleted.reduce((sum, { ranges }) => sum + sizeOf(ranges), 0);
+  if (options.json) {
+    printJson({ consumer: consumer.name, replay, planned, ...outcome, deleted: gone, elapsedMs });
+  } else for (const line of reportLines(consumer.name, of, options)) printLine(line);
+  if (!isWhole) throw new CommandFailed(INTERRUPTED);
+  if (outcome.left > 0) {
+    throw new MillraceError(
+      'REPLAY_REFUSED',
+      `${plural(outcome.left, 'record')} of ${consumer.name} are still in no table. See which: ${hint(['audit', consumer.name], options)}`,
+      { details: { consumer: consumer.name, left: outcome.left } },
+    );
+  }
+}
+
+/** The archive and then the topic, where the app archives the topic; else the topic alone. */
+function readerOf(app: LoadedApp, consumer: AnyConsumer, { stores }: LedgerSession): RecordReader {
+  const topic = consumer.topic.name;
+  const archive = app.consumers.find((each) => isArchive(each) && each.topic.name === topic);
+  // An archive's own gaps are in no archive.
+  if (!archive || isArchive(consumer)) return createTopicReader({ topic, log: stores.log });
+  return createArchiveReader({ store: stores.archive, topic, epoch: archive.epoch, log: stores.log });
+}
+
+function withoutEmpty(ranges: Planned['ranges']): Planned['ranges'] {
+  return ranges.flatMap(({ partition, ranges: of }) => (of.length > 0 ? [{ partition, ranges: of }] : []));
+}
+
+/** Whether a process has the folder now: what its owner's note says of one that was killed is past. */
+function isHeld({ folder }: LedgerSession): boolean {
+  const lock = tryLockStateFolder(folder, 'look');
+  lock?.release();
+  return lock === undefined;
+}

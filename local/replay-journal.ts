@@ -1,0 +1,67 @@
+/** Plans of replays, as files: on the disk before the first record is delivered, so that a killed one goes on with its own ends. */
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { OffsetRange } from '../runtime/delivery/offset-ranges.ts';
+import { MillraceError } from '../runtime/errors.ts';
+
+export interface ReplayPlan {
+  readonly id: string;
+  readonly kind: 'gaps';
+  readonly consumer: string;
+  readonly epoch: number;
+  /** Where the topics are. */
+  readonly at: string;
+  readonly begunAt: string;
+  readonly ranges: readonly { readonly partition: number; readonly ranges: readonly OffsetRange[] }[];
+}
+
+export interface ReplayJournal {
+  readonly plan: ReplayPlan;
+  /** No replay goes on with it any more. */
+  end(): void;
+}
+
+/** Begins a replay, with its plan on the disk. */
+export function beginReplay(folder: string, plan: Omit<ReplayPlan, 'id' | 'begunAt'>): ReplayJournal {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const whole: ReplayPlan = { id: randomUUID(), begunAt: new Date().toISOString(), ...plan };
+  const path = join(folder, `${whole.id}.json`);
+  // Whole or not at all.
+  writeFileSync(`${path}.new`, `${JSON.stringify(whole)}\n`, { mode: 0o600, flush: true });
+  renameSync(`${path}.new`, path);
+  return journal(path, whole);
+}
+
+/** The newest replay of the same kind that did not end. @throws STATE_UNREADABLE where a plan cannot be read */
+export function findReplay(
+  folder: string,
+  { kind, consumer, epoch, at }: Pick<ReplayPlan, 'kind' | 'consumer' | 'epoch' | 'at'>,
+): ReplayJournal | undefined {
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.json')) : [];
+  return names
+    .map((name) => join(folder, name))
+    .map((path) => ({ path, plan: readPlan(path) }))
+    .filter(
+      ({ plan }) =>
+        plan.kind === kind && plan.consumer === consumer && plan.epoch === epoch && plan.at === at,
+    )
+    .sort((a, b) => b.plan.begunAt.localeCompare(a.plan.begunAt))
+    .map(({ path, plan }) => journal(path, plan))[0];
+}
+
+function journal(path: string, plan: ReplayPlan): ReplayJournal {
+  return { plan, end: () => renameSync(path, `${path}.ended`) };
+}
+
+function readPlan(path: string): ReplayPlan {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new MillraceError(
+      'STATE_UNREADABLE',
+      `The plan of a replay in ${path} cannot be read. Remove it; the next replay makes a plan of what is left.`,
+      { cause, details: { path } },
+    );
+  }
+}

@@ -1,0 +1,210 @@
+/** Gathers what `audit.ts` accounts with, in the order that makes it true while the consumer goes on. */
+import { type AuditEntry, readAuditLog } from '../dead-letters/audit-log.ts';
+import { createQueueReader } from '../dead-letters/queue-letters.ts';
+import type { DeadLetterReader } from '../dead-letters/reader.ts';
+import type { DeadLetterResources } from '../dead-letters/resources.ts';
+import type { AnyConsumer } from '../delivery/consumer.ts';
+import { intersect, type OffsetRange, subtract, union } from '../delivery/offset-ranges.ts';
+import type { ObjectStore } from '../objects.ts';
+import type { TopicPartition } from '../record.ts';
+import type { LogReader } from '../topics.ts';
+import { account, type PartitionFacts } from './audit.ts';
+import type { LedgerOwner, LedgerReader, WholeLedger } from './ledgers.ts';
+
+export type EvidenceLog = Pick<
+  LogReader,
+  'partitions' | 'read' | 'passed' | 'bounds' | 'offsetAt' | 'committed'
+>;
+
+export interface EvidenceSources {
+  readonly consumer: Pick<AnyConsumer, 'name' | 'epoch' | 'topic' | 'startingPosition'>;
+  /** The group whose offsets are the consumer's. */
+  readonly group: string;
+  readonly log: EvidenceLog;
+  readonly ledgers: LedgerReader;
+  readonly letters: Pick<DeadLetterResources, 'reader' | 'redrive' | 'objects'>;
+}
+
+export interface Evidence {
+  /** One a partition, by partition. */
+  readonly partitions: readonly PartitionFacts[];
+  /** Letters on their way back to the consumer: on SQS, those that somebody holds are not seen. */
+  readonly redriving: number;
+}
+
+/** A letter that is being redriven is applied between two looks, or back; more than this is no coincidence. */
+const LOOKS = 3;
+
+/**
+ * What is known of the consumer's partitions, or of one. The committed offsets are read before the ledger, and the ledger
+ * before the letters, since that is the order in which each comes to hold what the next one has.
+ * @throws TOPIC_UNKNOWN; SINK_UNAVAILABLE, QUEUE_UNAVAILABLE, OBJECT_STORE_UNAVAILABLE
+ */
+export async function gatherEvidence(sources: EvidenceSources, only?: number): Promise<Evidence> {
+  for (let look = 1; ; look++) {
+    // Where a queue can only be shown by hiding its messages, the redrive's is left alone unless a letter is missing.
+    const evidence = await lookOnce(sources, only, look > 1);
+    if (look === LOOKS || !evidence.partitions.some(lacksLetters)) return evidence;
+  }
+}
+
+function lacksLetters(facts: PartitionFacts): boolean {
+  return intersect(facts.ledger?.deadLettered ?? [], account(facts).unaccounted).length > 0;
+}
+
+async function lookOnce(
+  { consumer, group, log, ledgers, letters }: EvidenceSources,
+  only: number | undefined,
+  withRedriven: boolean,
+): Promise<Evidence> {
+  const owner: LedgerOwner = {
+    consumer: consumer.name,
+    epoch: consumer.epoch,
+    topic: consumer.topic.name,
+  };
+  const { topic } = owner;
+  const all = Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
+  const partitions = all.filter((partition) => only === undefined || partition === only);
+  const committed = await Promise.all(
+    partitions.map(async (partition) => (await log.committed(group, { topic, partition })) ?? null),
+  );
+  const ledgerOf = new Map((await ledgers.read(owner)).map((ledger) => [ledger.partition, ledger]));
+  const redriving = await letters.redrive.depth();
+  const readers = [letters.reader, ...(withRedriven ? [createQueueReader({ queue: letters.redrive })] : [])];
+  // First where they come from, so that none can pass by.
+  const lettersOf = await readLetters(readers, owner);
+  const discardsOf = await readDiscards(letters.objects, owner);
+  const facts = await Promise.all(
+    partitions.map(async (partition, at): Promise<PartitionFacts> => {
+      const of = { topic, partition };
+      const ledger = ledgerOf.get(partition);
+      const { start, end } = await log.bounds(of);
+      const begins = await beginningOf(consumer, log, of, { ledger, committed: committed[at]!, end });
+      const known: Omit<PartitionFacts, 'empty'> = {
+        partition,
+        ledger,
+        start,
+        end,
+        committed: committed[at]!,
+        begins,
+        letters: lettersOf.get(partition) ?? [],
+        discards: discardsOf.get(partition) ?? [],
+      };
+      return { ...known, empty: await emptyOffsets(log, of, known) };
+    }),
+  );
+  return { partitions: facts, redriving };
+}
+
+async function beginningOf(
+  { startingPosition }: EvidenceSources['consumer'],
+  log: EvidenceLog,
+  of: TopicPartition,
+  at: {
+    readonly ledger: WholeLedger | undefined;
+    readonly committed: number | null;
+    readonly end: number;
+  },
+): Promise<number> {
+  if (startingPosition === 'TRIM_HORIZON') return 0;
+  const first = at.ledger?.first ?? null;
+  // Nothing but the ledger says what was the latest when it began.
+  if (startingPosition === 'LATEST') return first ?? at.committed ?? at.end;
+  return Math.min(first ?? at.end, await log.offsetAt(of, startingPosition.atTimestampMs));
+}
+
+/**
+ * Of what the group has left behind and the ledger lacks, the offsets at its beginning that hold no record: the marks of
+ * transactions, which the event source passes without a batch.
+ */
+async function emptyOffsets(
+  log: EvidenceLog,
+  of: TopicPartition,
+  { ledger, committed, begins, start }: PartitionFacts,
+): Promise<readonly OffsetRange[]> {
+  const known = ledger?.first == null ? [] : [{ from: ledger.first, to: ledger.next! }];
+  const unknown = subtract([{ from: Math.max(begins, start), to: committed ?? 0 }], known);
+  const empty: OffsetRange[] = [];
+  for (const { from, to } of unknown) {
+    let next = from;
+    while (next < to) {
+      const [record] = await log.read(of, next, 1);
+      const passed = record?.offset ?? (await log.passed?.(of, next)) ?? to;
+      if (passed <= next) break;
+      next = Math.min(passed, to);
+      if (record) break;
+    }
+    empty.push({ from, to: next });
+  }
+  return union(empty);
+}
+
+type OffsetsByPartition = ReadonlyMap<number, readonly OffsetRange[]>;
+
+/** The offsets of a consumer's letters. */
+async function readLetters(
+  readers: readonly Pick<DeadLetterReader, 'scan'>[],
+  { epoch, topic }: LedgerOwner,
+): Promise<OffsetsByPartition> {
+  const found = new Map<number, OffsetRange[]>();
+  for (const reader of readers) {
+    for await (const copy of reader.scan()) {
+      if (!('letter' in copy) || copy.letter.epoch !== epoch || copy.letter.record.topic !== topic) continue;
+      const { partition, offset } = copy.letter.record;
+      const offsets = found.get(partition) ?? [];
+      if (offsets.length === 0) found.set(partition, offsets);
+      offsets.push({ from: offset, to: offset + 1 });
+    }
+  }
+  return unions(found);
+}
+
+/** Which offsets a discard takes letters of; it stands in the plan of its audit entry, so before any letter is gone. */
+export interface DiscardedOffsets {
+  readonly topic: string;
+  readonly epoch: number;
+  readonly partition: number;
+  readonly ranges: readonly (readonly [from: number, to: number])[];
+}
+
+/** The letters' offsets as a discard's plan has them. */
+export function discardedOffsets(
+  letters: Iterable<{
+    readonly epoch: number;
+    readonly record: TopicPartition & { readonly offset: number };
+  }>,
+): DiscardedOffsets[] {
+  const byPartition = Map.groupBy(letters, ({ epoch, record: { topic, partition } }) =>
+    JSON.stringify([topic, epoch, partition]),
+  );
+  return Array.from(byPartition, ([key, of]) => {
+    const [topic, epoch, partition] = JSON.parse(key) as [string, number, number];
+    const ranges = union(of.map(({ record: { offset } }) => ({ from: offset, to: offset + 1 })));
+    return { topic, epoch, partition, ranges: ranges.map(({ from, to }) => [from, to] as const) };
+  });
+}
+
+/** The offsets whose letters were discarded, as the consumer's audit log says. */
+async function readDiscards(
+  objects: ObjectStore,
+  { epoch, topic }: LedgerOwner,
+): Promise<OffsetsByPartition> {
+  const found = new Map<number, OffsetRange[]>();
+  for (const entry of await readAuditLog(objects)) {
+    for (const each of discardsIn(entry)) {
+      if (each.epoch !== epoch || each.topic !== topic) continue;
+      const ranges = each.ranges.map(([from, to]) => ({ from, to }));
+      found.set(each.partition, [...(found.get(each.partition) ?? []), ...ranges]);
+    }
+  }
+  return unions(found);
+}
+
+function discardsIn({ action, plan }: AuditEntry): readonly DiscardedOffsets[] {
+  // Those of earlier versions do not say which.
+  return action === 'discard' ? ((plan.offsets as readonly DiscardedOffsets[] | undefined) ?? []) : [];
+}
+
+function unions(of: ReadonlyMap<number, readonly OffsetRange[]>): OffsetsByPartition {
+  return new Map(Array.from(of, ([partition, ranges]) => [partition, union(ranges)]));
+}

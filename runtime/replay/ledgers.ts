@@ -1,0 +1,49 @@
+import { findEnd } from '../archive/chain.ts';
+import type { Ledger } from '../delivery/ledger.ts';
+import type { OffsetRange } from '../delivery/offset-ranges.ts';
+import type { ObjectStore } from '../objects.ts';
+import type { LogReader } from '../topics.ts';
+
+/** A partition's ledger as a whole, with every kind of range told apart. */
+export interface WholeLedger extends Ledger {
+  readonly partition: number;
+  /** Settled, though nothing was applied: somebody did not want it. */
+  readonly discarded: readonly OffsetRange[];
+  /** Stored in the sink, where they wait. */
+  readonly parked: readonly OffsetRange[];
+  /** When it was last written, in epoch milliseconds; null where the sink does not keep that. */
+  readonly updatedAt: number | null;
+}
+
+/** Whose ledgers. */
+export interface LedgerOwner {
+  readonly consumer: string;
+  readonly epoch: number;
+  readonly topic: string;
+}
+
+/** Reads ledgers without locking them. */
+export interface LedgerReader {
+  /**
+   * Those of all partitions that have one, by partition: of one moment where the sink is a database, of one moment a
+   * partition where it is an archive.
+   * @throws SINK_UNAVAILABLE, ARCHIVE_BROKEN
+   */
+  read(of: LedgerOwner): Promise<readonly WholeLedger[]>;
+}
+
+/** The ledgers of archives, which stand in their chains. */
+export function createArchiveLedgers(store: ObjectStore, log: Pick<LogReader, 'partitions'>): LedgerReader {
+  return {
+    async read({ topic, epoch }) {
+      const partitions = Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
+      const ledgers = await Promise.all(
+        partitions.map(async (partition): Promise<WholeLedger> => {
+          const { ledger } = await findEnd(store, { topic, epoch, partition });
+          return { partition, ...ledger, discarded: [], parked: [], updatedAt: null };
+        }),
+      );
+      return ledgers.filter(({ next }) => next !== null);
+    },
+  };
+}
