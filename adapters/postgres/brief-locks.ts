@@ -1,5 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError } from '../../runtime/errors.ts';
+import type { Clock } from '../../runtime/ports.ts';
+import { systemClock } from '../system/system-clock.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
 
@@ -7,7 +8,7 @@ import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
  * Below PostgreSQL's deadlock_timeout of a second, so that where this and a reader wait for each other, this gives way. While
  * it waits, whoever comes to the same table waits behind it.
  */
-const LOCK_TIMEOUT_MS = 400;
+export const BRIEFLY = 'SET LOCAL lock_timeout = 400';
 /** Longer than a try, so that readers have most of the time. */
 const PAUSE_MS = 1_000;
 
@@ -18,31 +19,26 @@ function isInTheWay(error: unknown): boolean {
   return error instanceof MillraceError && IN_THE_WAY.has(error.details.sqlState);
 }
 
-export interface BriefLocks {
-  /** @default 20: half a minute */
-  readonly tries?: number;
-  readonly pauseMs?: number;
-}
-
 /**
  * A transaction that locks what others read, and makes nobody wait long for it: it gives up where a lock does not come, and
  * begins anew after a pause.
+ * @param tries 20 take half a minute
  * @throws SINK_CONFLICT after the last try
  */
 export async function inBriefLocks<Result>(
   driver: SqlDriver,
   work: (open: OpenTransaction) => Promise<Result>,
-  { tries = 20, pauseMs = PAUSE_MS }: BriefLocks = {},
+  { tries = 20, clock = systemClock }: { readonly tries?: number; readonly clock?: Clock } = {},
 ): Promise<Result> {
   for (let tried = 1; ; tried++) {
     try {
       return await inTransaction(driver, async (open) => {
-        await open.run(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
+        await open.run(BRIEFLY);
         return work(open);
       });
     } catch (error) {
       if (!isInTheWay(error) || tried >= tries) throw error;
-      await sleep(pauseMs);
+      await clock.sleep(PAUSE_MS);
     }
   }
 }

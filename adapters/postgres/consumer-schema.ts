@@ -12,15 +12,26 @@ import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
 import { decodeRows, identifier, searchPath } from './sql-values.ts';
 
-/** What is quoted counts too, since it may be run: rather one too many than one too few. */
-const NAMES_PUBLIC = /(?:\bpublic|"public")\s*\.\s*["\w]/i;
 const COMMENT_OR_TEXT = /'(?:[^']|'')*'|--[^\n\r]*|\/\*[\s\S]*?\*\//g;
 
-/** The first migration that says itself where its tables are: it would go there whichever generation it is run for. */
-export function namesPublic(migrations: readonly Migration[]): Migration | undefined {
+/**
+ * The first migration that says itself where its tables are, in `public` or in the schema `own`: it would go there whichever
+ * generation it is run for. What is quoted counts too, since it may be run: rather one too many than one too few.
+ */
+export function namesPublic(migrations: readonly Migration[], own?: string): Migration | undefined {
+  const names = [
+    '\\bpublic',
+    '"public"',
+    ...(own === undefined ? [] : [`"${escaped(own)}"`, `\\b${escaped(own)}`]),
+  ];
+  const pattern = new RegExp(`(?:${names.join('|')})\\s*\\.\\s*["\\w]`, 'i');
   return migrations.find(({ sql }) =>
-    NAMES_PUBLIC.test(sql.replaceAll(COMMENT_OR_TEXT, (found) => (found.startsWith("'") ? found : ' '))),
+    pattern.test(sql.replaceAll(COMMENT_OR_TEXT, (found) => (found.startsWith("'") ? found : ' '))),
   );
+}
+
+function escaped(text: string): string {
+  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
 /** The role that owns the tables of every generation, and the reader views. */
@@ -82,8 +93,15 @@ async function ensureSchema(
     if (owner !== undefined) await carryDefaults(open, name, owner);
   }
   if (owner !== undefined) await open.run(rightsOf(schema, owner));
-  if ((await liveSchema(open, name)) === schema)
-    await pointViews(open, { consumer: name, schema, owner, grants });
+  if ((await liveSchema(open, name)) === schema) {
+    await pointViews(open, {
+      consumer: name,
+      schema,
+      owner,
+      grants,
+      blocked: (objects) => changedByHand(name, objects),
+    });
+  }
 }
 
 function rightsOf(role: string, owner: string): string {
@@ -115,20 +133,30 @@ const MOVES_ITSELF = `
       AND (e.deptype = 'e' OR e.refobjsubid > 0 AND i.type = 'sequence')
   )`;
 
-const OWNED_IN_PUBLIC = `
+const OWNED = `
   SELECT i.type AS kind, i.identity
   FROM pg_shdepend d, pg_identify_object(d.classid, d.objid, d.objsubid) i
   WHERE d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND d.deptype = 'o'
     AND d.refclassid = 'pg_authid'::regclass AND d.refobjid = (SELECT oid FROM pg_roles WHERE rolname = $1)
-    AND i.schema = 'public' AND ${MOVES_ITSELF}
+    AND i.schema IS NOT NULL AND i.schema IN (SELECT quote_ident(s) FROM unnest($2::text[]) s) = $3::boolean AND ${MOVES_ITSELF}
   ORDER BY d.objid`;
 
 const IN_SCHEMA = `
   SELECT i.type AS kind, i.identity, quote_ident($1) AS schema
   FROM pg_depend d, pg_identify_object(d.classid, d.objid, d.objsubid) i
   WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = (SELECT oid FROM pg_namespace WHERE nspname = $1)
-    AND i.schema = $1 AND ${MOVES_ITSELF}
+    AND i.schema = quote_ident($1) AND ${MOVES_ITSELF}
   ORDER BY d.objid`;
+
+/** What a role owns in some schemas, or in all others. */
+export async function ownedIn(
+  open: OpenTransaction,
+  owner: string,
+  schemas: readonly string[],
+  isInside: boolean,
+): Promise<readonly Named[]> {
+  return decodeRows(await open.query(OWNED, [owner, schemas, isInside])) as unknown as Named[];
+}
 
 /** What a version that had every table in `public` made there for this consumer. */
 async function objectsInPublic(
@@ -141,8 +169,7 @@ async function objectsInPublic(
   const applied = migrations.slice(0, rows.length);
   // Its handler may name it as well.
   if (applied.length === 0 || namesPublic(migrations)) return [];
-  if (owner !== undefined)
-    return decodeRows(await open.query(OWNED_IN_PUBLIC, [owner])) as unknown as Named[];
+  if (owner !== undefined) return ownedIn(open, owner, ['public'], true);
   const made = await madeBy(open, applied, schema).catch((error: unknown) => {
     if (!(error instanceof MillraceError) || error.action === 'hold') throw error;
     throw new MillraceError(
@@ -189,8 +216,7 @@ async function madeBy(
 
 /** `orders.f(orders.mood)` becomes `public.f(public.mood)`. */
 function inPublic(identity: string, schema: string): string {
-  const escaped = schema.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  return identity.replaceAll(new RegExp(`(^|[(, ])${escaped}\\.`, 'g'), '$1public.');
+  return identity.replaceAll(new RegExp(`(^|[(, ])${escaped(schema)}\\.`, 'g'), '$1public.');
 }
 
 const ROUTINES: ReadonlySet<string> = new Set(['function', 'procedure', 'aggregate']);
@@ -267,4 +293,14 @@ async function carryDefaults(open: OpenTransaction, consumer: string, owner: str
     ];
   });
   if (statements.length > 0) await asOwner(open, owner, () => open.run(statements.join(';\n')));
+}
+
+/** Migrations keep the views as the tables are, so somebody else has changed one of the two. */
+function changedByHand(consumer: string, objects: readonly string[]): MillraceError {
+  return new MillraceError(
+    'SINK_MISCONFIGURED',
+    `Tables of ${consumer} were changed by hand, so their views in "${readerSchema(consumer)}" have to be made anew, and ` +
+      `${objects.join(', ')} ${objects.length === 1 ? 'reads' : 'read'} them. Drop that, run this again, and create it again.`,
+    { details: { consumer, dependents: objects } },
+  );
 }

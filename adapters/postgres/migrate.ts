@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Migration } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import { readerSchema } from '../../runtime/replay/generation.ts';
 import { asOwner, dropViews, type Grant, liveSchema, pointViews } from './reader-views.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
@@ -95,18 +96,63 @@ async function runIn(
   const { consumer, schema, owner } = place;
   await open.run(searchPath(schema));
   const run = () => open.savepoint(() => asOwner(open, owner, () => runMigration(open, scope, migration)));
+  const before = schema === consumer ? undefined : await ownedElsewhere(open, place);
   let grants: readonly Grant[] = [];
   const isLive = (await liveSchema(open, consumer)) === schema;
+  const blocked = (objects: readonly string[]) =>
+    new MillraceError(
+      'SINK_MISCONFIGURED',
+      `Migration ${JSON.stringify(migration.name)} of ${scope} changes what readers see of a table, and ${objects.join(', ')} ` +
+        `${objects.length === 1 ? 'reads' : 'read'} it in "${readerSchema(consumer)}". Nothing has changed. Drop that, migrate, and create it again.`,
+      { details: { scope, migration: migration.name, dependents: objects } },
+    );
   try {
     await run();
   } catch (error) {
     const isInTheWay = error instanceof MillraceError && A_VIEW_IS_IN_THE_WAY.has(error.details.sqlState);
     if (!isLive || !isInTheWay) throw error;
-    grants = await dropViews(open, consumer, owner);
+    grants = await dropViews(open, { consumer, owner, blocked });
     await run();
   }
   await checkNames(open, scope, migration, schema);
-  if (isLive) await pointViews(open, { consumer, schema, owner, grants });
+  if (before) await checkElsewhere(open, scope, migration, place, before);
+  if (isLive) await pointViews(open, { consumer, schema, owner, grants, blocked });
+}
+
+const OWNED_ELSEWHERE = `
+  SELECT o.kind || ' ' || o.oid::text, o.kind || ' ' || format('%I.%I', n.nspname, o.name)
+  FROM (
+    SELECT 'relation' AS kind, oid, relnamespace AS namespace, relname AS name, relowner AS owner FROM pg_class
+    UNION ALL SELECT 'routine', oid, pronamespace, proname, proowner FROM pg_proc
+    UNION ALL SELECT 'type', oid, typnamespace, typname, typowner FROM pg_type WHERE typrelid = 0 AND typelem = 0
+  ) o JOIN pg_namespace n ON n.oid = o.namespace
+  WHERE n.nspname <> $1 AND n.nspname !~ '^pg_|^information_schema$' AND pg_get_userbyid(o.owner) = coalesce($2, current_user)`;
+
+async function ownedElsewhere(
+  open: OpenTransaction,
+  { schema, owner }: Place,
+): Promise<ReadonlyMap<string, string>> {
+  const { rows } = await open.query(OWNED_ELSEWHERE, [schema, owner]);
+  return new Map(rows.map(([id, name]) => [id!, name!]));
+}
+
+/** Whatever way it names it: a later generation's migrations would change the tables of the live one. */
+async function checkElsewhere(
+  open: OpenTransaction,
+  scope: string,
+  { name }: Migration,
+  place: Place,
+  before: ReadonlyMap<string, string>,
+): Promise<void> {
+  const after = await ownedElsewhere(open, place);
+  const changed = [...after.keys(), ...before.keys()].find((id) => before.get(id) !== after.get(id));
+  if (changed === undefined) return;
+  throw new MillraceError(
+    'SINK_MISCONFIGURED',
+    `Migration ${JSON.stringify(name)} of ${scope} makes or drops the ${after.get(changed) ?? before.get(changed)}, which is outside of its ` +
+      `schema "${place.schema}". Leave the schema out of the names in it.`,
+    { details: { scope, migration: name } },
+  );
 }
 
 /** A table of that name would be found before the ledger's own. */

@@ -4,7 +4,7 @@ import { generationsOf, migrateTables, namesPublic, ownerOf } from './consumer-s
 import { ledgerMigrations } from './ledger-migrations.ts';
 import { migrate } from './migrate.ts';
 import type { SqlDriver } from './sql-driver.ts';
-import { inTransaction } from './sql-transaction.ts';
+import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
 import { identifier } from './sql-values.ts';
 
 /**
@@ -94,4 +94,12 @@ function rolesOf(
     ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public GRANT USAGE ON SEQUENCES TO ${role};`
         : ''
     }`;
+}
+
+/** Takes a generation's role away, with what it may do. Its sessions fail at their next statement. */
+export async function dropRole(open: OpenTransaction, role: string): Promise<void> {
+  if ((await open.query('SELECT FROM pg_roles WHERE rolname = $1', [role])).rows.length === 0) return;
+  await open.run(
+    `GRANT ${identifier(role)} TO CURRENT_USER; DROP OWNED BY ${identifier(role)}; DROP ROLE ${identifier(role)}`,
+  );
 }

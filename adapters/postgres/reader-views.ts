@@ -1,4 +1,6 @@
+import type { MillraceError } from '../../runtime/errors.ts';
 import { generationName, readerSchema } from '../../runtime/replay/generation.ts';
+import { dependentsOfRelations } from './dependents.ts';
 import type { OpenTransaction } from './sql-transaction.ts';
 import { decodeRows, identifier } from './sql-values.ts';
 
@@ -81,7 +83,12 @@ export interface Pointing {
   readonly owner?: string | undefined;
   /** Rights that views made now get, beside those of the views that they replace. */
   readonly grants?: readonly Grant[];
+  /** What to throw where a view has to be dropped and others stand on it. */
+  readonly blocked: Blocked;
 }
+
+/** @param objects what is in the way, such as `view bi.top_articles` */
+export type Blocked = (objects: readonly string[]) => MillraceError;
 
 /**
  * Has the consumer's reader views read a generation's tables: one view for each table and view that it has, none for others.
@@ -94,6 +101,7 @@ export async function pointViews(open: OpenTransaction, pointing: Pointing): Pro
   const relations = decodeRows(await open.query(RELATIONS, [schema, views])) as unknown as Relation[];
   const statements: string[] = [];
   const made = new Set<string>();
+  const dropped: string[] = [];
   for (const { name, target, view, base, columns, viewColumns } of relations) {
     const of = `${identifier(views)}.${identifier(name)}`;
     const reads = `VIEW ${of} AS SELECT * FROM ${identifier(schema)}.${identifier(name)}`;
@@ -102,12 +110,16 @@ export async function pointViews(open: OpenTransaction, pointing: Pointing): Pro
         statements.push(`CREATE OR REPLACE ${reads}`);
       continue;
     }
-    if (view !== null) statements.push(`DROP VIEW ${of}`);
+    if (view !== null) {
+      dropped.push(view);
+      statements.push(`DROP VIEW ${of}`);
+    }
     if (target === null) continue;
     statements.push(`CREATE ${reads}`);
     made.add(name);
   }
   if (statements.length === 0) return;
+  await checkDependents(open, dropped, pointing.blocked);
   const grants = [...(await grantsIn(open, views, consumer)), ...(pointing.grants ?? [])];
   const columnsOf = new Map(relations.map(({ name, columns }) => [name, columns ?? []]));
   for (const grant of grants) {
@@ -121,18 +133,33 @@ export async function pointViews(open: OpenTransaction, pointing: Pointing): Pro
 /** Takes the views away, so that their tables can change. @returns the grants that they had, for `pointViews` */
 export async function dropViews(
   open: OpenTransaction,
-  consumer: string,
-  owner: string | undefined,
+  { consumer, owner, blocked }: Pick<Pointing, 'consumer' | 'owner' | 'blocked'>,
 ): Promise<readonly Grant[]> {
   const views = readerSchema(consumer);
   const grants = await grantsIn(open, views, consumer);
   const { rows } = await open.query(
-    "SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relkind = 'v' ORDER BY 1",
+    `SELECT oid::text, relname FROM pg_class
+     WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relkind = 'v' ORDER BY 2`,
     [views],
   );
-  const drops = rows.map(([name]) => `DROP VIEW ${identifier(views)}.${identifier(name!)}`);
+  await checkDependents(
+    open,
+    rows.map(([oid]) => oid!),
+    blocked,
+  );
+  const drops = rows.map(([, name]) => `DROP VIEW ${identifier(views)}.${identifier(name!)}`);
   if (drops.length > 0) await asOwner(open, owner, () => open.run(drops.join('; ')));
   return grants;
+}
+
+async function checkDependents(
+  open: OpenTransaction,
+  views: readonly string[],
+  blocked: Blocked,
+): Promise<void> {
+  if (views.length === 0) return;
+  const objects = await dependentsOfRelations(open, views);
+  if (objects.length > 0) throw blocked(objects);
 }
 
 export async function asOwner<Result>(

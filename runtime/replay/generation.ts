@@ -70,14 +70,31 @@ export interface PromoteOptions {
   readonly code: string;
   /** How many offsets of the live ledger the new one may lack, because retention has deleted them. @default 0 */
   readonly mayLose?: number;
+  /**
+   * By partition, the oldest offset that the log still has: a partition that retention has emptied is then not behind, though
+   * the candidate has had nothing of it. @default none is known
+   */
+  readonly oldest?: ReadonlyMap<number, number>;
+}
+
+/** What a candidate is made for. */
+export interface RebuildOf {
+  readonly id: string;
+  /** What tells its code and migrations from others. */
+  readonly code: string;
+  /** @default 'rebuild' */
+  readonly kind?: 'rebuild' | 'shadow';
 }
 
 /** The generations of a sink's consumers. The sink's owner changes them; every consumer may read them. */
 export interface GenerationStore {
   /** Of one consumer, or of all, by number. A consumer without any has its first, live. */
   list(consumer?: string): Promise<readonly Generation[]>;
-  /** Makes the next candidate with its schema and tables, empty. Gives back the one under way for the same rebuild. */
-  create(consumer: AnyConsumer, rebuild: { readonly id: string; readonly code: string }): Promise<Generation>;
+  /**
+   * Makes the next candidate with its schema and tables, empty. Gives back the one under way for the same rebuild.
+   * @throws REBUILD_REFUSED naming why: migrations that name a schema, tables that others write to, other code
+   */
+  create(consumer: AnyConsumer, rebuild: RebuildOf): Promise<Generation>;
   /**
    * Has readers see the candidate's tables, all at once, and makes the live one `previous`.
    * @throws REBUILD_REFUSED naming why: a partition behind, history lost, other code, dependents, shared tables

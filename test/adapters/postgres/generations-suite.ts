@@ -1,0 +1,265 @@
+/** Generations in PostgreSQL, whatever the driver: the port's promises, and what only a database with SQL in it can go wrong by. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { migrateTables } from '../../../adapters/postgres/consumer-schema.ts';
+import { createPostgresGenerations } from '../../../adapters/postgres/generations.ts';
+import { ledgerMigrations } from '../../../adapters/postgres/ledger-migrations.ts';
+import { migrate } from '../../../adapters/postgres/migrate.ts';
+import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
+import { provision } from '../../../adapters/postgres/provision.ts';
+import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
+import { identifier } from '../../../adapters/postgres/sql-values.ts';
+import type { AnyConsumer, Migration } from '../../../runtime/delivery/consumer.ts';
+import { generationName, readerSchema } from '../../../runtime/replay/generation.ts';
+import { editorialAnalytics } from '../../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
+import { type GenerationFixture, generationSuite } from '../../ports/generation-suite.ts';
+
+export interface GenerationsDatabase {
+  /** Owns what Millrace makes, and may make roles where there are some. */
+  readonly admin: SqlDriver;
+  /** Logs in, or acts, as the role of that name. @default one login for all, which the schema is told to */
+  readonly as?: (role: string) => Promise<SqlDriver>;
+  close(): Promise<void>;
+}
+
+const TABLE: Migration = {
+  name: '0001-settled',
+  sql: `
+    CREATE TABLE settled (partition int, at bigint, PRIMARY KEY (partition, at));
+    CREATE VIEW settled_count AS SELECT partition, count(*)::int AS n FROM settled GROUP BY 1`,
+};
+
+export function newConsumer(migrations: readonly Migration[] = [TABLE]): AnyConsumer {
+  return { ...editorialAnalytics, name: `c-${randomUUID().slice(0, 8)}`, migrations };
+}
+
+export function generationsFixture({ admin, as, close }: GenerationsDatabase) {
+  const store = createPostgresGenerations(admin, {
+    ...(as && { roles: { pauses: false } }),
+    catchUpMs: 100,
+    tries: 2,
+  });
+  const run = (sql: string) =>
+    new PostgresSink(admin).transaction(({ tx }) => tx.query(sql)).then(({ rows }) => rows);
+  const ready = async (consumer: AnyConsumer) => {
+    if (as) await provision(admin, [consumer]);
+    else {
+      await migrate(admin, 'millrace', ledgerMigrations);
+      await migrateTables(admin, consumer);
+    }
+    return consumer;
+  };
+  const sinkOf = async (name: string) =>
+    as ? new PostgresSink(await as(name)) : new PostgresSink(admin, { schema: name });
+  const settle: GenerationFixture['settle'] = async (consumer, generation, partition, from, to) => {
+    const name = generationName(consumer.name, generation);
+    const key = { consumer: name, epoch: consumer.epoch };
+    const of = { topic: consumer.topic.name, partition };
+    return (await sinkOf(name)).transaction(async ({ tx, lockLedgers, writeLedgers }) => {
+      const [view] = await lockLedgers(key, [{ ...of, from, to }]);
+      await tx.query('INSERT INTO settled SELECT $1::int, at FROM generate_series($2::int, $3::int) AS at', [
+        partition,
+        from,
+        to - 1,
+      ]);
+      const patch = { ...of, first: view!.first ?? from, next: to, maxTimestamp: 1 };
+      await writeLedgers(key, [{ ...patch, closed: [], deadLettered: [], skipped: [] }]);
+      return view!.replay ?? undefined;
+    });
+  };
+  return {
+    store,
+    run,
+    ready,
+    settle,
+    newConsumer: () => ready(newConsumer()),
+    async read({ name }: AnyConsumer) {
+      const rows = (await run(
+        `SELECT partition, n FROM ${identifier(readerSchema(name))}.settled_count ORDER BY 1`,
+      )) as { partition: number; n: number }[];
+      return Object.fromEntries(rows.map(({ partition, n }) => [partition, n]));
+    },
+    close,
+  } satisfies GenerationFixture & Record<string, unknown>;
+}
+
+export function postgresGenerationsSuite(name: string, open: () => Promise<GenerationsDatabase>): void {
+  let database: Promise<GenerationsDatabase> | undefined;
+  const fixtureOf = async () => {
+    database ??= open();
+    return generationsFixture(await database);
+  };
+  generationSuite(name, fixtureOf);
+
+  describe(`generations in ${name}: what SQL adds`, () => {
+    let opened: GenerationsDatabase;
+    let fixture: ReturnType<typeof generationsFixture>;
+    let run: (typeof fixture)['run'];
+    beforeAll(async () => {
+      opened = await open();
+      fixture = generationsFixture(opened);
+      ({ run } = fixture);
+    }, 120_000);
+    afterAll(() => opened.close());
+    const rebuild = { id: 'r1', code: 'c1' };
+    const promote = (consumer: AnyConsumer) => fixture.store.promote(consumer, 2, { code: 'c1' });
+    const filled = async (migrations?: readonly Migration[]) => {
+      const consumer = await fixture.ready(newConsumer(migrations));
+      await fixture.store.create(consumer, rebuild);
+      for (const generation of [1, 2]) await fixture.settle(consumer, generation, 0, 0, 3);
+      return consumer;
+    };
+    const refusedFor = (...names: string[]) => ({
+      code: 'REBUILD_REFUSED',
+      details: expect.objectContaining({ dependents: names }),
+      message: expect.stringContaining(names.join(', ')),
+    });
+    const outside = `outside_${randomUUID().slice(0, 8)}`;
+
+    test('names everything outside that stands on the old tables', async () => {
+      const consumer = await filled();
+      const [schema, views] = [identifier(consumer.name), identifier(readerSchema(consumer.name))];
+      await run(`CREATE SCHEMA ${outside}`);
+      const objects: [name: string, make: string, drop: string][] = [
+        [`view ${outside}.v`, `VIEW ${outside}.v AS SELECT * FROM ${schema}.settled`, `VIEW ${outside}.v`],
+        [
+          `materialized view ${outside}.m`,
+          `MATERIALIZED VIEW ${outside}.m AS SELECT n FROM ${schema}.settled_count`,
+          `MATERIALIZED VIEW ${outside}.m`,
+        ],
+        [
+          `table constraint fk on ${outside}.t`,
+          `TABLE ${outside}.t (p int, a bigint, CONSTRAINT fk FOREIGN KEY (p, a) REFERENCES ${schema}.settled)`,
+          `TABLE ${outside}.t`,
+        ],
+        [
+          `function ${outside}.f()`,
+          `FUNCTION ${outside}.f() RETURNS bigint BEGIN ATOMIC SELECT count(*) FROM ${schema}.settled; END`,
+          `FUNCTION ${outside}.f`,
+        ],
+      ];
+      for (const [, make] of objects) await run(`CREATE ${make}`);
+      const names = objects.map(([object]) => object).sort();
+      await expect(promote(consumer)).rejects.toMatchObject(refusedFor(...names));
+      expect((await fixture.store.list(consumer.name))[0]).toMatchObject({ number: 1, state: 'live' });
+      for (const [, , drop] of objects) await run(`DROP ${drop}`);
+      // One that reads what readers read goes along.
+      await run(`CREATE VIEW ${outside}.v AS SELECT count(*)::int AS n FROM ${views}.settled`);
+      await fixture.settle(consumer, 2, 0, 3, 4);
+      await promote(consumer);
+      expect(await run(`SELECT n FROM ${outside}.v`)).toEqual([{ n: 4 }]);
+      await run(`CREATE VIEW ${outside}.w AS SELECT * FROM ${schema}.settled`);
+      await expect(fixture.store.drop(consumer, 1)).rejects.toMatchObject(refusedFor(`view ${outside}.w`));
+      await run(`DROP VIEW ${outside}.w`);
+      await fixture.store.drop(consumer, 1);
+    });
+
+    test('a view that cannot keep its columns is made anew, and refused where others stand on it', async () => {
+      const consumer = await filled();
+      const views = identifier(readerSchema(consumer.name));
+      // What the migrations of another version would come to.
+      const other = identifier(generationName(consumer.name, 2));
+      await run(`DROP VIEW ${other}.settled_count`);
+      await run(
+        `CREATE VIEW ${other}.settled_count AS SELECT 'p' || partition AS partition FROM ${other}.settled`,
+      );
+      await run(`CREATE VIEW ${outside}.on_count AS SELECT * FROM ${views}.settled_count`);
+      await expect(promote(consumer)).rejects.toMatchObject(refusedFor(`view ${outside}.on_count`));
+      await run(`DROP VIEW ${outside}.on_count`);
+      await promote(consumer);
+      expect(await run(`SELECT DISTINCT partition FROM ${views}.settled_count`)).toEqual([
+        { partition: 'p0' },
+      ]);
+      await expect(fixture.store.rollback(consumer)).resolves.toMatchObject({ to: { number: 1 } });
+    });
+
+    test.each([
+      ['public', (_: string) => 'INSERT INTO public.somewhere VALUES (1)'],
+      ['public in quotes', (_: string) => 'CREATE TABLE "public" . t (n int)'],
+      ['its own schema', (name: string) => `CREATE TABLE "${name}".t (n int)`],
+    ])('migrations that name %s are refused before anything is made', async (_, sqlOf) => {
+      const { name } = newConsumer();
+      const consumer = { ...newConsumer(), name };
+      const named = { ...consumer, migrations: [...consumer.migrations, { name: '0002', sql: sqlOf(name) }] };
+      await fixture.ready(consumer);
+      await expect(fixture.store.create(named, rebuild)).rejects.toMatchObject({
+        code: 'REBUILD_REFUSED',
+        details: { consumer: name, migration: '0002' },
+      });
+      expect(await fixture.store.list(name)).toHaveLength(1);
+    });
+
+    test('public in a comment is no name', async () => {
+      const said = [
+        { name: '0001', sql: `-- public.t\n/* public.t */ CREATE TABLE settled (partition int, at bigint)` },
+      ];
+      const consumer = await fixture.ready(newConsumer(said));
+      expect(await fixture.store.create(consumer, rebuild)).toMatchObject({ number: 2 });
+    });
+
+    test('migrations that make something elsewhere by other means are refused, and leave nothing', async () => {
+      const made = `'CREATE TABLE pub' || 'lic.e_' || md5(current_schema()) || ' (n int)'`;
+      const sneaky = [TABLE, { name: '0002', sql: `DO $$ BEGIN EXECUTE ${made}; END $$` }];
+      if (opened.as) await run('GRANT CREATE ON SCHEMA public TO PUBLIC');
+      const consumer = await fixture.ready(newConsumer(sneaky));
+      await expect(fixture.store.create(consumer, rebuild)).rejects.toMatchObject({
+        code: 'REBUILD_REFUSED',
+        message: expect.stringContaining('public.e_'),
+      });
+      expect(await fixture.store.list(consumer.name)).toHaveLength(1);
+      expect(await run(`SELECT to_regnamespace('"${consumer.name}-g2"')::text AS n`)).toEqual([{ n: null }]);
+    });
+
+    test('a consumer whose tables others write to is refused', async () => {
+      const consumer = await filled();
+      const role = `writer_${randomUUID().slice(0, 8)}`;
+      await run(`CREATE ROLE ${role}`);
+      await run(`GRANT UPDATE (at) ON ${identifier(consumer.name)}.settled TO ${role}`);
+      const refusal = {
+        code: 'REBUILD_REFUSED',
+        details: { consumer: consumer.name, table: 'settled', role },
+      };
+      await expect(promote(consumer)).rejects.toMatchObject(refusal);
+      await expect(fixture.store.create(consumer, { id: 'r2', code: 'c2' })).rejects.toMatchObject(refusal);
+      await run(`REVOKE UPDATE (at) ON ${identifier(consumer.name)}.settled FROM ${role}`);
+      await promote(consumer);
+    });
+
+    test('a later migration reaches every generation, and the views', async () => {
+      const consumer = await filled();
+      const later = {
+        ...consumer,
+        migrations: [
+          ...consumer.migrations,
+          { name: '0002', sql: 'DROP VIEW settled_count; ALTER TABLE settled DROP at, ADD more int' },
+        ],
+      };
+      await fixture.ready(later);
+      const views = identifier(readerSchema(consumer.name));
+      expect(Object.keys((await run(`SELECT * FROM ${views}.settled`))[0] as object)).toEqual([
+        'partition',
+        'more',
+      ]);
+      await promote(later);
+      expect(await run(`SELECT count(more)::int AS n FROM ${views}.settled`)).toEqual([{ n: 0 }]);
+    });
+
+    test('readers keep their rights through a promote, whether a view was replaced or made anew', async () => {
+      const consumer = await filled();
+      const reader = `reader_${randomUUID().slice(0, 8)}`;
+      const [views, other] = [identifier(readerSchema(consumer.name)), identifier(`${consumer.name}-g2`)];
+      await run(`CREATE ROLE ${reader}`);
+      await run(`GRANT USAGE ON SCHEMA ${views} TO ${reader}`);
+      await run(`GRANT SELECT ON ${views}.settled TO ${reader}`);
+      await run(`GRANT SELECT (n) ON ${views}.settled_count TO ${reader} WITH GRANT OPTION`);
+      await run(`DROP VIEW ${other}.settled_count`);
+      await run(`CREATE VIEW ${other}.settled_count AS SELECT count(*)::int AS n FROM ${other}.settled`);
+      await promote(consumer);
+      const may = (of: string, right: string) => `has_${of}_privilege('${reader}', ${right})`;
+      expect(
+        await run(`SELECT ${may('table', `'${views}.settled', 'SELECT'`)} AS a, ${may('table', `'${views}.settled_count', 'SELECT'`)} AS b,
+          ${may('column', `'${views}.settled_count', 'n', 'SELECT WITH GRANT OPTION'`)} AS c, ${may('schema', `'${readerSchema(consumer.name)}', 'USAGE'`)} AS d`),
+      ).toEqual([{ a: true, b: false, c: true, d: true }]);
+    });
+  });
+}
