@@ -229,12 +229,13 @@ const RELATIONS: ReadonlySet<string> = new Set([
 ]);
 
 /** Somebody may have renamed or dropped it by hand. */
-async function isThere(open: OpenTransaction, { kind, identity }: Named): Promise<boolean> {
+async function isThere(open: OpenTransaction, object: Named): Promise<boolean> {
+  const { kind, identity } = object;
   const as = RELATIONS.has(kind)
     ? 'to_regclass'
     : ROUTINES.has(kind)
       ? 'to_regprocedure'
-      : kind === 'type' || kind === 'composite type'
+      : isType(object)
         ? 'to_regtype'
         : undefined;
   if (as === undefined) return true;
@@ -254,11 +255,17 @@ async function moveOut(
     'SELECT FROM millrace_ledger WHERE consumer = $1 ORDER BY epoch, topic, partition FOR UPDATE',
     [consumer],
   );
-  const moves = objects.map(
+  // A type last: the names of functions have those of their arguments' types in them.
+  const inOrder = objects.toSorted((a, b) => Number(isType(a)) - Number(isType(b)));
+  const moves = inOrder.map(
     ({ kind, identity }) => `ALTER ${commandOf(kind)} ${identity} SET SCHEMA ${identifier(schema)}`,
   );
   await open.run(moves.join(';\n'));
   return grantsIn(open, schema, consumer);
+}
+
+function isType({ kind }: Named): boolean {
+  return kind === 'type' || kind === 'composite type';
 }
 
 function commandOf(kind: string): string {
