@@ -12,7 +12,7 @@ import {
   deadLetterId,
 } from '../../../runtime/delivery/dead-letter.ts';
 import { createEngine, type Engine } from '../../../runtime/delivery/engine.ts';
-import type { Ledger } from '../../../runtime/delivery/ledger.ts';
+import type { Ledger, Replay } from '../../../runtime/delivery/ledger.ts';
 import type { BatchReport } from '../../../runtime/delivery/metrics.ts';
 import { type OffsetRange, union } from '../../../runtime/delivery/offset-ranges.ts';
 import type { Sink, SinkTransaction } from '../../../runtime/delivery/sink.ts';
@@ -64,7 +64,7 @@ export interface WorldSink {
   // biome-ignore lint/suspicious/noExplicitAny: each has a transaction of its own, which its `apply` knows.
   open(step: () => Promise<void>): Sink<any>;
   // biome-ignore lint/suspicious/noExplicitAny: as above.
-  apply(record: ConsumerRecord<Event>, tx: any): Promise<void>;
+  apply(record: ConsumerRecord<Event>, tx: any, replay: Replay | undefined): Promise<void>;
   /** The offsets whose effects were applied, in the order they were. */
   effects(partition: number): readonly number[];
   ledger(partition: number): Ledger | undefined;
@@ -81,7 +81,7 @@ export function memoryWorldSink(): WorldSink {
 }
 
 export class World {
-  readonly partitions: readonly Partition[];
+  readonly partitions: Partition[];
   readonly #sink: WorldSink;
   readonly letters = new Map<string, DeadLetter>();
   readonly reports: BatchReport[] = [];
@@ -123,13 +123,30 @@ export class World {
       topic: events,
       // The world's sink stands in for PostgreSQL; the handler knows.
       sink: 'postgres',
-      handle: (records, { tx, fail }) => this.#handle(records, tx, fail),
+      handle: (records, { tx, fail, replay }) => this.#handle(records, tx, fail, replay),
     });
+  }
+
+  /** Another generation of the consumer: it has the same records from `startsAt` on, and all else of its own. */
+  rebuilt(startsAt: readonly number[], seed: number, sink: WorldSink): World {
+    const other = new World([], seed, undefined, sink);
+    for (const [partition, { records, natures }] of this.partitions.entries()) {
+      const start = Math.min(startsAt[partition] ?? 0, records.length);
+      const before = Array.from({ length: start }, (_, offset) => offset);
+      const [discarded, everDiscarded] = [new Set(before), new Set(before)];
+      other.partitions.push({ records, natures, cursor: start, discarded, everDiscarded });
+      for (const [offset, nature] of natures.entries()) other.#failAsOften(nature, partition, offset);
+    }
+    return other;
+  }
+
+  #failAsOften(nature: Nature, partition: number, offset: number): void {
+    if (nature.kind === 'flaky') this.#failuresLeft.set(`${partition}/${offset}`, nature.failures);
   }
 
   append(of: Partition, partition: number, nature: Nature): void {
     const offset = of.records.length;
-    if (nature.kind === 'flaky') this.#failuresLeft.set(`${partition}/${offset}`, nature.failures);
+    this.#failAsOften(nature, partition, offset);
     of.natures.push(nature);
     of.records.push(
       eventRecord(partition, offset, {
@@ -143,6 +160,7 @@ export class World {
     records: readonly ConsumerRecord<Event>[],
     tx: unknown,
     fail: (record: ConsumerRecord<Event>, error: unknown) => void,
+    replay: Replay | undefined,
   ): Promise<void> {
     for (const record of records) {
       const nature = this.partitions[record.partition]!.natures[record.offset]!;
@@ -159,7 +177,7 @@ export class World {
         this.#failuresLeft.set(record.value.id, left - 1);
         throw new Error('flaky record');
       }
-      await this.#sink.apply(record, tx);
+      await this.#sink.apply(record, tx, replay);
     }
   }
 
