@@ -68,7 +68,8 @@ export function auditCommand(): Command {
       const stores = { ...storesOptions(options), postgres: options.postgres };
       const session = await openLedgerSession(existingStateFolder(options.state), stores);
       try {
-        const { audit, redriving } = await auditConsumer(await session.sourcesOf(consumer), options);
+        const { audit: found, redriving } = await auditConsumer(await session.sourcesOf(consumer), options);
+        const audit = { ...found, consumer: name };
         if (options.json) printJson(audit);
         else for (const line of auditLines(audit, options)) printLine(line);
         if (redriving > 0 && audit.unaccounted > 0) {

@@ -20,6 +20,8 @@ interface View extends Place {
   readonly key?: string;
   readonly everyPartition?: true;
   readonly since?: number;
+  /** What commands call a consumer whose ledger has another name: that of its live generation. @default by that name */
+  readonly declaredNames?: ReadonlyMap<string, string>;
 }
 
 /** Each record with its position and time, and what became of it; below them, the commands that come next. */
@@ -56,7 +58,7 @@ function valueLines(value: unknown): readonly string[] {
 function nextLines(
   found: readonly FoundRecord[],
   outcomes: readonly Readonly<Record<string, RecordOutcome>>[],
-  place: Place,
+  { declaredNames, ...place }: View,
 ): readonly string[] {
   const words = new Map<string, readonly string[]>();
   for (const [at, each] of outcomes.entries()) {
@@ -64,7 +66,8 @@ function nextLines(
       const key = `${consumer} ${outcome}`;
       if (words.has(key)) continue;
       if (outcome === 'dead-lettered') words.set(key, ['dlq', 'show', letterId(consumer, found[at]!.raw)]);
-      if (outcome === 'skipped') words.set(key, ['replay', consumer, '--gaps']);
+      if (outcome === 'skipped')
+        words.set(key, ['replay', declaredNames?.get(consumer) ?? consumer, '--gaps']);
       if (outcome === 'pending') words.set(key, ['lag']);
     }
   }

@@ -107,12 +107,18 @@ async function find(topic: Topic<never>, app: LoadedApp, options: FindOptions): 
       result.found.map(({ raw }) => raw),
       sources,
     );
+    // A generation that was promoted is called as its consumer, but its letters and its ledger have its own name.
+    const declaredNames = new Map(sources.map((source, at) => [source.consumer.name, consumers[at]!.name]));
+    const named = (each: Readonly<Record<string, RecordOutcome>>) =>
+      Object.fromEntries(Object.entries(each).map(([name, outcome]) => [declaredNames.get(name)!, outcome]));
     if (options.json) {
-      printJson({ records: result.found.map((each, at) => toJson(each, outcomes[at]!, options.showValues)) });
+      printJson({
+        records: result.found.map((each, at) => toJson(each, named(outcomes[at]!), options.showValues)),
+      });
     } else if (result.found.length === 0) {
       for (const text of nothingFoundLines(topic.name, result, options)) printLine(text);
     } else {
-      for (const text of foundLines(result.found, outcomes, options)) printLine(text);
+      for (const text of foundLines(result.found, outcomes, { ...options, declaredNames })) printLine(text);
     }
     if (result.unreadable > 0 && options.where) {
       printNote(

@@ -1,8 +1,10 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { FaultCounts } from '../local/function-threads.ts';
+import type { Rebuilding } from '../local/generations.ts';
 import type { ConsumerLag } from '../local/lag.ts';
 import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Handling, StackTotals } from '../local/stack.ts';
+import { generationName } from '../runtime/replay/generation.ts';
 import { levelText } from './lag-view.ts';
 import type { Hold, RunEvent } from './run-log.ts';
 import { count, duration, plural, printable, styled, table, widthOf, wrapped } from './terminal.ts';
@@ -30,6 +32,8 @@ export interface Snapshot {
     readonly title: string;
     readonly rows: readonly { readonly label: string; readonly value: number }[];
   } | null;
+  /** @default none */
+  readonly rebuilding?: readonly Rebuilding[];
   /** The newest last. */
   readonly events: readonly RunEvent[];
 }
@@ -54,6 +58,7 @@ export function renderView(snapshot: Snapshot, { columns, rows }: { columns: num
     '',
     ...counters(snapshot),
     ...faultLines(snapshot),
+    ...rebuildLines(snapshot).map((text) => styled('dim', text)),
     '',
     ...consumerLines(snapshot),
   ];
@@ -129,6 +134,14 @@ function counters({ feed, totals, appliedPerSecond, publishedPerSecond }: Snapsh
       ...(feed.ignored > 0 ? [small('ignored', feed.ignored, 'dim')] : []),
     ].join(styled('dim', '  ·  ')),
   ];
+}
+
+/** A line about each rebuild that goes on. */
+export function rebuildLines({ rebuilding = [] }: Pick<Snapshot, 'rebuilding'>): readonly string[] {
+  return rebuilding.map(
+    ({ consumer, number, lag }) =>
+      `rebuilding ${printable(generationName(consumer, number))}: ${plural(lag, 'record')} to go`,
+  );
 }
 
 function faultLines(snapshot: Snapshot): readonly string[] {

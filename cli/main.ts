@@ -51,6 +51,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'triage, redrive, discard, export and import dead letters',
     load: async () => (await import('./dlq.ts')).dlqCommand(),
   },
+  rebuild: {
+    summary: "rebuild a consumer's tables from its topic, and promote them",
+    load: async () => (await import('./rebuild.ts')).rebuildCommand(),
+  },
   warehouse: {
     summary: 'build captured tables in Snowflake, DuckDB or PostgreSQL',
     load: async () => (await import('./warehouse.ts')).warehouseCommand(),

@@ -3,7 +3,14 @@ import { createLogUpdate } from 'log-update';
 import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Stack, StackTotals } from '../local/stack.ts';
 import type { Demo } from '../runtime/app.ts';
-import { describeFaults, describeHolds, renderView, type Snapshot, slowHandlers } from './live-view.ts';
+import {
+  describeFaults,
+  describeHolds,
+  rebuildLines,
+  renderView,
+  type Snapshot,
+  slowHandlers,
+} from './live-view.ts';
 import type { RunLog } from './run-log.ts';
 import { totalLag } from './run-report.ts';
 import { count, printNote } from './terminal.ts';
@@ -81,12 +88,14 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
     consumers: [],
   };
   let lags: Snapshot['lags'] = [];
+  let rebuilding: NonNullable<Snapshot['rebuilding']> = [];
   let panelRows: Snapshot['panel'] = null;
   let said: ReturnType<RunLog['events']>[number] | undefined;
 
   const look = async () => {
     // Not the sink: it may be busy for long, and the view goes on.
     lags = await stack.lag();
+    rebuilding = await stack.rebuilding();
     publishedPerSecond.note();
     appliedPerSecond.note();
   };
@@ -120,6 +129,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
       handling: stack.handling(),
       holds: runLog.holds(),
       faults: stack.faults(),
+      rebuilding,
       panel: panelRows,
       events: runLog.events(),
     }),
@@ -137,6 +147,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
         ...describeHolds({ holds: runLog.holds(), lags, nowMs }),
         ...slowHandlers(stack.handling()),
         describeFaults({ faults: stack.faults(), nowMs }),
+        ...rebuildLines({ rebuilding }),
         newest && newest !== said ? newest.text : '',
       ];
       said = newest;

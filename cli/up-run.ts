@@ -126,6 +126,7 @@ async function run(
   }
   const { stores, stack, runLog, random } = started;
   const control = await serveControl(folder, {
+    ...stack.generations,
     query: ({ sql, timeoutMs }, signal) => stack.query(sql, { timeoutMs, signal }),
     ledgers: (of) => stack.ledgers.read(of),
     deliver: ({ consumer, event }) => stack.deliver(consumer, event),

@@ -7,6 +7,7 @@ import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
 import type { BatchResponse } from '../runtime/lambda/kafka-batch.ts';
 import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { LedgerOwner, WholeLedger } from '../runtime/replay/ledgers.ts';
+import type { GenerationCalls } from './generations.ts';
 import type { QueryResult } from './read-only-query.ts';
 import type { StateFolder } from './state-folder.ts';
 
@@ -14,7 +15,7 @@ import type { StateFolder } from './state-folder.ts';
  * What a process may ask of the one that has the state folder. Each gets a signal that aborts when the process that asked
  * has ended.
  */
-export interface ControlCalls {
+export interface ControlCalls extends GenerationCalls {
   query(of: { readonly sql: string; readonly timeoutMs: number }, signal: AbortSignal): Promise<QueryResult>;
   ledgers(of: LedgerOwner, signal: AbortSignal): Promise<readonly WholeLedger[]>;
   /** Has a consumer's function settle a batch, as its event source would. */

@@ -23,7 +23,12 @@ import type { LocalSink } from './sinks.ts';
 const WORKER = new URL(`function-worker${extname(import.meta.url)}`, import.meta.url);
 
 export interface FunctionOptions {
+  /** As it runs: with its generation's name. */
   readonly consumer: AnyConsumer;
+  /** The name it is declared by. @default its own */
+  readonly declared?: string;
+  /** @default 1: the declared consumer itself */
+  readonly generation?: number;
   /** The module that exports `consumers`, this one among them: each thread loads it. */
   readonly module: URL;
   readonly sink: Pick<LocalSink, 'connect'>;
@@ -170,6 +175,8 @@ class FunctionThread {
   constructor(
     {
       consumer,
+      declared = consumer.name,
+      generation = 1,
       module,
       sink,
       deadLetters,
@@ -189,7 +196,8 @@ class FunctionThread {
   ) {
     const workerData: FunctionWorkerData = {
       module: module.href,
-      consumer: consumer.name,
+      consumer: declared,
+      generation,
       partialResponses,
       faults: { ...faults, outagesEndAt },
       seed: Math.floor(random.next() * 2 ** 32),

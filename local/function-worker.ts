@@ -28,6 +28,7 @@ import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import { isQueueEvent } from '../runtime/lambda/queue-event.ts';
 import type { Logger } from '../runtime/ports.ts';
 import type { Position } from '../runtime/record.ts';
+import { generationOf } from '../runtime/replay/generation.ts';
 import { localContext } from './event-source/function.ts';
 import { createFaults, type FaultKind, type FaultOptions } from './faults.ts';
 import { createSightings } from './sightings.ts';
@@ -37,6 +38,8 @@ export interface FunctionWorkerData {
   /** URL of the module whose default export is the app, with the named consumer. */
   readonly module: string;
   readonly consumer: string;
+  /** Which generation of its tables it fills. */
+  readonly generation: number;
   /** Whether the event source reads partial batch responses. */
   readonly partialResponses: boolean;
   readonly faults: Omit<FaultOptions, 'clock' | 'random' | 'onFault'>;
@@ -78,21 +81,22 @@ export type FunctionCalls = {
 
 const {
   module,
-  consumer: name,
+  consumer: declaredName,
+  generation,
   faults,
   seed,
   handlingSince,
   partialResponses,
 } = workerData as FunctionWorkerData;
 const { default: app } = (await import(module)) as { readonly default: App };
-const declared = app.consumers.find((each) => each.name === name)!;
+const declared = generationOf(app.consumers.find((each) => each.name === declaredName)!, generation);
 const main = connect<FunctionPorts>(parentPort!, {
   useSink(address) {
     if ('port' in address) embedded.use(address.port);
     else server = import('pg').then(({ default: pg }) => serverDriver(pg, address.url));
   },
   async invoke(event, requestId, endsAt) {
-    const context = localContext(name, requestId, endsAt, systemClock);
+    const context = localContext(declared.name, requestId, endsAt, systemClock);
     return isQueueEvent(event) ? await lambda(event, context) : await faulty(event as KafkaEvent, context);
   },
   idle: () => injected.idle(),

@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import type { AnyConsumer, Migration } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
+import { type Generation, generationOf } from '../runtime/replay/generation.ts';
 import type { StateFolder } from './state-folder.ts';
 import type { TopicLog } from './topic-log.ts';
 
@@ -15,9 +16,28 @@ const MIGRATIONS: readonly Migration[] = [
   },
 ];
 
-/** Writes down which ledger the folder's runs have with this log, for who looks at their groups from outside. */
-export async function noteLedger({ files }: StateFolder, log: TopicLog, ledger: string): Promise<void> {
-  writeFileSync(files.ledger, JSON.stringify({ log: await log.id(), ledger }), { mode: 0o600 });
+interface Note {
+  readonly log?: unknown;
+  readonly ledger?: unknown;
+  readonly generations?: unknown;
+}
+
+/** Writes down which ledger the folder's runs have with this log, and which generations, for who looks from outside. */
+export async function noteLedger(
+  { files }: StateFolder,
+  log: TopicLog,
+  ledger: string,
+  generations: readonly Generation[] = [],
+): Promise<void> {
+  const note: Note = {
+    log: await log.id(),
+    ledger,
+    generations: generations.map(({ consumer, number, state }) => ({ consumer, number, state })),
+  };
+  // At once: others read it meanwhile.
+  const half = `${files.ledger}.${process.pid}`;
+  writeFileSync(half, JSON.stringify(note), { mode: 0o600 });
+  renameSync(half, files.ledger);
 }
 
 /** The ledger that the folder's last run had; undefined where none ran, or on another log. */
@@ -27,7 +47,27 @@ export async function notedLedger({ files }: StateFolder, log: TopicLog): Promis
   return noted.log === (await log.id()) && typeof noted.ledger === 'string' ? noted.ledger : undefined;
 }
 
-function readNote(path: string): { readonly log?: unknown; readonly ledger?: unknown } {
+/** A generation as who looks from outside knows it. */
+export type NotedGeneration = Pick<Generation, 'consumer' | 'number' | 'state'>;
+
+/** The generations of all consumers that the folder's last run had; a consumer without any has its first. */
+export function notedGenerations({ files }: StateFolder): readonly NotedGeneration[] {
+  const { generations = [] } = existsSync(files.ledger) ? readNote(files.ledger) : {};
+  return generations as readonly NotedGeneration[];
+}
+
+/**
+ * The consumer as it runs for its readers: with the name that its group, queues, ledger and schema have. Its own until
+ * another generation was promoted.
+ */
+export function liveConsumer(folder: StateFolder, declared: AnyConsumer): AnyConsumer {
+  const live = notedGenerations(folder).find(
+    ({ consumer, state }) => consumer === declared.name && state === 'live',
+  );
+  return generationOf(declared, live?.number ?? 1);
+}
+
+function readNote(path: string): Note {
   try {
     return JSON.parse(readFileSync(path, 'utf8'));
   } catch (cause) {

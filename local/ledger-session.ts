@@ -6,7 +6,7 @@ import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { EvidenceSources } from '../runtime/replay/evidence.ts';
 import { createArchiveLedgers, type LedgerReader } from '../runtime/replay/ledgers.ts';
 import { askOwner } from './control-socket.ts';
-import { notedLedger } from './ledger-origin.ts';
+import { liveConsumer, notedLedger } from './ledger-origin.ts';
 import { type LocalSink, openServerSink } from './sinks.ts';
 import { type StateFolder, stateInUse, tryLockStateFolder } from './state-folder.ts';
 import { openStores, type Stores, type StoresOptions } from './stores.ts';
@@ -14,7 +14,7 @@ import { openStores, type Stores, type StoresOptions } from './stores.ts';
 export interface LedgerSession {
   readonly folder: StateFolder;
   readonly stores: Stores;
-  /** What a consumer's evidence is gathered from. */
+  /** What the evidence of a consumer's live generation is gathered from. */
   sourcesOf(consumer: AnyConsumer): Promise<EvidenceSources>;
   close(): Promise<void>;
 }
@@ -41,7 +41,8 @@ export async function openLedgerSession(
   return {
     folder,
     stores,
-    async sourcesOf(consumer) {
+    async sourcesOf(declared) {
+      const consumer = liveConsumer(folder, declared);
       // On a cluster that the folder never ran on, the groups are the deployed consumers'.
       const ledger = await notedLedger(folder, stores.log);
       return {

@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { migrateTables } from '../adapters/postgres/consumer-schema.ts';
+import { createPostgresGenerations } from '../adapters/postgres/generations.ts';
 import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { createPostgresLedgers } from '../adapters/postgres/postgres-ledgers.ts';
@@ -13,20 +14,24 @@ import { systemRandom } from '../adapters/system/system-random.ts';
 import type { App } from '../runtime/app.ts';
 import { isArchive } from '../runtime/archive/archive.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
+import { topicOfDeadLetters } from '../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { BatchReport } from '../runtime/delivery/metrics.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { BatchResponse } from '../runtime/lambda/kafka-batch.ts';
 import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
-import { mappingOf, type Polling } from '../runtime/lambda/mapping.ts';
+import type { Polling } from '../runtime/lambda/mapping.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
+import { generationOf } from '../runtime/replay/generation.ts';
 import type { LedgerOwner, LedgerReader, WholeLedger } from '../runtime/replay/ledgers.ts';
-import { startSource, watchForHalts } from './consumer-source.ts';
+import { type RunnerParts, startRunner } from './consumer-runner.ts';
 import { openEmbeddedSink } from './embedded-sink.ts';
+import type { EventSource } from './event-source/event-source.ts';
 import { createFunction, createRequestId } from './event-source/function.ts';
-import { startQueueSource } from './event-source/queue-source.ts';
 import type { FaultOptions } from './faults.ts';
-import { type FaultCounts, startFunctionThreads } from './function-threads.ts';
+import type { FaultCounts } from './function-threads.ts';
+import { type GenerationCalls, openGenerations, type Rebuilding } from './generations.ts';
+import { createGrowth } from './growth.ts';
 import { type ConsumerLag, measureLag } from './lag.ts';
 import { bindLedger, bindTopic, noteLedger } from './ledger-origin.ts';
 import { type LedgerTotals, readArchiveTotals, readLedgerTotals } from './ledger-totals.ts';
@@ -54,8 +59,11 @@ export interface StackOptions {
   readonly polling?: Polling['mode'];
   /** Hears of each batch that a consumer's function has been through. */
   readonly onReport?: (report: BatchReport) => void;
-  /** `redrive`: topics are left alone, and only what is redriven is consumed. */
-  readonly consume: 'everything' | 'redrive';
+  /**
+   * - `redrive`: topics are left alone, and only what is redriven is consumed.
+   * - `rebuild`: only what the consumer of this name has besides its live generation.
+   */
+  readonly consume: 'everything' | 'redrive' | { readonly rebuild: string };
 }
 
 // A share of invocations says something only where there are many: a small input would fit in one.
@@ -100,6 +108,10 @@ export interface Stack {
   deliver(consumer: string, event: KafkaEvent): Promise<BatchResponse>;
   /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused, or does not end in time */
   query(sql: string, limits?: QueryLimits): Promise<QueryResult>;
+  /** What may be done to the consumers' generations. */
+  readonly generations: GenerationCalls;
+  /** The rebuilds that go on. */
+  rebuilding(): Promise<readonly Rebuilding[]>;
   /** Rejects when a consumer or its sink meets what only a person can fix: an error that halts. */
   readonly halted: Promise<never>;
   /** Resolves when no consumer has any lag; rejects as `halted` does. */
@@ -127,119 +139,112 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> {
-  const { app, stores, faults, random, log, registry } = options;
-  const polling = POLLING[options.polling ?? 'provisioned'];
+  const { app, stores, faults, log, consume } = options;
   const { consumers } = app;
   const { driver } = local;
+  const sink = new PostgresSink(driver);
   const reports = { duplicates: 0, retries: 0 };
   const halted = Promise.withResolvers<never>();
   halted.promise.catch(() => {});
   const stopping = new AbortController();
-  if (options.consume === 'everything') await local.claim();
+  if (consume !== 'redrive') await local.claim();
   await prepareTopics(app, stores.log, log);
   await migrate(driver, 'millrace', ledgerMigrations);
   const ledger = await bindLedger(driver, stores.log, local.at);
-  await noteLedger(options.folder, stores.log, ledger);
-  const intoSink = consumers.filter((consumer) => !isArchive(consumer));
-  for (const consumer of intoSink) await bindTopic(driver, stores.log, consumer);
   const groupOf = ({ name }: AnyConsumer) => stores.log.groupOf(name, ledger);
-  if (options.consume === 'everything') {
-    for (const consumer of consumers) await stores.log.requireFreeGroup(groupOf(consumer));
-  }
-  for (const consumer of intoSink) await migrateTables(driver, consumer);
-  const readEach = () => {
-    const sink = new PostgresSink(driver);
-    return Promise.all(
-      consumers.map((consumer) =>
-        isArchive(consumer)
-          ? readArchiveTotals(stores.archive, stores.log, consumer)
-          : readLedgerTotals(sink, consumer),
-      ),
-    );
-  };
-  const before = await readEach();
-  const lagsOf = () =>
-    Promise.all(consumers.map((consumer) => measureLag(stores.log, consumer, groupOf(consumer))));
-  const lagAtStart =
-    options.consume === 'everything' ? (await lagsOf()).reduce((sum, { lag }) => sum + lag, 0) : 0;
-  const reader = patientReader(stores.log, { clock: systemClock, log, stop: stopping.signal });
-
   const hasFaultyInvocations = (faults.redeliver ?? 0) > 0 || (faults.crash ?? 0) > 0;
-
-  const onReport = (report: BatchReport) => {
-    reports.duplicates += report.duplicates;
-    reports.retries += report.retries;
-    options.onReport?.(report);
+  const mostRecords = hasFaultyInvocations ? FAULTY_BATCH_RECORDS : Number.POSITIVE_INFINITY;
+  const parts: RunnerParts = {
+    module: app.module,
+    sink: local,
+    stores,
+    registry: options.registry,
+    polling: POLLING[options.polling ?? 'provisioned'],
+    faults,
+    random: options.random,
+    log,
+    groupOf,
+    onReport(report) {
+      if (running().some(({ consumer }) => consumer.name === report.consumer)) {
+        reports.duplicates += report.duplicates;
+        reports.retries += report.retries;
+      }
+      options.onReport?.(report);
+    },
   };
-  const running = consumers.map((consumer) => {
-    const resources = stores.deadLettersOf(consumer);
-    const ownLog = naming(log, consumer.name);
-    const threads = startFunctionThreads({
-      consumer,
-      module: app.module,
-      sink: local,
-      deadLetters: stores.deadLetterQueueOf(consumer),
-      objects: resources.objects,
-      archive: stores.archive,
-      producer: stores.log,
-      registry,
-      faults,
-      random,
-      log: ownLog,
-      onReport,
-      partialResponses: mappingOf(consumer, polling).provisioned !== null,
-    });
-    stores.releaseRedriven(consumer);
-    const redrive = startQueueSource({
-      queue: resources.redrive,
-      name: consumer.name,
-      handler: threads.invoke,
-      functionTimeoutMs: consumer.timeoutMs,
-      clock: systemClock,
-      random: systemRandom,
-      log: ownLog,
-    });
-    if (options.consume === 'redrive') return { consumer, threads, redrive };
-    const source = startSource(
-      consumer,
-      groupOf(consumer),
-      polling,
-      hasFaultyInvocations ? FAULTY_BATCH_RECORDS : Number.POSITIVE_INFINITY,
-      reader,
-      resources,
-      ownLog,
-      watchForHalts(threads.invoke, halted.reject),
-    );
-    return { consumer, threads, redrive, source };
+
+  const generations = await openGenerations(
+    {
+      app,
+      stores,
+      driver,
+      // PostgreSQL in this process has one session, which cannot hold batches and wait for the candidate's at once.
+      store: createPostgresGenerations(driver, {
+        holding: options.postgres === undefined ? (name, work) => holding(name, work) : undefined,
+      }),
+      reader: patientReader(stores.log, { clock: systemClock, log, stop: stopping.signal }),
+      ledger,
+      groupOf,
+      async prepare(consumer) {
+        if (!isArchive(consumer)) await bindTopic(driver, stores.log, consumer);
+        if (consume !== 'redrive') await stores.log.requireFreeGroup(groupOf(consumer));
+        if (consumer.deadLetter === 'kafka') await stores.log.prepareTopic(topicOfDeadLetters(consumer));
+      },
+      migrate: async (declared) => void (await migrateTables(driver, declared)),
+      start(declared, number, reader) {
+        const reading = consume === 'redrive' ? undefined : { reader, mostRecords };
+        // Readers do not see the other generations: who rebuilds is told what halts one.
+        return startRunner(declared, number, parts, reading, (error) => {
+          if (generations.isLive({ declared, number })) halted.reject(error);
+        });
+      },
+      onLive: (known) => noteLedger(options.folder, stores.log, ledger, known),
+    },
+    typeof consume === 'object' ? consume : 'all',
+  );
+  const holding = <Result>(name: string, work: () => Promise<Result>): Promise<Result> => {
+    const runner = generations.runners().find(({ consumer }) => consumer.name === name);
+    return runner ? runner.holding(work) : work();
+  };
+  /** The live generations: what the totals, the lag and the halts of a run are about. */
+  const running = () => generations.runners().filter(generations.isLive);
+
+  const ledgers = createPostgresLedgers(driver);
+  const growth = createGrowth(consumers, generations.liveOf, {
+    totals: (consumer) =>
+      isArchive(consumer)
+        ? readArchiveTotals(stores.archive, stores.log, consumer)
+        : readLedgerTotals(sink, consumer),
+    ledgers,
   });
+  // What there is by now is not of this run.
+  await growth.sinceBegun();
+  const lagsOf = () =>
+    Promise.all(
+      consumers.map((consumer) => measureLag(stores.log, consumer, groupOf(generations.liveOf(consumer)))),
+    );
+  const lagAtStart = consume === 'everything' ? (await lagsOf()).reduce((sum, { lag }) => sum + lag, 0) : 0;
+  generations.start();
 
   local.failed.catch((error) => {
     halted.reject(error);
-    for (const { threads } of running) threads.abandon(error);
+    for (const { threads } of generations.runners()) threads.abandon(error);
   });
 
   const stop = async () => {
     stopping.abort();
-    await Promise.all(running.flatMap(({ source, redrive }) => [source?.stop(), redrive.stop()]));
-    await Promise.all(running.map(({ threads }) => threads.stop()));
+    await generations.stop();
   };
   return {
     halted: halted.promise,
     async totals() {
-      const now = await readEach();
-      const grown = now.map((totals, at) => ({
-        consumer: consumers[at]!.name,
-        applied: totals.applied - before[at]!.applied,
-        // A redrive closes holes of earlier runs, too.
-        deadLettered: Math.max(0, totals.deadLettered - before[at]!.deadLettered),
-        skipped: Math.max(0, totals.skipped - before[at]!.skipped),
-      }));
+      const grown = await growth.sinceBegun();
       return { ...addUp(grown), ...reports, consumers: grown };
     },
     lag: lagsOf,
     lagAtStart,
     faults() {
-      const each = running.map(({ threads }) => threads.faults());
+      const each = running().map(({ threads }) => threads.faults());
       const sum = (of: 'redelivered' | 'crashes') => each.reduce((all, counts) => all + counts[of], 0);
       const latest = (of: 'sinkOutageEndsAt' | 'deadLetterOutageEndsAt') =>
         Math.max(0, ...each.map((counts) => counts[of] ?? 0)) || null;
@@ -252,15 +257,15 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     },
     handling() {
       const now = systemClock.now();
-      return running.flatMap(({ consumer: { name, timeoutMs }, threads }) =>
+      return running().flatMap(({ declared, consumer: { timeoutMs }, threads }) =>
         threads
           .handlingSince()
-          .map((since) => ({ consumer: name, runningMs: Math.max(0, now - since), timeoutMs })),
+          .map((since) => ({ consumer: declared.name, runningMs: Math.max(0, now - since), timeoutMs })),
       );
     },
-    ledgers: createPostgresLedgers(driver),
+    ledgers,
     async deliver(name, event) {
-      const found = running.find(({ consumer }) => consumer.name === name);
+      const found = generations.runners().find(({ consumer }) => consumer.name === name);
       if (!found) throw noSuchConsumer(name);
       const { threads, consumer } = found;
       const fn = createFunction({
@@ -273,8 +278,24 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       return (answer ?? { batchItemFailures: [] }) as BatchResponse;
     },
     query: (sql, limits) => local.query(sql, limits),
+    generations: generations.calls,
+    async rebuilding() {
+      return Promise.all(
+        generations.candidates().map(async ({ consumer: name, number }) => {
+          const candidate = generationOf(consumers.find((each) => each.name === name)!, number);
+          const { lag } = await measureLag(stores.log, candidate, groupOf(candidate));
+          return { consumer: name, number, lag };
+        }),
+      );
+    },
     async drained() {
-      await Promise.race([halted.promise, Promise.all(running.map(({ source }) => source?.drained()))]);
+      for (let drained = new Set<EventSource>(); ; ) {
+        // A promote meanwhile puts another one in the place of a live generation.
+        const left = running().flatMap(({ source }) => (source && !drained.has(source) ? [source] : []));
+        if (left.length === 0) return;
+        await Promise.race([halted.promise, Promise.all(left.map((source) => source.drained()))]);
+        drained = new Set([...drained, ...left]);
+      }
     },
     stop,
     async close() {
@@ -329,14 +350,6 @@ function noSuchConsumer(consumer: string): MillraceError {
     `The running "millrace up" has no consumer ${consumer}. Stop it and start it again, so that it has your newest millrace.config.ts.`,
     { details: { consumer } },
   );
-}
-
-function naming(log: Logger, consumer: string): Logger {
-  const line =
-    (level: keyof Logger): Logger[keyof Logger] =>
-    (message, fields) =>
-      log[level](message, { consumer, ...fields });
-  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
 }
 
 function addUp(totals: readonly LedgerTotals[]): LedgerTotals {

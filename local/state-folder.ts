@@ -44,6 +44,8 @@ export interface StateFolder {
     readonly redrives: string;
     /** The same of replays. */
     readonly replays: string;
+    /** The plans of rebuilds that are not over. */
+    readonly rebuilds: string;
     /** Where the control socket is, where it does not fit beside. */
     readonly socketPath: string;
     readonly sink: string;
@@ -225,6 +227,7 @@ function readStateFolder(path: string): StateFolder {
       archive: join(path, 'archive.sqlite'),
       redrives: join(path, 'redrives'),
       replays: join(path, 'replays'),
+      rebuilds: join(path, 'rebuilds'),
       socketPath: join(path, 'control-socket-path'),
       sink: join(path, 'sink'),
       sinkReady: join(path, 'sink-ready'),

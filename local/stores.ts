@@ -2,6 +2,7 @@ import type { KafkaConnection } from '../adapters/kafka/connection.ts';
 import { openSqliteObjects } from '../adapters/sqlite/sqlite-objects.ts';
 import { openSqliteQueues } from '../adapters/sqlite/sqlite-queue.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
+import { AUDIT_PREFIX } from '../runtime/dead-letters/audit-log.ts';
 import type { Queue } from '../runtime/dead-letters/queue.ts';
 import {
   type DeadLetterResources,
@@ -38,6 +39,8 @@ export interface Stores {
   deadLetterQueueOf(consumer: AnyConsumer): Queue;
   /** Makes what a killed function was redriving visible at once. For who holds the folder: no function runs but its own. */
   releaseRedriven(consumer: AnyConsumer): void;
+  /** Deletes the dead letters of a generation that was dropped; what people did to them stays known. Letters in a Kafka topic stay. */
+  forget(consumer: AnyConsumer): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -81,6 +84,12 @@ export async function openStores(
         .map((name) => name.slice(0, -DEAD_LETTERS.length)),
     deadLetterQueueOf: (consumer) => queues.queue(namesOf(consumer).deadLetters),
     releaseRedriven: (consumer) => queues.releaseAll(namesOf(consumer).redrive),
+    async forget(consumer) {
+      for (const name of Object.values(namesOf(consumer))) queues.clear(name);
+      const own = objects.objects(consumer.name);
+      const keys = (await Array.fromAsync(own.list(''))).map(({ key }) => key);
+      await own.delete(keys.filter((key) => !key.startsWith(AUDIT_PREFIX)));
+    },
     async close() {
       await log.close();
       queues.close();

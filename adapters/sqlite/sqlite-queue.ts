@@ -7,6 +7,8 @@ import { inTransaction, openDatabase } from './open-database.ts';
 export interface SqliteQueues extends Queues {
   /** Makes hidden messages visible at once: for who knows that nobody is holding them any more. */
   releaseAll(name: string): void;
+  /** Deletes every message of a queue, hidden ones too. */
+  clear(name: string): void;
   /** The queues that hold a message, by name. */
   names(): readonly string[];
   close(): void;
@@ -73,6 +75,7 @@ export function openSqliteQueues({
     'UPDATE messages SET visible_at = ? WHERE queue = ? AND id = ? AND receive_count = ?',
   );
   const showAll = database.prepare('UPDATE messages SET visible_at = ? WHERE queue = ? AND visible_at > ?');
+  const removeAll = database.prepare('DELETE FROM messages WHERE queue = ?');
   const selectRange = database.prepare(
     `SELECT ${MESSAGE_COLUMNS} FROM messages WHERE queue = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?`,
   );
@@ -201,6 +204,9 @@ export function openSqliteQueues({
     mover: createMover,
     releaseAll(name) {
       showAll.run(clock.now(), name, clock.now());
+    },
+    clear(name) {
+      asking(name, () => removeAll.run(name));
     },
     names: () => asking('dead letters', () => selectNames.all().map(({ queue }) => String(queue))),
     close: () => database.close(),

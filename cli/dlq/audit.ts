@@ -24,14 +24,16 @@ Examples:
 
 export function auditCommand(): Command {
   return new Command('audit')
-    .description('Lists what people did to dead letters: who, when, what they planned and what came of it.')
+    .description(
+      'Lists what people did to a consumer and its dead letters: who, when, what they planned and what came of it.',
+    )
     .addOption(consumerOption())
     .addOption(jsonOption('print an array with an object an action'))
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: DlqSessionOptions & { consumer?: string; json?: true }) => {
       const entries: AuditEntry[] = [];
-      const { isWhole } = await inEachDlqSession(options.consumer, options, async ({ resources }) => {
-        entries.push(...(await readAuditLog(resources.objects)));
+      const { isWhole } = await inEachDlqSession(options.consumer, options, async ({ auditLogs }) => {
+        for (const objects of auditLogs) entries.push(...(await readAuditLog(objects)));
       });
       entries.sort((a, b) => a.begunAt.localeCompare(b.begunAt));
       if (options.json) printJson(entries);

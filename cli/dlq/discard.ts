@@ -47,7 +47,7 @@ export function discardCommand(): Command {
         command.error("error: option '--reason' is empty. Say why, for whoever asks later.");
       refuseUnasked(options, command);
       await inDlqSession(await chooseConsumer(options.consumer, options), options, async (session) => {
-        const { resources, consumer, folder } = session;
+        const { resources, named, folder } = session;
         const where = describeFilter(options.where);
         // What matches later was not confirmed.
         const planned = new Set<string>();
@@ -61,12 +61,10 @@ export function discardCommand(): Command {
         }
         if (planned.size === 0) {
           if (options.json) return printJson({ discarded: 0, export: null });
-          return printLine(noneMatch(consumer.name, options.where));
+          return printLine(noneMatch(named, options.where));
         }
-        printNote(
-          `Discard ${plural(planned.size, 'dead letter')} of ${consumer.name} (${session.at}): ${where}`,
-        );
-        await confirm(options, consumer.name);
+        printNote(`Discard ${plural(planned.size, 'dead letter')} of ${named} (${session.at}): ${where}`);
+        await confirm(options, named);
 
         const id = randomUUID();
         const path = options.export ?? join(folder.path, `discarded-${id}.jsonl`);
@@ -88,9 +86,7 @@ export function discardCommand(): Command {
         if (options.json) printJson(result);
         else {
           printLine(`${count(result.discarded)} discarded. They are in ${path}; to take them back:`);
-          printLine(
-            `  ${hint(['dlq', 'import', '--consumer', consumer.name, '--input', path], session.place)}`,
-          );
+          printLine(`  ${hint(['dlq', 'import', '--consumer', named, '--input', path], session.place)}`);
         }
       });
     });

@@ -33,7 +33,13 @@ import {
   writtenValueOf,
 } from './letter-view.ts';
 import { consumerOption, noneMatch, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
-import { chooseConsumer, type DlqSessionOptions, inDlqSession, inEachDlqSession } from './session.ts';
+import {
+  type DlqSessionOptions,
+  generationNamed,
+  inDlqSession,
+  inEachDlqSession,
+  ownerOfLetter,
+} from './session.ts';
 import { beforeRedrive, isBeyondRedrive, moment } from './triage-view.ts';
 
 const LIST_EXAMPLE = `
@@ -77,7 +83,7 @@ export function listCommand(): Command {
       const { isWhole } = await inEachDlqSession(options.consumer, options, async (session) => {
         const viewOfEach = (stored: StoredLetter) => viewOf(stored, session, options.showValues === true);
         const { letters, unreadable } = await findLetters(session.resources.reader.scan(), where);
-        names.push(session.consumer.name);
+        names.push(session.named);
         const limit = options.limit ?? (json ? Number.POSITIVE_INFINITY : TABLE_LIMIT);
         const left = limit - (json ? whole.length : 0);
         const shown = letters.slice(0, Math.max(0, left));
@@ -90,7 +96,7 @@ export function listCommand(): Command {
         if (letters.length + unreadable === 0) return;
         if (seen > 0) printLine();
         seen += letters.length + unreadable;
-        const { name } = session.consumer;
+        const { named: name } = session;
         if (letters.length > 0) await printLetters(shown, letters.length, name, session.place, viewOfEach);
         if (unreadable > 0) {
           printNote(
@@ -136,7 +142,7 @@ export function showCommand(): Command {
     .addHelpText('after', epilogue(SHOW_EXAMPLE))
     .action(async (id: string, options: ShowOptions) => {
       const [consumer = ''] = id.split('/', 1);
-      await inDlqSession(await chooseConsumer(consumer, options), options, async (session) => {
+      await inDlqSession(await ownerOfLetter(consumer, options), options, async (session) => {
         let found: StoredLetter | undefined;
         for await (const copy of session.resources.reader.scan()) {
           if ('letter' in copy && copy.letter.id === id) found = newer(found, copy);
@@ -148,8 +154,8 @@ export function showCommand(): Command {
         if (options.json) return printJson(letterToJson(letter, view, written));
         for (const line of letterLines(letter, written, view, textColumnsOf())) printLine(line);
         const { consumers } = await loadApp();
-        if (!consumers.some(({ name }) => name === consumer)) return;
-        const words = ['--consumer', consumer, '--where', `id=${id}`];
+        if (!generationNamed(consumer, consumers)) return;
+        const words = ['--consumer', session.named, '--where', `id=${id}`];
         const next = isBeyondRedrive(letter.failure.code)
           ? ['dlq', 'discard', ...words, '--reason', 'sent by mistake']
           : ['dlq', 'redrive', ...words];

@@ -41,11 +41,11 @@ export function moveCommand(): Command {
       const owner = await chooseConsumer(options.consumer, options);
       await requireDeclared(owner, options);
       await inDlqSession(owner, options, async (session) => {
-        const { resources, consumer, at } = session;
+        const { resources, named, at } = session;
         printNote(
-          `Move every dead letter in the queue of ${consumer.name} (${at}), at most ${count(options.rate)} a second`,
+          `Move every dead letter in the queue of ${named} (${at}), at most ${count(options.rate)} a second`,
         );
-        await confirm(options, consumer.name);
+        await confirm(options, named);
         const plan = { maxPerSecond: options.rate };
         const result = await auditedAt(session, { id: randomUUID(), action: 'move', plan }, async () => ({
           ...(await resources.mover.move(plan)),

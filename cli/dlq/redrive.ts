@@ -79,7 +79,7 @@ export function redriveCommand(): Command {
 }
 
 async function redrive(session: DlqSession, options: RedriveCommandOptions): Promise<void> {
-  const { consumer, at, folder } = session;
+  const { consumer, named, at, folder } = session;
   const request: RedriveRequest = { consumer: consumer.name, at, where: describeFilter(options.where) };
   const killed = findJournal(folder.files.redrives, request);
   if (killed) {
@@ -91,11 +91,11 @@ async function redrive(session: DlqSession, options: RedriveCommandOptions): Pro
   if (letters.size === 0) {
     if (options.json)
       printJson(summary({ planned: 0, sent: 0, applied: 0, alreadyApplied: 0, failed: 0, remaining: 0 }));
-    else printLine(noneMatch(consumer.name, options.where));
+    else printLine(noneMatch(named, options.where));
     return;
   }
   printPlan(letters.size, request, options);
-  await confirm(options, consumer.name);
+  await confirm(options, named);
 
   const journal =
     killed ??
@@ -142,10 +142,7 @@ async function run(
       journal.end();
       if (options.json)
         printJson({ ...summary(error.details as unknown as RedriveProgress), redrive: journal.plan.id });
-      else
-        printNote(
-          `To see why: ${hint(['dlq', 'triage', '--consumer', session.consumer.name], session.place)}`,
-        );
+      else printNote(`To see why: ${hint(['dlq', 'triage', '--consumer', session.named], session.place)}`);
     }
     throw error;
   } finally {
@@ -242,7 +239,7 @@ function summary({ planned, applied, alreadyApplied, failed, remaining }: Redriv
 
 function printEnd(
   { planned, sent, applied, alreadyApplied, failed, remaining }: RedriveProgress,
-  { consumer, place }: DlqSession,
+  { named, place }: DlqSession,
 ): void {
   const gone = planned - sent;
   const waiting = remaining - gone;
@@ -260,7 +257,7 @@ function printEnd(
   ];
   printLine(`${parts.filter(Boolean).join(', ')}.`);
   if (failed > 0) {
-    printLine(`To see why: ${hint(['dlq', 'triage', '--consumer', consumer.name], place)}`);
+    printLine(`To see why: ${hint(['dlq', 'triage', '--consumer', named], place)}`);
   }
 }
 

@@ -1,6 +1,7 @@
 /** A person's session with one consumer's dead letters: of a state folder, or of an environment on AWS. */
 import { hostname, userInfo } from 'node:os';
 import { systemClock } from '../../adapters/system/system-clock.ts';
+import { liveConsumer, notedGenerations } from '../../local/ledger-origin.ts';
 import {
   existingStateFolder,
   isStateFolder,
@@ -15,7 +16,10 @@ import { contractsAmong, defineTopic, type Topic } from '../../runtime/contract/
 import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
 import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
 import type { DeadLetterResources, LetterOwner } from '../../runtime/dead-letters/resources.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import type { ObjectStore } from '../../runtime/objects.ts';
+import { generationOf } from '../../runtime/replay/generation.ts';
 import type { LogReader } from '../../runtime/topics.ts';
 import { loadApp } from '../app.ts';
 import { hint, type Place } from '../hints.ts';
@@ -32,11 +36,15 @@ export interface DlqSessionOptions extends KafkaOptions, RegistryOptions {
 
 export interface DlqSession {
   readonly consumer: LetterOwner;
+  /** How commands name it: --consumer with a consumer's own name means its live generation. */
+  readonly named: string;
   /** The app's: a consumer can have letters of a topic that it no longer reads. */
   readonly contracts: readonly Topic<never>[];
   /** The same place, for commands that a person may copy. */
   readonly place: Place;
   readonly resources: DeadLetterResources;
+  /** Where entries of the audit log are: what was done to the consumer, and to the letters of its generations. */
+  readonly auditLogs: readonly ObjectStore[];
   readonly registry: SchemaRegistry;
   /** Who is at the session, for the audit log. */
   readonly who: string;
@@ -56,34 +64,40 @@ export interface DlqSession {
  * The consumer that a command is about: the one that is named, or the only one.
  * @throws INPUT_INVALID where there is no such consumer, or several and none is named
  */
-export async function chooseConsumer(
-  name: string | undefined,
-  options: DlqSessionOptions,
-): Promise<LetterOwner> {
-  const owners = await letterOwners(options);
+export async function chooseConsumer(name: string | undefined, options: DlqSessionOptions): Promise<Owner> {
+  const owners = await letterOwners(options, name);
   if (name !== undefined) return ownerNamed(name, owners);
   if (owners.length === 1) return owners[0]!;
   throw new MillraceError(
     'INPUT_INVALID',
     owners.length === 0
       ? 'The app has no consumer. Add one to millrace.config.ts.'
-      : `Which consumer? Add ${either(owners.map((each) => `--consumer ${each.name}`))}.`,
+      : `Which consumer? Add ${either(owners.map((each) => `--consumer ${each.named ?? each.name}`))}.`,
   );
+}
+
+/** Whose dead letter has an id that begins with this name: a generation's own, whichever is live. */
+export async function ownerOfLetter(name: string, options: DlqSessionOptions): Promise<Owner> {
+  const owners = await letterOwners(options, name);
+  const isTaken = owners.some((each) => each.named === name && each.name !== name);
+  return isTaken
+    ? ownerNamed(`${name}-g1`, await letterOwners(options, `${name}-g1`))
+    : ownerNamed(name, owners);
 }
 
 /** For what only looks: the consumer that is named, or every one. @throws INPUT_INVALID where there is no such consumer */
 async function chooseConsumers(
   name: string | undefined,
   options: DlqSessionOptions,
-): Promise<readonly LetterOwner[]> {
-  const owners = await letterOwners(options);
+): Promise<readonly Owner[]> {
+  const owners = await letterOwners(options, name);
   return name === undefined ? owners : [ownerNamed(name, owners)];
 }
 
 /** @throws INPUT_INVALID where the app has no such consumer any more: nothing can apply its letters */
 export async function requireDeclared({ name }: LetterOwner, place: Place): Promise<void> {
   const { consumers } = await loadApp();
-  if (consumers.some((each) => each.name === name)) return;
+  if (generationNamed(name, consumers)) return;
   const exporting = hint(['dlq', 'export', '--consumer', name, '--output', `${name}.jsonl`], place);
   throw new MillraceError(
     'INPUT_INVALID',
@@ -92,10 +106,10 @@ export async function requireDeclared({ name }: LetterOwner, place: Place): Prom
   );
 }
 
-function ownerNamed(name: string, owners: readonly LetterOwner[]): LetterOwner {
-  const found = owners.find((each) => each.name === name);
+function ownerNamed(name: string, owners: readonly Owner[]): Owner {
+  const found = owners.find((each) => (each.named ?? each.name) === name);
   if (found) return found;
-  const names = owners.map((each) => each.name);
+  const names = owners.map((each) => each.named ?? each.name);
   throw new MillraceError(
     'INPUT_INVALID',
     `There is no consumer ${JSON.stringify(name)}.${didYouMean(name, names)} Use ${either(names)}.`,
@@ -103,17 +117,45 @@ function ownerNamed(name: string, owners: readonly LetterOwner[]): LetterOwner {
   );
 }
 
-/** The app's consumers; in a state folder also those that it no longer declares and that have dead letters there. */
-async function letterOwners({ state, env }: DlqSessionOptions): Promise<readonly LetterOwner[]> {
+/** A generation's letters are those of a consumer of its own. */
+interface Owner extends LetterOwner {
+  /** How commands name it. @default its own name */
+  readonly named?: string;
+}
+
+/** The consumer, or the generation of one, that has this name; undefined where none is declared. */
+export function generationNamed(name: string, consumers: readonly AnyConsumer[]): AnyConsumer | undefined {
+  const declared = consumers.find((each) => each.name === name);
+  if (declared) return declared;
+  const [, base, number] = /^(.+)-g(\d{1,4})$/.exec(name) ?? [];
+  const rebuilt = consumers.find((each) => each.name === base);
+  return rebuilt && generationOf(rebuilt, Number(number));
+}
+
+/**
+ * The app's consumers, each as its live generation. The others are there by their own names: a first generation that is not
+ * live as `NAME-g1`. In a state folder also consumers that the app no longer declares and that have dead letters there.
+ */
+async function letterOwners(
+  { state, env }: DlqSessionOptions,
+  name: string | undefined,
+): Promise<readonly Owner[]> {
   const { consumers, contracts } = await loadApp();
-  if (env !== undefined || !isStateFolder(state)) return consumers;
-  const stores = await openStores(existingStateFolder(state));
+  const named = name === undefined ? undefined : generationNamed(name, consumers);
+  if (env !== undefined || !isStateFolder(state)) return named ? [...consumers, named] : consumers;
+  const folder = existingStateFolder(state);
+  const live = consumers.map((each) => {
+    const { name: as } = liveConsumer(folder, each);
+    return as === each.name ? each : { ...liveConsumer(folder, each), named: each.name };
+  });
+  const asked: Owner[] = named && name !== undefined ? [{ ...named, named: name }] : [];
+  const stores = await openStores(folder);
   try {
-    const declared = new Set(consumers.map(({ name }) => name));
-    const undeclared = stores.withQueuedLetters().filter((name) => !declared.has(name));
+    const undeclared = stores.withQueuedLetters().filter((each) => !generationNamed(each, consumers));
     return [
-      ...consumers,
-      ...(await Promise.all(undeclared.map((name) => undeclaredOwner(name, stores, contracts)))),
+      ...live,
+      ...asked,
+      ...(await Promise.all(undeclared.map((each) => undeclaredOwner(each, stores, contracts)))),
     ];
   } finally {
     await stores.close();
@@ -156,7 +198,7 @@ export function contractOf(
 
 /** @throws STATE_UNREADABLE; on AWS QUEUE_UNAVAILABLE where the environment has no such consumer; INPUT_INVALID where its topic cannot be found */
 export async function openDlqSession(
-  consumer: LetterOwner,
+  consumer: Owner,
   { state, env, registry, ...cluster }: DlqSessionOptions,
 ): Promise<DlqSession> {
   const { kafka } = storesOptions(cluster);
@@ -177,8 +219,10 @@ export async function openDlqSession(
     const aws = await openAwsResources(env, consumer, topics);
     return {
       ...aws,
+      auditLogs: [aws.resources.objects],
       registry: remembering(aws.registry),
       consumer,
+      named: consumer.named ?? consumer.name,
       contracts: (await loadApp()).contracts,
       place,
       at: `${env} on AWS`,
@@ -192,14 +236,17 @@ export async function openDlqSession(
     };
   }
   const folder = existingStateFolder(state);
-  const { contracts } = await loadApp();
+  const { contracts, consumers } = await loadApp();
+  const declared = consumers.find((each) => generationNamed(consumer.name, [each]));
   const remembered = remembering(await openRegistry(registry, contractsAmong([consumer.topic])));
   const stores = await openStores(folder, kafka ? { kafka } : {});
   return {
     consumer,
+    named: consumer.named ?? consumer.name,
     contracts,
     place,
     resources: stores.deadLettersOf(consumer),
+    auditLogs: generationsOf(folder, consumer, declared).map((each) => stores.deadLettersOf(each).objects),
     registry: remembered,
     who: `${userInfo().username}@${hostname()}`,
     at: kafka ? `${state}, and ${stores.log.at}` : state,
@@ -247,6 +294,19 @@ async function requireEnvironment(env: string): Promise<void> {
     `There is no environment ${JSON.stringify(env)}.${closest} Use ${either(names)}.`,
     { details: { env } },
   );
+}
+
+/** Itself, and where it is a generation, the others that there are. */
+function generationsOf(
+  folder: StateFolder,
+  consumer: LetterOwner,
+  declared: AnyConsumer | undefined,
+): readonly LetterOwner[] {
+  if (!declared) return [consumer];
+  const numbers = notedGenerations(folder).flatMap((each) =>
+    each.consumer === declared.name ? [each.number] : [],
+  );
+  return [...new Set([1, ...numbers])].map((number) => generationOf(declared, number));
 }
 
 function clusterOf({ kafka, kafkaAuth }: KafkaOptions): Pick<Place, 'kafka' | 'kafkaAuth'> {
@@ -297,7 +357,7 @@ export async function auditedAt<Result extends Readonly<Record<string, unknown>>
 
 /** Opens a session for the work, and closes it whatever happens. */
 export async function inDlqSession<Result>(
-  consumer: LetterOwner,
+  consumer: Owner,
   options: DlqSessionOptions,
   work: (session: DlqSession) => Promise<Result>,
 ): Promise<Result> {

@@ -81,7 +81,7 @@ export function exportCommand(): Command {
     .addHelpText('after', epilogue(EXPORT_EXAMPLE))
     .action(async (options: ExportOptions) => {
       await inDlqSession(await chooseConsumer(options.consumer, options), options, async (session) => {
-        const { resources, consumer, place } = session;
+        const { resources, place } = session;
         let isMasked = false;
         const textOf = async (copy: ScannedLetter) => {
           const view = await viewOf(copy, session, options.showValues === true);
@@ -105,7 +105,7 @@ export function exportCommand(): Command {
         file?.close();
         printNote(`(${plural(exported, 'dead letter')}: ${describeFilter(options.where)})`);
         if (isMasked && exported > 0) {
-          const whole = wholeExportHint(consumer.name, options, place);
+          const whole = wholeExportHint(session.named, options, place);
           printNote(
             `Personal data is masked, so these lines cannot be imported. For an export that can: ${whole}`,
           );

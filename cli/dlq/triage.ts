@@ -16,7 +16,13 @@ import { jsonOption } from '../options.ts';
 import { columnsOf, epilogue, printJson, printLine, printNote, textColumnsOf } from '../terminal.ts';
 import { isGuarded, keyText, stricter, type View, valueText, viewOf, writtenValueOf } from './letter-view.ts';
 import { consumerOption, noneMatch, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
-import { type DlqSession, type DlqSessionOptions, inEachDlqSession, UNKNOWN_TOPIC } from './session.ts';
+import {
+  type DlqSession,
+  type DlqSessionOptions,
+  generationNamed,
+  inEachDlqSession,
+  UNKNOWN_TOPIC,
+} from './session.ts';
 import { type ShownGroup, triageLines } from './triage-view.ts';
 
 const EXAMPLE = `
@@ -61,15 +67,15 @@ export function triageCommand(): Command {
       const { consumers } = await loadApp();
       const names: string[] = [];
       const { isWhole } = await inEachDlqSession(options.consumer, options, async (session) => {
-        const { consumer, place, retentionMs } = session;
+        const { consumer, named, place, retentionMs } = session;
         const groups = await groupsOf(session, options);
-        names.push(consumer.name);
+        names.push(named);
         if (options.json || groups.length === 0) return void all.push(...groups);
         if (all.length > 0) printLine();
         all.push(...groups);
         const lines = triageLines(groups, {
-          consumer: consumer.name,
-          isDeclared: consumers.some(({ name }) => name === consumer.name),
+          consumer: named,
+          isDeclared: generationNamed(consumer.name, consumers) !== undefined,
           where: options.where,
           place,
           nowMs: Date.now(),

@@ -106,7 +106,7 @@ async function run(
   const runLog = createRunLog(app.consumers);
   const function_ = openReplayFunction({
     app,
-    consumer: consumer.name,
+    consumer: sources.consumer.name,
     folder,
     stores,
     registry,

@@ -1,7 +1,8 @@
 import type { ObjectStore } from '../objects.ts';
 import type { Clock } from '../ports.ts';
 
-const PREFIX = 'audit/';
+/** What the keys of entries begin with. */
+export const AUDIT_PREFIX = 'audit/';
 
 /** Something that a person did to a consumer or its dead letters. */
 export interface AuditEntry {
@@ -39,7 +40,7 @@ export async function audited<Result extends Readonly<Record<string, unknown>>>(
   act: () => Promise<Result>,
 ): Promise<Result> {
   const begunAt = new Date(clock.now()).toISOString();
-  const key = `${PREFIX}${begunAt}-${entry.action}-${entry.id}.json`;
+  const key = `${AUDIT_PREFIX}${begunAt}-${entry.action}-${entry.id}.json`;
   const write = (result: AuditEntry['result']) => {
     const endedAt = result === null ? null : new Date(clock.now()).toISOString();
     const whole: AuditEntry = { ...entry, begunAt, endedAt, result };
@@ -62,7 +63,7 @@ export async function audited<Result extends Readonly<Record<string, unknown>>>(
 /** Oldest first. */
 export async function readAuditLog(objects: ObjectStore): Promise<readonly AuditEntry[]> {
   const entries: AuditEntry[] = [];
-  for await (const { key } of objects.list(PREFIX)) {
+  for await (const { key } of objects.list(AUDIT_PREFIX)) {
     const body = await objects.get(key);
     if (body) entries.push(JSON.parse(body.toString()));
   }

@@ -1,0 +1,67 @@
+import type { RecordReader } from '../runtime/archive/reader.ts';
+import type { RawRecord, TopicPartition } from '../runtime/record.ts';
+import type { LogReader } from '../runtime/topics.ts';
+
+/**
+ * A topic's log with what its archive has of the records that the topic has deleted, for who reads from the beginning.
+ * Everything else is the log's own. A partition is read by one caller, in offset order.
+ * @param archive reads the topic, too: it has nothing older than the topic where nothing was archived
+ */
+export function logWithArchive(log: LogReader, topic: string, archive: RecordReader): LogReader {
+  const open = new Map<number, { next: number; readonly records: AsyncIterator<RawRecord> }>();
+
+  const startOf = async ({ partition }: TopicPartition) => (await archive.bounds(partition)).start;
+
+  const readArchive = async (
+    { partition }: TopicPartition,
+    from: number,
+    to: number,
+    most: number,
+  ): Promise<readonly RawRecord[]> => {
+    const kept = open.get(partition);
+    const reading =
+      kept?.next === from
+        ? kept
+        : { next: from, records: archive.read(partition, from, to)[Symbol.asyncIterator]() };
+    open.set(partition, reading);
+    const page: RawRecord[] = [];
+    while (page.length < most) {
+      const { done, value } = await reading.records.next();
+      if (done) {
+        open.delete(partition);
+        break;
+      }
+      page.push(value);
+      reading.next = value.offset + 1;
+    }
+    return page;
+  };
+
+  return {
+    ...log,
+    async bounds(of) {
+      const { start, end } = await log.bounds(of);
+      return of.topic === topic ? { start: Math.min(start, await startOf(of)), end } : { start, end };
+    },
+    async read(of, fromOffset, maxRecords) {
+      if (of.topic !== topic) return log.read(of, fromOffset, maxRecords);
+      const { start } = await log.bounds(of);
+      if (fromOffset < start) {
+        const page = await readArchive(of, fromOffset, start, maxRecords);
+        if (page.length > 0) return page;
+      }
+      // What the archive lacks is gone, and the topic goes on.
+      return log.read(of, Math.max(start, fromOffset), maxRecords);
+    },
+    async offsetAt(of, timestampMs) {
+      const inTopic = await log.offsetAt(of, timestampMs);
+      if (of.topic !== topic) return inTopic;
+      const { start } = await log.bounds(of);
+      if (inTopic > start) return inTopic;
+      for await (const { offset, timestamp } of archive.read(of.partition, await startOf(of), start)) {
+        if (timestamp >= timestampMs) return offset;
+      }
+      return inTopic;
+    },
+  };
+}
