@@ -151,6 +151,7 @@ async function examineHere(
     const examined = await examineTopics({
       app,
       log,
+      clock: systemClock,
       groupOf: ({ name }) => (ledger === undefined ? name : log.groupOf(name, ledger)),
       placed,
       onProgress,

@@ -1,57 +1,143 @@
-import type { ConsumerLag } from '../local/lag.ts';
-import { count, styled, table } from './terminal.ts';
+import type { ConsumerStatus, PartitionStatus } from '../runtime/lag/status.ts';
+import { hint, type Place } from './hints.ts';
+import { drainText, headroomText, known, verdictText } from './status-view.ts';
+import { count, duration, printable, styled, table, wrapped, wrappedFacts } from './terminal.ts';
 
-const LEVEL_STYLES = { ok: 'green', warning: 'yellow', incident: 'red' } as const;
-/** From this share on a partition holds most of a lag: a consumer's partitions are evenly behind unless one is stuck. */
-const MOST_SHARE = 0.8;
-const LEAST_PARTITIONS = 3;
-
-/** `ok`, or `INCIDENT (over 100,000)`, in its colour. */
-export function levelText({ level, warning, incident }: ConsumerLag): string {
-  if (level === 'ok') return styled(LEVEL_STYLES.ok, 'ok');
-  const limit = level === 'warning' ? warning : incident;
-  return styled(LEVEL_STYLES[level], `${level.toUpperCase()} (over ${count(limit)})`);
+/** The consumers in the order that they come in, each with its numbers and the partitions that are behind, or all of them. */
+export function lagLines(
+  statuses: readonly ConsumerStatus[],
+  isEachPartitionShown: boolean,
+  columns: number,
+): readonly string[] {
+  return statuses.flatMap((status, index) => [
+    ...(index === 0 ? [] : ['']),
+    ...headLines(status, columns),
+    ...partitionLines(status, isEachPartitionShown).map((line) => `  ${line}`),
+  ]);
 }
 
-/** One row a consumer, the one that is furthest behind first; its partitions that are behind, or all of them. */
-export function lagLines(lags: readonly ConsumerLag[], isEachPartitionShown: boolean): readonly string[] {
-  const sorted = lags.toSorted((a, b) => b.lag / b.incident - a.lag / a.incident || b.lag - a.lag);
-  const nameWidth = Math.max(0, ...lags.map(({ consumer }) => consumer.length));
-  const lagWidth = Math.max(0, ...lags.map(({ lag }) => count(lag).length));
-  return sorted.flatMap((lag) => {
-    const group = lag.group === lag.consumer ? '' : styled('dim', `  as ${lag.group}`);
-    const name = styled('bold', lag.consumer.padEnd(nameWidth));
-    return [
-      `${name}  ${count(lag.lag).padStart(lagWidth)} behind  ${levelText(lag)}${group}`,
-      ...hotLines(lag),
-      ...partitionLines(lag, isEachPartitionShown).map((line) => `  ${line}`),
-    ];
-  });
+function headLines(status: ConsumerStatus, columns: number): readonly string[] {
+  const { consumer, group, lag, incident, warning } = status;
+  const over =
+    lag === null || lag < warning
+      ? ''
+      : lag >= incident
+        ? ` (incident from ${count(incident)})`
+        : ` (warning from ${count(warning)})`;
+  const head = `${styled('bold', printable(consumer))}  ${verdictText(status)}  ${known(lag)} behind${over}`;
+  const as = group === consumer ? [] : wrapped(`  group ${printable(group)}`, columns, 2);
+  const [why] = status.evidence;
+  return [head, ...as, ...(why === undefined ? [] : wrapped(printable(`  ${why}`), columns, 2))];
 }
 
-function hotLines({ lag, partitions }: ConsumerLag): readonly string[] {
-  const most = partitions.toSorted((a, b) => b.lag - a.lag)[0];
-  if (!most || partitions.length < LEAST_PARTITIONS || lag < partitions.length || most.lag < lag * MOST_SHARE)
-    return [];
-  const share = Math.round((most.lag / lag) * 100);
+const right = { align: 'right' as const };
+const COLUMNS = [
+  { title: 'partition', ...right },
+  { title: 'committed', ...right },
+  { title: 'end', ...right },
+  { title: 'lag', ...right },
+  { title: 'age', ...right },
+  { title: 'verdict' },
+];
+
+function partitionLines({ partitions }: ConsumerStatus, isEachShown: boolean): readonly string[] {
+  const shown = partitions.filter(({ lag }) => isEachShown || lag === null || lag > 0);
+  return shown.length === 0 ? [] : table(COLUMNS, shown.map(partitionRow)).split('\n');
+}
+
+function partitionRow(each: PartitionStatus): readonly string[] {
+  const { partition, committed, end, lag, ageMs } = each;
   return [
-    styled('yellow', `  partition ${most.partition} has ${share}% of it: it is stuck, or one key is hot`),
+    String(partition),
+    committed === null ? '-' : count(committed),
+    known(end),
+    known(lag),
+    ageMs === null ? '?' : duration(ageMs),
+    verdictText(each),
   ];
 }
 
-function partitionLines({ partitions, topic }: ConsumerLag, isEachShown: boolean): readonly string[] {
-  if (partitions.length === 0) return [`Nothing has been published to ${topic} yet.`];
-  const shown = partitions.filter(({ lag }) => isEachShown || lag > 0);
-  if (shown.length === 0) return [];
-  const columns = ['partition', 'committed', 'end', 'lag'].map((title) => ({
-    title,
-    align: 'right' as const,
-  }));
-  const rows = shown.map((each) => [
-    String(each.partition),
-    each.committed === null ? '-' : count(each.committed),
-    count(each.end),
-    count(each.lag),
-  ]);
-  return table(columns, rows).split('\n');
+/** The samples behind a verdict, and the command that comes next. */
+export function explainLines(status: ConsumerStatus, place: Place, columns: number): readonly string[] {
+  const { consumer, group, topic, evidence, lastProgressAt, lost, deadLetters } = status;
+  const perSecond = (value: number | null) => (value === null ? '?' : `${count(value)}/s`);
+  const facts = [
+    `lag ${known(status.lag)}`,
+    `age ${status.ageMs === null ? '?' : duration(status.ageMs)}`,
+    `in ${perSecond(status.inPerSecond)}`,
+    `out ${perSecond(status.outPerSecond)}`,
+    `drain ${drainText(status.drain)}`,
+    `headroom ${headroomText(status)}`,
+    `lost ${known(lost)}`,
+    `dead letters ${known(deadLetters)}`,
+    `last commit seen ${lastProgressAt === null ? '?' : new Date(lastProgressAt).toISOString()}`,
+  ];
+  return [
+    `${styled('bold', printable(consumer))}  ${verdictText(status)}`,
+    ...wrapped(printable(`  topic ${topic}, group ${group}`), columns, 2),
+    '',
+    ...evidence.flatMap((fact) => wrapped(printable(`  ${fact}`), columns, 4)),
+    '',
+    ...wrappedFacts(facts, columns - 2).map((line) => `  ${line}`),
+    '',
+    ...partitionLines(status, true).map((line) => `  ${line}`),
+    '',
+    ...nextLines(status, place, columns),
+  ];
+}
+
+/** What to do about it, as a complete command; below it why. */
+function nextLines(status: ConsumerStatus, place: Place, columns: number): readonly string[] {
+  const { why, words } = nextStep(status);
+  return [...wrapped(`Next: ${why}`, columns, 2), `  ${hint(words, place)}`];
+}
+
+interface Step {
+  readonly why: string;
+  readonly words: readonly string[];
+}
+
+function nextStep(status: ConsumerStatus): Step {
+  const { consumer, verdict, isPaused, heldBy, evidence, deadLetters } = status;
+  const watch = ['status', '--watch'];
+  if (isPaused) return { why: 'let it go on.', words: ['resume', consumer] };
+  switch (verdict) {
+    case 'LOST':
+      return {
+        why: 'which offsets the ledger lacks (docs/runbooks/lost-data.md).',
+        words: ['audit', consumer],
+      };
+    case 'AT_RISK':
+      return {
+        why: 'find what holds it; a longer retention of the topic gives it time (docs/runbooks/lag-incident.md).',
+        words: ['doctor'],
+      };
+    case 'BLOCKED':
+      return {
+        why: `what that record needs is missing; it goes on by itself once ${heldBy ?? 'the error'} is over (docs/errors.md). Nothing is lost meanwhile.`,
+        words: watch,
+      };
+    case 'STALLED':
+      if (heldBy !== null)
+        return {
+          why: `it goes on by itself once ${heldBy} is over (docs/errors.md). Nothing is lost meanwhile.`,
+          words: watch,
+        };
+      if (evidence.some((fact) => fact.includes('nobody runs it')))
+        return { why: 'run it, without new traffic.', words: ['up', '--no-publish'] };
+      return { why: 'check what it depends on (docs/runbooks/stalled.md).', words: ['doctor'] };
+    case 'UNKNOWN':
+      return { why: 'check what it depends on.', words: ['doctor'] };
+    case 'RISING':
+    case 'BEHIND':
+    case 'RECOVERING':
+      return { why: 'watch whether it catches up (docs/runbooks/lag-rising.md).', words: watch };
+    default:
+      if ((deadLetters ?? 0) > 0)
+        return {
+          why: 'see why records became dead letters.',
+          words: ['dlq', 'triage', '--consumer', consumer],
+        };
+      return { why: 'nothing to do. To go on watching:', words: watch };
+  }
 }

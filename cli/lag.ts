@@ -1,57 +1,82 @@
 import { Command } from 'commander';
-import { measureLag } from '../local/lag.ts';
-import { notedLedger } from '../local/ledger-origin.ts';
-import { existingStateFolder, isStateFolder } from '../local/state-folder.ts';
-import { openEmbeddedLog, openKafkaTopics } from '../local/topic-log.ts';
-import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { loadApp } from './app.ts';
-import { lagLines } from './lag-view.ts';
+import { CommandFailed } from './command-failed.ts';
+import { consumerNamed } from './consumers.ts';
+import { type LagSessionOptions, openLagSession } from './lag-session.ts';
+import { explainLines, lagLines } from './lag-view.ts';
 import { jsonOption, stateOption } from './options.ts';
-import { type KafkaOptions, kafkaAuthOption, kafkaOption, storesOptions } from './outside-options.ts';
-import { epilogue, printJson, printLine } from './terminal.ts';
+import { kafkaAuthOption, kafkaOption } from './outside-options.ts';
+import { VERDICTS_HELP } from './status.ts';
+import { exitCodeOf } from './status-view.ts';
+import { columnsOf, epilogue, printJson, printLine } from './terminal.ts';
 
 const EXAMPLE = `
 Examples:
   millrace lag
   millrace lag --partitions
+  millrace lag explain editorial-analytics
   millrace lag --kafka localhost:9092 --state elsewhere
-  millrace lag --json | jq '.[] | select(.level != "ok")'
+  millrace lag --json | jq '.[] | select(.verdict != "OK")'
 
 It works beside a running "millrace up". On a cluster, "up" consumes as a group
 of its own, which belongs to the sink's ledger: its lag is that of --state. If
-that folder has never run on the cluster, "lag" shows the deployed consumers.`;
+that folder has never run on the cluster, "lag" shows the deployed consumers.
+${VERDICTS_HELP}`;
+
+const EXPLAIN_EXAMPLE = `
+Examples:
+  millrace lag explain editorial-analytics
+${VERDICTS_HELP}`;
 
 export function lagCommand(): Command {
   return new Command('lag')
-    .description(
-      'Shows how many records each consumer is behind, the worst first, and what its declaration calls that.',
-    )
+    .description('Shows how far behind each consumer is, the worst first: by partition, with a verdict.')
     .addOption(stateOption())
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
     .option('--partitions', 'show every partition, not only those that are behind')
     .addOption(jsonOption('print an array with an object a consumer'))
     .addHelpText('after', epilogue(EXAMPLE))
-    .action(async (options: KafkaOptions & { state: string; partitions?: true; json?: true }) => {
-      const { consumers } = await loadApp();
-      const { kafka } = storesOptions(options);
-      const log = await (kafka
-        ? openKafkaTopics(kafka)
-        : openEmbeddedLog(existingStateFolder(options.state)));
-      try {
-        // A cluster has all that a lag is made of: without a folder that ran on it, the groups are the deployed consumers'.
-        const ledger =
-          kafka && isStateFolder(options.state)
-            ? await notedLedger(existingStateFolder(options.state), log)
-            : undefined;
-        const groupOf = ({ name }: AnyConsumer) => (ledger === undefined ? name : log.groupOf(name, ledger));
-        const lags = await Promise.all(
-          consumers.map((consumer) => measureLag(log, consumer, groupOf(consumer))),
-        );
-        if (options.json) printJson(lags);
-        else for (const line of lagLines(lags, options.partitions === true)) printLine(line);
-      } finally {
-        await log.close();
-      }
+    .addCommand(explainCommand())
+    .action(async (options: LagSessionOptions & { partitions?: true; json?: true }) => {
+      const statuses = await lookOnce(options);
+      if (options.json) printJson(statuses);
+      else for (const line of lagLines(statuses, options.partitions === true, columnsOf())) printLine(line);
+      failBy(statuses);
     });
+}
+
+function explainCommand(): Command {
+  return new Command('explain')
+    .description('Shows the samples behind the verdict on one consumer, and the command that comes next.')
+    .argument('<consumer>', 'its name')
+    .addOption(stateOption())
+    .addOption(kafkaOption())
+    .addOption(kafkaAuthOption())
+    .addOption(jsonOption('print its object'))
+    .addHelpText('after', epilogue(EXPLAIN_EXAMPLE))
+    .action(async (name: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<LagSessionOptions & { json?: true }>();
+      const { name: consumer } = consumerNamed(name, (await loadApp()).consumers);
+      const found = (await lookOnce(options)).filter((status) => status.consumer === consumer);
+      for (const status of found) {
+        if (options.json) printJson(status);
+        else for (const line of explainLines(status, options, columnsOf())) printLine(line);
+      }
+      failBy(found);
+    });
+}
+
+async function lookOnce(options: LagSessionOptions) {
+  const session = await openLagSession(await loadApp(), options, { isOnce: true });
+  try {
+    return await session.look();
+  } finally {
+    await session.close();
+  }
+}
+
+function failBy(statuses: Parameters<typeof exitCodeOf>[0]): void {
+  const code = exitCodeOf(statuses);
+  if (code !== 0) throw new CommandFailed(code);
 }

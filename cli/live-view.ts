@@ -1,12 +1,14 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { FaultCounts } from '../local/function-threads.ts';
 import type { Rebuilding } from '../local/generations.ts';
-import type { ConsumerLag } from '../local/lag.ts';
+import type { Hold } from '../local/holds.ts';
+import { totalLag } from '../local/lag.ts';
 import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Handling, StackTotals } from '../local/stack.ts';
+import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import { generationName } from '../runtime/replay/generation.ts';
-import { levelText } from './lag-view.ts';
-import type { Hold, RunEvent } from './run-log.ts';
+import type { RunEvent } from './run-log.ts';
+import { known, verdictText } from './status-view.ts';
 import { count, duration, plural, printable, styled, table, widthOf, wrapped } from './terminal.ts';
 
 /** What the view shows: one moment of a run. */
@@ -23,7 +25,8 @@ export interface Snapshot {
   /** Records applied in each of the last seconds, the newest last. */
   readonly appliedPerSecond: readonly number[];
   readonly publishedPerSecond: readonly number[];
-  readonly lags: readonly ConsumerLag[];
+  /** The worst first. */
+  readonly lags: readonly ConsumerStatus[];
   readonly handling: readonly Handling[];
   readonly holds: readonly Hold[];
   readonly faults: FaultCounts;
@@ -96,9 +99,9 @@ export function describeHolds({
   lags,
   nowMs,
 }: Pick<Snapshot, 'holds' | 'lags' | 'nowMs'>): readonly string[] {
-  return holds.map(({ consumer, why, since }) => {
-    const waiting = lags.find((each) => each.consumer === consumer)?.lag ?? 0;
-    return `${consumer} HELD ${duration(nowMs - since)}: ${why}; nothing is lost; ${count(waiting)} waiting`;
+  return holds.map(({ consumer, code, why, since }) => {
+    const waiting = known(lags.find((each) => each.consumer === consumer)?.lag ?? null);
+    return `${consumer} HELD ${duration(nowMs - since)}: ${why} (${code}); nothing is lost; ${waiting} waiting`;
   });
 }
 
@@ -140,7 +143,7 @@ function counters({ feed, totals, appliedPerSecond, publishedPerSecond }: Snapsh
 export function rebuildLines({ rebuilding = [] }: Pick<Snapshot, 'rebuilding'>): readonly string[] {
   return rebuilding.map(
     ({ consumer, number, lag }) =>
-      `rebuilding ${printable(generationName(consumer, number))}: ${plural(lag, 'record')} to go`,
+      `rebuilding ${printable(generationName(consumer, number))}: ${known(lag)} records to go`,
   );
 }
 
@@ -166,23 +169,20 @@ export function describeFaults({ faults, nowMs }: Pick<Snapshot, 'faults' | 'now
   return parts.length === 0 ? '' : `faults so far: ${parts.join(', ')}`;
 }
 
-/** A row a consumer, the one that is furthest behind first. */
+/** A row a consumer, the worst first. */
 function consumerLines({ lags, totals }: Snapshot): string[] {
   if (lags.length === 0) return [];
-  const rows = lags
-    .toSorted((a, b) => b.lag - a.lag)
-    .slice(0, MOST_CONSUMERS)
-    .map((lag) => {
-      const own = totals.consumers.find(({ consumer }) => consumer === lag.consumer);
-      const dead = own?.deadLettered ?? 0;
-      return [
-        lag.consumer,
-        count(own?.applied ?? 0),
-        dead > 0 ? styled('yellow', count(dead)) : '0',
-        count(lag.lag),
-        levelText(lag),
-      ];
-    });
+  const rows = lags.slice(0, MOST_CONSUMERS).map((lag) => {
+    const own = totals.consumers.find(({ consumer }) => consumer === lag.consumer);
+    const dead = own?.deadLettered ?? 0;
+    return [
+      lag.consumer,
+      count(own?.applied ?? 0),
+      dead > 0 ? styled('yellow', count(dead)) : '0',
+      known(lag.lag),
+      verdictText(lag),
+    ];
+  });
   const columns = [
     { title: 'consumer' },
     { title: 'applied', align: 'right' as const },
@@ -193,7 +193,7 @@ function consumerLines({ lags, totals }: Snapshot): string[] {
   const more = lags.length - MOST_CONSUMERS;
   return [
     ...table(columns, rows).split('\n'),
-    ...(more > 0 ? [styled('dim', `and ${plural(more, 'consumer')} with less lag`)] : []),
+    ...(more > 0 ? [styled('dim', `and ${plural(more, 'consumer')} more`)] : []),
   ];
 }
 
@@ -239,10 +239,10 @@ function section(
 
 function hint({ phase, lags, appliedPerSecond }: Snapshot): string {
   if (phase !== 'draining') return styled('dim', 'Ctrl-C drains what is published and sums up.');
-  const left = lags.reduce((sum, { lag }) => sum + lag, 0);
+  const left = totalLag(lags);
   const rate = recentRate(appliedPerSecond);
-  const about = rate > 0 && left > 0 ? `, about ${duration((left / rate) * 1_000)}` : '';
-  return styled('dim', `Draining: ${count(left)} left${about}. Ctrl-C quits at once; the next run goes on.`);
+  const about = rate > 0 && left ? `, about ${duration((left / rate) * 1_000)}` : '';
+  return styled('dim', `Draining: ${known(left)} left${about}. Ctrl-C quits at once; the next run goes on.`);
 }
 
 /** The mean of the last five seconds. */

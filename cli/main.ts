@@ -27,8 +27,12 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'check, generate, list and register contracts',
     load: async () => (await import('./contracts.ts')).contractsCommand(),
   },
+  status: {
+    summary: 'show how each consumer is, and why',
+    load: async () => (await import('./status.ts')).statusCommand(),
+  },
   lag: {
-    summary: 'show how far behind each consumer is',
+    summary: 'show how far behind each consumer is, by partition',
     load: async () => (await import('./lag.ts')).lagCommand(),
   },
   audit: {
@@ -42,6 +46,14 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   replay: {
     summary: 'apply what a consumer has missed',
     load: async () => (await import('./replay.ts')).replayCommand(),
+  },
+  pause: {
+    summary: 'stop a consumer from reading its topic',
+    load: async () => (await import('./pause.ts')).pauseCommand('pause'),
+  },
+  resume: {
+    summary: 'let a paused consumer read again',
+    load: async () => (await import('./pause.ts')).pauseCommand('resume'),
   },
   doctor: {
     summary: 'check an environment or this machine, with a fix for what is wrong',

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogUpdate } from 'log-update';
+import { totalLag } from '../local/lag.ts';
 import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Stack, StackTotals } from '../local/stack.ts';
 import type { Demo } from '../runtime/app.ts';
@@ -12,13 +13,13 @@ import {
   slowHandlers,
 } from './live-view.ts';
 import type { RunLog } from './run-log.ts';
-import { totalLag } from './run-report.ts';
+import { known } from './status-view.ts';
 import { count, printNote } from './terminal.ts';
 
 export interface Progress {
   setPhase(phase: Snapshot['phase']): void;
-  /** Records left to consume, as last seen. */
-  lag(): number;
+  /** Records left to consume, as last seen; null where that is unknown. */
+  lag(): number | null;
   /** Leaves the last picture standing. */
   stop(): Promise<void>;
 }
@@ -140,7 +141,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
         `applied ${count(totals.applied)}`,
         `duplicates ${count(totals.duplicates)}`,
         `dead letters ${count(totals.deadLettered)}`,
-        `lag ${count(totalLag(lags))}`,
+        `lag ${known(totalLag(lags))}`,
       ];
       const nowMs = Date.now();
       const others = [

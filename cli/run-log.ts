@@ -1,8 +1,8 @@
 /** What happens in a run that a person should hear of: repeats as one, and what holds a consumer up as a state of its own. */
 
+import { createHolds, type Hold } from '../local/holds.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { type BatchReport, LOGGED } from '../runtime/delivery/metrics.ts';
-import { ERRORS, type ErrorCode } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/ports.ts';
 
 /** Something that happened once or again and again. */
@@ -14,17 +14,6 @@ export interface RunEvent {
   readonly count: number;
   /** The last time. */
   readonly text: string;
-}
-
-/** A consumer that waits for something outside. Nothing is lost meanwhile. */
-export interface Hold {
-  readonly consumer: string;
-  readonly code: string;
-  /** What it waits for, in words. */
-  readonly why: string;
-  /** Epoch milliseconds. */
-  readonly since: number;
-  readonly tries: number;
 }
 
 export interface RunLog {
@@ -39,30 +28,11 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const KEPT = 50;
 const MOST_REMEMBERED = 100_000;
-/** When nothing is heard of a hold for so long, it is over: longer than two waits between tries. */
-const LEAST_QUIET_MS = 12_000;
-
-const WAITS: Readonly<Record<string, string>> = {
-  SINK_UNAVAILABLE: 'the sink does not answer',
-  SINK_CONFLICT: 'the sink refuses the transaction for now',
-  DEAD_LETTER_STORE_UNAVAILABLE: 'the dead-letter store does not answer',
-  DEPENDENCY_UNAVAILABLE: 'handle() says that a service it needs is down',
-  REGISTRY_UNAVAILABLE: 'the schema registry does not answer',
-  OBJECT_STORE_UNAVAILABLE: 'the object store does not answer',
-  QUEUE_UNAVAILABLE: 'the queue does not answer',
-  KAFKA_UNAVAILABLE: 'no Kafka broker answers',
-};
-
-/** What a redrive, a retry or a batch that gets through ends at once: it concerns every record alike. */
-const CONCERNS_ALL = /^(?:SINK|DEAD_LETTER_STORE|REGISTRY|OBJECT_STORE|QUEUE)_/;
-
 export function createRunLog(
   consumers: readonly Pick<AnyConsumer, 'retry'>[],
   now: () => number = Date.now,
 ): RunLog {
-  const quietMs = Math.max(LEAST_QUIET_MS, ...consumers.map(({ retry }) => 2 * retry.maxMs));
   const events = new Map<string, RunEvent>();
-  const holds = new Map<string, Hold & { readonly lastAt: number }>();
   const lost = new Set<string>();
   let hintsAtTypes = true;
 
@@ -81,35 +51,14 @@ export function createRunLog(
     const oldest = events.keys().next().value;
     if (events.size > KEPT && oldest !== undefined) events.delete(oldest);
   };
-  const hold = (fields: Fields) => {
-    const code = String(fields.code);
-    const consumer = String(fields.consumer);
-    const key = `${consumer} ${code}`;
-    const known = holds.get(key);
-    const at = now();
-    const words =
-      WAITS[code] ?? (code in ERRORS ? ERRORS[code as ErrorCode].summary.replace(/\.$/, '') : code);
-    const why =
-      code === 'DEPENDENCY_UNAVAILABLE' && fields.errorMessage ? String(fields.errorMessage) : words;
-    holds.set(key, {
-      consumer,
-      code,
-      why: `${why.replace(/\.$/, '')} (${code})`,
-      since: known?.since ?? at,
-      lastAt: at,
-      tries: (known?.tries ?? 0) + 1,
-    });
-  };
-  const over = (key: string) => {
-    const { consumer, code, since } = holds.get(key)!;
-    holds.delete(key);
+  const holds = createHolds(consumers, now, ({ consumer, code, since }) => {
     const seconds = Math.round((now() - since) / 1_000);
-    note('info', `over ${key} ${since}`, `${consumer}  goes on after ${seconds} s (${code})`);
-  };
+    note('info', `over ${consumer} ${code} ${since}`, `${consumer}  goes on after ${seconds} s (${code})`);
+  });
   const line =
     (level: 'warn' | 'error') =>
     (message: string, fields: Fields = {}) => {
-      if (message === LOGGED.held) return hold(fields);
+      if (holds.note(message, fields)) return;
       // A function that died before its commit says the same of the same record again.
       if (message === LOGGED.deadLettered) {
         const { consumer, topic, partition, offset, attempts } = fields;
@@ -129,16 +78,9 @@ export function createRunLog(
 
   return {
     log: { debug() {}, info() {}, warn: line('warn'), error: line('error') },
-    onReport({ consumer, applied, returned }) {
-      if (applied === 0 || returned > 0) return;
-      for (const [key, held] of holds)
-        if (held.consumer === consumer && CONCERNS_ALL.test(held.code)) over(key);
-    },
+    onReport: holds.onReport,
     events: () => [...events.values()],
-    holds() {
-      for (const [key, { lastAt }] of holds) if (now() - lastAt > quietMs) over(key);
-      return [...holds.values()];
-    },
+    holds: holds.list,
   };
 }
 

@@ -1,12 +1,15 @@
-import type { ConsumerLag } from '../local/lag.ts';
+import { totalLag } from '../local/lag.ts';
 import type { Complaint, FeedCounts } from '../local/publishing/feed.ts';
 import type { StackTotals } from '../local/stack.ts';
+import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import { hint, type Place } from './hints.ts';
+import { known, verdictText } from './status-view.ts';
 import { count, plural, printable, printNote, styled, table, wrapped } from './terminal.ts';
 
 /** How a run ended: the object that `millrace up --json` prints. Counts are of this run, lag is what is left. */
 export interface RunReport extends FeedCounts, Omit<StackTotals, 'consumers'> {
-  readonly lag: number;
+  /** Null where it is unknown. */
+  readonly lag: number | null;
   readonly elapsedMs: number;
   /** Records applied a second, over the whole run. */
   readonly recordsPerSecond: number;
@@ -19,7 +22,7 @@ export interface RunReport extends FeedCounts, Omit<StackTotals, 'consumers'> {
 export function runReport(
   feed: FeedCounts,
   { consumers: _, ...totals }: StackTotals,
-  lags: readonly ConsumerLag[],
+  lags: readonly ConsumerStatus[],
   run: Pick<RunReport, 'elapsedMs' | 'seed' | 'complaints'>,
 ): RunReport {
   return {
@@ -31,16 +34,12 @@ export function runReport(
   };
 }
 
-export function totalLag(lags: readonly ConsumerLag[]): number {
-  return lags.reduce((sum, { lag }) => sum + lag, 0);
-}
-
 /** What the report says besides its numbers. */
 export interface ReportContext {
   readonly place: Place;
   /** Records that earlier runs had published and not consumed. */
-  readonly lagAtStart: number;
-  readonly lags: readonly ConsumerLag[];
+  readonly lagAtStart: number | null;
+  readonly lags: readonly ConsumerStatus[];
   readonly totals: StackTotals;
   readonly poisonShare: number;
   readonly ignoredFor: ReadonlyMap<string, number>;
@@ -53,13 +52,13 @@ export function reportLines(report: RunReport, context: ReportContext): readonly
   const { published, applied, duplicates, deadLettered, lag, skipped, retries } = report;
   const { place, lagAtStart, lags, totals } = context;
   const lines: string[] = [endLine(report)];
-  const row = (name: string, value: number, note = '') => {
-    const text = `  ${name.padEnd(14)}${count(value).padStart(12)}`;
+  const row = (name: string, value: number | null, note = '') => {
+    const text = `  ${name.padEnd(14)}${known(value).padStart(12)}`;
     const [first = '', ...rest] = wrapped(note, 80 - 31);
     lines.push(note ? `${text}   ${styled('dim', first)}` : text);
     for (const line of rest) lines.push(`${' '.repeat(31)}${styled('dim', line)}`);
   };
-  const earlier = lagAtStart > 0 ? `earlier runs had left ${count(lagAtStart)}` : '';
+  const earlier = lagAtStart ? `earlier runs had left ${count(lagAtStart)}` : '';
   const rate = `${count(report.recordsPerSecond)} records/s`;
   row('published', published, notPublished(report, context.poisonShare, context.ignoredFor));
   row('applied', applied, [rate, earlier].filter(Boolean).join('; '));
@@ -94,23 +93,28 @@ function endLine({ lag, elapsedMs, published, malformed, refused }: RunReport): 
   }
   return lag === 0
     ? `${styled('green', 'Done')}: everything published was consumed (${seconds}).`
-    : `${styled('yellow', 'Stopped')} after ${seconds} with ${plural(lag, 'record')} left to consume; the next run goes on.`;
+    : `${styled('yellow', 'Stopped')} after ${seconds} with ${lag === null ? 'an unknown number of records' : plural(lag, 'record')} left to consume; the next run goes on.`;
 }
 
-function consumerLines(totals: StackTotals, lags: readonly ConsumerLag[]): readonly string[] {
+function consumerLines(totals: StackTotals, lags: readonly ConsumerStatus[]): readonly string[] {
   const right = { align: 'right' as const };
   const columns = [
     { title: 'consumer' },
     { title: 'applied', ...right },
     { title: 'dead letters', ...right },
     { title: 'lag', ...right },
+    { title: '' },
   ];
-  const rows = totals.consumers.map(({ consumer, applied, deadLettered }) => [
-    consumer,
-    count(applied),
-    count(deadLettered),
-    count(lags.find((each) => each.consumer === consumer)?.lag ?? 0),
-  ]);
+  const rows = totals.consumers.map(({ consumer, applied, deadLettered }) => {
+    const status = lags.find((each) => each.consumer === consumer);
+    return [
+      consumer,
+      count(applied),
+      count(deadLettered),
+      known(status?.lag ?? null),
+      status ? verdictText(status) : '',
+    ];
+  });
   return table(columns, rows)
     .split('\n')
     .map((line) => `  ${line}`);

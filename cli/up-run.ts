@@ -4,6 +4,7 @@ import { systemRandom } from '../adapters/system/system-random.ts';
 import { type CollectorServer, serveCollector } from '../local/collector-server.ts';
 import { serveControl } from '../local/control-socket.ts';
 import { diskFull } from '../local/embedded-sink.ts';
+import { type Pause, setPause } from '../local/pauses.ts';
 import { type Feed, joinFeeds, NOTHING_FED, type Source, startFeed } from '../local/publishing/feed.ts';
 import { createGeneratedTraffic, exampleEvent } from '../local/publishing/generated-traffic.ts';
 import { checkReadable } from '../local/publishing/input.ts';
@@ -25,7 +26,7 @@ import type { Polling } from '../runtime/lambda/mapping.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
-import { shellQuoted } from './hints.ts';
+import { hint, shellQuoted } from './hints.ts';
 import { type Interrupts, watchInterrupts } from './interrupts.ts';
 import {
   type ArchiveOptions,
@@ -87,14 +88,17 @@ export async function runUp(options: UpOptions): Promise<void> {
     if (process.stdout.isTTY && !options.json) printLine(isLiveTerminal() ? '\r\u001b[K' : '');
     if (!ran) {
       // What is under way is left to the next run, as after a kill.
-      printNote(`Quit with ${plural(shown.progress?.lag() ?? 0, 'record')} to do; the next run goes on.`);
+      const left = shown.progress?.lag() ?? null;
+      printNote(
+        `Quit with ${left === null ? 'records' : plural(left, 'record')} to do; the next run goes on.`,
+      );
       throw new CommandFailed(QUIT_AT_ONCE);
     }
     const { report, context } = ran;
     if (options.json) printJson(report);
     else for (const line of reportLines(report, context)) printLine(line);
     printComplaints(report);
-    if (report.lag > 0 || isInputUseless(report)) throw new CommandFailed();
+    if (report.lag !== 0 || isInputUseless(report)) throw new CommandFailed();
   } catch (error) {
     if (error instanceof CommandFailed) throw error;
     throw diskFull(folder.path, error as Error) ?? error;
@@ -127,6 +131,10 @@ async function run(
   const { stores, stack, runLog, random } = started;
   const control = await serveControl(folder, {
     ...stack.generations,
+    status: () => stack.lag(),
+    pause: async ({ consumer, by, isPaused }) => ({
+      before: setPause(stores.pauses, consumer, { by, at: systemClock.now(), isPaused }),
+    }),
     query: ({ sql, timeoutMs }, signal) => stack.query(sql, { timeoutMs, signal }),
     ledgers: (of) => stack.ledgers.read(of),
     deliver: ({ consumer, event }) => stack.deliver(consumer, event),
@@ -215,9 +223,19 @@ async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegi
     random: random.faults,
     log: runLog.log,
     onReport: runLog.onReport,
+    holds: runLog.holds,
     consume: 'everything',
   });
+  for (const { name } of app.consumers) {
+    const pause = stores.pauses.of(name);
+    if (pause) printNote(pausedNote(name, pause, options));
+  }
   return { stores, stack, runLog, random };
+}
+
+function pausedNote(name: string, { by, at }: Pause, place: UpOptions): string {
+  const since = new Date(at).toISOString();
+  return `${name} is paused, by ${by} since ${since}. To let it go on: ${hint(['resume', name], place)}`;
 }
 
 /** An input of which nothing could be published is not what the person meant to give. */

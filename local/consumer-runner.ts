@@ -10,7 +10,7 @@ import type { Logger, Random } from '../runtime/ports.ts';
 import { generationOf } from '../runtime/replay/generation.ts';
 import type { LogReader } from '../runtime/topics.ts';
 import { startSource, watchForHalts } from './consumer-source.ts';
-import type { EventSource } from './event-source/event-source.ts';
+import type { PausableSource } from './event-source/pausable-source.ts';
 import { type QueueSource, startQueueSource } from './event-source/queue-source.ts';
 import type { FaultOptions } from './faults.ts';
 import { type FunctionThreads, startFunctionThreads } from './function-threads.ts';
@@ -36,6 +36,8 @@ export interface RunnerParts {
 export interface Reading {
   readonly reader: LogReader;
   readonly mostRecords: number;
+  /** Asked at the start, and at each `follow` of the source. */
+  isPaused(): boolean;
 }
 
 export interface ConsumerRunner {
@@ -46,7 +48,7 @@ export interface ConsumerRunner {
   readonly consumer: AnyConsumer;
   readonly threads: FunctionThreads;
   readonly redrive: QueueSource;
-  readonly source: EventSource | undefined;
+  readonly source: PausableSource | undefined;
   /** What only a person can fix, once it has met that. */
   readonly halted: () => MillraceError | undefined;
   /**
@@ -108,6 +110,7 @@ export function startRunner(
         halted = error;
         onHalt(error);
       }),
+      reading.isPaused,
     );
   return {
     declared,

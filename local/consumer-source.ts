@@ -8,10 +8,11 @@ import { mappingOf, type Polling } from '../runtime/lambda/mapping.ts';
 import type { ObjectStore } from '../runtime/objects.ts';
 import type { Logger } from '../runtime/ports.ts';
 import type { LogReader } from '../runtime/topics.ts';
-import { type EventSource, startEventSource } from './event-source/event-source.ts';
+import { startEventSource } from './event-source/event-source.ts';
 import type { EventSourceMapping } from './event-source/event-source-mapping.ts';
 import type { FailureDocument } from './event-source/failure-document.ts';
 import type { Handler } from './event-source/function.ts';
+import { type PausableSource, pausableSource } from './event-source/pausable-source.ts';
 
 /** The consumer's event source mapping as Lambda would run it. The number of pollers stays the least that is set. */
 export function localMapping(
@@ -33,7 +34,11 @@ export function localMapping(
   };
 }
 
-/** Starts the consumer's event source. @param mostRecords of a batch, where faults are to hit smaller ones */
+/**
+ * Starts the consumer's event source, unless it is paused; it stops and starts as the pauses say.
+ * @param mostRecords of a batch, where faults are to hit smaller ones
+ * @param isPaused asked at the start and at each `follow`
+ */
 export function startSource(
   consumer: AnyConsumer,
   group: string,
@@ -43,18 +48,21 @@ export function startSource(
   { objects }: DeadLetterResources,
   log: Logger,
   handler: Handler,
-): EventSource {
+  isPaused: () => boolean,
+): PausableSource {
   const mapping = localMapping(consumer, polling, (document) => keepGivenUp(document, objects));
-  return startEventSource({
-    topic: consumer.topic.name,
-    group,
-    mapping: { ...mapping, batchSize: Math.min(mostRecords, consumer.batch.maxRecords) },
-    handler,
-    reader,
-    clock: systemClock,
-    random: systemRandom,
-    log,
-  });
+  const start = () =>
+    startEventSource({
+      topic: consumer.topic.name,
+      group,
+      mapping: { ...mapping, batchSize: Math.min(mostRecords, consumer.batch.maxRecords) },
+      handler,
+      reader,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+    });
+  return pausableSource(start, isPaused);
 }
 
 /** Where Lambda would put it: a batch that was given up, with its records. */

@@ -4,10 +4,12 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
+import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import type { BatchResponse } from '../runtime/lambda/kafka-batch.ts';
 import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { LedgerOwner, WholeLedger } from '../runtime/replay/ledgers.ts';
 import type { GenerationCalls } from './generations.ts';
+import type { Pause } from './pauses.ts';
 import type { QueryResult } from './read-only-query.ts';
 import type { StateFolder } from './state-folder.ts';
 
@@ -16,6 +18,14 @@ import type { StateFolder } from './state-folder.ts';
  * has ended.
  */
 export interface ControlCalls extends GenerationCalls {
+  /** How the consumers are, by all the samples of the run. */
+  status(of: Readonly<Record<string, never>>): Promise<readonly ConsumerStatus[]>;
+  /** @returns the pause that held before */
+  pause(of: {
+    readonly consumer: string;
+    readonly by: string;
+    readonly isPaused: boolean;
+  }): Promise<{ readonly before: Pause | null }>;
   query(of: { readonly sql: string; readonly timeoutMs: number }, signal: AbortSignal): Promise<QueryResult>;
   ledgers(of: LedgerOwner, signal: AbortSignal): Promise<readonly WholeLedger[]>;
   /** Has a consumer's function settle a batch, as its event source would. */

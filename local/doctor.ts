@@ -2,12 +2,15 @@
 import type { App } from '../runtime/app.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { type Line, linesOf, observe } from '../runtime/doctor/line.ts';
-import { measureLag } from './lag.ts';
+import type { ConsumerStatus, LagVerdict } from '../runtime/lag/status.ts';
+import type { Clock } from '../runtime/ports.ts';
+import { watchLag } from './lag.ts';
 import type { TopicLog } from './topic-log.ts';
 
 export interface LocalExamination {
   readonly app: Pick<App, 'contracts' | 'consumers'>;
   readonly log: TopicLog;
+  readonly clock: Clock;
   readonly groupOf: (consumer: AnyConsumer) => string;
   /** What has to be added to a command so that it looks at the same place. */
   readonly placed: (words: string) => string;
@@ -17,6 +20,7 @@ export interface LocalExamination {
 export async function examineTopics({
   app: { contracts, consumers },
   log,
+  clock,
   groupOf,
   placed,
   onProgress,
@@ -45,17 +49,28 @@ export async function examineTopics({
     } else lines.push(of.pass('As its contract says.'));
   }
   onProgress('lag');
-  for (const consumer of consumers) lines.push(await lagLine(consumer));
+  const watch = watchLag({
+    log,
+    clock,
+    consumers: () => consumers.map((consumer) => ({ declared: consumer, runs: consumer })),
+    groupOf,
+    deadLetters: async () => null,
+    runner: () => undefined,
+  });
+  const statuses = new Map((await watch.look()).map((status) => [status.consumer, status]));
+  for (const { name } of consumers) lines.push(lagLine(statuses.get(name)!));
   return lines;
 
-  async function lagLine(consumer: AnyConsumer): Promise<Line> {
-    const of = linesOf('lag', consumer.name);
-    const seen = await observe(() => measureLag(log, consumer, groupOf(consumer)));
-    if ('problem' in seen) {
-      return of.unknown(seen.problem, 'Check that the brokers can be reached from here, and the login.');
-    }
-    const { lag, level, warning, incident } = seen.value;
-    const evidence = `${lag} messages behind; warning from ${warning}, incident from ${incident}.`;
-    return level === 'ok' ? of.pass(evidence) : of.fail(evidence, placed('npx millrace lag --partitions'));
+  function lagLine(status: ConsumerStatus): Line {
+    const { consumer, verdict, lag, warning, incident, evidence } = status;
+    const of = linesOf('lag', consumer);
+    const [why = ''] = evidence;
+    if (verdict === 'UNKNOWN' || lag === null)
+      return of.unknown(why, 'Check that the brokers can be reached from here, and the login.');
+    const behind = `${lag} messages behind; warning from ${warning}, incident from ${incident}.`;
+    if (SOUND.includes(verdict) && lag < incident) return of.pass(behind);
+    return of.fail(`${verdict}: ${why} ${behind}`, placed(`npx millrace lag explain ${consumer}`));
   }
 }
+
+const SOUND: readonly LagVerdict[] = ['OK', 'IDLE', 'RECOVERING'];

@@ -77,7 +77,8 @@ export interface RebuildState extends RebuildProgress {
 export interface Rebuilding {
   readonly consumer: string;
   readonly number: number;
-  readonly lag: number;
+  /** Null where it is unknown. */
+  readonly lag: number | null;
 }
 
 export interface GenerationParts {

@@ -1,83 +1,105 @@
+/** Verdicts about an app's consumers on a laptop, or on a cluster that it uses. */
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import type { ErrorCode } from '../runtime/errors.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { TopicPartition } from '../runtime/record.ts';
-import type { LogReader } from '../runtime/topics.ts';
+import { createOffsetSource } from '../runtime/lag/offsets.ts';
+import type { LagSource, Runner, WatchedConsumer } from '../runtime/lag/sample.ts';
+import type { ConsumerStatus, LagWatch } from '../runtime/lag/status.ts';
+import { createLagWatch } from '../runtime/lag/watch.ts';
+import type { Clock } from '../runtime/ports.ts';
+import { type Hold, heldFacts } from './holds.ts';
+import type { Pauses } from './pauses.ts';
+import type { TopicLog } from './topic-log.ts';
 
-export type LagLevel = 'ok' | 'warning' | 'incident';
-
-export interface ConsumerLag {
-  readonly consumer: string;
-  /** The consumer group whose offsets these are. */
-  readonly group: string;
-  readonly topic: string;
-  /** Messages behind, over all partitions. */
-  readonly lag: number;
-  /** What the consumer's declaration calls this lag. */
-  readonly level: LagLevel;
-  readonly warning: number;
-  readonly incident: number;
-  readonly partitions: readonly PartitionLag[];
+export interface LagParts {
+  readonly log: Pick<TopicLog, 'standing'>;
+  readonly clock: Clock;
+  /** By the names that they are declared with; `runs` is the generation that readers see. */
+  consumers(): readonly { readonly declared: AnyConsumer; readonly runs: AnyConsumer }[];
+  groupOf(runs: AnyConsumer): string;
+  /** Dead letters that wait; null where that is not known. */
+  deadLetters(runs: AnyConsumer): Promise<number | null>;
+  /** Who runs the consumers; undefined where only the log can tell. */
+  runner(consumer: AnyConsumer): Runner | undefined;
+  readonly pauses?: Pick<Pauses, 'of'>;
+  holds?(): readonly Hold[];
 }
 
-export interface PartitionLag {
-  readonly partition: number;
-  /** The offset to go on from; null where the group never committed. */
-  readonly committed: number | null;
-  /** The offset that the next record will get. */
-  readonly end: number;
-  readonly lag: number;
+/** A consumer, as the watch has to know it. */
+function watchedConsumer(
+  { topic, lag, batch, startingPosition }: AnyConsumer,
+  consumer: string,
+  group: string,
+): WatchedConsumer {
+  return { consumer, group, topic: topic.name, ...lag, windowMs: batch.windowMs, startingPosition };
 }
 
-/** How far behind a consumer's group is, by what the log holds. A topic that nobody has published to yet has no partitions. */
-export async function measureLag(
-  log: LogReader,
-  consumer: AnyConsumer,
-  group: string = consumer.name,
-): Promise<ConsumerLag> {
-  const topic = consumer.topic.name;
-  const partitions = await Promise.all(
-    Array.from({ length: await partitionsOf(log, topic) }, async (_, partition) => {
-      const of = { topic, partition };
-      const { start, end } = await log.bounds(of);
-      const committed = await log.committed(group, of);
-      const from = committed ?? (await startOf(log, consumer, of, start, end));
-      return { partition, committed: committed ?? null, end, lag: Math.max(0, end - from) };
-    }),
-  );
-  const lag = partitions.reduce((sum, each) => sum + each.lag, 0);
+/** Watches all consumers. @param around what stands between the watch and the log, such as a second look */
+export function watchLag(parts: LagParts, around = (source: LagSource): LagSource => source): LagWatch {
+  const { log, clock, consumers, groupOf } = parts;
+  const source = createOffsetSource({
+    offsets: log.standing,
+    clock,
+    async factsOf(watched) {
+      const all = consumers();
+      const [retention, runnerOf, letters] = await Promise.all([
+        log.standing.retention([...new Set(watched.map(({ topic }) => topic))]),
+        log.standing.runners(watched.map(({ group }) => group)),
+        Promise.all(all.map(async ({ runs }) => deadLettersOf(parts, runs))),
+      ]);
+      const holds = parts.holds?.() ?? [];
+      return ({ consumer, group, topic }) => {
+        const at = all.findIndex(({ declared }) => declared.name === consumer);
+        const { declared, runs } = all[at]!;
+        const { held, failing } = heldFacts(holds.filter((each) => each.consumer === runs.name));
+        const paused = parts.pauses?.of(declared.name);
+        return {
+          retentionMs: retention.get(topic) ?? null,
+          deadLetters: letters[at]!,
+          failing,
+          runner: {
+            ...(parts.runner(declared) ?? runnerOf(group)),
+            ...held,
+            ...(paused && { paused }),
+          },
+        };
+      };
+    },
+  });
+  return createLagWatch({
+    source: around(source),
+    clock,
+    consumers: () =>
+      consumers().map(({ declared, runs }) => watchedConsumer(declared, declared.name, groupOf(runs))),
+  });
+}
+
+/** Looks twice for each time it is asked, so that a command that ends at once knows rates. */
+export function lookTwice(source: LagSource, clock: Clock, apartMs: number): LagSource {
   return {
-    consumer: consumer.name,
-    group,
-    topic,
-    lag,
-    level: levelOf(lag, consumer),
-    ...consumer.lag,
-    partitions,
+    async sample(consumers) {
+      const first = await source.sample(consumers);
+      await clock.sleep(apartMs);
+      return [...first, ...(await source.sample(consumers))];
+    },
   };
 }
 
-function levelOf(lag: number, { lag: { warning, incident } }: AnyConsumer): LagLevel {
-  if (lag >= incident) return 'incident';
-  return lag >= warning ? 'warning' : 'ok';
+/** Records behind in all; null as soon as one consumer's are unknown. */
+export function totalLag(statuses: readonly Pick<ConsumerStatus, 'lag'>[]): number | null {
+  return statuses.reduce<number | null>(
+    (sum, { lag }) => (sum === null || lag === null ? null : sum + lag),
+    0,
+  );
 }
 
-async function partitionsOf(log: LogReader, topic: string): Promise<number> {
+const UNKNOWN_WHERE_DOWN: readonly ErrorCode[] = ['QUEUE_UNAVAILABLE'];
+
+async function deadLettersOf(parts: LagParts, runs: AnyConsumer): Promise<number | null> {
   try {
-    return await log.partitions(topic);
+    return await parts.deadLetters(runs);
   } catch (error) {
-    if (error instanceof MillraceError && error.code === 'TOPIC_UNKNOWN') return 0;
+    if (error instanceof MillraceError && UNKNOWN_WHERE_DOWN.includes(error.code)) return null;
     throw error;
   }
-}
-
-async function startOf(
-  log: LogReader,
-  { startingPosition }: AnyConsumer,
-  of: TopicPartition,
-  start: number,
-  end: number,
-): Promise<number> {
-  if (startingPosition === 'TRIM_HORIZON') return start;
-  if (startingPosition === 'LATEST') return end;
-  return log.offsetAt(of, startingPosition.atTimestampMs);
 }

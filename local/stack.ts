@@ -18,6 +18,8 @@ import { topicOfDeadLetters } from '../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { BatchReport } from '../runtime/delivery/metrics.ts';
 import { MillraceError } from '../runtime/errors.ts';
+import { totalPoint } from '../runtime/lag/series.ts';
+import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import type { BatchResponse } from '../runtime/lambda/kafka-batch.ts';
 import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { Polling } from '../runtime/lambda/mapping.ts';
@@ -26,13 +28,14 @@ import { generationOf } from '../runtime/replay/generation.ts';
 import type { LedgerOwner, LedgerReader, WholeLedger } from '../runtime/replay/ledgers.ts';
 import { type RunnerParts, startRunner } from './consumer-runner.ts';
 import { openEmbeddedSink } from './embedded-sink.ts';
-import type { EventSource } from './event-source/event-source.ts';
 import { createFunction, createRequestId } from './event-source/function.ts';
+import type { PausableSource } from './event-source/pausable-source.ts';
 import type { FaultOptions } from './faults.ts';
 import type { FaultCounts } from './function-threads.ts';
 import { type GenerationCalls, openGenerations, type Rebuilding } from './generations.ts';
 import { createGrowth } from './growth.ts';
-import { type ConsumerLag, measureLag } from './lag.ts';
+import type { Hold } from './holds.ts';
+import { totalLag, watchLag } from './lag.ts';
 import { bindLedger, bindTopic, noteLedger } from './ledger-origin.ts';
 import { type LedgerTotals, readArchiveTotals, readLedgerTotals } from './ledger-totals.ts';
 import { patientReader } from './patient-reader.ts';
@@ -59,6 +62,8 @@ export interface StackOptions {
   readonly polling?: Polling['mode'];
   /** Hears of each batch that a consumer's function has been through. */
   readonly onReport?: (report: BatchReport) => void;
+  /** What consumers wait for, as far as the log has said. */
+  readonly holds?: () => readonly Hold[];
   /**
    * - `redrive`: topics are left alone, and only what is redriven is consumed.
    * - `rebuild`: only what the consumer of this name has besides its live generation.
@@ -92,9 +97,10 @@ export interface Handling {
 
 export interface Stack {
   totals(): Promise<StackTotals>;
-  lag(): Promise<readonly ConsumerLag[]>;
-  /** The lag of all consumers when the run began: what earlier runs left. */
-  readonly lagAtStart: number;
+  /** Looks at all consumers, and remembers it for the next verdict. The worst comes first. */
+  lag(): Promise<readonly ConsumerStatus[]>;
+  /** The lag of all consumers when the run began: what earlier runs left. Null where it could not be read. */
+  readonly lagAtStart: number | null;
   /** What faults there have been, of all consumers. */
   faults(): FaultCounts;
   /** Every handle() that runs now. */
@@ -173,6 +179,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     },
   };
 
+  let followPauses = () => {};
   const generations = await openGenerations(
     {
       app,
@@ -192,13 +199,20 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       },
       migrate: async (declared) => void (await migrateTables(driver, declared)),
       start(declared, number, reader) {
-        const reading = consume === 'redrive' ? undefined : { reader, mostRecords };
+        // A rebuild goes on: it is often why its consumer is paused.
+        const isPaused = () =>
+          stores.pauses.of(declared.name) !== undefined &&
+          !generations.candidates().some((each) => each.consumer === declared.name && each.number === number);
+        const reading = consume === 'redrive' ? undefined : { reader, mostRecords, isPaused };
         // Readers do not see the other generations: who rebuilds is told what halts one.
         return startRunner(declared, number, parts, reading, (error) => {
           if (generations.isLive({ declared, number })) halted.reject(error);
         });
       },
-      onLive: (known) => noteLedger(options.folder, stores.log, ledger, known),
+      async onLive(known) {
+        await noteLedger(options.folder, stores.log, ledger, known);
+        followPauses();
+      },
     },
     typeof consume === 'object' ? consume : 'all',
   );
@@ -219,12 +233,39 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   });
   // What there is by now is not of this run.
   await growth.sinceBegun();
-  const lagsOf = () =>
-    Promise.all(
-      consumers.map((consumer) => measureLag(stores.log, consumer, groupOf(generations.liveOf(consumer)))),
+  const handling = () => {
+    const now = systemClock.now();
+    return running().flatMap(({ declared, consumer: { timeoutMs }, threads }) =>
+      threads
+        .handlingSince()
+        .map((since) => ({ consumer: declared.name, runningMs: Math.max(0, now - since), timeoutMs })),
     );
-  const lagAtStart = consume === 'everything' ? (await lagsOf()).reduce((sum, { lag }) => sum + lag, 0) : 0;
+  };
+  const watch = watchLag({
+    log: stores.log,
+    clock: systemClock,
+    consumers: () => consumers.map((declared) => ({ declared, runs: generations.liveOf(declared) })),
+    groupOf,
+    deadLetters: (consumer) => stores.deadLettersIn(consumer),
+    runner({ name }) {
+      const slowest = handling()
+        .filter(({ consumer }) => consumer === name)
+        .toSorted((a, b) => b.runningMs - a.runningMs)[0];
+      return {
+        isRunning: true,
+        who: `millrace up, process ${process.pid}`,
+        ...(slowest && { handling: slowest }),
+      };
+    },
+    pauses: stores.pauses,
+    ...(options.holds && { holds: options.holds }),
+  });
+  const lagAtStart = consume === 'everything' ? totalLag(await watch.look()) : 0;
   generations.start();
+  followPauses = () => {
+    for (const { source } of generations.runners()) source?.follow();
+  };
+  stores.pauses.onChange(followPauses);
 
   local.failed.catch((error) => {
     halted.reject(error);
@@ -241,7 +282,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       const grown = await growth.sinceBegun();
       return { ...addUp(grown), ...reports, consumers: grown };
     },
-    lag: lagsOf,
+    lag: watch.look,
     lagAtStart,
     faults() {
       const each = running().map(({ threads }) => threads.faults());
@@ -255,14 +296,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
         deadLetterOutageEndsAt: latest('deadLetterOutageEndsAt'),
       };
     },
-    handling() {
-      const now = systemClock.now();
-      return running().flatMap(({ declared, consumer: { timeoutMs }, threads }) =>
-        threads
-          .handlingSince()
-          .map((since) => ({ consumer: declared.name, runningMs: Math.max(0, now - since), timeoutMs })),
-      );
-    },
+    handling,
     ledgers,
     async deliver(name, event) {
       const found = generations.runners().find(({ consumer }) => consumer.name === name);
@@ -283,13 +317,14 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       return Promise.all(
         generations.candidates().map(async ({ consumer: name, number }) => {
           const candidate = generationOf(consumers.find((each) => each.name === name)!, number);
-          const { lag } = await measureLag(stores.log, candidate, groupOf(candidate));
+          const of = { group: groupOf(candidate), topic: candidate.topic.name };
+          const { lag } = totalPoint((await stores.log.standing.read([of]))[0]!);
           return { consumer: name, number, lag };
         }),
       );
     },
     async drained() {
-      for (let drained = new Set<EventSource>(); ; ) {
+      for (let drained = new Set<PausableSource>(); ; ) {
         // A promote meanwhile puts another one in the place of a live generation.
         const left = running().flatMap(({ source }) => (source && !drained.has(source) ? [source] : []));
         if (left.length === 0) return;

@@ -46,6 +46,8 @@ export interface StateFolder {
     readonly replays: string;
     /** The plans of rebuilds that are not over. */
     readonly rebuilds: string;
+    /** Who has paused which consumer. */
+    readonly pauses: string;
     /** Where the control socket is, where it does not fit beside. */
     readonly socketPath: string;
     readonly sink: string;
@@ -228,6 +230,7 @@ function readStateFolder(path: string): StateFolder {
       redrives: join(path, 'redrives'),
       replays: join(path, 'replays'),
       rebuilds: join(path, 'rebuilds'),
+      pauses: join(path, 'pauses.json'),
       socketPath: join(path, 'control-socket-path'),
       sink: join(path, 'sink'),
       sinkReady: join(path, 'sink-ready'),

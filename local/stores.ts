@@ -12,6 +12,7 @@ import {
 } from '../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { ObjectStore } from '../runtime/objects.ts';
+import { openPauses, type Pauses } from './pauses.ts';
 import type { StateFolder } from './state-folder.ts';
 import { openEmbeddedLog, openKafkaTopics, type TopicLog } from './topic-log.ts';
 
@@ -32,11 +33,14 @@ export interface ArchiveBucket {
 export interface Stores {
   readonly log: TopicLog;
   readonly archive: ObjectStore;
+  readonly pauses: Pauses;
   deadLettersOf(consumer: LetterOwner): DeadLetterResources;
   /** Every consumer with dead letters in the folder's queues, declared or not. */
   withQueuedLetters(): readonly string[];
   /** Where messages become dead letters of the consumer. */
   deadLetterQueueOf(consumer: AnyConsumer): Queue;
+  /** How many dead letters wait; null where they are in a topic, which does not say. */
+  deadLettersIn(consumer: AnyConsumer): Promise<number | null>;
   /** Makes what a killed function was redriving visible at once. For who holds the folder: no function runs but its own. */
   releaseRedriven(consumer: AnyConsumer): void;
   /** Deletes the dead letters of a generation that was dropped; what people did to them stays known. Letters in a Kafka topic stay. */
@@ -63,6 +67,7 @@ export async function openStores(
   return {
     log,
     archive: archive ? await openBucket(archive) : local.objects('archive'),
+    pauses: openPauses(folder),
     deadLettersOf(consumer) {
       const names = namesOf(consumer);
       const redrive = queues.queue(names.redrive, {
@@ -83,6 +88,8 @@ export async function openStores(
         .filter((name) => name.endsWith(DEAD_LETTERS))
         .map((name) => name.slice(0, -DEAD_LETTERS.length)),
     deadLetterQueueOf: (consumer) => queues.queue(namesOf(consumer).deadLetters),
+    deadLettersIn: async (consumer) =>
+      consumer.deadLetter === 'kafka' ? null : queues.queue(namesOf(consumer).deadLetters).depth(),
     releaseRedriven: (consumer) => queues.releaseAll(namesOf(consumer).redrive),
     async forget(consumer) {
       for (const name of Object.values(namesOf(consumer))) queues.clear(name);

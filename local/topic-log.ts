@@ -4,8 +4,18 @@ import type { KafkaConnection } from '../adapters/kafka/connection.ts';
 import { openSqliteLog } from '../adapters/sqlite/sqlite-log.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { MillraceError } from '../runtime/errors.ts';
+import { type OffsetReader, readLogOffsets } from '../runtime/lag/offsets.ts';
+import type { Runner } from '../runtime/lag/sample.ts';
 import type { LogReader, Producer, TopicAdmin, TopicContract } from '../runtime/topics.ts';
 import type { StateFolder } from './state-folder.ts';
+
+/** How groups stand in topics, as verdicts need it. */
+export interface Standing extends OffsetReader {
+  /** How long each of these topics keeps a record; one that is missing could not be read. */
+  retention(topics: readonly string[]): Promise<ReadonlyMap<string, number | 'forever'>>;
+  /** Who is in each of these groups. */
+  runners(groups: readonly string[]): Promise<(group: string) => Runner>;
+}
 
 /** Where the topics are: a state folder, or a Kafka cluster. */
 export interface TopicLog extends Producer, TopicAdmin, LogReader {
@@ -26,6 +36,7 @@ export interface TopicLog extends Producer, TopicAdmin, LogReader {
   groupOf(consumer: string, ledger: string): string;
   /** @throws GROUP_IN_USE where the group has members elsewhere */
   requireFreeGroup(group: string): Promise<void>;
+  readonly standing: Standing;
   close(): Promise<void>;
 }
 
@@ -51,6 +62,11 @@ export function openEmbeddedLog({ path, files }: StateFolder): TopicLog {
     // Nobody else has this log, and its ledger is bound to it.
     groupOf: (consumer) => consumer,
     async requireFreeGroup() {},
+    standing: {
+      ...readLogOffsets(log, systemClock),
+      retention: async (topics) => new Map(topics.map((topic) => [topic, 'forever'])),
+      runners: async () => () => ({ isRunning: null, who: 'unknown' }),
+    },
     async close() {
       log.close();
     },
@@ -65,6 +81,11 @@ export async function openKafkaTopics(connection: KafkaConnection): Promise<Topi
     ...log,
     at: `Kafka at ${connection.brokers.join(', ')}`,
     groupOf: (consumer, ledger) => `${consumer}.${ledger}`,
+    standing: {
+      ...readLogOffsets({ ...log, read: async () => [] }, systemClock),
+      retention: async () => new Map(),
+      runners: async () => () => ({ isRunning: null, who: 'unknown' }),
+    },
     id: async () => `kafka ${await log.clusterId()}`,
   };
 }

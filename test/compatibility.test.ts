@@ -89,7 +89,7 @@ describe('a state folder of the version before', () => {
   const REDRIVE = ['dlq', 'redrive', '--where', 'error=HANDLER_FAILED', '--yes'];
 
   test('is drained: what was not consumed yet is', async () => {
-    const [before] = await millraceJson(['lag', ...state]);
+    const [before] = JSON.parse((await millrace(['lag', '--json', ...state])).stdout);
     expect(before.lag).toBeGreaterThan(100);
     const report = await millraceJson(['up', '--no-publish', '--exit-when-drained', ...state]);
     expect(report).toMatchObject({ published: 0, lag: 0, skipped: 0 });

@@ -52,6 +52,8 @@ const SHARE_OF_TIME = 1 / 3;
  * make it, and its record would be blamed for the hour.
  */
 const MIN_SHARE_OF_TIMEOUT = 1 / 100;
+/** Partitions that a line of the log names, each by the record that it waits for. */
+const MOST_NAMED = 20;
 
 /**
  * Settles the items, as many as the time allows; the others keep the outcome `returned`, and in each partition none
@@ -74,8 +76,12 @@ export async function settleBatch(
   let unstored: Item | undefined;
 
   /** Backs off before another try; false where the time does not allow one. */
-  async function wait(because: Diagnosis, attempt: number): Promise<boolean> {
-    if (because.action === 'hold') log.warn(LOGGED.held, { ...factsOf(because), holds });
+  async function wait(because: Diagnosis, attempt: number, waiting: readonly Waiting[]): Promise<boolean> {
+    if (because.action === 'hold') {
+      const at = waiting.filter((each) => each.because.action === 'hold').map(({ items }) => items[0]!.raw);
+      const records = at.slice(0, MOST_NAMED).map(({ partition, offset }) => ({ partition, offset }));
+      log.warn(LOGGED.held, { ...factsOf(because), holds, ...(records.length > 0 && { records }) });
+    }
     if (!(await backOff(attempt, consumer.retry, context.usableMs(), context))) return false;
     total.retries++;
     return true;
@@ -116,7 +122,7 @@ export async function settleBatch(
     } else if (isNobodysFault) {
       holds++;
       line.put(approach, items);
-      return wait(diagnosis, holds);
+      return wait(diagnosis, holds, []);
     } else if (sound.length === 1) {
       const [item] = sound;
       failedAlone(item!, items, diagnosis.isUnclear && item!.isToBlame ? blamed(diagnosis) : diagnosis);
@@ -197,7 +203,7 @@ export async function settleBatch(
       heldFor = because;
       if (because.action === 'hold') holds++;
       const attempt = Math.max(holds, ...waiting.map(({ items }) => items[0]!.tries));
-      if (!(await wait(because, attempt))) return { ...total, stoppedBy: because };
+      if (!(await wait(because, attempt, waiting))) return { ...total, stoppedBy: because };
       line.resume();
     }
     const budgetMs = context.usableMs() * SHARE_OF_TIME;

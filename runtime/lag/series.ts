@@ -52,7 +52,7 @@ export function partitionPoint(at: number, of: PartitionSample): Point {
 }
 
 /** All partitions together: null as soon as one is unknown, because a part of a sum would look like a small sum. */
-export function totalPoint(sample: ConsumerSample): Point {
+export function totalPoint(sample: Pick<ConsumerSample, 'at' | 'partitions' | 'total' | 'unknown'>): Point {
   const { at, partitions, total } = sample;
   const nothing = { at, committed: null, start: null, end: null, lost: null };
   if (partitions === null) {

@@ -54,6 +54,8 @@ export interface ConsumerStatus extends Progress {
   readonly deadLetters: number | null;
   /** The error code that keeps records from being settled. */
   readonly heldBy: string | null;
+  /** How long the topic keeps a record. */
+  readonly retentionMs: number | 'forever' | null;
   /** Whether an operator has paused it. */
   readonly isPaused: boolean;
   readonly warning: number;

@@ -58,7 +58,7 @@ export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample
   const worst = partitions
     .filter(({ verdict }) => DECIDED_BY_PARTITION.includes(verdict))
     .toSorted((a, b) => rank(a.verdict) - rank(b.verdict) || (b.lag ?? 0) - (a.lag ?? 0))[0];
-  const { verdict, evidence } = worst && rank(worst.verdict) <= rank(all.verdict) ? worst : all;
+  const { verdict, evidence } = worst && rank(worst.verdict) < rank(all.verdict) ? worst : all;
   const headrooms = partitions.flatMap(({ headroomMs }) => (headroomMs === null ? [] : [headroomMs]));
   const moved = partitions.flatMap((each) => (each.lastProgressAt === null ? [] : [each.lastProgressAt]));
   const blocked = sample.partitions?.find(({ failing }) => failing && failing.times >= BLOCKING_FAILURES);
@@ -71,6 +71,7 @@ export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample
     deadLetters: sample.deadLetters,
     heldBy: sample.runner.held?.code ?? blocked?.failing?.code ?? null,
     isPaused: sample.runner.paused !== undefined,
+    retentionMs: sample.retentionMs,
     partitions,
   };
   const { consumer, group, topic, warning, incident } = watched;
@@ -334,8 +335,13 @@ function factsOf(
     facts.push(
       `${rate(inPerSecond)} in and ${rate(outPerSecond)} out over the last ${duration(Math.max(1_000, Math.min(spanMs, RATE_WINDOW_MS)))}.`,
     );
-  facts.push(`Run by ${runner.who}.`);
+  const isSaid = runner.isRunning === false && (lag ?? 0) > 0;
+  if (!isSaid) facts.push(runner.isRunning === false ? `${capital(runner.who)}.` : `Run by ${runner.who}.`);
   if (runner.lastResult) facts.push(`Last result of the event source: ${runner.lastResult}.`);
   if (retentionMs === 'forever') facts.push('The topic deletes nothing by age.');
   return facts;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

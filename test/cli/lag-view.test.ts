@@ -1,52 +1,60 @@
 import { expect, test } from '@jest/globals';
-import { lagLines } from '../../cli/lag-view.ts';
-import type { ConsumerLag } from '../../local/lag.ts';
+import { explainLines, lagLines } from '../../cli/lag-view.ts';
+import { partitionOf, statusOf } from './status-of.ts';
 
-function lagOf(consumer: string, ...behind: number[]): ConsumerLag {
+function lagOf(consumer: string, ...behind: number[]) {
   const lag = behind.reduce((sum, each) => sum + each, 0);
-  return {
+  return statusOf({
     consumer,
-    group: consumer,
-    topic: 't',
     lag,
-    level: lag >= 100_000 ? 'incident' : lag >= 10_000 ? 'warning' : 'ok',
-    warning: 10_000,
-    incident: 100_000,
-    partitions: behind.map((each, partition) => ({ partition, committed: 7, end: 7 + each, lag: each })),
-  };
+    partitions: behind.map((each, partition) => partitionOf(partition, each)),
+  });
 }
 
-test('one row a consumer, the worst first, and the partitions that are behind', () => {
-  expect(
-    lagLines([lagOf('orders', 0, 0), lagOf('stock', 5, 0), lagOf('editorial', 71_211, 71_212)], false),
-  ).toEqual([
-    'editorial  142,423 behind  INCIDENT (over 100,000)',
-    '  partition  committed     end     lag',
-    '          0          7  71,218  71,211',
-    '          1          7  71,219  71,212',
-    'stock            5 behind  ok',
-    '  partition  committed  end  lag',
-    '          0          7   12    5',
-    'orders           0 behind  ok',
+test('one row a consumer, with why, and the partitions that are behind', () => {
+  const editorial = {
+    ...lagOf('editorial', 71_211, 0),
+    verdict: 'BEHIND' as const,
+    evidence: ['71,211 unread, over the warning threshold of 10,000.', 'Run by a test.'],
+  };
+  expect(lagLines([editorial, lagOf('orders', 0, 0)], false, 80)).toEqual([
+    'editorial  BEHIND  71,211 behind (warning from 10,000)',
+    '  71,211 unread, over the warning threshold of 10,000.',
+    '  partition  committed     end     lag  age  verdict',
+    '          0          7  71,218  71,211  0 s  OK',
+    '',
+    'orders  OK  0 behind',
   ]);
 });
 
-test('every partition where that is asked for', () => {
-  expect(lagLines([lagOf('orders', 0, 0)], true)).toHaveLength(4);
+test('every partition where that is asked for, and a group of another name', () => {
+  const lines = lagLines([{ ...lagOf('orders', 0, 0), group: 'orders.me' }], true, 80);
+  expect(lines[1]).toBe('  group orders.me');
+  expect(lines).toHaveLength(5);
 });
 
-test('a partition that has most of the lag is named', () => {
-  expect(lagLines([lagOf('orders', 1, 98, 1)], false)[1]).toBe(
-    '  partition 1 has 98% of it: it is stuck, or one key is hot',
-  );
-  expect(lagLines([lagOf('orders', 30, 40, 30)], false).join()).not.toContain('stuck');
-  // A record or two are in one partition anyway.
-  expect(lagLines([lagOf('orders', 0, 2, 0)], false).join()).not.toContain('stuck');
+test('what is unknown is no number', () => {
+  const unknown = statusOf({
+    consumer: 'orders',
+    verdict: 'UNKNOWN',
+    lag: null,
+    evidence: ['No broker answers.'],
+  });
+  expect(lagLines([unknown], false, 80)).toEqual(['orders  UNKNOWN  ? behind', '  No broker answers.']);
 });
 
-test('a topic without records, and a group of another name', () => {
-  expect(lagLines([{ ...lagOf('orders'), group: 'orders.me' }], false)).toEqual([
-    'orders  0 behind  ok  as orders.me',
-    '  Nothing has been published to t yet.',
-  ]);
+test.each([
+  ['a paused consumer', { verdict: 'STALLED', isPaused: true }, 'resume orders'],
+  [
+    'a consumer that nobody runs',
+    { verdict: 'STALLED', evidence: ['1 unread and nobody runs it.'] },
+    'up --no-publish',
+  ],
+  ['a consumer that is held', { verdict: 'STALLED', heldBy: 'SINK_UNAVAILABLE' }, 'status --watch'],
+  ['lost records', { verdict: 'LOST' }, 'audit orders'],
+  ['dead letters', { verdict: 'OK', deadLetters: 3 }, 'dlq triage --consumer orders'],
+] as const)('the next command is complete: %s', (_, given, command) => {
+  const place = { state: 'my état', kafka: ['localhost:9092'] };
+  const lines = explainLines(statusOf({ consumer: 'orders', ...given }), place, 80);
+  expect(lines.at(-1)).toBe(`  npx millrace ${command} --state 'my état' --kafka localhost:9092`);
 });

@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { describeFaults, renderView, type Snapshot } from '../../cli/live-view.ts';
 import { NOTHING_FED } from '../../local/publishing/feed.ts';
+import { statusOf } from './status-of.ts';
 
 const NO_FAULTS = { redelivered: 0, crashes: 0, sinkOutageEndsAt: null, deadLetterOutageEndsAt: null };
 const NOW = new Date(2026, 10, 26, 9, 31, 0).getTime();
@@ -25,16 +26,7 @@ const SNAPSHOT: Snapshot = {
   publishedPerSecond: [190, 200, 210],
   appliedPerSecond: [0, 400, 200],
   lags: [
-    {
-      consumer: 'editorial-analytics',
-      group: 'editorial-analytics',
-      topic: 'news.pageviews',
-      lag: 12_345,
-      level: 'warning',
-      warning: 10_000,
-      incident: 100_000,
-      partitions: [],
-    },
+    statusOf({ consumer: 'editorial-analytics', topic: 'news.pageviews', verdict: 'BEHIND', lag: 12_345 }),
   ],
   handling: [{ consumer: 'editorial-analytics', runningMs: 900, timeoutMs: 60_000 }],
   holds: [],
@@ -65,7 +57,7 @@ test('shows what matters', () => {
   expect(view).toMatch(/published +16,600 +200\/s {2}▇██/);
   expect(view).toMatch(/applied +16,500 +200\/s {2}▁█▅/);
   expect(view).toMatch(/plus bad on purpose 33 .* duplicates 120 /);
-  expect(view).toMatch(/editorial-analytics +16,500 +33 +12,345 {2}WARNING \(over 10,000\)/);
+  expect(view).toMatch(/editorial-analytics +16,500 +33 +12,345 {2}BEHIND/);
   expect(view).toMatch(/100 {2}█+ +\/world\/story-0/);
   expect(view).toContain('valeu19 is not defined');
   expect(view).toContain('Ctrl-C drains what is published and sums up.');
@@ -116,9 +108,10 @@ test('says at the top what holds a consumer, since when, and how much waits', ()
     {
       consumer: 'editorial-analytics',
       code: 'SINK_UNAVAILABLE',
-      why: 'the sink does not answer (SINK_UNAVAILABLE)',
+      why: 'the sink does not answer',
       since: NOW - 33_000,
       tries: 22,
+      records: [],
     },
   ];
   const view = lines({ ...SNAPSHOT, holds }, 120, 24);

@@ -5,12 +5,10 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
-import { measureLag } from '../../local/lag.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
 import type { Pageview } from '../fixtures/newsdesk/contracts/news.pageviews/schema.ts';
 import { createTraffic } from '../fixtures/newsdesk/demo.ts';
-import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 import { POLLING_MODES } from '../polling-modes.ts';
 import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
@@ -146,11 +144,11 @@ describe('a state folder', () => {
       consumer: 'editorial-analytics',
       topic: 'news.pageviews',
       lag: 0,
-      level: 'ok',
+      verdict: 'OK',
     });
     expect(lag.partitions).toHaveLength(12);
     const people = await millrace(['lag', ...state]);
-    expect(people.stdout).toContain('editorial-analytics  0 behind  ok');
+    expect(people.stdout).toContain('editorial-analytics  OK  0 behind');
   });
 
   test('prints a query as a table for people', async () => {
@@ -173,7 +171,8 @@ describe('a state folder', () => {
     expect(stderr).toMatch(/^line 3 is refused: device: /m);
     expect(stderr).not.toContain('ABACUS');
     expect(code).toBe(1);
-    expect((await millraceJson(['lag', ...state]))[0]).toMatchObject({ lag: 1 });
+    const left = await millrace(['lag', '--json', ...state]);
+    expect([left.code, JSON.parse(left.stdout)[0]]).toMatchObject([2, { lag: 1, verdict: 'STALLED' }]);
   });
 
   test('has one owner, whom others can still ask', async () => {
@@ -263,8 +262,8 @@ async function withStores<Result>(state: readonly string[], inspect: (stores: St
   }
 }
 
-function lagOf(state: readonly string[]): Promise<number> {
-  return withStores(state, async ({ log }) => (await measureLag(log, editorialAnalytics)).lag);
+async function lagOf(state: readonly string[]): Promise<number> {
+  return JSON.parse((await millrace(['lag', '--json', ...state])).stdout)[0].lag;
 }
 
 function rawRecord(state: readonly string[], position: { topic: string; partition: number; offset: number }) {

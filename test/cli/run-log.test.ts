@@ -71,7 +71,7 @@ test('tries while a consumer waits are one hold, which ends with the first batch
     clock.ms += 1_500;
   }
   expect(holds()).toMatchObject([
-    { consumer: 'c', why: 'the sink does not answer (SINK_UNAVAILABLE)', since: 1_000_000, tries: 22 },
+    { consumer: 'c', code: 'SINK_UNAVAILABLE', why: 'the sink does not answer', since: 1_000_000, tries: 22 },
   ]);
   expect(events()).toEqual([]);
   onReport({ ...WENT_THROUGH, consumer: 'other' });
@@ -90,7 +90,7 @@ test('what holds one partition is over when nothing is heard of it, whatever the
     errorMessage: 'The tax service does not answer.',
   });
   onReport(WENT_THROUGH);
-  expect(holds()).toMatchObject([{ why: 'The tax service does not answer (DEPENDENCY_UNAVAILABLE)' }]);
+  expect(holds()).toMatchObject([{ code: 'DEPENDENCY_UNAVAILABLE', why: 'The tax service does not answer' }]);
   clock.ms += 20_000;
   expect(holds()).toEqual([]);
 });

@@ -176,6 +176,7 @@ describe('capture and the warehouse', () => {
 const PROCEDURES = [
   'connector-upgraded.md',
   'database-restored-or-upgraded.md',
+  'pause-a-consumer.md',
   're-snapshot-one-table.md',
   'schema-changed.md',
   'slot-lost.md',

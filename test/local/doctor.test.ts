@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { systemClock } from '../../adapters/system/system-clock.ts';
 import { examineTopics } from '../../local/doctor.ts';
 import { openStateFolder } from '../../local/state-folder.ts';
 import { openEmbeddedLog, type TopicLog } from '../../local/topic-log.ts';
@@ -25,6 +26,7 @@ const examined = (on: TopicLog = log) =>
   examineTopics({
     app: { contracts: [pageviews], consumers: [consumer] },
     log: on,
+    clock: systemClock,
     groupOf: ({ name }) => name,
     placed: (words) => `${words} --here`,
     onProgress: () => {},
@@ -59,14 +61,19 @@ test('a lag that the declaration calls one fails, with the command that shows it
     check: 'lag',
     subject: 'editorial-analytics',
     verdict: 'fail',
-    evidence: '2 messages behind; warning from 2, incident from 5.',
-    fix: 'npx millrace lag --partitions --here',
+    evidence:
+      'BEHIND: 2 unread, over the warning threshold of 2. 2 messages behind; warning from 2, incident from 5.',
+    fix: 'npx millrace lag explain editorial-analytics --here',
   });
 });
 
 test('brokers that do not answer leave nothing that passes', async () => {
   const down = async () => Promise.reject(new MillraceError('KAFKA_UNAVAILABLE', 'No broker answered.'));
-  const lines = await examined({ ...log, compareTopic: down, partitions: down });
+  const standing = {
+    ...log.standing,
+    read: async () => [{ at: 0, partitions: null, unknown: 'No broker answered.' }],
+  };
+  const lines = await examined({ ...log, compareTopic: down, standing });
   expect(lines.map(({ verdict, evidence }) => `${verdict}: ${evidence}`)).toEqual([
     'unknown: No broker answered.',
     'unknown: No broker answered.',

@@ -1,12 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import { measureLag } from '../../local/lag.ts';
+import { lookTwice, totalLag, watchLag } from '../../local/lag.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { readLogOffsets } from '../../runtime/lag/offsets.ts';
+import type { Runner } from '../../runtime/lag/sample.ts';
 import { createFakeClock } from '../../testing/fake-clock.ts';
 import { createMemoryLog } from '../../testing/memory-log.ts';
 import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 
 const topic = editorialAnalytics.topic.name;
-const consumer: AnyConsumer = { ...editorialAnalytics, lag: { warning: 3, incident: 5 } };
+const running: Runner = { isRunning: true, who: 'a test' };
 
 async function logWith(records: number) {
   const clock = createFakeClock({ startsAt: 1_000 });
@@ -16,52 +18,104 @@ async function logWith(records: number) {
     await log.send(topic, [{ key: Buffer.from('k'), value: null }]);
     await clock.advance(100);
   }
-  return log;
+  return { clock, log };
 }
 
+type World = Awaited<ReturnType<typeof logWith>>;
+
+function watchOf({ clock, log }: World, change: Partial<AnyConsumer> = {}, runner = running, group = 'g') {
+  const consumer: AnyConsumer = { ...editorialAnalytics, lag: { warning: 3, incident: 5 }, ...change };
+  return watchLag({
+    log: {
+      standing: {
+        ...readLogOffsets(log, clock),
+        retention: async (topics) => new Map(topics.map((name) => [name, 10_000])),
+        runners: async () => () => running,
+      },
+    },
+    clock,
+    consumers: () => [{ declared: consumer, runs: consumer }],
+    groupOf: () => group,
+    deadLetters: async () => 2,
+    runner: () => runner,
+  });
+}
+
+const lookAt = async (world: World, change: Partial<AnyConsumer> = {}, runner = running) =>
+  (await watchOf(world, change, runner).look())[0]!;
+
 test('a topic that does not exist yet has no partitions and no lag', async () => {
-  const log = createMemoryLog({ clock: createFakeClock() });
-  expect(await measureLag(log, consumer)).toMatchObject({ lag: 0, level: 'ok', partitions: [] });
+  const clock = createFakeClock();
+  const world = { clock, log: createMemoryLog({ clock }) };
+  expect(await lookAt(world)).toMatchObject({ lag: 0, verdict: 'IDLE', partitions: [] });
 });
 
-test('counts from the committed offset', async () => {
-  const log = await logWith(7);
-  await log.commit(consumer.name, [{ topic, partition: 0, offset: 4 }]);
-  expect(await measureLag(log, consumer)).toEqual({
+test('counts from the committed offset of the group, with the age of the next record and its headroom', async () => {
+  const world = await logWith(7);
+  await world.log.commit('g', [{ topic, partition: 0, offset: 4 }]);
+  await world.log.commit('another', [{ topic, partition: 0, offset: 7 }]);
+  // The next record came at 1,400, and it is 1,700.
+  expect(await lookAt(world)).toMatchObject({
     consumer: 'editorial-analytics',
-    group: 'editorial-analytics',
-    topic,
+    group: 'g',
     lag: 3,
-    level: 'warning',
-    warning: 3,
-    incident: 5,
-    partitions: [{ partition: 0, committed: 4, end: 7, lag: 3 }],
+    ageMs: 300,
+    headroomMs: 9_700,
+    deadLetters: 2,
+    verdict: 'BEHIND',
+    partitions: [{ partition: 0, committed: 4, start: 0, end: 7, lag: 3 }],
   });
 });
 
-test('is that of the group, which need not have the consumer’s name', async () => {
-  const log = await logWith(7);
-  await log.commit(consumer.name, [{ topic, partition: 0, offset: 7 }]);
-  await log.commit('another', [{ topic, partition: 0, offset: 5 }]);
-  expect(await measureLag(log, consumer, 'another')).toMatchObject({ group: 'another', lag: 2 });
+test('a consumer that nobody runs is stalled with the first record', async () => {
+  const nobody = { isRunning: false, who: 'nobody runs it' };
+  expect(await lookAt(await logWith(1), {}, nobody)).toMatchObject({ lag: 1, verdict: 'STALLED' });
 });
 
 describe('a group that never committed counts from where it will begin', () => {
   test.each([
-    ['TRIM_HORIZON' as const, 7, 'incident'],
-    ['LATEST' as const, 0, 'ok'],
-    [{ atTimestampMs: 1_300 }, 4, 'warning'],
-  ])('%j', async (startingPosition, lag, level) => {
-    const found = await measureLag(await logWith(7), { ...consumer, startingPosition });
-    expect(found).toMatchObject({ lag, level, partitions: [{ committed: null, end: 7, lag }] });
+    ['TRIM_HORIZON' as const, 7],
+    ['LATEST' as const, 0],
+    [{ atTimestampMs: 1_300 }, 4],
+  ])('%j', async (startingPosition, lag) => {
+    const found = await lookAt(await logWith(7), { startingPosition });
+    expect(found).toMatchObject({ lag, partitions: [{ committed: null, end: 7, lag }] });
+  });
+
+  test('a partition that came later begins at its start', async () => {
+    const clock = createFakeClock({ startsAt: 1_000 });
+    const log = createMemoryLog({ clock });
+    await log.createTopic(topic, 2);
+    for (let index = 0; index < 20; index++)
+      await log.send(topic, [{ key: Buffer.from(String(index)), value: null }]);
+    const { end } = await log.bounds({ topic, partition: 0 });
+    await log.commit('g', [{ topic, partition: 0, offset: end }]);
+    const found = await lookAt({ clock, log }, { startingPosition: 'LATEST' });
+    expect(found.lag).toBe(20 - end);
+    expect(found.lag).toBeGreaterThan(0);
   });
 });
 
-test.each([
-  [2, 'ok'],
-  [3, 'warning'],
-  [4, 'warning'],
-  [5, 'incident'],
-])('%d behind is %s', async (records, level) => {
-  expect((await measureLag(await logWith(records), consumer)).level).toBe(level);
+test('two looks of one command know rates', async () => {
+  const world = await logWith(7);
+  const samples: number[] = [];
+  const source = lookTwice(
+    {
+      async sample() {
+        samples.push(world.clock.now());
+        return [];
+      },
+    },
+    world.clock,
+    1_500,
+  );
+  const sampled = source.sample([]);
+  await world.clock.advance(1_500);
+  await sampled;
+  expect(samples).toEqual([1_700, 3_200]);
+});
+
+test('a sum with something unknown in it is unknown', () => {
+  expect(totalLag([{ lag: 1 }, { lag: 2 }])).toBe(3);
+  expect(totalLag([{ lag: 1 }, { lag: null }])).toBeNull();
 });

@@ -1,0 +1,85 @@
+/** Verdicts about the consumers of a place: a running `up` is asked, because it has looked for longer. */
+import { systemClock } from '../adapters/system/system-clock.ts';
+import { askOwner } from '../local/control-socket.ts';
+import { lookTwice, watchLag } from '../local/lag.ts';
+import { liveConsumer, notedLedger } from '../local/ledger-origin.ts';
+import {
+  existingStateFolder,
+  isStateFolder,
+  type StateFolder,
+  tryLockStateFolder,
+} from '../local/state-folder.ts';
+import { openStores } from '../local/stores.ts';
+import { openKafkaTopics, type TopicLog } from '../local/topic-log.ts';
+import type { App } from '../runtime/app.ts';
+import type { Runner } from '../runtime/lag/sample.ts';
+import type { ConsumerStatus } from '../runtime/lag/status.ts';
+import { type KafkaOptions, storesOptions } from './outside-options.ts';
+
+export interface LagSessionOptions extends KafkaOptions {
+  readonly state: string;
+}
+
+export interface LagSession {
+  /** The worst consumer first. */
+  look(): Promise<readonly ConsumerStatus[]>;
+  close(): Promise<void>;
+}
+
+/** Two looks tell rates, and a person waits for them. */
+const APART_MS = 1_500;
+
+/** @throws STATE_UNREADABLE where nothing has run in the folder yet */
+export async function openLagSession(
+  { consumers: declared }: Pick<App, 'consumers'>,
+  options: LagSessionOptions,
+  // A watch looks again by itself.
+  { isOnce }: { readonly isOnce: boolean },
+): Promise<LagSession> {
+  const { kafka } = storesOptions(options);
+  const folder = kafka && !isStateFolder(options.state) ? undefined : existingStateFolder(options.state);
+  const stores = folder && (await openStores(folder, kafka ? { kafka } : {}));
+  const log = stores?.log ?? (await openKafkaTopics(kafka!));
+  const ledger = await ledgerOf(folder, log, kafka !== undefined);
+  const isOwn = !kafka || ledger !== undefined;
+  const watch = watchLag(
+    {
+      log,
+      clock: systemClock,
+      consumers: () =>
+        declared.map((consumer) => ({
+          declared: consumer,
+          runs: isOwn ? liveConsumer(folder!, consumer) : consumer,
+        })),
+      groupOf: ({ name }) => (ledger === undefined ? name : log.groupOf(name, ledger)),
+      deadLetters: async (consumer) => (isOwn ? stores!.deadLettersIn(consumer) : null),
+      runner: () => (isOwn ? runnerOf(folder!) : undefined),
+      ...(isOwn && { pauses: stores!.pauses }),
+    },
+    isOnce && kafka ? (source) => lookTwice(source, systemClock, APART_MS) : undefined,
+  );
+  return {
+    async look() {
+      const answered = isOwn && (await askOwner(folder!, 'status', {}));
+      return answered ? answered.result : watch.look();
+    },
+    close: () => (stores ?? log).close(),
+  };
+}
+
+/** The ledger whose groups these are; undefined where they are the deployed consumers'. */
+async function ledgerOf(
+  folder: StateFolder | undefined,
+  log: TopicLog,
+  isOnKafka: boolean,
+): Promise<string | undefined> {
+  return folder && isOnKafka ? notedLedger(folder, log) : undefined;
+}
+
+/** Of a folder whose owner does not answer. */
+function runnerOf(folder: StateFolder): Runner {
+  const lock = tryLockStateFolder(folder, 'look');
+  if (!lock) return { isRunning: null, who: 'a "millrace up" that is starting or ending' };
+  lock.release();
+  return { isRunning: false, who: 'nobody runs it: there is no "millrace up" on this state folder' };
+}

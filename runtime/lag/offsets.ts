@@ -1,0 +1,135 @@
+/** Samples out of offsets: what a log and a cluster have in common. */
+import { MillraceError } from '../errors.ts';
+import type { Clock } from '../ports.ts';
+import type { LogReader } from '../topics.ts';
+import {
+  type ConsumerSample,
+  type LagSource,
+  type PartitionSample,
+  unknownSample,
+  type WatchedConsumer,
+} from './sample.ts';
+
+export type PartitionOffsets = Omit<PartitionSample, 'begins' | 'failing'>;
+
+export interface GroupOffsets {
+  /** When the committed offsets were read, in epoch milliseconds. */
+  readonly at: number;
+  /** Empty where there is no such topic; null where it could not be read. */
+  readonly partitions: readonly PartitionOffsets[] | null;
+  /** Why something is null. A sentence. */
+  readonly unknown?: string;
+}
+
+/** Reads where groups stand. What it cannot read is null, and costs nothing else. */
+export interface OffsetReader {
+  /** Committed offsets are read before ends. @returns for each of `asked`, in its order */
+  read(
+    asked: readonly { readonly group: string; readonly topic: string }[],
+  ): Promise<readonly GroupOffsets[]>;
+  /** The offsets of the first records at or after that time, by partition; none where there is no such record. */
+  offsetsAt(topic: string, timestampMs: number): Promise<ReadonlyMap<number, number>>;
+}
+
+/** What is known of a consumer besides its offsets. */
+export type ConsumerFacts = Pick<ConsumerSample, 'retentionMs' | 'deadLetters' | 'runner' | 'unknown'> & {
+  readonly failing?: ReadonlyMap<number, NonNullable<PartitionSample['failing']>>;
+};
+
+/** A source that reads offsets. @param factsOf asked at each look; rejects where it cannot be found out */
+export function createOffsetSource({
+  offsets,
+  clock,
+  factsOf,
+}: {
+  readonly offsets: OffsetReader;
+  readonly clock: Pick<Clock, 'now'>;
+  factsOf(consumers: readonly WatchedConsumer[]): Promise<(consumer: WatchedConsumer) => ConsumerFacts>;
+}): LagSource {
+  return {
+    async sample(consumers) {
+      const [found, facts] = await Promise.all([offsets.read(consumers), factsOf(consumers)]);
+      return Promise.all(
+        consumers.map(async (watched, index) => {
+          const { at, partitions, unknown } = found[index]!;
+          const { failing, ...known } = facts(watched);
+          try {
+            const begins = await startingOffsets(watched, partitions ?? [], offsets);
+            const why = unknown ?? known.unknown;
+            return {
+              consumer: watched.consumer,
+              at,
+              ...known,
+              ...(why !== undefined && { unknown: why }),
+              partitions:
+                partitions?.map((each): PartitionSample => {
+                  const fails = failing?.get(each.partition);
+                  return { ...each, ...begins(each), ...(fails && { failing: fails }) };
+                }) ?? null,
+            };
+          } catch (error) {
+            return unknownSample(watched.consumer, clock.now(), (error as Error).message);
+          }
+        }),
+      );
+    },
+  };
+}
+
+/** Where partitions that nothing is committed in begin. One that the topic was given later begins at its start. */
+async function startingOffsets(
+  { startingPosition, topic }: WatchedConsumer,
+  partitions: readonly PartitionOffsets[],
+  offsets: OffsetReader,
+): Promise<(partition: PartitionOffsets) => Pick<PartitionSample, 'begins'>> {
+  const isNew = partitions.length > 0 && partitions.every(({ committed }) => committed === 'none');
+  if (!isNew || startingPosition === 'TRIM_HORIZON') return () => ({});
+  if (startingPosition === 'LATEST') return ({ end }) => ({ begins: end });
+  const found = await offsets.offsetsAt(topic, startingPosition.atTimestampMs);
+  return ({ partition, end }) => ({ begins: found.get(partition) ?? end });
+}
+
+/** Reads a log that costs nothing to ask, one partition after the other. */
+export function readLogOffsets(
+  log: Pick<LogReader, 'partitions' | 'bounds' | 'committed' | 'offsetAt' | 'read'>,
+  clock: Pick<Clock, 'now'>,
+): OffsetReader {
+  const partitionsOf = async (topic: string): Promise<readonly number[]> => {
+    try {
+      return Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
+    } catch (error) {
+      if (error instanceof MillraceError && error.code === 'TOPIC_UNKNOWN') return [];
+      throw error;
+    }
+  };
+  const readOne = async (group: string, topic: string, partition: number): Promise<PartitionOffsets> => {
+    const of = { topic, partition };
+    const committed = (await log.committed(group, of)) ?? ('none' as const);
+    const { start, end } = await log.bounds(of);
+    const next = Math.max(start, committed === 'none' ? start : committed);
+    const [record] = next < end ? await log.read(of, next, 1) : [];
+    const nextAt = record && record.timestamp >= 0 ? record.timestamp : null;
+    return { partition, committed, start, end, nextAt };
+  };
+  return {
+    read: (asked) =>
+      Promise.all(
+        asked.map(async ({ group, topic }): Promise<GroupOffsets> => {
+          const at = clock.now();
+          try {
+            const partitions = await partitionsOf(topic);
+            const found = partitions.map((partition) => readOne(group, topic, partition));
+            return { at, partitions: await Promise.all(found) };
+          } catch (error) {
+            return { at, partitions: null, unknown: (error as Error).message };
+          }
+        }),
+      ),
+    async offsetsAt(topic, timestampMs) {
+      const found = (await partitionsOf(topic)).map(
+        async (partition) => [partition, await log.offsetAt({ topic, partition }, timestampMs)] as const,
+      );
+      return new Map(await Promise.all(found));
+    },
+  };
+}
