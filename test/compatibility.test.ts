@@ -207,7 +207,11 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
   afterAll(() => pglite.close());
 
   test('is brought up to date, and its holes are holes', async () => {
-    expect(await migrate(driver, 'millrace', ledgerMigrations)).toEqual(['0003-ranges', '0004-generations']);
+    expect(await migrate(driver, 'millrace', ledgerMigrations)).toEqual([
+      '0003-ranges',
+      '0004-generations',
+      '0005-as-of',
+    ]);
     expect(await migrate(driver, of.consumer, editorialAnalytics.migrations)).toEqual([]);
     expect(await holes()).toEqual([
       [

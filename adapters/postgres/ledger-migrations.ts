@@ -124,4 +124,31 @@ export const ledgerMigrations: readonly Migration[] = [
       CREATE TRIGGER millrace_ledger_replay BEFORE INSERT ON millrace_ledger
         FOR EACH ROW EXECUTE FUNCTION millrace_ledger_replay();`,
   },
+  {
+    name: '0005-as-of',
+    sql: `
+      CREATE VIEW millrace_as_of AS
+        SELECT l.consumer, l.topic, l.partition, l.next AS up_to_offset,
+          CASE WHEN l.max_timestamp >= 0 THEN to_timestamp(l.max_timestamp / 1000.0) END AS up_to_time,
+          CASE WHEN l.next IS NOT NULL THEN l.updated_at END AS settled_at,
+          coalesce(h.dead_lettered, 0)::bigint AS dead_lettered,
+          coalesce(h.skipped, 0)::bigint AS skipped
+        FROM millrace_ledger l
+        LEFT JOIN LATERAL (
+          SELECT sum(upper(r) - lower(r)) FILTER (WHERE kind = 'dead-lettered') AS dead_lettered,
+            sum(upper(r) - lower(r)) FILTER (WHERE kind = 'skipped') AS skipped
+          FROM millrace_ledger_hole o, unnest(o.offsets) AS r
+          WHERE (o.consumer, o.epoch, o.topic, o.partition) = (l.consumer, l.epoch, l.topic, l.partition)
+        ) h ON true
+        WHERE NOT EXISTS (
+          SELECT FROM millrace_ledger newer
+          WHERE newer.consumer = l.consumer AND newer.topic = l.topic AND newer.epoch > l.epoch
+        );
+      COMMENT ON VIEW millrace_as_of IS
+        'How far the tables of a consumer are, a row a partition: read it in one statement or snapshot with them';
+      COMMENT ON COLUMN millrace_as_of.up_to_time IS 'The newest timestamp among the records that are applied';
+      COMMENT ON COLUMN millrace_as_of.settled_at IS 'When the ledger last changed; nothing has been settled since';
+      -- Whoever may read a table may know how fresh it is. It says nothing of what any record holds.
+      GRANT SELECT ON millrace_as_of TO PUBLIC;`,
+  },
 ];

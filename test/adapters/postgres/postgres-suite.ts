@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ledgerMigrations } from '../../../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../../../adapters/postgres/migrate.ts';
+import { createPostgresLedgers } from '../../../adapters/postgres/postgres-ledgers.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import type { SqlConnection, SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
 import { inTransaction } from '../../../adapters/postgres/sql-transaction.ts';
@@ -57,12 +58,78 @@ export function postgresSuite(
     }, 120_000);
     afterAll(() => database.close());
 
-    sinkSuite('as a Sink', () => sinkFixture(sink), { transactions });
+    sinkSuite('as a Sink', () => sinkFixture(sink, database.driver), { transactions });
     if (sessions === 'own') {
-      const open = () => sinkFixture(new PostgresSink(database.driver, { mostRangeBytes: 0 }));
+      const open = () =>
+        sinkFixture(new PostgresSink(database.driver, { mostRangeBytes: 0 }), database.driver);
       sinkSuite('as a Sink whose ledgers keep no ranges in their rows', open, { transactions });
     }
     migrateSuite(() => database.driver);
+
+    test('whole ledgers have every kind of range, of all partitions and one epoch', async () => {
+      const ledger = (epoch: number, partition: number, next: number) =>
+        query(
+          `INSERT INTO millrace_ledger (consumer, epoch, topic, partition, first, next, max_timestamp, dead_lettered)
+           VALUES ('whole', $1, 't', $2, 0, $3, 7, '{[1,2)}')`,
+          [epoch, partition, next],
+        );
+      await ledger(1, 0, 5);
+      await ledger(2, 1, 60);
+      await ledger(2, 0, 50);
+      for (const [kind, from] of [
+        ['dead-lettered', 2],
+        ['skipped', 10],
+        ['discarded', 20],
+        ['parked', 30],
+      ]) {
+        await query(
+          `INSERT INTO millrace_ledger_range (consumer, epoch, topic, partition, kind, lowest, beyond, offsets)
+           VALUES ('whole', 2, 't', 0, $1, $2::bigint, $2::bigint + 1, int8multirange(int8range($2::bigint, $2::bigint + 1)))`,
+          [kind, from],
+        );
+      }
+      const ledgers = await createPostgresLedgers(database.driver).read({
+        consumer: 'whole',
+        epoch: 2,
+        topic: 't',
+      });
+      expect(ledgers).toMatchObject([
+        {
+          partition: 0,
+          first: 0,
+          next: 50,
+          maxTimestamp: 7,
+          deadLettered: [{ from: 1, to: 3 }],
+          skipped: [{ from: 10, to: 11 }],
+          discarded: [{ from: 20, to: 21 }],
+          parked: [{ from: 30, to: 31 }],
+        },
+        { partition: 1, next: 60, skipped: [], discarded: [], parked: [] },
+      ]);
+    });
+
+    test('how far the tables are can be read in the statement that reads them', async () => {
+      await query(
+        `INSERT INTO millrace_ledger (consumer, epoch, topic, partition, first, next, max_timestamp, dead_lettered, passed_over)
+         VALUES ('as-of', 1, 't', 0, 0, 9, 5, '{}', '{}'), ('as-of', 2, 't', 0, 0, 50, 1500, '{[1,4)}', '{[10,12),[20,21)}'),
+           ('as-of', 2, 't', 1, NULL, NULL, -1, '{}', '{}')`,
+      );
+      const rows = await query(
+        `SELECT partition, up_to_offset, up_to_time, settled_at IS NULL AS is_new, dead_lettered, skipped
+         FROM millrace_as_of WHERE consumer = 'as-of' ORDER BY partition`,
+      );
+      expect(rows).toEqual([
+        {
+          partition: 0,
+          up_to_offset: 50,
+          up_to_time: new Date(1500),
+          is_new: false,
+          dead_lettered: 3,
+          skipped: 3,
+        },
+        { partition: 1, up_to_offset: null, up_to_time: null, is_new: true, dead_lettered: 0, skipped: 0 },
+      ]);
+    });
 
     test('adds two statements to BEGIN, COMMIT and the handler’s own, whatever the size of the batch', async () => {
       const statements: string[] = [];
@@ -699,7 +766,7 @@ export function postgresSuite(
   });
 }
 
-async function sinkFixture(sink: PostgresSink): Promise<SinkFixture<SqlTransaction>> {
+async function sinkFixture(sink: PostgresSink, driver: SqlDriver): Promise<SinkFixture<SqlTransaction>> {
   const query = <Row>(sql: string, parameters: readonly unknown[] = []) =>
     sink.transaction(({ tx }) => tx.query<Row>(sql, parameters)).then(({ rows }) => rows);
   await query('CREATE TABLE IF NOT EXISTS counter (name text PRIMARY KEY, total int NOT NULL)');
@@ -730,6 +797,14 @@ async function sinkFixture(sink: PostgresSink): Promise<SinkFixture<SqlTransacti
          FROM millrace_ledger l WHERE (consumer, epoch, topic, partition) = ($1, $2, $3, $4)`,
         [consumer, epoch, topic, partition],
       );
+      // Whoever reads whole ledgers gets the same.
+      const ledgers = await createPostgresLedgers(driver).read({ consumer, epoch, topic });
+      const whole = ledgers.find((each) => each.partition === partition);
+      if (whole) {
+        const { partition: _, updatedAt, discarded, parked, ...ledger } = whole;
+        expect(ledger).toEqual(rows[0]);
+        expect([discarded, parked, typeof updatedAt]).toEqual([[], [], 'number']);
+      } else expect(rows[0]).toBeUndefined();
       return rows[0];
     },
     close: async () => {},

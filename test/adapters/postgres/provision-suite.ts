@@ -45,6 +45,7 @@ export function provisionSuite(open: () => ProvisionFixture): void {
         'millrace/0002-own-rows',
         'millrace/0003-ranges',
         'millrace/0004-generations',
+        'millrace/0005-as-of',
         `${readers}/0001-reader`,
         `${writers}/0001-writer`,
       ]);

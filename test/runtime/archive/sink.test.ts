@@ -8,6 +8,7 @@ import type { LedgerKey, LedgerRequest, Sink, SinkTransaction } from '../../../r
 import { MillraceError } from '../../../runtime/errors.ts';
 import type { ObjectStore } from '../../../runtime/objects.ts';
 import type { ConsumerRecord, RawRecord } from '../../../runtime/record.ts';
+import { createArchiveLedgers } from '../../../runtime/replay/ledgers.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { createMemoryObjects } from '../../../testing/memory-objects.ts';
 import { sinkSuite } from '../../ports/sink-suite.ts';
@@ -96,7 +97,14 @@ sinkSuite<CounterTx>(
       },
       async ledger({ consumer, epoch }, of) {
         const chain = { topic: `${consumer}|${of.topic}`, partition: of.partition, epoch };
+        const ledgers = createArchiveLedgers(store, { partitions: async () => of.partition + 1 });
         const { ledger } = await findEnd(store, chain);
+        const whole = (await ledgers.read({ consumer, epoch, topic: chain.topic })).find(
+          ({ partition }) => partition === of.partition,
+        );
+        // Whoever reads whole ledgers gets the same.
+        if (ledger.next === null) expect(whole).toBeUndefined();
+        else expect(whole).toMatchObject(ledger);
         return ledger.next === null ? undefined : ledger;
       },
       close: async () => {},
