@@ -40,7 +40,8 @@ export function auditLines(audit: ConsumerAudit, place: Place): readonly string[
   }));
   const sum = ['all', ...shown.map((name) => count(total(name)))];
   return [
-    `${styled('bold', consumer)} on ${topic}: ${plural(all, 'offset')}, ${verdict}`,
+    `${styled('bold', consumer)}: ${verdict}`,
+    `${plural(all, 'offset')} of ${topic}`,
     ...table(columns, partitions.length > 1 ? [...rows, sum] : rows).split('\n'),
     ...LISTED.flatMap((name) => rangeLines(audit, name)),
     ...nextLines(audit, place, total),
