@@ -36,12 +36,18 @@ export async function findGaps(
   return found.filter(({ ranges, deleted }) => ranges.length + deleted.length > 0);
 }
 
-/** What of one partition is in no table, and nothing but a replay brings. */
+/**
+ * What of one partition is in no table, and nothing but a replay brings. Of what a restored sink lacks, records that had
+ * become dead letters are part, too: behind the ledger's end no redrive reaches them, and they fail again in their order.
+ */
 function gapsIn(facts: PartitionFacts): readonly OffsetRange[] {
-  const { skipped, unaccounted, deleted } = account(facts);
+  const { skipped, unaccounted, deleted, deadLettered } = account(facts);
   const dead = facts.ledger?.deadLettered ?? [];
   // The archive may have what retention has deleted; nobody has what the log never had.
-  return within(subtract(union(skipped, unaccounted, deleted), dead), { from: 0, to: facts.end });
+  return within(subtract(union(skipped, unaccounted, deleted, deadLettered), dead), {
+    from: 0,
+    to: facts.end,
+  });
 }
 
 /** What of the plan's ranges the ledgers still lack: a replay that was killed goes on with it. */
