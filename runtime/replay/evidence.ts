@@ -44,7 +44,8 @@ export async function gatherEvidence(sources: EvidenceSources, only?: number): P
   for (let look = 1; ; look++) {
     // Where a queue can only be shown by hiding its messages, the redrive's is left alone unless a letter is missing.
     const evidence = await lookOnce(sources, only, look > 1);
-    if (look === LOOKS || !evidence.partitions.some(lacksLetters)) return evidence;
+    if (!evidence.partitions.some(lacksLetters)) return evidence;
+    if (look === LOOKS || (look > 1 && evidence.redriving === 0)) return evidence;
   }
 }
 

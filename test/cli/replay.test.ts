@@ -198,7 +198,7 @@ describe('audit, find and replay, from the command line', () => {
 
     test('a replay that is killed goes on with its own plan', async () => {
       restore();
-      const killed = start(['replay', CONSUMER, '--gaps', '--yes', '--rate', '40', ...state]);
+      const killed = start(['replay', CONSUMER, '--gaps', '--yes', '--rate', '60', ...state]);
       let said = '';
       killed.stderr!.setEncoding('utf8').on('data', (text) => {
         said += text;
@@ -241,20 +241,12 @@ describe('audit, find and replay, from the command line', () => {
     up.kill('SIGINT');
     await once(up, 'close');
 
-    for (const input of inputs) {
-      await millraceJson(['up', '--input', input, '--exit-when-drained', ...undisturbed]);
-    }
+    await millraceJson(['up', '--input', ...inputs, '--exit-when-drained', ...undisturbed]);
     expect(await rows()).toEqual(await rows(undisturbed));
   });
 
   test.each([
     ['its end', 'UPDATE millrace_ledger SET next = next - 5 WHERE partition = 6', 5],
-    ['its beginning', 'UPDATE millrace_ledger SET first = 3 WHERE partition = 6', 3],
-    [
-      'a dead letter that is none',
-      "UPDATE millrace_ledger SET dead_lettered = '{[2,4)}' WHERE partition = 6",
-      2,
-    ],
     ['offsets that there never were', 'UPDATE millrace_ledger SET next = next + 7 WHERE partition = 6', 7],
   ])('a ledger row that somebody changed is found: %s', async (_, sql, offsets) => {
     const sink = folder().files.sink;
