@@ -58,19 +58,21 @@ export async function switchTo(
   const { to, from } = await inTransaction(driver, find);
   // Where it was promoted before, and nobody heard of it.
   if (to.number === from.number) return { from, to, heldMs: 0 };
-  const behind = async () => {
+  const read = () => inTransaction(driver, (open) => readBoth(open, consumer, from, to));
+  /** Until the candidate is where the live one was when this began: under traffic, it may never be where that is now. */
+  const reach = async () => {
+    const { live } = await read();
     const isOver = clock.now() + catchUpMs;
     for (;;) {
-      const ledgers = await inTransaction(driver, (open) => readBoth(open, consumer, from, to));
-      const left = partitionsBehind(ledgers.live, ledgers.candidate, options.oldest);
-      if (left.length === 0 || clock.now() >= isOver) return;
+      const { candidate } = await read();
+      const isThere = partitionsBehind(live, candidate, options.oldest).length === 0;
+      if (isThere || clock.now() >= isOver) return { live, candidate };
       await clock.sleep(POLL_MS);
     }
   };
   // Before anybody is held: a candidate that is hours behind is no reason to keep batches waiting.
-  await behind();
-  const ledgers = await inTransaction(driver, (open) => readBoth(open, consumer, from, to));
-  checkLedgers(consumer.name, ledgers.live, ledgers.candidate, options);
+  const { live, candidate } = await reach();
+  checkLedgers(consumer.name, live, candidate, options);
 
   let heldSince = 0;
   const attempt = () =>
@@ -90,8 +92,8 @@ export async function switchTo(
         heldSince = clock.now();
         await awaitCandidate(open, consumer, now, options);
         await lockLedgers(open, consumer, now.to);
-        const { live, candidate } = await readBoth(open, consumer, now.from, now.to);
-        checkLedgers(consumer.name, live, candidate, options);
+        const locked = await readBoth(open, consumer, now.from, now.to);
+        checkLedgers(consumer.name, locked.live, locked.candidate, options);
         await open.run(BRIEFLY);
         await pointViews(open, {
           consumer: consumer.name,
@@ -108,7 +110,7 @@ export async function switchTo(
     if (holding) {
       await holding(generationName(consumer.name, from.number), async () => {
         heldSince = clock.now();
-        await behind();
+        await reach();
         await attempt();
       });
     } else await attempt();
@@ -309,11 +311,11 @@ function changedMeanwhile(consumer: string): MillraceError {
 }
 
 const HOLDERS = `
-  SELECT DISTINCT a.pid::text, a.usename, coalesce(nullif(a.application_name, ''), 'no name') AS application,
+  SELECT DISTINCT a.pid::text, a.usename, nullif(a.application_name, '') AS application,
     extract(epoch FROM now() - a.xact_start)::int::text AS seconds
   FROM pg_locks l JOIN pg_stat_activity a USING (pid)
   WHERE l.granted AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - interval '400 ms' AND l.relation IN (
+    AND a.pid <> pg_backend_pid() AND (a.xact_start IS NULL OR a.xact_start < clock_timestamp() - interval '400 ms') AND l.relation IN (
       SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE n.nspname = $1 OR n.nspname = 'public' AND c.relname IN ('millrace_ledger', 'millrace_generation')
     )
@@ -321,9 +323,10 @@ const HOLDERS = `
 
 async function inTheWay(driver: SqlDriver, consumer: string, cause: MillraceError): Promise<MillraceError> {
   const { rows } = await inTransaction(driver, (open) => open.query(HOLDERS, [readerSchema(consumer)]));
+  // Of other logins' sessions, one that is not among pg_read_all_stats sees the pid and the user alone.
   const holders = rows.map(
     ([pid, user, application, seconds]) =>
-      `session ${pid} of ${user} (${application}), in a transaction for ${seconds} s`,
+      `session ${pid} of ${user}${application ? ` (${application})` : ''}${seconds ? `, in a transaction for ${seconds} s` : ''}`,
   );
   const who = holders.length > 0 ? holders.join('; ') : 'Sessions that have ended by now';
   return new MillraceError(

@@ -33,7 +33,7 @@ export function newConsumer(migrations: readonly Migration[] = [TABLE]): AnyCons
   return { ...editorialAnalytics, name: `c-${randomUUID().slice(0, 8)}`, migrations };
 }
 
-export function generationsFixture({ admin, as, close }: GenerationsDatabase) {
+function generationsFixture({ admin, as, close }: GenerationsDatabase) {
   const store = createPostgresGenerations(admin, {
     ...(as && { roles: { pauses: false } }),
     catchUpMs: 100,
@@ -114,6 +114,13 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
       details: expect.objectContaining({ dependents: names }),
       message: expect.stringContaining(names.join(', ')),
     });
+    /** The candidate's view as the migrations of another version would have it. */
+    const remake = async ({ name }: AnyConsumer, select: string) => {
+      const schema = identifier(`${name}-g2`);
+      await run(`DROP VIEW ${schema}.settled_count`);
+      await run(`CREATE VIEW ${schema}.settled_count AS ${select} ${schema}.settled`);
+      if (opened.as) await run(`ALTER VIEW ${schema}.settled_count OWNER TO ${identifier(`${name}-owner`)}`);
+    };
     const outside = `outside_${randomUUID().slice(0, 8)}`;
 
     test('names everything outside that stands on the old tables', async () => {
@@ -157,12 +164,7 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
     test('a view that cannot keep its columns is made anew, and refused where others stand on it', async () => {
       const consumer = await filled();
       const views = identifier(readerSchema(consumer.name));
-      // What the migrations of another version would come to.
-      const other = identifier(generationName(consumer.name, 2));
-      await run(`DROP VIEW ${other}.settled_count`);
-      await run(
-        `CREATE VIEW ${other}.settled_count AS SELECT 'p' || partition AS partition FROM ${other}.settled`,
-      );
+      await remake(consumer, "SELECT 'p' || partition AS partition FROM");
       await run(`CREATE VIEW ${outside}.on_count AS SELECT * FROM ${views}.settled_count`);
       await expect(promote(consumer)).rejects.toMatchObject(refusedFor(`view ${outside}.on_count`));
       await run(`DROP VIEW ${outside}.on_count`);
@@ -247,13 +249,12 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
     test('readers keep their rights through a promote, whether a view was replaced or made anew', async () => {
       const consumer = await filled();
       const reader = `reader_${randomUUID().slice(0, 8)}`;
-      const [views, other] = [identifier(readerSchema(consumer.name)), identifier(`${consumer.name}-g2`)];
+      const views = identifier(readerSchema(consumer.name));
       await run(`CREATE ROLE ${reader}`);
       await run(`GRANT USAGE ON SCHEMA ${views} TO ${reader}`);
       await run(`GRANT SELECT ON ${views}.settled TO ${reader}`);
       await run(`GRANT SELECT (n) ON ${views}.settled_count TO ${reader} WITH GRANT OPTION`);
-      await run(`DROP VIEW ${other}.settled_count`);
-      await run(`CREATE VIEW ${other}.settled_count AS SELECT count(*)::int AS n FROM ${other}.settled`);
+      await remake(consumer, 'SELECT count(*)::int AS n FROM');
       await promote(consumer);
       const may = (of: string, right: string) => `has_${of}_privilege('${reader}', ${right})`;
       expect(
