@@ -157,7 +157,9 @@ async function fillRegistry(endpoint: string) {
 async function expectViews(url: string, views: number): Promise<void> {
   const client = new pg.Client({ connectionString: new URL('millrace', url).href });
   await client.connect();
-  const { rows } = await client.query('SELECT sum(views)::int AS views FROM article_minute');
+  const { rows } = await client.query(
+    'SELECT sum(views)::int AS views FROM "editorial-analytics-reader".article_minute',
+  );
   await client.end();
   if (rows[0].views !== views) throw new Error(`the starts applied ${rows[0].views} views of ${views}`);
 }

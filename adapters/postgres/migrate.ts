@@ -163,14 +163,14 @@ async function checkNames(
   schema: string,
 ): Promise<void> {
   const { rows } = await open.query(
-    `SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relname ^@ 'millrace_'
+    `SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relname ~ '^millrace_(ledger|generation|migration|as_of)'
      ORDER BY 1 LIMIT 1`,
     [schema],
   );
   if (rows.length === 0) return;
   throw new MillraceError(
     'SINK_MISCONFIGURED',
-    `Migration ${JSON.stringify(name)} of ${scope} makes ${rows[0]![0]}. Names that begin with "millrace_" are Millrace's own. Rename it.`,
+    `Migration ${JSON.stringify(name)} of ${scope} makes ${rows[0]![0]}, whose name would hide a table of Millrace's own. Rename it.`,
     { details: { scope, migration: name } },
   );
 }

@@ -134,7 +134,7 @@ describe('three brokers', () => {
     }
 
     const [views, ledger] = await query(server, [
-      'SELECT sum(views)::int AS n FROM article_minute',
+      `SELECT sum(views)::int AS n FROM "editorial-analytics-reader".article_minute`,
       "SELECT sum(next - first)::int AS n FROM millrace_ledger WHERE dead_lettered = '{}' AND passed_over = '{}'",
     ]);
     expect([views!.n, ledger!.n]).toEqual([sent.length, sent.length]);

@@ -148,7 +148,7 @@ async function using(
   }
 }
 
-const tables = () => inDatabase((pool) => readTables(new PostgresSink(pgDriver(pool))));
+const tables = () => inDatabase((pool) => readTables(new PostgresSink(pgDriver(pool), { schema: CONSUMER })));
 /** The dead letters in the queue: what is told of each, by its record's place. A letter may be there twice. */
 async function letters() {
   const reader = createQueueReader({ queue: createSqsQueue({ client: sqs, queueUrl: dead.url }) });
@@ -211,7 +211,9 @@ test('editorial-analytics applies a batch once, and dead-letters what fails; a r
   const accepted = views.filter(({ contentId }) => contentId !== refused);
   const bad = records.filter((_, n) => views[n]!.contentId === refused);
   await inDatabase((pool) =>
-    pool.query(`ALTER TABLE article_minute ADD CONSTRAINT bug CHECK (content_id <> '${refused}')`),
+    pool.query(
+      `ALTER TABLE "${CONSUMER}".article_minute ADD CONSTRAINT bug CHECK (content_id <> '${refused}')`,
+    ),
   );
 
   await using(CONSUMER, async (fn) => {
@@ -231,7 +233,7 @@ test('editorial-analytics applies a batch once, and dead-letters what fails; a r
     expect(await tables()).toEqual(expectedTables(accepted));
     expect(await letters()).toEqual(expected);
 
-    await inDatabase((pool) => pool.query('ALTER TABLE article_minute DROP CONSTRAINT bug'));
+    await inDatabase((pool) => pool.query(`ALTER TABLE "${CONSUMER}".article_minute DROP CONSTRAINT bug`));
     await createSqsMover({
       client: sqs,
       sourceArn: dead.arn,

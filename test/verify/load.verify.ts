@@ -196,9 +196,13 @@ describe('a load with kills', () => {
     }
   }
 
+  const VIEWS = '"editorial-analytics-reader"';
   async function tableRows(): Promise<string[]> {
-    const articles = await pool.query({ text: 'SELECT * FROM article_minute', rowMode: 'array' });
-    const sessions = await pool.query({ text: 'SELECT * FROM session_engagement', rowMode: 'array' });
+    const articles = await pool.query({ text: `SELECT * FROM ${VIEWS}.article_minute`, rowMode: 'array' });
+    const sessions = await pool.query({
+      text: `SELECT * FROM ${VIEWS}.session_engagement`,
+      rowMode: 'array',
+    });
     return [...articles.rows, ...sessions.rows].map((row: unknown[]) =>
       row.map((value) => (value instanceof Date ? value.getTime() : value)).join(' '),
     );

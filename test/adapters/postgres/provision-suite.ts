@@ -123,6 +123,15 @@ export function provisionSuite(open: () => ProvisionFixture): void {
       await expect(provision(open().admin, [greedy])).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
     });
 
+    test('a migration cannot make what would be found before the ledger', async () => {
+      const name = `hider-${run}`;
+      const hiding = { name, migrations: [{ name: '0001', sql: 'CREATE TABLE millrace_ledger (n int)' }] };
+      await expect(provision(open().admin, [hiding])).rejects.toMatchObject({
+        code: 'SINK_MISCONFIGURED',
+        message: expect.stringContaining('makes millrace_ledger'),
+      });
+    });
+
     test('a name is a name, whatever characters it has', () => {
       expect(identifier('a"b')).toBe('"a""b"');
     });
