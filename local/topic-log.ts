@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
+import type { BulkOffsets } from '../adapters/kafka/bulk-offsets.ts';
 import type { KafkaConnection } from '../adapters/kafka/connection.ts';
 import { openSqliteLog } from '../adapters/sqlite/sqlite-log.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
@@ -74,19 +75,24 @@ export function openEmbeddedLog({ path, files }: StateFolder): TopicLog {
 }
 
 /** The client is loaded only where it is used: it takes a tenth of a second. */
-export async function openKafkaTopics(connection: KafkaConnection): Promise<TopicLog> {
-  const { openKafkaLog } = await import('../adapters/kafka/kafka-log.ts');
+export async function openKafkaTopics(
+  connection: KafkaConnection,
+): Promise<TopicLog & { readonly standing: BulkOffsets }> {
+  const [{ openKafkaLog }, { BulkOffsets }] = await Promise.all([
+    import('../adapters/kafka/kafka-log.ts'),
+    import('../adapters/kafka/bulk-offsets.ts'),
+  ]);
   const log = openKafkaLog({ connection, clock: systemClock });
+  const standing = new BulkOffsets({ connection, clock: systemClock });
   return {
     ...log,
     at: `Kafka at ${connection.brokers.join(', ')}`,
     groupOf: (consumer, ledger) => `${consumer}.${ledger}`,
-    standing: {
-      ...readLogOffsets({ ...log, read: async () => [] }, systemClock),
-      retention: async () => new Map(),
-      runners: async () => () => ({ isRunning: null, who: 'unknown' }),
-    },
+    standing,
     id: async () => `kafka ${await log.clusterId()}`,
+    async close() {
+      await Promise.all([log.close(), standing.close()]);
+    },
   };
 }
 
