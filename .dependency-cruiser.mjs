@@ -24,6 +24,7 @@ const ROOMS = [
   'lambda',
   'dead-letters',
   'lag',
+  'prometheus',
   'replay',
   'probe',
   'doctor',

@@ -46,12 +46,22 @@ export function hasConfig(folder: string): boolean {
   return CONFIG_FILES.some((name) => existsSync(join(folder, name)));
 }
 
-function findConfig(from: string): string {
+/** Whether there is an app for the working folder. */
+export function hasConfigAbove(from: string = process.cwd()): boolean {
+  return configAbove(from) !== undefined;
+}
+
+function configAbove(from: string): string | undefined {
   for (let folder = from; ; folder = dirname(folder)) {
     const found = CONFIG_FILES.map((name) => join(folder, name)).find((path) => existsSync(path));
     if (found) return found;
-    if (folder === dirname(folder)) break;
+    if (folder === dirname(folder)) return undefined;
   }
+}
+
+function findConfig(from: string): string {
+  const found = configAbove(from);
+  if (found !== undefined) return found;
   throw new MillraceError(
     'APP_INVALID',
     `There is no millrace.config.ts in ${from} or in a folder above it. Run this in the folder of a Millrace project.`,

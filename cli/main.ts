@@ -55,6 +55,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'let a paused consumer read again',
     load: async () => (await import('./pause.ts')).pauseCommand('resume'),
   },
+  exporter: {
+    summary: 'serve the lag of consumer groups to Prometheus',
+    load: async () => (await import('./exporter.ts')).exporterCommand(),
+  },
   doctor: {
     summary: 'check an environment or this machine, with a fix for what is wrong',
     load: async () => (await import('./doctor.ts')).doctorCommand(),

@@ -26,7 +26,7 @@ export interface LagParts {
 }
 
 /** A consumer, as the watch has to know it. */
-function watchedConsumer(
+export function watchedConsumer(
   { topic, lag, batch, startingPosition }: AnyConsumer,
   consumer: string,
   group: string,
