@@ -59,6 +59,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'serve the lag of consumer groups to Prometheus',
     load: async () => (await import('./exporter.ts')).exporterCommand(),
   },
+  alerts: {
+    summary: 'write alerting rules for Prometheus, and a Grafana dashboard',
+    load: async () => (await import('./alerts.ts')).alertsCommand(),
+  },
   doctor: {
     summary: 'check an environment or this machine, with a fix for what is wrong',
     load: async () => (await import('./doctor.ts')).doctorCommand(),

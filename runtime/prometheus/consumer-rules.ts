@@ -1,0 +1,192 @@
+/** Alerts on the exporter's metrics: what `millrace status` says of a consumer, once it has held for a while. */
+import type { AnyConsumer } from '../delivery/consumer.ts';
+import type { LagVerdict } from '../lag/status.ts';
+import { type AlertRule, anyOf, quoted } from './rule.ts';
+
+/** What tells a consumer from others, whichever exporter has seen it. */
+const BY_CONSUMER = 'by (cluster_name, consumer, group, topic)';
+const WHO = '{{ $labels.consumer }}';
+const TOPIC = '{{ $labels.topic }}';
+
+/** With less of the retention left, there is time for one night's sleep and no more. */
+const LITTLE_HEADROOM = 0.25;
+/** Where no contract says how long records are kept. */
+const LITTLE_HEADROOM_SECONDS = 6 * 60 * 60;
+
+/** The rules of an app's consumers, and of any other group that the exporter watches. */
+export function consumerRules(consumers: readonly AnyConsumer[]): readonly AlertRule[] {
+  return [
+    ...verdictRules(),
+    ...consumers.flatMap(thresholdRules),
+    othersHeadroom(consumers),
+    ...exporterRules(),
+  ];
+}
+
+function verdictRules(): readonly AlertRule[] {
+  const holds = (verdict: LagVerdict) =>
+    `max ${BY_CONSUMER} (millrace_group_verdict{verdict="${verdict}"}) == 1`;
+  const common = { scope: 'consumer' } as const;
+  return [
+    {
+      ...common,
+      alert: 'MillraceDataLost',
+      // The counter remembers a loss that the group has moved on from; it cannot rise before it was first scraped.
+      expr: `max ${BY_CONSUMER} (increase(millrace_group_offsets_lost_total[15m])) > 0 or ${holds('LOST')}`,
+      for: '0s',
+      severity: 'incident',
+      runbook: 'lost-data',
+      summary: `Retention deleted records of ${TOPIC} before ${WHO} read them.`,
+    },
+    {
+      ...common,
+      alert: 'MillraceDeletionBeforeDrain',
+      expr: holds('AT_RISK'),
+      for: '10m',
+      severity: 'incident',
+      runbook: 'at-risk',
+      summary: `${WHO} will not have read ${TOPIC} before retention deletes what is unread.`,
+    },
+    {
+      ...common,
+      alert: 'MillraceBlocked',
+      expr: holds('BLOCKED'),
+      for: '5m',
+      severity: 'incident',
+      runbook: 'blocked',
+      summary: `${WHO} fails at one record of ${TOPIC} again and again, and settles nothing behind it.`,
+    },
+    {
+      ...common,
+      alert: 'MillraceStalled',
+      expr: holds('STALLED'),
+      // The verdict takes five minutes without a commit by itself.
+      for: '5m',
+      severity: 'incident',
+      runbook: 'stalled',
+      summary: `${WHO} has work from ${TOPIC} but commits nothing.`,
+    },
+    {
+      ...common,
+      alert: 'MillraceLagRising',
+      expr: holds('RISING'),
+      for: '10m',
+      severity: 'warning',
+      runbook: 'lag-rising',
+      summary: `${WHO} falls further behind ${TOPIC}.`,
+    },
+    {
+      ...common,
+      alert: 'MillraceProducerSilent',
+      expr: holds('SILENT'),
+      for: '30m',
+      severity: 'warning',
+      runbook: 'producer-silent',
+      summary: `Far fewer records than usual are written to ${TOPIC}.`,
+    },
+    {
+      ...common,
+      alert: 'MillraceLagUnknown',
+      expr: holds('UNKNOWN'),
+      for: '15m',
+      severity: 'warning',
+      runbook: 'lag-unknown',
+      summary: `Nobody knows how far ${WHO} is behind ${TOPIC}.`,
+    },
+    {
+      ...common,
+      alert: 'MillraceDeadLetters',
+      expr: `max ${BY_CONSUMER} (millrace_group_dead_letters) > 0`,
+      for: '5m',
+      severity: 'warning',
+      runbook: 'dead-letters',
+      summary: `${WHO} has dead letters.`,
+    },
+  ];
+}
+
+/** By a consumer's own declaration. */
+function thresholdRules({ name, topic, lag }: AnyConsumer): readonly AlertRule[] {
+  const of = `{consumer=${quoted(name)}}`;
+  const common = { scope: 'consumer', consumer: name } as const;
+  const behind = `max ${BY_CONSUMER} (millrace_group_lag${of})`;
+  return [
+    {
+      ...common,
+      alert: 'MillraceLagIncident',
+      expr: `${behind} >= ${lag.incident}`,
+      for: '3m',
+      severity: 'incident',
+      runbook: 'lag-incident',
+      summary: `${name} is ${lag.incident.toLocaleString('en-US')} or more records behind ${topic.name}.`,
+    },
+    {
+      ...common,
+      alert: 'MillraceLagWarning',
+      expr: `${behind} >= ${lag.warning}`,
+      for: '3m',
+      severity: 'warning',
+      runbook: 'lag-warning',
+      summary: `${name} is ${lag.warning.toLocaleString('en-US')} or more records behind ${topic.name}.`,
+    },
+    ...headroomRule(name, topic, of),
+    {
+      ...common,
+      alert: 'MillraceConsumerUnseen',
+      expr: `absent(millrace_group_verdict${of})`,
+      for: '15m',
+      severity: 'warning',
+      runbook: 'lag-unknown',
+      summary: `No exporter watches ${name}.`,
+    },
+  ];
+}
+
+function headroomRule(name: string, topic: AnyConsumer['topic'], of: string): readonly AlertRule[] {
+  // What compaction keeps, or is kept for good, is not deleted unread.
+  if (topic.retentionMs < 0 || topic.cleanup === 'compact') return [];
+  const leastSeconds = Math.round((topic.retentionMs * LITTLE_HEADROOM) / 1_000);
+  return [
+    {
+      alert: 'MillraceHeadroomLow',
+      expr: `min ${BY_CONSUMER} (millrace_group_deletion_headroom_seconds${of}) < ${leastSeconds}`,
+      for: '10m',
+      severity: 'warning',
+      scope: 'consumer',
+      runbook: 'at-risk',
+      summary: `Retention deletes unread records of ${topic.name} in {{ $value | humanizeDuration }} unless ${name} reads them.`,
+      consumer: name,
+    },
+  ];
+}
+
+/** Of the groups that the app does not declare. */
+function othersHeadroom(consumers: readonly AnyConsumer[]): AlertRule {
+  const others = consumers.length === 0 ? '' : `{consumer!~${anyOf(consumers.map(({ name }) => name))}}`;
+  return {
+    alert: 'MillraceHeadroomLow',
+    expr: `min ${BY_CONSUMER} (millrace_group_deletion_headroom_seconds${others}) < ${LITTLE_HEADROOM_SECONDS}`,
+    for: '10m',
+    severity: 'warning',
+    scope: 'consumer',
+    runbook: 'at-risk',
+    summary: `Retention deletes unread records of ${TOPIC} in {{ $value | humanizeDuration }} unless ${WHO} reads them.`,
+  };
+}
+
+function exporterRules(): readonly AlertRule[] {
+  const last = 'millrace_exporter_last_success_timestamp_seconds';
+  return [
+    {
+      alert: 'MillraceExporterStale',
+      // One that was never scraped, or is down, has no series at all.
+      expr: `time() - max by (cluster_name) (${last}) > 120 or absent(${last})`,
+      for: '3m',
+      severity: 'incident',
+      scope: 'exporter',
+      runbook: 'exporter-stale',
+      summary:
+        'The exporter has no new sample: what it says of consumers is old, and no other alert can be relied on.',
+    },
+  ];
+}
