@@ -7,8 +7,19 @@ import type { LagSource, WatchedConsumer } from '../runtime/lag/sample.ts';
 import type { ConsumerStatus, LagWatch } from '../runtime/lag/status.ts';
 import { createLagWatch } from '../runtime/lag/watch.ts';
 import type { Clock } from '../runtime/ports.ts';
-import { CONTENT_TYPES, expose, negotiate } from '../runtime/prometheus/exposition.ts';
-import { LossCount, lagMetrics, type SamplingState } from '../runtime/prometheus/lag-metrics.ts';
+import {
+  CONTENT_TYPES,
+  ENDS,
+  type ExpositionFormat,
+  exposeFamilies,
+  negotiate,
+} from '../runtime/prometheus/exposition.ts';
+import {
+  exporterMetrics,
+  LossCount,
+  lagMetrics,
+  type SamplingState,
+} from '../runtime/prometheus/lag-metrics.ts';
 
 export interface Exporter {
   /** Such as `http://127.0.0.1:9308`. */
@@ -76,7 +87,15 @@ class Sampler {
   #statuses: readonly ConsumerStatus[] = [];
   readonly #lossCount = new LossCount();
   #losses: ReadonlyMap<string, number> = new Map();
-  #state: SamplingState = { sampledAt: null, durationMs: null, succeeded: 0, failed: 0 };
+  #state: SamplingState = {
+    sampledAt: null,
+    durationMs: null,
+    partitions: null,
+    succeeded: 0,
+    failed: 0,
+  };
+  /** Of the last sample, once somebody has asked for it. */
+  readonly #texts = new Map<ExpositionFormat, string>();
   #failure: unknown;
   #isFailing = false;
 
@@ -116,13 +135,16 @@ class Sampler {
     return sampledAt === null || clock.now() - sampledAt > STALE_INTERVALS * intervalMs;
   }
 
-  metrics() {
+  metrics(format: ExpositionFormat): string {
     const { cluster, partitions, version, clock } = this.#options;
-    return lagMetrics(this.#statuses, this.#state, {
-      ...{ cluster, partitions, version },
-      losses: this.#losses,
-      now: clock.now(),
-    });
+    const own = exposeFamilies(exporterMetrics(this.#state, { cluster, version, now: clock.now() }), format);
+    let text = this.#texts.get(format);
+    if (text === undefined) {
+      const families = lagMetrics(this.#statuses, { cluster, partitions, losses: this.#losses });
+      text = exposeFamilies(families, format);
+      this.#texts.set(format, text);
+    }
+    return own + text + ENDS[format];
   }
 
   async #run(): Promise<void> {
@@ -143,6 +165,7 @@ class Sampler {
       const statuses = await this.#watch.look();
       this.#losses = this.#lossCount.add(statuses);
       this.#statuses = statuses;
+      this.#texts.clear();
     } catch (failure) {
       this.#failure = failure;
     }
@@ -154,7 +177,8 @@ class Sampler {
       return;
     }
     const durationMs = clock.now() - startedAt;
-    this.#state = { sampledAt: startedAt, durationMs, succeeded: succeeded + 1, failed };
+    const partitions = this.#statuses.reduce((sum, status) => sum + status.partitions.length, 0);
+    this.#state = { sampledAt: startedAt, durationMs, partitions, succeeded: succeeded + 1, failed };
     if (this.#isFailing || succeeded === 0) onChange?.({ sampled: this.#statuses.length });
     this.#isFailing = false;
   }
@@ -180,7 +204,7 @@ function replyTo(
   if (path === '/') return { status: 200, type, body: page(sampler.state, options) };
   if (path === '/metrics') {
     const format = negotiate(headers.accept);
-    const body = expose(sampler.metrics(), format);
+    const body = sampler.metrics(format);
     return { status: 200, type: CONTENT_TYPES[format], body, headers: { Vary: 'Accept' } };
   }
   if (path === '/healthz') {

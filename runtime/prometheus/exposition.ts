@@ -28,8 +28,8 @@ export const CONTENT_TYPES: Readonly<Record<ExpositionFormat, string>> = {
   text: 'text/plain; version=0.0.4; charset=utf-8',
 };
 
-/** Of each family all lines together, in the order given. */
-export function expose(families: readonly MetricFamily[], format: ExpositionFormat): string {
+/** Of each family all lines together, in the order given. What follows it, if anything, are families of other names. */
+export function exposeFamilies(families: readonly MetricFamily[], format: ExpositionFormat): string {
   const isOpen = format === 'openmetrics';
   const lines: string[] = [];
   for (const { name, type, unit, help, samples } of families) {
@@ -37,14 +37,16 @@ export function expose(families: readonly MetricFamily[], format: ExpositionForm
     const sampled = type === 'counter' ? `${name}_total` : name;
     // The older format knows no suffixes: there, the name is that of the samples.
     const described = isOpen ? name : sampled;
-    lines.push(`# HELP ${described} ${escaped(help, isOpen)}`, `# TYPE ${described} ${type}`);
-    if (isOpen && unit !== undefined) lines.push(`# UNIT ${described} ${unit}`);
+    lines.push(`# HELP ${described} ${escaped(help, isOpen)}\n`, `# TYPE ${described} ${type}\n`);
+    if (isOpen && unit !== undefined) lines.push(`# UNIT ${described} ${unit}\n`);
     for (const { labels, value } of samples)
-      lines.push(`${sampled}${labelText(labels)} ${numberText(value)}`);
+      lines.push(`${sampled}${labelText(labels)} ${numberText(value)}\n`);
   }
-  if (isOpen) lines.push('# EOF');
-  return lines.map((line) => `${line}\n`).join('');
+  return lines.join('');
 }
+
+/** What ends an answer. */
+export const ENDS: Readonly<Record<ExpositionFormat, string>> = { openmetrics: '# EOF\n', text: '' };
 
 /**
  * The format that a scraper's Accept header prefers; the older one for whoever does not ask for OpenMetrics, such as a browser.
@@ -80,6 +82,8 @@ function labelText(labels: Labels): string {
 }
 
 function escaped(text: string, withQuotes: boolean): string {
+  // Of a hundred thousand labels hardly one needs it.
+  if (!/[\\\n"]/.test(text)) return text;
   const lines = text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
   return withQuotes ? lines.replaceAll('"', '\\"') : lines;
 }

@@ -12,6 +12,8 @@ export interface SamplingState {
   readonly sampledAt: number | null;
   /** How long it took. */
   readonly durationMs: number | null;
+  /** How many pairs of a group and a partition it has. */
+  readonly partitions: number | null;
   readonly succeeded: number;
   readonly failed: number;
 }
@@ -23,27 +25,20 @@ export interface LagMetricsOptions {
   readonly partitions: boolean;
   /** What a LossCount has added up since the exporter started. */
   readonly losses: ReadonlyMap<string, number>;
-  readonly version: string;
-  readonly now: number;
 }
 
-/** @param statuses of the last sample; empty before the first */
+/** What a sample says of consumers: the same at each scrape. */
 export function lagMetrics(
   statuses: readonly ConsumerStatus[],
-  state: SamplingState,
   options: LagMetricsOptions,
 ): readonly MetricFamily[] {
-  return [
-    ...exporterFamilies(statuses, state, options),
-    ...consumerFamilies(statuses, options),
-    ...compatibleFamilies(statuses, options),
-  ];
+  return [...consumerFamilies(statuses, options), ...compatibleFamilies(statuses, options)];
 }
 
-function exporterFamilies(
-  statuses: readonly ConsumerStatus[],
-  { sampledAt, durationMs, succeeded, failed }: SamplingState,
-  { cluster, version, now }: LagMetricsOptions,
+/** What an exporter says of itself. @param now the time of the scrape */
+export function exporterMetrics(
+  { sampledAt, durationMs, succeeded, failed, partitions }: SamplingState,
+  { cluster, version, now }: { readonly cluster: string; readonly version: string; readonly now: number },
 ): readonly MetricFamily[] {
   const labels = { cluster_name: cluster };
   return [
@@ -52,7 +47,7 @@ function exporterFamilies(
     ]),
     seconds(
       'millrace_exporter_last_success_timestamp_seconds',
-      'When the sample that these metrics are of was taken.',
+      'When the last sample that succeeded was taken.',
       known(labels, sampledAt),
     ),
     seconds(
@@ -60,11 +55,7 @@ function exporterFamilies(
       'How old that sample is.',
       known(labels, sampledAt === null ? null : Math.max(0, now - sampledAt)),
     ),
-    seconds(
-      'millrace_exporter_sample_duration_seconds',
-      'How long that sample took.',
-      known(labels, durationMs),
-    ),
+    seconds('millrace_exporter_sample_duration_seconds', 'How long it took.', known(labels, durationMs)),
     {
       name: 'millrace_exporter_samples',
       type: 'counter',
@@ -74,9 +65,11 @@ function exporterFamilies(
         { labels: { ...labels, result: 'failure' }, value: failed },
       ],
     },
-    gauge('millrace_exporter_partitions', 'How many pairs of a group and a partition that sample has.', [
-      { labels, value: statuses.reduce((sum, { partitions }) => sum + partitions.length, 0) },
-    ]),
+    gauge(
+      'millrace_exporter_partitions',
+      'How many pairs of a group and a partition that sample has.',
+      known(labels, partitions),
+    ),
   ];
 }
 

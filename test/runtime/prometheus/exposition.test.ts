@@ -1,7 +1,16 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { expose, type MetricFamily, negotiate } from '../../../runtime/prometheus/exposition.ts';
+import {
+  ENDS,
+  type ExpositionFormat,
+  exposeFamilies,
+  type MetricFamily,
+  negotiate,
+} from '../../../runtime/prometheus/exposition.ts';
 import { parseExposition } from './parse-exposition.ts';
+
+const expose = (families: readonly MetricFamily[], format: ExpositionFormat) =>
+  exposeFamilies(families, format) + ENDS[format];
 
 const text = fc.oneof(
   fc.string({ unit: 'grapheme' }),

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { type ConsumerStatus, LAG_VERDICTS, type PartitionStatus } from '../../../runtime/lag/status.ts';
-import { expose } from '../../../runtime/prometheus/exposition.ts';
-import { LossCount, lagMetrics } from '../../../runtime/prometheus/lag-metrics.ts';
+import { ENDS, exposeFamilies } from '../../../runtime/prometheus/exposition.ts';
+import { exporterMetrics, LossCount, lagMetrics } from '../../../runtime/prometheus/lag-metrics.ts';
 import { type ParsedFamily, parseExposition } from './parse-exposition.ts';
 
 const PROGRESS = {
@@ -51,22 +51,20 @@ const UNKNOWN = {
   lastProgressAt: null,
 } as const;
 
-const STATE = { sampledAt: 1_790_000_000_000, durationMs: 450, succeeded: 3, failed: 1 };
+const STATE = { sampledAt: 1_790_000_000_000, durationMs: 450, partitions: 2, succeeded: 3, failed: 1 };
 
 function metricsOf(
   statuses: readonly ConsumerStatus[],
   {
     partitions = true,
     losses = new Map<string, number>(),
-    state = STATE as Parameters<typeof lagMetrics>[1],
+    state = STATE as Parameters<typeof exporterMetrics>[0],
   } = {},
 ): ReadonlyMap<string, ParsedFamily> {
-  const options = { cluster: 'prod', partitions, losses, version: '1.2.3', now: 1_790_000_004_000 };
-  const families = parseExposition(
-    expose(lagMetrics(statuses, state, options), 'openmetrics'),
-    'openmetrics',
-  );
-  return new Map(families.map((family) => [family.name, family]));
+  const own = exporterMetrics(state, { cluster: 'prod', version: '1.2.3', now: 1_790_000_004_000 });
+  const families = [...own, ...lagMetrics(statuses, { cluster: 'prod', partitions, losses })];
+  const text = exposeFamilies(families, 'openmetrics') + ENDS.openmetrics;
+  return new Map(parseExposition(text, 'openmetrics').map((family) => [family.name, family]));
 }
 
 test('the names and labels are those of kafka-lag-exporter', () => {
@@ -126,10 +124,9 @@ test('what is unknown has no series, and is never 0', () => {
     drainMs: null,
     partitions: [partition(0, { ...UNKNOWN, committed: null, start: null, end: null })],
   });
-  const state = { sampledAt: null, durationMs: null, succeeded: 0, failed: 4 };
+  const state = { sampledAt: null, durationMs: null, partitions: null, succeeded: 0, failed: 4 };
   expect([...metricsOf([unknown], { state }).keys()].toSorted()).toEqual([
     'millrace_build_info',
-    'millrace_exporter_partitions',
     'millrace_exporter_samples',
     'millrace_group_verdict',
   ]);
