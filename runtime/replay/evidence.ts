@@ -98,7 +98,7 @@ async function lookOnce(
 }
 
 async function beginningOf(
-  { startingPosition }: EvidenceSources['consumer'],
+  { startingPosition, epoch }: EvidenceSources['consumer'],
   log: EvidenceLog,
   of: TopicPartition,
   at: {
@@ -107,8 +107,9 @@ async function beginningOf(
     readonly end: number;
   },
 ): Promise<number> {
-  if (startingPosition === 'TRIM_HORIZON') return 0;
   const first = at.ledger?.first ?? null;
+  // What is below the ledger of a later epoch, an earlier one may have applied.
+  if (startingPosition === 'TRIM_HORIZON') return epoch > 1 ? (first ?? 0) : 0;
   // Nothing but the ledger says what was the latest when it began.
   if (startingPosition === 'LATEST') return first ?? at.committed ?? at.end;
   return Math.min(first ?? at.end, await log.offsetAt(of, startingPosition.atTimestampMs));

@@ -186,6 +186,9 @@ describe('help', () => {
     ['dlq redrive'],
     ['dlq audit'],
     ['sql'],
+    ['audit'],
+    ['find'],
+    ['replay'],
   ])('of %s has an example and --json, and fits 80 columns', async (command) => {
     const { code, stdout } = await millrace([...command.split(' '), '--help']);
     expect(stdout).toMatch(new RegExp(`Examples?:\\n.*millrace ${command}`));

@@ -24,9 +24,10 @@ import { Processes } from '../../local/parts/processes.ts';
 import { fileSource } from '../../local/publishing/sources.ts';
 import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
+import type { ConsumerAudit } from '../../runtime/replay/audit.ts';
 import { POLLING_MODES } from '../polling-modes.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millraceJson, start, until } from './newsroom.ts';
+import { millrace, millraceJson, start, until } from './newsroom.ts';
 
 jest.setTimeout(600_000);
 
@@ -36,10 +37,14 @@ const KILLS = 20;
 /** In which of the consumer's lives the others are killed. */
 const BROKER_IN_LIFE = 7;
 const POSTGRES_IN_LIFE = 14;
+const BACKUP_AFTER_LIFE = 12;
 /** Of each partition, so many records at most are delivered again after a kill. */
 const MOST_REWOUND = 1_500;
 
 const TOPIC = pageviews.name;
+/** A consumer's tables are in the schema of its name. */
+const SEARCH_PATH = `SET LOCAL search_path = "${editorialAnalytics.name}", public`;
+const BACKED_UP = ['article_minute', 'session_engagement', 'millrace_ledger', 'millrace_ledger_range'];
 const POISON_KEY = /^poison-\d+$/;
 
 describe('a load with kills', () => {
@@ -70,7 +75,7 @@ describe('a load with kills', () => {
     temporary.remove();
   });
 
-  test('leaves in the table what was published, once, and the poison as dead letters', async () => {
+  test('leaves in the table what was published, once, and the poison as dead letters, all of it accounted for', async () => {
     const expected = new Tables();
     const publisher = start([
       'publish',
@@ -119,6 +124,7 @@ describe('a load with kills', () => {
       }
       await sleep(random.next() * 150);
       consumer.kill('SIGKILL');
+      if (life === BACKUP_AFTER_LIFE) await backUp();
       await printed;
       if (life % 2 === 0) rewound += await rewind();
       say(
@@ -164,13 +170,76 @@ describe('a load with kills', () => {
     );
     const dead = rows.flatMap((row) => row.dead.map((offset: string) => `${row.partition}/${offset}`));
     expect(differences(poison, dead)).toEqual({ missing: [], extra: [] });
-    const [lag] = await millraceJson(['lag', ...where]);
-    expect(lag).toMatchObject({ consumer: editorialAnalytics.name, lag: 0, level: 'ok' });
+    expect(await lagOf()).toMatchObject({ consumer: editorialAnalytics.name, lag: 0 });
+
+    const audited = await audit();
+    expect(audited).toMatchObject({ code: 0, unaccounted: 0 });
+    const total = (of: 'applied' | 'deadLettered') =>
+      audited.partitions.reduce((sum, each) => sum + each[of], 0);
+    expect([total('applied'), total('deadLettered')]).toEqual([RECORDS, poisoned]);
+
+    // One row that somebody changed.
+    const end = ends[3]!;
+    await pool.query('UPDATE millrace_ledger SET next = next - 100 WHERE partition = 3');
+    const tampered = await audit();
+    expect(tampered).toMatchObject({ code: 2 });
+    expect(tampered.partitions.flatMap((each) => each.ranges.unaccounted.map(({ to }) => to)).at(-1)).toBe(
+      end,
+    );
+    expect(tampered.partitions.filter((each) => each.unaccounted > 0)).toMatchObject([{ partition: 3 }]);
+    await pool.query('UPDATE millrace_ledger SET next = next + 100 WHERE partition = 3');
+
+    // The database goes back to a backup from the middle, and the group stays where it is.
+    const lost = await restore();
+    expect(lost).toBeGreaterThan(10_000);
+    expect(await audit()).toMatchObject({ code: 2 });
+    const replay = ['replay', editorialAnalytics.name, '--gaps', '--yes', '--rate', 'max'];
+    const replayed = await millraceJson([...replay, '--postgres', server.url, ...where]);
+    say(`replayed ${replayed.applied} of ${replayed.planned} in ${replayed.elapsedMs} ms`);
+    expect(replayed).toMatchObject({ left: 0, deleted: 0 });
+    expect(differences(expected.rows(), await tableRows())).toEqual({ missing: [], extra: [] });
+    expect(await audit()).toMatchObject({ code: 0, unaccounted: 0 });
   });
+
+  /** Whatever its verdict: nobody runs the consumer after a kill. */
+  async function lagOf(): Promise<{ readonly group: string; readonly lag: number }> {
+    const { stdout, stderr } = await millrace(['lag', '--json', ...where]);
+    if (stdout === '') throw new Error(stderr);
+    return JSON.parse(stdout)[0];
+  }
+
+  async function audit(): Promise<ConsumerAudit & { readonly code: number | null }> {
+    const asked = ['audit', editorialAnalytics.name, '--json', '--postgres', server.url, ...where];
+    const { code, stdout, stderr } = await millrace(asked);
+    if (stdout === '') throw new Error(`audit ended with ${code}: ${stderr}`);
+    return { ...JSON.parse(stdout), code };
+  }
+
+  /** Copies all that a backup of the sink would have. */
+  async function backUp(): Promise<void> {
+    const copies = BACKED_UP.map((table) => `CREATE TABLE backup.${table} AS SELECT * FROM ${table};`);
+    await inSink(`CREATE SCHEMA backup; ${copies.join(' ')}`);
+  }
+
+  /** @returns how many offsets the ledger lost */
+  async function restore(): Promise<number> {
+    const before = await appliedSoFar();
+    const copies = BACKED_UP.map(
+      (table) =>
+        `DELETE FROM ${table}; INSERT INTO ${table} OVERRIDING SYSTEM VALUE SELECT * FROM backup.${table};`,
+    );
+    await inSink(copies.join(' '));
+    return before - (await appliedSoFar());
+  }
+
+  /** In one transaction, of one moment. */
+  async function inSink(script: string): Promise<void> {
+    await pool.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; ${SEARCH_PATH}; ${script} COMMIT`);
+  }
 
   /** Sets the group's offsets back, so that applied records are delivered again. @returns how many */
   async function rewind(): Promise<number> {
-    const [{ group: groupId }] = await millraceJson(['lag', ...where]);
+    const { group: groupId } = await lagOf();
     const [group] = await admin.listConsumerGroupOffsets({ groups: [groupId] });
     const [offsets] = group!.topics;
     let records = 0;
