@@ -341,17 +341,29 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
 }
 
 /**
- * Reads the ledgers of a folder that no process is running; none where it has no sink yet. The caller holds the folder's
- * lock.
+ * Reads the ledgers of a folder that no process is running; none where nothing has run there yet, or its sink is empty. The
+ * caller holds the folder's lock.
+ * @throws STATE_UNREADABLE where the runs in the folder had their sink elsewhere
  */
 export async function readFolderLedgers(
   folder: StateFolder,
   of: LedgerOwner,
 ): Promise<readonly WholeLedger[]> {
-  if (!existsSync(folder.files.sinkReady)) return [];
+  const { files, path } = folder;
+  if (!existsSync(files.sinkReady)) {
+    if (!existsSync(files.ledger)) return [];
+    throw new MillraceError(
+      'STATE_UNREADABLE',
+      `${path} has no sink: its consumers write to a server. Add --postgres with its URL, as for "millrace up".`,
+      { details: { path } },
+    );
+  }
   const sink = await openEmbeddedSink(folder, QUIET);
   try {
-    return await createPostgresLedgers(sink.driver).read(of);
+    const { rows } = await new PostgresSink(sink.driver).transaction(({ tx }) =>
+      tx.query<{ there: boolean }>("SELECT to_regclass('public.millrace_ledger') IS NOT NULL AS there"),
+    );
+    return rows[0]!.there ? await createPostgresLedgers(sink.driver).read(of) : [];
   } finally {
     await sink.close();
   }

@@ -13,7 +13,7 @@ import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start, TABLES, until } from './millrace.ts';
 
 // Each step is a process or several, and some of them start a PostgreSQL.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const CONSUMER = 'editorial-analytics';
 const TOPIC = 'news.pageviews';

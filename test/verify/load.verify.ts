@@ -29,7 +29,7 @@ import { POLLING_MODES } from '../polling-modes.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start, until } from './newsroom.ts';
 
-jest.setTimeout(600_000);
+jest.setTimeout(900_000);
 
 const SEED = Number(process.env.MILLRACE_TEST_SEED ?? 2026);
 const RECORDS = 500_000;
