@@ -41,6 +41,16 @@ export const TESTS = {
   'runtime/archive/reader.ts': [ARCHIVE],
   'runtime/archive/row.ts': [ARCHIVE],
   'local/redrive-journal.ts': [['test/local/redrive-journal.test.ts']],
+  'runtime/replay/audit.ts': [
+    ['test/runtime/replay/audit.test.ts'],
+    ['test/runtime/replay/evidence.test.ts'],
+  ],
+  'runtime/replay/evidence.ts': [['test/runtime/replay/evidence.test.ts']],
+  'runtime/replay/gaps.ts': [['test/runtime/replay/replay.property.test.ts']],
+  'runtime/replay/run.ts': [
+    ['test/runtime/replay/run.test.ts'],
+    ['test/runtime/replay/replay.property.test.ts'],
+  ],
 };
 
 const of = (file, mutations) =>
@@ -54,6 +64,65 @@ const of = (file, mutations) =>
   }));
 
 export const MUTATIONS = [
+  ...of('runtime/replay/audit.ts', {
+    'believes-the-ledger': [
+      'const deadLettered = intersect(open, letters);',
+      'const deadLettered = open;',
+      'a dead letter that is gone counts as one that can be redriven',
+    ],
+    'log-never-had-it': [
+      'const impossible = subtract(known, [{ from: 0, to: end }]);',
+      'const impossible = subtract(known, known);',
+      'a ledger of another topic passes for applied',
+    ],
+    'no-ledger-is-deleted': [
+      'const deletedBelow = first === null ? [] : [{ from: begins, to: Math.min(start, first) }];',
+      'const deletedBelow = [{ from: begins, to: Math.min(start, first ?? start) }];',
+      'a ledger that is gone is blamed on retention',
+    ],
+    'discard-beats-letter': [
+      'const letterGone = subtract(union(open, skipped), letters);',
+      'const letterGone = union(open, skipped);',
+      'a letter that was imported again counts twice',
+    ],
+  }),
+  ...of('runtime/replay/evidence.ts', {
+    'another-topics-letters': [
+      '|| copy.letter.record.topic !== topic',
+      '',
+      'a letter of another topic explains an offset of this one',
+    ],
+    'one-look': ['const LOOKS = 3;', 'const LOOKS = 1;', 'a letter that is being redriven is unaccounted'],
+    'earlier-epoch': [
+      'epoch > 1 ? (first ?? 0) : 0',
+      '0',
+      'a replay applies what an earlier epoch has applied',
+    ],
+  }),
+  ...of('runtime/replay/gaps.ts', {
+    'skipped-is-no-gap': [
+      'union(skipped, unaccounted, deleted, deadLettered)',
+      'union(unaccounted, deleted, deadLettered)',
+      'what an event source jumped over stays out of the tables',
+    ],
+    'restored-is-no-gap': [
+      'union(skipped, unaccounted, deleted, deadLettered)',
+      'union(skipped, deleted, deadLettered)',
+      'what a restored sink lacks stays out of the tables',
+    ],
+  }),
+  ...of('runtime/replay/run.ts', {
+    'returned-is-settled': [
+      'rest = left;',
+      'rest = [];',
+      'records that the function gave back are never applied',
+    ],
+    'large-record-ends-it': [
+      'size = new PayloadSize();\n        return;',
+      'throw new Error();',
+      'one record that no invocation can carry ends the replay',
+    ],
+  }),
   ...of('runtime/archive/chain.ts', {
     'overtaken-is-committed': [
       'if (!(await store.create(key, body, metadata))) {',
@@ -110,7 +179,7 @@ export const MUTATIONS = [
       'a replay misses the records of an object that is gone, and says nothing',
     ],
     'missing-is-silent': [
-      'onMissing({ from: next, to: Math.min(start, to) });',
+      'onMissing({ from, to: Math.min(start, to) });',
       '',
       'records that nobody has are not named',
     ],
@@ -199,11 +268,6 @@ export const MUTATIONS = [
       'subtract([{ from: next, to: highest + 1 }], delivered)',
       'the gaps of a compacted topic raise an alarm',
     ],
-    'end-is-inside': [
-      'if (sortedRanges[middle]!.to <= offset) low',
-      'if (sortedRanges[middle]!.to < offset) low',
-      'the offset behind a hole is not seen in the next one',
-    ],
   }),
   ...of('runtime/delivery/offset-ranges.ts', {
     'touching-are-two': [
@@ -212,11 +276,21 @@ export const MUTATIONS = [
       'ranges grow without end',
     ],
     'inner-ends-outer': ['Math.max(last.to, range.to)', 'range.to', 'a range inside another cuts it short'],
+    'end-is-inside': [
+      'if (sortedRanges[middle]!.to <= offset) low',
+      'if (sortedRanges[middle]!.to < offset) low',
+      'the offset behind a hole is not seen in the next one',
+    ],
     'touching-cut': [
-      'if (cut.to <= from) continue;',
-      'if (cut.to < from) continue;',
+      'cuts[at]!.to <= from) at++',
+      'cuts[at]!.to < from) at++',
       'nothing',
       'a cut that ends where the range begins takes nothing off it: `from` becomes itself',
+    ],
+    'cut-ends-with-its-range': [
+      'if (cut.to > range.to) break;',
+      'if (cut.to > range.to) at++;',
+      'a cut that reaches into the next range is forgotten there',
     ],
   }),
   ...of('runtime/delivery/handler.ts', {

@@ -178,6 +178,14 @@ describe('a load with kills', () => {
       audited.partitions.reduce((sum, each) => sum + each[of], 0);
     expect([total('applied'), total('deadLettered')]).toEqual([RECORDS, poisoned]);
 
+    const find = ['find', TOPIC, '--key', 'poison-3', '--postgres', server.url, ...where];
+    const { records } = await millraceJson(find);
+    expect(records.length).toBeGreaterThan(0);
+    for (const { partition, offset, consumers } of records) {
+      expect(poison).toContain(`${partition}/${offset}`);
+      expect(consumers).toEqual({ [editorialAnalytics.name]: 'dead-lettered' });
+    }
+
     // One row that somebody changed.
     const end = ends[3]!;
     await pool.query('UPDATE millrace_ledger SET next = next - 100 WHERE partition = 3');
