@@ -180,7 +180,7 @@ export const MUTATIONS = [
     ],
     'missing-is-silent': [
       'onMissing({ from, to: Math.min(start, to) });',
-      '',
+      '{}',
       'records that nobody has are not named',
     ],
     'always-whole': [
