@@ -112,6 +112,11 @@ export function startRunner(
       }),
       reading.isPaused,
     );
+  /** One that is behind reads to the last, and an outage then is the next run's. */
+  const laterIfOutage = (error: unknown) => {
+    if (!(error instanceof MillraceError) || error.action !== 'hold') throw error;
+    log.warn('The topics could not be reached at the end', { code: error.code, message: error.message });
+  };
   return {
     declared,
     number,
@@ -122,7 +127,7 @@ export function startRunner(
     halted: () => halted,
     holding: gate.holding,
     async stop() {
-      await Promise.all([source?.stop(), redrive.stop()]);
+      await Promise.all([source?.stop().catch(laterIfOutage), redrive.stop()]);
       await threads.stop();
     },
   };

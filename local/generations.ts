@@ -3,6 +3,7 @@
  * ask for, one at a time.
  */
 import { randomUUID } from 'node:crypto';
+import { compareTables } from '../adapters/postgres/compare-tables.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
@@ -20,17 +21,20 @@ import {
 } from '../runtime/replay/generation.ts';
 import {
   type CandidatePosition,
+  coversLedger,
   type LedgerBounds,
   planRebuild,
+  planShadow,
   progressOf,
   type RebuildPlan,
   type RebuildProgress,
 } from '../runtime/replay/rebuild.ts';
+import { isShadow, shadowId, type TableDifference } from '../runtime/replay/shadow.ts';
 import type { LogReader } from '../runtime/topics.ts';
 import { codeFingerprint } from './code-fingerprint.ts';
 import type { ConsumerRunner } from './consumer-runner.ts';
 import { readLedgerTotals } from './ledger-totals.ts';
-import { logWithArchive } from './log-with-archive.ts';
+import { boundedReader, logWithArchive } from './log-with-archive.ts';
 import { type Pace, pacedReader } from './paced-reader.ts';
 import type { Stores } from './stores.ts';
 
@@ -61,6 +65,18 @@ export interface GenerationCalls {
   }): Promise<Switched>;
   /** @throws REBUILD_REFUSED */
   rollback(of: { readonly consumer: string }): Promise<Switched>;
+  /**
+   * Runs the consumer over the records of a time into tables of its own, which follow nothing. A shadow run that was left
+   * behind is dropped first.
+   */
+  shadow(of: {
+    readonly consumer: string;
+    readonly fromMs: number;
+    readonly toMs: number;
+    readonly recordsPerSecond: number | null;
+  }): Promise<{ readonly plan: RebuildPlan; readonly number: number; readonly isWhole: boolean }>;
+  /** Compares a generation's tables with the live ones. */
+  compare(of: { readonly consumer: string; readonly number: number }): Promise<readonly TableDifference[]>;
   /** Drops a generation with its tables, its ledger and its dead letters. @throws REBUILD_REFUSED */
   drop(of: { readonly consumer: string; readonly number: number }): Promise<Record<string, never>>;
 }
@@ -156,9 +172,11 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
     number: number,
     state: Generation['state'],
     recordsPerSecond: number | null,
+    until?: RebuildPlan,
   ) => {
     const pace: Pace = { recordsPerSecond };
-    const runner = parts.start(declared, number, readerFor(declared, pace, state));
+    const reader = readerFor(declared, pace, state);
+    const runner = parts.start(declared, number, until ? boundedReader(reader, until.partitions) : reader);
     runners.push({ ...runner, pace });
   };
 
@@ -231,7 +249,7 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
   const candidateOf = async (consumer: string, id: string | undefined) => {
     const all = await store.list(consumer);
     return [
-      all.find(({ state }) => state === 'candidate'),
+      all.find((each) => each.state === 'candidate' && !isShadow(each)),
       all.find(({ rebuildId }) => rebuildId === id),
     ] as const;
   };
@@ -246,6 +264,27 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
       async (partition) => [partition, (await stores.log.bounds({ topic, partition })).start] as const,
     );
     return new Map(await Promise.all(starts));
+  };
+
+  const stopAndDrop = async (declared: AnyConsumer, number: number) => {
+    const { name: consumer } = declared;
+    const runner = runnerOf(consumer, number);
+    const generation = (await store.list(consumer)).find((each) => each.number === number);
+    if (generation?.state !== 'live' && runner) {
+      // Its batches would find no tables.
+      runners.splice(runners.indexOf(runner), 1);
+      await runner.stop();
+    }
+    await store.drop(declared, number);
+    await stores.forget(generationOf(declared, number));
+    await refresh();
+  };
+
+  /** Nobody else runs one: whoever did was killed. */
+  const dropShadows = async (declared: AnyConsumer) => {
+    for (const each of await store.list(declared.name)) {
+      if (isShadow(each)) await stopAndDrop(declared, each.number);
+    }
   };
 
   const afterSwitch = async (switched: Switched): Promise<Switched> => {
@@ -310,9 +349,11 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
     async rebuilding({ plan, number }) {
       const declared = declaredAs(plan.consumer);
       const halted = runnerOf(plan.consumer, number)?.halted();
+      const progress = progressOf(plan.partitions, await positionsOf(declared, number));
+      // Later than the positions: what they say is through is counted.
       const { applied, deadLettered } = await readLedgerTotals(sink, generationOf(declared, number));
       return {
-        ...progressOf(plan.partitions, await positionsOf(declared, number)),
+        ...progress,
         applied,
         deadLettered,
         halted: halted ? { code: halted.code, message: halted.message } : null,
@@ -330,19 +371,32 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
     rollback: ({ consumer }) => inTurn(async () => afterSwitch(await store.rollback(declaredAs(consumer)))),
     drop: ({ consumer, number }) =>
       inTurn(async () => {
-        const declared = declaredAs(consumer);
-        const runner = runnerOf(consumer, number);
-        const generation = (await store.list(consumer)).find((each) => each.number === number);
-        if (generation?.state !== 'live' && runner) {
-          // Its batches would find no tables.
-          runners.splice(runners.indexOf(runner), 1);
-          await runner.stop();
-        }
-        await store.drop(declared, number);
-        await stores.forget(generationOf(declared, number));
-        await refresh();
+        await stopAndDrop(declaredAs(consumer), number);
         return {};
       }),
+    shadow: ({ consumer, fromMs, toMs, recordsPerSecond }) =>
+      inTurn(async () => {
+        const declared = declaredAs(consumer);
+        const code = codes.get(consumer)!;
+        requireSameCode(declared, code);
+        await dropShadows(declared);
+        const reader = readerFor(declared, { recordsPerSecond: null }, 'candidate');
+        const live = await ledgersOf(generationOf(declared, liveNumber(declared)));
+        const about = { ledger: parts.ledger, code, plannedAt: systemClock.now(), consumer: declared };
+        const plan = await planShadow({ ...about, id: shadowId(randomUUID()), fromMs, toMs }, reader, live);
+        const { number } = await store.create(declared, { id: plan.id, code, kind: 'shadow' });
+        await refresh();
+        const candidate = generationOf(declared, number);
+        await parts.prepare(candidate);
+        await placeGroup(candidate, plan);
+        begin(declared, number, 'candidate', recordsPerSecond, plan);
+        return { plan, number, isWhole: coversLedger(plan, live) };
+      }),
+    async compare({ consumer, number }) {
+      const declared = declaredAs(consumer);
+      const live = generationName(consumer, liveNumber(declared));
+      return compareTables(driver, live, generationName(consumer, number));
+    },
   };
 
   await refresh();
@@ -353,6 +407,7 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
   }[] = [];
   for (const declared of app.consumers) {
     if (scope !== 'all' && scope.rebuild !== declared.name) continue;
+    if (!isArchive(declared)) await dropShadows(declared);
     const of: readonly Pick<Generation, 'number' | 'state' | 'code'>[] = isArchive(declared)
       ? [{ number: 1, state: 'live', code: null }]
       : await store.list(declared.name);
@@ -375,7 +430,7 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
     isLive: ({ declared, number }) => number === liveNumber(declared),
     candidates: () =>
       known
-        .filter(({ state }) => state === 'candidate')
+        .filter((each) => each.state === 'candidate' && !isShadow(each))
         .map((each) => ({ ...each, name: generationName(each.consumer, each.number) })),
     async stop() {
       await Promise.all(runners.map((runner) => runner.stop()));

@@ -1,5 +1,6 @@
 import type { RecordReader } from '../runtime/archive/reader.ts';
 import type { RawRecord, TopicPartition } from '../runtime/record.ts';
+import type { PartitionPlan } from '../runtime/replay/rebuild.ts';
 import type { LogReader } from '../runtime/topics.ts';
 
 /**
@@ -63,5 +64,27 @@ export function logWithArchive(log: LogReader, topic: string, archive: RecordRea
       }
       return inTopic;
     },
+  };
+}
+
+/** A log that ends where the plan says, for a run that follows nothing. */
+export function boundedReader(log: LogReader, plan: readonly PartitionPlan[]): LogReader {
+  const ends = new Map(plan.map(({ partition, to }) => [partition, to]));
+  const endOf = ({ partition }: TopicPartition) => ends.get(partition) ?? 0;
+  return {
+    ...log,
+    async bounds(of) {
+      const { start, end } = await log.bounds(of);
+      return { start, end: Math.min(end, endOf(of)) };
+    },
+    async read(of, fromOffset, maxRecords) {
+      const most = Math.min(maxRecords, endOf(of) - fromOffset);
+      if (most <= 0) return [];
+      return (await log.read(of, fromOffset, most)).filter(({ offset }) => offset < endOf(of));
+    },
+    ...(log.passed && {
+      passed: async (of: TopicPartition, fromOffset: number) =>
+        Math.min(Math.max(fromOffset, endOf(of)), await log.passed!(of, fromOffset)),
+    }),
   };
 }

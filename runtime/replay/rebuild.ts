@@ -4,6 +4,7 @@
  */
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import type { LogReader } from '../topics.ts';
+import { offsetBehind } from './time-bounds.ts';
 
 /** The offsets `[from, to)` of a partition that a rebuild reads before it follows the live generation. */
 export interface PartitionPlan {
@@ -105,6 +106,37 @@ export async function planRebuild(
     missing,
     migrations: consumer.migrations.map(({ name }) => name),
   };
+}
+
+/** Freezes the records of a time: from the first at or after `fromMs` to the last before `toMs`. */
+export async function planShadow(
+  {
+    toMs,
+    consumer,
+    ...about
+  }: Pick<RebuildPlan, 'id' | 'ledger' | 'code' | 'plannedAt'> & {
+    readonly fromMs: number;
+    readonly toMs: number;
+    readonly consumer: AnyConsumer;
+  },
+  reader: Pick<LogReader, 'partitions' | 'bounds' | 'offsetAt' | 'read' | 'passed'>,
+  live: readonly LedgerBounds[],
+): Promise<RebuildPlan> {
+  const plan = await planRebuild({ ...about, consumer }, reader, live);
+  const partitions = plan.partitions.map(async ({ partition, from, to }) => {
+    const end = await offsetBehind(reader, { topic: consumer.topic.name, partition }, toMs, to);
+    return { partition, from, to: Math.max(from, end) };
+  });
+  return { ...plan, partitions: await Promise.all(partitions), missing: 0 };
+}
+
+/** Whether the plan reads everything that the ledger has been through, so that the tables of both can be told to be equal. */
+export function coversLedger({ partitions }: RebuildPlan, live: readonly LedgerBounds[]): boolean {
+  const planned = new Map(partitions.map((each) => [each.partition, each]));
+  return live.every(({ partition, first, next }) => {
+    const { from, to } = planned.get(partition) ?? { from: 0, to: 0 };
+    return first === null || next === null || (from <= first && to >= next);
+  });
 }
 
 async function beginning(

@@ -18,8 +18,9 @@ const CONSUMER = 'editorial-analytics';
 const HANDLER = `lambdas/${CONSUMER}/consumer.ts`;
 const SOUND = 'row.views++;';
 const BAD = "row.views += contentId === '/about' ? 2 : 1;";
-const ABOUT = "select coalesce(sum(views), 0) as n from article_minute where content_id = '/about'";
-const ALL = 'select coalesce(sum(views), 0) as n from article_minute';
+const SUMS = `
+  select coalesce(sum(views) filter (where content_id = '/about'), 0) as about, coalesce(sum(views), 0) as all
+  from article_minute`;
 
 describe('a handler bug that doubled one article', () => {
   let temporary: ReturnType<typeof createTemporaryFolder>;
@@ -35,7 +36,7 @@ describe('a handler bug that doubled one article', () => {
   afterAll(() => temporary.remove());
 
   const run = (...args: string[]) => millraceJson([...args, ...state], '', project);
-  const numberOf = async (sql: string): Promise<number> => (await run('sql', sql))[0].n;
+  const sums = async (): Promise<{ about: number; all: number }> => (await run('sql', SUMS))[0];
   const edit = (from: string, to: string) => {
     const path = join(project, HANDLER);
     const text = readFileSync(path, 'utf8');
@@ -44,6 +45,7 @@ describe('a handler bug that doubled one article', () => {
   };
   let views = 0;
   let about = 0;
+  let doubled = 0;
   const publish = async (count: number, seed: number) => {
     const traffic = createTraffic(createSeededRandom(seed));
     const lines = Array.from({ length: count }, (_, at) => {
@@ -62,50 +64,60 @@ describe('a handler bug that doubled one article', () => {
     edit(SOUND, BAD);
     await publish(600, 1);
     await drain();
-    expect(await numberOf(ABOUT)).toBe(2 * about);
+    doubled = about;
+    expect(await sums()).toEqual({ about: 2 * about, all: views + about });
   });
 
-  test('a rebuild with the mended handler, promoted, gives the table that there would have been', async () => {
+  test('a shadow replay of yesterday tells which rows would come out differently', async () => {
     edit(BAD, SOUND);
+    const yesterday = ['--from', '1d', '--yes'];
+    const { records, isWhole, tables } = await run('replay', CONSUMER, '--shadow', ...yesterday);
+    expect({ records, isWhole }).toEqual({ records: views, isWhole: true });
+    const [articles, sessions] = tables;
+    expect(articles).toMatchObject({ table: 'article_minute', missing: 0, other: 0 });
+    expect(articles.changed).toBeGreaterThan(0);
+    expect(articles.same).toBeGreaterThan(0);
+    expect(sessions).toMatchObject({ table: 'session_engagement', changed: 0, missing: 0, other: 0 });
+    // It was dropped, and readers see what they saw.
+    expect(await run('rebuild', 'list', CONSUMER)).toMatchObject([{ number: 1, state: 'live' }]);
+  });
+
+  test('a rebuild with the fixed handler, promoted, gives the table that there would have been', async () => {
     const report = await run('rebuild', CONSUMER, '--yes', '--promote');
     expect(report).toEqual({
       consumer: CONSUMER,
-      generation: 2,
+      generation: 3,
       records: views,
       promoted: true,
       elapsedMs: expect.any(Number),
     });
-    expect(await numberOf(ABOUT)).toBe(about);
-    expect(await numberOf(ALL)).toBe(views);
+    expect(await sums()).toEqual({ about, all: views });
   });
 
   test('"up" feeds what was promoted', async () => {
     await publish(200, 2);
     const report = await drain();
     expect(report).toMatchObject({ applied: 200, lag: 0 });
-    expect(await numberOf(ABOUT)).toBe(about);
-    expect(await numberOf(ALL)).toBe(views);
+    expect(await sums()).toEqual({ about, all: views });
   });
 
   test('a rollback gives the earlier tables back, which have gone on, and a promote the new ones', async () => {
-    expect(await run('rebuild', 'rollback', CONSUMER, '--yes')).toMatchObject({ generation: 1, from: 2 });
-    expect(await numberOf(ABOUT)).toBeGreaterThan(about);
-    expect(await numberOf(ALL)).toBeGreaterThan(views);
-    expect(await run('rebuild', 'promote', CONSUMER, '--yes')).toMatchObject({ generation: 2, from: 1 });
-    expect(await numberOf(ABOUT)).toBe(about);
+    expect(await run('rebuild', 'rollback', CONSUMER, '--yes')).toMatchObject({ generation: 1, from: 3 });
+    expect(await sums()).toEqual({ about: about + doubled, all: views + doubled });
+    expect(await run('rebuild', 'promote', CONSUMER, '--yes')).toMatchObject({ generation: 3, from: 1 });
     expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toEqual({ consumer: CONSUMER, generation: 1 });
-    expect(await run('rebuild', 'list', CONSUMER)).toMatchObject([{ number: 2, state: 'live' }]);
-    expect(await numberOf(ABOUT)).toBe(about);
+    expect(await run('rebuild', 'list', CONSUMER)).toMatchObject([{ number: 3, state: 'live' }]);
+    expect(await sums()).toEqual({ about, all: views });
   });
 
   test('beside a running pipeline with traffic, killed again and again, it loses and doubles nothing', async () => {
-    const up = start(['up', '--rate', '300', '--json', ...state], project);
+    const up = start(['up', '--rate', '300', '--collector-port', '0', '--json', ...state], project);
     let stdout = '';
     up.stdout!.setEncoding('utf8').on('data', (text) => {
       stdout += text;
     });
     const exited = once(up, 'exit');
-    await until(async () => (await numberOf(ALL)) > views);
+    await until(async () => (await sums()).all > views);
     for (const afterMs of [400, 900, 1_400]) {
       const child = start(
         ['rebuild', CONSUMER, '--yes', '--promote', '--rate', '300', '--json', ...state],
@@ -117,14 +129,14 @@ describe('a handler bug that doubled one article', () => {
       await gone;
     }
     const report = await run('rebuild', CONSUMER, '--yes', '--promote');
-    expect(report).toMatchObject({ generation: 3, promoted: true });
+    expect(report).toMatchObject({ generation: 4, promoted: true });
     await publish(50, 3);
     up.kill('SIGINT');
     await exited;
     const { published, applied, lag } = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
     expect(lag).toBe(0);
     expect(applied).toBe(published + 50);
-    expect(await numberOf(ALL)).toBe(views + published);
+    expect((await sums()).all).toBe(views + published);
   });
 
   test('a candidate that other code was begun with is not gone on with', async () => {
@@ -140,7 +152,6 @@ describe('a handler bug that doubled one article', () => {
     const refused = await millrace(['rebuild', CONSUMER, '--yes', ...state], '', project);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/begun with other code.*\[REBUILD_REFUSED\]/s);
-    expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toMatchObject({ generation: 4 });
-    expect(await numberOf(ABOUT)).toBeGreaterThan(0);
+    expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toMatchObject({ generation: 5 });
   });
 });

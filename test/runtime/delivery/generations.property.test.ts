@@ -1,4 +1,4 @@
-/** Promises 1 to 5 of docs/delivery.md, for each of two generations, while readers are moved from one to the other. */
+/** Promises 1, 2, 3, 4 and 5 of docs/delivery.md, for each of two generations, while readers are moved from one to the other. */
 import assert from 'node:assert/strict';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
