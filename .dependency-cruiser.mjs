@@ -26,6 +26,7 @@ const ROOMS = [
   'lag',
   'prometheus',
   'replay',
+  'operator',
   'probe',
   'doctor',
 ];

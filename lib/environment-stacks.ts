@@ -5,7 +5,9 @@ import { isArchive } from '../runtime/archive/archive.ts';
 import { databasesOf } from '../runtime/capture/table.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
 import { checkAgainstApp, checkCollectable, checkDeployable } from '../runtime/deployable.ts';
+import { hasOperator } from '../runtime/deployment.ts';
 import type { Environment } from '../runtime/environment.ts';
+import { OPERATOR_ROLE } from '../runtime/operator/operator.ts';
 import { probeConsumer } from '../runtime/probe/pipeline.ts';
 import { type Cluster, existingCluster } from './constructs/cluster.ts';
 import { ArchiveStack } from './stacks/archive-stack.ts';
@@ -40,7 +42,10 @@ export function addEnvironmentStacks(
   const network = new NetworkStack(app, environment, operations);
   const cluster = addCluster(app, environment, network, operations);
   const topics = new ContractsStack(app, environment, cluster, { contracts, tables }, operations);
-  const users = consumers.filter((consumer) => !isArchive(consumer)).map(({ name }) => name);
+  const users = [
+    ...consumers.filter((consumer) => !isArchive(consumer)).map(({ name }) => name),
+    ...(hasOperator(environment) ? [OPERATOR_ROLE] : []),
+  ];
   const database = new DatabaseStack(app, environment, network, operations, users);
   const deadLetters = new DeadLettersStack(app, environment);
   const archive = consumers.some(isArchive) ? new ArchiveStack(app, environment) : undefined;
@@ -58,7 +63,12 @@ export function addEnvironmentStacks(
       ? new WarehouseStack(app, { ...environment, warehouse: loaded }, archive, operations)
       : undefined;
   const probe = stacks.find(({ consumer }) => consumer.name === probeConsumer.name);
-  if (probe) new OperatorStack(app, environment, surroundings, probe);
+  const operator = hasOperator(environment)
+    ? new OperatorStack(app, environment, { contracts, consumers, tables }, surroundings, {
+        migrations,
+        probe,
+      })
+    : undefined;
   const collector = addCollector(app, environment, collected, surroundings);
   new HealthStack(app, environment, {
     cluster,
@@ -68,6 +78,7 @@ export function addEnvironmentStacks(
     collector,
     captures,
     warehouse,
+    operator,
   });
 }
 

@@ -7,6 +7,7 @@ import { type AnyConsumer, RANGES } from './delivery/consumer.ts';
 import { deadLetterQueueName, deployedName } from './deployment.ts';
 import { type Environment, MAX_GROUP_MAPPINGS, MAX_POLLERS, refuse } from './environment.ts';
 import { MillraceError } from './errors.ts';
+import { OPERATOR_ROLE } from './operator/operator.ts';
 import { staleTables } from './warehouse/environment.ts';
 
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
@@ -18,7 +19,16 @@ const MAX_QUEUE_NAME = 80;
 const RESOURCE_NAME = /^[a-zA-Z0-9-]+$/;
 
 /** What an environment has under these names already. */
-const TAKEN = ['archive', 'cluster', 'collector', 'database', 'migrations', 'operator'];
+const TAKEN = [
+  'archive',
+  'cluster',
+  'collector',
+  'database',
+  'migrations',
+  'operator',
+  'replayer',
+  OPERATOR_ROLE,
+];
 
 /**
  * What a laptop allows and AWS, or this environment, does not.

@@ -30,6 +30,14 @@ export function redriveQueueName(env: string, consumer: string): string {
   return deployedName(env, `${consumer}-redrive`);
 }
 
+/** Whether an environment has the operator function. */
+export function hasOperator({
+  operator = true,
+  probe = false,
+}: Pick<Environment, 'operator' | 'probe'>): boolean {
+  return operator || probe;
+}
+
 export function operatorFunctionName(env: string): string {
   return deployedName(env, 'operator');
 }
@@ -54,13 +62,9 @@ export function connectorName(env: string, { connector }: Pick<CapturedDatabase,
  */
 export function stackParts(
   { consumers, collected = [], tables = [] }: Pick<App, 'consumers' | 'collected' | 'tables'>,
-  {
-    brokers,
-    collector,
-    probe,
-    warehouse,
-  }: Pick<Environment, 'brokers' | 'collector' | 'probe' | 'warehouse'>,
+  environment: Pick<Environment, 'brokers' | 'collector' | 'operator' | 'probe' | 'warehouse'>,
 ): readonly string[] {
+  const { brokers, collector, warehouse } = environment;
   return [
     'operations',
     'network',
@@ -73,7 +77,7 @@ export function stackParts(
     ...databasesOf(tables).map(capturePart),
     ...consumers.map(({ name }) => `consumer-${name}`),
     ...(warehouse && consumers.some(isArchive) ? ['warehouse'] : []),
-    ...(probe ? ['operator'] : []),
+    ...(hasOperator(environment) ? ['operator'] : []),
     ...(collector && collected.length > 0 ? ['collector'] : []),
     'health',
   ];

@@ -51,7 +51,13 @@ export interface EnvironmentSettings {
   /** What takes events by HTTP from whoever is on the internet. @default there is none */
   readonly collector?: CollectorSettings;
   /**
-   * Deploys a topic, a consumer and a table of Millrace's own, and the operator function that sends a record through them
+   * Deploys the operator function: it looks at every consumer's progress once a minute, for `millrace status` and for alarms, and
+   * reads ledgers and topics for operators. Without it, CloudWatch knows neither age nor headroom, and `audit`, `find` and
+   * `replay --gaps` do not work for this environment. @default true, because it costs some dollars a month
+   */
+  readonly operator?: boolean;
+  /**
+   * Deploys a topic, a consumer and a table of Millrace's own, and has the operator function send a record through them
    * for `millrace doctor --env NAME --probe`. They cost what a small consumer costs. @default false
    */
   readonly probe?: boolean;

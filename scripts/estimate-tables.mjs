@@ -30,6 +30,7 @@ const UNLIMITED = {
       provisioned: { minimumPollers: 1, maximumPollers: 2_000, group: undefined },
     },
   ],
+  operator: undefined,
   collector: undefined,
   topics: [{ name: 'events', partitions: 1_000, retentionMs: 604_800_000 }],
 };

@@ -11,6 +11,8 @@ import type {
   FunctionFacts,
   GroupRule,
   MappingFacts,
+  MetricPoint,
+  MetricQuery,
   QueueFacts,
   SchemaFacts,
   SecurityGroupFacts,
@@ -19,8 +21,8 @@ import type {
   ZoneFacts,
 } from '../../runtime/doctor/reader.ts';
 import { MillraceError, reasonOf } from '../../runtime/errors.ts';
+import type { OperatorRequest } from '../../runtime/operator/operator.ts';
 import type { Clock } from '../../runtime/ports.ts';
-import type { OperatorRequest } from '../../runtime/probe/operator.ts';
 import type { ProbeFailure, ProbeReport } from '../../runtime/probe/probe.ts';
 import type { AwsCalls } from './aws-calls.ts';
 
@@ -101,7 +103,12 @@ export function createDeploymentReader(calls: AwsCalls, clock: Pick<Clock, 'now'
       );
       return (all ?? []).map(mapping);
     },
-    parameter: (Name) => orNull(async () => (await calls.getParameter({ Name })).Parameter?.Value ?? ''),
+    parameter: (Name) =>
+      orNull(async () => {
+        const { Value = '', LastModifiedDate } = (await calls.getParameter({ Name })).Parameter ?? {};
+        return { value: Value, changedAt: LastModifiedDate?.getTime() ?? null };
+      }),
+    metrics: (queries, sinceMs) => metricPoints(calls, queries, sinceMs, clock.now()),
     alarms: (prefix) => alarms(calls, prefix),
     subscriptions: (TopicArn) =>
       orNull(async () => {
@@ -393,12 +400,59 @@ async function alarms(calls: AwsCalls, AlarmNamePrefix: string): Promise<readonl
   });
 }
 
+/** https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html (2026-11-27): up to 500 metrics a request. */
+const MOST_QUERIES = 500;
+const PERIOD_S = 60;
+
+async function metricPoints(
+  calls: AwsCalls,
+  queries: readonly MetricQuery[],
+  sinceMs: number,
+  now: number,
+): Promise<readonly (readonly MetricPoint[])[]> {
+  const found = queries.map(() => [] as MetricPoint[]);
+  for (let from = 0; from < queries.length; from += MOST_QUERIES) {
+    const MetricDataQueries = queries
+      .slice(from, from + MOST_QUERIES)
+      .map(({ namespace, name, dimensions, statistic }, index) => ({
+        Id: `m${from + index}`,
+        MetricStat: {
+          Metric: {
+            Namespace: namespace,
+            MetricName: name,
+            Dimensions: Object.entries(dimensions).map(([Name, Value]) => ({ Name, Value })),
+          },
+          Period: PERIOD_S,
+          Stat: statistic,
+        },
+      }));
+    const results = await pages(async (NextToken) => {
+      const { MetricDataResults = [], NextToken: next } = await calls.getMetricData({
+        MetricDataQueries,
+        StartTime: new Date(sinceMs),
+        EndTime: new Date(now),
+        ScanBy: 'TimestampAscending',
+        ...(NextToken && { NextToken }),
+      });
+      return { items: MetricDataResults, next };
+    });
+    // A metric's values may come in several pages.
+    for (const { Id = '', Timestamps = [], Values = [] } of results) {
+      const points = found[Number(Id.slice(1))];
+      Timestamps.forEach((timestamp, index) => {
+        points?.push({ at: timestamp.getTime(), value: Values[index]! });
+      });
+    }
+  }
+  return found;
+}
+
 async function recentErrors(
   calls: AwsCalls,
   logGroupName: string,
   startTime: number,
 ): Promise<readonly ErrorCount[]> {
-  const counts = new Map<string, number>();
+  const counts = new Map<string, ErrorCount>();
   let nextToken: string | undefined;
   for (let page = 0; page < MAX_LOG_PAGES; page++) {
     const { events = [], nextToken: next } = await calls.filterLogEvents({
@@ -407,14 +461,20 @@ async function recentErrors(
       filterPattern: '{ $.level = "ERROR" }',
       ...(nextToken && { nextToken }),
     });
-    for (const { message = '' } of events) {
+    for (const { message = '', timestamp = startTime } of events) {
       const code = codeIn(message);
-      counts.set(code, (counts.get(code) ?? 0) + 1);
+      const { count = 0, firstAt = timestamp, lastAt = timestamp } = counts.get(code) ?? {};
+      counts.set(code, {
+        code,
+        count: count + 1,
+        firstAt: Math.min(firstAt, timestamp),
+        lastAt: Math.max(lastAt, timestamp),
+      });
     }
     nextToken = next;
     if (!nextToken) break;
   }
-  return [...counts].map(([code, count]) => ({ code, count })).toSorted((a, b) => b.count - a.count);
+  return [...counts.values()].toSorted((a, b) => b.count - a.count);
 }
 
 /** The code that PowertoolsLogger puts on an error; a line of Lambda's own has none. */

@@ -4,6 +4,7 @@ import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock, Logger } from '../../runtime/ports.ts';
 import { probeConsumer } from '../../runtime/probe/pipeline.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
+import { provisionOperator } from '../postgres/operator-role.ts';
 import { provision } from '../postgres/provision.ts';
 import type { SqlDriver } from '../postgres/sql-driver.ts';
 import { inTransaction } from '../postgres/sql-transaction.ts';
@@ -38,6 +39,7 @@ export function migrationFunction(consumers: readonly AnyConsumer[]) {
         all.filter((each) => !isArchive(each)),
         { pauses },
       );
+      await provisionOperator(driver, { pauses });
       log.info('Database up to date', { applied });
       return { applied };
     } catch (error) {

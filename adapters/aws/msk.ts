@@ -5,7 +5,7 @@
 import { createTopicLetters } from '../../runtime/dead-letters/topic-letters.ts';
 import type { DeadLetterStore } from '../../runtime/delivery/dead-letter.ts';
 import type { Producer } from '../../runtime/topics.ts';
-import { openKafkaLog } from '../kafka/kafka-log.ts';
+import { type KafkaLog, openKafkaLog } from '../kafka/kafka-log.ts';
 import { systemClock } from '../system/system-clock.ts';
 
 export interface MskOptions {
@@ -19,12 +19,24 @@ export interface MskOptions {
 /** To find a topic's partitions, and again to write: what is left of an invocation's time is the caller's, who may try again. */
 const TIMEOUT_MS = 6_000;
 
+/** For a person who waits, or a minute's look. */
+const LOOK_TIMEOUT_MS = 20_000;
+
 /** A producer that logs in with the function's role. What `send` resolves with, all replicas in sync have. */
 export function openMskProducer({ brokers, region, clientId }: MskOptions): Producer {
   return openKafkaLog({
     connection: { brokers: brokers.split(','), security: { kind: 'iam', region }, clientId },
     clock: systemClock,
     timeoutMs: TIMEOUT_MS,
+  });
+}
+
+/** Reads topics and where groups stand, with the function's role. */
+export function openMskLog({ brokers, region, clientId }: MskOptions): KafkaLog {
+  return openKafkaLog({
+    connection: { brokers: brokers.split(','), security: { kind: 'iam', region }, clientId },
+    clock: systemClock,
+    timeoutMs: LOOK_TIMEOUT_MS,
   });
 }
 

@@ -1,10 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { MillraceError } from '../../runtime/errors.ts';
-import type { OperatorRequest } from '../../runtime/probe/operator.ts';
+import { createOffsetSource, readLogOffsets } from '../../runtime/lag/offsets.ts';
+import type { LagWatch } from '../../runtime/lag/status.ts';
+import { createLagWatch } from '../../runtime/lag/watch.ts';
+import { ledgersPage } from '../../runtime/operator/ledger-pages.ts';
+import { answerLogCalls } from '../../runtime/operator/log-calls.ts';
+import {
+  OPERATOR_ROLE,
+  type OperatorRequest,
+  type SampledConsumer,
+} from '../../runtime/operator/operator.ts';
 import { probeConsumer } from '../../runtime/probe/pipeline.ts';
 import { type ProbeReport, runProbe } from '../../runtime/probe/probe.ts';
-import type { Producer } from '../../runtime/topics.ts';
+import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
+import { createPostgresLedgers } from '../postgres/postgres-ledgers.ts';
 import { PostgresSink } from '../postgres/postgres-sink.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { setting } from './function-settings.ts';
@@ -16,38 +26,70 @@ const SERVICE = 'operator';
 /** Pollers that have been idle, a database that was paused: less together than the function has (lib/stacks/operator-stack.ts). */
 const PATIENCE_MS = 4 * 60_000;
 
+/** Of who runs a consumer, its cluster knows nothing: Lambda's pollers are no members of its group. */
+const RUNNER = { isRunning: null, who: 'Lambda’s event source mapping' };
+
 /**
- * What operators need inside the network, as one Lambda function that only their policy may invoke. It logs in to the
- * database as the probe's consumer, and writes to the probe's topic alone.
+ * What operators need inside the network, as one Lambda function that only their policy and its own schedule may invoke. It
+ * reads topics and ledgers, and writes to the probe's topic alone, where the environment has one.
  * @throws FUNCTION_MISCONFIGURED when a setting is missing
  */
 export function operatorFunction() {
   const region = setting('region');
   const brokers = setting('brokers');
+  const environment = setting('environment');
+  const database = { host: setting('databaseHost'), database: setting('databaseName'), region };
+  const registryName = setting('registryName');
   const log = new PowertoolsLogger(SERVICE);
-  const registry = glueRegistry({ region, ...requestTimeouts(5_000) }, setting('registryName'));
-  const sink = new PostgresSink(
-    connectToRds({
-      host: setting('databaseHost'),
-      database: setting('databaseName'),
-      user: probeConsumer.name,
-      region,
-    }),
-  );
-  const open = once(async () =>
-    (await import('#msk')).openMskProducer({ brokers, region, clientId: SERVICE }),
-  );
-  const producer: Producer = { send: async (topic, records) => (await open()).send(topic, records) };
-  return async ({ action }: OperatorRequest): Promise<ProbeReport> => {
-    if (action !== 'probe') {
-      throw new MillraceError(
-        'INPUT_INVALID',
-        `The operator function was asked for ${JSON.stringify(action)}; it knows probe. Deploy the environment again, so that it has this version.`,
-      );
+  const metrics = new EmbeddedMetrics(systemClock, environment);
+  const msk = { brokers, region, clientId: SERVICE };
+  const openLog = once(async () => (await import('#msk')).openMskLog(msk));
+  /** By the consumers that are looked at together: samples are kept from one minute to the next, while the function lives. */
+  const watches = new Map<string, LagWatch>();
+
+  const sample = async (consumers: readonly SampledConsumer[]): Promise<{ readonly sampled: number }> => {
+    const key = JSON.stringify(consumers);
+    let watch = watches.get(key);
+    if (!watch) {
+      const retention = new Map(consumers.map(({ consumer, retentionMs }) => [consumer, retentionMs]));
+      const watched = consumers.map((each) => ({ ...each, group: each.consumer }));
+      watch = createLagWatch({
+        source: createOffsetSource({
+          offsets: readLogOffsets(await openLog(), systemClock),
+          clock: systemClock,
+          factsOf: async () => (of) => ({
+            retentionMs: retention.get(of.consumer) ?? null,
+            deadLetters: null,
+            runner: RUNNER,
+          }),
+        }),
+        clock: systemClock,
+        consumers: () => watched,
+      });
+      watches.set(key, watch);
     }
+    const statuses = await watch.look();
+    for (const status of statuses) metrics.reportLag(status);
+    const unknown = statuses.filter(({ verdict }) => verdict === 'UNKNOWN');
+    for (const { consumer, evidence } of unknown) log.error('Lag unknown', { consumer, evidence });
+    const sampled = statuses.length - unknown.length;
+    metrics.reportSampled(sampled);
+    return { sampled };
+  };
+
+  const registry = glueRegistry({ region, ...requestTimeouts(5_000) }, registryName);
+  const openLedgers = once(async () =>
+    createPostgresLedgers(connectToRds({ ...database, user: OPERATOR_ROLE })),
+  );
+  const openSink = once(
+    async () => new PostgresSink(connectToRds({ ...database, user: probeConsumer.name })),
+  );
+  const openProducer = once(async () => (await import('#msk')).openMskProducer(msk));
+  const probe = async (): Promise<ProbeReport> => {
+    const sink = await openSink();
     const report = await runProbe({
       registry,
-      producer,
+      producer: { send: async (topic, records) => (await openProducer()).send(topic, records) },
       clock: systemClock,
       probeId: randomUUID(),
       read: (sql) => sink.transaction(async ({ tx }) => Object.values((await tx.query(sql)).rows[0] ?? {})),
@@ -55,5 +97,23 @@ export function operatorFunction() {
     });
     log.info('Probed', { ...report });
     return report;
+  };
+
+  return async (request: OperatorRequest): Promise<unknown> => {
+    switch (request.action) {
+      case 'probe':
+        return probe();
+      case 'sample':
+        return sample(request.consumers);
+      case 'log':
+        return answerLogCalls(await openLog(), request.calls);
+      case 'ledgers':
+        return ledgersPage(await (await openLedgers()).read(request.of), request.fromPartition);
+      default:
+        throw new MillraceError(
+          'INPUT_INVALID',
+          `The operator function was asked for ${JSON.stringify((request as { action?: unknown }).action)}; it knows probe, sample, log and ledgers. Deploy the environment again, so that it has this version.`,
+        );
+    }
   };
 }

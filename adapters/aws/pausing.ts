@@ -16,6 +16,8 @@ export interface PausedMapping {
   /** Of the mapping, as Lambda names it: `Disabling` until the batches in flight are done. */
   readonly state: string;
   readonly mappingId: string;
+  /** How it was, by the parameter. */
+  readonly before: { readonly isPaused: boolean; readonly changedAt: number | null };
 }
 
 /**
@@ -40,7 +42,8 @@ export async function setPaused(
   }
   const Name = pausedParameterName(env, consumer.name);
   // Made by a deployment alone: one made here would be in the way of it.
-  if ((await told(env, consumer, () => reader.parameter(Name))) === null) {
+  const parameter = await told(env, consumer, () => reader.parameter(Name));
+  if (parameter === null) {
     throw refused(
       env,
       consumer,
@@ -49,7 +52,8 @@ export async function setPaused(
   }
   await told(env, consumer, () => calls.putParameter({ Name, Value: String(isPaused), Overwrite: true }));
   const { State = 'unknown' } = await told(env, consumer, () => update(mapping, !isPaused, calls, clock));
-  return { state: State, mappingId: mapping.id };
+  const before = { isPaused: parameter.value === 'true', changedAt: parameter.changedAt };
+  return { state: State, mappingId: mapping.id, before };
 }
 
 /** https://docs.aws.amazon.com/lambda/latest/api/API_UpdateEventSourceMapping.html (2026-11-27): ResourceInUseException while another change is under way. */

@@ -6,6 +6,8 @@ import {
   REDRIVE_METRICS,
   type RedriveReport,
 } from '../../runtime/delivery/metrics.ts';
+import { LAG_METRICS, SAMPLED_METRIC } from '../../runtime/lag/metrics.ts';
+import type { ConsumerStatus } from '../../runtime/lag/status.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import {
   COLLECT_METRICS,
@@ -44,10 +46,36 @@ export class EmbeddedMetrics implements Metrics, CollectMetrics {
     this.#write(COLLECTOR_SERVICE, report, COLLECT_METRICS);
   }
 
+  /** Figures that are null are left out: nothing is not 0. */
+  reportLag(status: ConsumerStatus): void {
+    this.#write(status.consumer, status, LAG_METRICS);
+  }
+
+  /** How many consumers of the environment were looked at with success. */
+  reportSampled(count: number): void {
+    this.#put(['environment'], {}, { [SAMPLED_METRIC]: { unit: 'Count', value: count } });
+  }
+
   #write<Report extends { readonly topic: string }>(
     service: string,
     report: Report,
-    metrics: Readonly<Record<string, { readonly unit: string; of(report: Report): number }>>,
+    metrics: Readonly<Record<string, { readonly unit: string; of(report: Report): number | null }>>,
+  ): void {
+    const values = Object.entries(metrics).flatMap(([name, { unit, of }]) => {
+      const value = of(report);
+      return value === null ? [] : [[name, { unit, value }] as const];
+    });
+    this.#put(
+      ['environment', 'service', 'topic'],
+      { service, topic: report.topic },
+      Object.fromEntries(values),
+    );
+  }
+
+  #put(
+    dimensions: readonly string[],
+    of: Readonly<Record<string, string>>,
+    values: Readonly<Record<string, { readonly unit: string; readonly value: number }>>,
   ): void {
     const document = {
       _aws: {
@@ -55,15 +83,14 @@ export class EmbeddedMetrics implements Metrics, CollectMetrics {
         CloudWatchMetrics: [
           {
             Namespace: METRICS_NAMESPACE,
-            Dimensions: [['environment', 'service', 'topic']],
-            Metrics: Object.entries(metrics).map(([Name, { unit }]) => ({ Name, Unit: unit })),
+            Dimensions: [dimensions],
+            Metrics: Object.entries(values).map(([Name, { unit }]) => ({ Name, Unit: unit })),
           },
         ],
       },
       environment: this.#environment,
-      service,
-      topic: report.topic,
-      ...Object.fromEntries(Object.entries(metrics).map(([name, { of }]) => [name, of(report)])),
+      ...of,
+      ...Object.fromEntries(Object.entries(values).map(([name, { value }]) => [name, value])),
     };
     process.stdout.write(`${JSON.stringify(document)}\n`);
   }

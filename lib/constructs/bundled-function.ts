@@ -85,7 +85,7 @@ export interface BundledFunctionProps {
   readonly environment: Readonly<Record<string, string>>;
   /** What it needs beside its own code. */
   readonly parts: readonly Part[];
-  /** Topics that it writes to: it gets `#msk`, the cluster's brokers, and the rights. */
+  /** Topics that it writes to, none where it only connects: it gets `#msk`, the cluster's brokers, and the rights. */
   readonly writesTo?: { readonly cluster: Cluster; readonly topics: readonly string[] };
 }
 
@@ -214,13 +214,20 @@ function networkInterfaces(stack: Stack, functionName: string): PolicyStatement[
 function writing({ cluster, topics }: NonNullable<BundledFunctionProps['writesTo']>): PolicyStatement[] {
   return [
     new PolicyStatement({
-      actions: ['kafka-cluster:Connect', 'kafka-cluster:WriteDataIdempotently'],
+      actions: [
+        'kafka-cluster:Connect',
+        ...(topics.length > 0 ? ['kafka-cluster:WriteDataIdempotently'] : []),
+      ],
       resources: [cluster.arn],
     }),
-    new PolicyStatement({
-      actions: ['kafka-cluster:DescribeTopic', 'kafka-cluster:WriteData'],
-      resources: topics.map((topic) => kafkaArn(cluster, 'topic', topic)),
-    }),
+    ...(topics.length === 0
+      ? []
+      : [
+          new PolicyStatement({
+            actions: ['kafka-cluster:DescribeTopic', 'kafka-cluster:WriteData'],
+            resources: topics.map((topic) => kafkaArn(cluster, 'topic', topic)),
+          }),
+        ]),
   ];
 }
 

@@ -2,6 +2,8 @@ import { Duration } from 'aws-cdk-lib';
 import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { METRICS_NAMESPACE, type MetricName } from '../../runtime/delivery/metrics.ts';
+import { type LagMetricName, verdictNumber } from '../../runtime/lag/metrics.ts';
+import type { LagVerdict } from '../../runtime/lag/status.ts';
 import { type Alarms, counter, gauge, math } from './alarm.ts';
 import { type DeadLetterResources, LETTER_RETENTION } from './surroundings.ts';
 
@@ -14,6 +16,8 @@ export interface ConsumerMetrics {
   /** Of the topic's event source mapping, where it is provisioned and so has metrics of its own. */
   readonly mappingId: string | undefined;
   readonly isEnabled: boolean;
+  /** Whether the operator function looks at it. */
+  readonly isSampled: boolean;
   readonly resources: DeadLetterResources;
 }
 
@@ -33,6 +37,7 @@ export function addConsumerAlarms(alarms: Alarms, consumer: AnyConsumer, of: Con
   // What a consumer that is off leaves undone alarms nobody; its letters still expire.
   if (of.isEnabled) {
     addLagAlarms(alarms, consumer, of);
+    if (of.isSampled) addVerdictAlarms(alarms, consumer, of.environment);
     if (of.mappingId !== undefined) addPollerAlarms(alarms, consumer, of.mappingId);
   }
   addDeadLetterAlarms(alarms, consumer, of);
@@ -60,6 +65,17 @@ export function reportedBy(
   period?: Duration,
 ): IMetric {
   return counter(METRICS_NAMESPACE, metric, { environment, service: name, topic: topic.name }, period);
+}
+
+/** What the operator function has found out about its progress: the worst of a period. */
+export function sampledOf(
+  environment: string,
+  { name, topic }: AnyConsumer,
+  metric: LagMetricName,
+  period?: Duration,
+): IMetric {
+  const dimensions = { environment, service: name, topic: topic.name };
+  return gauge(METRICS_NAMESPACE, metric, dimensions, { period });
 }
 
 export function functionMetric(functionName: string, metric: string, period?: Duration): IMetric {
@@ -164,6 +180,51 @@ function progressOf(
 
 function mappingMetric(mappingId: string, metric: string, period = Duration.minutes(1)): IMetric {
   return counter('AWS/Lambda', metric, { EventSourceMappingUUID: mappingId }, period);
+}
+
+/** What MSK does not measure. That nobody looks is an alarm of its own: operator-silent. */
+function addVerdictAlarms(alarms: Alarms, consumer: AnyConsumer, environment: string): void {
+  const { name, topic } = consumer;
+  const command = `npx millrace lag explain ${name} --env ${environment}`;
+  const verdict = sampledOf(environment, consumer, 'Verdict');
+  const having = (wanted: LagVerdict, label: string) =>
+    math(`IF(verdict == ${verdictNumber(wanted)}, 1, 0)`, { verdict }, label);
+  alarms.add({
+    kind: 'unread-deleted',
+    severity: 'incident',
+    metric: sampledOf(environment, consumer, 'Lost'),
+    threshold: 0,
+    datapoints: 1,
+    of: 1,
+    missing: 'ignore',
+    happened: `Retention deleted records of ${topic.name} before ${name} had read them. The alarm's value is how many.`,
+    command,
+  });
+  alarms.add({
+    kind: 'at-risk',
+    severity: 'incident',
+    metric: having('AT_RISK', 'retention is faster'),
+    threshold: 1,
+    when: 'at-least',
+    datapoints: 3,
+    of: 5,
+    missing: 'ignore',
+    happened: `${name} will not have caught up when retention begins to delete what it has not read of ${topic.name}.`,
+    command,
+  });
+  alarms.add({
+    kind: 'lag-unknown',
+    severity: 'warning',
+    metric: having('UNKNOWN', 'lag unknown'),
+    threshold: 1,
+    when: 'at-least',
+    datapoints: 15,
+    of: 15,
+    // Its own look is missing while those of others come in.
+    missing: 'breaching',
+    happened: `How far ${name} is behind ${topic.name} has been unknown for 15 minutes.`,
+    command,
+  });
 }
 
 function addPollerAlarms(alarms: Alarms, { name, topic }: AnyConsumer, mappingId: string): void {

@@ -10,7 +10,7 @@ import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
 import { RESULTS_PREFIX } from '../../runtime/dead-letters/redrive/results.ts';
 import { REDRIVE_CONCURRENCY } from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
-import { SETTINGS } from '../../runtime/deployment.ts';
+import { hasOperator, SETTINGS } from '../../runtime/deployment.ts';
 import { mappingOf } from '../../runtime/lambda/mapping.ts';
 import type { EnvironmentStack } from '../environment-stack.ts';
 import { type AlarmName, Alarms } from './alarm.ts';
@@ -59,6 +59,7 @@ export class PipelineConsumer extends Construct {
       logGroupName: fn.logGroup.logGroupName,
       mappingId: polling.mode === 'provisioned' ? mapping.attrId : undefined,
       isEnabled,
+      isSampled: hasOperator(scope.target),
       resources,
     });
     this.alarms = alarms.names;

@@ -1,4 +1,5 @@
 import { METRICS, REDRIVE_METRICS } from '../../runtime/delivery/metrics.ts';
+import { LAG_METRICS } from '../../runtime/lag/metrics.ts';
 import { COLLECT_METRICS } from '../../runtime/publish/collect.ts';
 import type { Deployment, Reader } from './deployment.ts';
 import type { PriceList } from './prices.ts';
@@ -51,6 +52,9 @@ const LOG_BYTES = { consumer: 1_500, collector: 2_000 };
 /** A row has the decoded value and, but for tables, the original bytes, and is gzipped: of 790 bytes of a change 114 were left. */
 const ARCHIVED_SHARE = 1 / 3;
 const COLLECTOR_SECONDS = 0.02;
+/** Of a look at all consumers: committed offsets, ends and timestamps, each in a few requests; and the metrics of a consumer, as a line. */
+const LOOK_SECONDS = 0.5;
+const LOOK_BYTES = { each: 600, ofConsumer: 700 };
 /** Lambda reads a queue with five pollers at least, each waiting up to 20 s: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html (2026-11-26) */
 const QUEUE_REQUESTS_PER_SECOND = 5 / 20;
 
@@ -158,13 +162,19 @@ function linesOf(deployment: Deployment, workload: Workload, list: PriceList): B
   const metrics = ownMetrics(deployment);
   add('own metrics', `${metrics}`, metrics * usd('ownMetric'));
   const requests = collector ? (collector.topics * eventsPerSecond * SECONDS) / eventsPerRequest : 0;
-  const logs = (batches * LOG_BYTES.consumer + requests * LOG_BYTES.collector) / GB;
+  const { operator } = deployment;
+  const looks = (operator?.looksPerHour ?? 0) * HOURS;
+  const lookBytes =
+    looks === 0 ? 0 : HOURS * 60 * readers.length * LOOK_BYTES.ofConsumer + looks * LOOK_BYTES.each;
+  const logs = (batches * LOG_BYTES.consumer + requests * LOG_BYTES.collector + lookBytes) / GB;
   add('logs', `${figure(logs)} GB`, logs * usd('logs'));
   const gbSeconds = readers.reduce(
     (total, { memoryMb }, index) => total + efforts[index]!.functions * SECONDS * (memoryMb / 1_024),
-    (requests * COLLECTOR_SECONDS * (collector?.memoryMb ?? 0)) / 1_024,
+    (requests * COLLECTOR_SECONDS * (collector?.memoryMb ?? 0) +
+      looks * LOOK_SECONDS * (operator?.memoryMb ?? 0)) /
+      1_024,
   );
-  const invocations = batches + requests;
+  const invocations = batches + requests + looks;
   add(
     'functions',
     `${figure(invocations / MILLION)} M invocations, ${figure(gbSeconds / MILLION)} M GB-s`,
@@ -197,10 +207,12 @@ function capacityOf({ database }: Deployment, efforts: readonly Effort[]): numbe
   return Math.min(database.maxCapacity, Math.max(least, needed));
 }
 
-function ownMetrics({ readers, collector, metricFilters }: Deployment): number {
-  const ofConsumer = Object.keys(METRICS).length + Object.keys(REDRIVE_METRICS).length;
+function ownMetrics({ readers, collector, metricFilters, operator }: Deployment): number {
+  const ofLooks = operator ? Object.keys(LAG_METRICS).length : 0;
+  const ofConsumer = Object.keys(METRICS).length + Object.keys(REDRIVE_METRICS).length + ofLooks;
   const ofTopic = Object.keys(COLLECT_METRICS).length;
-  return readers.length * ofConsumer + (collector ? collector.topics * ofTopic : 0) + metricFilters;
+  const ofEnvironment = metricFilters + (operator ? 1 : 0);
+  return readers.length * ofConsumer + (collector ? collector.topics * ofTopic : 0) + ofEnvironment;
 }
 
 /** What the same load would cost less, were a setting another one: each alone, against the bill as it is. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { App as CdkApp } from 'aws-cdk-lib';
 import type { App } from '../../runtime/app.ts';
 import { appIn } from '../../runtime/app-in-environment.ts';
-import { SETTINGS } from '../../runtime/deployment.ts';
+import { operatorFunctionName, SETTINGS } from '../../runtime/deployment.ts';
 import { type Environment, resolveEnvironment } from '../../runtime/environment.ts';
 import { addEnvironmentStacks } from '../environment-stacks.ts';
 
@@ -32,6 +32,8 @@ export interface Deployment {
   /** Mappings of queues: Lambda polls each all the time. */
   readonly queueMappings: number;
   readonly readers: readonly Reader[];
+  /** The function that looks at every consumer; undefined where there is none. */
+  readonly operator: { readonly memoryMb: number; readonly looksPerHour: number } | undefined;
   /** MCUs of connectors. */
   readonly connectUnits: number;
   readonly containers: readonly {
@@ -85,6 +87,10 @@ export function deploymentOf(app: App, root: string, env: string): Deployment {
   const collectorFunction = stacks
     .find(({ stackName }) => stackName.endsWith('-collector'))
     ?.resources.find(({ Type, Properties }) => Type === 'AWS::Lambda::Function' && Properties.VpcConfig);
+  const operatorFunction = all.find(
+    ({ Type, Properties }) =>
+      Type === 'AWS::Lambda::Function' && Properties.FunctionName === operatorFunctionName(env),
+  );
   const { collector } = environment;
   return {
     environment: env,
@@ -134,6 +140,10 @@ export function deploymentOf(app: App, root: string, env: string): Deployment {
           };
         }),
     ),
+    operator: operatorFunction && {
+      memoryMb: operatorFunction.Properties.MemorySize,
+      looksPerHour: of('AWS::Events::Rule').length * MINUTES,
+    },
     connectUnits: sum(
       of('AWS::KafkaConnect::Connector').map(
         ({ Capacity: { ProvisionedCapacity: capacity } }) => capacity.McuCount * capacity.WorkerCount,
@@ -162,6 +172,9 @@ export function deploymentOf(app: App, root: string, env: string): Deployment {
     topics: loaded.map(({ name, partitions, retentionMs }) => ({ name, partitions, retentionMs })),
   };
 }
+
+/** A rule of ours goes off every minute. */
+const MINUTES = 60;
 
 function synthesizedStacks(environment: Environment, app: App) {
   const outdir = mkdtempSync(join(tmpdir(), 'millrace-cost-'));

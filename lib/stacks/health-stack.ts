@@ -12,12 +12,13 @@ import type { Construct } from 'constructs';
 import { METRICS_NAMESPACE, type MetricName } from '../../runtime/delivery/metrics.ts';
 import { environmentName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
+import type { LagMetricName } from '../../runtime/lag/metrics.ts';
 import type { CollectMetricName } from '../../runtime/publish/collect.ts';
 import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
 import { connectorMetric, retainedLog } from '../constructs/capture-alarms.ts';
 import type { Cluster } from '../constructs/cluster.ts';
 import { collectedEvents, latencyOf, requestMetric } from '../constructs/collector-alarms.ts';
-import { drainTimeOf, functionMetric, lagOf, reportedBy } from '../constructs/consumer-alarms.ts';
+import { drainTimeOf, functionMetric, lagOf, reportedBy, sampledOf } from '../constructs/consumer-alarms.ts';
 import {
   addClusterAlarms,
   addDatabaseAlarms,
@@ -33,6 +34,7 @@ import type { CollectorStack } from './collector-stack.ts';
 import type { ConsumerStack } from './consumer-stack.ts';
 import type { DatabaseStack } from './database-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
+import type { OperatorStack } from './operator-stack.ts';
 import type { WarehouseStack } from './warehouse-stack.ts';
 
 /** CloudWatch's grid. */
@@ -51,6 +53,7 @@ export class HealthStack extends EnvironmentStack {
       collector,
       captures,
       warehouse,
+      operator,
     }: {
       readonly cluster: Cluster;
       readonly database: DatabaseStack;
@@ -59,6 +62,7 @@ export class HealthStack extends EnvironmentStack {
       readonly collector: CollectorStack | undefined;
       readonly captures: readonly CaptureStack[];
       readonly warehouse: WarehouseStack | undefined;
+      readonly operator: OperatorStack | undefined;
     },
   ) {
     super(scope, 'health', environment, {
@@ -78,13 +82,14 @@ export class HealthStack extends EnvironmentStack {
       ...(collector?.alarms ?? []),
       ...captures.flatMap(({ alarms }) => alarms),
       ...(warehouse?.alarms ?? []),
+      ...(operator?.alarms ?? []),
       ...ofCluster.names,
       ...ofDatabase.names,
     ];
     const widgets = [
       ...this.alarmRows('Incidents', 'incident', all),
       ...this.alarmRows('Warnings', 'warning', all),
-      ...consumers.flatMap((stack) => consumerRows(stack, cluster.name)),
+      ...consumers.flatMap((stack) => consumerRows(stack, cluster.name, operator !== undefined)),
       ...(collector ? collectorRows(collector) : []),
       ...captures.flatMap(captureRows),
       ...(warehouse?.freshnessMetric === undefined ? [] : warehouseRows(warehouse.freshnessMetric)),
@@ -121,7 +126,13 @@ export class HealthStack extends EnvironmentStack {
   }
 }
 
-function consumerRows({ target, consumer, functionName }: ConsumerStack, clusterName: string): IWidget[][] {
+function consumerRows(
+  { target, consumer, functionName }: ConsumerStack,
+  clusterName: string,
+  isSampled: boolean,
+): IWidget[][] {
+  const width = isSampled ? 5 : 6;
+  const sampled = (metric: LagMetricName) => sampledOf(target.name, consumer, metric);
   const reported = (metric: MetricName) => reportedBy(target.name, consumer, metric);
   const title = `## ${consumer.name} ← ${consumer.topic.name}`;
   return [
@@ -129,15 +140,25 @@ function consumerRows({ target, consumer, functionName }: ConsumerStack, cluster
     [
       graph(
         'Messages behind | seconds to drain',
-        6,
+        width,
         [lagOf(consumer, clusterName)],
         [drainTimeOf(consumer, clusterName)],
       ),
-      graph('Records', 6, [reported('Applied'), reported('Duplicates'), reported('Returned')]),
-      graph('Dead letters and holes', 6, [reported('DeadLettered'), reported('Holes')]),
+      ...(isSampled
+        ? [
+            graph(
+              'Age and headroom, milliseconds | verdict, 10 is the worst',
+              width,
+              [sampled('Age'), sampled('Headroom')],
+              [sampled('Verdict')],
+            ),
+          ]
+        : []),
+      graph('Records', width, [reported('Applied'), reported('Duplicates'), reported('Returned')]),
+      graph('Dead letters and holes', width, [reported('DeadLettered'), reported('Holes')]),
       graph(
         'Function: errors | duration',
-        6,
+        isSampled ? 4 : width,
         [functionMetric(functionName, 'Errors'), functionMetric(functionName, 'Throttles')],
         [gauge('AWS/Lambda', 'Duration', { FunctionName: functionName })],
       ),

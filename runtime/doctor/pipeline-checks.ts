@@ -20,6 +20,7 @@ import type {
   ErrorCount,
   FunctionFacts,
   MappingFacts,
+  ParameterFacts,
   QueueFacts,
   SchemaFacts,
   TopicFacts,
@@ -253,10 +254,10 @@ export function judgeMappings(
   env: string,
   { consumer, polling, isEnabled }: ConsumerInEnvironment,
   seen: Observed<readonly MappingFacts[]>,
-  paused: Observed<string | null>,
+  paused: Observed<ParameterFacts | null>,
 ): readonly Line[] {
   const { name, topic } = consumer;
-  const isPaused = isEnabled && 'value' in paused && paused.value === 'true';
+  const isPaused = isEnabled && 'value' in paused && paused.value?.value === 'true';
   const lines = linesOf('mapping', name);
   if ('problem' in seen) return [lines.unseen(seen.problem)];
   const stack = deployedName(env, `consumer-${name}`);

@@ -95,6 +95,30 @@ export interface AlarmFacts {
 export interface ErrorCount {
   readonly code: string;
   readonly count: number;
+  /** Of the first and the last of them, in epoch milliseconds. */
+  readonly firstAt: number;
+  readonly lastAt: number;
+}
+
+/** A metric of CloudWatch, and how its samples are added up in each period. */
+export interface MetricQuery {
+  readonly namespace: string;
+  readonly name: string;
+  readonly dimensions: Readonly<Record<string, string>>;
+  readonly statistic: 'Maximum' | 'Sum';
+}
+
+/** A period's value; a period without any is missing. */
+export interface MetricPoint {
+  /** When the period began, in epoch milliseconds. */
+  readonly at: number;
+  readonly value: number;
+}
+
+export interface ParameterFacts {
+  readonly value: string;
+  /** In epoch milliseconds. */
+  readonly changedAt: number | null;
 }
 
 export interface GroupRule {
@@ -142,7 +166,9 @@ export interface DeploymentReader {
   function(name: string): Promise<FunctionFacts | null>;
   mappings(functionName: string): Promise<readonly MappingFacts[]>;
   /** What a parameter of SSM holds. */
-  parameter(name: string): Promise<string | null>;
+  parameter(name: string): Promise<ParameterFacts | null>;
+  /** Each by the minute from `sinceMs` on, oldest first, in the order of the queries. */
+  metrics(queries: readonly MetricQuery[], sinceMs: number): Promise<readonly (readonly MetricPoint[])[]>;
   alarms(prefix: string): Promise<readonly AlarmFacts[]>;
   /** How many subscriptions of a topic are confirmed, and how many wait for it. */
   subscriptions(topicArn: string): Promise<{ readonly confirmed: number; readonly pending: number } | null>;

@@ -76,9 +76,13 @@ export interface ConsumerSample {
   readonly partitions: readonly PartitionSample[] | null;
   /**
    * What a source that sees no offsets knows of all partitions together, instead of `partitions`: a metric of lag.
-   * `nextAt` is when the oldest unread record was written.
+   * `nextAt` is when the oldest unread record was written, `lost` how many were deleted before they were read.
    */
-  readonly total?: { readonly lag: number | null; readonly nextAt: number | null };
+  readonly total?: {
+    readonly lag: number | null;
+    readonly nextAt: number | null;
+    readonly lost?: number | null;
+  };
   /** How long a record is kept; 'forever' also where compaction keeps the newest of each key. */
   readonly retentionMs: number | 'forever' | null;
   readonly deadLetters: number | null;

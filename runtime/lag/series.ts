@@ -56,7 +56,8 @@ export function totalPoint(sample: Pick<ConsumerSample, 'at' | 'partitions' | 't
   const { at, partitions, total } = sample;
   const nothing = { at, committed: null, start: null, end: null, lost: null };
   if (partitions === null) {
-    const known = { ...nothing, lag: total?.lag ?? null, nextAt: total?.nextAt ?? null };
+    const { lag = null, nextAt = null, lost = null } = total ?? {};
+    const known = { ...nothing, lag, nextAt, lost };
     if (known.lag !== null) return known;
     return { ...known, unknown: sample.unknown ?? 'Its lag is unknown.' };
   }

@@ -146,13 +146,11 @@ function progressOf(series: Series, sample: ConsumerSample, watched: WatchedCons
 function lost({ now, points, partition }: Series): Finding | undefined {
   if (!now.lost) return undefined;
   // The sum over partitions is not a place; each partition says its own.
-  if (!partition) return undefined;
+  if (!partition && now.committed !== null) return undefined;
   const since = points.findLast(({ lost }) => lost === 0);
   const when = since ? `since ${moment(since.at)}` : `before ${moment(points[0]!.at)}`;
-  return [
-    'LOST',
-    `retention deleted ${count(now.lost)} unread offsets ${when}: ${now.committed} is committed, the topic begins at ${now.start}.`,
-  ];
+  const where = partition ? `: ${now.committed} is committed, the topic begins at ${now.start}` : '';
+  return ['LOST', `retention deleted ${count(now.lost)} unread offsets ${when}${where}.`];
 }
 
 function atRisk(

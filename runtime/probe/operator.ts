@@ -2,11 +2,6 @@ import type { Contract } from '../contract/contract.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import { probeConsumer, probes } from './pipeline.ts';
 
-/** What an environment's operator function is asked. */
-export interface OperatorRequest {
-  readonly action: 'probe';
-}
-
 /** An app as an environment deploys it: with the probe's topic and consumer, where the environment has them. */
 export function withProbe<
   Declared extends {

@@ -64,7 +64,8 @@ test('a line is its quantity at its price', () => {
   // A week of 25,000 bytes a second.
   expect(monthly(prod, 'broker storage')).toBeCloseTo(((25_000 * 7 * 86_400) / 1e9) * 0.1);
   expect(monthly(dev, 'broker storage')).toBeCloseTo(150 * 0.1);
-  expect(monthly(prod, 'own metrics')).toBeCloseTo(19 * 0.3);
+  // Those of a consumer, of the collector and its throttling, and of looks at a consumer and at all of them.
+  expect(monthly(prod, 'own metrics')).toBeCloseTo((19 + 6 + 1) * 0.3);
 });
 
 test('the total is the sum of the lines, and every line costs something', () => {
@@ -110,8 +111,10 @@ test('a probe costs its share of pollers and its alarms, and takes none of the l
   const told = (deployment: Deployment) =>
     needsOf(deployment, load).map(({ part, needed, set }) => [part, needed, set]);
   expect(told(probing)).toEqual(told(prod));
-  for (const part of ['functions', 'database', 'database requests', 'logs'])
+  for (const part of ['functions', 'database', 'database requests'])
     expect(monthly(probing, part, load)).toBeCloseTo(monthly(prod, part, load));
+  // A line a minute says how far its consumer is.
+  expect(monthly(probing, 'logs', load) - monthly(prod, 'logs', load)).toBeCloseTo(0.0153, 4);
   expect(monthly(probing, 'alarms')).toBeGreaterThan(monthly(prod, 'alarms'));
 });
 

@@ -49,7 +49,7 @@ describe('with a probe', () => {
   const settings = { probe: true };
   const probed = templatesOf('staging', { settings });
 
-  test('an environment has its consumer and the operator function, in the order that others expect', () => {
+  test('an environment has its consumer, in the order that others expect', () => {
     const environment = { ...newsdesk.environments.staging!, ...settings };
     expect(Object.keys(probed)).toEqual(stackParts(withProbe(newsdesk, environment), environment));
     expect(Object.keys(probed)).toContain('consumer-millrace-probe');
@@ -62,9 +62,122 @@ describe('with a probe', () => {
     });
   });
 
+  test('the operator function writes to the topic of the probe besides, and logs in as its consumer', () => {
+    const allowed = grantedTo(probed.operator!);
+    expect(actionsIn(allowed)).toEqual(
+      [
+        ...LOOKING,
+        'glue:GetSchemaByDefinition',
+        'kafka-cluster:DescribeTopic',
+        'kafka-cluster:WriteData',
+        'kafka-cluster:WriteDataIdempotently',
+      ].sort(),
+    );
+    const on = (action: string) =>
+      JSON.stringify(
+        allowed.filter(({ Action }) => [Action].flat().includes(action)).map(({ Resource }) => Resource),
+      );
+    expect(on('kafka-cluster:WriteData')).toContain('/millrace.probe"');
+    expect(on('kafka-cluster:WriteData')).not.toContain('news.pageviews');
+    expect(on('rds-db:connect')).toContain('/millrace-probe"');
+  });
+});
+
+interface Granted {
+  readonly Action: string | string[];
+  readonly Effect: string;
+  readonly Resource: unknown;
+}
+
+/** What every operator function may do. */
+const LOOKING = [
+  'kafka-cluster:Connect',
+  'kafka-cluster:DescribeGroup',
+  'kafka-cluster:DescribeTopic',
+  'kafka-cluster:ReadData',
+  'rds-db:connect',
+];
+
+function grantedTo(operator: Template): readonly Granted[] {
+  const [policy] = Object.values(operator.findResources('AWS::IAM::Policy', {})).filter(({ Properties }) =>
+    JSON.stringify(Properties).includes('kafka-cluster:Connect'),
+  );
+  const statements: Granted[] = policy!.Properties.PolicyDocument.Statement;
+  return statements.filter(({ Effect }) => Effect === 'Allow');
+}
+
+function actionsIn(granted: readonly Granted[]): readonly string[] {
+  return granted
+    .flatMap(({ Action }) => Action)
+    .filter((action) => !/^(ec2|logs):/.test(action))
+    .sort();
+}
+
+describe('the operator function', () => {
+  const { operator } = templatesOf('staging');
+
+  test('is there unless the settings say no, or a probe needs it', () => {
+    expect(Object.keys(templatesOf('staging', { settings: { operator: false } }))).not.toContain('operator');
+    const probing = templatesOf('staging', { settings: { operator: false, probe: true } });
+    expect(Object.keys(probing)).toContain('operator');
+    const alarmed = JSON.stringify(
+      templatesOf('staging', { settings: { operator: false } })['consumer-editorial-analytics']!.toJSON(),
+    );
+    for (const kind of ['unread-deleted', 'at-risk', 'lag-unknown']) expect(alarmed).not.toContain(kind);
+  });
+
+  test('reads topics and groups of the app, logs in as its own role, and writes nothing', () => {
+    const allowed = grantedTo(operator!);
+    expect(actionsIn(allowed)).toEqual(LOOKING);
+    const on = (action: string) =>
+      JSON.stringify(allowed.find(({ Action }) => [Action].flat().includes(action))!.Resource);
+    expect(on('kafka-cluster:ReadData')).toContain('/news.pageviews"');
+    expect(on('kafka-cluster:DescribeGroup')).toContain('/editorial-analytics"');
+    expect(on('rds-db:connect')).toContain('/millrace-operator"');
+  });
+
+  test('looks at every consumer once a minute, and a look that failed is not repeated', () => {
+    const [rule] = Object.values(operator!.findResources('AWS::Events::Rule'));
+    const { ScheduleExpression, Targets } = rule!.Properties;
+    expect(ScheduleExpression).toBe('rate(1 minute)');
+    expect(Targets).toMatchObject([{ RetryPolicy: { MaximumRetryAttempts: 0 } }]);
+    expect(JSON.parse(Targets[0].Input)).toEqual({
+      action: 'sample',
+      consumers: [
+        {
+          consumer: 'editorial-analytics',
+          topic: 'news.pageviews',
+          warning: 10_000,
+          incident: 100_000,
+          windowMs: 500,
+          startingPosition: 'TRIM_HORIZON',
+          retentionMs: 604_800_000,
+        },
+      ],
+    });
+    operator!.hasResourceProperties('AWS::Lambda::EventInvokeConfig', { MaximumRetryAttempts: 0 });
+    operator!.hasResourceProperties('AWS::Lambda::Permission', { Principal: 'events.amazonaws.com' });
+    operator!.resourceCountIs('AWS::Lambda::Permission', 1);
+  });
+
+  test('does not look at consumers that are off, and nobody misses what it would say', () => {
+    const consumers = { 'editorial-analytics': { enabled: false } };
+    const off = templatesOf('staging', { settings: { consumers } }).operator!;
+    off.resourceCountIs('AWS::Events::Rule', 0);
+    off.resourceCountIs('AWS::CloudWatch::Alarm', 0);
+  });
+
   test('whoever has the policy may invoke the operator function, and do nothing else', () => {
-    const policies = Object.values(probed.operator!.findResources('AWS::IAM::ManagedPolicy'));
-    expect(policies).toMatchObject([
+    const policies = Object.values(operator!.findResources('AWS::IAM::ManagedPolicy'));
+    const text = (resource: unknown) => JSON.stringify(resource).replaceAll(/\{"Ref":"AWS::(\w+)"\}/g, '$1');
+    const [replayers] = policies.filter(
+      ({ Properties }) => Properties.ManagedPolicyName === 'millrace-staging-replayer',
+    );
+    const [statement, ...more] = replayers!.Properties.PolicyDocument.Statement;
+    expect(statement).toMatchObject({ Action: 'lambda:InvokeFunction', Effect: 'Allow' });
+    expect(text(statement.Resource)).toContain(':function:millrace-staging-editorial-analytics"');
+    expect(more).toEqual([]);
+    expect(policies.filter((each) => each !== replayers)).toMatchObject([
       {
         Properties: {
           ManagedPolicyName: 'millrace-staging-operator',
@@ -80,33 +193,6 @@ describe('with a probe', () => {
         },
       },
     ]);
-    probed.operator!.resourceCountIs('AWS::Lambda::Permission', 0);
-  });
-
-  test('the operator function writes to the topic of the probe, logs in as its consumer, and may no more', () => {
-    const [policy] = Object.values(probed.operator!.findResources('AWS::IAM::Policy', {})).filter(
-      ({ Properties }) => JSON.stringify(Properties).includes('kafka-cluster:WriteData'),
-    );
-    const statements: { Action: string | string[]; Effect: string; Resource: unknown }[] =
-      policy!.Properties.PolicyDocument.Statement;
-    const allowed = statements.filter(({ Effect }) => Effect === 'Allow');
-    expect(
-      allowed
-        .flatMap(({ Action }) => Action)
-        .filter((action) => !/^(ec2|logs):/.test(action))
-        .sort(),
-    ).toEqual([
-      'glue:GetSchemaByDefinition',
-      'kafka-cluster:Connect',
-      'kafka-cluster:DescribeTopic',
-      'kafka-cluster:WriteData',
-      'kafka-cluster:WriteDataIdempotently',
-      'rds-db:connect',
-    ]);
-    const on = (action: string) =>
-      JSON.stringify(allowed.find(({ Action }) => [Action].flat().includes(action))!.Resource);
-    expect(on('kafka-cluster:WriteData')).toContain('/millrace.probe"');
-    expect(on('rds-db:connect')).toContain('/millrace-probe"');
   });
 });
 

@@ -123,7 +123,7 @@ describe('one too many is refused, with the stack, the limit and what to do', ()
 
   test('a dashboard of more than 500 widgets', () => {
     expect(() => appOf('prod', appWith(100, pageviews as never))).toThrow(
-      refused(/^Stack millrace-prod-health has a dashboard of 5\d\d widgets; AWS takes 500/),
+      refused(/^Stack millrace-prod-health has a dashboard of 6\d\d widgets; AWS takes 500/),
     );
   });
 });

@@ -45,7 +45,11 @@ test.each([
   'isPaused %s: what deployments follow is written before the mapping is changed',
   async (isPaused, state) => {
     const { done, set } = account();
-    expect(await set(isPaused)).toEqual({ mappingId: MAPPING, state });
+    expect(await set(isPaused)).toEqual({
+      mappingId: MAPPING,
+      state,
+      before: { isPaused: false, changedAt: null },
+    });
     expect(done).toEqual([
       { Name: PARAMETER, Value: String(isPaused), Overwrite: true },
       { UUID: MAPPING, Enabled: !isPaused },

@@ -1,10 +1,12 @@
 /** What provision() promises, whatever the driver. Roles belong to the whole server, so names are new ones each time. */
 import { beforeAll, describe, expect, test } from '@jest/globals';
+import { provisionOperator } from '../../../adapters/postgres/operator-role.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import { provision } from '../../../adapters/postgres/provision.ts';
 import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
 import { identifier } from '../../../adapters/postgres/sql-values.ts';
 import type { SqlTransaction } from '../../../runtime/delivery/sink.ts';
+import { OPERATOR_ROLE } from '../../../runtime/operator/operator.ts';
 
 export interface ProvisionFixture {
   /** Connects as a role that may create roles. */
@@ -50,6 +52,21 @@ export function provisionSuite(open: () => ProvisionFixture): void {
         `${writers}/0001-writer`,
       ]);
       expect(await provision(open().admin, consumers)).toEqual([]);
+    });
+
+    test('operators read every ledger, and no table of a consumer', async () => {
+      for (const pauses of [true, false]) await provisionOperator(open().admin, { pauses });
+      await query(readers, ledger(readers).replace('0)', '77)'));
+      const asOperator = (sql: string) => query(OPERATOR_ROLE, sql);
+      const of = `FROM millrace_ledger WHERE consumer = '${readers}' AND partition = 77`;
+      expect((await asOperator(`SELECT topic ${of}`)).rows).toEqual([{ topic: 't' }]);
+      const { rows } = await asOperator(
+        'SELECT count(*) AS holes FROM millrace_ledger_range, millrace_ledger_hole',
+      );
+      expect(rows).toHaveLength(1);
+      for (const refused of [`SELECT * FROM "${readers}".reader`, `DELETE ${of}`, ledger('me')]) {
+        await expect(asOperator(refused)).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+      }
     });
 
     test('two deployments at once take turns', async () => {

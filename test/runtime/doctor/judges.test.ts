@@ -39,6 +39,7 @@ import type {
   FunctionFacts,
   GroupRule,
   MappingFacts,
+  ParameterFacts,
   QueueFacts,
   StackFacts,
 } from '../../../runtime/doctor/reader.ts';
@@ -359,7 +360,7 @@ describe('a function', () => {
 
   test.each([
     [{ value: [] }, 'pass: No error in the last hour.'],
-    [{ value: [{ code: 'A', count: 2 }] }, 'fail: In the last hour: A 2.'],
+    [{ value: [{ code: 'A', count: 2, firstAt: 1, lastAt: 2 }] }, 'fail: In the last hour: A 2.'],
     [gone, 'unknown: There is no log group g.'],
     [unseen, 'unknown: TimeoutError: late'],
   ])('and its log: %j', (seen, expected) => {
@@ -392,7 +393,7 @@ describe('the mappings of a consumer', () => {
   });
   const inDev = (settings: Partial<Environment> = {}) =>
     consumerIn({ ...environment('dev'), ...settings }, consumer);
-  const running = { value: 'false' };
+  const running = { value: { value: 'false', changedAt: null } };
   const judged = (ofTopic: MappingFacts, polling: Environment['polling'] = { mode: 'on-demand' }) =>
     judgeMappings('dev', inDev({ polling }), { value: [ofTopic, redrive] }, running);
 
@@ -484,8 +485,10 @@ describe('the mappings of a consumer', () => {
   });
 
   describe('of a consumer that an operator has paused', () => {
-    const ofPaused = (state: string, paused: Observed<string | null> = { value: 'true' }) =>
-      judgeMappings('dev', inDev(), { value: [mapping({ state }), redrive] }, paused);
+    const ofPaused = (
+      state: string,
+      paused: Observed<ParameterFacts | null> = { value: { value: 'true', changedAt: 1 } },
+    ) => judgeMappings('dev', inDev(), { value: [mapping({ state }), redrive] }, paused);
 
     test('are to be disabled, and the redrive queue is polled all the same', () => {
       const [ofTopic, , , ofRedrive, pause] = ofPaused('Disabled');
