@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { openLedgerSession } from '../local/ledger-session.ts';
+import { type LedgerSession, openLedgerSession } from '../local/ledger-session.ts';
 import { existingStateFolder } from '../local/state-folder.ts';
 import type { OffsetRange } from '../runtime/delivery/offset-ranges.ts';
 import { auditPartition, type ConsumerAudit } from '../runtime/replay/audit.ts';
@@ -9,7 +9,8 @@ import { loadApp } from './app.ts';
 import { auditLines } from './audit-view.ts';
 import { CommandFailed } from './command-failed.ts';
 import { consumerNamed } from './consumers.ts';
-import { jsonOption, readTime, stateOption } from './options.ts';
+import { type EnvironmentOptions, envOption, openEnvironment } from './environment-session.ts';
+import { checkEnvironment, jsonOption, readTime, stateOption } from './options.ts';
 import {
   type ArchiveOptions,
   archiveEndpointOption,
@@ -27,6 +28,7 @@ const EXAMPLE = `
 Examples:
   millrace audit editorial-analytics
   millrace audit editorial-analytics --from 2026-11-24T10:00Z --to 2h
+  millrace audit editorial-analytics --env prod
   millrace audit editorial-analytics --json | jq .unaccounted
 
 An offset is unaccounted if the group has passed it and nothing says what became
@@ -42,7 +44,7 @@ const UNACCOUNTED = 2;
 /** A bound of the audit: the same offset in each partition, or a time. */
 type Bound = { readonly offset: number } | { readonly timestampMs: number };
 
-interface AuditOptions extends ArchiveOptions, KafkaOptions, PostgresOptions {
+interface AuditOptions extends ArchiveOptions, EnvironmentOptions, KafkaOptions, PostgresOptions {
   readonly state: string;
   readonly from?: Bound;
   readonly to?: Bound;
@@ -54,6 +56,7 @@ export function auditCommand(): Command {
     .description('Accounts for every offset of a consumer: applied, or what else became of its record.')
     .argument('<consumer>', 'the consumer')
     .addOption(stateOption())
+    .addOption(envOption())
     .option('--from <time|offset>', 'the first to account for (default: the consumer’s first)', bound)
     .option('--to <time|offset>', 'where to end, not included (default: as far as the consumer is)', bound)
     .addOption(kafkaOption())
@@ -63,10 +66,10 @@ export function auditCommand(): Command {
     .addOption(archiveEndpointOption())
     .addOption(jsonOption('print {consumer, topic, unaccounted, partitions}'))
     .addHelpText('after', epilogue(EXAMPLE))
-    .action(async (name: string, options: AuditOptions) => {
+    .action(async (name: string, options: AuditOptions, command: Command) => {
       const consumer = consumerNamed(name, (await loadApp()).consumers);
-      const stores = { ...storesOptions(options), postgres: options.postgres };
-      const session = await openLedgerSession(existingStateFolder(options.state), stores);
+      if (options.env !== undefined) checkEnvironment(command, options.env, (await loadApp()).environments);
+      const session = await openSession(options);
       try {
         const { audit: found, redriving } = await auditConsumer(await session.sourcesOf(consumer), options);
         const audit = { ...found, consumer: name };
@@ -82,6 +85,15 @@ export function auditCommand(): Command {
         await session.close();
       }
     });
+}
+
+async function openSession(options: AuditOptions): Promise<Pick<LedgerSession, 'sourcesOf' | 'close'>> {
+  if (options.env === undefined) {
+    const stores = { ...storesOptions(options), postgres: options.postgres };
+    return openLedgerSession(existingStateFolder(options.state), stores);
+  }
+  const evidence = await openEnvironment(options.env);
+  return { sourcesOf: async (consumer) => (await evidence.of(consumer)).sources, close: async () => {} };
 }
 
 async function auditConsumer(

@@ -3,15 +3,19 @@ import { openLedgerSession } from '../local/ledger-session.ts';
 import { existingStateFolder } from '../local/state-folder.ts';
 import { didYouMean } from '../runtime/closest-name.ts';
 import { contractsAmong, type Topic } from '../runtime/contract/contract.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { RecordOutcome } from '../runtime/replay/audit.ts';
 import { type Condition, checkCondition, parseCondition } from '../runtime/replay/conditions.ts';
+import type { EvidenceLog, EvidenceSources } from '../runtime/replay/evidence.ts';
 import { type FoundRecord, findRecords, outcomesOfRecords } from '../runtime/replay/find.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
+import { type EnvironmentOptions, envOption, openEnvironment } from './environment-session.ts';
 import { foundLines, nothingFoundLines } from './find-view.ts';
 import { watchInterrupts } from './interrupts.ts';
-import { jsonOption, pointInTime, stateOption, wholeFrom } from './options.ts';
+import { checkEnvironment, jsonOption, pointInTime, stateOption, wholeFrom } from './options.ts';
 import {
   type KafkaOptions,
   kafkaAuthOption,
@@ -29,6 +33,7 @@ Examples:
   millrace find news.pageviews --key /about --since 2h
   millrace find news.pageviews --where sessionId=7f3a --limit 5
   millrace find shop.orders --where address.city=Oslo --where total=12.5 --json
+  millrace find news.pageviews --key /about --since 2h --env prod
 
 Each record comes with what became of it in every consumer of the topic: applied,
 dead-lettered, parked, discarded, skipped, or pending if the consumer has not
@@ -40,7 +45,7 @@ ends the search and shows what it found. Values are shown only with --show-value
 
 const INTERRUPTED = 130;
 
-interface FindOptions extends KafkaOptions, PostgresOptions, RegistryOptions {
+interface FindOptions extends EnvironmentOptions, KafkaOptions, PostgresOptions, RegistryOptions {
   readonly state: string;
   readonly key?: string;
   readonly everyPartition?: true;
@@ -66,6 +71,7 @@ export function findCommand(): Command {
     .option('--limit <n>', 'end when so many are found', wholeFrom(1), 100)
     .option('--show-values', 'show the values, personal data included')
     .addOption(stateOption())
+    .addOption(envOption())
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
     .addOption(postgresOption())
@@ -77,6 +83,7 @@ export function findCommand(): Command {
         command.error("error: which records? Add '--key <text>' or '--where <field=value>'.");
       }
       const app = await loadApp();
+      if (options.env !== undefined) checkEnvironment(command, options.env, app.environments);
       const topic = topicNamed(name, app);
       for (const condition of options.where ?? []) checkCondition(condition, topic);
       await find(topic, app, options);
@@ -85,17 +92,14 @@ export function findCommand(): Command {
 
 async function find(topic: Topic<never>, app: LoadedApp, options: FindOptions): Promise<void> {
   const consumers = app.consumers.filter((each) => each.topic.name === topic.name);
-  const registry = await openRegistry(options.registry, contractsAmong([topic]));
-  const session = await openLedgerSession(existingStateFolder(options.state), {
-    ...storesOptions(options),
-    postgres: options.postgres,
-  });
+  const session = await openSession(topic, options);
   const interrupts = watchInterrupts();
   const stop = new AbortController();
   interrupts.first.then(() => stop.abort());
   const line = progressLine();
   try {
-    const search = { ...options, topic, log: session.stores.log, registry, where: options.where ?? [] };
+    const { log, registry } = session;
+    const search = { ...options, topic, log, registry, where: options.where ?? [] };
     const result = await findRecords(
       { ...search, everywhere: options.everyPartition },
       ({ looked, found, left }) =>
@@ -136,6 +140,34 @@ async function find(topic: Topic<never>, app: LoadedApp, options: FindOptions): 
     interrupts.ignore();
     await session.close();
   }
+}
+
+interface FindSession {
+  readonly log: EvidenceLog;
+  readonly registry: SchemaRegistry;
+  sourcesOf(consumer: AnyConsumer): Promise<EvidenceSources>;
+  close(): Promise<void>;
+}
+
+async function openSession(topic: Topic<never>, options: FindOptions): Promise<FindSession> {
+  if (options.env !== undefined) {
+    const { log, registry, of } = await openEnvironment(options.env);
+    return {
+      log,
+      registry,
+      sourcesOf: async (consumer) => (await of(consumer)).sources,
+      close: async () => {},
+    };
+  }
+  const registry = await openRegistry(options.registry, contractsAmong([topic]));
+  const stores = { ...storesOptions(options), postgres: options.postgres };
+  const session = await openLedgerSession(existingStateFolder(options.state), stores);
+  return {
+    log: session.stores.log,
+    registry,
+    sourcesOf: (consumer) => session.sourcesOf(consumer),
+    close: () => session.close(),
+  };
 }
 
 function toJson(

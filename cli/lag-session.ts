@@ -1,7 +1,10 @@
 /** Verdicts about the consumers of a place: a running `up` is asked, because it has looked for longer. */
+
+import { awsCalls } from '../adapters/aws/aws-calls.ts';
+import { createDeploymentReader, whoIsAsking } from '../adapters/aws/deployment-reader.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { askOwner } from '../local/control-socket.ts';
-import { lookTwice, watchLag } from '../local/lag.ts';
+import { lookTwice, watchedConsumer, watchLag } from '../local/lag.ts';
 import { liveConsumer, notedLedger } from '../local/ledger-origin.ts';
 import {
   existingStateFolder,
@@ -11,12 +14,18 @@ import {
 } from '../local/state-folder.ts';
 import { openStores } from '../local/stores.ts';
 import { openKafkaTopics, type TopicLog } from '../local/topic-log.ts';
-import type { App } from '../runtime/app.ts';
+import { appIn } from '../runtime/app-in-environment.ts';
+import { consumerIn } from '../runtime/consumer-in-environment.ts';
+import { createDeployedLag } from '../runtime/doctor/deployed-lag.ts';
+import { resolveEnvironment } from '../runtime/environment.ts';
 import type { Runner } from '../runtime/lag/sample.ts';
 import type { ConsumerStatus } from '../runtime/lag/status.ts';
+import { createLagWatch } from '../runtime/lag/watch.ts';
+import type { LoadedApp } from './app.ts';
+import type { EnvironmentOptions } from './environment-session.ts';
 import { type KafkaOptions, storesOptions } from './outside-options.ts';
 
-export interface LagSessionOptions extends KafkaOptions {
+export interface LagSessionOptions extends EnvironmentOptions, KafkaOptions {
   readonly state: string;
 }
 
@@ -31,11 +40,13 @@ const APART_MS = 1_500;
 
 /** @throws STATE_UNREADABLE where nothing has run in the folder yet */
 export async function openLagSession(
-  { consumers: declared }: Pick<App, 'consumers'>,
+  app: LoadedApp,
   options: LagSessionOptions,
   // A watch looks again by itself.
   { isOnce }: { readonly isOnce: boolean },
 ): Promise<LagSession> {
+  if (options.env !== undefined) return openEnvironmentLag(app, options.env);
+  const { consumers: declared } = app;
   const { kafka } = storesOptions(options);
   const folder = kafka && !isStateFolder(options.state) ? undefined : existingStateFolder(options.state);
   const stores = folder && (await openStores(folder, kafka ? { kafka } : {}));
@@ -65,6 +76,25 @@ export async function openLagSession(
     },
     close: () => (stores ?? log).close(),
   };
+}
+
+/** By what CloudWatch, Lambda and SQS say: it has samples of the last half hour at the first look. */
+async function openEnvironmentLag(app: LoadedApp, env: string): Promise<LagSession> {
+  const calls = awsCalls();
+  await whoIsAsking(calls);
+  const environment = resolveEnvironment(app, { env });
+  const { consumers } = appIn(app, environment);
+  const watched = consumers.map((declared) =>
+    watchedConsumer(consumerIn(environment, declared).consumer, declared.name, declared.name),
+  );
+  const source = createDeployedLag({
+    environment,
+    consumers,
+    reader: createDeploymentReader(calls, systemClock),
+    clock: systemClock,
+  });
+  const watch = createLagWatch({ source, clock: systemClock, consumers: () => watched });
+  return { look: () => watch.look(), close: async () => {} };
 }
 
 /** The ledger whose groups these are; undefined where they are the deployed consumers'. */

@@ -2,9 +2,10 @@ import { Command } from 'commander';
 import { loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
 import { consumerNamed } from './consumers.ts';
+import { envOption } from './environment-session.ts';
 import { type LagSessionOptions, openLagSession } from './lag-session.ts';
 import { explainLines, lagLines } from './lag-view.ts';
-import { jsonOption, stateOption } from './options.ts';
+import { checkEnvironment, jsonOption, stateOption } from './options.ts';
 import { kafkaAuthOption, kafkaOption } from './outside-options.ts';
 import { VERDICTS_HELP } from './status.ts';
 import { exitCodeOf } from './status-view.ts';
@@ -15,6 +16,7 @@ Examples:
   millrace lag
   millrace lag --partitions
   millrace lag explain editorial-analytics
+  millrace lag --env prod
   millrace lag --kafka localhost:9092 --state elsewhere
   millrace lag --json | jq '.[] | select(.verdict != "OK")'
 
@@ -32,14 +34,15 @@ export function lagCommand(): Command {
   return new Command('lag')
     .description('Shows how far behind each consumer is, the worst first: by partition, with a verdict.')
     .addOption(stateOption())
+    .addOption(envOption())
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
     .option('--partitions', 'show every partition, not only those that are behind')
     .addOption(jsonOption('print an array with an object a consumer'))
     .addHelpText('after', epilogue(EXAMPLE))
     .addCommand(explainCommand())
-    .action(async (options: LagSessionOptions & { partitions?: true; json?: true }) => {
-      const statuses = await lookOnce(options);
+    .action(async (options: LagSessionOptions & { partitions?: true; json?: true }, command: Command) => {
+      const statuses = await lookOnce(options, command);
       if (options.json) printJson(statuses);
       else for (const line of lagLines(statuses, options.partitions === true, columnsOf())) printLine(line);
       failBy(statuses);
@@ -51,6 +54,7 @@ function explainCommand(): Command {
     .description('Shows the samples behind the verdict on one consumer, and the command that comes next.')
     .argument('<consumer>', 'its name')
     .addOption(stateOption())
+    .addOption(envOption())
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
     .addOption(jsonOption('print its object'))
@@ -58,7 +62,7 @@ function explainCommand(): Command {
     .action(async (name: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<LagSessionOptions & { json?: true }>();
       const { name: consumer } = consumerNamed(name, (await loadApp()).consumers);
-      const found = (await lookOnce(options)).filter((status) => status.consumer === consumer);
+      const found = (await lookOnce(options, command)).filter((status) => status.consumer === consumer);
       for (const status of found) {
         if (options.json) printJson(status);
         else for (const line of explainLines(status, options, columnsOf())) printLine(line);
@@ -67,8 +71,10 @@ function explainCommand(): Command {
     });
 }
 
-async function lookOnce(options: LagSessionOptions) {
-  const session = await openLagSession(await loadApp(), options, { isOnce: true });
+async function lookOnce(options: LagSessionOptions, command: Command) {
+  const app = await loadApp();
+  if (options.env !== undefined) checkEnvironment(command, options.env, app.environments);
+  const session = await openLagSession(app, options, { isOnce: true });
   try {
     return await session.look();
   } finally {

@@ -1,19 +1,26 @@
 import { hostname, userInfo } from 'node:os';
 import { Command } from 'commander';
+import { awsCalls } from '../adapters/aws/aws-calls.ts';
+import { whoIsAsking } from '../adapters/aws/deployment-reader.ts';
+import { openAwsResources } from '../adapters/aws/operator-resources.ts';
+import { setPaused } from '../adapters/aws/pausing.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { askOwner } from '../local/control-socket.ts';
 import { notedLedger } from '../local/ledger-origin.ts';
 import { setPause } from '../local/pauses.ts';
 import { existingStateFolder, isStateFolder, type StateFolder } from '../local/state-folder.ts';
 import { openStores, type Stores } from '../local/stores.ts';
+import { consumerIn } from '../runtime/consumer-in-environment.ts';
 import { audited } from '../runtime/dead-letters/audit-log.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import { resolveEnvironment } from '../runtime/environment.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import { loadApp } from './app.ts';
+import { type LoadedApp, loadApp } from './app.ts';
 import { consumerNamed } from './consumers.ts';
+import { envOption } from './environment-session.ts';
 import { hint } from './hints.ts';
 import type { LagSessionOptions } from './lag-session.ts';
-import { jsonOption, stateOption } from './options.ts';
+import { checkEnvironment, jsonOption, stateOption } from './options.ts';
 import { kafkaAuthOption, kafkaOption, storesOptions } from './outside-options.ts';
 import { epilogue, printJson, printLine } from './terminal.ts';
 
@@ -22,9 +29,12 @@ const EXAMPLES = {
 Examples:
   millrace pause editorial-analytics
   millrace pause editorial-analytics --kafka localhost:9092
+  millrace pause editorial-analytics --env prod
 
 A batch that is under way ends first. Redrives go on. A running "millrace up"
-stops at once, and the next one does not resume it.`,
+stops at once, and the next one does not resume it. With --env it disables the
+event source mapping, which takes Lambda a minute or two, and deployments leave
+it disabled.`,
   resume: `
 Examples:
   millrace resume editorial-analytics
@@ -60,13 +70,18 @@ export function pauseCommand(action: PauseAction): Command {
     )
     .argument('<consumer>', 'its name')
     .addOption(stateOption())
+    .addOption(envOption())
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
     .addOption(jsonOption('print {consumer, isPaused, isChanged, by, at}'))
     .addHelpText('after', epilogue(EXAMPLES[action]))
-    .action(async (name: string, options: LagSessionOptions & { json?: true }) => {
-      const consumer = consumerNamed(name, (await loadApp()).consumers);
-      const pauser = await openFolderPauser(options);
+    .action(async (name: string, options: LagSessionOptions & { json?: true }, command: Command) => {
+      const app = await loadApp();
+      if (options.env !== undefined) checkEnvironment(command, options.env, app.environments);
+      const consumer = consumerNamed(name, app.consumers);
+      const pauser = await (options.env === undefined
+        ? openFolderPauser(options)
+        : openEnvironmentPauser(app, options.env));
       try {
         const changed = await pauser.set(consumer, action === 'pause');
         if (options.json) printJson({ consumer: consumer.name, ...changed });
@@ -103,6 +118,52 @@ async function openFolderPauser(options: LagSessionOptions): Promise<Pauser> {
     set: (consumer, isPaused) => setInFolder(folder, stores, consumer, isPaused),
     close: stores.close,
   };
+}
+
+/** The deployed consumer's event source mapping, and what deployments follow. */
+async function openEnvironmentPauser(app: LoadedApp, env: string): Promise<Pauser> {
+  const calls = awsCalls();
+  await whoIsAsking(calls);
+  const environment = resolveEnvironment(app, { env });
+  return {
+    async set(consumer, isPaused) {
+      const { name } = consumer;
+      if (!consumerIn(environment, consumer).isEnabled) throw isOff(env, name);
+      const { resources, who } = await openAwsResources(env, consumer);
+      const at = systemClock.now();
+      const entry = { id: String(at), action: isPaused ? 'pause' : 'resume', consumer: name, who } as const;
+      let changed: Changed | undefined;
+      await audited(
+        { objects: resources.objects, clock: systemClock },
+        { ...entry, plan: { env } },
+        async () => {
+          const { state, mappingId, before } = await setPaused(
+            { env, consumer, isPaused },
+            calls,
+            systemClock,
+          );
+          const since = new Date(before.isPaused ? (before.changedAt ?? at) : at).toISOString();
+          changed = {
+            isPaused,
+            isChanged: isPaused !== before.isPaused,
+            by: before.isPaused ? 'an operator' : isPaused ? who : null,
+            at: before.isPaused || isPaused ? since : null,
+          };
+          return { before: before.isPaused ? 'paused' : 'running', state, mappingId };
+        },
+      );
+      return changed!;
+    },
+    close: async () => {},
+  };
+}
+
+function isOff(env: string, consumer: string): MillraceError {
+  return new MillraceError(
+    'INPUT_INVALID',
+    `${consumer} is off in ${env}: its settings in millrace.config.ts say enabled: false. Take that out and deploy it.`,
+    { details: { env, consumer } },
+  );
 }
 
 async function setInFolder(

@@ -1,6 +1,15 @@
 import { Command } from 'commander';
+import { loadApp } from './app.ts';
 import { refuseUnasked } from './dlq/confirmation.ts';
-import { jsonOption, pointInTime, recordsPerSecond, seconds, stateOption } from './options.ts';
+import { envOption } from './environment-session.ts';
+import {
+  checkEnvironment,
+  jsonOption,
+  pointInTime,
+  recordsPerSecond,
+  seconds,
+  stateOption,
+} from './options.ts';
 import {
   archiveEndpointOption,
   archiveOption,
@@ -9,13 +18,14 @@ import {
   postgresOption,
 } from './outside-options.ts';
 import { registryOption } from './registry-option.ts';
-import type { GapsOptions } from './replay/gaps.ts';
+import type { GapsOptions } from './replay/place.ts';
 import { epilogue } from './terminal.ts';
 
 const EXAMPLE = `
 Examples:
   millrace replay editorial-analytics --gaps
   millrace replay editorial-analytics --gaps --rate 200 --yes --json
+  millrace replay editorial-analytics --gaps --env prod
   millrace replay editorial-analytics --shadow --from 26h --to 2h
 
 --gaps applies what the ledger does not hold: skipped offsets, offsets from before
@@ -53,6 +63,7 @@ export function replayCommand(): Command {
     .option('--wait <seconds>', 'how long to try again what the consumer does not take', seconds, 60)
     .option('--yes', 'do not ask for confirmation')
     .addOption(stateOption())
+    .addOption(envOption())
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
     .addOption(postgresOption())
@@ -70,8 +81,11 @@ export function replayCommand(): Command {
         command.error("error: what is to be replayed? Add '--gaps', or '--shadow' with '--from'.");
       if (shadow && from === undefined)
         command.error("error: '--shadow' needs '--from <time>', such as 26h.");
+      if (shadow && options.env !== undefined)
+        command.error("error: '--shadow' runs on a laptop, and takes no '--env'. Give --kafka and --postgres.");
       if (gaps && (from ?? to) !== undefined)
         command.error("error: '--gaps' takes no '--from' or '--to': it replays every gap. Leave them out.");
+      if (options.env !== undefined) checkEnvironment(command, options.env, (await loadApp()).environments);
       refuseUnasked(options, command);
       if (shadow) {
         const { replayShadow } = await import('./replay/shadow.ts');

@@ -4,9 +4,10 @@ import { createLogUpdate } from 'log-update';
 import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import { loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
+import { envOption } from './environment-session.ts';
 import { watchInterrupts } from './interrupts.ts';
 import { type LagSessionOptions, openLagSession } from './lag-session.ts';
-import { jsonOption, stateOption } from './options.ts';
+import { checkEnvironment, jsonOption, stateOption } from './options.ts';
 import { kafkaAuthOption, kafkaOption } from './outside-options.ts';
 import { exitCodeOf, statusJson, statusLines } from './status-view.ts';
 import { columnsOf, epilogue, isLiveTerminal, printJson, printLine } from './terminal.ts';
@@ -21,10 +22,12 @@ Examples:
   millrace status
   millrace status --watch
   millrace status --kafka localhost:9092
+  millrace status --env prod
   millrace status --json | jq '.consumers[] | select(.verdict == "STALLED")'
 
 It works beside a running "millrace up", and asks it: "up" has looked for longer
-than a command that ends at once.
+than a command that ends at once. With --env it asks CloudWatch, Lambda, SQS and
+SSM, and what they do not know is UNKNOWN, with the reason.
 ${VERDICTS_HELP}`;
 
 const LOOK_MS = 2_000;
@@ -33,13 +36,16 @@ export function statusCommand(): Command {
   return new Command('status')
     .description('Shows how each consumer is, the worst first, with why.')
     .addOption(stateOption())
+    .addOption(envOption())
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
     .option('--watch', 'look again every 2 seconds, until Ctrl-C')
     .addOption(jsonOption('print {"consumers": […]}; with --watch a line a look'))
     .addHelpText('after', epilogue(EXAMPLE))
-    .action(async (options: LagSessionOptions & { watch?: true; json?: true }) => {
-      const session = await openLagSession(await loadApp(), options, { isOnce: options.watch !== true });
+    .action(async (options: LagSessionOptions & { watch?: true; json?: true }, command: Command) => {
+      const app = await loadApp();
+      if (options.env !== undefined) checkEnvironment(command, options.env, app.environments);
+      const session = await openLagSession(app, options, { isOnce: options.watch !== true });
       try {
         const statuses = await (options.watch
           ? watchUntilInterrupted(() => session.look(), options.json === true)

@@ -1,17 +1,11 @@
-import { hostname, userInfo } from 'node:os';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { systemRandom } from '../../adapters/system/system-random.ts';
-import { type LedgerSession, openLedgerSession } from '../../local/ledger-session.ts';
-import { openReplayFunction } from '../../local/replay-function.ts';
 import { beginReplay, findReplay, type ReplayJournal } from '../../local/replay-journal.ts';
-import { existingStateFolder, isRunning, tryLockStateFolder } from '../../local/state-folder.ts';
-import { isArchive } from '../../runtime/archive/archive.ts';
-import { createArchiveReader, createTopicReader, type RecordReader } from '../../runtime/archive/reader.ts';
 import { audited } from '../../runtime/dead-letters/audit-log.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { sizeOf, union } from '../../runtime/delivery/offset-ranges.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import { type EvidenceSources, gatherEvidence } from '../../runtime/replay/evidence.ts';
+import { gatherEvidence } from '../../runtime/replay/evidence.ts';
 import { findGaps, outcomeOf, type PartitionGaps, remainingOf } from '../../runtime/replay/gaps.ts';
 import { runReplay } from '../../runtime/replay/run.ts';
 import { type LoadedApp, loadApp } from '../app.ts';
@@ -20,25 +14,11 @@ import { consumerNamed } from '../consumers.ts';
 import { confirm } from '../dlq/confirmation.ts';
 import { hint } from '../hints.ts';
 import { watchInterrupts } from '../interrupts.ts';
-import {
-  type ArchiveOptions,
-  type KafkaOptions,
-  type PostgresOptions,
-  storesOptions,
-} from '../outside-options.ts';
 import { progressLine } from '../progress-line.ts';
-import { openRegistry, type RegistryOptions } from '../registry-option.ts';
 import { createRunLog } from '../run-log.ts';
 import { count, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { planLines, type Report, reportLines } from './gaps-view.ts';
-
-export interface GapsOptions extends ArchiveOptions, KafkaOptions, PostgresOptions, RegistryOptions {
-  readonly state: string;
-  readonly rate: number;
-  readonly wait: number;
-  readonly yes?: true;
-  readonly json?: true;
-}
+import { type GapsOptions, openReplayPlace, type ReplayPlace } from './place.ts';
 
 const INTERRUPTED = 130;
 
@@ -46,14 +26,12 @@ const INTERRUPTED = 130;
 export async function replayGaps(name: string, options: GapsOptions): Promise<void> {
   const app = await loadApp();
   const consumer = consumerNamed(name, app.consumers);
-  const folder = existingStateFolder(options.state);
-  const session = await openLedgerSession(folder, { ...storesOptions(options), postgres: options.postgres });
+  const place = await openReplayPlace(app, consumer, options);
   try {
-    const sources = await session.sourcesOf(consumer);
-    const reader = readerOf(app, consumer, session);
+    const { sources, reader } = place;
     const { partitions } = await gatherEvidence(sources);
-    const of = { kind: 'gaps', consumer: name, epoch: consumer.epoch, at: session.stores.log.at } as const;
-    const killed = findReplay(folder.files.replays, of);
+    const of = { kind: 'gaps', consumer: name, epoch: consumer.epoch, at: place.at } as const;
+    const killed = findReplay(place.plans, of);
     if (killed) {
       printNote(`Going on with replay ${killed.plan.id} of ${killed.plan.begunAt}; its ends have not moved.`);
     }
@@ -73,23 +51,21 @@ export async function replayGaps(name: string, options: GapsOptions): Promise<vo
         isWhole: true,
       });
     }
-    const isLive = isHeld(session) && isRunning(folder);
+    const isLive = place.isLive();
     for (const line of planLines(consumer, gaps, { ranges, planned, rate: options.rate, isLive }))
       printNote(line);
     await confirm(options, name);
-    const journal = killed ?? beginReplay(folder.files.replays, { ...of, ranges: withoutEmpty(ranges) });
-    await run({ app, consumer, session, sources, reader, journal, ranges, planned, deleted }, options);
+    const journal = killed ?? beginReplay(place.plans, { ...of, ranges: withoutEmpty(ranges) });
+    await run({ app, consumer, place, journal, ranges, planned, deleted }, options);
   } finally {
-    await session.close();
+    await place.close();
   }
 }
 
 interface Planned {
   readonly app: LoadedApp;
   readonly consumer: AnyConsumer;
-  readonly session: LedgerSession;
-  readonly sources: EvidenceSources;
-  readonly reader: RecordReader;
+  readonly place: ReplayPlace;
   readonly journal: ReplayJournal;
   readonly ranges: readonly Pick<PartitionGaps, 'partition' | 'ranges'>[];
   readonly planned: number;
@@ -97,22 +73,13 @@ interface Planned {
 }
 
 async function run(
-  { app, consumer, session, sources, reader, journal, ranges, planned, deleted }: Planned,
+  { app, consumer, place, journal, ranges, planned, deleted }: Planned,
   options: GapsOptions,
 ): Promise<void> {
-  const { folder, stores } = session;
+  const { sources, reader, who } = place;
   const { id } = journal.plan;
-  const registry = await openRegistry(options.registry, app.contracts);
   const runLog = createRunLog(app.consumers);
-  const function_ = openReplayFunction({
-    app,
-    consumer: sources.consumer.name,
-    folder,
-    stores,
-    registry,
-    postgres: options.postgres,
-    log: runLog.log,
-  });
+  const function_ = await place.openFunction(runLog.log);
   const interrupts = watchInterrupts();
   const stop = new AbortController();
   interrupts.first.then(() => {
@@ -165,7 +132,6 @@ async function run(
       };
       return { ...outcome, isWhole: result.isWhole };
     };
-    const who = `${userInfo().username}@${hostname()}`;
     const plan = {
       kind: 'gaps',
       records: planned,
@@ -204,22 +170,6 @@ function report(consumer: AnyConsumer, options: GapsOptions, of: Report): void {
   }
 }
 
-/** The archive and then the topic, where the app archives the topic; else the topic alone. */
-function readerOf(app: LoadedApp, consumer: AnyConsumer, { stores }: LedgerSession): RecordReader {
-  const topic = consumer.topic.name;
-  const archive = app.consumers.find((each) => isArchive(each) && each.topic.name === topic);
-  // An archive's own gaps are in no archive.
-  if (!archive || isArchive(consumer)) return createTopicReader({ topic, log: stores.log });
-  return createArchiveReader({ store: stores.archive, topic, epoch: archive.epoch, log: stores.log });
-}
-
 function withoutEmpty(ranges: Planned['ranges']): Planned['ranges'] {
   return ranges.flatMap(({ partition, ranges: of }) => (of.length > 0 ? [{ partition, ranges: of }] : []));
-}
-
-/** Whether a process has the folder now: what its owner's note says of one that was killed is past. */
-function isHeld({ folder }: LedgerSession): boolean {
-  const lock = tryLockStateFolder(folder, 'look');
-  lock?.release();
-  return lock === undefined;
 }
