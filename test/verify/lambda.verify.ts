@@ -30,6 +30,7 @@ import { createQueueReader } from '../../runtime/dead-letters/queue-letters.ts';
 import { createTopicReader } from '../../runtime/dead-letters/topic-letters.ts';
 import { writeVersion } from '../../runtime/deployment.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
+import type { LogAnswer } from '../../runtime/operator/operator.ts';
 import { probeConsumer, probes } from '../../runtime/probe/pipeline.ts';
 import { partitionOf } from '../../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../../runtime/record.ts';
@@ -398,6 +399,29 @@ test('operator sends a probe, and sees it in the ledger and the table when its c
         settledMs: expect.any(Number),
         appliedMs: expect.any(Number),
       });
+      const calls = [
+        ['bounds', of],
+        ['read', of, 0, 10],
+        ['committed', probeConsumer.name, of],
+      ];
+      const [bounds, read, committed] = (await operator.invoke({ action: 'log', calls })) as LogAnswer[];
+      expect([bounds, committed]).toEqual([{ value: { start: 0, end: 1 } }, { value: null }]);
+      expect(read).toMatchObject({ records: { records: { 'millrace.probe-0': [{ offset: 0 }] } } });
+      const owner = { consumer: probeConsumer.name, epoch: probeConsumer.epoch, topic: probes.name };
+      expect(await operator.invoke({ action: 'ledgers', of: owner, fromPartition: 0 })).toMatchObject({
+        ledgers: [{ partition: 0, first: 0, next: 1, deadLettered: [], skipped: [] }],
+        nextPartition: null,
+      });
+      const watched = {
+        consumer: probeConsumer.name,
+        topic: probes.name,
+        ...probeConsumer.lag,
+        windowMs: probeConsumer.batch.windowMs,
+        startingPosition: probeConsumer.startingPosition,
+        retentionMs: probes.retentionMs,
+      };
+      // Nothing commits for its group here: all that the topic has is unread, and that is known.
+      expect(await operator.invoke({ action: 'sample', consumers: [watched] })).toEqual({ sampled: 1 });
       expect(await operator.invoke({ action: 'drop' })).toMatchObject({
         errorMessage: expect.stringContaining('was asked for "drop"; it knows probe'),
       });
