@@ -177,10 +177,14 @@ describe('capture and the warehouse', () => {
 const PROCEDURES = [
   'connector-upgraded.md',
   'database-restored-or-upgraded.md',
+  'database-restored.md',
+  'lost-data.md',
   'pause-a-consumer.md',
   're-snapshot-one-table.md',
+  'replay-a-range.md',
   'schema-changed.md',
   'slot-lost.md',
+  'was-it-processed.md',
 ];
 
 test('every runbook has an alarm or an alert, or is of something that somebody sets out to do', () => {
