@@ -82,7 +82,9 @@ export function replayCommand(): Command {
       if (shadow && from === undefined)
         command.error("error: '--shadow' needs '--from <time>', such as 26h.");
       if (shadow && options.env !== undefined)
-        command.error("error: '--shadow' runs on a laptop, and takes no '--env'. Give --kafka and --postgres.");
+        command.error(
+          "error: '--shadow' runs on a laptop, and takes no '--env'. Give --kafka and --postgres.",
+        );
       if (gaps && (from ?? to) !== undefined)
         command.error("error: '--gaps' takes no '--from' or '--to': it replays every gap. Leave them out.");
       if (options.env !== undefined) checkEnvironment(command, options.env, (await loadApp()).environments);
