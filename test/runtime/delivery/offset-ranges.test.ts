@@ -1,6 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type OffsetRange, subtract, union, within } from '../../../runtime/delivery/offset-ranges.ts';
+import {
+  covers,
+  intersect,
+  type OffsetRange,
+  sizeOf,
+  subtract,
+  union,
+  within,
+} from '../../../runtime/delivery/offset-ranges.ts';
 
 const range = fc
   .tuple(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 8 }))
@@ -27,6 +35,27 @@ describe('offset ranges, whatever their order and overlap', () => {
     fc.assert(
       fc.property(ranges, ranges, (a, b) => {
         expect(union(a, b)).toEqual(rangesWhere((offset) => has(a)(offset) || has(b)(offset)));
+      }),
+    );
+  });
+
+  test('intersect has what both have', () => {
+    fc.assert(
+      fc.property(ranges, ranges, (a, b) => {
+        expect(intersect(a, b)).toEqual(rangesWhere((offset) => has(a)(offset) && has(b)(offset)));
+      }),
+    );
+  });
+
+  test('a set in normal form tells which offsets it covers, and how many', () => {
+    fc.assert(
+      fc.property(ranges, (a) => {
+        const set = union(a);
+        const covered = Array.from({ length: 51 }, (_, offset) => offset).filter((offset) =>
+          covers(set, offset),
+        );
+        expect(covered).toEqual(Array.from({ length: 51 }, (_, offset) => offset).filter(has(a)));
+        expect(sizeOf(set)).toBe(covered.length);
       }),
     );
   });
