@@ -13,11 +13,12 @@ import {
   tryLockStateFolder,
 } from '../local/state-folder.ts';
 import { openStores } from '../local/stores.ts';
-import { openKafkaTopics, type TopicLog } from '../local/topic-log.ts';
+import { openKafkaTopics } from '../local/topic-log.ts';
 import { appIn } from '../runtime/app-in-environment.ts';
 import { consumerIn } from '../runtime/consumer-in-environment.ts';
 import { createDeployedLag } from '../runtime/doctor/deployed-lag.ts';
 import { resolveEnvironment } from '../runtime/environment.ts';
+import { MillraceError } from '../runtime/errors.ts';
 import type { Runner } from '../runtime/lag/sample.ts';
 import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import { createLagWatch } from '../runtime/lag/watch.ts';
@@ -51,7 +52,15 @@ export async function openLagSession(
   const folder = kafka && !isStateFolder(options.state) ? undefined : existingStateFolder(options.state);
   const stores = folder && (await openStores(folder, kafka ? { kafka } : {}));
   const log = stores?.log ?? (await openKafkaTopics(kafka!));
-  const ledger = await ledgerOf(folder, log, kafka !== undefined);
+  // A cluster that does not answer leaves all unknown, whichever groups there are.
+  let unreachable: unknown;
+  const ledger =
+    folder && kafka
+      ? await notedLedger(folder, log).catch((error: unknown) => {
+          unreachable = error;
+          return undefined;
+        })
+      : undefined;
   const isOwn = !kafka || ledger !== undefined;
   const watch = watchLag(
     {
@@ -67,11 +76,14 @@ export async function openLagSession(
       runner: () => (isOwn ? runnerOf(folder!) : undefined),
       ...(isOwn && { pauses: stores!.pauses }),
     },
-    isOnce && kafka ? (source) => lookTwice(source, systemClock, APART_MS) : undefined,
+    (source) => {
+      if (unreachable !== undefined) return { sample: () => Promise.reject(unreachable) };
+      return isOnce && kafka ? lookTwice(source, systemClock, APART_MS) : source;
+    },
   );
   return {
     async look() {
-      const answered = isOwn && (await askOwner(folder!, 'status', {}));
+      const answered = isOwn && (await askOwner(folder!, 'status', {}).catch(notAsked));
       return answered ? answered.result : watch.look();
     },
     close: () => (stores ?? log).close(),
@@ -97,19 +109,16 @@ async function openEnvironmentLag(app: LoadedApp, env: string): Promise<LagSessi
   return { look: () => watch.look(), close: async () => {} };
 }
 
-/** The ledger whose groups these are; undefined where they are the deployed consumers'. */
-async function ledgerOf(
-  folder: StateFolder | undefined,
-  log: TopicLog,
-  isOnKafka: boolean,
-): Promise<string | undefined> {
-  return folder && isOnKafka ? notedLedger(folder, log) : undefined;
+/** What has the folder may be no pipeline: a rebuild on its own looks at nothing but its candidate. */
+export function notAsked(error: unknown): undefined {
+  if (error instanceof MillraceError && error.code === 'STATE_IN_USE') return undefined;
+  throw error;
 }
 
 /** Of a folder whose owner does not answer. */
 function runnerOf(folder: StateFolder): Runner {
   const lock = tryLockStateFolder(folder, 'look');
-  if (!lock) return { isRunning: null, who: 'a "millrace up" that is starting or ending' };
+  if (!lock) return { isRunning: null, who: 'the process that has the state folder, which does not say' };
   lock.release();
   return { isRunning: false, who: 'nobody runs it: there is no "millrace up" on this state folder' };
 }

@@ -1,7 +1,8 @@
 import type { ConsumerStatus, PartitionStatus } from '../runtime/lag/status.ts';
+import { duration, rate } from '../runtime/lag/words.ts';
 import { hint, type Place } from './hints.ts';
 import { drainText, headroomText, known, verdictText } from './status-view.ts';
-import { count, duration, printable, styled, table, wrapped, wrappedFacts } from './terminal.ts';
+import { count, printable, styled, table, wrapped, wrappedFacts } from './terminal.ts';
 
 /** The consumers in the order that they come in, each with its numbers and the partitions that are behind, or all of them. */
 export function lagLines(
@@ -60,7 +61,7 @@ function partitionRow(each: PartitionStatus): readonly string[] {
 /** The samples behind a verdict, and the command that comes next. */
 export function explainLines(status: ConsumerStatus, place: Place, columns: number): readonly string[] {
   const { consumer, group, topic, evidence, lastProgressAt, lost, deadLetters } = status;
-  const perSecond = (value: number | null) => (value === null ? '?' : `${count(value)}/s`);
+  const perSecond = (value: number | null) => (value === null ? '?' : rate(value));
   const facts = [
     `lag ${known(status.lag)}`,
     `age ${status.ageMs === null ? '?' : duration(status.ageMs)}`,

@@ -14,7 +14,7 @@ import { columnsOf, epilogue, printJson, printLine } from './terminal.ts';
 const EXAMPLE = `
 Examples:
   millrace lag
-  millrace lag --partitions
+  millrace lag editorial-analytics --partitions
   millrace lag explain editorial-analytics
   millrace lag --env prod
   millrace lag --kafka localhost:9092 --state elsewhere
@@ -41,12 +41,19 @@ export function lagCommand(): Command {
     .addOption(jsonOption('print an array with an object a consumer'))
     .addHelpText('after', epilogue(EXAMPLE))
     .addCommand(explainCommand())
-    .action(async (options: LagSessionOptions & { partitions?: true; json?: true }, command: Command) => {
-      const statuses = await lookOnce(options, command);
-      if (options.json) printJson(statuses);
-      else for (const line of lagLines(statuses, options.partitions === true, columnsOf())) printLine(line);
-      failBy(statuses);
-    });
+    .argument('[consumer]', 'only this one (default: every consumer)')
+    .action(
+      async (
+        name: string | undefined,
+        options: LagSessionOptions & { partitions?: true; json?: true },
+        command: Command,
+      ) => {
+        const statuses = await lookOnce(name, options, command);
+        if (options.json) printJson(statuses);
+        else for (const line of lagLines(statuses, options.partitions === true, columnsOf())) printLine(line);
+        failBy(statuses);
+      },
+    );
 }
 
 function explainCommand(): Command {
@@ -61,8 +68,7 @@ function explainCommand(): Command {
     .addHelpText('after', epilogue(EXPLAIN_EXAMPLE))
     .action(async (name: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<LagSessionOptions & { json?: true }>();
-      const { name: consumer } = consumerNamed(name, (await loadApp()).consumers);
-      const found = (await lookOnce(options, command)).filter((status) => status.consumer === consumer);
+      const found = await lookOnce(name, options, command);
       for (const status of found) {
         if (options.json) printJson(status);
         else for (const line of explainLines(status, options, columnsOf())) printLine(line);
@@ -71,12 +77,15 @@ function explainCommand(): Command {
     });
 }
 
-async function lookOnce(options: LagSessionOptions, command: Command) {
+/** @throws INPUT_INVALID where the app has no consumer of that name */
+async function lookOnce(name: string | undefined, options: LagSessionOptions, command: Command) {
   const app = await loadApp();
   if (options.env !== undefined) checkEnvironment(command, options.env, app.environments);
+  const consumers = name === undefined ? app.consumers : [consumerNamed(name, app.consumers)];
   const session = await openLagSession(app, options, { isOnce: true });
   try {
-    return await session.look();
+    const names = new Set(consumers.map((each) => each.name));
+    return (await session.look()).filter(({ consumer }) => names.has(consumer));
   } finally {
     await session.close();
   }

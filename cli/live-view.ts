@@ -6,10 +6,11 @@ import { totalLag } from '../local/lag.ts';
 import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Handling, StackTotals } from '../local/stack.ts';
 import type { ConsumerStatus } from '../runtime/lag/status.ts';
+import { duration } from '../runtime/lag/words.ts';
 import { generationName } from '../runtime/replay/generation.ts';
 import type { RunEvent } from './run-log.ts';
 import { known, verdictText } from './status-view.ts';
-import { count, duration, plural, printable, styled, table, widthOf, wrapped } from './terminal.ts';
+import { count, plural, printable, styled, table, widthOf, wrapped } from './terminal.ts';
 
 /** What the view shows: one moment of a run. */
 export interface Snapshot {
@@ -57,6 +58,7 @@ export function renderView(snapshot: Snapshot, { columns, rows }: { columns: num
   const head = [
     title(snapshot, width),
     ...holdLines(snapshot, width),
+    ...pausedConsumers(snapshot.lags).map((text) => styled('yellow', printable(text))),
     ...slowLines(snapshot),
     '',
     ...counters(snapshot),
@@ -99,10 +101,19 @@ export function describeHolds({
   lags,
   nowMs,
 }: Pick<Snapshot, 'holds' | 'lags' | 'nowMs'>): readonly string[] {
-  return holds.map(({ consumer, code, why, since }) => {
+  return holds.map(({ consumer, code, why, since, records: [record] }) => {
     const waiting = known(lags.find((each) => each.consumer === consumer)?.lag ?? null);
+    if (record)
+      return `${consumer} BLOCKED ${duration(nowMs - since)} at ${record.partition}/${record.offset}: ${why} (${code}); its other partitions go on; ${waiting} waiting`;
     return `${consumer} HELD ${duration(nowMs - since)}: ${why} (${code}); nothing is lost; ${waiting} waiting`;
   });
+}
+
+/** A line about each consumer that somebody has paused. */
+export function pausedConsumers(lags: Snapshot['lags']): readonly string[] {
+  return lags
+    .filter(({ isPaused }) => isPaused)
+    .map(({ consumer, lag }) => `${consumer} is paused, ${known(lag)} waiting: millrace resume ${consumer}`);
 }
 
 function slowLines({ handling }: Snapshot): string[] {

@@ -19,7 +19,7 @@ import { type LoadedApp, loadApp } from './app.ts';
 import { consumerNamed } from './consumers.ts';
 import { envOption } from './environment-session.ts';
 import { hint } from './hints.ts';
-import type { LagSessionOptions } from './lag-session.ts';
+import { type LagSessionOptions, notAsked } from './lag-session.ts';
 import { checkEnvironment, jsonOption, stateOption } from './options.ts';
 import { kafkaAuthOption, kafkaOption, storesOptions } from './outside-options.ts';
 import { epilogue, printJson, printLine } from './terminal.ts';
@@ -180,7 +180,7 @@ async function setInFolder(
   let changed: Changed | undefined;
   await audited({ objects, clock: systemClock }, { ...entry, plan: {} }, async () => {
     // The one that runs has to hear of it; without one, the note is enough.
-    const answered = await askOwner(folder, 'pause', { consumer: name, by: who, isPaused });
+    const answered = await askOwner(folder, 'pause', { consumer: name, by: who, isPaused }).catch(notAsked);
     const before = answered
       ? answered.result.before
       : setPause(stores.pauses, name, { by: who, at, isPaused });

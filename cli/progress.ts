@@ -7,6 +7,7 @@ import type { Demo } from '../runtime/app.ts';
 import {
   describeFaults,
   describeHolds,
+  pausedConsumers,
   rebuildLines,
   renderView,
   type Snapshot,
@@ -146,6 +147,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
       const nowMs = Date.now();
       const others = [
         ...describeHolds({ holds: runLog.holds(), lags, nowMs }),
+        ...pausedConsumers(lags),
         ...slowHandlers(stack.handling()),
         describeFaults({ faults: stack.faults(), nowMs }),
         ...rebuildLines({ rebuilding }),

@@ -1,6 +1,7 @@
 /** Verdicts for a person: a row a consumer, and the evidence below it. */
 import type { ConsumerStatus, Drain, LagVerdict } from '../runtime/lag/status.ts';
-import { count, duration, printable, styled, table, wrapped } from './terminal.ts';
+import { duration } from '../runtime/lag/words.ts';
+import { count, printable, styled, table, wrapped } from './terminal.ts';
 
 const STYLES: Readonly<Record<LagVerdict, 'red' | 'yellow' | 'green' | 'magenta'>> = {
   LOST: 'red',

@@ -1,6 +1,9 @@
 /** What goes to the terminal: colours only where one looks, tables, JSON. */
 import { stripVTControlCharacters, styleText } from 'node:util';
 
+// One wording for evidence, views and reports.
+export { duration } from '../runtime/lag/words.ts';
+
 type Style = Parameters<typeof styleText>[0];
 type Output = NodeJS.WriteStream;
 
@@ -152,21 +155,6 @@ export function textColumnsOf(output: Output = process.stdout): number {
 /** How many columns there are to fill: the terminal's; where there is none, a width that reads well. */
 export function columnsOf(output: Output = process.stdout): number {
   return Math.max(40, Math.min(120, output.columns || 100));
-}
-
-/** The two largest units of a time: `13 d 23 h`, `2 min`, `4 s`. */
-export function duration(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1_000));
-  const units: [string, number][] = [
-    ['d', Math.floor(seconds / 86_400)],
-    ['h', Math.floor(seconds / 3_600) % 24],
-    ['min', Math.floor(seconds / 60) % 60],
-    ['s', seconds % 60],
-  ];
-  const first = units.findIndex(([, value]) => value > 0);
-  if (first < 0) return '0 s';
-  const shown = units.slice(first, first === 2 ? first + 1 : first + 2).filter(([, value]) => value > 0);
-  return shown.map(([unit, value]) => `${value} ${unit}`).join(' ');
 }
 
 function jsonValue(_name: string, value: unknown): unknown {

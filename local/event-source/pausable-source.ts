@@ -31,7 +31,9 @@ export function pausableSource(start: () => EventSource, isPaused: () => boolean
     },
     async drained() {
       for (;;) {
-        await ending;
+        const settled = ending;
+        await settled;
+        if (settled !== ending) continue;
         const current = source;
         // What is paused is not waited for.
         if (!current) return;
@@ -41,8 +43,7 @@ export function pausableSource(start: () => EventSource, isPaused: () => boolean
     },
     async stop() {
       isOver = true;
-      await ending;
-      await source?.stop();
+      await Promise.all([ending, source?.stop()]);
     },
   };
 }

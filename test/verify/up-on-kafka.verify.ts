@@ -75,7 +75,7 @@ describe('up on Kafka', () => {
     (await millraceJson(['dlq', 'list', ...where])).map(({ id }: { id: string }) => id).sort();
 
   test('says that a cluster without the topic has no lag', async () => {
-    expect(await lag()).toMatchObject({ lag: 0, level: 'ok', partitions: [] });
+    expect(await lag()).toMatchObject({ lag: 0, verdict: 'IDLE', partitions: [] });
   });
 
   let poisoned: number;
@@ -97,7 +97,7 @@ describe('up on Kafka', () => {
     const here = await millraceJson([...up, ...sink, ...cluster]);
     const { applied, deadLettered } = there;
     expect(here).toMatchObject({ applied, deadLettered, skipped: 0, duplicates: 0, lag: 0 });
-    expect(await lag()).toMatchObject({ lag: 0, level: 'ok' });
+    expect(await lag()).toMatchObject({ lag: 0 });
 
     expect(await tables()).toEqual(asText(await millraceJson(['sql', TABLES, ...embedded])));
     const ids = await letters(cluster);
@@ -210,13 +210,23 @@ describe('up on Kafka', () => {
       ['a database’s port', new URL(postgres).host, /does not answer: .*Check the address/],
     ])('%s', async (_, address, message) => {
       const where = ['--kafka', address];
-      const all = [['publish', ...input, ...state], [...up, ...sink, ...state], ['lag']].map(async (args) => {
+      const all = [
+        ['publish', ...input, ...state],
+        [...up, ...sink, ...state],
+      ].map(async (args) => {
         const { code, stderr } = await millrace([...args, ...where]);
         expect(stderr).toMatch(message);
         expect(stderr).toContain('[KAFKA_UNAVAILABLE]');
         expect(code).toBe(1);
       });
       await Promise.all(all);
+      const status = await millrace(['status', '--json', ...where]);
+      expect(status.code).toBe(3);
+      expect(JSON.parse(status.stdout).consumers[0]).toMatchObject({
+        verdict: 'UNKNOWN',
+        lag: null,
+        evidence: [expect.stringMatching(message), expect.any(String)],
+      });
     });
 
     test('something in the place of PostgreSQL that never answers', async () => {
