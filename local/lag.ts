@@ -4,6 +4,7 @@ import type { ErrorCode } from '../runtime/errors.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { createOffsetSource } from '../runtime/lag/offsets.ts';
 import type { LagSource, Runner, WatchedConsumer } from '../runtime/lag/sample.ts';
+import { totalPoint } from '../runtime/lag/series.ts';
 import type { ConsumerStatus, LagWatch } from '../runtime/lag/status.ts';
 import { createLagWatch } from '../runtime/lag/watch.ts';
 import type { Clock } from '../runtime/ports.ts';
@@ -74,13 +75,24 @@ export function watchLag(parts: LagParts, around = (source: LagSource): LagSourc
   });
 }
 
-/** Looks twice for each time it is asked, so that a command that ends at once knows rates. */
+/** What a cluster that has just started, or a broker that has just gone, leaves unknown for a moment. */
+const MOST_LOOKS = 6;
+
+/**
+ * Looks twice for each time it is asked, so that a command that ends at once knows rates, and a few times more while
+ * something is unknown.
+ */
 export function lookTwice(source: LagSource, clock: Clock, apartMs: number): LagSource {
   return {
     async sample(consumers) {
-      const first = await source.sample(consumers);
-      await clock.sleep(apartMs);
-      return [...first, ...(await source.sample(consumers))];
+      const samples = [...(await source.sample(consumers))];
+      for (let looks = 1, isKnown = false; looks < (isKnown ? 2 : MOST_LOOKS); looks++) {
+        await clock.sleep(apartMs);
+        const found = await source.sample(consumers);
+        isKnown = found.every((sample) => totalPoint(sample).unknown === undefined);
+        samples.push(...found);
+      }
+      return samples;
     },
   };
 }

@@ -76,7 +76,15 @@ export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample
   };
   const { consumer, group, topic, warning, incident } = watched;
   const facts = factsOf(status, sample, watched, samples);
-  return { consumer, group, topic, warning, incident, ...status, evidence: [...evidence, ...facts] };
+  return {
+    consumer,
+    group,
+    topic,
+    warning,
+    incident,
+    ...status,
+    evidence: [...new Set([...evidence, ...facts])],
+  };
 }
 
 /** The worst first: by verdict, then by how much of the incident threshold is behind. */
@@ -334,7 +342,8 @@ function factsOf(
       `${rate(inPerSecond)} in and ${rate(outPerSecond)} out over the last ${duration(Math.max(1_000, Math.min(spanMs, RATE_WINDOW_MS)))}.`,
     );
   const isSaid = runner.isRunning === false && (lag ?? 0) > 0;
-  if (!isSaid) facts.push(runner.isRunning === false ? `${capital(runner.who)}.` : `Run by ${runner.who}.`);
+  if (!isSaid && runner.who !== 'unknown')
+    facts.push(runner.isRunning === false ? `${capital(runner.who)}.` : `Run by ${runner.who}.`);
   if (runner.lastResult) facts.push(`Last result of the event source: ${runner.lastResult}.`);
   if (retentionMs === 'forever') facts.push('The topic deletes nothing by age.');
   return facts;

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { lookTwice, totalLag, watchLag } from '../../local/lag.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { readLogOffsets } from '../../runtime/lag/offsets.ts';
-import type { Runner } from '../../runtime/lag/sample.ts';
+import { type Runner, unknownSample } from '../../runtime/lag/sample.ts';
 import { createFakeClock } from '../../testing/fake-clock.ts';
 import { createMemoryLog } from '../../testing/memory-log.ts';
 import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
@@ -114,6 +114,25 @@ test('two looks of one command know rates', async () => {
   await sampled;
   expect(samples).toEqual([1_700, 3_200]);
 });
+
+test.each([
+  [2, 3],
+  [20, 6],
+])(
+  'a command looks on while something is unknown, but not for ever: %d looks fail',
+  async (failing, looks) => {
+    const { clock } = await logWith(0);
+    let looked = 0;
+    const sample = async () => [
+      looked++ < failing
+        ? unknownSample('c', clock.now(), 'No.')
+        : { ...unknownSample('c', clock.now(), ''), partitions: [] },
+    ];
+    const sampled = lookTwice({ sample }, clock, 1_500).sample([]);
+    for (let second = 0; second < 12; second++) await clock.advance(1_500);
+    expect(await sampled).toHaveLength(looks);
+  },
+);
 
 test('a sum with something unknown in it is unknown', () => {
   expect(totalLag([{ lag: 1 }, { lag: 2 }])).toBe(3);

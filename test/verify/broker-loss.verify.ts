@@ -21,7 +21,7 @@ import type { Position } from '../../runtime/record.ts';
 import type { OutgoingRecord } from '../../runtime/topics.ts';
 import { codeOf } from '../rejection.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millraceJson, start, until } from './newsroom.ts';
+import { millrace, start, until } from './newsroom.ts';
 
 jest.setTimeout(600_000);
 
@@ -206,13 +206,8 @@ describe('three brokers', () => {
   const leaderOfTheFirst = async () => (await partitionsOf(TOPIC))[0]!.leader;
   const coordinator = () =>
     withAdmin(async (admin) => {
-      const [{ group }] = await millraceJson([
-        'lag',
-        '--state',
-        join(temporary.path, 'state'),
-        '--kafka',
-        brokers.join(','),
-      ]);
+      const where = ['--state', join(temporary.path, 'state'), '--kafka', brokers.join(',')];
+      const [{ group }] = JSON.parse((await millrace(['lag', '--json', ...where])).stdout);
       const [found] = await admin.findCoordinator({ keys: [group], keyType: 0 });
       return found!.nodeId;
     });

@@ -47,6 +47,7 @@ describe('up on Kafka', () => {
     await admin.query('CREATE DATABASE up_verify');
     client = new pg.Client({ connectionString: database.href });
     await client.connect();
+    await client.query('SET search_path = "editorial-analytics", public');
     cluster = ['--kafka', brokers, ...state];
     sink = ['--postgres', database.href];
     const traffic = createTraffic(createSeededRandom(7));
@@ -67,7 +68,13 @@ describe('up on Kafka', () => {
   });
 
   const tables = async () => asText((await client.query(TABLES)).rows);
-  const lag = async () => (await millraceJson(['lag', ...cluster]))[0];
+  const lagsOf = async (where: readonly string[]) =>
+    JSON.parse((await millrace(['lag', '--json', ...where])).stdout);
+  const lag = async () => (await lagsOf(cluster))[0];
+  const status = async (where: readonly string[]) => {
+    const { code, stdout } = await millrace(['status', '--json', ...where]);
+    return { code, ...JSON.parse(stdout).consumers[0] };
+  };
   const isClaimed = async () =>
     (await client.query("SELECT FROM pg_stat_activity WHERE application_name LIKE 'millrace up,%'")).rows
       .length > 0;
@@ -89,6 +96,17 @@ describe('up on Kafka', () => {
     poisoned = here.poisoned;
     expect(poisoned).toBeGreaterThan(20);
     expect(await lag()).toMatchObject({ lag: RECORDS + poisoned });
+  });
+
+  test('status says that nobody runs the consumer, how old its next record is, and what retention leaves', async () => {
+    for (const where of [cluster, ['--kafka', brokers, '--state', join(temporary.path, 'none')]]) {
+      const found = await status(where);
+      expect(found).toMatchObject({ code: 2, verdict: 'STALLED', lag: RECORDS + poisoned });
+      expect(found.evidence[0]).toContain('nobody');
+      expect(found.ageMs).toBeGreaterThan(0);
+      expect(found.ageMs).toBeLessThan(180_000);
+      expect(found.headroomMs + found.ageMs).toBe(7 * 86_400_000);
+    }
   });
 
   test('has the same rows and the same dead letters as the embedded stack, to the offset', async () => {
@@ -188,8 +206,35 @@ describe('up on Kafka', () => {
     expect(await sums(one)).toEqual(await sums(two));
     // What was published before, one event by HTTP among it, and twice since.
     expect((await sums(one))[0].n).toBe(3 * RECORDS + 1);
-    const groups = await Promise.all([one, two].map((each) => millraceJson(['lag', ...each])));
+    const groups = await Promise.all([one, two].map(lagsOf));
     expect(new Set(groups.map(([{ group }]) => group)).size).toBe(2);
+  });
+
+  test('a pause keeps the next run from reading, and groups of others are refused', async () => {
+    const others = ['--kafka', brokers, '--state', join(temporary.path, 'none')];
+    const refused = await millrace(['pause', 'editorial-analytics', ...others]);
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining('only who runs them can pause them'),
+    ]);
+
+    await millraceJson(['pause', 'editorial-analytics', ...cluster]);
+    const before = await tables();
+    await millraceJson(['publish', ...input, ...cluster]);
+    const up = start(['up', '--no-publish', '--collector-port', '0', '--json', ...sink, ...cluster]);
+    const ended = once(up, 'close');
+    await until(async () =>
+      (await status(cluster)).evidence.some((fact: string) => fact.includes('Run by millrace up')),
+    );
+    const paused = await status(cluster);
+    expect(paused).toMatchObject({ code: 2, verdict: 'STALLED', lag: RECORDS + poisoned });
+    expect(paused.evidence[0]).toMatch(/paused by /);
+    expect(await tables()).toEqual(before);
+    await millraceJson(['resume', 'editorial-analytics', ...cluster]);
+    await until(async () => (await status(cluster)).lag === 0);
+    up.kill('SIGINT');
+    await ended;
+    expect(await tables()).not.toEqual(before);
   });
 
   describe('says what is wrong, and what to do', () => {
@@ -225,7 +270,7 @@ describe('up on Kafka', () => {
       expect(JSON.parse(status.stdout).consumers[0]).toMatchObject({
         verdict: 'UNKNOWN',
         lag: null,
-        evidence: [expect.stringMatching(message), expect.any(String)],
+        evidence: [expect.stringMatching(message)],
       });
     });
 
