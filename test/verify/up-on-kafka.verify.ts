@@ -221,19 +221,23 @@ describe('up on Kafka', () => {
     await millraceJson(['pause', 'editorial-analytics', ...cluster]);
     const before = await tables();
     await millraceJson(['publish', ...input, ...cluster]);
+    const { lag: unread } = await lag();
+    expect(unread).toBeGreaterThanOrEqual(RECORDS + poisoned);
     const up = start(['up', '--no-publish', '--collector-port', '0', '--json', ...sink, ...cluster]);
     const ended = once(up, 'close');
-    await until(async () =>
-      (await status(cluster)).evidence.some((fact: string) => fact.includes('Run by millrace up')),
-    );
-    const paused = await status(cluster);
-    expect(paused).toMatchObject({ code: 2, verdict: 'STALLED', lag: RECORDS + poisoned });
-    expect(paused.evidence[0]).toMatch(/paused by /);
-    expect(await tables()).toEqual(before);
-    await millraceJson(['resume', 'editorial-analytics', ...cluster]);
-    await until(async () => (await status(cluster)).lag === 0);
-    up.kill('SIGINT');
-    await ended;
+    try {
+      const isAsked = (fact: string) => fact.includes('Run by millrace up');
+      await until(async () => (await status(cluster)).evidence.some(isAsked));
+      const paused = await status(cluster);
+      expect(paused).toMatchObject({ code: 2, verdict: 'STALLED', lag: unread });
+      expect(paused.evidence[0]).toMatch(/paused by /);
+      expect(await tables()).toEqual(before);
+      await millraceJson(['resume', 'editorial-analytics', ...cluster]);
+      await until(async () => (await status(cluster)).lag === 0);
+    } finally {
+      up.kill('SIGINT');
+      await ended;
+    }
     expect(await tables()).not.toEqual(before);
   });
 
