@@ -11,6 +11,7 @@ import { benchInvocation } from './invocation-10k.ts';
 import { benchSmallInvocation } from './invocation-100.ts';
 import { benchKafkaDrain } from './kafka-drain.ts';
 import { benchKafkaToPostgres } from './kafka-to-postgres.ts';
+import { benchLagSample } from './lag-sample.ts';
 import { benchLedgerHoles } from './ledger-holes.ts';
 import { benchLogToSink } from './log-to-sink.ts';
 import type { Figures, Result } from './measure.ts';
@@ -41,6 +42,15 @@ const realBenchmarks: Record<string, Benchmark> = {
   'ledger-holes': () =>
     withProcesses((processes) =>
       benchLedgerHoles(processes, options.smoke ? 2 : 40, options.smoke ? 10_000 : 1_000_000),
+    ),
+  'lag-sample': () =>
+    withProcesses((processes) =>
+      benchLagSample(
+        processes,
+        options.smoke
+          ? { topics: 2, partitions: 50, samples: 3 }
+          : { topics: 12, partitions: 1_000, samples: 12 },
+      ),
     ),
   'commit-cost': () =>
     withProcesses((processes) => benchCommitCost(processes, options.smoke ? 100 : 200_000, registry)),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../adapters/system/system-clock.ts';
-import { serveExporter } from '../local/exporter.ts';
+import { type Exporter, serveExporter } from '../local/exporter.ts';
 import { watchedConsumer } from '../local/lag.ts';
 import { notedLedger } from '../local/ledger-origin.ts';
 import { openPauses } from '../local/pauses.ts';
@@ -75,43 +75,58 @@ export function exporterCommand(): Command {
       const log = await openKafkaTopics(kafka!);
       const interrupts = watchInterrupts();
       try {
-        const cluster = options.cluster ?? (await log.id()).replace(/^kafka /, '');
-        const folder = isStateFolder(options.state) ? existingStateFolder(options.state) : undefined;
-        const ledger = folder && (await notedLedger(folder, log));
-        const declared = await declaredConsumers(options, (name) =>
-          ledger === undefined ? name : log.groupOf(name, ledger),
-        );
-        const { source, consumers } = watchGroups({
-          standing: log.standing,
-          clock: systemClock,
-          declared,
-          ...(options.group.length > 0 && { others: anyOf(options.group) }),
-          limits: LIMITS,
-          ...(folder && ledger !== undefined && { pauses: openPauses(folder) }),
-        });
-        const exporter = await serveExporter({
-          source,
-          consumers,
-          clock: systemClock,
-          ...options.listen,
-          intervalMs: options.interval * 1_000,
-          cluster,
-          partitions: options.partitions,
-          version: version(),
-          onChange(change) {
-            if ('failure' in change) printNote(`No sample: ${(change.failure as Error).message}`);
-            else printNote(`Sampling ${plural(change.sampled, 'group')} every ${options.interval} s.`);
-          },
-        });
-        printLine(`metrics of ${log.at}: ${exporter.url}/metrics`);
+        // A cluster that does not answer is waited for; Ctrl-C is not to wait for it.
+        const started = await Promise.race([startExporter(options, log), interrupts.first]);
+        if (!started) return;
+        printLine(`metrics of ${log.at}: ${started.url}/metrics`);
+        if (!isLoopback(options.listen.host))
+          printLine('Whoever reaches that address can read them, without a login.');
         printLine('Ctrl-C ends it.');
         await interrupts.first;
-        await Promise.race([exporter.close(), interrupts.second]);
+        await Promise.race([started.close(), interrupts.second]);
       } finally {
         interrupts.ignore();
         await log.close();
       }
     });
+}
+
+async function startExporter(
+  options: ExporterCommandOptions,
+  log: Awaited<ReturnType<typeof openKafkaTopics>>,
+): Promise<Exporter> {
+  const cluster = options.cluster ?? (await log.id()).replace(/^kafka /, '');
+  const folder = isStateFolder(options.state) ? existingStateFolder(options.state) : undefined;
+  const ledger = folder && (await notedLedger(folder, log));
+  const declared = await declaredConsumers(options, (name) =>
+    ledger === undefined ? name : log.groupOf(name, ledger),
+  );
+  const { source, consumers } = watchGroups({
+    standing: log.standing,
+    clock: systemClock,
+    declared,
+    ...(options.group.length > 0 && { others: anyOf(options.group) }),
+    limits: LIMITS,
+    ...(folder && ledger !== undefined && { pauses: openPauses(folder) }),
+  });
+  return serveExporter({
+    source,
+    consumers,
+    clock: systemClock,
+    ...options.listen,
+    intervalMs: options.interval * 1_000,
+    cluster,
+    partitions: options.partitions,
+    version: version(),
+    onChange(change) {
+      if ('failure' in change) printNote(`No sample: ${(change.failure as Error).message}`);
+      else printNote(`Sampling ${plural(change.sampled, 'group')} every ${options.interval} s.`);
+    },
+  });
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
 }
 
 /** Those of the app; none where only other groups are asked for and there is no app. */
