@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { dashboardFile } from '../../../runtime/prometheus/dashboard.ts';
@@ -49,6 +50,11 @@ test('the file is YAML that holds each rule with its labels, the first command a
     expect(annotations.summary).toMatch(/\.$/);
     expect(annotations.runbook_url).toBe(`https://wiki.example.com/runbooks/${rule.runbook}.md`);
   }
+});
+
+test('each rule has its runbook', () => {
+  const runbooks = readdirSync(new URL('../../../docs/runbooks/', import.meta.url));
+  for (const { runbook } of RULES) expect(runbooks).toContain(`${runbook}.md`);
 });
 
 test('no two rules have the same name and labels', () => {
