@@ -27,11 +27,14 @@ export async function benchLagSample(
   const watched = watchGroups({ standing, clock: systemClock, declared: [], others: /^g/, limits });
   const watch = createLagWatch({ ...watched, clock: systemClock });
   const times: number[] = [];
+  const cpuTimes: number[] = [];
   let aged = 0;
   for (let sample = 0; sample < samples; sample++) {
-    const began = performance.now();
+    const [began, cpu] = [performance.now(), process.cpuUsage()];
     const statuses = await watch.look();
     times.push(performance.now() - began);
+    const { user, system } = process.cpuUsage(cpu);
+    cpuTimes.push((user + system) / 1_000);
     const all = statuses.flatMap((status) => status.partitions);
     if (all.length !== topics * partitions || all.some(({ lag }) => lag === null))
       throw new Error(`sampled ${all.filter(({ lag }) => lag !== null).length} partitions`);
@@ -48,6 +51,8 @@ export async function benchLagSample(
       firstMs: times[0]!,
       medianMs: median(times.slice(1)),
       worstMs: Math.max(...times.slice(1)),
+      // What a busy machine does not change much.
+      cpuMs: median(cpuTimes.slice(1)),
       withAge: aged,
       scrapeMs: median(scrapes),
     },

@@ -1,4 +1,5 @@
 /** Prometheus scrapes the exporter on a real Kafka: its alerts fire there, and are over when the cause is. */
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
@@ -13,7 +14,7 @@ import { part } from './part.ts';
 jest.setTimeout(180_000);
 
 const brokers = [part('MILLRACE_TEST_KAFKA')];
-const [prometheus] = part('MILLRACE_TEST_PROMETHEUS').split(',') as [string];
+const [prometheus, promtool] = part('MILLRACE_TEST_PROMETHEUS').split(',') as [string, string];
 /** The rules have thresholds of their own for a consumer of this name: 500 and 5,000. */
 const GROUP = 'payments';
 const ODD_GROUP = 'odd "group"\\ with \n everything';
@@ -162,6 +163,17 @@ test('Prometheus takes what the exporter says, with its types and units', async 
   const [age] = await query(`kafka_consumergroup_group_lag_seconds{group="${GROUP}",partition="0"}`);
   expect(Number(age!.value[1])).toBeGreaterThan(0);
   expect((await fetch(`${exporterUrl}/healthz`)).status).toBe(200);
+});
+
+test('promtool finds nothing to correct in the text format', async () => {
+  const text = await (await fetch(`${exporterUrl}/metrics`)).text();
+  expect(text).toContain('millrace_group_verdict');
+  const { status, stdout, stderr } = spawnSync(promtool, ['check', 'metrics'], {
+    input: text,
+    encoding: 'utf8',
+  });
+  expect(`${stdout}${stderr}`).toBe('');
+  expect(status).toBe(0);
 });
 
 test('a group that is behind by its own threshold has its alert, and none once it has caught up', async () => {
