@@ -5,6 +5,7 @@ import { Admin, Producer } from '@platformatic/kafka';
 import { BulkOffsets } from '../../adapters/kafka/bulk-offsets.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { part } from './part.ts';
+import { patiently } from './patiently.ts';
 
 jest.setTimeout(120_000);
 
@@ -51,19 +52,21 @@ async function append(
     value: randomBytes(bytes),
     timestamp: BigInt(firstAt + index * 1_000),
   }));
-  await producer.send({ acks: -1, messages });
+  await patiently(() => producer.send({ acks: -1, messages }));
 }
 
 async function commit(group: string, topic: string, offsets: readonly number[]): Promise<void> {
-  await admin.alterConsumerGroupOffsets({
-    groupId: group,
-    topics: [
-      {
-        name: topic,
-        partitionOffsets: offsets.map((offset, partition) => ({ partition, offset: BigInt(offset) })),
-      },
-    ],
-  });
+  await patiently(() =>
+    admin.alterConsumerGroupOffsets({
+      groupId: group,
+      topics: [
+        {
+          name: topic,
+          partitionOffsets: offsets.map((offset, partition) => ({ partition, offset: BigInt(offset) })),
+        },
+      ],
+    }),
+  );
 }
 
 test('each partition has its offsets, and the time of the next unread record', async () => {
@@ -147,7 +150,11 @@ test('retention is the topic’s own, for ever where nothing is deleted by time'
   const kept = await topicWith('kept', 1, { 'retention.ms': '3600000' });
   const compacted = await topicWith('compacted', 1, { 'cleanup.policy': 'compact' });
   const endless = await topicWith('endless', 1, { 'retention.ms': '-1' });
-  const found = await bulk.retention([kept, compacted, endless, named('no-such-topic')]);
+  const found = await patiently(async () => {
+    const told = await bulk.retention([kept, compacted, endless, named('no-such-topic')]);
+    if (told.size < 3) throw new Error('the broker does not know all of them yet');
+    return told;
+  });
   expect([...found].toSorted()).toEqual(
     [
       [kept, 3_600_000],

@@ -10,6 +10,7 @@ import { start } from '../cli/millrace.ts';
 import { CONSUMERS, TEXTS } from '../runtime/prometheus/rule-cases.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { part } from './part.ts';
+import { patiently } from './patiently.ts';
 
 jest.setTimeout(180_000);
 
@@ -96,12 +97,14 @@ async function append(partition: number, records: number): Promise<void> {
     partition,
     value: Buffer.from('x'),
   }));
-  await producer.send({ acks: -1, messages });
+  await patiently(() => producer.send({ acks: -1, messages }));
 }
 
 async function commit(group: string, offsets: readonly number[]): Promise<void> {
   const partitionOffsets = offsets.map((offset, partition) => ({ partition, offset: BigInt(offset) }));
-  await admin.alterConsumerGroupOffsets({ groupId: group, topics: [{ name: TOPIC, partitionOffsets }] });
+  await patiently(() =>
+    admin.alterConsumerGroupOffsets({ groupId: group, topics: [{ name: TOPIC, partitionOffsets }] }),
+  );
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: an answer is any JSON.
