@@ -122,15 +122,21 @@ function checkReserved(contracts: readonly Topic<never>[], consumers: readonly A
   );
 }
 
-/** A consumer's tables belong to the role `<name>-owner` (adapters/postgres/provision.ts), which cannot log in. */
+/**
+ * Beside its own, a consumer takes the names of the role that owns its tables, of the schema that readers use, and of its later
+ * generations, each of which is a group, a role and a schema (adapters/postgres/provision.ts, runtime/replay/generation.ts).
+ */
 function checkRoles(names: readonly string[]): void {
-  const owned = names.find((name) => names.includes(`${name}-owner`));
-  if (owned !== undefined) {
-    throw new MillraceError(
-      'CONSUMER_INVALID',
-      `The app lists ${owned} and ${owned}-owner. The tables of ${owned} belong to a role called ${owned}-owner, which cannot log in. Rename one of them.`,
-      { details: { consumer: `${owned}-owner` } },
-    );
+  for (const of of names) {
+    for (const other of names) {
+      const why = other.startsWith(of) ? whyTaken(of, other.slice(of.length)) : undefined;
+      if (why === undefined) continue;
+      throw new MillraceError(
+        'CONSUMER_INVALID',
+        `The app lists ${of} and ${other}. ${why} Rename one of them.`,
+        { details: { consumer: other } },
+      );
+    }
   }
   const alike = firstAlike(names, (name) => name.toLowerCase());
   if (alike) {
@@ -140,6 +146,17 @@ function checkRoles(names: readonly string[]): void {
       { details: { consumer: alike[1] } },
     );
   }
+}
+
+function whyTaken(consumer: string, suffix: string): string | undefined {
+  if (suffix === '-owner') {
+    return `The tables of ${consumer} belong to a role called ${consumer}-owner, which cannot log in.`;
+  }
+  if (suffix === '-reader') {
+    return `Readers find the tables of ${consumer} in a schema called ${consumer}-reader, which is no consumer's own.`;
+  }
+  if (!/^-g\d+$/.test(suffix)) return undefined;
+  return `When ${consumer} is rebuilt, its next generations are called ${consumer}-g2, ${consumer}-g3 and so on.`;
 }
 
 /** Kafka refuses a topic whose name differs from another's in "." and "_" alone: its metrics would be the other's. */

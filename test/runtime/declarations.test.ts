@@ -86,6 +86,22 @@ describe('refused', () => {
       /lists x and x-owner/,
     ],
     [
+      "a consumer that is called as the schema of another's readers",
+      [orders],
+      [reader('x-reader', orders), reader('x', orders)],
+      [],
+      'CONSUMER_INVALID',
+      /lists x and x-reader\. Readers find the tables of x/,
+    ],
+    [
+      "a consumer that is called as another's next generation",
+      [orders],
+      [reader('x', orders), reader('x-g12', orders)],
+      [],
+      'CONSUMER_INVALID',
+      /lists x and x-g12\. When x is rebuilt/,
+    ],
+    [
       'two consumers whose folders may be one',
       [orders],
       [reader('Totals', orders), reader('totals', orders)],
