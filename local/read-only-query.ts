@@ -23,7 +23,7 @@ export const TABLES = `
       SELECT FROM pg_namespace r
       WHERE r.nspname IN (n.nspname || '-reader', regexp_replace(n.nspname, '-g[0-9]+$', '') || '-reader')
     )
-  GROUP BY c.oid, n.nspname, c.relname ORDER BY 1`;
+  GROUP BY c.oid, n.nspname, c.relname ORDER BY c.relname, n.nspname`;
 
 /** The names that readers use first, then the ledger's and what else there is. */
 const READERS_PATH = `

@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { queryReadOnly, SANDBOX } from '../../local/read-only-query.ts';
+import { migrateTables } from '../../adapters/postgres/consumer-schema.ts';
+import { createPostgresGenerations } from '../../adapters/postgres/generations.ts';
+import { ledgerMigrations } from '../../adapters/postgres/ledger-migrations.ts';
+import { migrate } from '../../adapters/postgres/migrate.ts';
+import { pgliteDriver } from '../../adapters/postgres/pglite-driver.ts';
+import { queryReadOnly, SANDBOX, TABLES } from '../../local/read-only-query.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 import { createPglite } from '../prepared-pglite.ts';
 
 const pglite = createPglite();
@@ -83,4 +90,50 @@ test.each([
 test('shows a plan and a setting', async () => {
   expect((await queryReadOnly(pglite, 'explain select * from kept')).columns).toEqual(['QUERY PLAN']);
   expect((await queryReadOnly(pglite, 'show transaction_read_only')).rows).toEqual([['on']]);
+});
+
+describe('of a consumer with several generations', () => {
+  const consumer: AnyConsumer = {
+    ...editorialAnalytics,
+    name: 'orders',
+    migrations: [
+      { name: '0001', sql: 'CREATE TABLE total (n int); CREATE VIEW twice AS SELECT 2 * n AS n FROM total' },
+    ],
+  };
+  const driver = pgliteDriver(pglite);
+  const store = createPostgresGenerations(driver);
+  const names = async () => (await queryReadOnly(pglite, TABLES)).rows.map(([name]) => name);
+  beforeAll(async () => {
+    await migrate(driver, 'millrace', ledgerMigrations);
+    await migrateTables(driver, consumer);
+    await store.create(consumer, { id: 'r1', code: 'c1' });
+    await pglite.exec('INSERT INTO orders.total VALUES (1); INSERT INTO "orders-g2".total VALUES (21)');
+  }, 60_000);
+
+  test('a table has the name that it always had, and is of the live one', async () => {
+    const read = async () => (await queryReadOnly(pglite, 'select n, (select n from twice) from total')).rows;
+    expect(await read()).toEqual([[1, 2]]);
+    await store.promote(consumer, 2, { code: 'c1' });
+    expect(await read()).toEqual([[21, 42]]);
+  });
+
+  test('each table is listed once, and one of a name that another consumer has, too, with its schema', async () => {
+    const own = (await names()).filter((name) => !String(name).startsWith('millrace_'));
+    expect(own).toEqual(['kept', 'total', 'twice']);
+    await migrateTables(driver, { ...consumer, name: 'zoo' });
+    expect((await names()).filter((name) => String(name).includes('total'))).toEqual([
+      'total',
+      '"zoo-reader".total',
+    ]);
+    expect((await queryReadOnly(pglite, 'select count(*) from "zoo-reader".total')).rows).toEqual([[0]]);
+  });
+
+  test('an error names the tables by those names', async () => {
+    await expect(queryReadOnly(pglite, 'select 1 from totals')).rejects.toMatchObject({
+      message: expect.stringMatching(/The tables are .*kept.*total.*twice/),
+    });
+    await expect(queryReadOnly(pglite, 'select 1 from totals')).rejects.not.toMatchObject({
+      message: expect.stringContaining('orders-g2'),
+    });
+  });
 });
