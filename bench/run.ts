@@ -16,6 +16,7 @@ import { benchLedgerHoles } from './ledger-holes.ts';
 import { benchLogToSink } from './log-to-sink.ts';
 import type { Figures, Result } from './measure.ts';
 import { withProcesses } from './real-parts.ts';
+import { benchRebuild } from './rebuild.ts';
 
 const { values: options, positionals: wanted } = readArguments();
 
@@ -25,6 +26,7 @@ type Benchmark = () => Promise<Result | Figures | readonly (Result | Figures)[]>
 const benchmarks: Record<string, Benchmark> = {
   'decode-avro': () => benchDecode(records, options.smoke ? 2 : 25, registry),
   'invocation-10k': () => benchInvocation(records, rounds, registry),
+  rebuild: () => benchRebuild(records * 10, options.smoke ? 1 : 3, registry),
   'log-to-sink': () => benchLogToSink(records * 5, options.smoke ? 1 : 5, registry),
 };
 const realBenchmarks: Record<string, Benchmark> = {

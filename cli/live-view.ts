@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { FaultCounts } from '../local/function-threads.ts';
-import type { Rebuilding } from '../local/generations.ts';
+import type { Rebuilding } from '../local/generation-calls.ts';
 import type { Hold } from '../local/holds.ts';
 import { totalLag } from '../local/lag.ts';
 import type { FeedCounts } from '../local/publishing/feed.ts';

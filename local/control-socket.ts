@@ -8,7 +8,7 @@ import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import type { BatchResponse } from '../runtime/lambda/kafka-batch.ts';
 import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { LedgerOwner, WholeLedger } from '../runtime/replay/ledgers.ts';
-import type { GenerationCalls } from './generations.ts';
+import type { GenerationCalls } from './generation-calls.ts';
 import type { Pause } from './pauses.ts';
 import type { QueryResult } from './read-only-query.ts';
 import type { StateFolder } from './state-folder.ts';

@@ -11,7 +11,7 @@ import type { App } from '../runtime/app.ts';
 import { isArchive } from '../runtime/archive/archive.ts';
 import { createArchiveReader } from '../runtime/archive/reader.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
-import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
+import { MillraceError } from '../runtime/errors.ts';
 import {
   type Generation,
   type GenerationStore,
@@ -27,75 +27,16 @@ import {
   planShadow,
   progressOf,
   type RebuildPlan,
-  type RebuildProgress,
 } from '../runtime/replay/rebuild.ts';
-import { isShadow, shadowId, type TableDifference } from '../runtime/replay/shadow.ts';
+import { isShadow, shadowId } from '../runtime/replay/shadow.ts';
 import type { LogReader } from '../runtime/topics.ts';
 import { codeFingerprint } from './code-fingerprint.ts';
 import type { ConsumerRunner } from './consumer-runner.ts';
+import type { GenerationCalls } from './generation-calls.ts';
 import { readLedgerTotals } from './ledger-totals.ts';
 import { boundedReader, logWithArchive } from './log-with-archive.ts';
 import { type Pace, pacedReader } from './paced-reader.ts';
 import type { Stores } from './stores.ts';
-
-/** What a process may have done to the generations of a consumer, by whoever runs it. */
-export interface GenerationCalls {
-  generations(of: { readonly consumer: string }): Promise<readonly Generation[]>;
-  /**
-   * Freezes what a rebuild would read. Changes nothing.
-   * @param of.kept the plan of a rebuild that was not ended: given back if it is this sink's, and not dropped since
-   */
-  planRebuild(of: {
-    readonly consumer: string;
-    readonly fromMs: number | null;
-    readonly kept: RebuildPlan | null;
-  }): Promise<RebuildPlan>;
-  /**
-   * Makes the plan's candidate and runs it, or goes on with it.
-   * @param of.recordsPerSecond at most; null for as many as go
-   * @throws REBUILD_REFUSED where another rebuild is under way, or the code is another
-   */
-  rebuild(of: { readonly plan: RebuildPlan; readonly recordsPerSecond: number | null }): Promise<Generation>;
-  rebuilding(of: { readonly plan: RebuildPlan; readonly number: number }): Promise<RebuildState>;
-  /** Changes nothing where it is live already. @throws REBUILD_REFUSED */
-  promote(of: {
-    readonly consumer: string;
-    readonly number: number;
-    readonly mayLose: number;
-  }): Promise<Switched>;
-  /** @throws REBUILD_REFUSED */
-  rollback(of: { readonly consumer: string }): Promise<Switched>;
-  /**
-   * Runs the consumer over the records of a time into tables of its own, which follow nothing. A shadow run that was left
-   * behind is dropped first.
-   */
-  shadow(of: {
-    readonly consumer: string;
-    readonly fromMs: number;
-    readonly toMs: number;
-    readonly recordsPerSecond: number | null;
-  }): Promise<{ readonly plan: RebuildPlan; readonly number: number; readonly isWhole: boolean }>;
-  /** Compares a generation's tables with the live ones. */
-  compare(of: { readonly consumer: string; readonly number: number }): Promise<readonly TableDifference[]>;
-  /** Drops a generation with its tables, its ledger and its dead letters. @throws REBUILD_REFUSED */
-  drop(of: { readonly consumer: string; readonly number: number }): Promise<Record<string, never>>;
-}
-
-export interface RebuildState extends RebuildProgress {
-  /** Records in the candidate's tables, and those that are dead letters. */
-  readonly applied: number;
-  readonly deadLettered: number;
-  /** What only a person can fix, and what keeps the candidate from going on. */
-  readonly halted: { readonly code: ErrorCode; readonly message: string } | null;
-}
-
-/** A rebuild that goes on, for who watches the run. */
-export interface Rebuilding {
-  readonly consumer: string;
-  readonly number: number;
-  /** Null where it is unknown. */
-  readonly lag: number | null;
-}
 
 export interface GenerationParts {
   readonly app: App & { readonly module: URL };

@@ -2,7 +2,7 @@
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { systemRandom } from '../../adapters/system/system-random.ts';
 import { askOwner, serveControl } from '../../local/control-socket.ts';
-import type { GenerationCalls } from '../../local/generations.ts';
+import type { GenerationCalls } from '../../local/generation-calls.ts';
 import type { Stack } from '../../local/stack.ts';
 import { type StateFolder, stateInUse, tryLockStateFolder } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';

@@ -1,5 +1,5 @@
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import type { RebuildState } from '../../local/generations.ts';
+import type { RebuildState } from '../../local/generation-calls.ts';
 import { endPlan, readPlan, writePlan } from '../../local/rebuild-journal.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { type Generation, generationName } from '../../runtime/replay/generation.ts';

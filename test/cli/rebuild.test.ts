@@ -12,7 +12,7 @@ import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace, millraceJson, start, until } from './millrace.ts';
 
 // Each step is a process, and most of them start a PostgreSQL.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const CONSUMER = 'editorial-analytics';
 const HANDLER = `lambdas/${CONSUMER}/consumer.ts`;
@@ -46,6 +46,7 @@ describe('a handler bug that doubled one article', () => {
   let views = 0;
   let about = 0;
   let doubled = 0;
+  let bad = 0;
   const publish = async (count: number, seed: number) => {
     const traffic = createTraffic(createSeededRandom(seed));
     const lines = Array.from({ length: count }, (_, at) => {
@@ -56,7 +57,8 @@ describe('a handler bug that doubled one article', () => {
     about += lines.filter(({ contentId }) => contentId === '/about').length;
     const input = join(temporary.path, 'views.jsonl');
     writeFileSync(input, lines.map((line) => JSON.stringify(line)).join('\n'));
-    await run('publish', 'news.pageviews', '--input', input);
+    const { poisoned } = await run('publish', 'news.pageviews', '--input', input, '--poison', '0.02');
+    bad += poisoned;
   };
   const drain = () => run('up', '--no-publish', '--exit-when-drained');
 
@@ -94,6 +96,21 @@ describe('a handler bug that doubled one article', () => {
     expect(await sums()).toEqual({ about, all: views });
   });
 
+  test('the dead letters of the consumer are those of what was promoted, and the others stay within reach', async () => {
+    expect(bad).toBeGreaterThan(0);
+    const letters: { id: string }[] = await run('dlq', 'list');
+    expect(letters).toHaveLength(bad);
+    const first: { id: string }[] = await run('dlq', 'list', '--consumer', `${CONSUMER}-g1`);
+    expect(first.map(({ id }) => id.replace(CONSUMER, `${CONSUMER}-g3`)).sort()).toEqual(
+      letters.map(({ id }) => id).sort(),
+    );
+    for (const { id } of [letters[0]!, first[0]!]) expect(await run('dlq', 'show', id)).toMatchObject({ id });
+    const audit = await run('audit', CONSUMER);
+    expect(audit).toMatchObject({ consumer: CONSUMER, unaccounted: 0 });
+    const actions = (await run('dlq', 'audit')).map(({ action }: { action: string }) => action);
+    expect(actions).toEqual(['replay', 'rebuild', 'promote']);
+  });
+
   test('"up" feeds what was promoted', async () => {
     await publish(200, 2);
     const report = await drain();
@@ -107,6 +124,8 @@ describe('a handler bug that doubled one article', () => {
     expect(await run('rebuild', 'promote', CONSUMER, '--yes')).toMatchObject({ generation: 3, from: 1 });
     expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toEqual({ consumer: CONSUMER, generation: 1 });
     expect(await run('rebuild', 'list', CONSUMER)).toMatchObject([{ number: 3, state: 'live' }]);
+    expect(await run('dlq', 'list', '--consumer', `${CONSUMER}-g1`)).toEqual([]);
+    expect(await run('dlq', 'list')).toHaveLength(bad);
     expect(await sums()).toEqual({ about, all: views });
   });
 

@@ -1,0 +1,102 @@
+import { describe, expect, test } from '@jest/globals';
+import { boundedReader, logWithArchive } from '../../local/log-with-archive.ts';
+import { type Pace, pacedReader } from '../../local/paced-reader.ts';
+import type { RecordReader } from '../../runtime/archive/reader.ts';
+import type { RawRecord } from '../../runtime/record.ts';
+import type { LogReader } from '../../runtime/topics.ts';
+import { createFakeClock } from '../../testing/fake-clock.ts';
+import { eventRecord, events } from '../runtime/events.ts';
+
+const of = { topic: events.name, partition: 0 };
+const recordsOf = (offsets: readonly number[]) =>
+  offsets.map((offset) => eventRecord(0, offset, { timestamp: offset * 10 }));
+
+/** A topic that still has these offsets. */
+function logOf(
+  offsets: readonly number[],
+  end = offsets.at(-1)! + 1,
+): LogReader & { readonly reads: number[] } {
+  const records = recordsOf(offsets);
+  const reads: number[] = [];
+  return {
+    reads,
+    partitions: async () => 1,
+    bounds: async () => ({ start: offsets[0]!, end }),
+    async read(_, from, most) {
+      reads.push(from);
+      return records.filter(({ offset }) => offset >= from).slice(0, most);
+    },
+    offsetAt: async (_, ms) => records.find(({ timestamp }) => timestamp >= ms)?.offset ?? end,
+    committed: async () => undefined,
+    commit: async () => {},
+  };
+}
+
+function archiveOf(offsets: readonly number[]): RecordReader {
+  return {
+    bounds: async () => ({ start: offsets[0]!, end: offsets.at(-1)! + 1 }),
+    async *read(_, from, to) {
+      yield* recordsOf(offsets.filter((offset) => offset >= from && offset < to));
+    },
+  };
+}
+
+async function readAll(log: LogReader, from: number, most: number): Promise<readonly number[]> {
+  const found: RawRecord[] = [];
+  for (let next = from; ; ) {
+    const page = await log.read(of, next, most);
+    if (page.length === 0) return found.map(({ offset }) => offset);
+    found.push(...page);
+    next = page.at(-1)!.offset + 1;
+  }
+}
+
+describe('a log with its archive', () => {
+  const topic = logOf([5, 6, 7]);
+  const log = logWithArchive(topic, events.name, archiveOf([0, 1, 2, 3, 4, 5, 6]));
+
+  test.each([1, 2, 3, 100])('has every record once and in order, read by %i', async (most) => {
+    expect(await readAll(log, 0, most)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(await readAll(log, 3, most)).toEqual([3, 4, 5, 6, 7]);
+    expect(await readAll(log, 6, most)).toEqual([6, 7]);
+  });
+
+  test('begins where the archive does, and finds times in both', async () => {
+    expect(await log.bounds(of)).toEqual({ start: 0, end: 8 });
+    expect(await log.offsetAt(of, 25)).toBe(3);
+    expect(await log.offsetAt(of, 61)).toBe(7);
+    expect(await log.offsetAt(of, 0)).toBe(0);
+  });
+
+  test('goes on with the topic where the archive lacks something', async () => {
+    const gap = logWithArchive(logOf([5, 6]), events.name, archiveOf([0, 1]));
+    expect(await readAll(gap, 0, 10)).toEqual([0, 1, 5, 6]);
+  });
+
+  test('may be asked again for what it has given, as a batch that was full does', async () => {
+    expect((await log.read(of, 0, 3)).map(({ offset }) => offset)).toEqual([0, 1, 2]);
+    expect((await log.read(of, 1, 2)).map(({ offset }) => offset)).toEqual([1, 2]);
+  });
+
+  test('leaves other topics alone', async () => {
+    expect(await log.bounds({ topic: 'other', partition: 0 })).toEqual({ start: 5, end: 8 });
+  });
+});
+
+test('a bounded log ends where its plan says, whatever is published meanwhile', async () => {
+  const bounded = boundedReader(logOf([0, 1, 2, 3]), [{ partition: 0, from: 0, to: 3 }]);
+  expect(await readAll(bounded, 0, 2)).toEqual([0, 1, 2]);
+  expect(await bounded.bounds(of)).toEqual({ start: 0, end: 3 });
+  expect(await bounded.read({ ...of, partition: 1 }, 0, 10)).toEqual([]);
+});
+
+test('a paced log gives no more than its pace allows, until that is lifted', async () => {
+  const clock = createFakeClock({ autoAdvance: true });
+  const pace: Pace = { recordsPerSecond: 4 };
+  const paced = pacedReader(logOf(Array.from({ length: 100 }, (_, at) => at)), pace, clock);
+  const startedAt = clock.now();
+  for (let from = 0; from < 8; from++) expect(await paced.read(of, from, 50)).toHaveLength(1);
+  expect(clock.now() - startedAt).toBe(1_750);
+  pace.recordsPerSecond = null;
+  expect(await paced.read(of, 8, 50)).toHaveLength(50);
+});
