@@ -54,21 +54,6 @@ export function provisionSuite(open: () => ProvisionFixture): void {
       expect(await provision(open().admin, consumers)).toEqual([]);
     });
 
-    test('operators read every ledger, and no table of a consumer', async () => {
-      for (const pauses of [true, false]) await provisionOperator(open().admin, { pauses });
-      await query(readers, ledger(readers).replace('0)', '77)'));
-      const asOperator = (sql: string) => query(OPERATOR_ROLE, sql);
-      const of = `FROM millrace_ledger WHERE consumer = '${readers}' AND partition = 77`;
-      expect((await asOperator(`SELECT topic ${of}`)).rows).toEqual([{ topic: 't' }]);
-      const { rows } = await asOperator(
-        'SELECT count(*) AS holes FROM millrace_ledger_range, millrace_ledger_hole',
-      );
-      expect(rows).toHaveLength(1);
-      for (const refused of [`SELECT * FROM "${readers}".reader`, `DELETE ${of}`, ledger('me')]) {
-        await expect(asOperator(refused)).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
-      }
-    });
-
     test('two deployments at once take turns', async () => {
       const more = [...consumers, { name: `third-${run}`, migrations: [table('third')] }];
       const applied = await Promise.all([1, 2].map(() => provision(open().admin, more)));
@@ -151,6 +136,21 @@ export function provisionSuite(open: () => ProvisionFixture): void {
 
     test('a name is a name, whatever characters it has', () => {
       expect(identifier('a"b')).toBe('"a""b"');
+    });
+
+    test('operators read every ledger, and no table of a consumer', async () => {
+      for (const pauses of [true, false]) await provisionOperator(open().admin, { pauses });
+      await query(readers, ledger(readers).replace('0)', '77)'));
+      const asOperator = (sql: string) => query(OPERATOR_ROLE, sql);
+      const of = `FROM millrace_ledger WHERE consumer = '${readers}' AND partition = 77`;
+      expect((await asOperator(`SELECT topic ${of}`)).rows).toEqual([{ topic: 't' }]);
+      const { rows } = await asOperator(
+        'SELECT count(*) AS holes FROM millrace_ledger_range, millrace_ledger_hole',
+      );
+      expect(rows).toHaveLength(1);
+      for (const refused of [`SELECT * FROM "${readers}".reader`, `DELETE ${of}`, ledger('me')]) {
+        await expect(asOperator(refused)).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+      }
     });
   });
 }
