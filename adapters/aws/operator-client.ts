@@ -19,7 +19,7 @@ export function openOperator(env: string, calls: Pick<AwsCalls, 'invoke'>): Oper
   const ask = async (request: OperatorRequest) =>
     (await invoke(calls, operatorFunctionName(env), request, {
       missing: `${env} has no operator function. Leave "operator: false" out of its settings, and deploy it: npx cdk deploy -c env=${env} ${deployedName(env, 'operator')}`,
-      policy: deployedName(env, 'operator'),
+      allowed: `The policy ${deployedName(env, 'operator')} allows it.`,
     })) as unknown;
   return {
     log: createCallingLog(async (logCalls) => (await ask({ action: 'log', calls: logCalls })) as LogAnswer[]),
@@ -37,7 +37,7 @@ export function openConsumerFunction(
     async deliver(event) {
       const answer = await invoke(calls, deployedName(env, consumer), event, {
         missing: `${env} has no function of ${consumer}. Deploy it: npx cdk deploy -c env=${env} ${deployedName(env, `consumer-${consumer}`)}`,
-        policy: deployedName(env, 'replayer'),
+        allowed: 'It takes lambda:InvokeFunction on this function.',
       });
       return (answer ?? { batchItemFailures: [] }) as BatchResponse;
     },
@@ -49,17 +49,14 @@ async function invoke(
   calls: Pick<AwsCalls, 'invoke'>,
   FunctionName: string,
   payload: unknown,
-  { missing, policy }: { readonly missing: string; readonly policy: string },
+  { missing, allowed }: { readonly missing: string; readonly allowed: string },
 ): Promise<unknown> {
   const { FunctionError, Payload } = await calls
     .invoke({ FunctionName, Payload: Buffer.from(JSON.stringify(payload)) })
     .catch((cause: Error) => {
       throw cause.name === 'ResourceNotFoundException'
         ? refused(missing, cause)
-        : refused(
-            `${FunctionName} cannot be invoked: ${sentence(cause)} The policy ${policy} allows it.`,
-            cause,
-          );
+        : refused(`${FunctionName} cannot be invoked: ${sentence(cause)} ${allowed}`, cause);
     });
   const text = Buffer.from(Payload ?? []).toString('utf8');
   const answer = text === '' ? null : JSON.parse(text);

@@ -1,4 +1,4 @@
-import { ArnFormat, CfnOutput, Duration } from 'aws-cdk-lib';
+import { CfnOutput, Duration } from 'aws-cdk-lib';
 import { Rule, RuleTargetInput, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
@@ -103,6 +103,7 @@ export class OperatorStack extends EnvironmentStack {
     if (sampled.length > 0) this.addAlarm(alarms, fn);
     this.alarms = alarms.names;
 
+    // It never changes: whoever may deploy, and no more, cannot write another version of a policy.
     const policy = new ManagedPolicy(this, 'Operators', {
       managedPolicyName: this.nameOf('operator'),
       description: `Lets operators look at consumers, ledgers and records of ${environment.name}`,
@@ -111,33 +112,6 @@ export class OperatorStack extends EnvironmentStack {
     new CfnOutput(this, 'PolicyArn', {
       value: policy.managedPolicyArn,
       description: 'Attach it to the role of whoever looks into ledgers and topics',
-    });
-    this.addReplayers(declared.consumers.map(({ name }) => name));
-  }
-
-  /** Whoever replays has a consumer's function settle records that they hand it: more than looking, so a policy of its own. */
-  private addReplayers(consumers: readonly string[]): void {
-    if (consumers.length === 0) return;
-    const replayers = new ManagedPolicy(this, 'Replayers', {
-      managedPolicyName: this.nameOf('replayer'),
-      description: `Lets operators replay records into consumers of ${this.target.name}`,
-      statements: [
-        new PolicyStatement({
-          actions: ['lambda:InvokeFunction'],
-          resources: consumers.map((consumer) =>
-            this.formatArn({
-              service: 'lambda',
-              resource: 'function',
-              resourceName: this.nameOf(consumer),
-              arnFormat: ArnFormat.COLON_RESOURCE_NAME,
-            }),
-          ),
-        }),
-      ],
-    });
-    new CfnOutput(this, 'ReplayPolicyArn', {
-      value: replayers.managedPolicyArn,
-      description: 'Attach it to the role of whoever replays records into consumers',
     });
   }
 

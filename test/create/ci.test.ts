@@ -158,12 +158,26 @@ describe('the policy of CloudFormation', () => {
     'AWS::EC2::SubnetRouteTableAssociation': ['ec2:AssociateRouteTable', 'ec2:DisassociateRouteTable'],
     'AWS::EC2::VPC': ['ec2:CreateVpc', 'ec2:DeleteVpc', 'ec2:ModifyVpcAttribute', 'ec2:CreateTags'],
     'AWS::EC2::VPCEndpoint': ['ec2:CreateVpcEndpoint', 'ec2:DeleteVpcEndpoints', 'ec2:ModifyVpcEndpoint'],
+    'AWS::Events::Rule': [
+      'events:PutRule',
+      'events:DeleteRule',
+      'events:DescribeRule',
+      'events:PutTargets',
+      'events:RemoveTargets',
+      'events:TagResource',
+    ],
     'AWS::Glue::Registry': ['glue:CreateRegistry', 'glue:DeleteRegistry', 'glue:GetRegistry'],
     'AWS::Glue::Schema': ['glue:CreateSchema', 'glue:DeleteSchema', 'glue:GetSchemaVersion'],
     'AWS::Glue::SchemaVersion': [
       'glue:RegisterSchemaVersion',
       'glue:GetSchemaVersion',
       'glue:DeleteSchemaVersions',
+    ],
+    'AWS::IAM::ManagedPolicy': [
+      'iam:CreatePolicy',
+      'iam:DeletePolicy',
+      'iam:GetPolicy',
+      'iam:ListPolicyVersions',
     ],
     'AWS::IAM::Policy': ['iam:PutRolePolicy', 'iam:DeleteRolePolicy', 'iam:GetRolePolicy'],
     'AWS::IAM::Role': [
@@ -180,6 +194,11 @@ describe('the policy of CloudFormation', () => {
       'kms:EnableKeyRotation',
       'kms:ScheduleKeyDeletion',
       'kms:TagResource',
+    ],
+    'AWS::Lambda::EventInvokeConfig': [
+      'lambda:PutFunctionEventInvokeConfig',
+      'lambda:DeleteFunctionEventInvokeConfig',
+      'lambda:GetFunctionEventInvokeConfig',
     ],
     'AWS::Lambda::EventSourceMapping': ['lambda:CreateEventSourceMapping', 'lambda:DeleteEventSourceMapping'],
     'AWS::Lambda::Function': [
@@ -313,9 +332,11 @@ describe('the policy of CloudFormation', () => {
       expect(Effect).toBe('Allow');
       const roles = [Action].flat().filter((action) => action.startsWith('iam:'));
       if (roles.length > 0)
-        expect([Resource].flat().every((each) => /:role\/(millrace-|aws-service-role\/)/.test(each))).toBe(
-          true,
-        );
+        expect(
+          [Resource]
+            .flat()
+            .every((each) => /:(role\/(millrace-|aws-service-role\/)|policy\/millrace-)/.test(each)),
+        ).toBe(true);
       if (roles.some((action) => /PassRole|Attach|ServiceLinked/.test(action)))
         expect(Condition).toBeDefined();
     }

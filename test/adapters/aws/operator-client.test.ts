@@ -110,7 +110,7 @@ describe('a consumer’s function', () => {
       invoke: () => Promise.reject(awsError('AccessDeniedException', 'not authorized')),
     });
     await expect(refused.deliver(event)).rejects.toMatchObject({
-      message: expect.stringContaining('The policy millrace-prod-replayer allows it.'),
+      message: expect.stringContaining('It takes lambda:InvokeFunction on this function.'),
     });
   });
 });
