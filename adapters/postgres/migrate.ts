@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Migration } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import { RESERVED } from '../../runtime/probe/pipeline.ts';
 import { readerSchema } from '../../runtime/replay/generation.ts';
 import { asOwner, dropViews, type Grant, liveSchema, pointViews } from './reader-views.ts';
 import type { SqlDriver } from './sql-driver.ts';
@@ -168,8 +167,7 @@ async function checkNames(
      ORDER BY 1 LIMIT 1`,
     [schema],
   );
-  // The probe's table is Millrace's own, and hides nothing of it.
-  if (rows.length === 0 || scope === RESERVED.consumer) return;
+  if (rows.length === 0) return;
   throw new MillraceError(
     'SINK_MISCONFIGURED',
     `Migration ${JSON.stringify(name)} of ${scope} makes ${rows[0]![0]}, whose name would hide a table of Millrace's own. Rename it.`,

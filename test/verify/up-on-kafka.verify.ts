@@ -67,7 +67,10 @@ describe('up on Kafka', () => {
     temporary.remove();
   });
 
-  const tables = async () => asText((await client.query(TABLES)).rows);
+  const tables = async () => {
+    await client.query('SET search_path = "editorial-analytics-reader", public');
+    return asText((await client.query(TABLES)).rows);
+  };
   const lagsOf = async (where: readonly string[]) =>
     JSON.parse((await millrace(['lag', '--json', ...where])).stdout);
   const lag = async () => (await lagsOf(cluster))[0];
