@@ -19,16 +19,7 @@ const MAX_QUEUE_NAME = 80;
 const RESOURCE_NAME = /^[a-zA-Z0-9-]+$/;
 
 /** What an environment has under these names already. */
-const TAKEN = [
-  'archive',
-  'cluster',
-  'collector',
-  'database',
-  'migrations',
-  'operator',
-  'replayer',
-  OPERATOR_ROLE,
-];
+const TAKEN = ['archive', 'cluster', 'collector', 'database', 'migrations', 'operator', OPERATOR_ROLE];
 
 /**
  * What a laptop allows and AWS, or this environment, does not.
