@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { dirname, extname, join, resolve, sep } from 'node:path';
+import { dirname, extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ArnFormat, type Duration, Lazy, Stack, Validations } from 'aws-cdk-lib';
 import type { SecurityGroup } from 'aws-cdk-lib/aws-ec2';
@@ -112,11 +112,13 @@ export class BundledFunction extends NodejsFunction {
     const { writesTo } = props;
     const { appRoot, name } = (Stack.of(scope) as EnvironmentStack).target;
     const entry = entryOf(appRoot, props.folder);
+    const isOwn = OWN.includes(props.folder);
+    const project = isOwn ? packageOf(entry) : resolve(appRoot);
     super(scope, id, {
       entry,
-      // The CDK wants the entry under it, and ours stand in this package.
-      projectRoot: sharedFolder(appRoot, entry),
-      depsLockFilePath: join(appRoot, 'package-lock.json'),
+      // The CDK wants the entry under it, and looks for esbuild from there on upwards.
+      projectRoot: project,
+      depsLockFilePath: join(project, isOwn ? 'package.json' : 'package-lock.json'),
       bundling: { ...BUNDLING, commandHooks: withParts(writesTo ? [...props.parts, '#msk'] : props.parts) },
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
@@ -231,12 +233,10 @@ function writing({ cluster, topics }: NonNullable<BundledFunctionProps['writesTo
   ];
 }
 
-/** The folder, or the nearest one above it that holds the file as well. */
-function sharedFolder(folder: string, file: string): string {
-  const from = resolve(folder);
-  return file.startsWith(`${from}${sep}`) || dirname(from) === from
-    ? from
-    : sharedFolder(dirname(from), file);
+/** This package's folder. */
+function packageOf(file: string): string {
+  const folder = dirname(file);
+  return existsSync(join(folder, 'package.json')) ? folder : packageOf(folder);
 }
 
 /** The one folder of all archives, which have no code of their own. */

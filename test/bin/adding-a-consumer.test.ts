@@ -72,6 +72,9 @@ test('a folder and a line in the list make a consumer, and leave the other one a
   const changed = Object.keys(before).filter(
     (stack) => JSON.stringify(after[stack]) !== JSON.stringify(before[stack]),
   );
-  // The proxy's rights, its queues and bucket, its tables, its row on the dashboard.
-  expect(changed.toSorted()).toEqual(['database', 'dead-letters', 'health', 'migrations'].map(name));
+  // The proxy's rights, its queues and bucket, its tables, its row on the dashboard, the note whether it is paused, and who
+  // looks at it each minute.
+  expect(changed.toSorted()).toEqual(
+    ['database', 'dead-letters', 'health', 'migrations', 'operations', 'operator'].map(name),
+  );
 });
