@@ -1,6 +1,16 @@
 /** What stands elsewhere in the database and reads a consumer's tables by their identity, not by their name. */
 import type { OpenTransaction } from './sql-transaction.ts';
 
+/** The comment by which a view that Millrace made for readers is told from any that somebody else put beside it. */
+export const READER_VIEW = 'Made by Millrace for readers: replaced at a promote';
+
+/** Whether a relation is such a view, in SQL.
+ * @param oid with its table's name before it
+ */
+export function isReaderView(oid: string): string {
+  return `coalesce(obj_description(${oid}, 'pg_class') = '${READER_VIEW}' AND (SELECT relkind = 'v' FROM pg_class of_view WHERE of_view.oid = ${oid}), false)`;
+}
+
 /**
  * PostgreSQL notes each such dependency: of views, materialized views, foreign keys, functions with a body that it has parsed,
  * columns of a type, publications. A function whose body is text looks its names up when it runs, and is not among them.
@@ -18,6 +28,7 @@ const DEPENDENTS = (objects: string) => `
   SELECT DISTINCT i.type || ' ' || i.identity
   FROM dependent, pg_identify_object(classid, objid, 0) i, pg_identify_object_as_address(classid, objid, 0) a
   WHERE (is_publication OR coalesce(i.schema, quote_ident(a.object_names[1])) <> ALL (SELECT quote_ident(s) FROM unnest($2::text[]) s))
+    AND NOT (classid = 'pg_class'::regclass AND ${isReaderView('dependent.objid')})
     AND NOT EXISTS (SELECT FROM own WHERE own.classid = dependent.classid AND own.oid = dependent.objid)
   ORDER BY 1`;
 
@@ -33,20 +44,15 @@ const OF_RELATIONS = DEPENDENTS(`
   UNION ALL
   SELECT 'pg_type'::regclass, reltype FROM pg_class WHERE oid = ANY ($1::oid[])`);
 
-/** Everything outside of `inside` that depends on something in the schema, such as `view bi.top_articles`. */
-export async function dependentsOfSchema(
-  open: OpenTransaction,
-  schema: string,
-  inside: readonly string[],
-): Promise<readonly string[]> {
-  return (await open.query(OF_SCHEMA, [schema, inside])).rows.map(([name]) => name!);
+/** Everything outside of the schema, but reader views, that depends on something in it, such as `view bi.top_articles`. */
+export async function dependentsOfSchema(open: OpenTransaction, schema: string): Promise<readonly string[]> {
+  return (await open.query(OF_SCHEMA, [schema, [schema]])).rows.map(([name]) => name!);
 }
 
 /** The same of some relations, by their numbers. */
 export async function dependentsOfRelations(
   open: OpenTransaction,
   relations: readonly string[],
-  inside: readonly string[] = [],
 ): Promise<readonly string[]> {
-  return (await open.query(OF_RELATIONS, [relations, inside])).rows.map(([name]) => name!);
+  return (await open.query(OF_RELATIONS, [relations, []])).rows.map(([name]) => name!);
 }

@@ -85,7 +85,7 @@ export async function switchTo(
         if (now.to.number !== to.number || now.from.number !== from.number)
           throw changedMeanwhile(consumer.name);
         await checkShared(open, consumer.name);
-        await checkDependents(open, now.from, now.generations);
+        await checkDependents(open, now.from);
         await keepOthersOut(open, consumer, now);
         await open.run(`SET LOCAL lock_timeout = ${catchUpMs}`);
         await lockLedgers(open, consumer, now.from);
@@ -151,7 +151,10 @@ export async function checkShared(open: OpenTransaction, consumer: string): Prom
   const own = new Set([consumer, ownerOf(consumer), ...generations]);
   for (const schema of [...schemas, ...generations.slice(1)]) {
     const other = (await grantsIn(open, schema, schema)).find(
-      ({ privilege, grantee }) => privilege !== 'SELECT' && !own.has(grantee ?? ''),
+      ({ privilege, grantee, isReaderView }) =>
+        privilege !== 'SELECT' &&
+        !own.has(grantee ?? '') &&
+        (schema !== readerSchema(consumer) || isReaderView),
     );
     if (!other) continue;
     throw new MillraceError(
@@ -280,16 +283,8 @@ async function writeStates(open: OpenTransaction, { from, to }: Both): Promise<v
   }
 }
 
-async function checkDependents(
-  open: OpenTransaction,
-  { consumer, number }: Generation,
-  generations: readonly Generation[],
-): Promise<void> {
-  const inside = [
-    ...generations.map((each) => generationName(consumer, each.number)),
-    readerSchema(consumer),
-  ];
-  const objects = await dependentsOfSchema(open, generationName(consumer, number), inside);
+async function checkDependents(open: OpenTransaction, { consumer, number }: Generation): Promise<void> {
+  const objects = await dependentsOfSchema(open, generationName(consumer, number));
   if (objects.length > 0) throw cannotBeRepointed(consumer, objects);
 }
 

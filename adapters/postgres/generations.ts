@@ -54,7 +54,7 @@ export function createPostgresGenerations(
       const generation = generations.find((each) => each.number === number);
       if (!generation) throw unknown(consumer.name, number);
       if (generation.state === 'live') throw isLive(generation);
-      await dropGeneration(open, generation, generations);
+      await dropGeneration(open, generation);
       if (roles && number > 1) await dropRole(open, generationName(consumer.name, number));
     });
   };
@@ -188,17 +188,9 @@ async function checkElsewhere(open: OpenTransaction, consumer: string): Promise<
   );
 }
 
-async function dropGeneration(
-  open: OpenTransaction,
-  { consumer, number }: Generation,
-  generations: readonly Generation[],
-): Promise<void> {
+async function dropGeneration(open: OpenTransaction, { consumer, number }: Generation): Promise<void> {
   const name = generationName(consumer, number);
-  const inside = [
-    ...generations.map((each) => generationName(consumer, each.number)),
-    readerSchema(consumer),
-  ];
-  const dependents = await dependentsOfSchema(open, name, inside);
+  const dependents = await dependentsOfSchema(open, name);
   if (dependents.length > 0) {
     throw new MillraceError(
       'REBUILD_REFUSED',

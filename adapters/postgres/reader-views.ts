@@ -1,6 +1,6 @@
-import type { MillraceError } from '../../runtime/errors.ts';
+import { MillraceError } from '../../runtime/errors.ts';
 import { generationName, readerSchema } from '../../runtime/replay/generation.ts';
-import { dependentsOfRelations } from './dependents.ts';
+import { dependentsOfRelations, isReaderView, READER_VIEW } from './dependents.ts';
 import type { OpenTransaction } from './sql-transaction.ts';
 import { decodeRows, identifier } from './sql-values.ts';
 
@@ -13,12 +13,14 @@ export interface Grant {
   readonly isGrantable: boolean;
   /** Where it holds for one column. */
   readonly column: string | null;
+  /** Whether the relation is a view that `pointViews` made. */
+  readonly isReaderView?: boolean;
 }
 
 /** Everybody's rights on the relations of a schema, but those of their owners and of `except`. */
 const GRANTS = `
   SELECT c.relname AS relation, g.privilege_type AS privilege, CASE WHEN g.grantee <> 0 THEN pg_get_userbyid(g.grantee) END AS grantee,
-    g.is_grantable AS "isGrantable", g.attname AS "column"
+    g.is_grantable AS "isGrantable", g.attname AS "column", ${isReaderView('c.oid')} AS "isReaderView"
   FROM pg_class c, LATERAL (
     SELECT a.*, NULL::name AS attname FROM aclexplode(c.relacl) a
     UNION ALL
@@ -39,7 +41,10 @@ export async function grantsIn(
 interface Relation {
   readonly name: string;
   readonly target: string | null;
+  /** What has its name in the reader schema. */
   readonly view: string | null;
+  /** Whether `pointViews` made it; anything else there is somebody's own. */
+  readonly isOurs: boolean | null;
   /** What the view reads now. */
   readonly base: string | null;
   readonly columns: readonly Column[] | null;
@@ -58,12 +63,12 @@ const RELATIONS = `
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname IN ($1, $2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   )
-  SELECT coalesce(t.relname, v.relname) AS name, t.oid::text AS target, v.oid::text AS view, (
+  SELECT coalesce(t.relname, v.relname) AS name, t.oid::text AS target, v.oid::text AS view, v.ours AS "isOurs", (
       SELECT min(d.refobjid::bigint)::text FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
       WHERE w.ev_class = v.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
     ) AS base, t.columns, v.columns AS "viewColumns"
   FROM (SELECT * FROM relation WHERE nspname = $1) t
-  FULL JOIN (SELECT * FROM relation WHERE nspname = $2 AND relkind = 'v') v USING (relname)
+  FULL JOIN (SELECT *, ${isReaderView('relation.oid')} AS ours FROM relation WHERE nspname = $2) v USING (relname)
   ORDER BY 1`;
 
 /** The live generation's schema. */
@@ -93,7 +98,8 @@ export type Blocked = (objects: readonly string[]) => MillraceError;
 /**
  * Has the consumer's reader views read a generation's tables: one view for each table and view that it has, none for others.
  * A view that keeps its columns is replaced, so what depends on it goes on. Any other is dropped and made anew, with its
- * grants.
+ * grants. What others have made in the reader schema is left as it is.
+ * @throws SINK_MISCONFIGURED where theirs has the name of a table
  */
 export async function pointViews(open: OpenTransaction, pointing: Pointing): Promise<void> {
   const { consumer, schema, owner } = pointing;
@@ -102,7 +108,11 @@ export async function pointViews(open: OpenTransaction, pointing: Pointing): Pro
   const statements: string[] = [];
   const made = new Set<string>();
   const dropped: string[] = [];
-  for (const { name, target, view, base, columns, viewColumns } of relations) {
+  for (const { name, target, view, isOurs, base, columns, viewColumns } of relations) {
+    if (view !== null && !isOurs) {
+      if (target !== null) throw nameTaken(consumer, name);
+      continue;
+    }
     const of = `${identifier(views)}.${identifier(name)}`;
     const reads = `VIEW ${of} AS SELECT * FROM ${identifier(schema)}.${identifier(name)}`;
     if (target !== null && view !== null && isStartOf(viewColumns ?? [], columns ?? [])) {
@@ -115,7 +125,7 @@ export async function pointViews(open: OpenTransaction, pointing: Pointing): Pro
       statements.push(`DROP VIEW ${of}`);
     }
     if (target === null) continue;
-    statements.push(`CREATE ${reads}`);
+    statements.push(`CREATE ${reads}`, `COMMENT ON VIEW ${of} IS '${READER_VIEW}'`);
     made.add(name);
   }
   if (statements.length === 0) return;
@@ -139,7 +149,7 @@ export async function dropViews(
   const grants = await grantsIn(open, views, consumer);
   const { rows } = await open.query(
     `SELECT oid::text, relname FROM pg_class
-     WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relkind = 'v' ORDER BY 2`,
+     WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND ${isReaderView('pg_class.oid')} ORDER BY 2`,
     [views],
   );
   await checkDependents(
@@ -150,6 +160,16 @@ export async function dropViews(
   const drops = rows.map(([, name]) => `DROP VIEW ${identifier(views)}.${identifier(name!)}`);
   if (drops.length > 0) await asOwner(open, owner, () => open.run(drops.join('; ')));
   return grants;
+}
+
+function nameTaken(consumer: string, name: string): MillraceError {
+  const views = readerSchema(consumer);
+  return new MillraceError(
+    'SINK_MISCONFIGURED',
+    `"${views}".${name} was not made by Millrace, or has lost the comment that says so, and readers of ${consumer} need a view of that name for ` +
+      `its table ${name}. Nothing has changed. Rename it (ALTER … RENAME TO), or drop it, and run this again.`,
+    { details: { consumer, object: `${views}.${name}` } },
+  );
 }
 
 async function checkDependents(

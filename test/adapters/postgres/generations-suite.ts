@@ -161,6 +161,58 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
       await fixture.store.drop(consumer, 1);
     });
 
+    test('what others made in the reader schema is theirs, whoever they are', async () => {
+      const consumer = await filled();
+      const [schema, views] = [identifier(consumer.name), identifier(readerSchema(consumer.name))];
+      const role = `author_${randomUUID().slice(0, 8)}`;
+      await run(`CREATE ROLE ${role}`);
+      await run(`CREATE VIEW ${views}.top AS SELECT count(*)::int AS n FROM ${views}.settled`);
+      await run(`CREATE VIEW ${views}.of_another AS SELECT 1 AS n`);
+      await run(`ALTER VIEW ${views}.of_another OWNER TO ${role}`);
+      await run(`CREATE TABLE ${views}.notes (n int)`);
+      await run(`GRANT INSERT ON ${views}.notes TO ${role}`);
+      await fixture.ready(consumer);
+      // On the old tables themselves: they would show them for ever.
+      await run(
+        `CREATE MATERIALIZED VIEW ${views}.stale AS SELECT count(*)::int AS n FROM ${schema}.settled`,
+      );
+      await run(`CREATE VIEW ${views}.direct AS SELECT count(*)::int AS n FROM ${schema}.settled`);
+      const names = [`materialized view ${views}.stale`, `view ${views}.direct`];
+      await expect(promote(consumer)).rejects.toMatchObject(refusedFor(...names));
+      await run(`DROP MATERIALIZED VIEW ${views}.stale`);
+      await run(`DROP VIEW ${views}.direct`);
+      await fixture.settle(consumer, 2, 0, 3, 4);
+      await promote(consumer);
+      expect(await run(`SELECT t.n + a.n AS n FROM ${views}.top t, ${views}.of_another a`)).toEqual([
+        { n: 5 },
+      ]);
+      await run(
+        `CREATE MATERIALIZED VIEW ${views}.stale AS SELECT count(*)::int AS n FROM ${schema}.settled`,
+      );
+      await expect(fixture.store.drop(consumer, 1)).rejects.toMatchObject(refusedFor(names[0]!));
+      await run(`DROP MATERIALIZED VIEW ${views}.stale`);
+      // One in another generation's schema would go with the tables as well.
+      await run(`CREATE VIEW ${identifier(`${consumer.name}-g2`)}.old AS SELECT * FROM ${schema}.settled`);
+      await expect(fixture.store.drop(consumer, 1)).rejects.toMatchObject(
+        refusedFor(`view ${identifier(`${consumer.name}-g2`)}.old`),
+      );
+    });
+
+    test('a migration that takes the reader views away leaves those of others, and a name that is taken is refused', async () => {
+      const consumer = await fixture.ready(newConsumer());
+      const views = identifier(readerSchema(consumer.name));
+      await run(`CREATE VIEW ${views}.mine AS SELECT 1 AS n`);
+      const dropping = { name: '0002', sql: 'DROP VIEW settled_count; ALTER TABLE settled DROP at' };
+      await fixture.ready({ ...consumer, migrations: [TABLE, dropping] });
+      expect(await run(`SELECT n FROM ${views}.mine`)).toEqual([{ n: 1 }]);
+      const taking = [TABLE, dropping, { name: '0003', sql: 'CREATE TABLE mine (n int)' }];
+      await expect(fixture.ready({ ...consumer, migrations: taking })).rejects.toMatchObject({
+        code: 'SINK_MISCONFIGURED',
+        message: expect.stringContaining(`-reader".mine was not made by Millrace`),
+      });
+      expect(await run(`SELECT n FROM ${views}.mine`)).toEqual([{ n: 1 }]);
+    });
+
     test('a view that cannot keep its columns is made anew, and refused where others stand on it', async () => {
       const consumer = await filled();
       const views = identifier(readerSchema(consumer.name));
