@@ -66,14 +66,18 @@ export function createPostgresGenerations(
     },
     async create(consumer, rebuild) {
       checkMigrations(consumer);
-      const generation = await within(async (open) => {
+      const bringUpToDate = () =>
+        roles ? provision(driver, [consumer], roles) : migrateTables(driver, consumer);
+      // Those that are there first: what fails in them is nothing that a new one is to blame for.
+      await bringUpToDate();
+      const { generation, isNew } = await within(async (open) => {
         await checkShared(open, consumer.name);
         if (roles) await checkElsewhere(open, consumer.name);
         return candidateFor(open, consumer, rebuild);
       });
+      if (!isNew) return generation;
       try {
-        if (roles) await provision(driver, [consumer], roles);
-        else await migrateTables(driver, consumer);
+        await bringUpToDate();
       } catch (error) {
         if (!(error instanceof MillraceError) || error.action === 'hold') throw error;
         // Else every later deployment would fail on it.
@@ -128,9 +132,9 @@ async function candidateFor(
   open: OpenTransaction,
   consumer: AnyConsumer,
   { id, code, kind = 'rebuild' }: Parameters<GenerationStore['create']>[1],
-): Promise<Generation> {
+): Promise<{ readonly generation: Generation; readonly isNew: boolean }> {
   const found = (await readGenerations(open, consumer.name)).find(({ rebuildId }) => rebuildId === id);
-  if (found?.code === code) return found;
+  if (found?.code === code) return { generation: found, isNew: false };
   if (found) {
     throw new MillraceError(
       'REBUILD_REFUSED',
@@ -155,7 +159,8 @@ async function candidateFor(
      VALUES ($1, $2, $3, 'candidate', $4, $5, $6)`,
     [consumer.name, number, name, id, code, replay],
   );
-  return (await readGenerations(open, consumer.name)).find((each) => each.number === number)!;
+  const generations = await readGenerations(open, consumer.name);
+  return { generation: generations.find((each) => each.number === number)!, isNew: true };
 }
 
 /** @throws REBUILD_REFUSED where they say themselves in which schema they work */

@@ -264,6 +264,32 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
       expect(await run(`SELECT to_regnamespace('"${consumer.name}-g2"')::text AS n`)).toEqual([{ n: null }]);
     });
 
+    test.each(['the live one', 'the candidate'])(
+      'a migration that fails in %s is no reason to drop a candidate that is filled',
+      async (where) => {
+        const consumer = await filled();
+        const failing = {
+          ...consumer,
+          migrations: [
+            ...consumer.migrations,
+            { name: '0002', sql: 'ALTER TABLE settled ADD CHECK (at < 3)' },
+          ],
+        };
+        const at = where === 'the live one' ? 1 : 2;
+        await fixture.settle(consumer, at, 0, 3, 4);
+        await expect(fixture.store.create(failing, rebuild)).rejects.toMatchObject({
+          code: 'SINK_MISCONFIGURED',
+          details: { scope: generationName(consumer.name, at), migration: '0002' },
+        });
+        await expect(fixture.store.create(failing, { ...rebuild, id: 'r2' })).rejects.toMatchObject({
+          code: 'SINK_MISCONFIGURED',
+        });
+        const kept = `SELECT count(*)::int AS n FROM ${identifier(`${consumer.name}-g2`)}.settled`;
+        expect(await run(kept)).toEqual([{ n: at === 2 ? 4 : 3 }]);
+        expect(await fixture.store.list(consumer.name)).toHaveLength(2);
+      },
+    );
+
     test('a consumer whose tables others write to is refused', async () => {
       const consumer = await filled();
       const role = `writer_${randomUUID().slice(0, 8)}`;
