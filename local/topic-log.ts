@@ -44,6 +44,7 @@ export interface TopicLog extends Producer, TopicAdmin, LogReader {
 /** @throws STATE_UNREADABLE, STATE_IN_USE when the file cannot be used */
 export function openEmbeddedLog({ path, files }: StateFolder): TopicLog {
   const log = openSqliteLog({ path: files.log, clock: systemClock });
+  const offsets = readLogOffsets(log, systemClock);
   return {
     ...log,
     at: path,
@@ -64,7 +65,15 @@ export function openEmbeddedLog({ path, files }: StateFolder): TopicLog {
     groupOf: (consumer) => consumer,
     async requireFreeGroup() {},
     standing: {
-      ...readLogOffsets(log, systemClock),
+      ...offsets,
+      async read(asked) {
+        const found = await offsets.read(asked);
+        return found.map((each, index) =>
+          each.partitions?.length === 0
+            ? { ...each, unknown: notPublished(asked[index]!.topic, path) }
+            : each,
+        );
+      },
       retention: async (topics) => new Map(topics.map((topic) => [topic, 'forever'])),
       runners: async () => () => ({ isRunning: null, who: 'unknown' }),
     },
@@ -94,6 +103,11 @@ export async function openKafkaTopics(
       await Promise.all([log.close(), standing.close()]);
     },
   };
+}
+
+/** On a laptop that is where everybody begins. */
+function notPublished(topic: string, path: string): string {
+  return `Topic ${JSON.stringify(topic)} does not exist in ${path}: nobody has published to it yet, and no "millrace up" has made it.`;
 }
 
 async function partitionsIn(log: LogReader, topic: string): Promise<number | null> {

@@ -29,7 +29,7 @@ export interface PartitionOffsets {
 export interface GroupTopicOffsets {
   /** When the committed offsets were read, in epoch milliseconds. */
   readonly at: number;
-  /** Empty where there is no such topic. */
+  /** Empty where there is no such topic, which `unknown` then says. */
   readonly partitions: readonly PartitionOffsets[] | null;
   /** Why something is null. A sentence. */
   readonly unknown?: string;
@@ -144,7 +144,11 @@ export class BulkOffsets {
         return { ...each, nextAt: want ? this.#timestamps.of(want) : null };
       });
       const isBoundless = found.some(({ end }) => end === null);
-      const unknown = why ?? (isBoundless ? boundless : undefined) ?? ageless;
+      const missing =
+        read.value === undefined
+          ? `Topic ${JSON.stringify(topic)} does not exist on Kafka at ${this.#connection.brokers.join(', ')}.`
+          : undefined;
+      const unknown = missing ?? why ?? (isBoundless ? boundless : undefined) ?? ageless;
       return { at, partitions: found, ...(unknown !== undefined && { unknown }) };
     });
   }

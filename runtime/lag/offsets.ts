@@ -15,7 +15,7 @@ export type PartitionOffsets = Omit<PartitionSample, 'begins' | 'failing'>;
 export interface GroupOffsets {
   /** When the committed offsets were read, in epoch milliseconds. */
   readonly at: number;
-  /** Empty where there is no such topic; null where it could not be read. */
+  /** Empty where there is no such topic, which `unknown` then says; null where it could not be read. */
   readonly partitions: readonly PartitionOffsets[] | null;
   /** Why something is null. A sentence. */
   readonly unknown?: string;
@@ -94,14 +94,8 @@ export function readLogOffsets(
   log: Pick<LogReader, 'partitions' | 'bounds' | 'committed' | 'offsetAt' | 'read'>,
   clock: Pick<Clock, 'now'>,
 ): OffsetReader {
-  const partitionsOf = async (topic: string): Promise<readonly number[]> => {
-    try {
-      return Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
-    } catch (error) {
-      if (error instanceof MillraceError && error.code === 'TOPIC_UNKNOWN') return [];
-      throw error;
-    }
-  };
+  const partitionsOf = async (topic: string): Promise<readonly number[]> =>
+    Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
   const readOne = async (group: string, topic: string, partition: number): Promise<PartitionOffsets> => {
     const of = { topic, partition };
     const committed = (await log.committed(group, of)) ?? ('none' as const);
@@ -121,7 +115,8 @@ export function readLogOffsets(
             const found = partitions.map((partition) => readOne(group, topic, partition));
             return { at, partitions: await Promise.all(found) };
           } catch (error) {
-            return { at, partitions: null, unknown: (error as Error).message };
+            const isMissing = error instanceof MillraceError && error.code === 'TOPIC_UNKNOWN';
+            return { at, partitions: isMissing ? [] : null, unknown: (error as Error).message };
           }
         }),
       ),

@@ -72,7 +72,7 @@ export interface ConsumerSample {
   readonly consumer: string;
   /** When `committed` was read, in epoch milliseconds. */
   readonly at: number;
-  /** Empty where nobody has published to the topic yet; null where its partitions could not be read. */
+  /** Empty where there is no such topic, so that nothing is known; null where its partitions could not be read. */
   readonly partitions: readonly PartitionSample[] | null;
   /**
    * What a source that sees no offsets knows of all partitions together, instead of `partitions`: a metric of lag.

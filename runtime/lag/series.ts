@@ -61,6 +61,9 @@ export function totalPoint(sample: Pick<ConsumerSample, 'at' | 'partitions' | 't
     if (known.lag !== null) return known;
     return { ...known, unknown: sample.unknown ?? 'Its lag is unknown.' };
   }
+  // A topic that was deleted, or a cluster that is the wrong one: that would look like nothing to do.
+  if (partitions.length === 0)
+    return { ...nothing, lag: null, nextAt: null, unknown: sample.unknown ?? 'Its topic does not exist.' };
   const points = partitions.map((each) => partitionPoint(at, each));
   const sum = (of: (point: Point) => number | null) => {
     const values = points.map(of);

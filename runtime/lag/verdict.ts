@@ -321,7 +321,7 @@ type Found = Pick<ConsumerStatus, 'lag' | 'ageMs' | 'inPerSecond' | 'outPerSecon
 /** What the verdict's reason does not say yet. */
 function factsOf(
   { lag, ageMs, inPerSecond, outPerSecond, partitions }: Found,
-  { runner, retentionMs, unknown, partitions: seen }: ConsumerSample,
+  { runner, retentionMs, unknown }: ConsumerSample,
   { incident }: WatchedConsumer,
   samples: readonly ConsumerSample[],
 ): readonly string[] {
@@ -335,7 +335,6 @@ function factsOf(
     if (most?.lag && partitions.length >= 3 && lag >= partitions.length && most.lag >= lag * 0.8)
       facts.push(`Partition ${most.partition} has ${Math.round((most.lag / lag) * 100)}% of it.`);
   }
-  if (seen?.length === 0) facts.push('Nothing has been published to the topic yet.');
   const spanMs = samples.at(-1)!.at - samples[0]!.at;
   if (inPerSecond !== null && outPerSecond !== null)
     facts.push(

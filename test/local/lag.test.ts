@@ -44,10 +44,20 @@ function watchOf({ clock, log }: World, change: Partial<AnyConsumer> = {}, runne
 const lookAt = async (world: World, change: Partial<AnyConsumer> = {}, runner = running) =>
   (await watchOf(world, change, runner).look())[0]!;
 
-test('a topic that does not exist yet has no partitions and no lag', async () => {
+test('of a topic that does not exist nothing is known, and that is said', async () => {
   const clock = createFakeClock();
   const world = { clock, log: createMemoryLog({ clock }) };
-  expect(await lookAt(world)).toMatchObject({ lag: 0, verdict: 'IDLE', partitions: [] });
+  expect(await lookAt(world)).toMatchObject({
+    lag: null,
+    verdict: 'UNKNOWN',
+    partitions: [],
+    evidence: expect.arrayContaining([expect.stringContaining(`"${topic}" does not exist`)]),
+  });
+});
+
+test('a topic that is there and holds nothing is idle', async () => {
+  const world = await logWith(0);
+  expect(await lookAt(world)).toMatchObject({ lag: 0, verdict: 'IDLE', partitions: [{ end: 0 }] });
 });
 
 test('counts from the committed offset of the group, with the age of the next record and its headroom', async () => {

@@ -84,8 +84,13 @@ describe('up on Kafka', () => {
   const letters = async (where: readonly string[]) =>
     (await millraceJson(['dlq', 'list', ...where])).map(({ id }: { id: string }) => id).sort();
 
-  test('says that a cluster without the topic has no lag', async () => {
-    expect(await lag()).toMatchObject({ lag: 0, verdict: 'IDLE', partitions: [] });
+  test('says that a cluster lacks the topic, so that nothing is known', async () => {
+    expect(await lag()).toMatchObject({
+      lag: null,
+      verdict: 'UNKNOWN',
+      partitions: [],
+      evidence: expect.arrayContaining([expect.stringContaining('does not exist on Kafka at')]),
+    });
   });
 
   let poisoned: number;

@@ -9,7 +9,8 @@ import { HOUR, MINUTE, SECOND, START_AT, sampleOf, seriesOf, watched } from './s
 const TABLE: readonly (readonly [string, readonly ConsumerSample[], LagVerdict, RegExp?])[] = [
   // One look.
   ['a topic without records', [sampleOf({ committed: 'none' })], 'IDLE'],
-  ['a topic that nobody has published to', [{ ...sampleOf({}), partitions: [] }], 'IDLE'],
+  ['a topic that nobody has published to', [sampleOf({ committed: 'none', ageMs: null })], 'IDLE'],
+  ['a topic that does not exist', [{ ...sampleOf({}), partitions: [] }], 'UNKNOWN'],
   ['nothing unread, at one look', [sampleOf({ committed: 9, end: 9 })], 'OK'],
   ['a little unread, at one look', [sampleOf({ committed: 4, end: 9 })], 'OK'],
   ['more than the warning threshold, at one look', [sampleOf({ end: 10_000 })], 'BEHIND', /10,000 unread/],
