@@ -153,6 +153,7 @@ async function examineHere(
       log,
       clock: systemClock,
       groupOf: ({ name }) => (ledger === undefined ? name : log.groupOf(name, ledger)),
+      isOwn: !kafka || ledger !== undefined,
       placed,
       onProgress,
     });

@@ -98,8 +98,10 @@ async function startExporter(
   const cluster = options.cluster ?? (await log.id()).replace(/^kafka /, '');
   const folder = isStateFolder(options.state) ? existingStateFolder(options.state) : undefined;
   const ledger = folder && (await notedLedger(folder, log));
-  const declared = await declaredConsumers(options, (name) =>
-    ledger === undefined ? name : log.groupOf(name, ledger),
+  const declared = await declaredConsumers(
+    options,
+    (name) => (ledger === undefined ? name : log.groupOf(name, ledger)),
+    ledger !== undefined,
   );
   const { source, consumers } = watchGroups({
     standing: log.standing,
@@ -133,10 +135,11 @@ function isLoopback(host: string): boolean {
 async function declaredConsumers(
   { group }: ExporterCommandOptions,
   groupOf: (consumer: string) => string,
+  isOwn: boolean,
 ): Promise<readonly WatchedConsumer[]> {
   if (group.length > 0 && !hasConfigAbove()) return [];
   const { consumers } = await loadApp();
-  return consumers.map((consumer) => watchedConsumer(consumer, consumer.name, groupOf(consumer.name)));
+  return consumers.map((consumer) => watchedConsumer(consumer, consumer.name, groupOf(consumer.name), isOwn));
 }
 
 function anyOf(patterns: readonly RegExp[]): RegExp {

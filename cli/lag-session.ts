@@ -73,6 +73,7 @@ export async function openLagSession(
         })),
       groupOf: ({ name }) => (ledger === undefined ? name : log.groupOf(name, ledger)),
       deadLetters: async (consumer) => (isOwn ? stores!.deadLettersIn(consumer) : null),
+      commitsBeginning: isOwn,
       runner: () => (isOwn ? runnerOf(folder!) : undefined),
       ...(isOwn && { pauses: stores!.pauses }),
     },

@@ -12,6 +12,8 @@ export interface LocalExamination {
   readonly log: TopicLog;
   readonly clock: Clock;
   readonly groupOf: (consumer: AnyConsumer) => string;
+  /** Whether those are the groups of `millrace up`. */
+  readonly isOwn: boolean;
   /** What has to be added to a command so that it looks at the same place. */
   readonly placed: (words: string) => string;
   readonly onProgress: (what: string) => void;
@@ -22,6 +24,7 @@ export async function examineTopics({
   log,
   clock,
   groupOf,
+  isOwn,
   placed,
   onProgress,
 }: LocalExamination): Promise<readonly Line[]> {
@@ -56,6 +59,7 @@ export async function examineTopics({
     groupOf,
     deadLetters: async () => null,
     runner: () => undefined,
+    commitsBeginning: isOwn,
   });
   const statuses = new Map((await watch.look()).map((status) => [status.consumer, status]));
   for (const { name } of consumers) lines.push(lagLine(statuses.get(name)!));

@@ -22,6 +22,8 @@ export interface LagParts {
   deadLetters(runs: AnyConsumer): Promise<number | null>;
   /** Who runs the consumers; undefined where only the log can tell. */
   runner(consumer: AnyConsumer): Runner | undefined;
+  /** Whether the groups are those of `millrace up`, which commits where it begins. */
+  readonly commitsBeginning: boolean;
   readonly pauses?: Pick<Pauses, 'of'>;
   holds?(): readonly Hold[];
 }
@@ -31,8 +33,10 @@ export function watchedConsumer(
   { topic, lag, batch, startingPosition }: AnyConsumer,
   consumer: string,
   group: string,
+  commitsBeginning = false,
 ): WatchedConsumer {
-  return { consumer, group, topic: topic.name, ...lag, windowMs: batch.windowMs, startingPosition };
+  const { windowMs } = batch;
+  return { consumer, group, topic: topic.name, ...lag, windowMs, startingPosition, commitsBeginning };
 }
 
 /** Watches all consumers. @param around what stands between the watch and the log, such as a second look */
@@ -71,7 +75,9 @@ export function watchLag(parts: LagParts, around = (source: LagSource): LagSourc
     source: around(source),
     clock,
     consumers: () =>
-      consumers().map(({ declared, runs }) => watchedConsumer(declared, declared.name, groupOf(runs))),
+      consumers().map(({ declared, runs }) =>
+        watchedConsumer(declared, declared.name, groupOf(runs), parts.commitsBeginning),
+      ),
   });
 }
 

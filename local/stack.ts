@@ -258,6 +258,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
         ...(slowest && { handling: slowest }),
       };
     },
+    commitsBeginning: true,
     pauses: stores.pauses,
     ...(options.holds && { holds: options.holds }),
   });

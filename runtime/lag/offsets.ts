@@ -1,4 +1,5 @@
 /** Samples out of offsets: what a log and a cluster have in common. */
+import { beginningOf } from '../delivery/beginning.ts';
 import { MillraceError } from '../errors.ts';
 import type { Clock } from '../ports.ts';
 import type { LogReader } from '../topics.ts';
@@ -54,7 +55,7 @@ export function createOffsetSource({
           const { at, partitions, unknown } = found[index]!;
           const { failing, ...known } = facts(watched);
           try {
-            const begins = await startingOffsets(watched, partitions ?? [], offsets);
+            const begins = await beginnings(watched, partitions ?? [], offsets);
             const why = unknown ?? known.unknown;
             return {
               consumer: watched.consumer,
@@ -64,7 +65,12 @@ export function createOffsetSource({
               partitions:
                 partitions?.map((each): PartitionSample => {
                   const fails = failing?.get(each.partition);
-                  return { ...each, ...begins(each), ...(fails && { failing: fails }) };
+                  const from = begins.get(each.partition);
+                  return {
+                    ...each,
+                    ...(from !== undefined && { begins: from }),
+                    ...(fails && { failing: fails }),
+                  };
                 }) ?? null,
             };
           } catch (error) {
@@ -76,17 +82,27 @@ export function createOffsetSource({
   };
 }
 
-/** Where partitions that nothing is committed in begin. One that the topic was given later begins at its start. */
-async function startingOffsets(
-  { startingPosition, topic }: WatchedConsumer,
+/** Where the partitions begin that nothing is committed in, of a consumer that does not begin at their start anyway. */
+async function beginnings(
+  { startingPosition, commitsBeginning = false, topic }: WatchedConsumer,
   partitions: readonly PartitionOffsets[],
   offsets: OffsetReader,
-): Promise<(partition: PartitionOffsets) => Pick<PartitionSample, 'begins'>> {
-  const isNew = partitions.length > 0 && partitions.every(({ committed }) => committed === 'none');
-  if (!isNew || startingPosition === 'TRIM_HORIZON') return () => ({});
-  if (startingPosition === 'LATEST') return ({ end }) => ({ begins: end });
-  const found = await offsets.offsetsAt(topic, startingPosition.atTimestampMs);
-  return ({ partition, end }) => ({ begins: found.get(partition) ?? end });
+): Promise<ReadonlyMap<number, number | null>> {
+  const uncommitted = partitions.filter(({ committed }) => committed === 'none');
+  if (startingPosition === 'TRIM_HORIZON' || uncommitted.length === 0) return new Map();
+  const hasBegun = partitions.some(({ committed }) => typeof committed === 'number');
+  let found: Promise<ReadonlyMap<number, number>> | undefined;
+  const begins = uncommitted.map(async ({ partition, start, end }) => {
+    if (start === null || end === null) return [partition, null] as const;
+    const offsetAt = async (timestampMs: number) => {
+      // One request has the answer for all partitions.
+      found ??= offsets.offsetsAt(topic, timestampMs);
+      return (await found).get(partition);
+    };
+    const at = { start, end, commitsBeginning, hasBegun, offsetAt };
+    return [partition, await beginningOf(startingPosition, at)] as const;
+  });
+  return new Map(await Promise.all(begins));
 }
 
 /** Reads a log that costs nothing to ask, one partition after the other. */

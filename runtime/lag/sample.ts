@@ -13,6 +13,8 @@ export interface WatchedConsumer {
   readonly windowMs: number;
   /** Where a group that has committed nothing begins. */
   readonly startingPosition: 'TRIM_HORIZON' | 'LATEST' | { readonly atTimestampMs: number };
+  /** Whether who runs it commits where it begins, before it reads: `millrace up` does. @default false */
+  readonly commitsBeginning?: boolean;
 }
 
 /** An offset that fails with the same error time after time. */
@@ -30,7 +32,7 @@ export interface PartitionSample {
   readonly partition: number;
   /** The next offset to read, 'none' where the group has committed nothing. To be read before `start` and `end`. */
   readonly committed: number | 'none' | null;
-  /** Where the group begins while it has committed nothing. @default `start` */
+  /** Where the group begins while it has committed nothing; null where that cannot be told. @default `start` */
   readonly begins?: number | null;
   /** The oldest offset that is kept. */
   readonly start: number | null;

@@ -42,7 +42,10 @@ export function partitionPoint(at: number, of: PartitionSample): Point {
   if (committed === null) return unknown('its committed offset is unknown.');
   if (start === null || end === null) return unknown('where it begins and ends is unknown.');
   const begins = of.begins === undefined ? start : of.begins;
-  if (committed === 'none' && begins === null) return unknown('where the group will begin is unknown.');
+  if (committed === 'none' && begins === null)
+    return unknown(
+      `nothing is committed in it, and where a consumer that starts at LATEST began there only its runner knows: of ${end - start} records it may have read none or all.`,
+    );
   const from = committed === 'none' ? begins! : committed;
   if (from > end)
     return unknown(`${from} is committed and it ends at ${end}: the topic was created again, or cut off.`);

@@ -3,6 +3,7 @@ import { type AuditEntry, readAuditLog } from '../dead-letters/audit-log.ts';
 import { createQueueReader } from '../dead-letters/queue-letters.ts';
 import type { DeadLetterReader } from '../dead-letters/reader.ts';
 import type { DeadLetterResources } from '../dead-letters/resources.ts';
+import { beginningOf } from '../delivery/beginning.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import { intersect, type OffsetRange, subtract, union } from '../delivery/offset-ranges.ts';
 import type { ObjectStore } from '../objects.ts';
@@ -80,7 +81,12 @@ async function lookOnce(
       const of = { topic, partition };
       const ledger = ledgerOf.get(partition);
       const { start, end } = await log.bounds(of);
-      const begins = await beginningOf(consumer, log, of, { ledger, committed: committed[at]!, end });
+      const begins = await accountableFrom(consumer, log, of, {
+        ledger,
+        committed: committed[at]!,
+        start,
+        end,
+      });
       const known: Omit<PartitionFacts, 'empty'> = {
         partition,
         ledger,
@@ -97,22 +103,31 @@ async function lookOnce(
   return { partitions: facts, redriving };
 }
 
-async function beginningOf(
+async function accountableFrom(
   { startingPosition, epoch }: EvidenceSources['consumer'],
   log: EvidenceLog,
   of: TopicPartition,
   at: {
     readonly ledger: WholeLedger | undefined;
     readonly committed: number | null;
+    readonly start: number;
     readonly end: number;
   },
 ): Promise<number> {
   const first = at.ledger?.first ?? null;
   // What is below the ledger of a later epoch, an earlier one may have applied.
   if (startingPosition === 'TRIM_HORIZON') return epoch > 1 ? (first ?? 0) : 0;
-  // Nothing but the ledger says what was the latest when it began.
-  if (startingPosition === 'LATEST') return first ?? at.committed ?? at.end;
-  return Math.min(first ?? at.end, await log.offsetAt(of, startingPosition.atTimestampMs));
+  const known = startingPosition === 'LATEST' ? (first ?? at.committed) : null;
+  if (known !== null) return known;
+  const begins = await beginningOf(startingPosition, {
+    start: at.start,
+    end: at.end,
+    // An audit asks for nothing that only a runner knows: what it has not reached is not due.
+    commitsBeginning: false,
+    hasBegun: false,
+    offsetAt: (timestampMs) => log.offsetAt(of, timestampMs),
+  });
+  return Math.min(first ?? at.end, begins ?? at.end);
 }
 
 /**

@@ -28,6 +28,7 @@ const examined = (on: TopicLog = log) =>
     log: on,
     clock: systemClock,
     groupOf: ({ name }) => name,
+    isOwn: true,
     placed: (words) => `${words} --here`,
     onProgress: () => {},
   });

@@ -23,7 +23,13 @@ async function logWith(records: number) {
 
 type World = Awaited<ReturnType<typeof logWith>>;
 
-function watchOf({ clock, log }: World, change: Partial<AnyConsumer> = {}, runner = running, group = 'g') {
+function watchOf(
+  { clock, log }: World,
+  change: Partial<AnyConsumer> = {},
+  runner = running,
+  group = 'g',
+  commitsBeginning = true,
+) {
   const consumer: AnyConsumer = { ...editorialAnalytics, lag: { warning: 3, incident: 5 }, ...change };
   return watchLag({
     log: {
@@ -38,6 +44,7 @@ function watchOf({ clock, log }: World, change: Partial<AnyConsumer> = {}, runne
     groupOf: () => group,
     deadLetters: async () => 2,
     runner: () => runner,
+    commitsBeginning,
   });
 }
 
@@ -103,6 +110,47 @@ describe('a group that never committed counts from where it will begin', () => {
     const found = await lookAt({ clock, log }, { startingPosition: 'LATEST' });
     expect(found.lag).toBe(20 - end);
     expect(found.lag).toBeGreaterThan(0);
+  });
+});
+
+describe('where nobody commits beginnings, a partition without a commit', () => {
+  async function halfCommitted(startingPosition: AnyConsumer['startingPosition'], isCommitted = true) {
+    const clock = createFakeClock({ startsAt: 1_000 });
+    const log = createMemoryLog({ clock });
+    await log.createTopic(topic, 2);
+    for (let index = 0; index < 20; index++) {
+      await log.send(topic, [{ key: Buffer.from(String(index)), value: null }]);
+      await clock.advance(100);
+    }
+    const [one, two] = await Promise.all([0, 1].map((partition) => log.bounds({ topic, partition })));
+    if (isCommitted) await log.commit('g', [{ topic, partition: 0, offset: one!.end }]);
+    const [status] = await watchOf({ clock, log }, { startingPosition }, running, 'g', false).look();
+    return { status: status!, unread: two!.end };
+  }
+
+  test.each([true, false])('is unknown from LATEST on; has begun: %s', async (isCommitted) => {
+    const { status, unread } = await halfCommitted('LATEST', isCommitted);
+    expect(status).toMatchObject({ verdict: 'UNKNOWN', lag: null });
+    expect(status.partitions[1]).toMatchObject({ verdict: 'UNKNOWN', lag: null });
+    expect(status.partitions[1]!.evidence.join()).toContain(
+      `of ${unread} records it may have read none or all`,
+    );
+  });
+
+  test('begins at its time, wherever others stand', async () => {
+    const { status } = await halfCommitted({ atTimestampMs: 10_000 });
+    expect(status).toMatchObject({ lag: 0, partitions: [{ lag: 0 }, { lag: 0 }] });
+  });
+
+  test('begins at its start from TRIM_HORIZON on', async () => {
+    const { status, unread } = await halfCommitted('TRIM_HORIZON');
+    expect(status.lag).toBe(unread);
+  });
+
+  test('is known where it is empty', async () => {
+    const world = await logWith(0);
+    const [status] = await watchOf(world, { startingPosition: 'LATEST' }, running, 'g', false).look();
+    expect(status).toMatchObject({ lag: 0, verdict: 'IDLE' });
   });
 });
 
