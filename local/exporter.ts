@@ -169,9 +169,11 @@ class Sampler {
     } catch (failure) {
       this.#failure = failure;
     }
-    const { succeeded, failed } = this.#state;
+    const { succeeded, failed, sampledAt } = this.#state;
     if (this.#failure !== undefined) {
-      this.#state = { ...this.#state, failed: failed + 1 };
+      // The clock was set back since the last sample: how old that is nobody knows any more, and it must not look new.
+      const isOfTheFuture = sampledAt !== null && sampledAt > startedAt;
+      this.#state = { ...this.#state, failed: failed + 1, ...(isOfTheFuture && { sampledAt: null }) };
       if (!this.#isFailing) onChange?.({ failure: this.#failure });
       this.#isFailing = true;
       return;

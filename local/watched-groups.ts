@@ -95,7 +95,9 @@ function remembered<Question, Answer>(
   let last: { readonly question: string; readonly answer: Answer; readonly at: number } | undefined;
   return async (question) => {
     const text = String(question);
-    if (last?.question === text && clock.now() - last.at < ms) return last.answer;
+    const ageMs = last ? clock.now() - last.at : Number.POSITIVE_INFINITY;
+    // Negative where the clock was set back.
+    if (last?.question === text && ageMs >= 0 && ageMs < ms) return last.answer;
     try {
       const answer = await ask(question);
       last = { question: text, answer, at: clock.now() };

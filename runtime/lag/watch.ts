@@ -53,9 +53,11 @@ export function createLagWatch(options: LagWatchOptions): LagWatch {
         const given = found.get(consumer) ?? [
           unknownSample(consumer, clock.now(), 'It was not looked at: its source gave no sample.'),
         ];
-        const newestAt = before?.samples.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
-        const fresh = given.filter(({ at }) => at > newestAt);
-        const samples = [...(before?.samples ?? []), ...fresh];
+        const latest = given.at(-1)!.at;
+        // What is newer than this look is of before the clock stepped back: kept, it would hide all looks until then.
+        const kept = before?.samples.filter(({ at }) => at <= latest) ?? [];
+        const newestAt = kept.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
+        const samples = [...kept, ...given.filter(({ at }) => at > newestAt)];
         const { status, ...standing } = settled(judge(watched, samples), before);
         next.set(consumer, { samples: thinned(samples, { keptMs, leastGapMs: LEAST_GAP_MS }), ...standing });
         return status;

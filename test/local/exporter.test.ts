@@ -156,3 +156,24 @@ test('a port that is taken is refused with what to do', async () => {
     /Give an address of this machine with --listen/,
   );
 });
+
+test('a sample of before the clock was set back is not new for ever', async () => {
+  const clock = createFakeClock();
+  let backMs = 0;
+  let isDown = false;
+  const now = () => clock.now() - backMs;
+  const source: LagSource = {
+    async sample() {
+      if (isDown) throw new MillraceError('KAFKA_UNAVAILABLE', 'Kafka does not answer.');
+      return [sampleAt(now(), 0, 7)];
+    },
+  };
+  const url = await serve(source, { ...clock, now });
+  await clock.advance(1_000);
+  expect((await fetch(`${url}/healthz`)).status).toBe(200);
+  backMs = 3_600_000;
+  isDown = true;
+  await clock.advance(15_000);
+  expect((await fetch(`${url}/healthz`)).status).toBe(503);
+  expect((await scrape(url)).valuesOf('millrace_exporter_last_success_timestamp_seconds')).toBeUndefined();
+});

@@ -112,3 +112,17 @@ test('of a day of looks every ten seconds some seventy are remembered, from the 
   expect(kept[0]!.at).toBeLessThan(4 * 3_600_000);
   expect(kept.at(-1)!.at).toBe(86_390_000);
 });
+
+test('a clock that steps back does not freeze what is known', async () => {
+  const before = seriesOf(4, 10 * SECOND, () => ({ committed: 5, end: 20_000 }));
+  const hour = 60 * MINUTE;
+  const after = seriesOf(4, 10 * SECOND, (s) => ({ committed: 5, end: 20_000 + 1_000 * s })).map(
+    (sample) => ({
+      ...sample,
+      at: sample.at - hour,
+    }),
+  );
+  const found = await looksAt([...before, ...after]);
+  expect(found.slice(4).map(({ lag }) => lag)).toEqual([19_995, 29_995, 39_995, 49_995]);
+  expect(found.at(-1)).toMatchObject({ verdict: 'RISING', inPerSecond: 1_000 });
+});
