@@ -1,5 +1,5 @@
 import { timestampText } from '../runtime/record.ts';
-import type { RecordOutcome } from '../runtime/replay/audit.ts';
+import { type FoundOutcome, toldOutcome } from '../runtime/replay/audit.ts';
 import type { FoundRecord, SearchResult } from '../runtime/replay/find.ts';
 import { hint, type Place } from './hints.ts';
 import { plural, printable, styled, textColumnsOf, wrapped } from './terminal.ts';
@@ -12,8 +12,9 @@ const STYLES = {
   parked: 'yellow',
   discarded: 'dim',
   skipped: 'red',
+  before: 'dim',
   pending: 'yellow',
-} as const satisfies Readonly<Record<RecordOutcome, string>>;
+} as const satisfies Readonly<Record<FoundOutcome, string>>;
 
 interface View extends Place {
   readonly showValues?: true;
@@ -27,7 +28,7 @@ interface View extends Place {
 /** Each record with its position and time, and what became of it; below them, the commands that come next. */
 export function foundLines(
   found: readonly FoundRecord[],
-  outcomes: readonly Readonly<Record<string, RecordOutcome>>[],
+  outcomes: readonly Readonly<Record<string, FoundOutcome>>[],
   view: View,
 ): readonly string[] {
   const width = Math.max(0, ...outcomes.flatMap((each) => Object.keys(each).map(({ length }) => length)));
@@ -35,12 +36,20 @@ export function foundLines(
     `${styled('bold', `${raw.topic}/${raw.partition}/${raw.offset}`)}  ${timestampText(raw.timestamp)}`,
     ...Object.entries(outcomes[at]!).map(
       ([consumer, outcome]) =>
-        `  ${consumer.padEnd(width)}  ${styled(STYLES[outcome], outcome)}${outcome === 'dead-lettered' ? `  ${letterId(consumer, raw)}` : ''}`,
+        `  ${consumer.padEnd(width)}  ${styled(STYLES[outcome], toldOutcome(outcome))}${outcome === 'dead-lettered' ? `  ${letterId(consumer, raw)}` : ''}${outcome === 'before' ? ': it began later' : ''}`,
     ),
     ...(view.showValues ? valueLines(value) : []),
   ]);
   if (outcomes.every((each) => Object.keys(each).length === 0))
     lines.push('No consumer of the app reads this topic.');
+  if (outcomes.some((each) => Object.values(each).includes('before'))) {
+    lines.push(
+      ...wrapped(
+        'What is older than the consumer, or than its epoch, it never had to apply, and "replay --gaps" does not bring it. An earlier epoch may have applied it.',
+        COLUMNS,
+      ),
+    );
+  }
   return [...lines, ...nextLines(found, outcomes, view)];
 }
 
@@ -57,7 +66,7 @@ function valueLines(value: unknown): readonly string[] {
 /** One command a consumer and outcome, for the first of them. */
 function nextLines(
   found: readonly FoundRecord[],
-  outcomes: readonly Readonly<Record<string, RecordOutcome>>[],
+  outcomes: readonly Readonly<Record<string, FoundOutcome>>[],
   { declaredNames, ...place }: View,
 ): readonly string[] {
   const words = new Map<string, readonly string[]>();

@@ -6,7 +6,7 @@ import { contractsAmong, type Topic } from '../runtime/contract/contract.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
-import type { RecordOutcome } from '../runtime/replay/audit.ts';
+import { type FoundOutcome, type RecordOutcome, toldOutcome } from '../runtime/replay/audit.ts';
 import { type Condition, checkCondition, parseCondition } from '../runtime/replay/conditions.ts';
 import type { EvidenceLog, EvidenceSources } from '../runtime/replay/evidence.ts';
 import { type FoundRecord, findRecords, outcomesOfRecords } from '../runtime/replay/find.ts';
@@ -37,7 +37,8 @@ Examples:
 
 Each record comes with what became of it in every consumer of the topic: applied,
 dead-lettered, parked, discarded, skipped, or pending if the consumer has not
-reached it. A skipped record is in no table, and only a replay brings it.
+reached it. A skipped record is in no table, and only a replay brings it, unless
+the consumer began later: no replay brings what was never its own.
 
 --key reads one partition, where Kafka's own producers put the key. --where reads
 all, and decodes by the contract; names with dots lead into nested fields. Ctrl-C
@@ -113,8 +114,10 @@ async function find(topic: Topic<never>, app: LoadedApp, options: FindOptions): 
     );
     // A generation that was promoted is called as its consumer, but its letters and its ledger have its own name.
     const declaredNames = new Map(sources.map((source, at) => [source.consumer.name, consumers[at]!.name]));
-    const named = (each: Readonly<Record<string, RecordOutcome>>) =>
-      Object.fromEntries(Object.entries(each).map(([name, outcome]) => [declaredNames.get(name)!, outcome]));
+    const named = (each: Readonly<Record<string, FoundOutcome>>) =>
+      Object.fromEntries(
+        Object.entries(each).map(([name, outcome]) => [declaredNames.get(name)!, toldOutcome(outcome)]),
+      );
     if (options.json) {
       printJson({
         records: result.found.map((each, at) => toJson(each, named(outcomes[at]!), options.showValues)),

@@ -125,13 +125,21 @@ export function auditPartition(facts: PartitionFacts, window?: OffsetRange): Par
 /** What became of one record, as `find` tells it. */
 export type RecordOutcome = 'applied' | 'dead-lettered' | 'parked' | 'discarded' | 'skipped' | 'pending';
 
+/** `before` is a record that is older than the consumer, or than its epoch: an earlier one may have applied it. */
+export type FoundOutcome = RecordOutcome | 'before';
+
+/** What scripts are told of it: this consumer's ledger does not have it. */
+export function toldOutcome(outcome: FoundOutcome): RecordOutcome {
+  return outcome === 'before' ? 'skipped' : outcome;
+}
+
 /**
  * Tells what became of an offset. `skipped` is also what nothing explains: it is not in the tables, and nothing will bring
  * it but a replay.
  */
-export function outcomesOf(facts: PartitionFacts): (offset: number) => RecordOutcome {
+export function outcomesOf(facts: PartitionFacts): (offset: number) => FoundOutcome {
   const { applied, deadLettered, parked, discarded } = account(facts);
-  const { ledger, committed } = facts;
+  const { ledger, committed, begins } = facts;
   const reached = Math.max(committed ?? 0, ledger?.next ?? 0);
   return (offset) => {
     if (covers(applied, offset)) return 'applied';
@@ -140,6 +148,7 @@ export function outcomesOf(facts: PartitionFacts): (offset: number) => RecordOut
     if (covers(discarded, offset)) return 'discarded';
     // Its letter is gone.
     if (covers(ledger?.deadLettered ?? [], offset)) return 'dead-lettered';
-    return offset < reached ? 'skipped' : 'pending';
+    if (offset >= reached) return 'pending';
+    return offset < begins ? 'before' : 'skipped';
   };
 }

@@ -4,7 +4,7 @@ import type { SchemaRegistry } from '../contract/registry.ts';
 import { partitionOf } from '../publish/partitioner.ts';
 import type { RawRecord } from '../record.ts';
 import type { LogReader } from '../topics.ts';
-import { outcomesOf, type RecordOutcome } from './audit.ts';
+import { type FoundOutcome, outcomesOf } from './audit.ts';
 import { type Condition, meets } from './conditions.ts';
 import { type EvidenceSources, gatherEvidence } from './evidence.ts';
 
@@ -137,9 +137,9 @@ async function read(
 export async function outcomesOfRecords(
   records: readonly Pick<RawRecord, 'partition' | 'offset'>[],
   sources: readonly EvidenceSources[],
-): Promise<readonly Readonly<Record<string, RecordOutcome>>[]> {
+): Promise<readonly Readonly<Record<string, FoundOutcome>>[]> {
   const only = new Set(records.map(({ partition }) => partition));
-  const outcomes = records.map((): Record<string, RecordOutcome> => ({}));
+  const outcomes = records.map((): Record<string, FoundOutcome> => ({}));
   // Nobody has to look into the sink for nothing.
   if (records.length === 0) return outcomes;
   for (const source of sources) {

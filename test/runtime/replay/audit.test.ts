@@ -7,6 +7,7 @@ import {
   CATEGORIES,
   outcomesOf,
   type PartitionFacts,
+  toldOutcome,
 } from '../../../runtime/replay/audit.ts';
 import type { WholeLedger } from '../../../runtime/replay/ledgers.ts';
 
@@ -179,6 +180,16 @@ test('an outcome is told of any offset', () => {
     'skipped',
     'pending',
   ]);
+});
+
+test.each([
+  ['its ledger', {}],
+  ['what is committed, without a ledger', { ledger: undefined, committed: 30 }],
+])('what is older than the beginning of %s was not skipped', (_, of) => {
+  const outcome = outcomesOf(facts({ ledger: ledger({ first: 30 }), begins: 30, end: 200, ...of }));
+  expect([0, 29].map(outcome)).toEqual(['before', 'before']);
+  // Scripts have six words, and this consumer's ledger does not have it.
+  expect(toldOutcome(outcome(0))).toBe('skipped');
 });
 
 const size = 40;
