@@ -115,7 +115,7 @@ function nextStep(status: ConsumerStatus): Step {
       };
     case 'BLOCKED':
       return {
-        why: `what that record needs is missing; it goes on by itself once ${heldBy ?? 'the error'} is over (docs/errors.md). Nothing is lost meanwhile.`,
+        why: `what that record needs is missing; it goes on by itself once ${heldBy ?? 'the error'} is over (docs/errors.md). Partitions of the same batch may wait with it. Nothing is lost meanwhile.`,
         words: watch,
       };
     case 'STALLED':

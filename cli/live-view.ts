@@ -104,7 +104,7 @@ export function describeHolds({
   return holds.map(({ consumer, code, why, since, records: [record] }) => {
     const waiting = known(lags.find((each) => each.consumer === consumer)?.lag ?? null);
     if (record)
-      return `${consumer} BLOCKED ${duration(nowMs - since)} at ${record.partition}/${record.offset}: ${why} (${code}); its other partitions go on; ${waiting} waiting`;
+      return `${consumer} BLOCKED ${duration(nowMs - since)} at ${record.partition}/${record.offset}: ${why} (${code}); partitions of the same batch may wait with it; ${waiting} waiting`;
     return `${consumer} HELD ${duration(nowMs - since)}: ${why} (${code}); nothing is lost; ${waiting} waiting`;
   });
 }
