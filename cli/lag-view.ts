@@ -1,7 +1,7 @@
 import type { ConsumerStatus, PartitionStatus } from '../runtime/lag/status.ts';
 import { duration, rate } from '../runtime/lag/words.ts';
 import { hint, type Place } from './hints.ts';
-import { drainText, headroomText, known, verdictText } from './status-view.ts';
+import { drainText, headroomText, known, mainEvidence, verdictText } from './status-view.ts';
 import { count, printable, styled, table, wrapped, wrappedFacts } from './terminal.ts';
 
 /** The consumers in the order that they come in, each with its numbers and the partitions that are behind, or all of them. */
@@ -27,8 +27,8 @@ function headLines(status: ConsumerStatus, columns: number): readonly string[] {
         : ` (warning from ${count(warning)})`;
   const head = `${styled('bold', printable(consumer))}  ${verdictText(status)}  ${known(lag)} behind${over}`;
   const as = group === consumer ? [] : wrapped(`  group ${printable(group)}`, columns, 2);
-  const [why] = status.evidence;
-  return [head, ...as, ...(why === undefined ? [] : wrapped(printable(`  ${why}`), columns, 2))];
+  const why = mainEvidence(status).flatMap((fact) => wrapped(printable(`  ${fact}`), columns, 2));
+  return [head, ...as, ...why];
 }
 
 const right = { align: 'right' as const };

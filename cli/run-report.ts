@@ -51,7 +51,8 @@ export interface ReportContext {
 export function reportLines(report: RunReport, context: ReportContext): readonly string[] {
   const { published, applied, duplicates, deadLettered, lag, skipped, retries } = report;
   const { place, lagAtStart, lags, totals } = context;
-  const lines: string[] = [endLine(report)];
+  const paused = lags.filter((each) => each.isPaused && each.lag !== 0);
+  const lines: string[] = [...endLines(report, paused)];
   const row = (name: string, value: number | null, note = '') => {
     const text = `  ${name.padEnd(14)}${known(value).padStart(12)}`;
     const [first = '', ...rest] = wrapped(note, 80 - 31);
@@ -68,6 +69,10 @@ export function reportLines(report: RunReport, context: ReportContext): readonly
   if (skipped > 0) row('skipped', skipped, 'NOT in the tables: docs/runbooks/records-passed-over.md');
   row('lag', lag);
   if (totals.consumers.length > 1) lines.push('', ...consumerLines(totals, lags));
+  if (paused.length > 0) {
+    lines.push('', `To let ${paused.length === 1 ? 'it' : 'them'} go on:`);
+    for (const { consumer } of paused) lines.push(`  ${hint(['resume', consumer], place)}`);
+  }
   if (deadLettered > 0) {
     lines.push('', 'To see why records became dead letters:', `  ${hint(['dlq', 'triage'], place)}`);
   }
@@ -82,18 +87,32 @@ function sqlPlace({ state }: Place): Place {
   return state === undefined ? {} : { state };
 }
 
-function endLine({ lag, elapsedMs, published, malformed, refused }: RunReport): string {
+function endLines(
+  { lag, elapsedMs, published, malformed, refused }: RunReport,
+  paused: readonly ConsumerStatus[],
+): readonly string[] {
   const seconds = `${(elapsedMs / 1_000).toFixed(1)} s`;
   if (published === 0 && malformed + refused > 0) {
     const why =
       malformed > 0
         ? `none of ${plural(malformed + refused, 'line')} is in a format that Millrace knows`
         : `all ${plural(refused, 'value')} break the contract`;
-    return `${styled('yellow', 'Nothing was published')}: ${why}.`;
+    return ending('yellow', 'Nothing was published', `: ${why}.`);
   }
-  return lag === 0
-    ? `${styled('green', 'Done')}: everything published was consumed (${seconds}).`
-    : `${styled('yellow', 'Stopped')} after ${seconds} with ${lag === null ? 'an unknown number of records' : plural(lag, 'record')} left to consume; the next run goes on.`;
+  if (lag === 0) return ending('green', 'Done', `: everything published was consumed (${seconds}).`);
+  const left = lag === null ? 'an unknown number of records' : plural(lag, 'record');
+  const isAllPaused = lag === paused.reduce((sum, each) => sum + (each.lag ?? 0), 0);
+  const why = paused.map(
+    (each) =>
+      ` ${printable(each.consumer)} is paused with ${known(each.lag)} unread, and reads nothing until it is resumed.`,
+  );
+  const next = isAllPaused ? '.' : `; the next run goes on${paused.length > 0 ? ' with the others' : ''}.`;
+  return ending('yellow', 'Stopped', ` after ${seconds} with ${left} left to consume${next}${why.join('')}`);
+}
+
+function ending(style: 'yellow' | 'green', word: string, text: string): readonly string[] {
+  const [first = '', ...rest] = wrapped(`${word}${text}`, 80);
+  return [styled(style, word) + first.slice(word.length), ...rest];
 }
 
 function consumerLines(totals: StackTotals, lags: readonly ConsumerStatus[]): readonly string[] {

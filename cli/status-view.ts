@@ -95,13 +95,21 @@ export function statusLines(statuses: readonly ConsumerStatus[], columns: number
 }
 
 function whyLines(status: ConsumerStatus, columns: number): readonly string[] {
-  const { verdict, evidence, isPaused } = status;
+  const { verdict, isPaused } = status;
   const isWell = exitCodeOf([status]) === 0 && verdict !== 'RECOVERING';
-  const [first] = evidence;
-  if (isWell && !isPaused) return [];
-  return first === undefined
-    ? []
-    : wrapped(printable(`  ${first}`), columns, 2).map((line) => styled('dim', line));
+  const shown = isWell && !isPaused ? [] : mainEvidence(status);
+  return shown.flatMap((fact) =>
+    wrapped(printable(`  ${fact}`), columns, 2).map((line) => styled('dim', line)),
+  );
+}
+
+/** The first sentence, and of a paused consumer the one that says by whom. */
+export function mainEvidence({
+  evidence,
+  isPaused,
+}: Pick<ConsumerStatus, 'evidence' | 'isPaused'>): readonly string[] {
+  const pause = isPaused ? evidence.find((fact) => fact.includes('paused by ')) : undefined;
+  return [...new Set([...evidence.slice(0, 1), ...(pause === undefined ? [] : [pause])])];
 }
 
 export function drainText(drain: Drain): string {

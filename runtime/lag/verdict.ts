@@ -76,6 +76,12 @@ export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample
   };
   const { consumer, group, topic, warning, incident } = watched;
   const facts = factsOf(status, sample, watched, samples);
+  // Whatever the verdict, a consumer that reads nothing on purpose is to be told from one that has nothing to read.
+  const { paused } = sample.runner;
+  const pause =
+    paused && !evidence.some((fact) => fact.includes(pausedBy(paused)))
+      ? [`It is ${pausedBy(paused)}, and reads nothing.`]
+      : [];
   return {
     consumer,
     group,
@@ -83,7 +89,7 @@ export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample
     warning,
     incident,
     ...status,
-    evidence: [...new Set([...evidence, ...facts])],
+    evidence: [...new Set([...evidence, ...pause, ...facts])],
   };
 }
 
@@ -134,7 +140,7 @@ function progressOf(series: Series, sample: ConsumerSample, watched: WatchedCons
   const numbers = {
     lag: now.lag,
     ageMs,
-    drain: drainOf(series, inFlight(series, watched)),
+    drain: drainOf(series, inFlight(series, watched), sample.runner),
     headroomMs,
     lost: now.lost,
     inPerSecond: rates?.inPerSecond ?? null,
@@ -197,7 +203,7 @@ function stalled(
   if (!now.lag) return undefined;
   const { paused, disabled, held, handling, throttles = 0, isRunning, who } = runner;
   const because = (text: string): Finding => ['STALLED', `${count(now.lag!)} unread and ${text}.`];
-  if (paused) return because(`paused by ${paused.by} since ${moment(paused.at)}`);
+  if (paused) return because(pausedBy(paused));
   if (disabled) return because(`the event source mapping is ${disabled}`);
   const progress = lastProgressAt(points);
   const isMoving = rates !== null && progress !== null && now.at - progress <= RATE_WINDOW_MS;
@@ -218,6 +224,10 @@ function stalled(
   if (since !== null && now.at - since >= stallMs(windowMs))
     return because(`no commit since ${moment(since)}`);
   return undefined;
+}
+
+function pausedBy({ by, at }: NonNullable<Runner['paused']>): string {
+  return `paused by ${by} since ${moment(at)}`;
 }
 
 function trend(
@@ -290,10 +300,12 @@ function inFlight({ rates, warning }: Series, { windowMs }: WatchedConsumer): nu
   return Math.max(warning / 10, input);
 }
 
-function drainOf({ now, rates }: Series, flight: number): Drain {
+function drainOf({ now, rates }: Series, flight: number, { paused }: Runner): Drain {
   const { lag } = now;
   if (lag === null) return null;
   if (lag === 0) return { lowMs: 0, highMs: 0 };
+  // The rates are still those from before the pause.
+  if (paused) return 'never';
   if (!rates) return null;
   const timesAt = (speeds: readonly number[]) => {
     const times = speeds.filter((speed) => speed > 0).map((speed) => Math.ceil((lag / speed) * 1_000));

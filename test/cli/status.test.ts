@@ -150,6 +150,10 @@ describe('a consumer is paused', () => {
     const next = await run('up', '--no-publish', '--exit-when-drained');
     expect(next.code).toBe(1);
     expect(next.stderr).toMatch(new RegExp(`${CONSUMER} is paused, by \\S+ since \\S+`));
+    expect(next.stdout.replaceAll('\n', ' ')).toContain(
+      `with 30 records left to consume. ${CONSUMER} is paused with 30 unread, and reads nothing until it is resumed.`,
+    );
+    expect(next.stdout).toContain(`\n  npx millrace resume ${CONSUMER} --state ${state[1]}\n`);
     expect(await applied()).toBe(10);
 
     up('--no-publish');

@@ -32,6 +32,12 @@ const TABLE: readonly (readonly [string, readonly ConsumerSample[], LagVerdict, 
     'STALLED',
     /paused by kim since 2026-11-27 03:00:00Z/,
   ],
+  [
+    'paused with nothing to do',
+    [sampleOf({ committed: 5, end: 5, runner: { paused: { by: 'kim', at: START_AT } } })],
+    'OK',
+    /paused by kim since 2026-11-27 03:00:00Z/,
+  ],
   ['a mapping that is off', [sampleOf({ end: 3, runner: { disabled: 'Disabled' } })], 'STALLED', /Disabled/],
   [
     'held for ten seconds',
@@ -348,4 +354,12 @@ describe('whatever the samples are', () => {
       }),
     );
   });
+});
+
+test('a consumer that was just paused never drains, whatever it did before', () => {
+  const samples = [
+    sampleOf({ committed: 0, end: 900 }),
+    sampleOf({ atMs: 2 * SECOND, committed: 600, end: 900, runner: { paused: { by: 'kim', at: START_AT } } }),
+  ];
+  expect(judge(watched, samples)).toMatchObject({ drain: 'never', drainMs: null, isPaused: true });
 });
