@@ -21,7 +21,12 @@ const TITLES: Readonly<Record<Category, string>> = {
 const LISTED = ['unaccounted', 'skipped', 'deleted'] as const satisfies readonly Category[];
 
 /** The audit as a table, the ranges of what is not in the tables, and what to do about them. */
-export function auditLines(audit: ConsumerAudit, place: Place): readonly string[] {
+export function auditLines(
+  audit: ConsumerAudit,
+  place: Place,
+  /** How many of the unaccounted offsets the log never had. */
+  neverThere = 0,
+): readonly string[] {
   const { consumer, topic, partitions, unaccounted } = audit;
   const total = (of: Category) => partitions.reduce((sum, each) => sum + each[of], 0);
   const all = CATEGORIES.reduce((sum, each) => sum + total(each), 0);
@@ -44,7 +49,7 @@ export function auditLines(audit: ConsumerAudit, place: Place): readonly string[
     `${plural(all, 'offset')} of ${topic}`,
     ...table(columns, partitions.length > 1 ? [...rows, sum] : rows).split('\n'),
     ...LISTED.flatMap((name) => rangeLines(audit, name)),
-    ...nextLines(audit, place, total),
+    ...nextLines(audit, neverThere, place, total),
   ];
 }
 
@@ -66,6 +71,7 @@ export function rangeText({ from, to }: OffsetRange): string {
 
 function nextLines(
   { consumer, unaccounted }: ConsumerAudit,
+  neverThere: number,
   place: Place,
   total: (of: Category) => number,
 ): readonly string[] {
@@ -74,7 +80,13 @@ function nextLines(
     `  ${hint(words, place)}`,
   ];
   return [
-    ...(unaccounted + total('skipped') > 0
+    ...(neverThere > 0
+      ? wrapped(
+          `The log never had ${neverThere === unaccounted ? 'the unaccounted offsets' : `${count(neverThere)} of the unaccounted offsets`}: the ledger is ahead of it, and no replay can bring them (docs/runbooks/lost-data.md).`,
+          COLUMNS,
+        )
+      : []),
+    ...(unaccounted - neverThere + total('skipped') > 0
       ? next('What the log or the archive still has of these can be applied:', ['replay', consumer, '--gaps'])
       : []),
     ...(total('deadLettered') > 0

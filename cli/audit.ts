@@ -1,7 +1,8 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { type LedgerSession, openLedgerSession } from '../local/ledger-session.ts';
 import { existingStateFolder } from '../local/state-folder.ts';
-import type { OffsetRange } from '../runtime/delivery/offset-ranges.ts';
+import { type OffsetRange, sizeOf, within } from '../runtime/delivery/offset-ranges.ts';
+import { MillraceError } from '../runtime/errors.ts';
 import { auditPartition, type ConsumerAudit } from '../runtime/replay/audit.ts';
 import { type EvidenceSources, gatherEvidence } from '../runtime/replay/evidence.ts';
 import { offsetBehind } from '../runtime/replay/time-bounds.ts';
@@ -67,14 +68,19 @@ export function auditCommand(): Command {
     .addOption(jsonOption('print {consumer, topic, unaccounted, partitions}'))
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (name: string, options: AuditOptions, command: Command) => {
+      checkOrder(options);
       const consumer = consumerNamed(name, (await loadApp()).consumers);
       if (options.env !== undefined) checkEnvironment(command, options.env, (await loadApp()).environments);
       const session = await openSession(options);
       try {
-        const { audit: found, redriving } = await auditConsumer(await session.sourcesOf(consumer), options);
+        const {
+          audit: found,
+          redriving,
+          neverThere,
+        } = await auditConsumer(await session.sourcesOf(consumer), options);
         const audit = { ...found, consumer: name };
         if (options.json) printJson(audit);
-        else for (const line of auditLines(audit, options)) printLine(line);
+        else for (const line of auditLines(audit, options, neverThere)) printLine(line);
         if (redriving > 0 && audit.unaccounted > 0) {
           printNote(
             `${plural(redriving, 'dead letter')} of ${name} is being redriven, and may count as unaccounted. Audit again when that has ended.`,
@@ -99,7 +105,12 @@ async function openSession(options: AuditOptions): Promise<Pick<LedgerSession, '
 async function auditConsumer(
   sources: EvidenceSources,
   bounds: Pick<AuditOptions, 'from' | 'to'>,
-): Promise<{ readonly audit: ConsumerAudit; readonly redriving: number }> {
+): Promise<{
+  readonly audit: ConsumerAudit;
+  readonly redriving: number;
+  /** How many of the unaccounted offsets the log never had. */
+  readonly neverThere: number;
+}> {
   const { consumer, log } = sources;
   const { partitions, redriving } = await gatherEvidence(sources);
   const audits = await Promise.all(
@@ -115,10 +126,35 @@ async function auditConsumer(
     }),
   );
   const unaccounted = audits.reduce((sum, each) => sum + each.unaccounted, 0);
+  const neverThere = audits.reduce(
+    (sum, { ranges }, at) =>
+      sum + sizeOf(within(ranges.unaccounted, { from: partitions[at]!.end, to: Number.MAX_SAFE_INTEGER })),
+    0,
+  );
   return {
     audit: { consumer: consumer.name, topic: consumer.topic.name, unaccounted, partitions: audits },
     redriving,
+    neverThere,
   };
+}
+
+/** A time and an offset can be compared in no partition but each of its own. @throws INPUT_INVALID */
+function checkOrder({ from, to }: Pick<AuditOptions, 'from' | 'to'>): void {
+  if (!from || !to) return;
+  const pair =
+    'offset' in from && 'offset' in to
+      ? ([from.offset, to.offset] as const)
+      : 'timestampMs' in from && 'timestampMs' in to
+        ? ([from.timestampMs, to.timestampMs] as const)
+        : undefined;
+  if (!pair || pair[0] < pair[1]) return;
+  const [first, last] = 'offset' in from ? pair : pair.map((ms) => new Date(ms).toISOString());
+  const which = 'offset' in from ? 'an offset' : 'a time';
+  throw new MillraceError(
+    'INPUT_INVALID',
+    `--from is ${first} and --to is ${last}, so there is nothing to account for. Give a --to that is ${which} after --from, or leave it out.`,
+    { details: { from: first, to: last } },
+  );
 }
 
 function firstOffset(of: Bound, byTime: (timestampMs: number) => Promise<number>): Promise<number> | number {
