@@ -51,8 +51,10 @@ export interface ConsumerRunner {
   readonly source: PausableSource | undefined;
   /** What only a person can fix, once it has met that. */
   readonly halted: () => MillraceError | undefined;
+  /** The function, for who delivers beside the event source. */
+  readonly invoke: FunctionThreads['invoke'];
   /**
-   * Begins no invocation while the work runs, nor the work while one runs.
+   * Begins no invocation while the work runs, nor the work while one runs; what was read before is not delivered after.
    * @throws REBUILD_REFUSED where one does not end in time
    */
   holding<Result>(work: () => Promise<Result>): Promise<Result>;
@@ -125,7 +127,15 @@ export function startRunner(
     redrive,
     source,
     halted: () => halted,
-    holding: gate.holding,
+    invoke,
+    holding: (work) =>
+      source
+        ? source.whileStopped(
+            () => gate.holding(work),
+            LONGEST_WAIT_MS,
+            () => busy(consumer.name),
+          )
+        : gate.holding(work),
     async stop() {
       await Promise.all([source?.stop().catch(laterIfOutage), redrive.stop()]);
       await threads.stop();
@@ -177,7 +187,7 @@ function busy(consumer: string): MillraceError {
     'REBUILD_REFUSED',
     `${consumer} has been in the middle of a batch for ${LONGEST_WAIT_MS / 1_000} s, so its tables cannot be left at a clean cut. Nothing was ` +
       'changed. Try again.',
-    { details: { consumer } },
+    { details: { reason: 'busy', consumer } },
   );
 }
 

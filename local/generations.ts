@@ -34,7 +34,8 @@ import { codeFingerprint } from './code-fingerprint.ts';
 import type { ConsumerRunner } from './consumer-runner.ts';
 import type { GenerationCalls } from './generation-calls.ts';
 import { readLedgerTotals } from './ledger-totals.ts';
-import { boundedReader, logWithArchive } from './log-with-archive.ts';
+import { watchReach } from './live-reach.ts';
+import { boundedReader, limitedReader, logWithArchive } from './log-with-archive.ts';
 import { type Pace, pacedReader } from './paced-reader.ts';
 import type { Stores } from './stores.ts';
 
@@ -68,6 +69,8 @@ export interface Generations {
   liveOf(declared: AnyConsumer): AnyConsumer;
   isLive(runner: Pick<ConsumerRunner, 'declared' | 'number'>): boolean;
   candidates(): readonly (Generation & { readonly name: string })[];
+  /** Looks again at which generation is live. */
+  refresh(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -98,6 +101,25 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
   const runnerOf = (consumer: string, number: number) =>
     runners.find((each) => each.declared.name === consumer && each.number === number);
 
+  const reaches = new Map(
+    app.consumers.map((declared) => [
+      declared.name,
+      watchReach(async () => {
+        const ledgers = await ledgersOf(generationOf(declared, liveNumber(declared)));
+        return new Map(ledgers.map(({ partition, next }) => [partition, next ?? 0]));
+      }, systemClock),
+    ]),
+  );
+  /**
+   * Nobody runs ahead of the live generation: an offset that another has handled first would be handled as a replay by that one,
+   * and after a promote by the live one before, so that its effects outside the database would never be had.
+   */
+  const behindLive = (declared: AnyConsumer, number: number, reader: LogReader): LogReader =>
+    limitedReader(reader, async ({ partition }) => {
+      const isLive = number === liveNumber(declared);
+      return isLive ? Number.POSITIVE_INFINITY : reaches.get(declared.name)!(partition);
+    });
+
   /** A candidate reads what the topic has deleted from the archive, as long as it is one. */
   const readerFor = (declared: AnyConsumer, pace: Pace, state: Generation['state']): LogReader => {
     const archive = app.consumers.find((each) => isArchive(each) && each.topic.name === declared.topic.name);
@@ -117,7 +139,12 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
   ) => {
     const pace: Pace = { recordsPerSecond };
     const reader = readerFor(declared, pace, state);
-    const runner = parts.start(declared, number, until ? boundedReader(reader, until.partitions) : reader);
+    const bounded = until
+      ? boundedReader(reader, until.partitions)
+      : isArchive(declared)
+        ? reader
+        : behindLive(declared, number, reader);
+    const runner = parts.start(declared, number, bounded);
     runners.push({ ...runner, pace });
   };
 
@@ -129,6 +156,20 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
       ),
     );
     return rows;
+  };
+
+  /** The live ledger's, and where its group stands where it has nothing yet. */
+  const liveBounds = async (declared: AnyConsumer): Promise<readonly LedgerBounds[]> => {
+    const live = generationOf(declared, liveNumber(declared));
+    const known = new Map((await ledgersOf(live)).map((each) => [each.partition, each]));
+    const topic = live.topic.name;
+    const partitions = Array.from({ length: await stores.log.partitions(topic) }, (_, at) => at);
+    return Promise.all(
+      partitions.map(async (partition) => ({
+        ...(known.get(partition) ?? { partition, first: null, next: null }),
+        committed: (await stores.log.committed(groupOf(live), { topic, partition })) ?? null,
+      })),
+    );
   };
 
   /**
@@ -195,16 +236,23 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
     ] as const;
   };
 
-  /** What retention has emptied cannot be read by anybody any more. */
-  const oldestOf = async ({ topic: { name: topic } }: AnyConsumer): Promise<ReadonlyMap<number, number>> => {
-    const partitions = Array.from(
-      { length: await stores.log.partitions(topic) },
-      (_, partition) => partition,
-    );
-    const starts = partitions.map(
-      async (partition) => [partition, (await stores.log.bounds({ topic, partition })).start] as const,
-    );
-    return new Map(await Promise.all(starts));
+  /**
+   * By partition, the next offset that a candidate can read at all: what retention or compaction has taken on the way to the live
+   * one cannot be read by anybody any more.
+   */
+  const oldestFor = async (declared: AnyConsumer, number: number): Promise<ReadonlyMap<number, number>> => {
+    const { name: topic } = declared.topic;
+    const reader = readerFor(declared, { recordsPerSecond: null }, 'candidate');
+    const positions = await positionsOf(declared, number);
+    const found = positions.map(async ({ partition, next, committed, live }) => {
+      const of = { topic, partition };
+      const { start, end } = await reader.bounds(of);
+      const at = Math.max(start, next ?? committed ?? start);
+      if (live === null || at >= live) return [partition, start] as const;
+      const [first] = await reader.read(of, at, 1);
+      return [partition, first && first.offset < live ? start : Math.min(end, live)] as const;
+    });
+    return new Map(await Promise.all(found));
   };
 
   const stopAndDrop = async (declared: AnyConsumer, number: number) => {
@@ -267,7 +315,7 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
         plannedAt: systemClock.now(),
         consumer: declared,
       };
-      const live = await ledgersOf(generationOf(declared, liveNumber(declared)));
+      const live = await liveBounds(declared);
       return planRebuild(about, readerFor(declared, { recordsPerSecond: null }, 'candidate'), live);
     },
     rebuild: ({ plan, recordsPerSecond }) =>
@@ -306,7 +354,7 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
         const code = codes.get(consumer)!;
         requireSameCode(declared, code);
         return afterSwitch(
-          await store.promote(declared, number, { code, mayLose, oldest: await oldestOf(declared) }),
+          await store.promote(declared, number, { code, mayLose, oldest: await oldestFor(declared, number) }),
         );
       }),
     rollback: ({ consumer }) => inTurn(async () => afterSwitch(await store.rollback(declaredAs(consumer)))),
@@ -322,7 +370,7 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
         requireSameCode(declared, code);
         await dropShadows(declared);
         const reader = readerFor(declared, { recordsPerSecond: null }, 'candidate');
-        const live = await ledgersOf(generationOf(declared, liveNumber(declared)));
+        const live = await liveBounds(declared);
         const about = { ledger: parts.ledger, code, plannedAt: systemClock.now(), consumer: declared };
         const plan = await planShadow({ ...about, id: shadowId(randomUUID()), fromMs, toMs }, reader, live);
         const { number } = await store.create(declared, { id: plan.id, code, kind: 'shadow' });
@@ -373,6 +421,7 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
       known
         .filter((each) => each.state === 'candidate' && !isShadow(each))
         .map((each) => ({ ...each, name: generationName(each.consumer, each.number) })),
+    refresh,
     async stop() {
       await Promise.all(runners.map((runner) => runner.stop()));
     },

@@ -67,6 +67,29 @@ export function logWithArchive(log: LogReader, topic: string, archive: RecordRea
   };
 }
 
+/**
+ * A log of which no more is read than a limit allows, which may rise: what is behind it is there, and comes later.
+ * @param limitOf one past the last offset that may be read
+ */
+export function limitedReader(log: LogReader, limitOf: (of: TopicPartition) => Promise<number>): LogReader {
+  return {
+    ...log,
+    async read(of, fromOffset, maxRecords) {
+      const limit = await limitOf(of);
+      const most = Math.min(maxRecords, limit - fromOffset);
+      if (most <= 0) return [];
+      return (await log.read(of, fromOffset, most)).filter(({ offset }) => offset < limit);
+    },
+    ...(log.passed && {
+      async passed(of: TopicPartition, fromOffset: number) {
+        const limit = await limitOf(of);
+        if (limit <= fromOffset) return fromOffset;
+        return Math.min(limit, await log.passed!(of, fromOffset));
+      },
+    }),
+  };
+}
+
 /** A log that ends where the plan says, for a run that follows nothing. */
 export function boundedReader(log: LogReader, plan: readonly PartitionPlan[]): LogReader {
   const ends = new Map(plan.map(({ partition, to }) => [partition, to]));

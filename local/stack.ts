@@ -186,10 +186,8 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       app,
       stores,
       driver,
-      // PostgreSQL in this process has one session, which cannot hold batches and wait for the candidate's at once.
-      store: createPostgresGenerations(driver, {
-        holding: options.postgres === undefined ? (name, work) => holding(name, work) : undefined,
-      }),
+      // A batch read before the switch must not come after it: its consumer would run ahead of the one that is live then.
+      store: createPostgresGenerations(driver, { holding: (name, work) => holding(name, work) }),
       reader: patientReader(stores.log, { clock: systemClock, log, stop: stopping.signal }),
       ledger,
       groupOf,
@@ -219,7 +217,13 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   );
   const holding = <Result>(name: string, work: () => Promise<Result>): Promise<Result> => {
     const runner = generations.runners().find(({ consumer }) => consumer.name === name);
-    return runner ? runner.holding(work) : work();
+    const done = async () => {
+      const result = await work();
+      // Before anybody reads on: as far as the generation that is live now.
+      await generations.refresh();
+      return result;
+    };
+    return runner ? runner.holding(done) : done();
   };
   /** The live generations: what the totals, the lag and the halts of a run are about. */
   const running = () => generations.runners().filter(generations.isLive);
@@ -303,10 +307,10 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     async deliver(name, event) {
       const found = generations.runners().find(({ consumer }) => consumer.name === name);
       if (!found) throw noSuchConsumer(name);
-      const { threads, consumer } = found;
+      const { invoke, consumer } = found;
       const fn = createFunction({
         name,
-        handler: threads.invoke,
+        handler: invoke,
         timeoutMs: consumer.timeoutMs,
         clock: systemClock,
       });

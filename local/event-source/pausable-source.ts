@@ -1,9 +1,16 @@
+import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { EventSource } from './event-source.ts';
 
 /** An event source that does not run while its consumer is paused. */
 export interface PausableSource extends Pick<EventSource, 'drained' | 'stop'> {
   /** Stops or starts as the pause has changed. A batch that is under way ends first. */
   follow(): void;
+  /**
+   * Stops, does the work, and goes on from the committed offsets: nothing that was read before the work is delivered after it.
+   * @param mostMs how long to wait for batches that are under way
+   * @throws what `late` makes, where one does not end in time; then the work is not done
+   */
+  whileStopped<Result>(work: () => Promise<Result>, mostMs: number, late: () => Error): Promise<Result>;
 }
 
 /** @param start makes a source that goes on from the committed offsets */
@@ -28,6 +35,28 @@ export function pausableSource(start: () => EventSource, isPaused: () => boolean
       }
       if (!source) ending = ending.then(settle);
       ending.catch(() => {});
+    },
+    whileStopped(work, mostMs, late) {
+      const stopping = ending.then(() => {
+        const stopped = source?.stop();
+        source = undefined;
+        return stopped;
+      });
+      const inTime = async () => {
+        const timer = new AbortController();
+        const isLate = await Promise.race([
+          stopping.then(() => false),
+          systemClock.sleep(mostMs, timer.signal).then(() => true),
+        ]).finally(() => timer.abort());
+        if (isLate) throw late();
+        return work();
+      };
+      const done = inTime();
+      ending = Promise.allSettled([done])
+        .then(() => stopping)
+        .then(settle);
+      ending.catch(() => {});
+      return done;
     },
     async drained() {
       for (;;) {

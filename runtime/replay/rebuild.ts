@@ -3,6 +3,7 @@
  * the future, or traffic that never stops, cannot move them.
  */
 import type { AnyConsumer } from '../delivery/consumer.ts';
+import type { TopicPartition } from '../record.ts';
 import type { LogReader } from '../topics.ts';
 import { offsetBehind } from './time-bounds.ts';
 
@@ -38,6 +39,8 @@ export interface LedgerBounds {
   readonly partition: number;
   readonly first: number | null;
   readonly next: number | null;
+  /** What its group has committed; missing or null where that is unknown, or nothing. */
+  readonly committed?: number | null;
 }
 
 /** Where the candidate stands in one partition. */
@@ -65,7 +68,8 @@ export interface RebuildProgress {
 
 /**
  * Freezes what a rebuild reads: from the oldest record, or where the live ledger begins if the consumer began later than
- * that, up to the end as it is now.
+ * that, up to where the live ledger is now. What the live one has yet to apply is left to whichever is live then: only that
+ * one's handlers may have effects outside.
  * @param live the bounds of the live ledger, by partition
  */
 export async function planRebuild(
@@ -87,14 +91,11 @@ export async function planRebuild(
     const of = { topic, partition };
     const { start, end } = await reader.bounds(of);
     const known = boundsOf.get(partition);
-    const from = Math.min(
-      end,
-      Math.max(
-        start,
-        await beginning(consumer, about.fromMs, known, () => reader.offsetAt(of, about.fromMs!), start),
-      ),
-    );
-    partitions.push({ partition, from, to: end });
+    const wanted = await beginning(consumer, about.fromMs, known, reader, of, { start, end });
+    // At least the last record that the live one has had: a ledger without a record has no place to go on from.
+    const last = known?.next != null ? known.next - 1 : (known?.committed ?? end);
+    const from = Math.min(end, Math.max(start, Math.min(wanted, last)));
+    partitions.push({ partition, from, to: Math.max(from, Math.min(end, known?.next ?? from)) });
     if (known?.first != null && known.next != null) {
       missing += Math.max(0, Math.min(from, known.next) - known.first);
     }
@@ -143,12 +144,16 @@ async function beginning(
   { startingPosition }: AnyConsumer,
   fromMs: number | null,
   live: LedgerBounds | undefined,
-  offsetAt: () => Promise<number>,
-  start: number,
+  reader: Pick<LogReader, 'offsetAt'>,
+  of: TopicPartition,
+  { start, end }: { readonly start: number; readonly end: number },
 ): Promise<number> {
-  if (fromMs !== null) return offsetAt();
+  if (fromMs !== null) return reader.offsetAt(of, fromMs);
+  if (startingPosition === 'TRIM_HORIZON') return start;
   // One that began later has never had what is older, and its readers do not expect it.
-  return startingPosition === 'TRIM_HORIZON' ? start : (live?.first ?? start);
+  const begun = live?.first ?? live?.committed;
+  if (begun != null) return begun;
+  return startingPosition === 'LATEST' ? end : reader.offsetAt(of, startingPosition.atTimestampMs);
 }
 
 /** How far a candidate is. */

@@ -1,7 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { boundedReader, logWithArchive } from '../../local/log-with-archive.ts';
+import { watchReach } from '../../local/live-reach.ts';
+import { boundedReader, limitedReader, logWithArchive } from '../../local/log-with-archive.ts';
 import { type Pace, pacedReader } from '../../local/paced-reader.ts';
 import type { RecordReader } from '../../runtime/archive/reader.ts';
+import { MillraceError } from '../../runtime/errors.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import type { LogReader } from '../../runtime/topics.ts';
 import { createFakeClock } from '../../testing/fake-clock.ts';
@@ -88,6 +90,38 @@ test('a bounded log ends where its plan says, whatever is published meanwhile', 
   expect(await readAll(bounded, 0, 2)).toEqual([0, 1, 2]);
   expect(await bounded.bounds(of)).toEqual({ start: 0, end: 3 });
   expect(await bounded.read({ ...of, partition: 1 }, 0, 10)).toEqual([]);
+});
+
+test('a limited log gives nothing from its limit on, and the rest once that has risen', async () => {
+  let limit = 0;
+  const log = { ...logOf([0, 1, 4, 5]), passed: async () => 6 };
+  const limited = limitedReader(log, async () => limit);
+  expect(await limited.read(of, 0, 10)).toEqual([]);
+  expect(await limited.passed!(of, 0)).toBe(0);
+  limit = 4;
+  expect(await readAll(limited, 0, 10)).toEqual([0, 1]);
+  expect(await limited.passed!(of, 2)).toBe(4);
+  limit = Number.POSITIVE_INFINITY;
+  expect(await readAll(limited, 2, 10)).toEqual([4, 5]);
+});
+
+test('how far the live generation has come is asked at most five times a second, and an outage leaves it as it was', async () => {
+  const clock = createFakeClock();
+  let [next, asked, isAway] = [3, 0, false];
+  const reach = watchReach(async () => {
+    asked++;
+    if (isAway) throw new MillraceError('SINK_UNAVAILABLE', 'down');
+    return new Map([[0, next]]);
+  }, clock);
+  expect(await Promise.all([reach(0), reach(1)])).toEqual([3, 0]);
+  next = 5;
+  expect([await reach(0), asked]).toEqual([3, 1]);
+  await clock.advance(200);
+  isAway = true;
+  expect([await reach(0), asked]).toEqual([3, 2]);
+  await clock.advance(200);
+  isAway = false;
+  expect([await reach(0), asked]).toEqual([5, 3]);
 });
 
 test('a paced log gives no more than its pace allows, until that is lifted', async () => {

@@ -103,3 +103,45 @@ test('what is stopped stays so', async () => {
   await turn();
   expect(done).toEqual(['source 1 starts', 'source 1 stops', 'source 1 ends']);
 });
+
+const late = () => new Error('late');
+
+test('work is done while no source runs, and who waits for the end waits for what comes after it', async () => {
+  const { done, ends, source } = world();
+  const running = source();
+  const worked = running.whileStopped(async () => void done.push('work'), 1_000, late);
+  let isDrained = false;
+  running.drained().then(() => {
+    isDrained = true;
+  });
+  await turn();
+  expect(done).toEqual(['source 1 starts', 'source 1 stops']);
+  ends[0]!();
+  await worked;
+  await turn();
+  expect(done.slice(2)).toEqual(['source 1 ends', 'work', 'source 2 starts']);
+  expect(isDrained).toBe(false);
+  ends[1]!();
+  await turn();
+  expect(isDrained).toBe(true);
+});
+
+test('work is left when a batch does not end in time, and the source goes on after that', async () => {
+  const { done, ends, source } = world();
+  const running = source();
+  await expect(running.whileStopped(async () => void done.push('work'), 1, late)).rejects.toThrow('late');
+  ends[0]!();
+  await turn();
+  expect(done).toEqual(['source 1 starts', 'source 1 stops', 'source 1 ends', 'source 2 starts']);
+});
+
+test('work that fails leaves the source running', async () => {
+  const { done, ends, source } = world();
+  const running = source();
+  const failed = running.whileStopped(() => Promise.reject(new Error('refused')), 1_000, late);
+  await turn();
+  ends[0]!();
+  await expect(failed).rejects.toThrow('refused');
+  await turn();
+  expect(done.at(-1)).toBe('source 2 starts');
+});

@@ -87,11 +87,17 @@ export const operation = fc.oneof(
   },
 );
 
-export async function deliver(world: World, { back, size, trouble }: Batch, mode: Mode): Promise<void> {
+/** @param endOf one past the last offset of a partition that is delivered */
+export async function deliver(
+  world: World,
+  { back, size, trouble }: Batch,
+  mode: Mode,
+  endOf: (partition: number) => number = () => Number.POSITIVE_INFINITY,
+): Promise<void> {
   const partialResponses = mode === 'provisioned';
   const stretches = world.partitions.map(({ records, cursor }, index) => {
     const from = Math.max(0, cursor - back[index]!);
-    return records.slice(from, from + size[index]!);
+    return records.slice(from, Math.max(from, Math.min(from + size[index]!, endOf(index))));
   });
   const records = stretches.flat();
   const answer = await world.deliver(records, trouble, partialResponses);
@@ -109,9 +115,16 @@ export async function deliver(world: World, { back, size, trouble }: Batch, mode
   });
 }
 
-export function discard(world: World, partition: number, size: number): void {
-  const of = world.partitions[partition % world.partitions.length]!;
-  for (let left = size; left > 0 && of.cursor < of.records.length; left--) {
+export function discard(
+  world: World,
+  partition: number,
+  size: number,
+  endOf: (partition: number) => number = () => Number.POSITIVE_INFINITY,
+): void {
+  const index = partition % world.partitions.length;
+  const of = world.partitions[index]!;
+  const end = Math.min(of.records.length, endOf(index));
+  for (let left = size; left > 0 && of.cursor < end; left--) {
     of.discarded.add(of.cursor);
     of.everDiscarded.add(of.cursor++);
   }

@@ -53,10 +53,22 @@ export class Generations {
         // Exactly one generation's handler may have effects outside, at any time: its own ledger's lock keeps that so.
         assert.equal(replay === undefined, this.live === generation);
         await tx.append(`effects/${record.partition}`, record.offset);
+        if (replay === undefined) await tx.append(`outside/${record.partition}`, record.offset);
       },
       effects: (partition) => (sink.value(`effects/${partition}`) as number[] | undefined) ?? [],
       ledger: (partition) => sink.ledger(KEY, { topic: events.name, partition }),
     };
+  }
+
+  /** How far a generation may read: one that is not live no further than the live one has come. */
+  readonly endOf = (generation: number) => {
+    if (generation === this.live) return () => Number.POSITIVE_INFINITY;
+    return (partition: number) => this.worlds[this.live]!.ledger(partition)?.next ?? 0;
+  };
+
+  /** The offsets that were handled, and committed, by a generation that was live then. */
+  outside(partition: number): readonly number[] {
+    return this.#sinks.flatMap((sink) => (sink.value(`outside/${partition}`) as number[] | undefined) ?? []);
   }
 
   /**

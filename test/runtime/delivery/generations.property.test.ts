@@ -1,4 +1,7 @@
-/** Promises 1, 2, 3, 4 and 5 of docs/delivery.md, for each of two generations, while readers are moved from one to the other. */
+/**
+ * Promises 1, 2, 3, 4 and 5 of docs/delivery.md, for each of two generations, while readers are moved from one to the other;
+ * and effects outside the database once over both.
+ */
 import assert from 'node:assert/strict';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -82,6 +85,7 @@ describe.each(POLLING_MODES)('rebuild, promote and rollback over random historie
             assert.equal(await generations.switch(), true);
             readersSeeEverything(generations);
           }
+          effectsOutsideOnce(generations);
           switches += generations.switches - 2;
         },
       ),
@@ -98,14 +102,20 @@ async function take(generations: Generations, step: Step, mode: Mode): Promise<v
     return;
   }
   if (step.op === 'deliver') {
-    const deliveries = step.batches.map((each) =>
-      deliver(generations.worlds[each.generation]!, each.batch, mode),
-    );
-    await Promise.all([...deliveries, step.isSwitched ? generations.switch() : undefined]);
+    const { live } = generations;
+    const deliveries = step.batches.map(({ generation, batch }) => ({
+      generation,
+      over: deliver(generations.worlds[generation]!, batch, mode, generations.endOf(generation)),
+    }));
+    // The live one's batches in flight end first, and none is read before that and delivered after it.
+    const ofLive = deliveries.flatMap(({ generation, over }) => (generation === live ? [over] : []));
+    const switching = step.isSwitched ? Promise.all(ofLive).then(() => generations.switch()) : undefined;
+    await Promise.all([...deliveries.map(({ over }) => over), switching]);
     return;
   }
   const world = generations.worlds[step.generation]!;
-  if (step.op === 'discard') return discard(world, step.partition, step.size);
+  if (step.op === 'discard')
+    return discard(world, step.partition, step.size, generations.endOf(step.generation));
   const pool = step.of === 'letters' ? [...world.letters.values()] : discardedLetters(world);
   await redrive(
     world,
@@ -115,12 +125,12 @@ async function take(generations: Generations, step: Step, mode: Mode): Promise<v
 }
 
 /** Calm returns to both: all is delivered, the handler is fixed, and what was given up is redriven. */
-async function windUp({ worlds }: Generations, mode: Mode): Promise<void> {
+async function windUp({ worlds, live }: Generations, mode: Mode): Promise<void> {
   const [first] = worlds;
   first!.partitions.forEach((of, partition) => {
     first!.append(of, partition, { kind: 'good' });
   });
-  for (const world of worlds) {
+  for (const world of [worlds[live]!, worlds[1 - live]!]) {
     const rest = world.partitions.flatMap(({ records, cursor }) => records.slice(cursor));
     const answer = await world.deliver(rest, calm, mode === 'provisioned');
     assert.deepEqual(answer, { result: { batchItemFailures: [] } });
@@ -140,6 +150,24 @@ function readersSeeEverything({ worlds, live }: Generations): void {
     assert.deepEqual(
       [...world.effects(partition)].sort((a, b) => a - b),
       applicable,
+    );
+  });
+}
+
+/** What failed or was given up in either is had when it is redriven, by a live generation or not. */
+function effectsOutsideOnce(generations: Generations): void {
+  const { worlds } = generations;
+  worlds[0]!.partitions.forEach(({ natures }, partition) => {
+    const isAside = (offset: number) =>
+      worlds.some(
+        (world) =>
+          world.everDeadLettered.has(world.letterId(partition, offset)) ||
+          world.partitions[partition]!.everDiscarded.has(offset),
+      );
+    const had = generations.outside(partition).filter((offset) => !isAside(offset));
+    assert.deepEqual(
+      had.toSorted((a, b) => a - b),
+      natures.flatMap(({ kind }, offset) => (kind === 'garbage' || isAside(offset) ? [] : [offset])),
     );
   });
 }

@@ -46,9 +46,9 @@ function logOf(...partitions: readonly { readonly start: number; readonly times:
 const about = { id: 'r', ledger: 'l', code: 'c', plannedAt: 0, consumer };
 
 describe('a plan', () => {
-  test('reads all that is kept, up to the end as it is now', async () => {
+  test('reads all that is kept, up to where the live ledger is now', async () => {
     const log = logOf({ start: 3, times: [10, 20, 30] }, { start: 0, times: [] });
-    const plan = await planRebuild({ ...about, fromMs: null }, log, []);
+    const plan = await planRebuild({ ...about, fromMs: null }, log, [{ partition: 0, first: 3, next: 6 }]);
     expect(plan.partitions).toEqual([
       { partition: 0, from: 3, to: 6 },
       { partition: 1, from: 0, to: 0 },
@@ -81,9 +81,41 @@ describe('a plan', () => {
     expect(plan.missing).toBe(0);
   });
 
+  test('leaves to the live one what that has yet to apply', async () => {
+    const log = logOf({ start: 0, times: [10, 20, 30, 40] }, { start: 5, times: [10, 20] });
+    const plan = await planRebuild({ ...about, fromMs: null }, log, [{ partition: 0, first: 0, next: 3 }]);
+    expect(plan.partitions).toEqual([
+      { partition: 0, from: 0, to: 3 },
+      { partition: 1, from: 5, to: 5 },
+    ]);
+  });
+
+  test('from a time that the live one has yet to reach begins with the last record that it has had', async () => {
+    const log = logOf({ start: 0, times: [10, 20, 30, 40] });
+    const plan = await planRebuild({ ...about, fromMs: 35 }, log, [{ partition: 0, first: 0, next: 2 }]);
+    expect(plan.partitions).toEqual([{ partition: 0, from: 1, to: 2 }]);
+    expect(plan.missing).toBe(1);
+    const none = await planRebuild({ ...about, fromMs: 35 }, log, [
+      { partition: 0, first: null, next: null, committed: 2 },
+    ]);
+    expect(none.partitions).toEqual([{ partition: 0, from: 2, to: 2 }]);
+  });
+
+  test('of a consumer that began later and has had nothing yet begins where that stands', async () => {
+    const late = defineConsumer({ ...consumer, startingPosition: 'LATEST' });
+    const log = logOf({ start: 0, times: [10, 20, 30, 40] });
+    const stood = [{ partition: 0, first: null, next: null, committed: 3 }];
+    const plan = await planRebuild({ ...about, consumer: late, fromMs: null }, log, stood);
+    expect(plan.partitions).toEqual([{ partition: 0, from: 3, to: 3 }]);
+    const never = await planRebuild({ ...about, consumer: late, fromMs: null }, log, []);
+    expect(never.partitions).toEqual([{ partition: 0, from: 4, to: 4 }]);
+  });
+
   test('of a shadow run ends before a time, whatever stamp a record in between has', async () => {
     const log = logOf({ start: 0, times: [10, 20, 9_999, 30, 40] });
-    const plan = await planShadow({ ...about, fromMs: 15, toMs: 35 }, log, []);
+    const plan = await planShadow({ ...about, fromMs: 15, toMs: 35 }, log, [
+      { partition: 0, first: 0, next: 5 },
+    ]);
     expect(plan.partitions).toEqual([{ partition: 0, from: 1, to: 4 }]);
     expect(coversLedger(plan, [{ partition: 0, first: 1, next: 4 }])).toBe(true);
     expect(coversLedger(plan, [{ partition: 0, first: 0, next: 4 }])).toBe(false);
