@@ -14,7 +14,7 @@ export function logWithArchive(log: LogReader, topic: string, archive: RecordRea
   const startOf = async ({ partition }: TopicPartition) => (await archive.bounds(partition)).start;
 
   const readArchive = async (
-    { partition }: TopicPartition,
+    partition: number,
     from: number,
     to: number,
     most: number,
@@ -35,6 +35,8 @@ export function logWithArchive(log: LogReader, topic: string, archive: RecordRea
       page.push(value);
       reading.next = value.offset + 1;
     }
+    // What ended at an earlier look may go on by now: retention has moved, and the archive with it.
+    if (page.length === 0 && reading === kept) return readArchive(partition, from, to, most);
     return page;
   };
 
@@ -46,13 +48,19 @@ export function logWithArchive(log: LogReader, topic: string, archive: RecordRea
     },
     async read(of, fromOffset, maxRecords) {
       if (of.topic !== topic) return log.read(of, fromOffset, maxRecords);
-      const { start } = await log.bounds(of);
-      if (fromOffset < start) {
-        const page = await readArchive(of, fromOffset, start, maxRecords);
-        if (page.length > 0) return page;
+      for (;;) {
+        const { start } = await log.bounds(of);
+        if (fromOffset < start) {
+          const archived = await readArchive(of.partition, fromOffset, start, maxRecords);
+          if (archived.length > 0) return archived;
+        }
+        // What the archive lacks is gone, and the topic goes on.
+        const at = Math.max(start, fromOffset);
+        const page = await log.read(of, at, maxRecords);
+        // Unless retention has moved since: what it took between is the archive's.
+        const isWhole = page.length === 0 || page[0]!.offset === at || (await log.bounds(of)).start <= at;
+        if (isWhole) return page;
       }
-      // What the archive lacks is gone, and the topic goes on.
-      return log.read(of, Math.max(start, fromOffset), maxRecords);
     },
     async offsetAt(of, timestampMs) {
       const inTopic = await log.offsetAt(of, timestampMs);

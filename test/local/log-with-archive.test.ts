@@ -80,6 +80,28 @@ describe('a log with its archive', () => {
     expect((await log.read(of, 1, 2)).map(({ offset }) => offset)).toEqual([1, 2]);
   });
 
+  test('reads what retention takes while it reads from the archive', async () => {
+    const all = Array.from({ length: 30 }, (_, at) => at);
+    const later = { start: 10, isTakenAtRead: false };
+    const moving: LogReader = {
+      ...logOf(all),
+      bounds: async () => ({ start: later.start, end: 30 }),
+      async read(_, from, most) {
+        if (later.isTakenAtRead) Object.assign(later, { start: 25, isTakenAtRead: false });
+        return recordsOf(all.filter((offset) => offset >= Math.max(from, later.start))).slice(0, most);
+      },
+    };
+    const log = logWithArchive(moving, events.name, archiveOf(all));
+    const page = async (from: number) => (await log.read(of, from, 10)).map(({ offset }) => offset);
+    // The page ends where the archive's part does.
+    expect(await page(0)).toEqual(all.slice(0, 10));
+    later.start = 20;
+    expect(await page(10)).toEqual(all.slice(10, 20));
+    later.isTakenAtRead = true;
+    expect(await page(20)).toEqual(all.slice(20, 25));
+    expect(await page(25)).toEqual(all.slice(25));
+  });
+
   test('leaves other topics alone', async () => {
     expect(await log.bounds({ topic: 'other', partition: 0 })).toEqual({ start: 5, end: 8 });
   });
