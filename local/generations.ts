@@ -3,6 +3,7 @@
  * ask for, one at a time.
  */
 import { randomUUID } from 'node:crypto';
+import { codeFingerprint } from '../adapters/files/code-fingerprint.ts';
 import { compareTables } from '../adapters/postgres/compare-tables.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
@@ -30,7 +31,6 @@ import {
 } from '../runtime/replay/rebuild.ts';
 import { isShadow, shadowId } from '../runtime/replay/shadow.ts';
 import type { LogReader } from '../runtime/topics.ts';
-import { codeFingerprint } from './code-fingerprint.ts';
 import type { ConsumerRunner } from './consumer-runner.ts';
 import type { GenerationCalls } from './generation-calls.ts';
 import { readLedgerTotals } from './ledger-totals.ts';

@@ -1,9 +1,15 @@
 import { isArchive } from '../../runtime/archive/archive.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import {
+  answerGenerationRequest,
+  type GenerationAnswer,
+  isGenerationRequest,
+} from '../../runtime/operator/generation-requests.ts';
 import type { Clock, Logger } from '../../runtime/ports.ts';
 import { probeConsumer } from '../../runtime/probe/pipeline.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
+import { createPostgresGenerations } from '../postgres/generations.ts';
 import { provisionOperator } from '../postgres/operator-role.ts';
 import { provision } from '../postgres/provision.ts';
 import type { SqlDriver } from '../postgres/sql-driver.ts';
@@ -14,36 +20,65 @@ import { connectToRds } from './rds-connection.ts';
 
 /** A database that has been paused for days, or fails over, is back by then; the function has 13 minutes. */
 const PATIENCE_MS = 5 * 60_000;
+/** Whoever asks for something waits for the answer, for about five minutes (aws-calls.ts). */
+const REQUEST_PATIENCE_MS = 3 * 60_000;
 const PAUSE_MS = 5_000;
 
+interface Migrated {
+  readonly applied: readonly string[];
+}
+
 /**
- * The function that a deployment runs before any consumer starts: brings the database's roles and tables up to date.
- * It waits for a database that is paused. It throws, and the deployment stops, when a migration fails.
+ * The function that a deployment runs before any consumer starts: brings the database's roles and tables up to date, those
+ * of every generation. It waits for a database that is paused. It throws, and the deployment stops, when a migration fails.
+ * Invoked with a request, as `millrace rebuild --env` does, it makes, promotes, rolls back or drops a generation instead.
  * @throws FUNCTION_MISCONFIGURED when a setting is missing
  */
-export function migrationFunction(consumers: readonly AnyConsumer[]) {
-  const log = new PowertoolsLogger('migrations');
+export function migrationFunction(consumers: readonly AnyConsumer[]): (event?: unknown) => Promise<unknown> {
   const driver = connectToRds({
     host: setting('databaseHost'),
     database: setting('databaseName'),
     user: setting('databaseUser'),
     region: setting('region'),
   });
-  const pauses = flag('databasePauses');
-  return async (): Promise<{ readonly applied: readonly string[] }> => {
+  const all = flag('probe') ? [...consumers, probeConsumer] : consumers;
+  return migrationHandler(all, driver, {
+    pauses: flag('databasePauses'),
+    clock: systemClock,
+    log: new PowertoolsLogger('migrations'),
+  });
+}
+
+/** What the function does, on a connection of who owns the tables. */
+export function migrationHandler(
+  consumers: readonly AnyConsumer[],
+  driver: SqlDriver,
+  { pauses, clock, log }: { readonly pauses: boolean; readonly clock: Clock; readonly log: Logger },
+): (event?: unknown) => Promise<Migrated | GenerationAnswer> {
+  const migrate = async (): Promise<Migrated> => {
+    await untilAnswering(driver, { clock, log });
+    const applied = await provision(
+      driver,
+      consumers.filter((each) => !isArchive(each)),
+      { pauses },
+    );
+    await provisionOperator(driver, { pauses });
+    log.info('Database up to date', { applied });
+    return { applied };
+  };
+  const generations = createPostgresGenerations(driver, { roles: { pauses }, clock });
+  return async (event) => {
+    const request = isGenerationRequest(event) ? event : undefined;
     try {
-      await untilAnswering(driver, { clock: systemClock, log });
-      const all = flag('probe') ? [...consumers, probeConsumer] : consumers;
-      const applied = await provision(
-        driver,
-        all.filter((each) => !isArchive(each)),
-        { pauses },
-      );
-      await provisionOperator(driver, { pauses });
-      log.info('Database up to date', { applied });
-      return { applied };
+      if (!request) return await migrate();
+      await untilAnswering(driver, { clock, log, patienceMs: REQUEST_PATIENCE_MS });
+      const answer = await answerGenerationRequest(consumers, generations, request);
+      const { action, consumer } = request;
+      if ('refused' in answer) log.warn('Request refused', { action, consumer, ...answer.refused });
+      else log.info('Request done', { action, consumer });
+      return answer;
     } catch (error) {
-      log.error('Migration failed', { error });
+      log.error(request ? 'Request failed' : 'Migration failed', { error });
       throw error;
     }
   };
@@ -51,13 +86,18 @@ export function migrationFunction(consumers: readonly AnyConsumer[]) {
 
 /**
  * Resolves when the database takes statements.
- * @throws SINK_UNAVAILABLE when it has not after five minutes, SINK_MISCONFIGURED at once when it refuses the login
+ * @param patienceMs @default five minutes
+ * @throws SINK_UNAVAILABLE when it has not by then, SINK_MISCONFIGURED at once when it refuses the login
  */
 export async function untilAnswering(
   driver: SqlDriver,
-  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  {
+    clock,
+    log,
+    patienceMs = PATIENCE_MS,
+  }: { readonly clock: Clock; readonly log: Logger; readonly patienceMs?: number },
 ): Promise<void> {
-  const giveUpAt = clock.now() + PATIENCE_MS;
+  const giveUpAt = clock.now() + patienceMs;
   for (;;) {
     try {
       // This function is frozen when it is done, and its session must not keep the database awake.

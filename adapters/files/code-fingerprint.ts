@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 
 /** What a module names of the project: imports, and files that it reads by URL. */
 const NAMED = /(?:\bfrom\s*|\bimport\s*\(?\s*|\bnew\s+URL\(\s*)(['"])(\.{1,2}\/[^'"]+)\1/g;

@@ -2,8 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { codeFingerprint } from '../../local/code-fingerprint.ts';
-import { createTemporaryFolder } from '../temporary-folder.ts';
+import { codeFingerprint } from '../../../adapters/files/code-fingerprint.ts';
+import { createTemporaryFolder } from '../../temporary-folder.ts';
 
 let temporary: ReturnType<typeof createTemporaryFolder>;
 beforeEach(() => {
