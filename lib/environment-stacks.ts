@@ -6,9 +6,14 @@ import { databasesOf } from '../runtime/capture/table.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
 import { checkAgainstApp, checkCollectable, checkDeployable } from '../runtime/deployable.ts';
 import { hasOperator } from '../runtime/deployment.ts';
-import type { Environment } from '../runtime/environment.ts';
+import type { Environment, SubnetGroup } from '../runtime/environment.ts';
 import { OPERATOR_ROLE } from '../runtime/operator/operator.ts';
 import { probeConsumer } from '../runtime/probe/pipeline.ts';
+import {
+  type RebuildInEnvironment,
+  type RebuildRequest,
+  rebuildIn,
+} from '../runtime/rebuild-in-environment.ts';
 import { type Cluster, existingCluster } from './constructs/cluster.ts';
 import { ArchiveStack } from './stacks/archive-stack.ts';
 import { CaptureStack } from './stacks/capture-stack.ts';
@@ -28,12 +33,14 @@ import { WarehouseStack } from './stacks/warehouse-stack.ts';
 /**
  * Every stack of one environment, in the order in which they deploy. Those that hold data stand apart from those that
  * can be destroyed and built again: network, migrations, consumers, health.
+ * @param request a rebuild's candidate is deployed beside them, by two stacks more; none of the others changes for it
  * @throws CONSUMER_INVALID, CONTRACT_INVALID, ENVIRONMENT_INVALID when the declarations do not fit the environment
  */
 export function addEnvironmentStacks(
   app: Construct,
   environment: Environment,
   declared: Pick<App, 'contracts' | 'consumers' | 'collected' | 'tables'>,
+  request: RebuildRequest = {},
 ): void {
   const { contracts, consumers, collected = [], tables } = appIn(declared, environment);
   for (const consumer of consumers) checkDeployable(consumer, environment);
@@ -69,6 +76,8 @@ export function addEnvironmentStacks(
         probe,
       })
     : undefined;
+  const rebuild = rebuildIn(environment, declared, request);
+  if (rebuild) addCandidate(app, rebuild, declared, surroundings, migrations);
   const collector = addCollector(app, environment, collected, surroundings);
   new HealthStack(app, environment, {
     cluster,
@@ -80,6 +89,38 @@ export function addEnvironmentStacks(
     warehouse,
     operator,
   });
+}
+
+/** Imports only what the other stacks export whether it is there or not: so they neither change nor fail for it. */
+function addCandidate(
+  app: Construct,
+  { candidate, environment }: RebuildInEnvironment,
+  declared: Pick<App, 'contracts' | 'consumers' | 'tables'>,
+  surroundings: ConstructorParameters<typeof ConsumerStack>[3] & {
+    readonly network: NetworkStack;
+    readonly database: DatabaseStack;
+  },
+  migrations: MigrationsStack,
+): void {
+  checkDeployable(candidate, environment);
+  checkAgainstApp(environment, { ...declared, ...appIn(declared, environment) });
+  const { network, database } = surroundings;
+  const direct = {
+    vpc: network.vpc,
+    functions: network.functions,
+    behindProxy: network.migrations,
+    subnets: (group: SubnetGroup) => network.subnets(group),
+  };
+  new ConsumerStack(
+    app,
+    environment,
+    candidate,
+    // The proxy logs in as those alone that the settings name.
+    environment.database.proxy
+      ? { ...surroundings, network: direct, database: database.behindProxy }
+      : surroundings,
+    migrations,
+  );
 }
 
 /** Where the environment has one, and there is something to collect. */

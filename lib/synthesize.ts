@@ -12,7 +12,8 @@ import { checkTemplates } from './limits.ts';
 
 /**
  * Checks the contracts, then adds the stacks of the environment that the CDK's context names (`-c env=dev`) to a CDK app of
- * its own, which synthesizes when the process ends. Needs no account and no network.
+ * its own, which synthesizes when the process ends. `-c rebuild=CONSUMER -c generation=N` adds those of a rebuild's candidate.
+ * Needs no account and no network.
  * @param root the folder with millrace.config.ts, package-lock.json and lambdas/, as a path or a file URL
  * @throws ENVIRONMENT_INVALID, CONSUMER_INVALID, CONTRACT_INVALID, CONTRACT_INCOMPATIBLE, CONTRACT_STALE with what to correct;
  * STACK_TOO_LARGE, from synth(), when a stack is over a limit of AWS
@@ -31,7 +32,8 @@ export async function synthesize(app: App, root: string | URL): Promise<CdkApp> 
       region: context('region') ?? process.env.CDK_DEFAULT_REGION,
     },
   );
-  addEnvironmentStacks(cdk, environment, app);
+  const rebuild = { rebuild: context('rebuild'), generation: context('generation') };
+  addEnvironmentStacks(cdk, environment, app, rebuild);
   return cdk;
 }
 

@@ -1,4 +1,5 @@
 import type { App } from './app.ts';
+import { isArchive } from './archive/archive.ts';
 import { type CapturedTable, capturedTables } from './capture/table.ts';
 import { didYouMean } from './closest-name.ts';
 import { consumerIn, overfullGroup, provisionedIn } from './consumer-in-environment.ts';
@@ -76,7 +77,7 @@ export function checkAgainstApp(
     ...capturedTables(tables).map((each) => each.topic.name),
     ...deadLetterTopics.map((each) => each.deadLetterTopic),
   ];
-  const names = consumers.map((consumer) => consumer.name);
+  const names = [...new Set(consumers.map((each) => consumerIn(environment, each).declared))];
   for (const topic of existingTopics) {
     checkName(`${name}.existingTopics`, topic, topics, "none of the app's topics");
   }
@@ -86,6 +87,17 @@ export function checkAgainstApp(
   }
   for (const consumer of Object.keys(environment.consumers ?? {})) {
     checkName(`${name}.consumers`, consumer, names, "none of the app's consumers");
+  }
+  for (const consumer of consumers.filter(isArchive)) {
+    const generations = environment.consumers?.[consumer.name]?.generations;
+    if (generations === undefined) continue;
+    const next = 'Take it out of millrace.config.ts.';
+    refuse(
+      `${name}.consumers.${consumer.name}.generations`,
+      generations,
+      'nothing: it is an archive, and has no tables',
+      next,
+    );
   }
   for (const consumer of consumers) checkOverrides(environment, consumer);
   checkFreshness(environment, tables, consumers);
@@ -122,11 +134,11 @@ function checkName(field: string, got: string, names: readonly string[], which: 
 
 /** An override takes what the declaration takes. */
 function checkOverrides(environment: Environment, declared: AnyConsumer): void {
-  const { consumer } = consumerIn(environment, declared);
+  const { consumer, declared: name } = consumerIn(environment, declared);
   const checkWhole = (field: string, got: unknown, [from, to]: readonly [number, number]) => {
     if (got === undefined || (Number.isInteger(got) && from <= Number(got) && Number(got) <= to)) return;
     refuse(
-      `${environment.name}.consumers.${consumer.name}.${field}`,
+      `${environment.name}.consumers.${name}.${field}`,
       got,
       `a whole number from ${from} to ${to}`,
       'Change it in millrace.config.ts.',

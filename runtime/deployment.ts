@@ -5,6 +5,7 @@ import type { CapturedDatabase } from './capture/database.ts';
 import { databasesOf } from './capture/table.ts';
 import type { KnownVersion } from './contract/known-versions.ts';
 import type { Environment } from './environment.ts';
+import { generationName } from './replay/generation.ts';
 
 /**
  * What an environment's stacks call what it has one of, and others have to find: its cluster, its database, its poller group,
@@ -62,8 +63,13 @@ export function connectorName(env: string, { connector }: Pick<CapturedDatabase,
  */
 export function stackParts(
   { consumers, collected = [], tables = [] }: Pick<App, 'consumers' | 'collected' | 'tables'>,
-  environment: Pick<Environment, 'brokers' | 'collector' | 'operator' | 'probe' | 'warehouse'>,
+  environment: Pick<Environment, 'brokers' | 'collector' | 'consumers' | 'operator' | 'probe' | 'warehouse'>,
 ): readonly string[] {
+  const later = new Set(
+    Object.entries(environment.consumers ?? {}).flatMap(([name, { generations = [] }]) =>
+      generations.filter((number) => number > 1).map((number) => generationName(name, number)),
+    ),
+  );
   const { brokers, collector, warehouse } = environment;
   return [
     'operations',
@@ -75,7 +81,10 @@ export function stackParts(
     ...(consumers.some(isArchive) ? ['archive'] : []),
     'migrations',
     ...databasesOf(tables).map(capturePart),
-    ...consumers.map(({ name }) => `consumer-${name}`),
+    ...consumers.flatMap(({ name }) => [
+      ...(later.has(name) ? [generationPart(name)] : []),
+      `consumer-${name}`,
+    ]),
     ...(warehouse && consumers.some(isArchive) ? ['warehouse'] : []),
     ...(hasOperator(environment) ? ['operator'] : []),
     ...(collector && collected.length > 0 ? ['collector'] : []),
@@ -85,6 +94,11 @@ export function stackParts(
 
 /** On a dead-letter queue: the name of its consumer's bucket, which CloudFormation makes up. */
 export const BUCKET_TAG = 'millrace:bucket';
+
+/** What the stack of a later generation's queues is called: it goes when the generation does. */
+export function generationPart(name: string): string {
+  return `dead-letters-${name}`;
+}
 
 /** What a function's stack tells it, by environment variable: the stack writes these, the function reads them. */
 export const SETTINGS = {
@@ -101,6 +115,10 @@ export const SETTINGS = {
   /** Of the bucket for the bytes of large dead letters, and for what becomes of redrives. */
   bucketName: 'MILLRACE_BUCKET_NAME',
   registryName: 'MILLRACE_REGISTRY_NAME',
+  /** Which generation of its consumer the function fills; left out for the first. */
+  generation: 'MILLRACE_GENERATION',
+  /** What tells the code of a later generation's function from others (adapters/files/code-fingerprint.ts). */
+  code: 'MILLRACE_CODE',
   /** The name of the consumer that the function is; for archives, whose functions have one entry. */
   consumer: 'MILLRACE_CONSUMER',
   archiveBucketName: 'MILLRACE_ARCHIVE_BUCKET_NAME',

@@ -102,6 +102,11 @@ export interface ConsumerOverrides {
   readonly memoryMb?: number;
   readonly reservedConcurrency?: number;
   readonly lag?: { readonly warning?: number; readonly incident?: number };
+  /**
+   * The generations of its tables that run, the one that readers see first: `[2, 1]` after generation 2 was promoted, until
+   * the first is dropped, and then `[2]`. Alarms of the others notify nobody. @default [1]: it was never rebuilt
+   */
+  readonly generations?: readonly number[];
 }
 
 export interface ProducerAccess {
@@ -162,6 +167,9 @@ export interface DeployRequest {
   readonly account?: unknown;
   readonly region?: unknown;
 }
+
+/** Of a consumer's tables: the number is part of names. */
+export const MAX_GENERATION = 9_999;
 
 const ACCOUNT = /^\d{12}$/;
 // The templates name AWS's own partition, and nothing here was ever tried in another: China, GovCloud, isolated regions.
@@ -395,6 +403,15 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
     checkGroup('polling.group', polling.group);
   }
   for (const [consumer, overrides] of Object.entries(settings.consumers ?? {})) {
+    const { generations = [1] } = overrides;
+    check(
+      `consumers.${consumer}.generations`,
+      generations,
+      generations.length > 0 &&
+        new Set(generations).size === generations.length &&
+        generations.every((each) => Number.isInteger(each) && each >= 1 && each <= MAX_GENERATION),
+      `different whole numbers from 1 to ${MAX_GENERATION}, the generation that readers see first, such as [2, 1]`,
+    );
     const field = `consumers.${consumer}.polling`;
     const { minimumPollers, maximumPollers, group } = overrides.polling ?? {};
     check(

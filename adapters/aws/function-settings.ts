@@ -25,6 +25,19 @@ export function flag(name: keyof typeof SETTINGS, environment = process.env): bo
   );
 }
 
+/** Which generation of its consumer the function fills. @throws FUNCTION_MISCONFIGURED where the variable is no such number */
+export function generation(environment = process.env): number {
+  const text = environment[SETTINGS.generation];
+  if (text === undefined) return 1;
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
+  throw new MillraceError(
+    'FUNCTION_MISCONFIGURED',
+    `The environment variable ${SETTINGS.generation} is ${JSON.stringify(text)}; it takes the number of a generation. The function's ` +
+      'stack sets it. Deploy the stack again.',
+    { details: { variable: SETTINGS.generation } },
+  );
+}
+
 /**
  * The versions that were registered at deployment; none where the variable is missing, and each is asked for.
  * @throws FUNCTION_MISCONFIGURED where the variable has something else

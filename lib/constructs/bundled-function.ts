@@ -81,7 +81,7 @@ export interface BundledFunctionProps {
   readonly memoryMb: number;
   readonly timeout: Duration;
   readonly reservedConcurrency?: number;
-  readonly securityGroup: SecurityGroup;
+  readonly securityGroups: readonly SecurityGroup[];
   readonly environment: Readonly<Record<string, string>>;
   /** What it needs beside its own code. */
   readonly parts: readonly Part[];
@@ -133,7 +133,7 @@ export class BundledFunction extends NodejsFunction {
       logGroup,
       vpc: network.vpc,
       vpcSubnets: network.subnets('functions'),
-      securityGroups: [props.securityGroup],
+      securityGroups: [...props.securityGroups],
       environment: {
         POWERTOOLS_SERVICE_NAME: props.service,
         POWERTOOLS_LOG_LEVEL: 'INFO',

@@ -1,8 +1,11 @@
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { CfnCondition, CfnParameter, Duration, Fn, type IResolvable, Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { CfnEventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
+import { codeFingerprint } from '../../adapters/files/code-fingerprint.ts';
 import { isArchive } from '../../runtime/archive/archive.ts';
 import type { ConsumerInEnvironment } from '../../runtime/consumer-in-environment.ts';
 import { GIVEN_UP_PREFIX } from '../../runtime/dead-letters/given-up-letters.ts';
@@ -37,7 +40,7 @@ export class PipelineConsumer extends Construct {
     { deployed, ...surroundings }: ConsumerSurroundings & { readonly deployed: ConsumerInEnvironment },
   ) {
     super(scope, id);
-    const { consumer, polling, isEnabled } = deployed;
+    const { consumer, polling, isEnabled, isLive } = deployed;
     const { operations, cluster, contracts, deadLetters } = surroundings;
     this.functionName = scope.nameOf(consumer.name);
     const resources = deadLetters.addConsumer(consumer);
@@ -59,7 +62,8 @@ export class PipelineConsumer extends Construct {
       logGroupName: fn.logGroup.logGroupName,
       mappingId: polling.mode === 'provisioned' ? mapping.attrId : undefined,
       isEnabled,
-      isSampled: hasOperator(scope.target),
+      // What becomes of one that readers do not see, whoever made it looks at.
+      isSampled: hasOperator(scope.target) && isLive,
       resources,
     });
     this.alarms = alarms.names;
@@ -70,13 +74,13 @@ function addFunction(
   scope: Construct,
   functionName: string,
   surroundings: ConsumerSurroundings,
-  { consumer, polling }: ConsumerInEnvironment,
+  { consumer, polling, declared, generation }: ConsumerInEnvironment,
   resources: DeadLetterResources,
 ): BundledFunction {
   const { network, cluster, contracts } = surroundings;
   const { name, topic, memoryMb, timeoutMs, reservedConcurrency, deadLetter, deadLetterTopic } = consumer;
   return new BundledFunction(scope, 'Function', surroundings, {
-    folder: isArchive(consumer) ? ARCHIVE_FOLDER : name,
+    folder: isArchive(consumer) ? ARCHIVE_FOLDER : declared,
     parts: [
       ...(isArchive(consumer) ? [] : (['#rds'] as const)),
       '#glue',
@@ -89,9 +93,13 @@ function addFunction(
     memoryMb,
     timeout: Duration.millis(timeoutMs),
     ...(reservedConcurrency !== undefined && { reservedConcurrency }),
-    securityGroup: network.functions,
+    securityGroups: [network.functions, ...(network.behindProxy ? [network.behindProxy] : [])],
     environment: {
       ...sinkSettings(consumer, surroundings),
+      ...(generation > 1 && {
+        [SETTINGS.generation]: String(generation),
+        [SETTINGS.code]: codeIn(scope, consumer, declared),
+      }),
       [SETTINGS.registryName]: contracts.registryName,
       ...(topic.format === 'avro' && { [SETTINGS.schemaIds]: contracts.versionIds(topic) }),
       [SETTINGS.deadLetterQueueUrl]: resources.deadLetters.queueUrl,
@@ -100,6 +108,12 @@ function addFunction(
     },
     ...(deadLetter === 'kafka' && { writesTo: { cluster, topics: [deadLetterTopic] } }),
   });
+}
+
+/** A promote compares it with the code that the rebuild was begun with. */
+function codeIn(scope: Construct, consumer: AnyConsumer, declared: string): string {
+  const { appRoot } = (Stack.of(scope) as EnvironmentStack).target;
+  return codeFingerprint(pathToFileURL(join(appRoot, 'millrace.config.ts')), { ...consumer, name: declared });
 }
 
 /** Where a consumer's effects go: its user of the database, or its part of the archive. */

@@ -32,6 +32,8 @@ export interface Network {
   readonly vpc: IVpc;
   /** Of consumer functions. */
   readonly functions: SecurityGroup;
+  /** Of functions that connect to the database behind its proxy, beside the other. @default none */
+  readonly behindProxy?: SecurityGroup;
   /** The private subnets of brokers, functions or databases, in every zone. */
   subnets(group: SubnetGroup): SubnetSelection;
 }

@@ -57,7 +57,7 @@ export class CollectorStack extends EnvironmentStack implements CollectorNames {
       memoryMb: MEMORY_MB,
       timeout: TIMEOUT,
       ...(collector.maxConcurrency !== undefined && { reservedConcurrency: collector.maxConcurrency }),
-      securityGroup: network.collector!,
+      securityGroups: [network.collector!],
       environment: {
         [SETTINGS.registryName]: contracts.registryName,
         [SETTINGS.schemaIds]: contracts.collectedVersionIds(collected),

@@ -114,19 +114,7 @@ export class ContractsStack extends EnvironmentStack {
   }
 
   private addTopic(topic: TopicContract): void {
-    if (this.target.existingTopics?.includes(topic.name)) return;
-    const settings = {
-      ...topicSettings(topic),
-      ...(this.target.brokers.type === 'standard' && { 'min.insync.replicas': '2' }),
-    };
-    const properties = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
-    new CfnTopic(this, `Topic-${topic.name}`, {
-      clusterArn: this.#cluster.arn,
-      topicName: topic.name,
-      partitionCount: topic.partitions,
-      replicationFactor: REPLICATION_FACTOR,
-      configs: Buffer.from(properties.join('')).toString('base64'),
-    }).applyRemovalPolicy(this.dataRemoval);
+    addTopic(this, this.#cluster, topic);
   }
 
   private addSchema({ name, owner, compatibility, versions }: Contract<never>, registry: CfnRegistry): void {
@@ -155,4 +143,22 @@ export class ContractsStack extends EnvironmentStack {
     }
     this.#versions.set(name, known);
   }
+}
+
+/** Makes a topic in the stack, unless somebody else has made it. */
+export function addTopic(stack: EnvironmentStack, cluster: Cluster, topic: TopicContract): void {
+  const { existingTopics, brokers } = stack.target;
+  if (existingTopics?.includes(topic.name)) return;
+  const settings = {
+    ...topicSettings(topic),
+    ...(brokers.type === 'standard' && { 'min.insync.replicas': '2' }),
+  };
+  const properties = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
+  new CfnTopic(stack, `Topic-${topic.name}`, {
+    clusterArn: cluster.arn,
+    topicName: topic.name,
+    partitionCount: topic.partitions,
+    replicationFactor: REPLICATION_FACTOR,
+    configs: Buffer.from(properties.join('')).toString('base64'),
+  }).applyRemovalPolicy(stack.dataRemoval);
 }

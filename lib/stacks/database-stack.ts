@@ -12,6 +12,7 @@ import {
 import type { Construct } from 'constructs';
 import { environmentName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
+import type { Database } from '../constructs/surroundings.ts';
 import { EnvironmentStack } from '../environment-stack.ts';
 import type { NetworkStack } from './network-stack.ts';
 import type { OperationsStack } from './operations-stack.ts';
@@ -73,6 +74,17 @@ export class DatabaseStack extends EnvironmentStack {
     this.writerHost = this.#cluster.attrEndpointAddress;
     this.host = this.#proxy?.attrEndpoint ?? this.writerHost;
     this.resourceId = this.#cluster.attrDbClusterResourceId;
+  }
+
+  /** The database itself, for who is none of the users that the proxy logs in as. */
+  get behindProxy(): Database {
+    const { databaseName, writerHost: host } = this;
+    return {
+      databaseName,
+      host,
+      grantConnect: ({ grantPrincipal }, user) =>
+        grantPrincipal.addToPrincipalPolicy(this.mayConnect(this.#cluster.attrDbClusterResourceId, [user])),
+    };
   }
 
   /** Lets a function log in as a consumer's user, where consumers connect. */

@@ -33,13 +33,13 @@ const NONCURRENT_RETENTION = Duration.days(1);
 export class DeadLettersStack extends EnvironmentStack {
   readonly #key: Key;
 
-  constructor(scope: Construct, environment: Environment) {
-    super(scope, 'dead-letters', environment, {
+  constructor(scope: Construct, environment: Environment, part = 'dead-letters') {
+    super(scope, part, environment, {
       description: 'Millrace: dead letters, and batches that Lambda gave up on',
       holdsData: true,
     });
     this.#key = new Key(this, 'Key', {
-      alias: this.nameOf('dead-letters'),
+      alias: this.nameOf(part),
       description: 'Encrypts dead letters of Millrace',
       enableKeyRotation: true,
       removalPolicy: this.dataRemoval,

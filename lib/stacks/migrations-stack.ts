@@ -39,7 +39,7 @@ export class MigrationsStack extends EnvironmentStack {
       service: 'migrations',
       memoryMb: 512,
       timeout: TIMEOUT,
-      securityGroup: surroundings.network.migrations,
+      securityGroups: [surroundings.network.migrations],
       environment: {
         [SETTINGS.databaseHost]: database.writerHost,
         [SETTINGS.databaseName]: database.databaseName,

@@ -62,7 +62,7 @@ export class OperatorStack extends EnvironmentStack {
       service: 'operator',
       memoryMb: 512,
       timeout: TIMEOUT,
-      securityGroup: network.functions,
+      securityGroups: [network.functions],
       environment: {
         [SETTINGS.databaseHost]: database.host,
         [SETTINGS.databaseName]: database.databaseName,

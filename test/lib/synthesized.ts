@@ -8,6 +8,7 @@ import type { CapturedTable } from '../../runtime/capture/table.ts';
 import type { Contract } from '../../runtime/contract/contract.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
 import { type EnvironmentSettings, resolveEnvironment } from '../../runtime/environment.ts';
+import type { RebuildRequest } from '../../runtime/rebuild-in-environment.ts';
 import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
 import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 import { NEWSDESK } from '../newsdesk.ts';
@@ -32,6 +33,8 @@ export interface SynthesisOptions {
   readonly outdir?: string;
   /** What is different from the environment as it is. */
   readonly settings?: Partial<EnvironmentSettings>;
+  /** A candidate that is deployed beside it. */
+  readonly rebuild?: RebuildRequest;
   /** Whether functions are bundled, as in a deployment; else their code is left out. @default false */
   readonly bundles?: boolean;
   /** Whether the CDK checks the templates by CloudFormation's rules: that takes longer than all else. @default false */
@@ -52,8 +55,9 @@ export const consumerWith = (changes: Partial<Parameters<typeof defineConsumer>[
   } as Parameters<typeof defineConsumer>[0]) as AnyConsumer;
 
 /** A variant of the newsdesk's environment. */
-export function withVariant({ env, settings, consumer, app = newsdesk }: Variant): SynthesisOptions {
+export function withVariant({ env, settings, consumer, app = newsdesk, rebuild }: Variant): SynthesisOptions {
   return {
+    ...(rebuild && { rebuild }),
     settings: settings(newsdesk.environments[env]!),
     consumers: app.consumers.map((each) => ({ ...each, ...consumer })),
     tables: app.tables ?? [],
@@ -65,7 +69,7 @@ export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'k
 
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
-  const { settings = {}, root = NEWSDESK, account, bundles = false, validates = false } = options;
+  const { settings = {}, root = NEWSDESK, account, rebuild, bundles = false, validates = false } = options;
   const { contracts, consumers, tables = [] } = { ...newsdesk, ...options };
   const isCollected = (each: Contract<never>) => newsdesk.collected!.some(({ name }) => name === each.name);
   const { collected = contracts.filter(isCollected) } = options;
@@ -80,7 +84,7 @@ export function appOf(env: string, options: SynthesisOptions = {}): App {
   Validations.of(app).acknowledge({ id: 'Annotation::millrace:plugin-not-built', reason: 'a test' });
   const environments = { [env]: { ...newsdesk.environments[env]!, ...settings } };
   const environment = resolveEnvironment({ environments, root }, { env, account });
-  addEnvironmentStacks(app, environment, { contracts, consumers, collected, tables });
+  addEnvironmentStacks(app, environment, { contracts, consumers, collected, tables }, rebuild);
   return app;
 }
 

@@ -4,6 +4,7 @@ import type { CaptureSettings } from '../../runtime/capture/environment.ts';
 import { PLUGIN_VERSION } from '../../runtime/capture/plugin.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { EnvironmentSettings } from '../../runtime/environment.ts';
+import type { RebuildRequest } from '../../runtime/rebuild-in-environment.ts';
 import type { WarehouseSettings } from '../../runtime/warehouse/environment.ts';
 import { captured } from '../fixtures/newsdesk/captured.ts';
 
@@ -15,6 +16,7 @@ export interface Variant {
   readonly consumer?: Partial<AnyConsumer>;
   /** @default the newsdesk */
   readonly app?: App;
+  readonly rebuild?: RebuildRequest;
 }
 
 const subnets = (digit: string) => [1, 2, 3].map((zone) => `subnet-0a1b2c3${digit}${zone}`);
@@ -96,6 +98,21 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
       capture: { plugin: PLUGIN_VERSION, databases: { cms: { type: 'own', user: 'capture' } } },
     }),
     app: captured,
+  },
+  'a candidate, in front of whose database is a proxy': {
+    env: 'prod',
+    settings: () => ({}),
+    rebuild: { rebuild: CONSUMER },
+  },
+  'a candidate beside two generations, with dead letters in Kafka': {
+    env: 'dev',
+    settings: () => ({ consumers: { [CONSUMER]: { generations: [3, 1] } } }),
+    consumer: { deadLetter: 'kafka' },
+    rebuild: { rebuild: CONSUMER, generation: '4' },
+  },
+  'a promoted generation, and the one before it': {
+    env: 'prod',
+    settings: () => ({ consumers: { [CONSUMER]: { generations: [2, 1] } } }),
   },
   'a probe': {
     env: 'staging',
