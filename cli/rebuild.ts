@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { refuseUnasked } from './dlq/confirmation.ts';
+import { type EnvironmentOptions, envOption } from './environment-session.ts';
 import { jsonOption, pointInTime, recordsPerSecond, stateOption, wholeFrom } from './options.ts';
 import {
   archiveEndpointOption,
@@ -19,20 +20,31 @@ Examples:
   millrace rebuild editorial-analytics --from 7d --rate 2000
   millrace rebuild promote editorial-analytics
   millrace rebuild rollback editorial-analytics
+  millrace rebuild editorial-analytics --env prod
 
 A rebuild fills a new generation of a consumer's tables from the topic, and from
 its archive if the app has one, with the code as it is now. Readers see the live
 tables until you promote the new ones. It works beside a running "millrace up"
-and without one. If it is stopped or killed, the same command continues it.`;
+and without one. If it is stopped or killed, the same command continues it.
+
+With --env it makes the tables, prints the command that deploys what fills them,
+and after that shows how far it is.`;
 
 const PROMOTE_EXAMPLE = `
 It changes what readers see, all at once, and refuses if that would lose
 anything. The tables they saw before stay up to date: "rebuild rollback" gives
 them back, "rebuild drop" deletes them.`;
 
-interface GivenOptions extends Omit<RebuildOptions, 'fromMs' | 'recordsPerSecond'> {
+interface GivenOptions extends EnvironmentOptions, Omit<RebuildOptions, 'fromMs' | 'recordsPerSecond'> {
   readonly from?: number;
   readonly rate: number;
+}
+
+type SwitchOptions = RebuildOptions & EnvironmentOptions;
+
+async function deployedSession(consumer: string, env: string, command: Command) {
+  const { openDeployedSession } = await import('./rebuild/deployed-session.ts');
+  return openDeployedSession(consumer, env, command);
 }
 
 export function rebuildCommand(): Command {
@@ -47,9 +59,10 @@ export function rebuildCommand(): Command {
 }
 
 /** The options that lead to the consumer's topics and tables. */
-function atPlace(command: Command): Command {
+function atPlace(command: Command, laptopOnly: readonly string[] = []): Command {
   return command
     .addOption(stateOption())
+    .addOption(envOption().conflicts([...laptopOnly]))
     .addOption(kafkaOption())
     .addOption(kafkaAuthOption())
     .addOption(postgresOption())
@@ -76,13 +89,21 @@ function startCommand(): Command {
         Number.POSITIVE_INFINITY,
       )
       .option('--yes', 'do not ask for confirmation'),
+    ['from', 'promote', 'mayLose', 'rate'],
   )
     .addOption(
-      jsonOption('print {consumer, generation, records, promoted, elapsedMs} at the end; needs --yes'),
+      jsonOption(
+        'print {consumer, generation, records, promoted, elapsedMs} at the end; with --env ' +
+          '{consumer, generation, isDeployed} at once, and behind, isCaughtUp or command; needs --yes',
+      ),
     )
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (consumer: string, { from, rate, ...options }: GivenOptions, command: Command) => {
       refuseUnasked(options, command);
+      if (options.env !== undefined) {
+        const { rebuildDeployed } = await import('./rebuild/deployed.ts');
+        return rebuildDeployed(await deployedSession(consumer, options.env, command), options);
+      }
       const { runRebuild } = await import('./rebuild/run.ts');
       await runRebuild(consumer, {
         ...options,
@@ -102,8 +123,12 @@ function promoteCommand(): Command {
   )
     .addOption(jsonOption('print {consumer, generation, from, heldMs}; needs --yes'))
     .addHelpText('after', epilogue(PROMOTE_EXAMPLE))
-    .action(async (consumer: string, options: RebuildOptions, command: Command) => {
+    .action(async (consumer: string, options: SwitchOptions, command: Command) => {
       refuseUnasked(options, command);
+      if (options.env !== undefined) {
+        const { promoteDeployed } = await import('./rebuild/deployed.ts');
+        return promoteDeployed(await deployedSession(consumer, options.env, command), options);
+      }
       const { runPromote } = await import('./rebuild/switch.ts');
       await runPromote(consumer, options);
     });
@@ -117,8 +142,12 @@ function rollbackCommand(): Command {
       .option('--yes', 'do not ask for confirmation'),
   )
     .addOption(jsonOption('print {consumer, generation, from, heldMs}; needs --yes'))
-    .action(async (consumer: string, options: RebuildOptions, command: Command) => {
+    .action(async (consumer: string, options: SwitchOptions, command: Command) => {
       refuseUnasked(options, command);
+      if (options.env !== undefined) {
+        const { rollbackDeployed } = await import('./rebuild/deployed.ts');
+        return rollbackDeployed(await deployedSession(consumer, options.env, command), options);
+      }
       const { runRollback } = await import('./rebuild/switch.ts');
       await runRollback(consumer, options);
     });
@@ -137,8 +166,12 @@ function dropCommand(): Command {
       .option('--yes', 'do not ask for confirmation'),
   )
     .addOption(jsonOption('print {consumer, generation}; needs --yes'))
-    .action(async (consumer: string, options: RebuildOptions & { generation?: number }, command: Command) => {
+    .action(async (consumer: string, options: SwitchOptions & { generation?: number }, command: Command) => {
       refuseUnasked(options, command);
+      if (options.env !== undefined) {
+        const { dropDeployed } = await import('./rebuild/deployed.ts');
+        return dropDeployed(await deployedSession(consumer, options.env, command), options);
+      }
       const { runDrop } = await import('./rebuild/switch.ts');
       await runDrop(consumer, options);
     });
@@ -151,7 +184,11 @@ function listCommand(): Command {
       .argument('<consumer>', 'whose tables'),
   )
     .addOption(jsonOption('print an array with an object a generation'))
-    .action(async (consumer: string, options: RebuildOptions) => {
+    .action(async (consumer: string, options: SwitchOptions, command: Command) => {
+      if (options.env !== undefined) {
+        const { listDeployed } = await import('./rebuild/deployed.ts');
+        return listDeployed(await deployedSession(consumer, options.env, command), options);
+      }
       const { runList } = await import('./rebuild/switch.ts');
       await runList(consumer, options);
     });

@@ -1,5 +1,6 @@
 /**
- * The calls of AWS that commands make about a whole environment, reading all but those that pause a consumer, and `invoke`. Each service's client loads when the first of its calls is made.
+ * The calls of AWS that commands make about a whole environment, reading all but those that pause a consumer, and `invoke`.
+ * Each service's client loads when the first of its calls is made.
  * Types are the SDK's, generated from the same models as every other SDK: a fake that answers with them cannot
  * answer what a service has no field for.
  */
@@ -91,7 +92,7 @@ export interface AwsCalls {
   listEventSourceMappings(input: ListEventSourceMappingsRequest): Promise<ListEventSourceMappingsResponse>;
   updateEventSourceMapping(input: UpdateEventSourceMappingRequest): Promise<EventSourceMappingConfiguration>;
   getAccountSettings(input: GetAccountSettingsRequest): Promise<GetAccountSettingsResponse>;
-  /** Asks the operator function for something. */
+  /** Asks the operator function for something, or the migrations function. */
   invoke(
     input: InvokeCommandInput,
   ): Promise<

@@ -45,7 +45,7 @@ export function openConsumerFunction(
 }
 
 /** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html (2026-11-27): `FunctionError` where it threw, and the error as the payload. */
-async function invoke(
+export async function invoke(
   calls: Pick<AwsCalls, 'invoke'>,
   FunctionName: string,
   payload: unknown,

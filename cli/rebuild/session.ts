@@ -66,7 +66,8 @@ export async function inSession<Result>(
   }
 }
 
-function consumerWithTables({ consumers }: LoadedApp, name: string): AnyConsumer {
+/** @throws INPUT_INVALID where there is no such consumer, or it is an archive */
+export function consumerWithTables({ consumers }: LoadedApp, name: string): AnyConsumer {
   const found = consumers.find((each) => each.name === name);
   if (found && !isArchive(found)) return found;
   const names = consumers.filter((each) => !isArchive(each)).map((each) => each.name);

@@ -1,4 +1,5 @@
-import { type CfnResource, Duration } from 'aws-cdk-lib';
+import { CfnOutput, type CfnResource, Duration } from 'aws-cdk-lib';
+import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Trigger } from 'aws-cdk-lib/triggers';
 import type { Construct } from 'constructs';
 import { SETTINGS } from '../../runtime/deployment.ts';
@@ -18,7 +19,8 @@ const TRIGGER_WAITS = Duration.minutes(14);
 
 /**
  * Brings the database's roles and tables up to date in the course of a deployment, before any consumer's stack: a
- * function that runs whenever its code, and so any migration, has changed. Where one fails the deployment stops.
+ * function that runs whenever its code, and so any migration, has changed. Where one fails the deployment stops. Whoever has
+ * its policy may ask it for generations of tables.
  */
 export class MigrationsStack extends EnvironmentStack {
   constructor(
@@ -35,7 +37,7 @@ export class MigrationsStack extends EnvironmentStack {
       folder: 'migrations',
       parts: ['#rds'],
       functionName: this.nameOf('migrations'),
-      description: 'Migrates the database; runs when it is deployed',
+      description: 'Migrates the database when it is deployed, and rebuilds tables when it is asked',
       service: 'migrations',
       memoryMb: 512,
       timeout: TIMEOUT,
@@ -59,6 +61,16 @@ export class MigrationsStack extends EnvironmentStack {
     // Lambda would make one itself, without key and for ever.
     const { logGroupName } = surroundings.operations.addLogGroup(this, 'TriggerLogs');
     provider.addPropertyOverride('LoggingConfig', { LogGroup: logGroupName });
+    // It never changes: whoever may deploy, and no more, cannot write another version of a policy.
+    const policy = new ManagedPolicy(this, 'Rebuilders', {
+      managedPolicyName: this.nameOf('rebuild'),
+      description: `Lets operators make, promote, roll back and drop generations of tables in ${environment.name}`,
+      statements: [new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [fn.functionArn] })],
+    });
+    new CfnOutput(this, 'RebuildPolicyArn', {
+      value: policy.managedPolicyArn,
+      description: 'Attach it to the role of whoever rebuilds tables',
+    });
     // An instance has to be there to log in to: the stacks' order sees to the cluster only.
     this.addStackDependency(database);
   }
