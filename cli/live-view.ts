@@ -8,6 +8,7 @@ import type { Handling, StackTotals } from '../local/stack.ts';
 import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import { duration } from '../runtime/lag/words.ts';
 import { generationName } from '../runtime/replay/generation.ts';
+import { hint } from './hints.ts';
 import type { RunEvent } from './run-log.ts';
 import { known, verdictText } from './status-view.ts';
 import { count, plural, printable, styled, table, widthOf, wrapped } from './terminal.ts';
@@ -67,7 +68,7 @@ export function renderView(snapshot: Snapshot, { columns, rows }: { columns: num
     '',
     ...consumerLines(snapshot),
   ];
-  const foot = snapshot.phase === 'done' ? [''] : ['', hint(snapshot)];
+  const foot = snapshot.phase === 'done' ? [''] : ['', footer(snapshot)];
   const room = rows - 1 - head.length - foot.length;
   const panel = panelLines(snapshot, width);
   const events = eventLines(snapshot, width);
@@ -151,11 +152,18 @@ function counters({ feed, totals, appliedPerSecond, publishedPerSecond }: Snapsh
 }
 
 /** A line about each rebuild that goes on. */
-export function rebuildLines({ rebuilding = [] }: Pick<Snapshot, 'rebuilding'>): readonly string[] {
-  return rebuilding.map(
-    ({ consumer, number, lag }) =>
-      `rebuilding ${printable(generationName(consumer, number))}: ${known(lag)} records to go`,
-  );
+export function rebuildLines({
+  rebuilding = [],
+  state,
+}: Pick<Snapshot, 'rebuilding' | 'state'>): readonly string[] {
+  return rebuilding.map(({ consumer, number, lag, isRunning }) => {
+    const name = printable(generationName(consumer, number));
+    if (!isRunning) {
+      return `${name} was begun with other code and is not run: ${hint(['rebuild', 'drop', consumer], { state })}`;
+    }
+    if (lag === 0) return `${name} has caught up: ${hint(['rebuild', 'promote', consumer], { state })}`;
+    return `rebuilding ${name}: ${known(lag)} records to go`;
+  });
 }
 
 function faultLines(snapshot: Snapshot): readonly string[] {
@@ -248,7 +256,7 @@ function section(
   return ['', styled('dim', name), ...(keep === 'first' ? lines.slice(0, shown) : lines.slice(-shown))];
 }
 
-function hint({ phase, lags, appliedPerSecond }: Snapshot): string {
+function footer({ phase, lags, appliedPerSecond }: Snapshot): string {
   if (phase !== 'draining') return styled('dim', 'Ctrl-C drains what is published and sums up.');
   const left = totalLag(lags);
   const rate = recentRate(appliedPerSecond);

@@ -150,7 +150,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
         ...pausedConsumers(lags),
         ...slowHandlers(stack.handling()),
         describeFaults({ faults: stack.faults(), nowMs }),
-        ...rebuildLines({ rebuilding }),
+        ...rebuildLines({ rebuilding, state }),
         newest && newest !== said ? newest.text : '',
       ];
       said = newest;

@@ -60,4 +60,6 @@ export interface Rebuilding {
   readonly number: number;
   /** Null where it is unknown. */
   readonly lag: number | null;
+  /** False where it was begun with other code than that of this process, which does not run it. */
+  readonly isRunning: boolean;
 }

@@ -325,7 +325,10 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
           const candidate = generationOf(consumers.find((each) => each.name === name)!, number);
           const of = { group: groupOf(candidate), topic: candidate.topic.name };
           const { lag } = totalPoint((await stores.log.standing.read([of]))[0]!);
-          return { consumer: name, number, lag };
+          const isRunning = generations
+            .runners()
+            .some((runner) => runner.declared.name === name && runner.number === number);
+          return { consumer: name, number, lag, isRunning };
         }),
       );
     },

@@ -51,6 +51,18 @@ function lines(snapshot: Snapshot, columns: number, rows: number): string[] {
   return stripVTControlCharacters(renderView(snapshot, { columns, rows })).split('\n');
 }
 
+test.each([
+  ['rebuilding shop-g2: 40 records to go', { lag: 40, isRunning: true }],
+  ['shop-g2 has caught up: npx millrace rebuild promote shop', { lag: 0, isRunning: true }],
+  [
+    'shop-g2 was begun with other code and is not run: npx millrace rebuild drop shop',
+    { lag: 40, isRunning: false },
+  ],
+])('a candidate is one line: %s', (line, candidate) => {
+  const rebuilding = [{ consumer: 'shop', number: 2, ...candidate }];
+  expect(lines({ ...SNAPSHOT, rebuilding }, 100, 50)).toContainEqual(expect.stringContaining(line));
+});
+
 test('shows what matters', () => {
   const view = lines(SNAPSHOT, 100, 50).join('\n');
   expect(view).toMatch(/publishing: traffic, about 200\/s +\.millrace {2}00:01:23/);
