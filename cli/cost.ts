@@ -11,6 +11,7 @@ Examples:
   millrace cost --env prod
   millrace cost --env prod --events-per-second 20000 --bytes 800
   millrace cost --env prod --json | jq .total
+  millrace cost --env prod --rebuild editorial-analytics
   millrace cost --env dev --prices eu-west-1.json
 
 It counts what "cdk synth" would deploy, and asks nobody. --json prints the price list under "prices": write that to a file, correct it for your region, and pass it with --prices.
@@ -22,6 +23,7 @@ interface CostOptions {
   readonly eventsPerSecond: number;
   readonly bytes: number;
   readonly eventsPerRequest: number;
+  readonly rebuild?: string;
   readonly prices?: string;
   readonly json?: true;
 }
@@ -47,6 +49,7 @@ export function costCommand(): Command {
         .default(10)
         .argParser(wholeUpTo(10_000)),
     )
+    .option('--rebuild <consumer>', 'with what a rebuild of its tables adds while it is under way')
     .option('--prices <file>', 'a price list of your own, as JSON')
     .addOption(jsonOption('print one object: lines, total, savings, needs, prices'))
     .addHelpText('after', epilogue(EXAMPLE))
@@ -57,7 +60,7 @@ export function costCommand(): Command {
       const { eventsPerSecond, bytes, eventsPerRequest } = options;
       const workload = { eventsPerSecond, bytes, eventsPerRequest };
       const prices = options.prices ? await readPrices(options.prices, cost.parsePriceList) : cost.US_EAST_1;
-      const deployment = deploymentOf(app, app.root, options.env);
+      const deployment = deploymentOf(app, app.root, options.env, options.rebuild);
       const bill = billOf(deployment, workload, prices);
       const needs = needsOf(deployment, workload);
       if (options.json) {

@@ -3,6 +3,8 @@ import { InvalidArgumentError, Option } from 'commander';
 import { awsCalls } from '../adapters/aws/aws-calls.ts';
 import { whoIsAsking } from '../adapters/aws/deployment-reader.ts';
 import { type EnvironmentEvidence, openEnvironmentEvidence } from '../adapters/aws/environment-evidence.ts';
+import { liveGenerationIn } from '../runtime/consumer-in-environment.ts';
+import { loadApp } from './app.ts';
 
 export interface EnvironmentOptions {
   readonly env?: string;
@@ -20,9 +22,15 @@ export function envOption(): Option {
     .conflicts(ELSEWHERE);
 }
 
-/** @throws INPUT_INVALID where nobody is signed in, or no region is set */
+/**
+ * Of a consumer, what readers see: its live generation.
+ * @throws INPUT_INVALID where nobody is signed in, or no region is set
+ */
 export async function openEnvironment(env: string): Promise<EnvironmentEvidence> {
+  const { environments } = await loadApp();
   const calls = awsCalls();
   await whoIsAsking(calls);
-  return openEnvironmentEvidence(env, calls);
+  const evidence = openEnvironmentEvidence(env, calls);
+  const settings = environments[env] ?? {};
+  return { ...evidence, of: (consumer) => evidence.of(liveGenerationIn(settings, consumer)) };
 }

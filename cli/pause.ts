@@ -10,7 +10,7 @@ import { notedLedger } from '../local/ledger-origin.ts';
 import { setPause } from '../local/pauses.ts';
 import { existingStateFolder, isStateFolder, type StateFolder } from '../local/state-folder.ts';
 import { openStores, type Stores } from '../local/stores.ts';
-import { consumerIn } from '../runtime/consumer-in-environment.ts';
+import { consumerIn, liveGenerationIn } from '../runtime/consumer-in-environment.ts';
 import { audited } from '../runtime/dead-letters/audit-log.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { resolveEnvironment } from '../runtime/environment.ts';
@@ -126,7 +126,8 @@ async function openEnvironmentPauser(app: LoadedApp, env: string): Promise<Pause
   await whoIsAsking(calls);
   const environment = resolveEnvironment(app, { env });
   return {
-    async set(consumer, isPaused) {
+    async set(declared, isPaused) {
+      const consumer = liveGenerationIn(environment, declared);
       const { name } = consumer;
       if (!consumerIn(environment, consumer).isEnabled) throw isOff(env, name);
       const { resources, who } = await openAwsResources(env, consumer);

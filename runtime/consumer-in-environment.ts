@@ -7,7 +7,7 @@ import {
   MAX_POLLERS,
 } from './environment.ts';
 import { mappingOf, type Polling, type ProvisionedSettings } from './lambda/mapping.ts';
-import { generationName } from './replay/generation.ts';
+import { generationName, generationOf } from './replay/generation.ts';
 
 /** A consumer as one environment deploys it. */
 export interface ConsumerInEnvironment {
@@ -29,6 +29,14 @@ export function generationsIn(
   consumer: string,
 ): readonly number[] {
   return (Object.hasOwn(consumers, consumer) && consumers[consumer]?.generations) || [1];
+}
+
+/** What readers see of a declared consumer, as the environment's settings say. */
+export function liveGenerationIn(
+  environment: Pick<EnvironmentSettings, 'consumers'>,
+  consumer: AnyConsumer,
+): AnyConsumer {
+  return generationOf(consumer, generationsIn(environment, consumer.name)[0]!);
 }
 
 /** @param consumer a declared one, or a generation of one */

@@ -36,8 +36,8 @@ export function rebuildIn(
     const close = typeof rebuild === 'string' ? didYouMean(rebuild, names) : '';
     refuse('rebuild', rebuild, `one of ${names.join(', ')}`, `Pass it as "-c rebuild=CONSUMER".${close}`);
   }
-  const number = generation === undefined ? FIRST : numberOf(generation);
   const running = generationsIn(environment, rebuild);
+  const number = generation === undefined ? Math.max(...running) + 1 : numberOf(generation);
   if (running.includes(number)) {
     refuse(
       'generation',

@@ -12,6 +12,7 @@ import {
 import { openStores, type Stores } from '../../local/stores.ts';
 import { openKafkaTopics } from '../../local/topic-log.ts';
 import { didYouMean } from '../../runtime/closest-name.ts';
+import { liveGenerationIn } from '../../runtime/consumer-in-environment.ts';
 import { contractsAmong, defineTopic, type Topic } from '../../runtime/contract/contract.ts';
 import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
 import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
@@ -140,15 +141,20 @@ async function letterOwners(
   { state, env }: DlqSessionOptions,
   name: string | undefined,
 ): Promise<readonly Owner[]> {
-  const { consumers, contracts } = await loadApp();
+  const { consumers, contracts, environments } = await loadApp();
   const named = name === undefined ? undefined : generationNamed(name, consumers);
-  if (env !== undefined || !isStateFolder(state)) return named ? [...consumers, named] : consumers;
-  const folder = existingStateFolder(state);
-  const live = consumers.map((each) => {
-    const { name: as } = liveConsumer(folder, each);
-    return as === each.name ? each : { ...liveConsumer(folder, each), named: each.name };
-  });
   const asked: Owner[] = named && name !== undefined ? [{ ...named, named: name }] : [];
+  const liveBy = (of: (consumer: AnyConsumer) => AnyConsumer) =>
+    consumers.map((each): Owner => {
+      const live = of(each);
+      return live.name === each.name ? each : { ...live, named: each.name };
+    });
+  if (env !== undefined) {
+    return [...liveBy((each) => liveGenerationIn(environments[env] ?? {}, each)), ...asked];
+  }
+  if (!isStateFolder(state)) return [...consumers, ...asked];
+  const folder = existingStateFolder(state);
+  const live = liveBy((each) => liveConsumer(folder, each));
   const stores = await openStores(folder);
   try {
     const undeclared = stores.withQueuedLetters().filter((each) => !generationNamed(each, consumers));

@@ -116,7 +116,7 @@ async function inEnvironment(
     reader: await readerOf(app, consumer, evidence.log, evidence.archive),
     isLive: () => true,
     openFunction: async () => ({
-      ...openConsumerFunction(env, consumer.name, awsCalls()),
+      ...openConsumerFunction(env, sources.consumer.name, awsCalls()),
       close: async () => {},
     }),
     close: async () => {},

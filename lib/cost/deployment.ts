@@ -70,12 +70,13 @@ export interface Reader {
 
 /**
  * Synthesizes the environment, without its functions' code, and reads the templates: what is counted is what would be deployed.
+ * @param rebuild a consumer whose tables are rebuilt meanwhile, by a second function of it
  * @throws ENVIRONMENT_INVALID, CONSUMER_INVALID, CONTRACT_INVALID as `cdk synth` does
  */
-export function deploymentOf(app: App, root: string, env: string): Deployment {
+export function deploymentOf(app: App, root: string, env: string, rebuild?: string): Deployment {
   const environment = resolveEnvironment({ ...app, root }, { env });
   const loaded = [...app.contracts, ...appIn(app, environment).tables.map(({ topic }) => topic)];
-  const stacks = synthesizedStacks(environment, app);
+  const stacks = synthesizedStacks(environment, app, rebuild);
   const all = stacks.flatMap(({ resources }) => resources);
   const of = (type: string) =>
     all.filter(({ Type }) => Type === type).map(({ Properties = {} }) => Properties);
@@ -176,7 +177,7 @@ export function deploymentOf(app: App, root: string, env: string): Deployment {
 /** A rule of ours goes off every minute. */
 const MINUTES = 60;
 
-function synthesizedStacks(environment: Environment, app: App) {
+function synthesizedStacks(environment: Environment, app: App, rebuild: string | undefined) {
   const outdir = mkdtempSync(join(tmpdir(), 'millrace-cost-'));
   try {
     const cdk = new CdkApp({
@@ -184,7 +185,7 @@ function synthesizedStacks(environment: Environment, app: App) {
       context: { 'aws:cdk:bundling-stacks': [] },
       analyticsReporting: false,
     });
-    addEnvironmentStacks(cdk, environment, app);
+    addEnvironmentStacks(cdk, environment, app, { rebuild, generation: undefined });
     return cdk.synth().stacks.map(({ stackName, template }) => ({ stackName, ...resourcesOf(template) }));
   } finally {
     rmSync(outdir, { recursive: true });

@@ -118,6 +118,19 @@ test('a probe costs its share of pollers and its alarms, and takes none of the l
   expect(monthly(probing, 'alarms')).toBeGreaterThan(monthly(prod, 'alarms'));
 });
 
+test('a rebuild costs its function, its queues and a key, and shares the pollers', () => {
+  const rebuilding = deploymentOf(newsdesk, NEWSDESK, 'prod', 'editorial-analytics');
+  expect(rebuilding.readers.map(({ stack }) => stack)).toEqual([
+    'millrace-prod-consumer-editorial-analytics',
+    'millrace-prod-consumer-editorial-analytics-g2',
+  ]);
+  expect(rebuilding.keys).toBe(prod.keys + 1);
+  expect(rebuilding.queueMappings).toBe(prod.queueMappings + 1);
+  for (const part of ['functions', 'alarms']) {
+    expect(monthly(rebuilding, part)).toBeGreaterThan(monthly(prod, part));
+  }
+});
+
 describe('capture, archives and the warehouse', () => {
   const environments = {
     ...newsdesk.environments,

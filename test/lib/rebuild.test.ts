@@ -179,7 +179,7 @@ test.each([
 });
 
 test('refuses as a candidate what the settings run', () => {
-  expect(() => templatesOf('prod', { ...PROMOTED, ...REBUILD })).toThrow(
+  expect(() => templatesOf('prod', { ...PROMOTED, rebuild: { rebuild: CONSUMER, generation: '2' } })).toThrow(
     'generation is 2; it takes a number that prod.consumers.editorial-analytics.generations does not have already',
   );
 });

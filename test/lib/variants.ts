@@ -108,7 +108,7 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
     env: 'dev',
     settings: () => ({ consumers: { [CONSUMER]: { generations: [3, 1] } } }),
     consumer: { deadLetter: 'kafka' },
-    rebuild: { rebuild: CONSUMER, generation: '4' },
+    rebuild: { rebuild: CONSUMER },
   },
   'a promoted generation, and the one before it': {
     env: 'prod',
