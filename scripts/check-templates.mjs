@@ -55,7 +55,7 @@ function synthesize(environment) {
 }
 
 /** The same of a variant. The code of its functions is left out. */
-function synthesizeVariant({ env, settings, consumer, app: declared = newsroom }, index) {
+function synthesizeVariant({ env, settings, consumer, rebuild, app: declared = newsroom }, index) {
   const folder = join(output, `variant-${index}`);
   const { context } = JSON.parse(readFileSync(join(root, 'cdk.json'), 'utf8'));
   const app = new App({ outdir: folder, context: { ...context, 'aws:cdk:bundling-stacks': [] } });
@@ -66,7 +66,7 @@ function synthesizeVariant({ env, settings, consumer, app: declared = newsroom }
     { environments, root: declared === newsroom ? root : NEWSDESK },
     { env },
   );
-  addEnvironmentStacks(app, environment, { ...declared, consumers });
+  addEnvironmentStacks(app, environment, { ...declared, consumers }, rebuild);
   app.synth();
   return templatesIn(folder);
 }
