@@ -7,6 +7,7 @@ import { MillraceError } from '../../runtime/errors.ts';
 import { generationName, readerSchema } from '../../runtime/replay/generation.ts';
 import { inBriefLocks } from './brief-locks.ts';
 import { migrate, runMigration } from './migrate.ts';
+import { commentOf, hasSchema, makeSchema, recordMade, recordMoved } from './own-schema.ts';
 import { asOwner, type Grant, grantOf, grantsIn, liveSchema, pointViews } from './reader-views.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
@@ -83,13 +84,15 @@ async function ensureSchema(
 ): Promise<void> {
   await open.run("SELECT pg_advisory_xact_lock(hashtextextended('millrace_migration', 0))");
   let grants: readonly Grant[] = [];
-  if (!(await exists(open, schema))) {
+  if (await hasSchema(open, name, schema)) await recordMoved(open, schema);
+  else {
     const objects = await objectsInPublic(open, { name, migrations }, schema, owner);
-    await open.run(`CREATE SCHEMA ${authorized(schema, owner)}`);
+    await makeSchema(open, schema, owner);
     grants = await moveOut(open, name, objects, schema);
+    await recordMade(open, schema);
   }
-  if (!(await exists(open, readerSchema(name)))) {
-    await open.run(`CREATE SCHEMA ${authorized(readerSchema(name), owner)}`);
+  if (!(await hasSchema(open, name, readerSchema(name)))) {
+    await makeSchema(open, readerSchema(name), owner);
     if (owner !== undefined) await carryDefaults(open, name, owner);
   }
   if (owner !== undefined) await open.run(rightsOf(schema, owner));
@@ -110,14 +113,6 @@ function rightsOf(role: string, owner: string): string {
     GRANT USAGE ON SCHEMA ${schema} TO ${to};
     ALTER DEFAULT PRIVILEGES FOR ROLE ${by} IN SCHEMA ${schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${to};
     ALTER DEFAULT PRIVILEGES FOR ROLE ${by} IN SCHEMA ${schema} GRANT USAGE ON SEQUENCES TO ${to};`;
-}
-
-function authorized(schema: string, owner: string | undefined): string {
-  return identifier(schema) + (owner === undefined ? '' : ` AUTHORIZATION ${identifier(owner)}`);
-}
-
-async function exists(open: OpenTransaction, schema: string): Promise<boolean> {
-  return (await open.query('SELECT FROM pg_namespace WHERE nspname = $1', [schema])).rows.length > 0;
 }
 
 /** As PostgreSQL tells of it: a kind such as `table`, and a name with its schema, quoted, with arguments where it has some. */
@@ -176,7 +171,8 @@ async function objectsInPublic(
       'SINK_MISCONFIGURED',
       `The tables of ${name} are in the schema public, and this version moves them to a schema called ${name}. Which ones they are, it ` +
         `finds by running the migrations once more, in an empty schema that it drops again, and that failed: ${error.message} Nothing ` +
-        `has changed. Make that schema and move them yourself (ALTER TABLE … SET SCHEMA "${name}"), or start over with --fresh.`,
+        `has changed. Make that schema, move them yourself (ALTER TABLE … SET SCHEMA "${name}"), and say that it is Millrace's: ${commentOf(name)}. ` +
+        'Or start over with --fresh.',
       { cause: error, details: { consumer: name } },
     );
   });

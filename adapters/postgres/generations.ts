@@ -13,6 +13,7 @@ import { systemClock } from '../system/system-clock.ts';
 import { migrateTables, namesPublic, ownedIn, ownerOf } from './consumer-schema.ts';
 import { dependentsOfSchema } from './dependents.ts';
 import { checkShared, readGenerations, type SwitchOptions, switchTo } from './generation-switch.ts';
+import { foreignIn, whoMade } from './own-schema.ts';
 import { dropRole, provision } from './provision.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
@@ -48,13 +49,17 @@ export function createPostgresGenerations(
       return work(open);
     });
 
-  const drop = async (consumer: AnyConsumer, number: number) => {
+  const drop = async (
+    consumer: AnyConsumer,
+    number: number,
+    { isOurs = false }: { readonly isOurs?: boolean } = {},
+  ) => {
     await within(async (open) => {
       const generations = await readGenerations(open, consumer.name);
       const generation = generations.find((each) => each.number === number);
       if (!generation) throw unknown(consumer.name, number);
       if (generation.state === 'live') throw isLive(generation);
-      await dropGeneration(open, generation);
+      await dropGeneration(open, generation, isOurs);
       if (roles && number > 1) await dropRole(open, generationName(consumer.name, number));
     });
   };
@@ -73,7 +78,9 @@ export function createPostgresGenerations(
       const { generation, isNew } = await within(async (open) => {
         await checkShared(open, consumer.name);
         if (roles) await checkElsewhere(open, consumer.name);
-        return candidateFor(open, consumer, rebuild);
+        const candidate = await candidateFor(open, consumer, rebuild);
+        if (candidate.isNew) await checkFree(open, candidate.generation, roles !== undefined);
+        return candidate;
       });
       if (!isNew) return generation;
       try {
@@ -81,7 +88,7 @@ export function createPostgresGenerations(
       } catch (error) {
         if (!(error instanceof MillraceError) || error.action === 'hold') throw error;
         // Else every later deployment would fail on it.
-        await drop(consumer, generation.number);
+        await drop(consumer, generation.number, { isOurs: true });
         throw new MillraceError(
           'REBUILD_REFUSED',
           `The migrations of ${consumer.name} do not run in a schema of their own, so there is nothing to rebuild into: ${error.message} ` +
@@ -116,7 +123,7 @@ export function createPostgresGenerations(
           { details: { consumer: consumer.name } },
         );
       }),
-    drop,
+    drop: (consumer, number) => drop(consumer, number),
   };
 }
 
@@ -193,7 +200,31 @@ async function checkElsewhere(open: OpenTransaction, consumer: string): Promise<
   );
 }
 
-async function dropGeneration(open: OpenTransaction, { consumer, number }: Generation): Promise<void> {
+/** @throws REBUILD_REFUSED where the candidate's name is somebody else's: a drop would take away what they have */
+async function checkFree(
+  open: OpenTransaction,
+  { consumer, number }: Generation,
+  hasRoles: boolean,
+): Promise<void> {
+  const name = generationName(consumer, number);
+  const hasRole =
+    hasRoles && (await open.query('SELECT FROM pg_roles WHERE rolname = $1', [name])).rows.length > 0;
+  const taken = (await whoMade(open, name)) !== undefined ? 'schema' : hasRole ? 'role' : undefined;
+  if (!taken) return;
+  throw new MillraceError(
+    'REBUILD_REFUSED',
+    `The database has a ${taken} "${name}" already, which generation ${number} of ${consumer} would need. Nothing has changed. ` +
+      `Rename it (ALTER ${taken.toUpperCase()} … RENAME TO), or drop it.`,
+    { details: { consumer, generation: number } },
+  );
+}
+
+/** @param isOurs whether everything in its schema was made just now */
+async function dropGeneration(
+  open: OpenTransaction,
+  { consumer, number }: Generation,
+  isOurs: boolean,
+): Promise<void> {
   const name = generationName(consumer, number);
   const dependents = await dependentsOfSchema(open, name);
   if (dependents.length > 0) {
@@ -204,15 +235,26 @@ async function dropGeneration(open: OpenTransaction, { consumer, number }: Gener
       { details: { consumer, generation: number, dependents } },
     );
   }
+  const isSchemaOurs = (await whoMade(open, name)) === 'millrace';
+  const foreign = isSchemaOurs && !isOurs ? await foreignIn(open, name) : [];
+  if (foreign.length > 0) {
+    throw new MillraceError(
+      'REBUILD_REFUSED',
+      `${foreign.join(', ')} ${foreign.length === 1 ? 'is' : 'are'} in the schema of generation ${number} of ${consumer}, and no migration made ` +
+        `${foreign.length === 1 ? 'it' : 'them'}. Nothing was dropped. Move that out (ALTER … SET SCHEMA), or drop it yourself.`,
+      { details: { consumer, generation: number, objects: foreign } },
+    );
+  }
   // The ledger before the tables, as a batch takes them.
   await open.query('DELETE FROM millrace_ledger WHERE consumer = $1', [name]);
   await open.query('DELETE FROM millrace_ledger_range WHERE consumer = $1', [name]);
   await open.query('DELETE FROM millrace_migration WHERE scope = $1', [name]);
+  await open.query('DELETE FROM millrace_migration_object WHERE scope = $1', [name]);
   await open.query(
     "UPDATE millrace_generation SET state = 'dropped', replay = NULL WHERE consumer = $1 AND number = $2",
     [consumer, number],
   );
-  await open.run(`DROP SCHEMA IF EXISTS ${identifier(name)} CASCADE`);
+  if (isSchemaOurs) await open.run(`DROP SCHEMA ${identifier(name)} CASCADE`);
 }
 
 function unknown(consumer: string, number: number): MillraceError {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Migration } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { readerSchema } from '../../runtime/replay/generation.ts';
+import { objectsIn, recordMade } from './own-schema.ts';
 import { asOwner, dropViews, type Grant, liveSchema, pointViews } from './reader-views.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
@@ -17,7 +18,8 @@ const PREPARE = `
     checksum text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (scope, position)
-  )`;
+  );
+  CREATE TABLE IF NOT EXISTS millrace_migration_object (scope text, object text, PRIMARY KEY (scope, object))`;
 
 /**
  * Brings a scope's tables up to date: applies the migrations that have not been, in order, each in a transaction
@@ -97,6 +99,7 @@ async function runIn(
   await open.run(searchPath(schema));
   const run = () => open.savepoint(() => asOwner(open, owner, () => runMigration(open, scope, migration)));
   const before = schema === consumer ? undefined : await ownedElsewhere(open, place);
+  const objects = await objectsIn(open, schema);
   let grants: readonly Grant[] = [];
   const isLive = (await liveSchema(open, consumer)) === schema;
   const blocked = (objects: readonly string[]) =>
@@ -116,6 +119,7 @@ async function runIn(
   }
   await checkNames(open, scope, migration, schema);
   if (before) await checkElsewhere(open, scope, migration, place, before);
+  await recordMade(open, schema, objects);
   if (isLive) await pointViews(open, { consumer, schema, owner, grants, blocked });
 }
 

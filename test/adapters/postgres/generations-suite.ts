@@ -290,6 +290,59 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
       },
     );
 
+    test.each(['', '-reader'])('a schema NAME%s of somebody else is not taken over', async (suffix) => {
+      const consumer = newConsumer();
+      const schema = identifier(consumer.name + suffix);
+      await run(`CREATE SCHEMA ${schema}`);
+      await run(`CREATE TABLE ${schema}.invoices (n int)`);
+      await expect(fixture.ready(consumer)).rejects.toMatchObject({
+        code: 'SINK_MISCONFIGURED',
+        message: expect.stringContaining(`a schema ${schema} that Millrace did not make`),
+        details: { consumer: consumer.name, schema: consumer.name + suffix },
+      });
+      expect(
+        await run(`SELECT relname FROM pg_class WHERE relnamespace = '${schema}'::regnamespace`),
+      ).toEqual([{ relname: 'invoices' }]);
+    });
+
+    test('nor is a schema with the name of a candidate', async () => {
+      const consumer = await fixture.ready(newConsumer());
+      const schema = identifier(`${consumer.name}-g2`);
+      await run(`CREATE SCHEMA ${schema}`);
+      await run(`CREATE TABLE ${schema}.invoices (n int)`);
+      await expect(fixture.store.create(consumer, rebuild)).rejects.toMatchObject({
+        code: 'REBUILD_REFUSED',
+        message: expect.stringContaining(`a schema ${schema} already`),
+      });
+      expect(await fixture.store.list(consumer.name)).toHaveLength(1);
+      expect(await run(`SELECT * FROM ${schema}.invoices`)).toEqual([]);
+    });
+
+    test('what no migration made in a generation’s schema is not dropped with it', async () => {
+      const parts: Migration = {
+        name: '0002-parts',
+        sql: `CREATE TABLE a (n serial PRIMARY KEY) PARTITION BY RANGE (n); CREATE TABLE a0 PARTITION OF a DEFAULT;
+          CREATE TYPE span AS RANGE (subtype = float8); CREATE DOMAIN few AS int CHECK (VALUE < 9);
+          CREATE FUNCTION one(few) RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+      };
+      const renaming: Migration = { name: '0003', sql: 'ALTER TABLE a RENAME TO b' };
+      const consumer = await filled([TABLE, parts, renaming]);
+      await promote(consumer);
+      const schema = identifier(consumer.name);
+      await run(`CREATE TABLE ${schema}.notes (n int)`);
+      await run(`CREATE VIEW ${schema}.mine AS SELECT * FROM ${schema}.settled`);
+      await fixture.ready(consumer);
+      await expect(fixture.store.drop(consumer, 1)).rejects.toMatchObject({
+        code: 'REBUILD_REFUSED',
+        details: expect.objectContaining({ objects: [`table ${schema}.notes`, `view ${schema}.mine`] }),
+      });
+      await run(`ALTER TABLE ${schema}.notes SET SCHEMA public`);
+      await run(`ALTER TABLE public.notes RENAME TO ${identifier(`notes of ${consumer.name}`)}`);
+      await run(`DROP VIEW ${schema}.mine`);
+      await fixture.store.drop(consumer, 1);
+      expect(await run(`SELECT to_regnamespace('${schema}')::text AS n`)).toEqual([{ n: null }]);
+    });
+
     test('a consumer whose tables others write to is refused', async () => {
       const consumer = await filled();
       const role = `writer_${randomUUID().slice(0, 8)}`;
