@@ -128,7 +128,8 @@ export const ledgerMigrations: readonly Migration[] = [
     name: '0005-as-of',
     sql: `
       CREATE VIEW millrace_as_of AS
-        SELECT l.consumer, l.topic, l.partition, l.next AS up_to_offset,
+        SELECT coalesce(g.consumer, l.consumer) AS consumer, coalesce(g.number, 1) AS generation, l.topic, l.partition,
+          l.next AS up_to_offset,
           CASE WHEN l.max_timestamp >= 0 THEN to_timestamp(l.max_timestamp / 1000.0) END AS up_to_time,
           CASE WHEN l.next IS NOT NULL THEN l.updated_at END AS settled_at,
           coalesce(h.dead_lettered, 0)::bigint AS dead_lettered,
@@ -140,12 +141,15 @@ export const ledgerMigrations: readonly Migration[] = [
           FROM millrace_ledger_hole o, unnest(o.offsets) AS r
           WHERE (o.consumer, o.epoch, o.topic, o.partition) = (l.consumer, l.epoch, l.topic, l.partition)
         ) h ON true
-        WHERE NOT EXISTS (
+        LEFT JOIN millrace_generation g ON g.name = l.consumer
+        -- What readers see: of the others, the ledger itself tells.
+        WHERE coalesce(g.state, 'live') = 'live' AND NOT EXISTS (
           SELECT FROM millrace_ledger newer
           WHERE newer.consumer = l.consumer AND newer.topic = l.topic AND newer.epoch > l.epoch
         );
       COMMENT ON VIEW millrace_as_of IS
-        'How far the tables of a consumer are, a row a partition: read it in one statement or snapshot with them';
+        'How far the tables that readers see of a consumer are, a row a partition: read it in one statement or snapshot with them';
+      COMMENT ON COLUMN millrace_as_of.generation IS 'Which of the consumer''s generations readers see';
       COMMENT ON COLUMN millrace_as_of.up_to_time IS 'The newest timestamp among the records that are applied';
       COMMENT ON COLUMN millrace_as_of.settled_at IS 'When the ledger last changed; nothing has been settled since';
       -- Whoever may read a table may know how fresh it is. It says nothing of what any record holds.

@@ -343,6 +343,26 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
       expect(await run(`SELECT to_regnamespace('${schema}')::text AS n`)).toEqual([{ n: null }]);
     });
 
+    test('how fresh the tables are is told of those that readers see, by the consumer’s own name', async () => {
+      const consumer = await filled();
+      await fixture.settle(consumer, 2, 0, 3, 5);
+      const role = `asker_${randomUUID().slice(0, 8)}`;
+      await run(`CREATE ROLE ${role}`);
+      const asOf = async () =>
+        (
+          await new PostgresSink(opened.admin).transaction(async ({ tx }) => {
+            await tx.query(`SELECT set_config('role', '${role}', true)`);
+            return tx.query(
+              `SELECT consumer, generation, up_to_offset::int AS at FROM millrace_as_of WHERE consumer LIKE '${consumer.name}%'`,
+            );
+          })
+        ).rows;
+      expect(await asOf()).toEqual([{ consumer: consumer.name, generation: 1, at: 3 }]);
+      await promote(consumer);
+      await fixture.settle(consumer, 1, 0, 3, 4);
+      expect(await asOf()).toEqual([{ consumer: consumer.name, generation: 2, at: 5 }]);
+    });
+
     test('a consumer whose tables others write to is refused', async () => {
       const consumer = await filled();
       const role = `writer_${randomUUID().slice(0, 8)}`;
