@@ -144,12 +144,12 @@ export async function readGenerations(
 
 /** @throws REBUILD_REFUSED where others may write what a rebuild makes from the log alone */
 export async function checkShared(open: OpenTransaction, consumer: string): Promise<void> {
-  const schemas = [consumer, readerSchema(consumer)];
+  // Also after the first one was dropped, whose name the list does not have then.
   const generations = (await readGenerations(open, consumer)).map(({ number }) =>
     generationName(consumer, number),
   );
   const own = new Set([consumer, ownerOf(consumer), ...generations]);
-  for (const schema of [...schemas, ...generations.slice(1)]) {
+  for (const schema of new Set([consumer, readerSchema(consumer), ...generations])) {
     const other = (await grantsIn(open, schema, schema)).find(
       ({ privilege, grantee, isReaderView }) =>
         privilege !== 'SELECT' &&

@@ -376,6 +376,12 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
       await expect(fixture.store.create(consumer, { id: 'r2', code: 'c2' })).rejects.toMatchObject(refusal);
       await run(`REVOKE UPDATE (at) ON ${identifier(consumer.name)}.settled FROM ${role}`);
       await promote(consumer);
+      await fixture.store.drop(consumer, 1);
+      await run(`GRANT INSERT ON ${identifier(`${consumer.name}-g2`)}.settled TO ${role}`);
+      await expect(fixture.store.create(consumer, { id: 'r2', code: 'c2' })).rejects.toMatchObject({
+        ...refusal,
+        message: expect.stringContaining(`-g2".settled`),
+      });
     });
 
     test('a later migration reaches every generation, and the views', async () => {
