@@ -9,6 +9,7 @@ import {
   generationOf,
   readerSchema,
 } from '../../runtime/replay/generation.ts';
+import { isShadow } from '../../runtime/replay/shadow.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { migrateTables, namesPublic, ownedIn, ownerOf } from './consumer-schema.ts';
 import { dependentsOfSchema } from './dependents.ts';
@@ -103,6 +104,7 @@ export function createPostgresGenerations(
         const candidate = generations.find((each) => each.number === number);
         if (!candidate) throw unknown(consumer.name, number);
         checkMigrations(consumer);
+        if (isShadow(candidate)) throw isScratch(candidate);
         if (candidate.state === 'live' || candidate.code === code) return candidate;
         throw new MillraceError(
           'REBUILD_REFUSED',
@@ -261,6 +263,15 @@ function unknown(consumer: string, number: number): MillraceError {
   return new MillraceError(
     'REBUILD_REFUSED',
     `${consumer} has no generation ${number}: it was never made, or was dropped. Nothing has changed.`,
+    { details: { consumer, generation: number } },
+  );
+}
+
+function isScratch({ consumer, number }: Generation): MillraceError {
+  return new MillraceError(
+    'REBUILD_REFUSED',
+    `Generation ${number} of ${consumer} is a shadow run's, which has only the records of a time. Nothing has changed. Rebuild ${consumer}, ` +
+      'and promote that.',
     { details: { consumer, generation: number } },
   );
 }

@@ -97,7 +97,7 @@ export interface GenerationStore {
   create(consumer: AnyConsumer, rebuild: RebuildOf): Promise<Generation>;
   /**
    * Has readers see the candidate's tables, all at once, and makes the live one `previous`.
-   * @throws REBUILD_REFUSED naming why: a partition behind, history lost, other code, dependents, shared tables
+   * @throws REBUILD_REFUSED naming why: a partition behind, history lost, other code, dependents, shared tables, a shadow run
    */
   promote(consumer: AnyConsumer, number: number, options: PromoteOptions): Promise<Switched>;
   /** Has readers see the previous generation's tables again. @throws REBUILD_REFUSED */

@@ -3,6 +3,7 @@ import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { Replay } from '../../runtime/delivery/ledger.ts';
 import { type GenerationStore, generationName } from '../../runtime/replay/generation.ts';
+import { shadowId } from '../../runtime/replay/shadow.ts';
 
 export interface GenerationFixture {
   readonly store: GenerationStore;
@@ -80,8 +81,12 @@ export function generationSuite(name: string, open: () => Promise<GenerationFixt
     });
 
     test('a scratch generation says so to its handler', async () => {
-      await fixture.store.create(consumer, { ...rebuild, kind: 'shadow' });
-      expect(await fill(2, 2)).toEqual({ id: 'r1', kind: 'shadow' });
+      const id = shadowId('s1');
+      await fixture.store.create(consumer, { ...rebuild, id, kind: 'shadow' });
+      expect(await fill(2, 2)).toEqual({ id, kind: 'shadow' });
+      await expect(fixture.store.promote(consumer, 2, { code: 'c1' })).rejects.toMatchObject(
+        refused('shadow run', { generation: 2 }),
+      );
     });
 
     test('promote has readers see the candidate, and exactly the live one runs without a replay', async () => {
