@@ -152,6 +152,17 @@ async function candidateFor(
       { details: { consumer: consumer.name, generation: found.number } },
     );
   }
+  const other = (await readGenerations(open, consumer.name)).find(
+    (each) => each.state === 'candidate' && !isShadow(each),
+  );
+  if (other && kind === 'rebuild') {
+    throw new MillraceError(
+      'REBUILD_REFUSED',
+      `Generation ${other.number} of ${consumer.name} is a candidate already, of rebuild ${other.rebuildId}. Nothing has changed. Go on with ` +
+        'that rebuild, promote it, or drop it and begin another.',
+      { details: { consumer: consumer.name, generation: other.number } },
+    );
+  }
   await open.query(
     `INSERT INTO millrace_generation (consumer, number, name, state) VALUES ($1, 1, $1, 'live') ON CONFLICT DO NOTHING`,
     [consumer.name],

@@ -92,7 +92,8 @@ export interface GenerationStore {
   list(consumer?: string): Promise<readonly Generation[]>;
   /**
    * Makes the next candidate with its schema and tables, empty. Gives back the one under way for the same rebuild.
-   * @throws REBUILD_REFUSED naming why: migrations that name a schema, tables that others write to, other code
+   * @throws REBUILD_REFUSED naming why: migrations that name a schema, tables that others write to, other code,
+   * another rebuild's candidate (a shadow run's does not count)
    */
   create(consumer: AnyConsumer, rebuild: RebuildOf): Promise<Generation>;
   /**

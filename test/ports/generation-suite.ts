@@ -70,14 +70,19 @@ export function generationSuite(name: string, open: () => Promise<GenerationFixt
       expect(await fixture.read(consumer)).toEqual({ 0: 3 });
     });
 
-    test('a rebuild that goes on has the candidate that it had; another one has another', async () => {
+    test('a rebuild that goes on has the candidate that it had; another one waits until that is gone', async () => {
       const first = await create();
       expect(await create()).toEqual(first);
       await expect(create({ ...rebuild, code: 'c2' })).rejects.toMatchObject(
         refused('begun with other code'),
       );
-      expect(await create({ id: 'r2', code: 'c2' })).toMatchObject({ number: 3, rebuildId: 'r2' });
+      await expect(create({ id: 'r2', code: 'c2' })).rejects.toMatchObject(
+        refused('is a candidate already', { generation: 2 }),
+      );
+      await fixture.store.create(consumer, { id: shadowId('s1'), code: 'c1', kind: 'shadow' });
       expect(await states()).toEqual(['1 live', '2 candidate', '3 candidate']);
+      await fixture.store.drop(consumer, 2);
+      expect(await create({ id: 'r2', code: 'c2' })).toMatchObject({ number: 4, rebuildId: 'r2' });
     });
 
     test('a scratch generation says so to its handler', async () => {
