@@ -139,6 +139,11 @@ function rollbackCommand(): Command {
     new Command('rollback')
       .description('Has readers see the tables again that they saw before the last promote.')
       .argument('<consumer>', 'whose tables')
+      .option(
+        '--may-lose <offsets>',
+        'go back although they lack so many offsets of the live ones',
+        wholeFrom(0),
+      )
       .option('--yes', 'do not ask for confirmation'),
   )
     .addOption(jsonOption('print {consumer, generation, from, heldMs}; needs --yes'))

@@ -29,7 +29,7 @@ export interface GenerationCalls {
     readonly mayLose: number;
   }): Promise<Switched>;
   /** @throws REBUILD_REFUSED */
-  rollback(of: { readonly consumer: string }): Promise<Switched>;
+  rollback(of: { readonly consumer: string; readonly mayLose: number }): Promise<Switched>;
   /**
    * Runs the consumer over the records of a time into tables of its own, which follow nothing. A shadow run that was left
    * behind is dropped first.

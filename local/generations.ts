@@ -357,7 +357,11 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
           await store.promote(declared, number, { code, mayLose, oldest: await oldestFor(declared, number) }),
         );
       }),
-    rollback: ({ consumer }) => inTurn(async () => afterSwitch(await store.rollback(declaredAs(consumer)))),
+    rollback: ({ consumer, mayLose }) =>
+      inTurn(async () => {
+        const declared = declaredAs(consumer);
+        return afterSwitch(await store.rollback(declared, { mayLose, oldest: await oldestOf(declared) }));
+      }),
     drop: ({ consumer, number }) =>
       inTurn(async () => {
         await stopAndDrop(declaredAs(consumer), number);

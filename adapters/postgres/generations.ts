@@ -113,8 +113,8 @@ export function createPostgresGenerations(
           { details: { consumer: consumer.name, generation: number } },
         );
       }),
-    rollback: (consumer) =>
-      switchTo(driver, consumer, { ...options, mayLose: Number.POSITIVE_INFINITY }, (generations) => {
+    rollback: (consumer, { mayLose, oldest } = {}) =>
+      switchTo(driver, consumer, { ...options, mayLose, oldest }, (generations) => {
         const previous = generations
           .filter(({ state }) => state === 'previous')
           .sort((a, b) => (b.promotedAt ?? 0) - (a.promotedAt ?? 0) || b.number - a.number)[0];

@@ -39,14 +39,18 @@ export async function runRollback(name: string, options: SwitchOptions): Promise
   await inSession(name, options, async (session) => {
     const all = await session.host.call('generations', { consumer: name });
     const previous = require(all.toReversed(), 'previous', name, session.next(['rebuild', 'list', name]));
+    const mayLose = options.mayLose ?? 0;
     printNote(
-      `Roll back: readers see the tables of ${generationName(name, previous.number)} again, which has gone on since.`,
+      [
+        `Roll back: readers see the tables of ${generationName(name, previous.number)} again, which has gone on since.`,
+        ...(mayLose > 0 ? [`  lacks   up to ${mayLose} offsets that they see now`] : []),
+      ].join('\n'),
     );
     await confirm(options, name);
     const done = await session.audited(
-      { id: randomUUID(), action: 'rollback', plan: { generation: previous.number } },
+      { id: randomUUID(), action: 'rollback', plan: { generation: previous.number, mayLose } },
       async () => {
-        const { from, to, heldMs } = await session.host.call('rollback', { consumer: name });
+        const { from, to, heldMs } = await session.host.call('rollback', { consumer: name, mayLose });
         return { from: from.number, to: to.number, heldMs };
       },
     );

@@ -65,16 +65,19 @@ export interface Switched {
   readonly heldMs: number;
 }
 
-export interface PromoteOptions {
-  /** What tells the code that asks; it must be the candidate's. */
-  readonly code: string;
-  /** How many offsets of the live ledger the new one may lack, because retention has deleted them. @default 0 */
+export interface RollbackOptions {
+  /** How many offsets of the live ledger the other one may lack for good. @default 0 */
   readonly mayLose?: number;
   /**
    * By partition, the oldest offset that the log still has: a partition that retention has emptied is then not behind, though
    * the candidate has had nothing of it. @default none is known
    */
   readonly oldest?: ReadonlyMap<number, number>;
+}
+
+export interface PromoteOptions extends RollbackOptions {
+  /** What tells the code that asks; it must be the candidate's. */
+  readonly code: string;
 }
 
 /** What a candidate is made for. */
@@ -101,8 +104,11 @@ export interface GenerationStore {
    * @throws REBUILD_REFUSED naming why: a partition behind, history lost, other code, dependents, shared tables, a shadow run
    */
   promote(consumer: AnyConsumer, number: number, options: PromoteOptions): Promise<Switched>;
-  /** Has readers see the previous generation's tables again. @throws REBUILD_REFUSED */
-  rollback(consumer: AnyConsumer): Promise<Switched>;
+  /**
+   * Has readers see the previous generation's tables again.
+   * @throws REBUILD_REFUSED as for a promote; where it lacks history, `details.offsets` is how much
+   */
+  rollback(consumer: AnyConsumer, options?: RollbackOptions): Promise<Switched>;
   /** Drops a generation's tables and ledger rows for good. @throws REBUILD_REFUSED for the live one */
   drop(consumer: AnyConsumer, number: number): Promise<void>;
 }

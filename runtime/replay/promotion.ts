@@ -108,8 +108,9 @@ function refusedHistory(consumer: string, lost: readonly PartitionHistory[], off
   );
   return new MillraceError(
     'REBUILD_REFUSED',
-    `The rebuild of ${consumer} lacks ${offsets} offsets that the live tables have, in partition ${someOf(each)}: the log had deleted ` +
-      'them before they were read. Nothing has changed. Rebuild from the archive, or promote and lose them by naming their number.',
+    `The other tables of ${consumer} lack ${offsets} offsets that the live ones have, in partition ${someOf(each)}: they have not been ` +
+      'read for them, and the topic has them no longer. Nothing has changed. If the archive has them, let the rebuild read it to its end, ' +
+      `or rebuild from it; to lose them: --may-lose ${offsets}.`,
     { details: { consumer, offsets, partitions: lost.map(({ partition }) => partition) } },
   );
 }

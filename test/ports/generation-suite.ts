@@ -145,6 +145,19 @@ export function generationSuite(name: string, open: () => Promise<GenerationFixt
       expect(await states()).toEqual(['1 previous', '2 live']);
     });
 
+    test('a rollback says what readers would lose, and loses no more than it was told', async () => {
+      await fill(1, 9, 4);
+      await create();
+      await fill(2, 9);
+      await fixture.store.promote(consumer, 2, { code: 'c1' });
+      await expect(fixture.store.rollback(consumer)).rejects.toMatchObject(
+        refused('lack 4 offsets that the live ones have', { offsets: 4 }),
+      );
+      await expect(fixture.store.rollback(consumer, { mayLose: 3 })).rejects.toMatchObject(refused('lack 4'));
+      expect(await fixture.store.rollback(consumer, { mayLose: 4 })).toMatchObject({ to: { number: 1 } });
+      expect(await fixture.read(consumer)).toEqual({ 0: 5 });
+    });
+
     test('without a previous generation there is no rollback', async () => {
       await expect(fixture.store.rollback(consumer)).rejects.toMatchObject(refused('no previous generation'));
     });
@@ -174,8 +187,8 @@ export function generationSuite(name: string, open: () => Promise<GenerationFixt
       await fill(2, 9, 4);
       const promote = (mayLose?: number) =>
         fixture.store.promote(consumer, 2, { code: 'c1', ...(mayLose !== undefined && { mayLose }) });
-      await expect(promote()).rejects.toMatchObject(refused('lacks 4 offsets', { offsets: 4 }));
-      await expect(promote(3)).rejects.toMatchObject(refused('lacks 4 offsets'));
+      await expect(promote()).rejects.toMatchObject(refused('lack 4 offsets', { offsets: 4 }));
+      await expect(promote(3)).rejects.toMatchObject(refused('lack 4 offsets'));
       await promote(4);
       expect(await fixture.read(consumer)).toEqual({ 0: 5 });
     });
@@ -187,7 +200,7 @@ export function generationSuite(name: string, open: () => Promise<GenerationFixt
       await fill(2, 3);
       const oldest = new Map([[1, 2]]);
       await expect(fixture.store.promote(consumer, 2, { code: 'c1', oldest })).rejects.toMatchObject(
-        refused('lacks 2 offsets', { offsets: 2, partitions: [1] }),
+        refused('lack 2 offsets', { offsets: 2, partitions: [1] }),
       );
       await fixture.store.promote(consumer, 2, { code: 'c1', oldest, mayLose: 2 });
       expect(await fixture.read(consumer)).toEqual({ 0: 3 });

@@ -105,7 +105,7 @@ describe('checkLedgers()', () => {
         details: { consumer: 'c', offsets: 4, partitions: [0] },
       }),
     );
-    expect(check(3)).toThrow('lacks 4 offsets');
+    expect(check(3)).toThrow('lack 4 offsets');
     expect(check(4)).not.toThrow();
   });
 });
