@@ -7,29 +7,12 @@ import { MillraceError } from '../../runtime/errors.ts';
 import { generationName, readerSchema } from '../../runtime/replay/generation.ts';
 import { inBriefLocks } from './brief-locks.ts';
 import { migrate, runMigration } from './migrate.ts';
+import { namesSchema } from './named-schema.ts';
 import { commentOf, hasSchema, makeSchema, recordMade, recordMoved } from './own-schema.ts';
 import { asOwner, type Grant, grantOf, grantsIn, liveSchema, pointViews } from './reader-views.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
 import { decodeRows, identifier, searchPath } from './sql-values.ts';
-
-const COMMENT_OR_TEXT = /'(?:[^']|'')*'|--[^\n\r]*|\/\*[\s\S]*?\*\//g;
-
-/**
- * The first migration that says itself where its tables are, in `public` or in the schema `own`: it would go there whichever
- * generation it is run for. What is quoted counts too, since it may be run: rather one too many than one too few.
- */
-export function namesPublic(migrations: readonly Migration[], own?: string): Migration | undefined {
-  const names = [
-    '\\bpublic',
-    '"public"',
-    ...(own === undefined ? [] : [`"${escaped(own)}"`, `\\b${escaped(own)}`]),
-  ];
-  const pattern = new RegExp(`(?:${names.join('|')})\\s*\\.\\s*["\\w]`, 'i');
-  return migrations.find(({ sql }) =>
-    pattern.test(sql.replaceAll(COMMENT_OR_TEXT, (found) => (found.startsWith("'") ? found : ' '))),
-  );
-}
 
 function escaped(text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
@@ -163,7 +146,7 @@ async function objectsInPublic(
   const { rows } = await open.query('SELECT name FROM millrace_migration WHERE scope = $1', [schema]);
   const applied = migrations.slice(0, rows.length);
   // Its handler may name it as well.
-  if (applied.length === 0 || namesPublic(migrations)) return [];
+  if (applied.length === 0 || namesSchema(migrations)) return [];
   if (owner !== undefined) return ownedIn(open, owner, ['public'], true);
   const made = await madeBy(open, applied, schema).catch((error: unknown) => {
     if (!(error instanceof MillraceError) || error.action === 'hold') throw error;

@@ -11,9 +11,10 @@ import {
 } from '../../runtime/replay/generation.ts';
 import { isShadow } from '../../runtime/replay/shadow.ts';
 import { systemClock } from '../system/system-clock.ts';
-import { migrateTables, namesPublic, ownedIn, ownerOf } from './consumer-schema.ts';
+import { migrateTables, ownedIn, ownerOf } from './consumer-schema.ts';
 import { dependentsOfSchema } from './dependents.ts';
 import { checkShared, readGenerations, type SwitchOptions, switchTo } from './generation-switch.ts';
+import { namesSchema } from './named-schema.ts';
 import { foreignIn, whoMade } from './own-schema.ts';
 import { dropRole, provision } from './provision.ts';
 import type { SqlDriver } from './sql-driver.ts';
@@ -185,13 +186,14 @@ async function candidateFor(
 
 /** @throws REBUILD_REFUSED where they say themselves in which schema they work */
 function checkMigrations(consumer: AnyConsumer): void {
-  const named = namesPublic(consumer.migrations, consumer.name);
+  const named = namesSchema(consumer.migrations, consumer.name);
   if (!named) return;
   throw new MillraceError(
     'REBUILD_REFUSED',
-    `Migration ${JSON.stringify(named.name)} of ${consumer.name} names a schema, public or its own, so it would change the live tables. ` +
+    `Migration ${JSON.stringify(named.migration)} of ${consumer.name} names a schema, public or its own (${named.words}), so it would work on the ` +
+      'same tables in every generation. ' +
       'Nothing has changed. A rebuild needs migrations whose names have no schema; a consumer with a new name can start with such.',
-    { details: { consumer: consumer.name, migration: named.name } },
+    { details: { consumer: consumer.name, migration: named.migration } },
   );
 }
 

@@ -1,8 +1,9 @@
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { generationName } from '../../runtime/replay/generation.ts';
-import { generationsOf, migrateTables, namesPublic, ownerOf } from './consumer-schema.ts';
+import { generationsOf, migrateTables, ownerOf } from './consumer-schema.ts';
 import { ledgerMigrations } from './ledger-migrations.ts';
 import { migrate } from './migrate.ts';
+import { namesSchema } from './named-schema.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
 import { identifier } from './sql-values.ts';
@@ -77,7 +78,7 @@ function rolesOf(
     GRANT ${owner} TO CURRENT_USER;
     GRANT USAGE ON SCHEMA public TO ${owner}, ${role};
     -- What a migration makes is in the consumer's own schema, but where it names public itself.
-    ${namesPublic(migrations) ? `GRANT CREATE ON SCHEMA public TO ${owner}` : `REVOKE CREATE ON SCHEMA public FROM ${owner}`};
+    ${namesSchema(migrations) ? `GRANT CREATE ON SCHEMA public TO ${owner}` : `REVOKE CREATE ON SCHEMA public FROM ${owner}`};
     DO $$ DECLARE own text; BEGIN
       -- What readers see of a generation is not for its function to say.
       SELECT string_agg(quote_ident(attname), ', ') INTO own FROM pg_attribute
@@ -87,7 +88,7 @@ function rolesOf(
     END $$;
     GRANT SELECT ON millrace_ledger, millrace_ledger_hole, millrace_generation TO ${role};
     GRANT SELECT, INSERT, UPDATE, DELETE ON millrace_ledger_range TO ${role};${
-      namesPublic(migrations)
+      namesSchema(migrations)
         ? `
     ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public
       GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${role};
