@@ -19,6 +19,7 @@ import {
 import { BRIEFLY, inBriefLocks } from './brief-locks.ts';
 import { ownerOf } from './consumer-schema.ts';
 import { dependentsOfSchema } from './dependents.ts';
+import { inTheWay } from './in-the-way.ts';
 import { parseMultirange } from './postgres-sink.ts';
 import { grantsIn, pointViews } from './reader-views.ts';
 import type { SqlDriver } from './sql-driver.ts';
@@ -116,7 +117,7 @@ export async function switchTo(
     } else await attempt();
   } catch (error) {
     if (!(error instanceof MillraceError) || error.code !== 'SINK_CONFLICT') throw error;
-    throw await inTheWay(driver, consumer.name, error);
+    throw await inTheWay(driver, consumer.name, [readerSchema(consumer.name)], error);
   }
   const heldMs = clock.now() - (holding ? startedAt : heldSince);
   const after = await inTransaction(driver, (open) => readGenerations(open, consumer.name));
@@ -302,32 +303,5 @@ function changedMeanwhile(consumer: string): MillraceError {
     'REBUILD_REFUSED',
     `Somebody else promoted, rolled back or dropped a generation of ${consumer} at the same time. Look at its generations, and try again.`,
     { details: { consumer } },
-  );
-}
-
-const HOLDERS = `
-  SELECT DISTINCT a.pid::text, a.usename, nullif(a.application_name, '') AS application,
-    extract(epoch FROM now() - a.xact_start)::int::text AS seconds
-  FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-  WHERE l.granted AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND a.pid <> pg_backend_pid() AND (a.xact_start IS NULL OR a.xact_start < clock_timestamp() - interval '400 ms') AND l.relation IN (
-      SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE n.nspname = $1 OR n.nspname = 'public' AND c.relname IN ('millrace_ledger', 'millrace_generation')
-    )
-  ORDER BY 4 DESC LIMIT 5`;
-
-async function inTheWay(driver: SqlDriver, consumer: string, cause: MillraceError): Promise<MillraceError> {
-  const { rows } = await inTransaction(driver, (open) => open.query(HOLDERS, [readerSchema(consumer)]));
-  // Of other logins' sessions, one that is not among pg_read_all_stats sees the pid and the user alone.
-  const holders = rows.map(
-    ([pid, user, application, seconds]) =>
-      `session ${pid} of ${user}${application ? ` (${application})` : ''}${seconds ? `, in a transaction for ${seconds} s` : ''}`,
-  );
-  const who = holders.length > 0 ? holders.join('; ') : 'Sessions that have ended by now';
-  return new MillraceError(
-    'REBUILD_REFUSED',
-    `The views or the ledger of ${consumer} were in use at every try, and nobody is made to wait long for a promote. In the way: ${who}. ` +
-      'Nothing has changed. Wait until that is over, or end it with pg_terminate_backend, and try again.',
-    { cause, details: { consumer, sessions: rows.map(([pid]) => Number(pid)) } },
   );
 }

@@ -11,9 +11,11 @@ import {
 } from '../../runtime/replay/generation.ts';
 import { isShadow } from '../../runtime/replay/shadow.ts';
 import { systemClock } from '../system/system-clock.ts';
+import { inBriefLocks } from './brief-locks.ts';
 import { migrateTables, ownedIn, ownerOf } from './consumer-schema.ts';
 import { dependentsOfSchema } from './dependents.ts';
 import { checkShared, readGenerations, type SwitchOptions, switchTo } from './generation-switch.ts';
+import { inTheWay } from './in-the-way.ts';
 import { namesSchema } from './named-schema.ts';
 import { foreignIn, whoMade } from './own-schema.ts';
 import { dropRole, provision } from './provision.ts';
@@ -56,14 +58,21 @@ export function createPostgresGenerations(
     number: number,
     { isOurs = false }: { readonly isOurs?: boolean } = {},
   ) => {
-    await within(async (open) => {
+    const work = async (open: OpenTransaction) => {
+      await open.run(TAKE_TURNS);
       const generations = await readGenerations(open, consumer.name);
       const generation = generations.find((each) => each.number === number);
       if (!generation) throw unknown(consumer.name, number);
       if (generation.state === 'live') throw isLive(generation);
       await dropGeneration(open, generation, isOurs);
       if (roles && number > 1) await dropRole(open, generationName(consumer.name, number));
-    });
+    };
+    try {
+      await inBriefLocks(driver, work, { tries, clock });
+    } catch (error) {
+      if (!(error instanceof MillraceError) || error.code !== 'SINK_CONFLICT') throw error;
+      throw await inTheWay(driver, consumer.name, [generationName(consumer.name, number)], error);
+    }
   };
 
   return {

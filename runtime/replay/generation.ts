@@ -109,6 +109,6 @@ export interface GenerationStore {
    * @throws REBUILD_REFUSED as for a promote; where it lacks history, `details.offsets` is how much
    */
   rollback(consumer: AnyConsumer, options?: RollbackOptions): Promise<Switched>;
-  /** Drops a generation's tables and ledger rows for good. @throws REBUILD_REFUSED for the live one */
+  /** Drops a generation's tables and ledger rows for good. @throws REBUILD_REFUSED for the live one, and where somebody reads its tables all the while */
   drop(consumer: AnyConsumer, number: number): Promise<void>;
 }

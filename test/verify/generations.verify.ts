@@ -302,6 +302,20 @@ describe('on PostgreSQL', () => {
       await stop();
       await check();
       expect(seen).toMatchObject({ mixtures: [], steps: [] });
+      const late = await database.pool('postgres', 1).connect();
+      await late.query(
+        `SET application_name = 'old report'; BEGIN; SELECT count(*) FROM "${consumer.name}".b`,
+      );
+      try {
+        await expect(quick.drop(consumer, 1)).rejects.toMatchObject({
+          code: 'REBUILD_REFUSED',
+          message: expect.stringContaining('(old report), in a transaction for'),
+        });
+      } finally {
+        await late.query('COMMIT');
+        late.release();
+      }
+      await quick.drop(consumer, 1);
     }, 120_000);
 
     test('a partition that comes up in the middle of a promote is told whose it is', async () => {
