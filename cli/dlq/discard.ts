@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { discardLetters } from '../../runtime/dead-letters/reader.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
-import type { Position } from '../../runtime/record.ts';
-import { discardedOffsets } from '../../runtime/replay/evidence.ts';
+import { offsetsOfLetters, type PlacedLetter, placeOf } from '../../runtime/replay/evidence.ts';
 import { hint } from '../hints.ts';
 import { jsonOption } from '../options.ts';
 import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
@@ -51,13 +50,9 @@ export function discardCommand(): Command {
         const where = describeFilter(options.where);
         // What matches later was not confirmed.
         const planned = new Set<string>();
-        const letters: { epoch: number; record: Position }[] = [];
         for await (const copy of resources.reader.scan()) {
           if (!matches(copy, options.where)) continue;
           planned.add(copy.ref);
-          if (!('letter' in copy)) continue;
-          const { topic, partition, offset } = copy.letter.record;
-          letters.push({ epoch: copy.letter.epoch, record: { topic, partition, offset } });
         }
         if (planned.size === 0) {
           if (options.json) return printJson({ discarded: 0, export: null });
@@ -68,15 +63,17 @@ export function discardCommand(): Command {
 
         const id = randomUUID();
         const path = options.export ?? join(folder.path, `discarded-${id}.jsonl`);
-        // The offsets are what tells the audit from then on that nobody wants these records.
-        const offsets = discardedOffsets(letters);
-        const plan = { where, letters: planned.size, reason: options.reason, export: path, offsets };
-        const result = await auditedAt(session, { id, action: 'discard', plan }, async () => {
+        const plan = { where, letters: planned.size, reason: options.reason, export: path };
+        const result = await auditedAt(session, { id, action: 'discard', plan }, async (note) => {
           const file = openExport(path);
+          const gone: PlacedLetter[] = [];
           try {
             const discarded = await discardLetters(resources.reader, planned, async (copies) => {
               for (const copy of copies) file.write(await lineOf(copy, resources.objects));
               file.flush();
+              gone.push(...copies.flatMap((copy) => ('letter' in copy ? [placeOf(copy.letter)] : [])));
+              // What tells the audit from then on that nobody wants these records.
+              await note({ offsets: offsetsOfLetters(gone) });
             });
             return { discarded, export: path };
           } finally {

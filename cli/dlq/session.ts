@@ -15,7 +15,7 @@ import { didYouMean } from '../../runtime/closest-name.ts';
 import { liveGenerationIn } from '../../runtime/consumer-in-environment.ts';
 import { contractsAmong, defineTopic, type Topic } from '../../runtime/contract/contract.ts';
 import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
-import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
+import { type AuditEntry, audited, type NoteProgress } from '../../runtime/dead-letters/audit-log.ts';
 import type { DeadLetterResources, LetterOwner } from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -347,7 +347,7 @@ function remembering(registry: SchemaRegistry): SchemaRegistry {
 export async function auditedAt<Result extends Readonly<Record<string, unknown>>>(
   { resources, consumer, who, folder }: DlqSession,
   entry: Pick<AuditEntry, 'id' | 'action' | 'plan'>,
-  act: () => Promise<Result>,
+  act: (note: NoteProgress) => Promise<Result>,
 ): Promise<Result> {
   const lock = lockLetters(folder, consumer.name, entry.action === 'discard' ? 'take-away' : 'give-back');
   try {

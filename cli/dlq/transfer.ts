@@ -16,6 +16,7 @@ import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { encodeKafkaEvent } from '../../runtime/lambda/kafka-event.ts';
 import type { RawRecord } from '../../runtime/record.ts';
+import { offsetsOfLetters } from '../../runtime/replay/evidence.ts';
 import { readRange } from '../../runtime/topics.ts';
 import { hint, type Place } from '../hints.ts';
 import { jsonOption } from '../options.ts';
@@ -141,8 +142,10 @@ export function importCommand(): Command {
         const { resources } = session;
         const { letters, unreadable } = await readInput(options.input, session);
         const plan = { input: options.input, letters: letters.length };
-        await auditedAt(session, { id: randomUUID(), action: 'import', plan }, async () => {
+        await auditedAt(session, { id: randomUUID(), action: 'import', plan }, async (note) => {
           for (let at = 0; at < letters.length; at += PUT_BATCH) {
+            // A letter that is back was discarded no longer, whatever becomes of it.
+            await note({ offsets: offsetsOfLetters(letters.slice(0, at + PUT_BATCH)) });
             await resources.store.put(letters.slice(at, at + PUT_BATCH));
           }
           return { imported: letters.length };

@@ -28,7 +28,12 @@ export interface AuditEntry {
   /** Null while it goes on, and where it was killed. */
   readonly endedAt: string | null;
   readonly result: Readonly<Record<string, unknown>> | null;
+  /** How far it is, noted by steps, each before it is taken: what one that was killed has done. */
+  readonly progress?: Readonly<Record<string, unknown>>;
 }
+
+/** Notes how far an action is. @throws OBJECT_STORE_UNAVAILABLE: the step is not to be taken then */
+export type NoteProgress = (progress: Readonly<Record<string, unknown>>) => Promise<void>;
 
 /**
  * Runs an action with an entry that is durable before it begins, and has its result, or its error's code, after it.
@@ -37,19 +42,23 @@ export interface AuditEntry {
 export async function audited<Result extends Readonly<Record<string, unknown>>>(
   { objects, clock }: { readonly objects: ObjectStore; readonly clock: Clock },
   entry: Pick<AuditEntry, 'id' | 'action' | 'consumer' | 'who' | 'plan'>,
-  act: () => Promise<Result>,
+  act: (note: NoteProgress) => Promise<Result>,
 ): Promise<Result> {
   const begunAt = new Date(clock.now()).toISOString();
   const key = `${AUDIT_PREFIX}${begunAt}-${entry.action}-${entry.id}.json`;
+  let progress: AuditEntry['progress'];
   const write = (result: AuditEntry['result']) => {
     const endedAt = result === null ? null : new Date(clock.now()).toISOString();
-    const whole: AuditEntry = { ...entry, begunAt, endedAt, result };
+    const whole: AuditEntry = { ...entry, begunAt, endedAt, result, ...(progress && { progress }) };
     return objects.put(key, Buffer.from(`${JSON.stringify(whole)}\n`));
   };
   await write(null);
   let result: Result;
   try {
-    result = await act();
+    result = await act((noted) => {
+      progress = noted;
+      return write(null);
+    });
   } catch (error) {
     const { code, message } = error as { code?: unknown; message?: unknown };
     // Why it failed is what has to be known: also where the store that is down is this one, too.

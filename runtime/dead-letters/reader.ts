@@ -66,8 +66,8 @@ export function joinReaders(readers: Readonly<Record<string, DeadLetterReader>>)
   };
 }
 
-/** So many are kept, and then taken away, at a time. */
-const BATCH = 10;
+/** So many are kept, and then taken away, at a time: more of many, so that it is noted some hundred times how far it is. */
+const batchOf = (letters: number) => Math.min(100, Math.max(10, Math.ceil(letters / 100)));
 
 /**
  * Deletes the named copies, and none that came later. `keep` makes them durable elsewhere before they go.
@@ -90,7 +90,7 @@ export async function discardLetters(
   for await (const copy of reader.scan()) {
     if (!names.has(copy.ref)) continue;
     batch.push(copy);
-    if (batch.length === BATCH) await flush();
+    if (batch.length >= batchOf(names.size)) await flush();
   }
   await flush();
   return discarded;

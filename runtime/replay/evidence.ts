@@ -1,5 +1,5 @@
 /** Gathers what `audit.ts` accounts with, in the order that makes it true while the consumer goes on. */
-import { type AuditEntry, readAuditLog } from '../dead-letters/audit-log.ts';
+import { readAuditLog } from '../dead-letters/audit-log.ts';
 import { createQueueReader } from '../dead-letters/queue-letters.ts';
 import type { DeadLetterReader } from '../dead-letters/reader.ts';
 import type { DeadLetterResources } from '../dead-letters/resources.ts';
@@ -176,21 +176,27 @@ async function readLetters(
   return unions(found);
 }
 
-/** Which offsets a discard takes letters of; it stands in the plan of its audit entry, so before any letter is gone. */
-export interface DiscardedOffsets {
+/** Which offsets a discard takes letters of, or an import brings some back to: in the progress of its audit entry. */
+export interface LetterOffsets {
   readonly topic: string;
   readonly epoch: number;
   readonly partition: number;
   readonly ranges: readonly (readonly [from: number, to: number])[];
 }
 
-/** The letters' offsets as a discard's plan has them. */
-export function discardedOffsets(
-  letters: Iterable<{
-    readonly epoch: number;
-    readonly record: TopicPartition & { readonly offset: number };
-  }>,
-): DiscardedOffsets[] {
+/** Of a letter, what tells which record it is of. */
+export interface PlacedLetter {
+  readonly epoch: number;
+  readonly record: TopicPartition & { readonly offset: number };
+}
+
+/** Without the record's bytes. */
+export function placeOf({ epoch, record: { topic, partition, offset } }: PlacedLetter): PlacedLetter {
+  return { epoch, record: { topic, partition, offset } };
+}
+
+/** The letters' offsets as audit entries have them. */
+export function offsetsOfLetters(letters: Iterable<PlacedLetter>): LetterOffsets[] {
   const byPartition = Map.groupBy(letters, ({ epoch, record: { topic, partition } }) =>
     JSON.stringify([topic, epoch, partition]),
   );
@@ -201,25 +207,23 @@ export function discardedOffsets(
   });
 }
 
-/** The offsets whose letters were discarded, as the consumer's audit log says. */
+/** The offsets whose letters were discarded and not imported since, as the consumer's audit log says. */
 async function readDiscards(
   objects: ObjectStore,
   { epoch, topic }: LedgerOwner,
 ): Promise<OffsetsByPartition> {
-  const found = new Map<number, OffsetRange[]>();
-  for (const entry of await readAuditLog(objects)) {
-    for (const each of discardsIn(entry)) {
+  const found = new Map<number, readonly OffsetRange[]>();
+  for (const { action, progress } of await readAuditLog(objects)) {
+    if (action !== 'discard' && action !== 'import') continue;
+    // What was only planned is not done. Entries of earlier versions do not say of which offsets they are.
+    for (const each of (progress?.offsets ?? []) as readonly LetterOffsets[]) {
       if (each.epoch !== epoch || each.topic !== topic) continue;
       const ranges = each.ranges.map(([from, to]) => ({ from, to }));
-      found.set(each.partition, [...(found.get(each.partition) ?? []), ...ranges]);
+      const before = found.get(each.partition) ?? [];
+      found.set(each.partition, action === 'discard' ? union(before, ranges) : subtract(before, ranges));
     }
   }
-  return unions(found);
-}
-
-function discardsIn({ action, plan }: AuditEntry): readonly DiscardedOffsets[] {
-  // Those of earlier versions do not say which.
-  return action === 'discard' ? ((plan.offsets as readonly DiscardedOffsets[] | undefined) ?? []) : [];
+  return found;
 }
 
 function unions(of: ReadonlyMap<number, readonly OffsetRange[]>): OffsetsByPartition {

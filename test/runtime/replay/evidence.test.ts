@@ -3,7 +3,7 @@ import { audited } from '../../../runtime/dead-letters/audit-log.ts';
 import type { ScannedLetter } from '../../../runtime/dead-letters/reader.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
 import { auditPartition, type PartitionAudit } from '../../../runtime/replay/audit.ts';
-import { discardedOffsets, type EvidenceSources, gatherEvidence } from '../../../runtime/replay/evidence.ts';
+import { type EvidenceSources, gatherEvidence, offsetsOfLetters } from '../../../runtime/replay/evidence.ts';
 import type { WholeLedger } from '../../../runtime/replay/ledgers.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { createMemoryObjects } from '../../../testing/memory-objects.ts';
@@ -163,12 +163,48 @@ describe('a dead-lettered offset', () => {
     expect(looks).toBe(2);
   });
 
-  test('whose letter was discarded is so from the plan on', async () => {
+  const noted = (action: 'discard' | 'import', offsets: object, id: string = action) => {
     const { objects } = world.sources.letters;
-    const offsets = discardedOffsets([{ epoch: 1, record: eventRecord(0, 7) }]);
+    const entry = { id, action, consumer: 'orders', who: 'me', plan: {} };
+    return audited({ objects, clock }, entry, async (note) => {
+      await note({ offsets });
+      return {};
+    });
+  };
+  const SEVEN = [{ topic: events.name, epoch: 1, partition: 0, ranges: [[7, 8]] }];
+
+  test('whose letter was imported again is discarded no longer, until it is once more', async () => {
+    await noted('discard', SEVEN);
+    expect(await audit()).toMatchObject({ discarded: 1, unaccounted: 0 });
+    await clock.advance(1_000);
+    await noted('import', SEVEN);
+    expect(await audit()).toMatchObject({ discarded: 0, unaccounted: 1 });
+    await clock.advance(1_000);
+    await noted('discard', SEVEN, 'again');
+    expect(await audit()).toMatchObject({ discarded: 1, unaccounted: 0 });
+  });
+
+  test('is not discarded by a discard that ended before it took any away', async () => {
+    const { objects } = world.sources.letters;
+    const entry = {
+      id: 'd',
+      action: 'discard',
+      consumer: 'orders',
+      who: 'me',
+      plan: { offsets: SEVEN },
+    } as const;
+    await audited({ objects, clock }, entry, () => Promise.reject(new Error('killed'))).catch(() => {});
+    expect(await audit()).toMatchObject({ discarded: 0, unaccounted: 1 });
+  });
+
+  test('whose letter was discarded is so from the step on that takes it', async () => {
+    const { objects } = world.sources.letters;
+    const offsets = offsetsOfLetters([{ epoch: 1, record: eventRecord(0, 7) }]);
     expect(offsets).toEqual([{ topic: events.name, epoch: 1, partition: 0, ranges: [[7, 8]] }]);
-    const entry = { id: 'd', action: 'discard', consumer: 'orders', who: 'me', plan: { offsets } } as const;
-    await audited({ objects, clock }, entry, async () => {
+    const entry = { id: 'd', action: 'discard', consumer: 'orders', who: 'me', plan: {} } as const;
+    await audited({ objects, clock }, entry, async (note) => {
+      expect(await audit()).toMatchObject({ discarded: 0, unaccounted: 1 });
+      await note({ offsets });
       expect(await audit()).toMatchObject({ discarded: 1, unaccounted: 0 });
       return {};
     });
