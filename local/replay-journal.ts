@@ -8,16 +8,21 @@ import { MillraceError } from '../runtime/errors.ts';
 export interface ReplayPlan {
   readonly id: string;
   readonly kind: 'gaps';
+  /** The generation whose ledger it goes by. */
   readonly consumer: string;
   readonly epoch: number;
   /** Where the topics are. */
   readonly at: string;
+  /** Where the ledger is. */
+  readonly sink: string;
   readonly begunAt: string;
   readonly ranges: readonly { readonly partition: number; readonly ranges: readonly OffsetRange[] }[];
 }
 
 export interface ReplayJournal {
   readonly plan: ReplayPlan;
+  /** The same replay with these ranges: what is left of it, and what is missing since. */
+  withRanges(ranges: ReplayPlan['ranges']): ReplayJournal;
   /** No replay goes on with it any more. */
   end(): void;
 }
@@ -26,17 +31,20 @@ export interface ReplayJournal {
 export function beginReplay(folder: string, plan: Omit<ReplayPlan, 'id' | 'begunAt'>): ReplayJournal {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const whole: ReplayPlan = { id: randomUUID(), begunAt: new Date().toISOString(), ...plan };
-  const path = join(folder, `${whole.id}.json`);
+  return written(join(folder, `${whole.id}.json`), whole);
+}
+
+function written(path: string, plan: ReplayPlan): ReplayJournal {
   // Whole or not at all.
-  writeFileSync(`${path}.new`, `${JSON.stringify(whole)}\n`, { mode: 0o600, flush: true });
+  writeFileSync(`${path}.new`, `${JSON.stringify(plan)}\n`, { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
-  return journal(path, whole);
+  return journal(path, plan);
 }
 
 /** The newest replay of the same kind that did not end. @throws STATE_UNREADABLE where a plan cannot be read */
 export function findReplay(
   folder: string,
-  { kind, consumer, epoch, at }: Pick<ReplayPlan, 'kind' | 'consumer' | 'epoch' | 'at'>,
+  { kind, consumer, epoch, at, sink }: Pick<ReplayPlan, 'kind' | 'consumer' | 'epoch' | 'at' | 'sink'>,
 ): ReplayJournal | undefined {
   const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.json')) : [];
   return names
@@ -44,14 +52,29 @@ export function findReplay(
     .map((path) => ({ path, plan: readPlan(path) }))
     .filter(
       ({ plan }) =>
-        plan.kind === kind && plan.consumer === consumer && plan.epoch === epoch && plan.at === at,
+        plan.kind === kind &&
+        plan.consumer === consumer &&
+        plan.epoch === epoch &&
+        plan.at === at &&
+        plan.sink === sink,
     )
     .sort((a, b) => b.plan.begunAt.localeCompare(a.plan.begunAt))
     .map(({ path, plan }) => journal(path, plan))[0];
 }
 
 function journal(path: string, plan: ReplayPlan): ReplayJournal {
-  return { plan, end: () => renameSync(path, `${path}.ended`) };
+  return {
+    plan,
+    withRanges: (ranges) => written(path, { ...plan, ranges }),
+    end() {
+      try {
+        renameSync(path, `${path}.ended`);
+      } catch (error) {
+        // Somebody has ended it, or cleared the folder: there is nothing to go on with either way.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    },
+  };
 }
 
 function readPlan(path: string): ReplayPlan {

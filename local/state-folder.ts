@@ -161,6 +161,26 @@ export function lockLetters(
   return { release: () => database.close() };
 }
 
+/**
+ * For replaying into a consumer: two replays at once would have one plan, and each would tell the other's records as its own.
+ * @throws STATE_IN_USE while another replays into it
+ */
+export function lockReplay({ path }: StateFolder, consumer: string): StateLock {
+  const database = openLock(join(path, `${LOCK}-replay.${consumer}`));
+  try {
+    database.exec('BEGIN EXCLUSIVE');
+  } catch (error) {
+    database.close();
+    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error;
+    throw new MillraceError(
+      'STATE_IN_USE',
+      `Another replay into ${consumer} is running in ${path}. Nothing was done. Run the command again when it has ended.`,
+      { cause: error, details: { path, consumer } },
+    );
+  }
+  return { release: () => database.close() };
+}
+
 function openLock(file: string): DatabaseSync {
   // SQLite would make it for everybody to read.
   writeFileSync(file, '', { flag: 'a', mode: FILE_MODE });

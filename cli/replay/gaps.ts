@@ -1,6 +1,7 @@
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { systemRandom } from '../../adapters/system/system-random.ts';
 import { beginReplay, findReplay, type ReplayJournal } from '../../local/replay-journal.ts';
+import type { StateLock } from '../../local/state-folder.ts';
 import { audited } from '../../runtime/dead-letters/audit-log.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { sizeOf, union } from '../../runtime/delivery/offset-ranges.ts';
@@ -27,17 +28,23 @@ export async function replayGaps(name: string, options: GapsOptions): Promise<vo
   const app = await loadApp();
   const consumer = consumerNamed(name, app.consumers);
   const place = await openReplayPlace(app, consumer, options);
+  let lock: StateLock | undefined;
   try {
+    lock = place.lock();
     const { sources, reader } = place;
     const { partitions } = await gatherEvidence(sources);
-    const of = { kind: 'gaps', consumer: name, epoch: consumer.epoch, at: place.at } as const;
+    const { at, sink } = place;
+    const of = { kind: 'gaps', consumer: sources.consumer.name, epoch: consumer.epoch, at, sink } as const;
     const killed = findReplay(place.plans, of);
-    if (killed) {
-      printNote(`Going on with replay ${killed.plan.id} of ${killed.plan.begunAt}; its ends have not moved.`);
-    }
+    // What is left of a killed replay is a gap still. What is missing since is another one, which must not go unseen.
     const gaps = await findGaps(partitions, reader);
-    const ranges = killed ? remainingOf(killed.plan.ranges, partitions) : gaps;
-    const planned = ranges.reduce((sum, each) => sum + sizeOf(each.ranges), 0);
+    const ranges = withoutEmpty(gaps);
+    const planned = sizeOfAll(ranges);
+    const left = killed ? sizeOfAll(remainingOf(killed.plan.ranges, partitions)) : 0;
+    if (killed && left > 0) {
+      const since = planned > left ? `, and with ${plural(planned - left, 'offset')} missing since` : '';
+      printNote(`Going on with replay ${killed.plan.id} of ${killed.plan.begunAt}${since}.`);
+    }
     const deleted = gaps.map((each) => ({ partition: each.partition, ranges: each.deleted }));
     if (planned === 0) {
       killed?.end();
@@ -55,9 +62,10 @@ export async function replayGaps(name: string, options: GapsOptions): Promise<vo
     for (const line of planLines(consumer, gaps, { ranges, planned, rate: options.rate, isLive }))
       printNote(line);
     await confirm(options, name);
-    const journal = killed ?? beginReplay(place.plans, { ...of, ranges: withoutEmpty(ranges) });
+    const journal = killed?.withRanges(ranges) ?? beginReplay(place.plans, { ...of, ranges });
     await run({ app, consumer, place, journal, ranges, planned, deleted }, options);
   } finally {
+    lock?.release();
     await place.close();
   }
 }
@@ -168,6 +176,10 @@ function report(consumer: AnyConsumer, options: GapsOptions, of: Report): void {
       { details: { consumer: consumer.name, left: outcome.left } },
     );
   }
+}
+
+function sizeOfAll(ranges: Planned['ranges']): number {
+  return ranges.reduce((sum, each) => sum + sizeOf(each.ranges), 0);
 }
 
 function withoutEmpty(ranges: Planned['ranges']): Planned['ranges'] {

@@ -7,8 +7,10 @@ import { openReplayFunction } from '../../local/replay-function.ts';
 import {
   existingStateFolder,
   isRunning,
+  lockReplay,
   openStateFolder,
   type StateFolder,
+  type StateLock,
   tryLockStateFolder,
 } from '../../local/state-folder.ts';
 import { isArchive } from '../../runtime/archive/archive.ts';
@@ -44,12 +46,16 @@ export interface GapsOptions
 export interface ReplayPlace {
   /** In words: tells the plans of one place from those of others. */
   readonly at: string;
+  /** Where the ledger is, in words and without a login. */
+  readonly sink: string;
   /** Who replays. */
   readonly who: string;
   /** The folder with the plans of replays, on this machine. */
   readonly plans: string;
   readonly sources: EvidenceSources;
   readonly reader: RecordReader;
+  /** Keeps others from replaying into it from the same folder. @throws STATE_IN_USE */
+  lock(): StateLock;
   /** Whether the consumer goes on meanwhile. */
   isLive(): boolean;
   openFunction(log: Logger): Promise<ReplayFunction & { close(): Promise<void> }>;
@@ -74,6 +80,8 @@ async function inFolder(app: LoadedApp, consumer: AnyConsumer, options: GapsOpti
     const sources = await session.sourcesOf(consumer);
     return {
       at: stores.log.at,
+      sink: options.postgres === undefined ? folder.path : withoutLogin(options.postgres),
+      lock: () => lockReplay(folder, sources.consumer.name),
       who: `${userInfo().username}@${hostname()}`,
       plans: folder.files.replays,
       sources,
@@ -99,6 +107,11 @@ async function inFolder(app: LoadedApp, consumer: AnyConsumer, options: GapsOpti
   }
 }
 
+function withoutLogin(postgres: string): string {
+  const { host, pathname } = new URL(postgres);
+  return `${host}${pathname}`;
+}
+
 async function inEnvironment(
   app: LoadedApp,
   consumer: AnyConsumer,
@@ -107,11 +120,14 @@ async function inEnvironment(
 ): Promise<ReplayPlace> {
   const evidence = await openEnvironment(env);
   const { sources, who } = await evidence.of(consumer);
+  const folder = openStateFolder(state);
   return {
     at: `${env} on AWS`,
+    sink: `the database of ${env}`,
+    lock: () => lockReplay(folder, sources.consumer.name),
     who,
     // The plan stays on the machine that replays.
-    plans: openStateFolder(state).files.replays,
+    plans: folder.files.replays,
     sources,
     reader: await readerOf(app, consumer, evidence.log, evidence.archive),
     isLive: () => true,

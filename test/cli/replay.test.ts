@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
+import { beginReplay } from '../../local/replay-journal.ts';
 import { existingStateFolder, isRunning } from '../../local/state-folder.ts';
 import type { ConsumerAudit } from '../../runtime/replay/audit.ts';
 import type { Pageview } from '../fixtures/newsdesk/contracts/news.pageviews/schema.ts';
@@ -220,6 +221,19 @@ describe('audit, find and replay, from the command line', () => {
       expect(code).toBe(0);
       expect(stderr).toContain(`Going on with replay ${JSON.parse(stdout).replay}`);
       expect(await rows()).toEqual(expected);
+      expect(await audit()).toMatchObject({ code: 0, unaccounted: 0 });
+    });
+
+    test('what is missing since a killed plan is planned, too', async () => {
+      restore();
+      const { path, files } = folder();
+      const of = { kind: 'gaps', consumer: CONSUMER, epoch: 1, at: path, sink: path } as const;
+      // All of its own is applied.
+      const { plan } = beginReplay(files.replays, { ...of, ranges: [] });
+      const { code, stdout } = await millrace(['replay', CONSUMER, '--gaps', '--yes', '--json', ...state]);
+      expect(code).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ replay: plan.id, left: 0 });
+      expect(JSON.parse(stdout).planned).toBeGreaterThan(0);
       expect(await audit()).toMatchObject({ code: 0, unaccounted: 0 });
     });
   });
