@@ -71,6 +71,7 @@ export const ERRORS = {
     'hold',
     'The batch was not settled completely; the event source must deliver it again.',
   ),
+  FUNCTION_UNAVAILABLE: row('hold', 'A deployed function could not be invoked, or did not answer in time.'),
   FUNCTION_MISCONFIGURED: row('halt', 'The function lacks a setting that its stack provides.'),
   UNEXPECTED: row('hold', 'An error without a code of its own, outside the handler.'),
 

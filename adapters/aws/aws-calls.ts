@@ -92,9 +92,13 @@ export interface AwsCalls {
   listEventSourceMappings(input: ListEventSourceMappingsRequest): Promise<ListEventSourceMappingsResponse>;
   updateEventSourceMapping(input: UpdateEventSourceMappingRequest): Promise<EventSourceMappingConfiguration>;
   getAccountSettings(input: GetAccountSettingsRequest): Promise<GetAccountSettingsResponse>;
-  /** Asks the operator function for something, or the migrations function. */
+  /**
+   * Asks a function for something: the operator or the migrations function, with the SDK's retries; or, with a timeout of its
+   * own, one that is not to run a second time beside the first, and so once only.
+   */
   invoke(
     input: InvokeCommandInput,
+    once?: { readonly timeoutMs: number },
   ): Promise<
     Pick<InvokeCommandOutput, 'StatusCode' | 'FunctionError'> & { Payload?: Uint8Array | undefined }
   >;
@@ -117,6 +121,8 @@ const TIMEOUTS = requestTimeouts(10_000);
 
 /** The operator function has five minutes. */
 const OPERATOR_TIMEOUT_MS = 310_000;
+/** Any function has ended by then. */
+const LONGEST_MS = 910_000;
 
 /**
  * The calls on an account. Credentials, region and endpoints are the SDK's: environment variables, profiles,
@@ -137,6 +143,10 @@ export function awsCalls(): AwsCalls {
   const lambda = once(async () => new (await import('@aws-sdk/client-lambda')).Lambda(TIMEOUTS));
   const operator = once(
     async () => new (await import('@aws-sdk/client-lambda')).Lambda(requestTimeouts(OPERATOR_TIMEOUT_MS)),
+  );
+  const invoker = once(
+    async () =>
+      new (await import('@aws-sdk/client-lambda')).Lambda({ ...requestTimeouts(LONGEST_MS), maxAttempts: 1 }),
   );
   const sns = once(async () => new (await import('@aws-sdk/client-sns')).SNS(TIMEOUTS));
   const ssm = once(async () => new (await import('@aws-sdk/client-ssm')).SSM(TIMEOUTS));
@@ -162,7 +172,10 @@ export function awsCalls(): AwsCalls {
     listEventSourceMappings: async (input) => (await lambda()).listEventSourceMappings(input),
     updateEventSourceMapping: async (input) => (await lambda()).updateEventSourceMapping(input),
     getAccountSettings: async (input) => (await lambda()).getAccountSettings(input),
-    invoke: async (input) => (await operator()).invoke(input),
+    invoke: async (input, single) =>
+      single === undefined
+        ? (await operator()).invoke(input)
+        : (await invoker()).invoke(input, { requestTimeout: single.timeoutMs }),
     describeAlarms: async (input) => (await cloudWatch()).describeAlarms(input),
     getMetricData: async (input) => (await cloudWatch()).getMetricData(input),
     getParameter: async (input) => (await ssm()).getParameter(input),

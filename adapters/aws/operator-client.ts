@@ -14,7 +14,7 @@ export interface Operator {
   readonly ledgers: LedgerReader;
 }
 
-/** What topics and ledgers of an environment say, from inside its network. Every method throws INPUT_INVALID where the function cannot be asked. */
+/** What topics and ledgers of an environment say, from inside its network. Every method throws INPUT_INVALID where the function may not be asked, FUNCTION_UNAVAILABLE where it does not answer. */
 export function openOperator(env: string, calls: Pick<AwsCalls, 'invoke'>): Operator {
   const ask = async (request: OperatorRequest) =>
     (await invoke(calls, operatorFunctionName(env), request, {
@@ -27,10 +27,13 @@ export function openOperator(env: string, calls: Pick<AwsCalls, 'invoke'>): Oper
   };
 }
 
-/** A deployed consumer's own function, invoked as its event source does. */
+/** What an answer takes on its way, after the function has ended. */
+const WAY_MS = 10_000;
+
+/** A deployed consumer's own function, invoked as its event source does. @param consumer with the time that its function has */
 export function openConsumerFunction(
   env: string,
-  consumer: string,
+  { name: consumer, timeoutMs }: { readonly name: string; readonly timeoutMs: number },
   calls: Pick<AwsCalls, 'invoke'>,
 ): ReplayFunction {
   return {
@@ -38,6 +41,8 @@ export function openConsumerFunction(
       const answer = await invoke(calls, deployedName(env, consumer), event, {
         missing: `${env} has no function of ${consumer}. Deploy it: npx cdk deploy -c env=${env} ${deployedName(env, `consumer-${consumer}`)}`,
         allowed: 'It takes lambda:InvokeFunction on this function.',
+        // Asked again before it has ended, it would run twice at once.
+        once: { timeoutMs: timeoutMs + WAY_MS },
       });
       return (answer ?? { batchItemFailures: [] }) as BatchResponse;
     },
@@ -49,14 +54,16 @@ export async function invoke(
   calls: Pick<AwsCalls, 'invoke'>,
   FunctionName: string,
   payload: unknown,
-  { missing, allowed }: { readonly missing: string; readonly allowed: string },
+  how: {
+    readonly missing: string;
+    readonly allowed: string;
+    readonly once?: { readonly timeoutMs: number };
+  },
 ): Promise<unknown> {
   const { FunctionError, Payload } = await calls
-    .invoke({ FunctionName, Payload: Buffer.from(JSON.stringify(payload)) })
+    .invoke({ FunctionName, Payload: Buffer.from(JSON.stringify(payload)) }, how.once)
     .catch((cause: Error) => {
-      throw cause.name === 'ResourceNotFoundException'
-        ? refused(missing, cause)
-        : refused(`${FunctionName} cannot be invoked: ${sentence(cause)} ${allowed}`, cause);
+      throw notInvoked(FunctionName, cause, how);
     });
   const text = Buffer.from(Payload ?? []).toString('utf8');
   const answer = text === '' ? null : JSON.parse(text);
@@ -66,6 +73,32 @@ export async function invoke(
   // Its code is not told across, so whether it passes neither: who called may try again.
   throw new MillraceError('UNEXPECTED', `${FunctionName} failed: ${told}`, {
     details: { function: FunctionName },
+  });
+}
+
+/** Of the credentials, not of the function: https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html (2026-11-27). */
+const NOT_ALLOWED =
+  /^(?:AccessDenied(?:Exception)?|NotAuthorized|ExpiredToken(?:Exception)?|UnrecognizedClientException|CredentialsProviderError|TokenProviderError|InvalidSignatureException|InvalidClientTokenId|IncompleteSignature|MissingAuthenticationToken)$/;
+/** Answers with 502 that no waiting changes: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors (2026-11-27) */
+const BROKEN =
+  /^(?:Invalid\w+Exception|EC2AccessDeniedException|EFSMount\w+Exception|KMS(?:AccessDenied|Disabled|InvalidState|NotFound)Exception)$/;
+
+/** Throttling, what is the service's fault, a conflict with a deployment, and no answer at all pass by themselves. */
+function notInvoked(
+  name: string,
+  cause: Error & { readonly $metadata?: { readonly httpStatusCode?: number }; readonly code?: unknown },
+  { missing, allowed }: { readonly missing: string; readonly allowed: string },
+): MillraceError {
+  if (cause instanceof MillraceError) return cause;
+  if (cause.name === 'ResourceNotFoundException') return refused(missing, cause);
+  const told = `${name} cannot be invoked: ${sentence(cause)}`;
+  if (NOT_ALLOWED.test(cause.name)) return refused(`${told} ${allowed}`, cause);
+  const status = cause.$metadata?.httpStatusCode;
+  const isAnswer = status !== undefined && status >= 400 && status < 500 && status !== 409 && status !== 429;
+  if (isAnswer || BROKEN.test(cause.name)) return refused(told, cause);
+  return new MillraceError('FUNCTION_UNAVAILABLE', `${told} It may pass: try again.`, {
+    cause,
+    details: { function: name },
   });
 }
 

@@ -70,13 +70,16 @@ test('ledgers of more than an answer holds come in pages, each partition whole',
 });
 
 describe('a consumer’s function', () => {
+  const READING = { name: 'reading', timeoutMs: 900_000 };
   const event = encodeKafkaEvent([], { id: 'r1', kind: 'gaps' });
 
   test('takes what is replayed as its event source brings it, and says what it returns', async () => {
     const asked: unknown[] = [];
     const answer = { batchItemFailures: [{ itemIdentifier: { partition: 't-0', offset: 3 } }] };
-    const fn = openConsumerFunction('prod', 'reading', {
-      async invoke({ FunctionName, Payload }) {
+    const fn = openConsumerFunction('prod', READING, {
+      async invoke({ FunctionName, Payload }, once) {
+        // Longer than the function may take, and only once: it must not run a second time beside the first.
+        expect(once).toEqual({ timeoutMs: 910_000 });
         asked.push([FunctionName, JSON.parse(Buffer.from(Payload as Uint8Array).toString())]);
         return { StatusCode: 200, Payload: payload(answer) };
       },
@@ -86,7 +89,7 @@ describe('a consumer’s function', () => {
   });
 
   test('that threw may be asked again, and one that is not there may not', async () => {
-    const failed = openConsumerFunction('prod', 'reading', {
+    const failed = openConsumerFunction('prod', READING, {
       invoke: async () => ({
         StatusCode: 200,
         FunctionError: 'Unhandled',
@@ -98,7 +101,7 @@ describe('a consumer’s function', () => {
       action: 'hold',
       message: 'millrace-prod-reading failed: The batch was not settled.',
     });
-    const gone = openConsumerFunction('prod', 'reading', {
+    const gone = openConsumerFunction('prod', READING, {
       invoke: () => Promise.reject(awsError('ResourceNotFoundException')),
     });
     await expect(gone.deliver(event)).rejects.toMatchObject({
@@ -106,11 +109,40 @@ describe('a consumer’s function', () => {
       action: 'halt',
       message: expect.stringContaining('npx cdk deploy -c env=prod millrace-prod-consumer-reading'),
     });
-    const refused = openConsumerFunction('prod', 'reading', {
+    const refused = openConsumerFunction('prod', READING, {
       invoke: () => Promise.reject(awsError('AccessDeniedException', 'not authorized')),
     });
     await expect(refused.deliver(event)).rejects.toMatchObject({
       message: expect.stringContaining('It takes lambda:InvokeFunction on this function.'),
     });
+  });
+
+  const answered = (name: string, httpStatusCode: number) =>
+    Object.assign(awsError(name), { $metadata: { httpStatusCode } });
+  test.each([
+    answered('TooManyRequestsException', 429),
+    answered('ServiceException', 500),
+    answered('EC2ThrottledException', 502),
+    answered('ResourceNotReadyException', 502),
+    answered('ResourceConflictException', 409),
+    awsError('TimeoutError'),
+    Object.assign(awsError('Error', 'connect ECONNREFUSED'), { code: 'ECONNREFUSED' }),
+  ])('that cannot be invoked just now may be asked again: $name', async (error) => {
+    const fn = openConsumerFunction('prod', READING, { invoke: () => Promise.reject(error) });
+    const failure = await fn.deliver(event).catch((caught: Error) => caught);
+    expect(failure).toMatchObject({ code: 'FUNCTION_UNAVAILABLE', action: 'hold' });
+    expect((failure as Error).message).not.toContain('lambda:InvokeFunction');
+  });
+
+  test.each([
+    answered('AccessDeniedException', 403),
+    answered('ExpiredTokenException', 403),
+    awsError('CredentialsProviderError'),
+    answered('RequestTooLargeException', 413),
+    answered('InvalidRuntimeException', 502),
+    answered('KMSDisabledException', 502),
+  ])('that no waiting helps may not: $name', async (error) => {
+    const fn = openConsumerFunction('prod', READING, { invoke: () => Promise.reject(error) });
+    await expect(fn.deliver(event)).rejects.toMatchObject({ code: 'INPUT_INVALID', action: 'halt' });
   });
 });
