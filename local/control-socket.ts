@@ -46,7 +46,13 @@ interface Request {
 }
 type Response =
   | { readonly result: unknown }
-  | { readonly error: { readonly code: ErrorCode; readonly message: string } };
+  | {
+      readonly error: {
+        readonly code: ErrorCode;
+        readonly message: string;
+        readonly details?: MillraceError['details'];
+      };
+    };
 
 const SOCKET = 'control.sock';
 // A socket's path has 104 bytes on macOS and 108 on Linux, the closing zero included (unix(7), 2026-11-24).
@@ -97,7 +103,10 @@ export async function askOwner<Of extends Call>(
   const line = await readLine(socket).catch(() => undefined);
   if (line === undefined) return undefined;
   const response = JSON.parse(line) as Response;
-  if ('error' in response) throw new MillraceError(response.error.code, response.error.message);
+  if ('error' in response) {
+    const { code, message, details = {} } = response.error;
+    throw new MillraceError(code, message, { details });
+  }
   return { result: response.result as Answer<Of> };
 }
 
@@ -113,11 +122,12 @@ async function answer(socket: Socket, calls: Partial<ControlCalls>): Promise<voi
     const run = calls[call] as (parameters: unknown, signal: AbortSignal) => Promise<unknown>;
     response = { result: await run(parameters, gone.signal) };
   } catch (error) {
-    const { code, message } =
-      error instanceof MillraceError
-        ? error
-        : { code: 'UNEXPECTED' as const, message: (error as Error).message };
-    response = { error: { code, message } };
+    response = {
+      error:
+        error instanceof MillraceError
+          ? { code: error.code, message: error.message, details: error.details }
+          : { code: 'UNEXPECTED', message: (error as Error).message },
+    };
   }
   socket.end(`${JSON.stringify(response)}\n`);
 }

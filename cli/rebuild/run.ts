@@ -23,6 +23,7 @@ const LINE_MS = 3_000;
 const INTERRUPTED = 130;
 /** From here the candidate has the rest within the time that a promote holds the live consumer's batches. */
 const NEARLY_CAUGHT_UP = 10_000;
+const PROMOTE_TRIES = 10;
 
 /** Fills a new generation until it has caught up, and promotes it if that is asked for. The same again goes on after a kill. */
 export async function runRebuild(name: string, options: RebuildOptions): Promise<void> {
@@ -43,7 +44,8 @@ export async function runRebuild(name: string, options: RebuildOptions): Promise
         { id: plan.id, action: 'rebuild', plan: summaryOf(plan) },
         async () => ({ ...(await fill(session, plan, options, interrupts)) }),
       );
-      const isPromoted = options.promote === true && (await promote(session, plan, done.generation, mayLose));
+      const isPromoted = options.promote === true;
+      if (isPromoted) await promote(session, plan, done.generation, mayLose, options, interrupts);
       if (isPromoted) endPlan(folder, name);
       const elapsedMs = Math.round(performance.now() - startedAt);
       const report = {
@@ -96,6 +98,7 @@ async function fill(
   }
   const { number } = await host.call('rebuild', { plan, recordsPerSecond });
   const progress = progressLine();
+  let isUnpaced = recordsPerSecond === null;
   let interrupted = false;
   interrupts.first.then(() => {
     interrupted = true;
@@ -110,6 +113,11 @@ async function fill(
           `${generationName(consumer.name, number)} cannot go on: ${state.halted.message} Readers see the live tables as before. When that is ` +
             'corrected, the same command goes on.',
         );
+      }
+      if (promote && state.isThrough && !isUnpaced) {
+        // At its pace the rest would not be there in the time that a promote waits; with one below the traffic's, never.
+        await host.call('rebuild', { plan, recordsPerSecond: null });
+        isUnpaced = true;
       }
       if (promote ? state.isThrough && state.behind <= NEARLY_CAUGHT_UP : state.isCaughtUp) {
         return { generation: number, records: state.applied, deadLetters: state.deadLettered };
@@ -138,21 +146,37 @@ async function promotedBefore(
   return all.find(({ rebuildId, state }) => rebuildId === id && state !== 'candidate');
 }
 
+/** Promotes; what traffic has added until the live batches stood still may be too much to wait for, and is followed then. */
 async function promote(
   session: Session,
   plan: RebuildPlan,
   number: number,
   mayLose: number,
-): Promise<boolean> {
+  options: RebuildOptions,
+  interrupts: Interrupts,
+): Promise<void> {
   const { consumer } = plan;
   await session.audited(
     { id: plan.id, action: 'promote', plan: { generation: number, mayLose } },
     async () => {
-      const { from, heldMs } = await session.host.call('promote', { consumer, number, mayLose });
-      return { from: from.number, to: number, heldMs };
+      for (let tries = 1; ; tries++) {
+        try {
+          const { from, heldMs } = await session.host.call('promote', { consumer, number, mayLose });
+          return { from: from.number, to: number, heldMs };
+        } catch (error) {
+          if (!isForNow(error) || tries === PROMOTE_TRIES) throw error;
+          printNote(`Not yet: ${(error as Error).message}`);
+          await fill(session, plan, options, interrupts);
+        }
+      }
     },
   );
-  return true;
+}
+
+/** Whether a refusal is about how the generations stand at this moment. */
+function isForNow(error: unknown): boolean {
+  if (!(error instanceof MillraceError) || error.code !== 'REBUILD_REFUSED') return false;
+  return error.details.reason === 'behind' || error.details.reason === 'busy';
 }
 
 function summaryOf({ partitions, fromMs, missing, code }: RebuildPlan) {

@@ -97,7 +97,7 @@ function refusedBehind(consumer: string, behind: readonly PartitionBehind[]): Mi
     'REBUILD_REFUSED',
     `The rebuild of ${consumer} is behind the live tables in partition ${someOf(each)}. Nothing has changed. Wait until it has caught ` +
       'up, see that its consumer runs, and promote again.',
-    { details: { consumer, partitions: behind.map(({ partition }) => partition) } },
+    { details: { reason: 'behind', consumer, partitions: behind.map(({ partition }) => partition) } },
   );
 }
 
