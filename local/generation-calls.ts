@@ -21,6 +21,7 @@ export interface GenerationCalls {
    * @throws REBUILD_REFUSED where another rebuild is under way, or the code is another
    */
   rebuild(of: { readonly plan: RebuildPlan; readonly recordsPerSecond: number | null }): Promise<Generation>;
+  /** @throws REBUILD_REFUSED where the generation has been dropped */
   rebuilding(of: { readonly plan: RebuildPlan; readonly number: number }): Promise<RebuildState>;
   /** Changes nothing where it is live already. @throws REBUILD_REFUSED */
   promote(of: {
@@ -39,11 +40,17 @@ export interface GenerationCalls {
     readonly fromMs: number;
     readonly toMs: number;
     readonly recordsPerSecond: number | null;
-  }): Promise<{ readonly plan: RebuildPlan; readonly number: number; readonly isWhole: boolean }>;
-  /** Compares a generation's tables with the live ones. */
-  compare(of: { readonly consumer: string; readonly number: number }): Promise<readonly TableDifference[]>;
+  }): Promise<{ readonly plan: RebuildPlan; readonly number: number }>;
+  /** Compares a shadow run's tables with the live ones, as they are at one moment. */
+  compare(of: { readonly plan: RebuildPlan; readonly number: number }): Promise<Comparison>;
   /** Drops a generation with its tables, its ledger and its dead letters. @throws REBUILD_REFUSED */
   drop(of: { readonly consumer: string; readonly number: number }): Promise<Record<string, never>>;
+}
+
+export interface Comparison {
+  readonly tables: readonly TableDifference[];
+  /** Whether the run read all that the live tables had been made of at that moment. */
+  readonly isWhole: boolean;
 }
 
 export interface RebuildState extends RebuildProgress {

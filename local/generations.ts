@@ -10,7 +10,6 @@ import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import type { App } from '../runtime/app.ts';
 import { isArchive } from '../runtime/archive/archive.ts';
-import { createArchiveReader } from '../runtime/archive/reader.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import {
@@ -21,9 +20,7 @@ import {
   type Switched,
 } from '../runtime/replay/generation.ts';
 import {
-  type CandidatePosition,
   coversLedger,
-  type LedgerBounds,
   planRebuild,
   planShadow,
   progressOf,
@@ -33,10 +30,10 @@ import { isShadow, shadowId } from '../runtime/replay/shadow.ts';
 import type { LogReader } from '../runtime/topics.ts';
 import type { ConsumerRunner } from './consumer-runner.ts';
 import type { GenerationCalls } from './generation-calls.ts';
+import { generationLog } from './generation-log.ts';
 import { readLedgerTotals } from './ledger-totals.ts';
-import { watchReach } from './live-reach.ts';
-import { boundedReader, limitedReader, logWithArchive } from './log-with-archive.ts';
-import { type Pace, pacedReader } from './paced-reader.ts';
+import { boundedReader } from './log-with-archive.ts';
+import type { Pace } from './paced-reader.ts';
 import type { Stores } from './stores.ts';
 
 export interface GenerationParts {
@@ -53,6 +50,10 @@ export interface GenerationParts {
   /** Brings the tables of all generations of a consumer up to date. */
   migrate(declared: AnyConsumer): Promise<void>;
   start(declared: AnyConsumer, number: number, reader: LogReader): ConsumerRunner;
+  /** Whether this run has the sink for itself: who has not must leave what others run. */
+  readonly isClaimed: boolean;
+  /** The plan of a rebuild that was not ended. */
+  planOf(consumer: string): RebuildPlan | undefined;
   /** Hears of what is live, when that is known and each time it has changed. */
   onLive(generations: readonly Generation[]): Promise<void>;
 }
@@ -78,7 +79,7 @@ export interface Generations {
 export async function openGenerations(parts: GenerationParts, scope: Scope): Promise<Generations> {
   const { app, stores, driver, store, groupOf } = parts;
   const sink = new PostgresSink(driver);
-  const runners: (ConsumerRunner & { readonly pace: Pace })[] = [];
+  const runners: (ConsumerRunner & { readonly pace: Pace; again(): void })[] = [];
   /** As the app was when this process loaded it. */
   const codes = new Map(app.consumers.map((each) => [each.name, codeFingerprint(app.module, each)]));
   let known: readonly Generation[] = [];
@@ -101,35 +102,11 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
   const runnerOf = (consumer: string, number: number) =>
     runners.find((each) => each.declared.name === consumer && each.number === number);
 
-  const reaches = new Map(
-    app.consumers.map((declared) => [
-      declared.name,
-      watchReach(async () => {
-        const ledgers = await ledgersOf(generationOf(declared, liveNumber(declared)));
-        return new Map(ledgers.map(({ partition, next }) => [partition, next ?? 0]));
-      }, systemClock),
-    ]),
-  );
-  /**
-   * Nobody runs ahead of the live generation: an offset that another has handled first would be handled as a replay by that one,
-   * and after a promote by the live one before, so that its effects outside the database would never be had.
-   */
-  const behindLive = (declared: AnyConsumer, number: number, reader: LogReader): LogReader =>
-    limitedReader(reader, async ({ partition }) => {
-      const isLive = number === liveNumber(declared);
-      return isLive ? Number.POSITIVE_INFINITY : reaches.get(declared.name)!(partition);
-    });
-
-  /** A candidate reads what the topic has deleted from the archive, as long as it is one. */
-  const readerFor = (declared: AnyConsumer, pace: Pace, state: Generation['state']): LogReader => {
-    const archive = app.consumers.find((each) => isArchive(each) && each.topic.name === declared.topic.name);
-    const { reader } = parts;
-    if (state !== 'candidate') return pacedReader(reader, pace);
-    if (!archive) return pacedReader(reader, pace);
-    const topic = declared.topic.name;
-    const archived = createArchiveReader({ store: stores.archive, topic, epoch: archive.epoch, log: reader });
-    return pacedReader(logWithArchive(reader, topic, archived), pace);
-  };
+  const { readerFor, behindLive, liveBounds, placeGroup, positionsOf, oldestFor } = generationLog({
+    ...parts,
+    sink,
+    liveNumber,
+  });
   const begin = (
     declared: AnyConsumer,
     number: number,
@@ -145,45 +122,36 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
         ? reader
         : behindLive(declared, number, reader);
     const runner = parts.start(declared, number, bounded);
-    runners.push({ ...runner, pace });
+    runners.push({
+      ...runner,
+      pace,
+      again: () => begin(declared, number, state, pace.recordsPerSecond, until),
+    });
   };
 
-  const ledgersOf = async ({ name, epoch, topic }: AnyConsumer): Promise<readonly LedgerBounds[]> => {
-    const { rows } = await sink.transaction(({ tx }) =>
-      tx.query<LedgerBounds>(
-        'SELECT partition, first, next FROM millrace_ledger WHERE consumer = $1 AND epoch = $2 AND topic = $3',
-        [name, epoch, topic.name],
-      ),
-    );
-    return rows;
+  const planOf = async (
+    declared: AnyConsumer,
+    of: Pick<RebuildPlan, 'id' | 'code' | 'fromMs'>,
+  ): Promise<RebuildPlan> => {
+    const reader = readerFor(declared, { recordsPerSecond: null }, 'candidate');
+    const about = { ...of, ledger: parts.ledger, plannedAt: systemClock.now(), consumer: declared };
+    return planRebuild(about, reader, await liveBounds(declared));
   };
 
-  /** The live ledger's, and where its group stands where it has nothing yet. */
-  const liveBounds = async (declared: AnyConsumer): Promise<readonly LedgerBounds[]> => {
-    const live = generationOf(declared, liveNumber(declared));
-    const known = new Map((await ledgersOf(live)).map((each) => [each.partition, each]));
-    const topic = live.topic.name;
-    const partitions = Array.from({ length: await stores.log.partitions(topic) }, (_, at) => at);
-    return Promise.all(
-      partitions.map(async (partition) => ({
-        ...(known.get(partition) ?? { partition, first: null, next: null }),
-        committed: (await stores.log.committed(groupOf(live), { topic, partition })) ?? null,
-      })),
+  /** Whoever made it may have been killed before it placed the group, which would begin where the consumer's first did. */
+  const placeUnplaced = async (declared: AnyConsumer, number: number) => {
+    const candidate = generationOf(declared, number);
+    const topic = declared.topic.name;
+    const committed = await stores.log.committed(groupOf(candidate), { topic, partition: 0 });
+    if (committed !== undefined) return;
+    const { rebuildId, code } = known.find(
+      (each) => each.consumer === declared.name && each.number === number,
+    )!;
+    const kept = parts.planOf(declared.name);
+    await placeGroup(
+      candidate,
+      kept?.id === rebuildId ? kept : await planOf(declared, { id: rebuildId!, code: code!, fromMs: null }),
     );
-  };
-
-  /**
-   * Has the candidate's group begin where the plan says, in partitions of which its ledger has nothing: a group of this name
-   * may have been here before.
-   */
-  const placeGroup = async (candidate: AnyConsumer, plan: RebuildPlan) => {
-    const begun = new Set(
-      (await ledgersOf(candidate)).filter(({ next }) => next !== null).map(({ partition }) => partition),
-    );
-    const offsets = plan.partitions
-      .filter(({ partition }) => !begun.has(partition))
-      .map(({ partition, from }) => ({ topic: candidate.topic.name, partition, offset: from }));
-    if (offsets.length > 0) await stores.log.commit(groupOf(candidate), offsets);
   };
 
   const requireSameCode = (declared: AnyConsumer, code: string) => {
@@ -205,28 +173,6 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
     );
   };
 
-  const positionsOf = async (
-    declared: AnyConsumer,
-    number: number,
-  ): Promise<readonly CandidatePosition[]> => {
-    const candidate = generationOf(declared, number);
-    const topic = declared.topic.name;
-    // It says when a promote may be tried; the promote itself compares them under their locks.
-    const live = new Map(
-      (await ledgersOf(generationOf(declared, liveNumber(declared)))).map((each) => [each.partition, each]),
-    );
-    const own = new Map((await ledgersOf(candidate)).map((each) => [each.partition, each]));
-    const count = await stores.log.partitions(topic);
-    return Promise.all(
-      Array.from({ length: count }, async (_, partition) => ({
-        partition,
-        next: own.get(partition)?.next ?? null,
-        committed: (await stores.log.committed(groupOf(candidate), { topic, partition })) ?? null,
-        live: live.get(partition)?.next ?? null,
-      })),
-    );
-  };
-
   /** The consumer's candidate, and what the rebuild of this id has made, whether that is still one or not. */
   const candidateOf = async (consumer: string, id: string | undefined) => {
     const all = await store.list(consumer);
@@ -234,25 +180,6 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
       all.find((each) => each.state === 'candidate' && !isShadow(each)),
       all.find(({ rebuildId }) => rebuildId === id),
     ] as const;
-  };
-
-  /**
-   * By partition, the next offset that a candidate can read at all: what retention or compaction has taken on the way to the live
-   * one cannot be read by anybody any more.
-   */
-  const oldestFor = async (declared: AnyConsumer, number: number): Promise<ReadonlyMap<number, number>> => {
-    const { name: topic } = declared.topic;
-    const reader = readerFor(declared, { recordsPerSecond: null }, 'candidate');
-    const positions = await positionsOf(declared, number);
-    const found = positions.map(async ({ partition, next, committed, live }) => {
-      const of = { topic, partition };
-      const { start, end } = await reader.bounds(of);
-      const at = Math.max(start, next ?? committed ?? start);
-      if (live === null || at >= live) return [partition, start] as const;
-      const [first] = await reader.read(of, at, 1);
-      return [partition, first && first.offset < live ? start : Math.min(end, live)] as const;
-    });
-    return new Map(await Promise.all(found));
   };
 
   const stopAndDrop = async (declared: AnyConsumer, number: number) => {
@@ -264,7 +191,13 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
       runners.splice(runners.indexOf(runner), 1);
       await runner.stop();
     }
-    await store.drop(declared, number);
+    try {
+      await store.drop(declared, number);
+    } catch (error) {
+      // It is there as before, so it follows as before.
+      if (generation?.state !== 'live') runner?.again();
+      throw error;
+    }
     await stores.forget(generationOf(declared, number));
     await refresh();
   };
@@ -307,16 +240,7 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
       const id = candidate?.rebuildId ?? randomUUID();
       const code = candidate?.code ?? codes.get(consumer)!;
       requireSameCode(declared, code);
-      const about = {
-        id,
-        ledger: parts.ledger,
-        code,
-        fromMs,
-        plannedAt: systemClock.now(),
-        consumer: declared,
-      };
-      const live = await liveBounds(declared);
-      return planRebuild(about, readerFor(declared, { recordsPerSecond: null }, 'candidate'), live);
+      return planOf(declared, { id, code, fromMs });
     },
     rebuild: ({ plan, recordsPerSecond }) =>
       inTurn(async () => {
@@ -337,6 +261,13 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
       }),
     async rebuilding({ plan, number }) {
       const declared = declaredAs(plan.consumer);
+      if (!known.some((each) => each.consumer === plan.consumer && each.number === number)) {
+        throw refused(
+          `${generationName(plan.consumer, number)} has been dropped meanwhile, so there is nothing left to fill. Readers see what they saw.`,
+          'dropped',
+          { consumer: plan.consumer, generation: number },
+        );
+      }
       const halted = runnerOf(plan.consumer, number)?.halted();
       const progress = progressOf(plan.partitions, await positionsOf(declared, number));
       // Later than the positions: what they say is through is counted.
@@ -383,12 +314,14 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
         await parts.prepare(candidate);
         await placeGroup(candidate, plan);
         begin(declared, number, 'candidate', recordsPerSecond, plan);
-        return { plan, number, isWhole: coversLedger(plan, live) };
+        return { plan, number };
       }),
-    async compare({ consumer, number }) {
-      const declared = declaredAs(consumer);
-      const live = generationName(consumer, liveNumber(declared));
-      return compareTables(driver, live, generationName(consumer, number));
+    async compare({ plan, number }) {
+      const declared = declaredAs(plan.consumer);
+      const { name, epoch, topic } = generationOf(declared, liveNumber(declared));
+      const shadow = generationName(plan.consumer, number);
+      const { tables, live } = await compareTables(driver, name, shadow, { epoch, topic: topic.name });
+      return { tables, isWhole: coversLedger(plan, live) };
     },
   };
 
@@ -400,14 +333,15 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
   }[] = [];
   for (const declared of app.consumers) {
     if (scope !== 'all' && scope.rebuild !== declared.name) continue;
-    if (!isArchive(declared)) await dropShadows(declared);
+    if (!isArchive(declared) && parts.isClaimed) await dropShadows(declared);
     const of: readonly Pick<Generation, 'number' | 'state' | 'code'>[] = isArchive(declared)
       ? [{ number: 1, state: 'live', code: null }]
-      : await store.list(declared.name);
+      : (await store.list(declared.name)).filter((each) => !isShadow(each));
     for (const { number, state, code } of of) {
       // Filled by two versions of the code, its tables would be what neither makes.
       if (state === 'candidate' && code !== codes.get(declared.name)) continue;
       await parts.prepare(generationOf(declared, number));
+      if (state === 'candidate' && parts.isClaimed) await placeUnplaced(declared, number);
       if (scope === 'all' || state !== 'live') toBegin.push({ declared, number, state });
     }
     if (!isArchive(declared)) await parts.migrate(declared);

@@ -42,6 +42,7 @@ import { type LedgerTotals, readArchiveTotals, readLedgerTotals } from './ledger
 import { patientReader } from './patient-reader.ts';
 import { prepareTopics } from './prepare-topics.ts';
 import type { QueryResult } from './read-only-query.ts';
+import { readPlan } from './rebuild-journal.ts';
 import { type LocalSink, openServerSink, type QueryLimits } from './sinks.ts';
 import type { StateFolder } from './state-folder.ts';
 import type { Stores } from './stores.ts';
@@ -208,6 +209,8 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
           if (generations.isLive({ declared, number })) halted.reject(error);
         });
       },
+      isClaimed: consume !== 'redrive',
+      planOf: (consumer) => readPlan(options.folder, consumer),
       async onLive(known) {
         await noteLedger(options.folder, stores.log, ledger, known);
         followPauses();

@@ -1,3 +1,4 @@
+import type { LedgerBounds } from '../../runtime/replay/rebuild.ts';
 import type { TableDifference } from '../../runtime/replay/shadow.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction } from './sql-transaction.ts';
@@ -15,13 +16,23 @@ const TABLES = `
   WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   ORDER BY 1`;
 
-/** Compares the tables of a schema with those of the live one, each in one statement: as they are at one moment. */
+const LEDGER = `
+  SELECT partition, first::float8 AS first, next::float8 AS next
+  FROM millrace_ledger WHERE consumer = $1 AND epoch = $2 AND topic = $3`;
+
+/**
+ * Compares the tables of a schema with those of the live one, as they are at one moment.
+ * @param ledger the live consumer's, as it is at that moment
+ */
 export async function compareTables(
   driver: SqlDriver,
   live: string,
   shadow: string,
-): Promise<readonly TableDifference[]> {
+  ledger: { readonly epoch: number; readonly topic: string },
+): Promise<{ readonly tables: readonly TableDifference[]; readonly live: readonly LedgerBounds[] }> {
   return inTransaction(driver, async (open) => {
+    await open.run('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+    const bounds = decodeRows(await open.query(LEDGER, [live, ledger.epoch, ledger.topic]));
     const tables = decodeRows(await open.query(TABLES, [shadow])) as unknown as readonly {
       readonly name: string;
       readonly key: readonly string[];
@@ -33,7 +44,7 @@ export async function compareTables(
       const [counts] = decodeRows(await open.query(sql, []));
       differences.push({ table: name, ...(counts as Omit<TableDifference, 'table'>) });
     }
-    return differences;
+    return { tables: differences, live: bounds as unknown as readonly LedgerBounds[] };
   });
 }
 

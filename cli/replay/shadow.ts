@@ -43,14 +43,15 @@ export async function replayShadow(name: string, options: ShadowOptions): Promis
     await confirm(options, name);
     const plan = { kind: 'shadow', from, to };
     const report = await session.audited({ id: randomUUID(), action: 'replay', plan }, async () => {
-      const {
-        plan: made,
-        number,
-        isWhole,
-      } = await host.call('shadow', { consumer: name, fromMs, toMs, recordsPerSecond });
+      const { plan: made, number } = await host.call('shadow', {
+        consumer: name,
+        fromMs,
+        toMs,
+        recordsPerSecond,
+      });
       try {
         const records = await fill(session, made, number);
-        const tables = await host.call('compare', { consumer: name, number });
+        const { isWhole, tables } = await host.call('compare', { plan: made, number });
         return { consumer: name, records, isWhole, tables };
       } finally {
         await host.call('drop', { consumer: name, number });
