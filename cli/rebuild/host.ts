@@ -68,6 +68,7 @@ export async function openGenerationHost(
     // As beside "millrace up", others may look meanwhile.
     const control = await serveControl(folder, {
       ...stack.generations,
+      ledgers: (of) => stack.ledgers.read(of),
       query: ({ sql, timeoutMs }, signal) => stack.query(sql, { timeoutMs, signal }),
     });
     own = {

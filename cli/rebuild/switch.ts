@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { endPlan } from '../../local/rebuild-journal.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { type Generation, generationName } from '../../runtime/replay/generation.ts';
+import { isShadow } from '../../runtime/replay/shadow.ts';
 import { confirm } from '../dlq/confirmation.ts';
 import { printJson, printLine, printNote, table } from '../terminal.ts';
 import { inSession, type Session, type SessionOptions } from './session.ts';
@@ -11,7 +12,7 @@ type SwitchOptions = SessionOptions & { readonly mayLose?: number };
 /** Has readers see the candidate. */
 export async function runPromote(name: string, options: SwitchOptions): Promise<void> {
   await inSession(name, options, async (session) => {
-    const all = await session.host.call('generations', { consumer: name });
+    const all = await rebuildsOf(session);
     const { number, rebuildId } = require(all, 'candidate', name, session.next(['rebuild', name]));
     const live = all.find(({ state }) => state === 'live')!;
     const mayLose = options.mayLose ?? 0;
@@ -70,7 +71,7 @@ export async function runDrop(
   { generation, ...options }: SwitchOptions & { readonly generation?: number },
 ): Promise<void> {
   await inSession(name, options, async (session) => {
-    const all = await session.host.call('generations', { consumer: name });
+    const all = await rebuildsOf(session);
     const number = generation ?? dropped(all, name, session).number;
     printNote(
       `Drop ${generationName(name, number)}: its tables, its ledger and its dead letters are deleted for good.`,
@@ -83,6 +84,11 @@ export async function runDrop(
     if (options.json) printJson({ consumer: name, generation: number });
     else printLine(`${generationName(name, number)} is gone.`);
   });
+}
+
+/** Without shadow runs, which end by themselves. */
+async function rebuildsOf({ host, consumer: { name } }: Session): Promise<readonly Generation[]> {
+  return (await host.call('generations', { consumer: name })).filter((each) => !isShadow(each));
 }
 
 function dropped(all: readonly Generation[], name: string, { next }: Session): Generation {

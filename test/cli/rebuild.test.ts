@@ -18,6 +18,7 @@ const CONSUMER = 'editorial-analytics';
 const HANDLER = `lambdas/${CONSUMER}/consumer.ts`;
 const SOUND = 'row.views++;';
 const BAD = "row.views += contentId === '/about' ? 2 : 1;";
+const isCandidate = ({ state }: { state: string }) => state === 'candidate';
 const SUMS = `
   select coalesce(sum(views) filter (where content_id = '/about'), 0) as about, coalesce(sum(views), 0) as all
   from article_minute`;
@@ -151,7 +152,8 @@ describe('a handler bug that doubled one article', () => {
       child.kill('SIGKILL');
       await gone;
     }
-    const report = await run('rebuild', CONSUMER, '--yes', '--promote');
+    // Slower than the traffic: at that pace it would never be there.
+    const report = await run('rebuild', CONSUMER, '--yes', '--promote', '--rate', '250');
     expect(report).toMatchObject({ generation: 4, promoted: true });
     await publish(50, 3);
     up.kill('SIGINT');
@@ -160,6 +162,34 @@ describe('a handler bug that doubled one article', () => {
     expect(lag).toBe(0);
     expect(applied).toBe(published + 50);
     expect((await sums()).all).toBe(views + published);
+  });
+
+  test('a shadow run is nothing to promote', async () => {
+    const child = start(
+      ['replay', CONSUMER, '--shadow', '--from', '1d', '--yes', '--rate', '20', ...state],
+      project,
+    );
+    const exited = once(child, 'exit');
+    await until(async () => (await run('rebuild', 'list', CONSUMER)).some(isCandidate));
+    const refused = await millrace(['rebuild', 'promote', CONSUMER, '--yes', ...state], '', project);
+    expect(refused.stderr).toMatch(/has no candidate generation.*\[REBUILD_REFUSED\]/s);
+    child.kill('SIGINT');
+    await exited;
+    expect(await run('rebuild', 'list', CONSUMER)).not.toContainEqual(expect.objectContaining({ number: 5 }));
+  });
+
+  test('a rebuild without "up" lets others look at the ledgers, and ends when it is dropped', async () => {
+    const child = start(['rebuild', CONSUMER, '--yes', '--rate', '20', '--json', ...state], project);
+    let stderr = '';
+    child.stderr!.setEncoding('utf8').on('data', (text) => {
+      stderr += text;
+    });
+    const exited = once(child, 'exit');
+    await until(async () => (await run('rebuild', 'list', CONSUMER)).some(isCandidate));
+    expect(await run('audit', CONSUMER)).toMatchObject({ unaccounted: 0 });
+    expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toMatchObject({ generation: 6 });
+    expect((await exited)[0]).toBe(1);
+    expect(stderr).toMatch(/dropped meanwhile.*\[REBUILD_REFUSED\]/s);
   });
 
   test('a candidate that other code was begun with is not gone on with', async () => {
@@ -175,6 +205,6 @@ describe('a handler bug that doubled one article', () => {
     const refused = await millrace(['rebuild', CONSUMER, '--yes', ...state], '', project);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/begun with other code.*\[REBUILD_REFUSED\]/s);
-    expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toMatchObject({ generation: 5 });
+    expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toMatchObject({ generation: 7 });
   });
 });
