@@ -1,7 +1,7 @@
 /** What a run does with the generations that it finds, and when its store refuses something. */
 import { expect, test } from '@jest/globals';
+import { codeFingerprint } from '../../adapters/files/code-fingerprint.ts';
 import type { SqlDriver } from '../../adapters/postgres/sql-driver.ts';
-import { codeFingerprint } from '../../local/code-fingerprint.ts';
 import { type GenerationParts, openGenerations } from '../../local/generations.ts';
 import { defineConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
