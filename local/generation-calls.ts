@@ -65,7 +65,7 @@ export interface RebuildState extends RebuildProgress {
 export interface Rebuilding {
   readonly consumer: string;
   readonly number: number;
-  /** Null where it is unknown. */
+  /** Records that it has behind the live generation; null where that is unknown. */
   readonly lag: number | null;
   /** False where it was begun with other code than that of this process, which does not run it. */
   readonly isRunning: boolean;

@@ -325,9 +325,14 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     async rebuilding() {
       return Promise.all(
         generations.candidates().map(async ({ consumer: name, number }) => {
-          const candidate = generationOf(consumers.find((each) => each.name === name)!, number);
-          const of = { group: groupOf(candidate), topic: candidate.topic.name };
-          const { lag } = totalPoint((await stores.log.standing.read([of]))[0]!);
+          const declared = consumers.find((each) => each.name === name)!;
+          const both = [generationOf(declared, number), generations.liveOf(declared)];
+          const standing = await stores.log.standing.read(
+            both.map((each) => ({ group: groupOf(each), topic: each.topic.name })),
+          );
+          const [own, live] = standing.map((each) => totalPoint(each).lag);
+          // It goes no further than the live one.
+          const lag = own == null || live == null ? null : Math.max(0, own - live);
           const isRunning = generations
             .runners()
             .some((runner) => runner.declared.name === name && runner.number === number);
