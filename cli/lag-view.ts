@@ -1,4 +1,4 @@
-import type { ConsumerStatus, PartitionStatus } from '../runtime/lag/status.ts';
+import { type ConsumerStatus, LAG_VERDICTS, type PartitionStatus } from '../runtime/lag/status.ts';
 import { duration, rate } from '../runtime/lag/words.ts';
 import { hint, type Place } from './hints.ts';
 import { drainText, headroomText, known, mainEvidence, verdictText } from './status-view.ts';
@@ -31,6 +31,9 @@ function headLines(status: ConsumerStatus, columns: number): readonly string[] {
   return [head, ...as, ...why];
 }
 
+/** Of the partitions in an explanation. */
+const MOST_PARTITIONS = 5;
+
 const right = { align: 'right' as const };
 const COLUMNS = [
   { title: 'partition', ...right },
@@ -41,8 +44,16 @@ const COLUMNS = [
   { title: 'verdict' },
 ];
 
-function partitionLines({ partitions }: ConsumerStatus, isEachShown: boolean): readonly string[] {
-  const shown = partitions.filter(({ lag }) => isEachShown || lag === null || lag > 0);
+/** Or it is unknown whether. */
+function isBehind({ lag }: PartitionStatus): boolean {
+  return lag === null || lag > 0;
+}
+
+function partitionLines(
+  { partitions }: Pick<ConsumerStatus, 'partitions'>,
+  isEachShown: boolean,
+): readonly string[] {
+  const shown = partitions.filter((each) => isEachShown || isBehind(each));
   return shown.length === 0 ? [] : table(COLUMNS, shown.map(partitionRow)).split('\n');
 }
 
@@ -55,6 +66,29 @@ function partitionRow(each: PartitionStatus): readonly string[] {
     known(lag),
     ageMs === null ? '?' : duration(ageMs),
     verdictText(each),
+  ];
+}
+
+/** Some of those that are behind, so that the verdict above them and the next command below them stay on a screen. */
+function worstPartitionLines(status: ConsumerStatus, place: Place, columns: number): readonly string[] {
+  const behind = status.partitions
+    .filter(isBehind)
+    .toSorted(
+      (a, b) =>
+        LAG_VERDICTS.indexOf(a.verdict) - LAG_VERDICTS.indexOf(b.verdict) || (b.lag ?? 0) - (a.lag ?? 0),
+    );
+  if (behind.length === 0) return [];
+  const left = behind.length - MOST_PARTITIONS;
+  const words = ['lag', status.consumer, '--partitions'];
+  return [
+    ...partitionLines({ partitions: behind.slice(0, MOST_PARTITIONS) }, true).map((line) => `  ${line}`),
+    ...(left > 0
+      ? [
+          ...wrapped(`  and ${count(left)} more that ${left === 1 ? 'is' : 'are'} less behind:`, columns, 2),
+          `  ${hint(words, place)}`,
+        ]
+      : []),
+    '',
   ];
 }
 
@@ -81,8 +115,7 @@ export function explainLines(status: ConsumerStatus, place: Place, columns: numb
     '',
     ...wrappedFacts(facts, columns - 2).map((line) => `  ${line}`),
     '',
-    ...partitionLines(status, true).map((line) => `  ${line}`),
-    '',
+    ...worstPartitionLines(status, place, columns),
     ...nextLines(status, place, columns),
   ];
 }

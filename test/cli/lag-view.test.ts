@@ -58,3 +58,23 @@ test.each([
   const lines = explainLines(statusOf({ consumer: 'orders', ...given }), place, 80);
   expect(lines.at(-1)).toBe(`  npx millrace ${command} --state 'my état' --kafka localhost:9092`);
 });
+
+test('an explanation has the partitions that are behind, and fits a screen however many there are', () => {
+  const place = { state: 'elsewhere' };
+  const few = explainLines(lagOf('orders', 0, 3, 0), place, 80).join('\n');
+  expect(few).toContain('        1          7   10    3  0 s  OK');
+  expect(few.match(/ 0 s {2}OK/g)).toHaveLength(1);
+
+  const lags = Array.from({ length: 12 }, (_, partition) => 10 + partition);
+  const status = {
+    ...lagOf('orders', ...lags),
+    verdict: 'STALLED' as const,
+    evidence: ['One.', 'Two.', 'Three.'],
+  };
+  const lines = explainLines(status, place, 80);
+  expect(lines.length).toBeLessThanOrEqual(23);
+  expect(lines[0]).toBe('orders  STALLED');
+  expect(lines.join('\n')).toContain(
+    'and 7 more that are less behind:\n  npx millrace lag orders --partitions --state elsewhere',
+  );
+});
