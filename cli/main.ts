@@ -8,7 +8,14 @@ interface CommandEntry {
   readonly summary: string;
   /** Imports the command's file: what a command does not use is not loaded. */
   load(): Promise<Command>;
+  /** What a failure ends with. @default 1 */
+  readonly failure?: number;
 }
+
+const FAILURE = 1;
+const USAGE_ERROR = 2;
+/** Where 1 and 2 are verdicts: whoever could not look knows nothing. */
+const NOT_LOOKED = 3;
 
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   up: {
@@ -30,10 +37,12 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   status: {
     summary: 'show how each consumer is, and why',
     load: async () => (await import('./status.ts')).statusCommand(),
+    failure: NOT_LOOKED,
   },
   lag: {
     summary: 'show how far behind each consumer is, by partition',
     load: async () => (await import('./lag.ts')).lagCommand(),
+    failure: NOT_LOOKED,
   },
   audit: {
     summary: 'account for every offset of a consumer',
@@ -93,9 +102,6 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   },
 };
 
-const FAILURE = 1;
-const USAGE_ERROR = 2;
-
 const EXAMPLES = `
 Examples:
   millrace up                           run with generated traffic until Ctrl-C
@@ -106,7 +112,8 @@ Examples:
 "millrace <command> --help" explains the options, with examples.`;
 
 /**
- * Runs the command line and gives the exit code: 0, 1 for a failure, 2 for a command line that makes no sense.
+ * Runs the command line and gives the exit code: 0, 1 for a failure (3 where 1 is a verdict), 2 for a command line that makes
+ * no sense.
  * Never rejects, never exits the process.
  */
 export async function run(argv: readonly string[]): Promise<number> {
@@ -118,8 +125,12 @@ export async function run(argv: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
     if (error instanceof CommandFailed) return error.exitCode;
     printError(error);
-    return FAILURE;
+    return COMMANDS[commandIn(argv) ?? '']?.failure ?? FAILURE;
   }
+}
+
+function commandIn(argv: readonly string[]): string | undefined {
+  return argv.find((word) => !word.startsWith('-'));
 }
 
 async function createProgram(argv: readonly string[]): Promise<Command> {
@@ -129,7 +140,7 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
     .version(version)
     .helpCommand(false)
     .addHelpText('after', epilogue(EXAMPLES));
-  const named = argv.find((word) => !word.startsWith('-'));
+  const named = commandIn(argv);
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
     program.addCommand(name === named ? (await load()).summary(summary) : new Command(name).summary(summary));
   }

@@ -14,8 +14,9 @@ import { columnsOf, epilogue, isLiveTerminal, printJson, printLine } from './ter
 
 export const VERDICTS_HELP = `
 Exit code, by the worst consumer: 2 for LOST, AT_RISK, BLOCKED, STALLED, and a
-lag over the incident threshold; 3 for UNKNOWN; 1 for RISING, BEHIND and SILENT;
-0 for OK, IDLE and RECOVERING. docs/lag.md has what each means.`;
+lag over the incident threshold; 3 for UNKNOWN, and where it could not look, with
+the error on stderr; 1 for RISING, BEHIND and SILENT; 0 for OK, IDLE and
+RECOVERING. docs/lag.md has what each means.`;
 
 const EXAMPLE = `
 Examples:

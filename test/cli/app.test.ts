@@ -90,7 +90,7 @@ describe('refused, with what to do', () => {
   test('a folder without a config', async () => {
     const { code, stderr } = await millrace(['lag'], '', temporary.path);
     expect({ code, stderr }).toEqual({
-      code: 1,
+      code: 3,
       stderr: expect.stringMatching(/There is no millrace\.config\.ts in .*\[APP_INVALID\]/s),
     });
   });

@@ -36,7 +36,13 @@ describe('a file of the project that does not load is named, without a stack tra
       ['contracts', 'check'],
       'CONTRACT_INVALID',
     ],
-    ['a throw', TOPIC, (text: string) => `${text}\nthrow new Error('no');\n`, ['lag'], 'CONTRACT_INVALID'],
+    [
+      'a throw',
+      TOPIC,
+      (text: string) => `${text}\nthrow new Error('no');\n`,
+      ['audit', 'editorial-analytics'],
+      'CONTRACT_INVALID',
+    ],
     [
       'a misspelled import',
       TOPIC,

@@ -89,7 +89,11 @@ describe.each([
 
 describe('a mistake that is none of usage', () => {
   test.each([
-    ['no state folder', ['lag'], /Nothing has run in .* yet.*\[STATE_UNREADABLE\]/],
+    [
+      'no state folder',
+      ['find', 'news.pageviews', '--key', 'k'],
+      /Nothing has run in .* yet.*\[STATE_UNREADABLE\]/,
+    ],
     [
       'no such topic',
       ['publish', 'news.nothing', '--input', '-'],
@@ -141,6 +145,21 @@ describe('a mistake that is none of usage', () => {
     expect(stderr).toMatch(message);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
     expect(code).toBe(1);
+  });
+
+  // 1 is a verdict there.
+  test.each([
+    ['status', ['status'], /\[STATE_UNREADABLE\]/],
+    ['lag', ['lag'], /Nothing has run in .* yet.*\[STATE_UNREADABLE\]/],
+    [
+      'lag explain',
+      ['lag', 'explain', 'editorial-analytic'],
+      /Did you mean "editorial-analytics"\?.*\[INPUT_INVALID\]/,
+    ],
+  ])('%s ends with 3 where it cannot look, and says nothing on stdout', async (_, args, message) => {
+    const { code, stdout, stderr } = await millrace([...args, '--state', join(temporary.path, 'other')]);
+    expect(stderr).toMatch(message);
+    expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
   });
 });
 
