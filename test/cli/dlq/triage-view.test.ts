@@ -271,3 +271,74 @@ test('the audit log is read as paragraphs', () => {
   const applied = { ...entry, result: { applied: 31, alreadyApplied: 0 } };
   expect(auditLines(applied, 80, NOW)[2]).toBe('    → applied 31, already applied 0');
 });
+
+test.each([
+  ['pause', {}, { before: 'running' }, 'pause of orders', 'paused; before: running'],
+  [
+    'resume',
+    { env: 'prod' },
+    { before: 'paused', state: 'Enabling' },
+    'resume of orders in prod',
+    'goes on; before: paused; state Enabling',
+  ],
+  [
+    'replay',
+    { kind: 'gaps', records: 7, rate: 100 },
+    { applied: 5, deadLettered: 2, left: 0, isWhole: true },
+    'replay of the gaps of orders, 7 offsets, at most 100/s',
+    'applied 5, dead lettered 2, left 0',
+  ],
+  [
+    'replay',
+    { kind: 'shadow', from: '2026-11-24T10:00:00.000Z', to: '2026-11-24T12:00:00.000Z' },
+    {
+      consumer: 'orders',
+      records: 12,
+      isWhole: true,
+      tables: [{ table: 'total', same: 3, changed: 1, missing: 0, other: 0 }],
+    },
+    'shadow replay of orders; from 2026-11-24T10:00:00.000Z, to 2026-11-24T12:00:00.000Z',
+    '12 records replayed; total: same 3, changed 1, missing 0, other 0',
+  ],
+  [
+    'rebuild',
+    { records: 1_200, code: 'abc' },
+    { generation: 2, records: 1_200, deadLetters: 1 },
+    'rebuild of orders, 1,200 records',
+    'generation 2 is filled: 1,200 records, 1 dead letter',
+  ],
+  [
+    'promote',
+    { generation: 2, mayLose: 0 },
+    { from: 1, to: 2, heldMs: 12 },
+    'promote of generation 2 of orders; may lose 0',
+    'readers see generation 2, no longer generation 1; readers waited 12 ms',
+  ],
+  [
+    'rollback',
+    { generation: 1 },
+    { from: 2, to: 1, heldMs: 9 },
+    'rollback to generation 1 of orders',
+    'readers see generation 1, no longer generation 2; readers waited 9 ms',
+  ],
+  [
+    'drop',
+    { generation: 2 },
+    {},
+    'drop of generation 2 of orders',
+    'generation 2 is deleted, with its tables, its ledger and its dead letters',
+  ],
+] as const)('the audit log says in words what a %s did', (action, plan, result, planned, became) => {
+  const entry = {
+    id: 'i',
+    action,
+    consumer: 'orders',
+    who: 'me',
+    begunAt: new Date(NOW).toISOString(),
+    plan,
+    endedAt: null,
+    result,
+  };
+  expect(auditLines(entry, 200, NOW)).toEqual([`${moment(NOW, NOW)}  me  ${planned}`, `    → ${became}`]);
+  for (const line of auditLines(entry, 80, NOW)) expect(line.length).toBeLessThanOrEqual(80);
+});
