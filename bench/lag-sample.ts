@@ -111,7 +111,7 @@ async function scrapeTimes(
     host: '127.0.0.1',
     port: 0,
     intervalMs: 60_000,
-    cluster: 'bench',
+    cluster: () => 'bench',
     partitions: true,
     version: '0',
     onChange: () => sampled.resolve(),

@@ -4,10 +4,10 @@ import { systemClock } from '../adapters/system/system-clock.ts';
 import { type Exporter, serveExporter } from '../local/exporter.ts';
 import { watchedConsumer } from '../local/lag.ts';
 import { notedLedger } from '../local/ledger-origin.ts';
-import { openPauses } from '../local/pauses.ts';
-import { existingStateFolder, isStateFolder } from '../local/state-folder.ts';
+import { openPauses, type Pauses } from '../local/pauses.ts';
+import { existingStateFolder, isStateFolder, type StateFolder } from '../local/state-folder.ts';
 import { openKafkaTopics } from '../local/topic-log.ts';
-import { watchGroups } from '../local/watched-groups.ts';
+import { type WatchedGroups, watchGroups } from '../local/watched-groups.ts';
 import type { WatchedConsumer } from '../runtime/lag/sample.ts';
 import { hasConfigAbove, loadApp } from './app.ts';
 import { watchInterrupts } from './interrupts.ts';
@@ -75,9 +75,7 @@ export function exporterCommand(): Command {
       const log = await openKafkaTopics(kafka!);
       const interrupts = watchInterrupts();
       try {
-        // A cluster that does not answer is waited for; Ctrl-C is not to wait for it.
-        const started = await Promise.race([startExporter(options, log), interrupts.first]);
-        if (!started) return;
+        const started = await startExporter(options, log);
         printLine(`metrics of ${log.at}: ${started.url}/metrics`);
         if (!isLoopback(options.listen.host))
           printLine('Whoever reaches that address can read them, without a login.');
@@ -95,29 +93,33 @@ async function startExporter(
   options: ExporterCommandOptions,
   log: Awaited<ReturnType<typeof openKafkaTopics>>,
 ): Promise<Exporter> {
-  const cluster = options.cluster ?? (await log.id()).replace(/^kafka /, '');
   const folder = isStateFolder(options.state) ? existingStateFolder(options.state) : undefined;
-  const ledger = folder && (await notedLedger(folder, log));
-  const declared = await declaredConsumers(
-    options,
-    (name) => (ledger === undefined ? name : log.groupOf(name, ledger)),
-    ledger !== undefined,
+  const consumersOf = await declaredConsumers(options);
+  const target = lateCluster(log, folder, (groupOf, isOwn, pauses) =>
+    watchGroups({
+      standing: log.standing,
+      clock: systemClock,
+      declared: consumersOf(groupOf, isOwn),
+      ...(options.group.length > 0 && { others: anyOf(options.group) }),
+      limits: LIMITS,
+      ...(pauses && { pauses }),
+    }),
   );
-  const { source, consumers } = watchGroups({
-    standing: log.standing,
-    clock: systemClock,
-    declared,
-    ...(options.group.length > 0 && { others: anyOf(options.group) }),
-    limits: LIMITS,
-    ...(folder && ledger !== undefined && { pauses: openPauses(folder) }),
-  });
+  let attempt: Promise<WatchedGroups> | undefined;
   return serveExporter({
-    source,
-    consumers,
+    source: { sample: async (consumers) => (await attempt!).source.sample(consumers) },
+    // Until the cluster has answered, what is declared is UNKNOWN; which other groups there are, nobody knows.
+    consumers: async () => {
+      attempt = target.reached();
+      return attempt.then(
+        ({ consumers }) => consumers(),
+        () => consumersOf((name) => name, false),
+      );
+    },
     clock: systemClock,
     ...options.listen,
     intervalMs: options.interval * 1_000,
-    cluster,
+    cluster: () => options.cluster ?? target.id() ?? options.kafka!.join(','),
     partitions: options.partitions,
     version: version(),
     onChange(change) {
@@ -131,15 +133,39 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\./.test(host);
 }
 
-/** Those of the app; none where only other groups are asked for and there is no app. */
-async function declaredConsumers(
-  { group }: ExporterCommandOptions,
-  groupOf: (consumer: string) => string,
-  isOwn: boolean,
-): Promise<readonly WatchedConsumer[]> {
-  if (group.length > 0 && !hasConfigAbove()) return [];
+/** What can be known only of a cluster that answers: a monitoring process outlives an outage, also at its start. */
+function lateCluster(
+  log: Awaited<ReturnType<typeof openKafkaTopics>>,
+  folder: StateFolder | undefined,
+  watch: (groupOf: (consumer: string) => string, isOwn: boolean, pauses: Pauses | undefined) => WatchedGroups,
+) {
+  let id: string | undefined;
+  let found: WatchedGroups | undefined;
+  return {
+    id: () => id,
+    async reached(): Promise<WatchedGroups> {
+      if (found) return found;
+      id = (await log.id()).replace(/^kafka /, '');
+      const ledger = folder && (await notedLedger(folder, log));
+      found =
+        folder && ledger !== undefined
+          ? watch((name) => log.groupOf(name, ledger), true, openPauses(folder))
+          : watch((name) => name, false, undefined);
+      return found;
+    },
+  };
+}
+
+/** Those of the app, by what their groups are called; none where only other groups are asked for and there is no app. */
+async function declaredConsumers({
+  group,
+}: ExporterCommandOptions): Promise<
+  (groupOf: (consumer: string) => string, isOwn: boolean) => readonly WatchedConsumer[]
+> {
+  if (group.length > 0 && !hasConfigAbove()) return () => [];
   const { consumers } = await loadApp();
-  return consumers.map((consumer) => watchedConsumer(consumer, consumer.name, groupOf(consumer.name), isOwn));
+  return (groupOf, isOwn) =>
+    consumers.map((consumer) => watchedConsumer(consumer, consumer.name, groupOf(consumer.name), isOwn));
 }
 
 function anyOf(patterns: readonly RegExp[]): RegExp {

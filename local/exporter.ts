@@ -38,7 +38,8 @@ export interface ExporterOptions {
   readonly port: number;
   /** From the start of one sample to that of the next; one that takes longer delays it. */
   readonly intervalMs: number;
-  readonly cluster: string;
+  /** What the label cluster_name says: asked at each scrape, because a cluster that never answered has no id yet. */
+  cluster(): string;
   readonly partitions: boolean;
   readonly version: string;
   /** Hears of the first sample, with how many consumers it has, of the first failure after one, and of the next sample. */
@@ -136,7 +137,8 @@ class Sampler {
   }
 
   metrics(format: ExpositionFormat): string {
-    const { cluster, partitions, version, clock } = this.#options;
+    const { partitions, version, clock } = this.#options;
+    const cluster = this.#options.cluster();
     const own = exposeFamilies(exporterMetrics(this.#state, { cluster, version, now: clock.now() }), format);
     let text = this.#texts.get(format);
     if (text === undefined) {
@@ -229,7 +231,7 @@ function page({ sampledAt, durationMs, failed }: SamplingState, options: Exporte
       ? 'No sample yet.'
       : `Last sample: ${ageOf(sampledAt, options)} ago, in ${durationMs} ms.`;
   return [
-    `millrace exporter for ${options.cluster}`,
+    `millrace exporter for ${options.cluster()}`,
     '',
     '/metrics  OpenMetrics 1.0, or the text format 0.0.4',
     '/healthz  200 while samples are new, else 503',

@@ -41,7 +41,7 @@ async function serve(
     host: '127.0.0.1',
     port: 0,
     intervalMs: 15_000,
-    cluster: 'test',
+    cluster: () => 'test',
     partitions: true,
     version: '1.2.3',
     ...more,
