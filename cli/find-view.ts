@@ -31,12 +31,16 @@ export function foundLines(
   outcomes: readonly Readonly<Record<string, FoundOutcome>>[],
   view: View,
 ): readonly string[] {
-  const width = Math.max(0, ...outcomes.flatMap((each) => Object.keys(each).map(({ length }) => length)));
+  const declared = (consumer: string) => view.declaredNames?.get(consumer) ?? consumer;
+  const width = Math.max(
+    0,
+    ...outcomes.flatMap((each) => Object.keys(each).map((name) => declared(name).length)),
+  );
   const lines = found.flatMap(({ raw, value }, at) => [
     `${styled('bold', `${raw.topic}/${raw.partition}/${raw.offset}`)}  ${timestampText(raw.timestamp)}`,
     ...Object.entries(outcomes[at]!).map(
       ([consumer, outcome]) =>
-        `  ${consumer.padEnd(width)}  ${styled(STYLES[outcome], toldOutcome(outcome))}${outcome === 'dead-lettered' ? `  ${letterId(consumer, raw)}` : ''}${outcome === 'before' ? ': it began later' : ''}`,
+        `  ${declared(consumer).padEnd(width)}  ${styled(STYLES[outcome], toldOutcome(outcome))}${outcome === 'dead-lettered' ? `  ${letterId(consumer, raw)}` : ''}${outcome === 'before' ? ': it began later' : ''}`,
     ),
     ...(view.showValues ? valueLines(value) : []),
   ]);

@@ -2,6 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from '@jest/globals';
 import { foundLines } from '../../cli/find-view.ts';
 import type { FoundOutcome } from '../../runtime/replay/audit.ts';
+import type { FoundRecord } from '../../runtime/replay/find.ts';
 import { eventRecord } from '../runtime/events.ts';
 
 const shown = (outcome: FoundOutcome) =>
@@ -23,4 +24,14 @@ test('one from before the consumer’s beginning does not: no replay of gaps bri
   expect(lines.join(' ')).toContain('An earlier epoch may have applied it.');
   expect(lines).not.toContain('Next:');
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
+});
+
+test('a generation is called as its consumer, and its letters by their own name', () => {
+  const raw = { topic: 't', partition: 0, offset: 7, timestamp: 0 } as FoundRecord['raw'];
+  const declaredNames = new Map([['orders-g7', 'orders']]);
+  const lines = foundLines([{ raw, value: undefined }], [{ 'orders-g7': 'dead-lettered' }], {
+    declaredNames,
+  });
+  expect(lines[1]).toBe('  orders  dead-lettered  orders-g7/t/0/7');
+  expect(lines.at(-1)).toBe('  npx millrace dlq show orders-g7/t/0/7');
 });
