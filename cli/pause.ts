@@ -22,7 +22,7 @@ import { hint } from './hints.ts';
 import { type LagSessionOptions, notAsked } from './lag-session.ts';
 import { checkEnvironment, jsonOption, stateOption } from './options.ts';
 import { kafkaAuthOption, kafkaOption, storesOptions } from './outside-options.ts';
-import { epilogue, printJson, printLine } from './terminal.ts';
+import { epilogue, printJson, printLine, wrapped } from './terminal.ts';
 
 const EXAMPLES = {
   pause: `
@@ -55,9 +55,12 @@ interface Changed {
   readonly at: string | null;
 }
 
+/** And whether somebody runs it there; null where that is unknown. */
+type Outcome = Changed & { readonly isRun: boolean | null };
+
 /** Pauses consumers where it is: in a state folder, or in an environment. */
 interface Pauser {
-  set(consumer: AnyConsumer, isPaused: boolean): Promise<Changed>;
+  set(consumer: AnyConsumer, isPaused: boolean): Promise<Outcome>;
   close(): Promise<void>;
 }
 
@@ -83,20 +86,32 @@ export function pauseCommand(action: PauseAction): Command {
         ? openFolderPauser(options)
         : openEnvironmentPauser(app, options.env));
       try {
-        const changed = await pauser.set(consumer, action === 'pause');
+        const { isRun, ...changed } = await pauser.set(consumer, action === 'pause');
         if (options.json) printJson({ consumer: consumer.name, ...changed });
-        else for (const line of changedLines(consumer.name, changed, options)) printLine(line);
+        else for (const line of changedLines(consumer.name, changed, isRun, options)) printLine(line);
       } finally {
         await pauser.close();
       }
     });
 }
 
-function changedLines(name: string, changed: Changed, place: LagSessionOptions): readonly string[] {
+function changedLines(
+  name: string,
+  changed: Changed,
+  isRun: boolean | null,
+  place: LagSessionOptions,
+): readonly string[] {
   const { isPaused, isChanged, by, at } = changed;
   if (isPaused) {
     const said = isChanged ? `${name} is paused.` : `${name} was paused before, by ${by} at ${at}.`;
     return [`${said} To let it go on:`, `  ${hint(['resume', name], place)}`];
+  }
+  if (isRun === false) {
+    const said = isChanged ? `${name} is no longer paused.` : `${name} was not paused.`;
+    return [
+      ...wrapped(`${said} Nobody runs it: there is no "millrace up" on this state folder. To run it:`, 80),
+      `  ${hint(['up', '--no-publish'], place)}`,
+    ];
   }
   if (!isChanged) return [`${name} was not paused.`];
   return [`${name} goes on. To see how far it has to go:`, `  ${hint(['status'], place)}`];
@@ -153,7 +168,7 @@ async function openEnvironmentPauser(app: LoadedApp, env: string): Promise<Pause
           return { before: before.isPaused ? 'paused' : 'running', state, mappingId };
         },
       );
-      return changed!;
+      return { ...changed!, isRun: null };
     },
     close: async () => {},
   };
@@ -172,16 +187,21 @@ async function setInFolder(
   stores: Stores,
   consumer: AnyConsumer,
   isPaused: boolean,
-): Promise<Changed> {
+): Promise<Outcome> {
   const { name } = consumer;
   const who = `${userInfo().username}@${hostname()}`;
   const at = systemClock.now();
   const entry = { id: String(at), action: isPaused ? 'pause' : 'resume', consumer: name, who } as const;
   const { objects } = stores.deadLettersOf(consumer);
   let changed: Changed | undefined;
+  let isRun: boolean | null = false;
   await audited({ objects, clock: systemClock }, { ...entry, plan: {} }, async () => {
     // The one that runs has to hear of it; without one, the note is enough.
-    const answered = await askOwner(folder, 'pause', { consumer: name, by: who, isPaused }).catch(notAsked);
+    const answered = await askOwner(folder, 'pause', { consumer: name, by: who, isPaused }).catch((error) => {
+      isRun = null;
+      return notAsked(error);
+    });
+    if (answered) isRun = true;
     const before = answered
       ? answered.result.before
       : setPause(stores.pauses, name, { by: who, at, isPaused });
@@ -194,7 +214,7 @@ async function setInFolder(
     };
     return { before: before ? `paused by ${before.by}` : 'running' };
   });
-  return changed!;
+  return { ...changed!, isRun };
 }
 
 function notOurs({ kafka, state }: LagSessionOptions): MillraceError {

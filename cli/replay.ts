@@ -77,7 +77,8 @@ export function replayCommand(): Command {
     )
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (name: string, { gaps, shadow, from, to, ...options }: ReplayOptions, command: Command) => {
-      if (!gaps === !shadow)
+      if (gaps && shadow) command.error("error: '--gaps' and '--shadow' are two replays. Give one of them.");
+      if (!gaps && !shadow)
         command.error("error: what is to be replayed? Add '--gaps', or '--shadow' with '--from'.");
       if (shadow && from === undefined)
         command.error("error: '--shadow' needs '--from <time>', such as 26h.");

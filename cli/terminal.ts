@@ -152,9 +152,9 @@ export function textColumnsOf(output: Output = process.stdout): number {
   return output.isTTY ? columnsOf(output) : Number.POSITIVE_INFINITY;
 }
 
-/** How many columns there are to fill: the terminal's; where there is none, a width that reads well. */
+/** How many columns there are to fill: the terminal's; where there is none, what fits every one. */
 export function columnsOf(output: Output = process.stdout): number {
-  return Math.max(40, Math.min(120, output.columns || 100));
+  return Math.max(40, Math.min(120, output.columns || 80));
 }
 
 function jsonValue(_name: string, value: unknown): unknown {

@@ -175,11 +175,16 @@ describe('a consumer is paused', () => {
       isChanged: false,
     });
     const first = await millraceJson(['pause', CONSUMER, ...state]);
+    expect((await run('status')).stdout).toMatch(/paused by \S+@\S+ since/);
     const again = await millraceJson(['pause', CONSUMER, ...state]);
     expect([first, again]).toMatchObject([
       { consumer: CONSUMER, isPaused: true, isChanged: true },
       { isPaused: true, isChanged: false, at: first.at },
     ]);
+    // Without a pipeline nothing goes on.
+    const { stdout } = await run('resume', CONSUMER);
+    expect(stdout.replaceAll('\n', ' ')).toContain(`${CONSUMER} is no longer paused. Nobody runs it`);
+    expect(stdout).toContain(`\n  npx millrace up --no-publish --state ${state[1]}\n`);
   });
 
   test('a name that is mistyped is refused, with the closest one', async () => {

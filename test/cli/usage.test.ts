@@ -75,6 +75,11 @@ describe.each([
     ['doctor', '--env', 'dev', '--state', 'elsewhere'],
     /'--env <name>' cannot be used with option '--state/,
   ],
+  [
+    'two kinds of replay',
+    ['replay', 'editorial-analytics', '--gaps', '--shadow'],
+    /are two replays\. Give one/,
+  ],
   ['a registry to register in', ['contracts', 'register'], /required option '--registry/],
 ])('%s', (_, args, message) => {
   test('ends with 2, says what is allowed, and touches nothing', async () => {
