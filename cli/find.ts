@@ -1,7 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { openLedgerSession } from '../local/ledger-session.ts';
 import { existingStateFolder } from '../local/state-folder.ts';
-import { didYouMean } from '../runtime/closest-name.ts';
 import { contractsAmong, type Topic } from '../runtime/contract/contract.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
@@ -12,6 +11,7 @@ import type { EvidenceLog, EvidenceSources } from '../runtime/replay/evidence.ts
 import { type FoundRecord, findRecords, outcomesOfRecords } from '../runtime/replay/find.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
+import { otherNames } from './consumers.ts';
 import { type EnvironmentOptions, envOption, openEnvironment } from './environment-session.ts';
 import { foundLines, nothingFoundLines } from './find-view.ts';
 import { watchInterrupts } from './interrupts.ts';
@@ -26,7 +26,7 @@ import {
 } from './outside-options.ts';
 import { progressLine } from './progress-line.ts';
 import { openRegistry, type RegistryOptions, registryOption } from './registry-option.ts';
-import { count, either, epilogue, plural, printJson, printLine, printNote } from './terminal.ts';
+import { count, epilogue, plural, printJson, printLine, printNote } from './terminal.ts';
 
 const EXAMPLE = `
 Examples:
@@ -190,7 +190,7 @@ function topicNamed(name: string, { contracts, consumers }: LoadedApp): Topic<ne
   const names = [...new Set(topics.map((each) => each.name))];
   throw new MillraceError(
     'INPUT_INVALID',
-    `There is no topic ${JSON.stringify(name)}.${didYouMean(name, names)} ${names.length === 0 ? 'Add a contract to millrace.config.ts.' : `Use ${either(names)}.`}`,
+    `There is no topic ${JSON.stringify(name)}.${names.length === 0 ? ' Add a contract to millrace.config.ts.' : otherNames(name, names)}`,
     { details: { topic: name } },
   );
 }

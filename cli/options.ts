@@ -1,11 +1,10 @@
 import { dirname, join, relative } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { isStateFolder } from '../local/state-folder.ts';
-import { didYouMean } from '../runtime/closest-name.ts';
 import { isOrigin } from '../runtime/environment.ts';
 import { hasConfig } from './app.ts';
+import { otherNames } from './consumers.ts';
 import { DEFAULT_STATE } from './hints.ts';
-import { either } from './terminal.ts';
 
 export function stateOption(): Option {
   return new Option('--state <dir>', 'the folder that keeps topics, queues and the sink')
@@ -29,8 +28,8 @@ export function nearestState(from: string = process.cwd()): string {
 export function checkEnvironment(command: Command, env: string, environments: object): void {
   if (Object.hasOwn(environments, env)) return;
   const names = Object.keys(environments);
-  const next = names.length === 0 ? 'Make one: npx millrace add environment NAME.' : `Use ${either(names)}.`;
-  command.error(`error: the app has no environment "${env}".${didYouMean(env, names)} ${next}`);
+  const next = names.length === 0 ? ' Make one: npx millrace add environment NAME.' : otherNames(env, names);
+  command.error(`error: the app has no environment "${env}".${next}`);
 }
 
 export function jsonOption(description = 'print JSON'): Option {

@@ -3,9 +3,9 @@ import type { CapturedDatabase } from '../../runtime/capture/database.ts';
 import { CAPTURE_ROLE } from '../../runtime/capture/sql.ts';
 import type { CapturedTable } from '../../runtime/capture/table.ts';
 import { capturedTables } from '../../runtime/capture/table.ts';
-import { didYouMean } from '../../runtime/closest-name.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { loadApp } from '../app.ts';
+import { otherNames } from '../consumers.ts';
 import { postgresUrl } from '../outside-options.ts';
 import { either } from '../terminal.ts';
 
@@ -59,6 +59,6 @@ export async function declaredDatabase(
     'INPUT_INVALID',
     name === undefined
       ? `Which database? Add --database ${either(names)}.`
-      : `The app declares no database ${JSON.stringify(name)}.${didYouMean(name, names)} Use --database ${either(names)}.`,
+      : `The app declares no database ${JSON.stringify(name)}.${otherNames(name, names, '--database ')}`,
   );
 }

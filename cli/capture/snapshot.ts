@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { openSourceDatabase } from '../../local/source-database.ts';
 import { snapshotSignal } from '../../runtime/capture/signal.ts';
-import { didYouMean } from '../../runtime/closest-name.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import { otherNames } from '../consumers.ts';
 import { jsonOption, seconds } from '../options.ts';
-import { either, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
+import { epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { databaseOption, declaredDatabase, sourceOption } from './options.ts';
 
 const EXAMPLE = `
@@ -49,7 +49,7 @@ export function snapshotCommand(): Command {
         const names = tables.map((each) => each.name);
         throw new MillraceError(
           'INPUT_INVALID',
-          `The app declares no table ${JSON.stringify(name)}.${didYouMean(name, names)} Use ${either(names)}.`,
+          `The app declares no table ${JSON.stringify(name)}.${otherNames(name, names)}`,
         );
       }
       const opened = await openSourceDatabase(source);

@@ -23,6 +23,7 @@ import type { ObjectStore } from '../../runtime/objects.ts';
 import { generationOf } from '../../runtime/replay/generation.ts';
 import type { LogReader } from '../../runtime/topics.ts';
 import { loadApp } from '../app.ts';
+import { otherNames } from '../consumers.ts';
 import { hint, type Place } from '../hints.ts';
 import { type KafkaOptions, storesOptions } from '../outside-options.ts';
 import { openRegistry, type RegistryOptions } from '../registry-option.ts';
@@ -113,7 +114,7 @@ function ownerNamed(name: string, owners: readonly Owner[]): Owner {
   const names = owners.map((each) => each.named ?? each.name);
   throw new MillraceError(
     'INPUT_INVALID',
-    `There is no consumer ${JSON.stringify(name)}.${didYouMean(name, names)} Use ${either(names)}.`,
+    `There is no consumer ${JSON.stringify(name)}.${otherNames(name, names)}`,
     { details: { consumer: name } },
   );
 }

@@ -3,11 +3,11 @@ import { hostname, userInfo } from 'node:os';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { existingStateFolder, type StateFolder } from '../../local/state-folder.ts';
 import { isArchive } from '../../runtime/archive/archive.ts';
-import { didYouMean } from '../../runtime/closest-name.ts';
 import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { type LoadedApp, loadApp } from '../app.ts';
+import { otherNames } from '../consumers.ts';
 import { hint, shellQuoted } from '../hints.ts';
 import { either } from '../terminal.ts';
 import { type GenerationHost, type HostOptions, openGenerationHost } from './host.ts';
@@ -75,7 +75,7 @@ export function consumerWithTables({ consumers }: LoadedApp, name: string): AnyC
     'INPUT_INVALID',
     found
       ? `${name} is an archive and has no tables. Use ${either(names)}.`
-      : `There is no consumer ${JSON.stringify(name)}.${didYouMean(name, names)} Use ${either(names)}.`,
+      : `There is no consumer ${JSON.stringify(name)}.${otherNames(name, names)}`,
     { details: { consumer: name } },
   );
 }

@@ -5,14 +5,14 @@ import { type WarehouseTarget, warehousePrograms } from '../../local/warehouse/p
 import { reconcile } from '../../local/warehouse/reconcile.ts';
 import { isArchive } from '../../runtime/archive/archive.ts';
 import { capturedTables } from '../../runtime/capture/table.ts';
-import { didYouMean } from '../../runtime/closest-name.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { ComparedRow } from '../../runtime/warehouse/compare.ts';
 import { loadApp } from '../app.ts';
 import { sourceOption } from '../capture/options.ts';
 import { CommandFailed } from '../command-failed.ts';
+import { otherNames } from '../consumers.ts';
 import { jsonOption, seconds } from '../options.ts';
-import { count, either, epilogue, plural, printable, printJson, printLine, printNote } from '../terminal.ts';
+import { count, epilogue, plural, printable, printJson, printLine, printNote } from '../terminal.ts';
 import { dbtOption, projectFolder, projectOption, requireProject, targetOption } from './options.ts';
 
 const EXAMPLE = `
@@ -60,7 +60,7 @@ export function reconcileCommand(): Command {
           'INPUT_INVALID',
           names.length === 0
             ? 'The app declares no tables. List them under tables in millrace.config.ts.'
-            : `The app declares no table ${JSON.stringify(name)}.${didYouMean(name, names)} Use ${either(names)}.`,
+            : `The app declares no table ${JSON.stringify(name)}.${otherNames(name, names)}`,
         );
       }
       const { target, dbt, showValues = false } = options;
