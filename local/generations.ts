@@ -17,6 +17,7 @@ import {
   type GenerationStore,
   generationName,
   generationOf,
+  previousOf,
   type Switched,
 } from '../runtime/replay/generation.ts';
 import {
@@ -291,7 +292,9 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
     rollback: ({ consumer, mayLose }) =>
       inTurn(async () => {
         const declared = declaredAs(consumer);
-        return afterSwitch(await store.rollback(declared, { mayLose, oldest: await oldestOf(declared) }));
+        const previous = previousOf(await store.list(consumer));
+        const oldest = await oldestFor(declared, previous?.number ?? 1);
+        return afterSwitch(await store.rollback(declared, { mayLose, oldest }));
       }),
     drop: ({ consumer, number }) =>
       inTurn(async () => {

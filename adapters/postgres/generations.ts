@@ -7,6 +7,7 @@ import {
   type GenerationStore,
   generationName,
   generationOf,
+  previousOf,
   readerSchema,
 } from '../../runtime/replay/generation.ts';
 import { isShadow } from '../../runtime/replay/shadow.ts';
@@ -125,9 +126,7 @@ export function createPostgresGenerations(
       }),
     rollback: (consumer, { mayLose, oldest } = {}) =>
       switchTo(driver, consumer, { ...options, mayLose, oldest }, (generations) => {
-        const previous = generations
-          .filter(({ state }) => state === 'previous')
-          .sort((a, b) => (b.promotedAt ?? 0) - (a.promotedAt ?? 0) || b.number - a.number)[0];
+        const previous = previousOf(generations);
         if (previous) return previous;
         throw new MillraceError(
           'REBUILD_REFUSED',

@@ -132,7 +132,7 @@ async function inEnvironment(
     reader: await readerOf(app, consumer, evidence.log, evidence.archive),
     isLive: () => true,
     openFunction: async () => ({
-      ...openConsumerFunction(env, sources.consumer, awsCalls()),
+      ...openConsumerFunction(env, { ...consumer, name: sources.consumer.name }, awsCalls()),
       close: async () => {},
     }),
     close: async () => {},

@@ -57,6 +57,13 @@ export function readerSchema(consumer: string): string {
   return `${consumer}-reader`;
 }
 
+/** The one that a rollback goes back to: of those that were live, the last. */
+export function previousOf(generations: readonly Generation[]): Generation | undefined {
+  return generations
+    .filter(({ state }) => state === 'previous')
+    .toSorted((a, b) => (b.promotedAt ?? 0) - (a.promotedAt ?? 0) || b.number - a.number)[0];
+}
+
 /** What became of a promote or a rollback. */
 export interface Switched {
   readonly from: Generation;
