@@ -168,6 +168,8 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
       await run(`CREATE ROLE ${role}`);
       await run(`CREATE VIEW ${views}.top AS SELECT count(*)::int AS n FROM ${views}.settled`);
       await run(`CREATE VIEW ${views}.of_another AS SELECT 1 AS n`);
+      await run(`GRANT ${role} TO CURRENT_USER`);
+      await run(`GRANT USAGE, CREATE ON SCHEMA ${views} TO ${role}`);
       await run(`ALTER VIEW ${views}.of_another OWNER TO ${role}`);
       await run(`CREATE TABLE ${views}.notes (n int)`);
       await run(`GRANT INSERT ON ${views}.notes TO ${role}`);
@@ -348,6 +350,7 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
       await fixture.settle(consumer, 2, 0, 3, 5);
       const role = `asker_${randomUUID().slice(0, 8)}`;
       await run(`CREATE ROLE ${role}`);
+      await run(`GRANT ${role} TO CURRENT_USER`);
       const asOf = async () =>
         (
           await new PostgresSink(opened.admin).transaction(async ({ tx }) => {
