@@ -59,7 +59,9 @@ export function renderView(snapshot: Snapshot, { columns, rows }: { columns: num
   const head = [
     title(snapshot, width),
     ...holdLines(snapshot, width),
-    ...pausedConsumers(snapshot.lags).map((text) => styled('yellow', printable(text))),
+    ...pausedConsumers(snapshot.lags).flatMap((text) =>
+      wrapped(printable(text), width, 2).map((line) => styled('yellow', line)),
+    ),
     ...slowLines(snapshot),
     '',
     ...counters(snapshot),

@@ -235,7 +235,7 @@ async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegi
 
 function pausedNote(name: string, { by, at }: Pause, place: UpOptions): string {
   const since = new Date(at).toISOString();
-  return `${name} is paused, by ${by} since ${since}. To let it go on: ${hint(['resume', name], place)}`;
+  return `${name} is paused, by ${by} since ${since}.\nTo let it go on:\n  ${hint(['resume', name], place)}`;
 }
 
 /** An input of which nothing could be published is not what the person meant to give. */
