@@ -137,9 +137,12 @@ class Sampler {
   }
 
   metrics(format: ExpositionFormat): string {
-    const { partitions, version, clock } = this.#options;
+    const { partitions, version, clock, intervalMs } = this.#options;
     const cluster = this.#options.cluster();
-    const own = exposeFamilies(exporterMetrics(this.#state, { cluster, version, now: clock.now() }), format);
+    const own = exposeFamilies(
+      exporterMetrics(this.#state, { cluster, version, now: clock.now(), intervalMs }),
+      format,
+    );
     let text = this.#texts.get(format);
     if (text === undefined) {
       const families = lagMetrics(this.#statuses, { cluster, partitions, losses: this.#losses });

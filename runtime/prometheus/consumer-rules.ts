@@ -1,7 +1,7 @@
 /** Alerts on the exporter's metrics: what `millrace status` says of a consumer, once it has held for a while. */
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import type { LagVerdict } from '../lag/status.ts';
-import { type AlertRule, anyOf, quoted } from './rule.ts';
+import { type AlertRule, quoted } from './rule.ts';
 
 /** What tells a consumer from others, whichever exporter has seen it. */
 const BY_CONSUMER = 'by (cluster_name, consumer, group, topic)';
@@ -10,17 +10,12 @@ const TOPIC = '{{ $labels.topic }}';
 
 /** With less of the retention left, there is time for one night's sleep and no more. */
 const LITTLE_HEADROOM = 0.25;
-/** Where no contract says how long records are kept. */
-const LITTLE_HEADROOM_SECONDS = 6 * 60 * 60;
+/** As the exporter's /healthz has it, and not so soon that a slow sample is one. */
+const STALE = { intervals: 4, leastSeconds: 120 };
 
 /** The rules of an app's consumers, and of any other group that the exporter watches. */
 export function consumerRules(consumers: readonly AnyConsumer[]): readonly AlertRule[] {
-  return [
-    ...verdictRules(),
-    ...consumers.flatMap(thresholdRules),
-    othersHeadroom(consumers),
-    ...exporterRules(),
-  ];
+  return [...verdictRules(), ...consumers.flatMap(thresholdRules), headroomRule(), ...exporterRules()];
 }
 
 function verdictRules(): readonly AlertRule[] {
@@ -129,7 +124,6 @@ function thresholdRules({ name, topic, lag }: AnyConsumer): readonly AlertRule[]
       runbook: 'lag-warning',
       summary: `${name} is ${lag.warning.toLocaleString('en-US')} or more records behind ${topic.name}.`,
     },
-    ...headroomRule(name, topic, of),
     {
       ...common,
       alert: 'MillraceConsumerUnseen',
@@ -142,30 +136,12 @@ function thresholdRules({ name, topic, lag }: AnyConsumer): readonly AlertRule[]
   ];
 }
 
-function headroomRule(name: string, topic: AnyConsumer['topic'], of: string): readonly AlertRule[] {
-  // What compaction keeps, or is kept for good, is not deleted unread.
-  if (topic.retentionMs < 0 || topic.cleanup === 'compact') return [];
-  const leastSeconds = Math.round((topic.retentionMs * LITTLE_HEADROOM) / 1_000);
-  return [
-    {
-      alert: 'MillraceHeadroomLow',
-      expr: `min ${BY_CONSUMER} (millrace_group_deletion_headroom_seconds${of}) < ${leastSeconds}`,
-      for: '10m',
-      severity: 'warning',
-      scope: 'consumer',
-      runbook: 'at-risk',
-      summary: `Retention deletes unread records of ${topic.name} in {{ $value | humanizeDuration }} unless ${name} reads them.`,
-      consumer: name,
-    },
-  ];
-}
-
-/** Of the groups that the app does not declare. */
-function othersHeadroom(consumers: readonly AnyConsumer[]): AlertRule {
-  const others = consumers.length === 0 ? '' : `{consumer!~${anyOf(consumers.map(({ name }) => name))}}`;
+/** By the retention that the topic has, which may not be its contract's; other groups' topics have none here. */
+function headroomRule(): AlertRule {
+  const retention = `max ${BY_CONSUMER} (millrace_group_retention_seconds)`;
   return {
     alert: 'MillraceHeadroomLow',
-    expr: `min ${BY_CONSUMER} (millrace_group_deletion_headroom_seconds${others}) < ${LITTLE_HEADROOM_SECONDS}`,
+    expr: `min ${BY_CONSUMER} (millrace_group_deletion_headroom_seconds) < ${LITTLE_HEADROOM} * ${retention}`,
     for: '10m',
     severity: 'warning',
     scope: 'consumer',
@@ -175,12 +151,18 @@ function othersHeadroom(consumers: readonly AnyConsumer[]): AlertRule {
 }
 
 function exporterRules(): readonly AlertRule[] {
-  const last = 'millrace_exporter_last_success_timestamp_seconds';
+  // An exporter that is down has no series: of each cluster the last day's newest one counts, whatever others export.
+  const last = 'max_over_time(millrace_exporter_last_success_timestamp_seconds[1d])';
+  const interval = 'max_over_time(millrace_exporter_interval_seconds[1d])';
+  const BY_CLUSTER = 'by (cluster_name)';
   return [
     {
       alert: 'MillraceExporterStale',
-      // One that was never scraped, or is down, has no series at all.
-      expr: `time() - max by (cluster_name) (${last}) > 120 or absent(${last})`,
+      expr: [
+        `time() - max ${BY_CLUSTER} (${last}) > clamp_min(${STALE.intervals} * max ${BY_CLUSTER} (${interval}), ${STALE.leastSeconds})`,
+        `max ${BY_CLUSTER} (millrace_exporter_samples_total{result="success"}) == 0`,
+        `absent(${last})`,
+      ].join(' or '),
       for: '3m',
       severity: 'incident',
       scope: 'exporter',

@@ -38,7 +38,17 @@ export function lagMetrics(
 /** What an exporter says of itself. @param now the time of the scrape */
 export function exporterMetrics(
   { sampledAt, durationMs, succeeded, failed, partitions }: SamplingState,
-  { cluster, version, now }: { readonly cluster: string; readonly version: string; readonly now: number },
+  {
+    cluster,
+    version,
+    now,
+    intervalMs,
+  }: {
+    readonly cluster: string;
+    readonly version: string;
+    readonly now: number;
+    readonly intervalMs: number;
+  },
 ): readonly MetricFamily[] {
   const labels = { cluster_name: cluster };
   return [
@@ -54,6 +64,11 @@ export function exporterMetrics(
       'millrace_exporter_sample_age_seconds',
       'How old that sample is.',
       known(labels, sampledAt === null ? null : Math.max(0, now - sampledAt)),
+    ),
+    seconds(
+      'millrace_exporter_interval_seconds',
+      'From the start of one sample to that of the next.',
+      known(labels, intervalMs),
     ),
     seconds('millrace_exporter_sample_duration_seconds', 'How long it took.', known(labels, durationMs)),
     {

@@ -31,9 +31,15 @@ const INHIBITIONS: readonly { readonly [key: string]: Yaml }[] = [
     equal: ['cluster_name', 'consumer', 'topic'],
   },
   {
-    // Without samples nothing is known of any consumer.
+    // Without samples of a cluster nothing is known of its consumers.
     source_matchers: ['alertname="MillraceExporterStale"'],
-    target_matchers: ['alertname=~"MillraceLagUnknown|MillraceConsumerUnseen"'],
+    target_matchers: ['alertname="MillraceLagUnknown"'],
+    equal: ['cluster_name'],
+  },
+  {
+    // That no exporter watches a consumer is of no cluster, and may be what any exporter's silence looks like.
+    source_matchers: ['alertname="MillraceExporterStale"'],
+    target_matchers: ['alertname="MillraceConsumerUnseen"'],
   },
   {
     source_matchers: ['alertname=~"MillraceOfflinePartitions|MillraceUnderMinIsr"'],

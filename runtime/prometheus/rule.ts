@@ -49,8 +49,3 @@ export function ruleYaml(
 export function quoted(text: string): string {
   return JSON.stringify(text);
 }
-
-/** A regular expression that matches these texts and no others. */
-export function anyOf(texts: readonly string[]): string {
-  return quoted(texts.map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|'));
-}

@@ -61,7 +61,12 @@ function metricsOf(
     state = STATE as Parameters<typeof exporterMetrics>[0],
   } = {},
 ): ReadonlyMap<string, ParsedFamily> {
-  const own = exporterMetrics(state, { cluster: 'prod', version: '1.2.3', now: 1_790_000_004_000 });
+  const own = exporterMetrics(state, {
+    cluster: 'prod',
+    version: '1.2.3',
+    now: 1_790_000_004_000,
+    intervalMs: 15_000,
+  });
   const families = [...own, ...lagMetrics(statuses, { cluster: 'prod', partitions, losses })];
   const text = exposeFamilies(families, 'openmetrics') + ENDS.openmetrics;
   return new Map(parseExposition(text, 'openmetrics').map((family) => [family.name, family]));
@@ -127,6 +132,7 @@ test('what is unknown has no series, and is never 0', () => {
   const state = { sampledAt: null, durationMs: null, partitions: null, succeeded: 0, failed: 4 };
   expect([...metricsOf([unknown], { state }).keys()].toSorted()).toEqual([
     'millrace_build_info',
+    'millrace_exporter_interval_seconds',
     'millrace_exporter_samples',
     'millrace_group_verdict',
   ]);

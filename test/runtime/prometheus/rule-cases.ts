@@ -121,26 +121,24 @@ function lagCase(alert: string, consumer: string, threshold: number): RuleCase {
   };
 }
 
-function headroomCase(
-  consumer: string,
-  isDeclared: boolean,
-  [low, told]: readonly [number, string],
-  enough: number,
-): RuleCase {
-  const headroom = (value: number) => ({
-    [seriesOf('millrace_group_deletion_headroom_seconds', labelsOf(consumer))]: `${value}x20`,
-  });
+/** What is left, of a topic that keeps records for so long. */
+function headroomOf(consumer: string, seconds: number, retention: string | number) {
   return {
-    alert: 'MillraceHeadroomLow',
-    ...(isDeclared && { consumer }),
-    fires: [{ series: headroom(low), at: '10m', labels: labelsOf(consumer), value: told }],
-    silent: [
-      { series: headroom(low), at: '9m' },
-      { series: headroom(enough), at: '20m' },
-      // +Inf is what a topic without a limit would have.
-      { series: {}, at: '20m' },
-    ],
+    [seriesOf('millrace_group_deletion_headroom_seconds', labelsOf(consumer))]: `${seconds}x20`,
+    [seriesOf('millrace_group_retention_seconds', labelsOf(consumer))]: `${retention}x20`,
   };
+}
+
+/** Exporters by their labels, each with the times of its last sample and its interval. */
+function exporters(
+  of: Readonly<Record<string, readonly [last: string, interval: string]>>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(of).flatMap(([labels, [last, interval]]) => [
+      [`millrace_exporter_last_success_timestamp_seconds{${labels}}`, last],
+      [`millrace_exporter_interval_seconds{${labels}}`, interval],
+    ]),
+  );
 }
 
 function unseenCase(consumer: string): RuleCase {
@@ -238,42 +236,76 @@ export const RULE_CASES: readonly RuleCase[] = [
   },
   lagCase('MillraceLagIncident', 'orders', 100_000),
   lagCase('MillraceLagWarning', 'orders', 10_000),
-  headroomCase('orders', true, [151_199, '1d 17h 59m 59s'], 151_200),
   unseenCase('orders'),
   lagCase('MillraceLagIncident', 'payments', 5_000),
   lagCase('MillraceLagWarning', 'payments', 500),
-  headroomCase('payments', true, [43_199, '11h 59m 59s'], 43_200),
   unseenCase('payments'),
   lagCase('MillraceLagIncident', 'customers', 100_000),
   lagCase('MillraceLagWarning', 'customers', 10_000),
   unseenCase('customers'),
-  headroomCase('other', false, [21_599, '5h 59m 59s'], 21_600),
+  {
+    alert: 'MillraceHeadroomLow',
+    fires: [
+      {
+        series: headroomOf('orders', 151_199, 604_800),
+        at: '10m',
+        labels: labelsOf('orders'),
+        value: '1d 17h 59m 59s',
+      },
+      { series: headroomOf('other', 899, 3_600), at: '10m', labels: labelsOf('other'), value: '14m 59s' },
+    ],
+    silent: [
+      { series: headroomOf('orders', 151_199, 604_800), at: '9m' },
+      { series: headroomOf('orders', 151_200, 604_800), at: '20m' },
+      // All of a short retention is left.
+      { series: headroomOf('other', 3_599, 3_600), at: '20m' },
+      // Nothing is unread.
+      {
+        series: { [seriesOf('millrace_group_retention_seconds', labelsOf('customers'))]: '604800x20' },
+        at: '20m',
+      },
+    ],
+  },
   {
     alert: 'MillraceExporterStale',
     fires: [
       // Time begins at 0 in these tests.
       {
-        series: { 'millrace_exporter_last_success_timestamp_seconds{cluster_name="prod"}': '0x10' },
+        series: exporters({ 'cluster_name="prod"': ['0x10', '15x10'] }),
         at: '6m',
         labels: { cluster_name: 'prod' },
       },
       { series: {}, at: '3m', labels: {} },
-    ],
-    silent: [
+      // One is down, and the one of another cluster is well.
       {
-        series: { 'millrace_exporter_last_success_timestamp_seconds{cluster_name="prod"}': '0+60x30' },
+        series: exporters({
+          'cluster_name="prod"': ['0+60x5 stale', '15x5 stale'],
+          'cluster_name="test"': ['0+60x30', '15x30'],
+        }),
         at: '20m',
+        labels: { cluster_name: 'prod' },
       },
-      {
-        series: { 'millrace_exporter_last_success_timestamp_seconds{cluster_name="prod"}': '0x4 240+60x30' },
-        at: '4m',
-      },
-      // Of two exporters one is down.
+      // One is up and has never had a sample.
       {
         series: {
-          'millrace_exporter_last_success_timestamp_seconds{cluster_name="prod",instance="a"}': '0x30',
-          'millrace_exporter_last_success_timestamp_seconds{cluster_name="prod",instance="b"}': '0+60x30',
+          ...exporters({ 'cluster_name="test"': ['0+60x30', '15x30'] }),
+          'millrace_exporter_samples_total{cluster_name="prod",result="success"}': '0x10',
         },
+        at: '3m',
+        labels: { cluster_name: 'prod' },
+      },
+    ],
+    silent: [
+      { series: exporters({ 'cluster_name="prod"': ['0+60x30', '15x30'] }), at: '20m' },
+      { series: exporters({ 'cluster_name="prod"': ['0x4 240+60x30', '15x30'] }), at: '4m' },
+      // It samples once an hour.
+      { series: exporters({ 'cluster_name="prod"': ['0x60', '3600x60'] }), at: '60m' },
+      // Of two exporters of a cluster one is down.
+      {
+        series: exporters({
+          'cluster_name="prod",instance="a"': ['0x30', '15x30'],
+          'cluster_name="prod",instance="b"': ['0+60x30', '15x30'],
+        }),
         at: '20m',
       },
     ],

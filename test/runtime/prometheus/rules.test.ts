@@ -69,10 +69,6 @@ test('thresholds are those that each consumer declares', () => {
   expect(exprOf('MillraceLagIncident', 'orders')).toMatch(/\{consumer="orders"\}\) >= 100000$/);
   expect(exprOf('MillraceLagWarning', 'payments')).toMatch(/>= 500$/);
   expect(exprOf('MillraceLagIncident', 'payments')).toMatch(/>= 5000$/);
-  // A quarter of seven days, and of two.
-  expect(exprOf('MillraceHeadroomLow', 'orders')).toMatch(/< 151200$/);
-  expect(exprOf('MillraceHeadroomLow', 'payments')).toMatch(/< 43200$/);
-  expect(exprOf('MillraceHeadroomLow', 'customers')).toBeUndefined();
 });
 
 test('an app without consumers has the rules of any group', () => {
@@ -132,6 +128,9 @@ test('lost data silences the rest of the consumer, an incident its warnings, and
   expect(inhibits(incident, alertOf('MillraceStalled', 'orders'))).toBe(false);
   expect(inhibits(alertOf('MillraceExporterStale', ''), alertOf('MillraceLagUnknown', 'orders'))).toBe(true);
   expect(inhibits(alertOf('MillraceExporterStale', ''), alertOf('MillraceStalled', 'orders'))).toBe(false);
+  // Of another cluster's exporter it says nothing.
+  const elsewhere = { ...alertOf('MillraceLagUnknown', 'orders'), cluster_name: 'test' };
+  expect(inhibits(alertOf('MillraceExporterStale', ''), elsewhere)).toBe(false);
 });
 
 test('the dashboard asks for metrics that there are, and places no panel on another', () => {
