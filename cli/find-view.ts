@@ -54,6 +54,14 @@ export function foundLines(
       ),
     );
   }
+  if (view.key !== undefined && !view.everyPartition) {
+    lines.push(
+      ...wrapped(
+        'Only the partition of the key was searched. Records from before the topic got more partitions may be elsewhere: --every-partition looks there, too.',
+        COLUMNS,
+      ),
+    );
+  }
   return [...lines, ...nextLines(found, outcomes, view)];
 }
 

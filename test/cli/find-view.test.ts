@@ -35,3 +35,10 @@ test('a generation is called as its consumer, and its letters by their own name'
   expect(lines[1]).toBe('  orders  dead-lettered  orders-g7/t/0/7');
   expect(lines.at(-1)).toBe('  npx millrace dlq show orders-g7/t/0/7');
 });
+
+test('a search by key says that partitions may have been added, unless it looked in all', () => {
+  const found = [{ raw: eventRecord(0, 7), value: undefined }];
+  const told = (view: object) => foundLines(found, [{ orders: 'applied' }], { key: 'k', ...view }).join(' ');
+  expect(told({})).toContain('--every-partition');
+  expect(told({ everyPartition: true })).not.toContain('--every-partition');
+});

@@ -279,7 +279,7 @@ describe('a candidate', () => {
     });
     oldest[1] = 100;
     await expect(promoteDeployed(session, YES)).rejects.toMatchObject({
-      message: expect.stringContaining('lacks 100 offsets'),
+      message: expect.stringContaining('lack 100 offsets'),
     });
     await promoteDeployed(session, { ...YES, mayLose: 100 });
   });

@@ -82,6 +82,7 @@ test('a consumer that starts loads what logs in to its database, and no other cl
     new Map<string, string>([
       [SETTINGS.partialResponses, 'true'],
       [SETTINGS.schemaIds, ''],
+      [SETTINGS.generation, '2'],
     ]).get(name) ?? 'x',
   ]);
   const script = `
