@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { refuseUnasked } from './dlq/confirmation.ts';
 import { type EnvironmentOptions, envOption } from './environment-session.ts';
 import { jsonOption, pointInTime, recordsPerSecond, stateOption, wholeFrom } from './options.ts';
@@ -82,11 +82,10 @@ function startCommand(): Command {
       .option('--from <time>', 'leave out older records: 7d, or 2026-11-24T10:00Z', pointInTime)
       .option('--promote', 'let readers see the new tables once they have caught up')
       .option('--may-lose <offsets>', MAY_LOSE, wholeFrom(0))
-      .option(
-        '--rate <n>',
-        'records a second, at most; "max" for no limit',
-        recordsPerSecond,
-        Number.POSITIVE_INFINITY,
+      .addOption(
+        new Option('--rate <n>', 'records a second, at most; or max')
+          .argParser(recordsPerSecond)
+          .default(Number.POSITIVE_INFINITY, 'max'),
       )
       .option('--yes', 'do not ask for confirmation'),
     ['from', 'promote', 'mayLose', 'rate'],

@@ -65,16 +65,20 @@ export async function runRebuild(name: string, options: RebuildOptions): Promise
 
 /** How many offsets a promote may lose; a person who types the name has read the number. */
 function lossAllowed(
-  { missing }: RebuildPlan,
-  { yes, mayLose }: RebuildOptions,
+  { missing, fromMs }: RebuildPlan,
+  { yes, mayLose, recordsPerSecond }: RebuildOptions,
   { consumer, next }: Session,
 ): number {
   if (mayLose !== undefined) return mayLose;
   if (missing === 0 || !yes) return missing;
+  const same = [
+    ...(fromMs === null ? [] : ['--from', new Date(fromMs).toISOString()]),
+    ...(recordsPerSecond === null ? [] : ['--rate', String(recordsPerSecond)]),
+  ];
   throw new MillraceError(
     'REBUILD_REFUSED',
     `The rebuild of ${consumer.name} would lack ${plural(missing, 'offset')} that the live tables have: the log has lost them, or --from ` +
-      `leaves them out. Nothing was done. To lose them: ${next(['rebuild', consumer.name, '--promote', '--may-lose', String(missing)])}`,
+      `leaves them out. Nothing was done. To lose them: ${next(['rebuild', consumer.name, ...same, '--promote', '--may-lose', String(missing)])}`,
     { details: { consumer: consumer.name, missing } },
   );
 }

@@ -43,7 +43,7 @@ export async function runRollback(name: string, options: SwitchOptions): Promise
     const mayLose = options.mayLose ?? 0;
     printNote(
       [
-        `Roll back: readers see the tables of ${generationName(name, previous.number)} again, which has gone on since.`,
+        `Roll back: readers see the tables of ${generationName(name, previous.number)} again.`,
         ...(mayLose > 0 ? [`  lacks   up to ${mayLose} offsets that they see now`] : []),
       ].join('\n'),
     );
