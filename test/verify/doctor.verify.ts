@@ -76,7 +76,10 @@ async function answers(): Promise<readonly Answer[]> {
     await examineBefore(examination);
     await (listening as unknown as AwsCalls).getCallerIdentity({});
     await (listening as unknown as AwsCalls).describeClusterV2({ ClusterArn: 'arn' });
-    await (listening as unknown as AwsCalls).updateEventSourceMapping({ UUID: 'id', Enabled: true });
+    await (listening as unknown as AwsCalls).updateEventSourceMapping({
+      UUID: '8a1c6f0e-0000-4000-8000-000000000001',
+      Enabled: true,
+    });
     await (listening as unknown as AwsCalls).putParameter({ Name: 'name', Value: 'true' });
     const period = { StartTime: new Date(0), EndTime: new Date(60_000) };
     await (listening as unknown as AwsCalls).getMetricData({ MetricDataQueries: [], ...period });

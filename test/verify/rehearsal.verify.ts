@@ -252,8 +252,12 @@ test('doctor passes what was deployed, and cannot tell what the emulator does no
   const lines = await doctor();
   const verdicts = (check: string, subject: string) =>
     about(lines, check, subject).map(({ verdict }) => verdict);
-  for (const stack of deployed.made.keys())
-    expect(verdicts('stack', `millrace-${ENV}-${stack}`)).toEqual(['pass']);
+  for (const stack of deployed.made.keys()) {
+    const name = `millrace-${ENV}-${stack}`;
+    // moto never ends a stack whose custom resource it cannot call: the operator's asks MSK for its brokers.
+    const verdict = stack === 'operator' ? 'unknown' : 'pass';
+    expect(about(lines, 'stack', name)).toMatchObject([{ subject: name, verdict }]);
+  }
   // moto writes a cluster's time of creation as the SDK does not read it.
   expect(verdicts('cluster', `millrace-${ENV}`)).toEqual(['unknown']);
   expect(about(lines, 'schema', pageviews.name)).toMatchObject([{ verdict: 'pass', fix: null }]);
