@@ -17,6 +17,7 @@ import { CommandFailed } from '../command-failed.ts';
 import { hint } from '../hints.ts';
 import { jsonOption, seconds, wholeFrom } from '../options.ts';
 import { type PostgresOptions, postgresOption } from '../outside-options.ts';
+import { progressLine } from '../progress-line.ts';
 import { createRunLog } from '../run-log.ts';
 import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
@@ -42,7 +43,6 @@ before changes nothing, so redriving too many does no harm.`;
 
 /** How often to check whether somebody still runs the consumer. */
 const TAKE_OVER_MS = 200;
-const PROGRESS_MS = 3_000;
 
 interface RedriveCommandOptions extends DlqSessionOptions, PostgresOptions {
   readonly consumer?: string;
@@ -128,7 +128,11 @@ async function run(
     maxFailures: options.maxFailures,
     patienceMs: options.wait * 1_000,
   };
-  const showProgress = progressLine();
+  const line = progressLine();
+  const showProgress = ({ planned, sent, applied, alreadyApplied, failed }: RedriveProgress) =>
+    line.show(
+      `${count(sent)} of ${count(planned)} sent, ${count(applied + alreadyApplied)} applied, ${count(failed)} failed again`,
+    );
   const plan = { where: request.where, letters: journal.plan.letters.size, ...settings };
   try {
     const progress = await auditedAt(session, { id: journal.plan.id, action: 'redrive', plan }, async () => ({
@@ -146,7 +150,7 @@ async function run(
     }
     throw error;
   } finally {
-    showProgress.end();
+    line.end();
   }
 }
 
@@ -259,23 +263,4 @@ function printEnd(
   if (failed > 0) {
     printLine(`To see why: ${hint(['dlq', 'triage', '--consumer', named], place)}`);
   }
-}
-
-/** One line that changes in a terminal; elsewhere a line now and then. */
-function progressLine() {
-  const isLive = process.stderr.isTTY === true;
-  let saidAt = performance.now();
-  const show = ({ planned, sent, applied, alreadyApplied, failed }: RedriveProgress) => {
-    const text = `${count(sent)} of ${count(planned)} sent, ${count(applied + alreadyApplied)} applied, ${count(failed)} failed again`;
-    if (isLive) process.stderr.write(`\r\u001b[K${text}`);
-    else if (performance.now() - saidAt >= PROGRESS_MS) {
-      printNote(text);
-      saidAt = performance.now();
-    }
-  };
-  return Object.assign(show, {
-    end() {
-      if (isLive) process.stderr.write('\r\u001b[K');
-    },
-  });
 }

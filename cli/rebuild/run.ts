@@ -7,6 +7,7 @@ import type { RebuildPlan } from '../../runtime/replay/rebuild.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { confirm } from '../dlq/confirmation.ts';
 import { type Interrupts, watchInterrupts } from '../interrupts.ts';
+import { progressLine } from '../progress-line.ts';
 import { count, duration, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { inSession, type Session, type SessionOptions } from './session.ts';
 
@@ -19,7 +20,6 @@ export interface RebuildOptions extends SessionOptions {
 }
 
 const LOOK_MS = 250;
-const LINE_MS = 3_000;
 const INTERRUPTED = 130;
 /** From here the candidate has the rest within the time that a promote holds the live consumer's batches. */
 const NEARLY_CAUGHT_UP = 10_000;
@@ -102,6 +102,7 @@ async function fill(
   }
   const { number } = await host.call('rebuild', { plan, recordsPerSecond });
   const progress = progressLine();
+  const told = describeProgress();
   let isUnpaced = recordsPerSecond === null;
   let interrupted = false;
   interrupts.first.then(() => {
@@ -110,7 +111,7 @@ async function fill(
   try {
     for (;;) {
       const state = await host.call('rebuilding', { plan, number });
-      progress.show(state);
+      progress.show(told(state));
       if (state.halted) {
         throw new MillraceError(
           state.halted.code,
@@ -264,30 +265,19 @@ function printEnd(
   printLine(`To let readers see it: ${next(['rebuild', 'promote', consumer])}`);
 }
 
-/** One line that changes in a terminal; elsewhere a line now and then. */
-function progressLine() {
-  const isLive = process.stderr.isTTY === true;
+/** How far a rebuild is, in a line. */
+function describeProgress() {
   const startedAt = performance.now();
-  let [saidAt, first] = [startedAt, -1];
-  return {
-    show({ done, total, behind, isThrough, deadLettered }: RebuildState) {
-      if (first < 0) first = done;
-      const rate = ((done - first) * 1_000) / Math.max(1, performance.now() - startedAt);
-      const left = rate > 0 ? `, ${duration(((total - done) / rate) * 1_000)} left` : '';
-      const text = [
-        isThrough
-          ? `following: ${count(behind)} behind the live tables`
-          : `${count(done)} of ${count(total)} records (${Math.floor((100 * done) / Math.max(1, total))}%), ${count(Math.round(rate))}/s${left}`,
-        deadLettered > 0 ? `, ${count(deadLettered)} failed` : '',
-      ].join('');
-      if (isLive) process.stderr.write(`\r\u001b[K${text}`);
-      else if (performance.now() - saidAt >= LINE_MS) {
-        printNote(text);
-        saidAt = performance.now();
-      }
-    },
-    end() {
-      if (isLive) process.stderr.write('\r\u001b[K');
-    },
+  let first = -1;
+  return ({ done, total, behind, isThrough, deadLettered }: RebuildState): string => {
+    if (first < 0) first = done;
+    const rate = ((done - first) * 1_000) / Math.max(1, performance.now() - startedAt);
+    const left = rate > 0 ? `, ${duration(((total - done) / rate) * 1_000)} left` : '';
+    return [
+      isThrough
+        ? `following: ${count(behind)} behind the live tables`
+        : `${count(done)} of ${count(total)} records (${Math.floor((100 * done) / Math.max(1, total))}%), ${count(Math.round(rate))}/s${left}`,
+      deadLettered > 0 ? `, ${count(deadLettered)} failed` : '',
+    ].join('');
   };
 }

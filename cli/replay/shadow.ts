@@ -7,6 +7,7 @@ import type { TableDifference } from '../../runtime/replay/shadow.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { confirm } from '../dlq/confirmation.ts';
 import { watchInterrupts } from '../interrupts.ts';
+import { progressLine } from '../progress-line.ts';
 import { inSession, type Session, type SessionOptions } from '../rebuild/session.ts';
 import { count, plural, printJson, printLine, printNote, table, wrapped } from '../terminal.ts';
 
@@ -64,6 +65,7 @@ export async function replayShadow(name: string, options: ShadowOptions): Promis
 
 async function fill({ consumer, host }: Session, plan: RebuildPlan, number: number): Promise<number> {
   const interrupts = watchInterrupts();
+  const progress = progressLine();
   let isInterrupted = false;
   interrupts.first.then(() => {
     isInterrupted = true;
@@ -82,12 +84,11 @@ async function fill({ consumer, host }: Session, plan: RebuildPlan, number: numb
         printNote('Stopped: the tables are dropped, and nothing was compared.');
         throw new CommandFailed(INTERRUPTED);
       }
-      if (process.stderr.isTTY)
-        process.stderr.write(`\r\u001b[K${count(state.done)} of ${plural(state.total, 'record')}`);
+      progress.show(`${count(state.done)} of ${plural(state.total, 'record')}`);
       await systemClock.sleep(LOOK_MS);
     }
   } finally {
-    if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+    progress.end();
     interrupts.ignore();
   }
 }
