@@ -2,7 +2,7 @@
 import type { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import type { App } from '../runtime/app.ts';
-import { isArchive } from '../runtime/archive/archive.ts';
+import { archiveOf } from '../runtime/archive/archive.ts';
 import { createArchiveReader } from '../runtime/archive/reader.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { type Generation, generationOf } from '../runtime/replay/generation.ts';
@@ -83,10 +83,9 @@ export function generationLog({ app, stores, sink, reader: log, groupOf, liveNum
 
   /** A candidate reads what the topic has deleted from the archive, as long as it is one. */
   const readerFor = (declared: AnyConsumer, pace: Pace, state: Generation['state']): LogReader => {
-    const archive = app.consumers.find((each) => isArchive(each) && each.topic.name === declared.topic.name);
-    if (state !== 'candidate') return pacedReader(log, pace);
-    if (!archive) return pacedReader(log, pace);
     const topic = declared.topic.name;
+    const archive = archiveOf(topic, app.consumers);
+    if (state !== 'candidate' || !archive) return pacedReader(log, pace);
     const archived = createArchiveReader({ store: stores.archive, topic, epoch: archive.epoch, log });
     return pacedReader(logWithArchive(log, topic, archived), pace);
   };

@@ -1,6 +1,6 @@
 /** An app: what one project declares, and hands to the command line, to the laptop and to the CDK. */
 
-import { defineArchive, isArchive } from './archive/archive.ts';
+import { archiveOf, defineArchive } from './archive/archive.ts';
 import { type CapturedTable, capturedTables } from './capture/table.ts';
 import type { Contract } from './contract/contract.ts';
 import { checkDeclarations, checkTables } from './declarations.ts';
@@ -101,7 +101,7 @@ function archivesOf(
   consumers: readonly AnyConsumer[],
 ): readonly AnyConsumer[] {
   return tables
-    .filter(({ topic }) => !consumers.some((each) => isArchive(each) && each.topic.name === topic.name))
+    .filter(({ topic }) => archiveOf(topic.name, consumers) === undefined)
     .map((table) => defineArchive({ table }));
 }
 

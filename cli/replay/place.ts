@@ -13,7 +13,7 @@ import {
   type StateLock,
   tryLockStateFolder,
 } from '../../local/state-folder.ts';
-import { isArchive } from '../../runtime/archive/archive.ts';
+import { archiveOf, isArchive } from '../../runtime/archive/archive.ts';
 import { createArchiveReader, createTopicReader, type RecordReader } from '../../runtime/archive/reader.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { ObjectStore } from '../../runtime/objects.ts';
@@ -147,7 +147,7 @@ async function readerOf(
   store: () => Promise<ObjectStore>,
 ): Promise<RecordReader> {
   const topic = consumer.topic.name;
-  const archive = app.consumers.find((each) => isArchive(each) && each.topic.name === topic);
+  const archive = archiveOf(topic, app.consumers);
   // An archive's own gaps are in no archive.
   if (!archive || isArchive(consumer)) return createTopicReader({ topic, log });
   return createArchiveReader({ store: await store(), topic, epoch: archive.epoch, log });

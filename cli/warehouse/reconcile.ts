@@ -3,7 +3,7 @@ import { systemClock } from '../../adapters/system/system-clock.ts';
 import { connectSource } from '../../local/source-database.ts';
 import { type WarehouseTarget, warehousePrograms } from '../../local/warehouse/python.ts';
 import { reconcile } from '../../local/warehouse/reconcile.ts';
-import { isArchive } from '../../runtime/archive/archive.ts';
+import { archiveOf } from '../../runtime/archive/archive.ts';
 import { capturedTables } from '../../runtime/capture/table.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { ComparedRow } from '../../runtime/warehouse/compare.ts';
@@ -65,7 +65,7 @@ export function reconcileCommand(): Command {
       }
       const { target, dbt, showValues = false } = options;
       const cwd = requireProject(projectFolder(app.root, options.project));
-      const archive = app.consumers.find((each) => isArchive(each) && each.topic.name === table.topic.name);
+      const archive = archiveOf(table.topic.name, app.consumers);
       // First what is soon looked at: dbt takes a minute to install.
       const source = await connectSource(options.source);
       const result = await warehousePrograms(app.root, target, {

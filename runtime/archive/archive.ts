@@ -1,6 +1,6 @@
 import { archiveNameOf, type CapturedTable } from '../capture/table.ts';
 import type { Topic } from '../contract/contract.ts';
-import { type Consumer, consumerOf } from '../delivery/consumer.ts';
+import { type AnyConsumer, type Consumer, consumerOf } from '../delivery/consumer.ts';
 import { MillraceError } from '../errors.ts';
 
 interface ArchiveSettings {
@@ -83,6 +83,11 @@ function nameOf({ topic, table }: ArchiveDeclaration): string {
 /** Whether a consumer is an archive. */
 export function isArchive(consumer: Pick<Consumer, 'sink'>): boolean {
   return consumer.sink === 's3';
+}
+
+/** The archive of a topic among the consumers; undefined where nobody archives it. */
+export function archiveOf(topic: string, consumers: readonly AnyConsumer[]): AnyConsumer | undefined {
+  return consumers.find((each) => isArchive(each) && each.topic.name === topic);
 }
 
 function invalid(name: string, problem: string): MillraceError {

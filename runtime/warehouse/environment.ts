@@ -1,4 +1,4 @@
-import { isArchive } from '../archive/archive.ts';
+import { archiveOf } from '../archive/archive.ts';
 import { HEARTBEAT_MS } from '../capture/connector.ts';
 import { type CapturedTable, capturedTables } from '../capture/table.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
@@ -131,7 +131,7 @@ export function staleTables(
   const { everySeconds, runSeconds } = { ...RUNNER_DEFAULTS, ...runner };
   return capturedTables(tables)
     .map(({ topic }) => {
-      const archive = consumers.find((each) => isArchive(each) && each.topic.name === topic.name);
+      const archive = archiveOf(topic.name, consumers);
       const parts = [
         { what: 'capture', ms: HEARTBEAT_MS },
         { what: 'window of the archive (windowMs)', ms: archive?.batch.windowMs ?? 0 },
