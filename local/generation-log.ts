@@ -7,7 +7,7 @@ import { createArchiveReader } from '../runtime/archive/reader.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { type Generation, generationOf } from '../runtime/replay/generation.ts';
 import type { CandidatePosition, LedgerBounds, RebuildPlan } from '../runtime/replay/rebuild.ts';
-import type { LogReader } from '../runtime/topics.ts';
+import { type LogReader, partitionsOf } from '../runtime/topics.ts';
 import { watchReach } from './live-reach.ts';
 import { limitedReader, logWithArchive } from './log-with-archive.ts';
 import { type Pace, pacedReader } from './paced-reader.ts';
@@ -39,7 +39,7 @@ export function generationLog({ app, stores, sink, reader: log, groupOf, liveNum
     const live = generationOf(declared, liveNumber(declared));
     const known = new Map((await ledgersOf(live)).map((each) => [each.partition, each]));
     const topic = live.topic.name;
-    const partitions = Array.from({ length: await stores.log.partitions(topic) }, (_, at) => at);
+    const partitions = await partitionsOf(stores.log, topic);
     return Promise.all(
       partitions.map(async (partition) => ({
         ...(known.get(partition) ?? { partition, first: null, next: null }),
@@ -100,9 +100,9 @@ export function generationLog({ app, stores, sink, reader: log, groupOf, liveNum
       (await ledgersOf(generationOf(declared, liveNumber(declared)))).map((each) => [each.partition, each]),
     );
     const own = new Map((await ledgersOf(candidate)).map((each) => [each.partition, each]));
-    const count = await stores.log.partitions(topic);
+    const partitions = await partitionsOf(stores.log, topic);
     return Promise.all(
-      Array.from({ length: count }, async (_, partition) => ({
+      partitions.map(async (partition) => ({
         partition,
         next: own.get(partition)?.next ?? null,
         committed: (await stores.log.committed(groupOf(candidate), { topic, partition })) ?? null,

@@ -1,7 +1,7 @@
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
-import { sizeOf, within } from '../runtime/delivery/offset-ranges.ts';
-import type { LedgerReader, WholeLedger } from '../runtime/replay/ledgers.ts';
-import type { LedgerTotals } from './ledger-totals.ts';
+import { within } from '../runtime/delivery/offset-ranges.ts';
+import { type LedgerReader, ledgerOwner, type WholeLedger } from '../runtime/replay/ledgers.ts';
+import { type LedgerTotals, totalsOf } from './ledger-totals.ts';
 
 interface Known {
   readonly live: AnyConsumer;
@@ -51,16 +51,14 @@ async function carriedOver(
   live: AnyConsumer,
   ledgers: LedgerReader,
 ): Promise<LedgerTotals> {
-  const read = ({ name, epoch, topic }: AnyConsumer) =>
-    ledgers.read({ consumer: name, epoch, topic: topic.name });
-  const old = await read(earlier);
-  const now = await read(live);
+  const old = await ledgers.read(ledgerOwner(earlier));
+  const now = await ledgers.read(ledgerOwner(live));
   // It was dropped at once.
-  if (old.length === 0) return less(sumOf(now), grown);
+  if (old.length === 0) return less(totalsOf(now), grown);
   const nextOf = new Map(old.map(({ partition, next }) => [partition, next ?? 0]));
   return less(
-    sumOf(now.map((ledger) => until(ledger, nextOf.get(ledger.partition) ?? 0))),
-    less(sumOf(old), before),
+    totalsOf(now.map((ledger) => until(ledger, nextOf.get(ledger.partition) ?? 0))),
+    less(totalsOf(old), before),
   );
 }
 
@@ -71,20 +69,6 @@ function until(ledger: WholeLedger, next: number): WholeLedger {
     return { ...ledger, first: null, next: null, deadLettered: [], skipped: [] };
   const window = { from: first, to: next };
   return { ...ledger, next, deadLettered: within(deadLettered, window), skipped: within(skipped, window) };
-}
-
-function sumOf(ledgers: readonly WholeLedger[]): LedgerTotals {
-  return ledgers.reduce(
-    (sum, { first, next, ...holes }) => {
-      const [deadLettered, skipped] = [sizeOf(holes.deadLettered), sizeOf(holes.skipped)];
-      return {
-        applied: sum.applied + (next ?? 0) - (first ?? 0) - deadLettered - skipped,
-        deadLettered: sum.deadLettered + deadLettered,
-        skipped: sum.skipped + skipped,
-      };
-    },
-    { applied: 0, deadLettered: 0, skipped: 0 },
-  );
 }
 
 function less(from: LedgerTotals, what: LedgerTotals): LedgerTotals {

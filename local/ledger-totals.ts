@@ -1,9 +1,7 @@
-import { findEnd } from '../runtime/archive/chain.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { sizeOf } from '../runtime/delivery/offset-ranges.ts';
 import type { Sink, SqlTransaction } from '../runtime/delivery/sink.ts';
-import type { ObjectStore } from '../runtime/objects.ts';
-import type { LogReader } from '../runtime/topics.ts';
+import type { WholeLedger } from '../runtime/replay/ledgers.ts';
 
 /** What a consumer's ledgers say in all: the truth about what has been settled, whatever crashed on the way. */
 export interface LedgerTotals {
@@ -37,22 +35,13 @@ export async function readLedgerTotals(
   return { applied: known - dead_lettered - skipped, deadLettered: dead_lettered, skipped };
 }
 
-/** The same of an archive, whose ledgers stand in its chains. */
-export async function readArchiveTotals(
-  store: ObjectStore,
-  log: Pick<LogReader, 'partitions'>,
-  { topic, epoch }: AnyConsumer,
-): Promise<LedgerTotals> {
-  const partitions = Array.from({ length: await log.partitions(topic.name) }, (_, partition) => partition);
-  const ends = await Promise.all(
-    partitions.map((partition) => findEnd(store, { topic: topic.name, epoch, partition })),
-  );
-  return ends.reduce(
-    (sum, { ledger }) => {
-      const known = (ledger.next ?? 0) - (ledger.first ?? 0);
-      const [deadLettered, skipped] = [sizeOf(ledger.deadLettered), sizeOf(ledger.skipped)];
+/** The same of whole ledgers, as those of archives are read. */
+export function totalsOf(ledgers: readonly WholeLedger[]): LedgerTotals {
+  return ledgers.reduce(
+    (sum, { first, next, ...holes }) => {
+      const [deadLettered, skipped] = [sizeOf(holes.deadLettered), sizeOf(holes.skipped)];
       return {
-        applied: sum.applied + known - deadLettered - skipped,
+        applied: sum.applied + (next ?? 0) - (first ?? 0) - deadLettered - skipped,
         deadLettered: sum.deadLettered + deadLettered,
         skipped: sum.skipped + skipped,
       };

@@ -25,7 +25,13 @@ import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { Polling } from '../runtime/lambda/mapping.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
 import { generationOf } from '../runtime/replay/generation.ts';
-import type { LedgerOwner, LedgerReader, WholeLedger } from '../runtime/replay/ledgers.ts';
+import {
+  createArchiveLedgers,
+  type LedgerOwner,
+  type LedgerReader,
+  ledgerOwner,
+  type WholeLedger,
+} from '../runtime/replay/ledgers.ts';
 import { type RunnerParts, startRunner } from './consumer-runner.ts';
 import { openEmbeddedSink } from './embedded-sink.ts';
 import { createFunction, createRequestId } from './event-source/function.ts';
@@ -38,7 +44,7 @@ import { createGrowth } from './growth.ts';
 import type { Hold } from './holds.ts';
 import { totalLag, watchLag } from './lag.ts';
 import { bindLedger, bindTopic, noteLedger } from './ledger-origin.ts';
-import { type LedgerTotals, readArchiveTotals, readLedgerTotals } from './ledger-totals.ts';
+import { type LedgerTotals, readLedgerTotals, totalsOf } from './ledger-totals.ts';
 import { patientReader } from './patient-reader.ts';
 import { prepareTopics } from './prepare-topics.ts';
 import type { QueryResult } from './read-only-query.ts';
@@ -232,10 +238,11 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   const running = () => generations.runners().filter(generations.isLive);
 
   const ledgers = createPostgresLedgers(driver);
+  const archived = createArchiveLedgers(stores.archive, stores.log);
   const growth = createGrowth(consumers, generations.liveOf, {
-    totals: (consumer) =>
+    totals: async (consumer) =>
       isArchive(consumer)
-        ? readArchiveTotals(stores.archive, stores.log, consumer)
+        ? totalsOf(await archived.read(ledgerOwner(consumer)))
         : readLedgerTotals(sink, consumer),
     ledgers,
   });

@@ -7,7 +7,13 @@ import { systemClock } from '../adapters/system/system-clock.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { type OffsetReader, readLogOffsets } from '../runtime/lag/offsets.ts';
 import type { Runner } from '../runtime/lag/sample.ts';
-import type { LogReader, Producer, TopicAdmin, TopicContract } from '../runtime/topics.ts';
+import {
+  type LogReader,
+  type Producer,
+  partitionsOf,
+  type TopicAdmin,
+  type TopicContract,
+} from '../runtime/topics.ts';
 import type { StateFolder } from './state-folder.ts';
 
 /** How groups stand in topics, as verdicts need it. */
@@ -122,7 +128,7 @@ async function partitionsIn(log: LogReader, topic: string): Promise<number | nul
 /** How many records a topic holds. */
 export async function recordsIn(log: LogReader, topic: string): Promise<number> {
   const bounds = await Promise.all(
-    Array.from({ length: await log.partitions(topic) }, (_, partition) => log.bounds({ topic, partition })),
+    (await partitionsOf(log, topic)).map((partition) => log.bounds({ topic, partition })),
   );
   return bounds.reduce((sum, { start, end }) => sum + end - start, 0);
 }

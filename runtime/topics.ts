@@ -47,6 +47,14 @@ export interface LogReader {
   commit(group: string, offsets: readonly Position[]): Promise<void>;
 }
 
+/** The numbers of a topic's partitions. @throws TOPIC_UNKNOWN */
+export async function partitionsOf(
+  log: Pick<LogReader, 'partitions'>,
+  topic: string,
+): Promise<readonly number[]> {
+  return Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
+}
+
 /** What a topic is made by. */
 export type TopicContract = Pick<Contract<never>, 'name' | 'partitions' | 'retentionMs' | 'cleanup'> & {
   /** The largest record, with its headers. @default what the cluster says */

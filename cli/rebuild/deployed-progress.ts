@@ -7,6 +7,7 @@ import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import { type Generation, type GenerationStore, generationName } from '../../runtime/replay/generation.ts';
 import { type Ledgers, type OldestOffsets, partitionsBehind } from '../../runtime/replay/promotion.ts';
+import { partitionsOf } from '../../runtime/topics.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { hint } from '../hints.ts';
 import type { Interrupts } from '../interrupts.ts';
@@ -81,7 +82,7 @@ export async function look(
 /** Retention may have emptied a partition, which is then not behind. */
 export async function oldestOf({ consumer, operator: { log } }: DeployedSession): Promise<OldestOffsets> {
   const topic = consumer.topic.name;
-  const partitions = Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
+  const partitions = await partitionsOf(log, topic);
   const starts = partitions.map(
     async (partition) => [partition, (await log.bounds({ topic, partition })).start] as const,
   );

@@ -4,7 +4,7 @@
  */
 import type { Clock, Logger, Random } from '../../runtime/ports.ts';
 import type { Position } from '../../runtime/record.ts';
-import type { LogReader } from '../../runtime/topics.ts';
+import { type LogReader, partitionsOf } from '../../runtime/topics.ts';
 import type { DeliveryCounts } from './delivery.ts';
 import { type EventSourceMapping, type ResolvedMapping, resolveMapping } from './event-source-mapping.ts';
 import { createFunction, type Handler } from './function.ts';
@@ -96,9 +96,9 @@ export function startEventSource(options: EventSourceOptions): EventSource {
   closed.catch(() => {});
 
   const lag = async () => {
-    const partitions = await reader.partitions(topic);
+    const partitions = await partitionsOf(reader, topic);
     return Promise.all(
-      Array.from({ length: partitions }, async (_, partition) => {
+      partitions.map(async (partition) => {
         const { start, end } = await reader.bounds({ topic, partition });
         return end - Math.max(start, (await reader.committed(group, { topic, partition })) ?? start);
       }),
@@ -135,7 +135,7 @@ async function startingPositions(
 ): Promise<number[]> {
   const positions: number[] = [];
   const firstCommit = [];
-  const partitions = Array.from({ length: await reader.partitions(topic) }, (_, partition) => partition);
+  const partitions = await partitionsOf(reader, topic);
   const offsets: (number | undefined)[] = [];
   for (const partition of partitions) offsets.push(await reader.committed(group, { topic, partition }));
   const isFirst = offsets.every((committed) => committed === undefined);

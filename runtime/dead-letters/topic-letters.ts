@@ -1,7 +1,7 @@
 import type { DeadLetter, DeadLetterStore } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
 import { type RawRecord, recordId } from '../record.ts';
-import { type LogReader, type Producer, readRange } from '../topics.ts';
+import { type LogReader, type Producer, partitionsOf, readRange } from '../topics.ts';
 import { fromForeignRecord, toolOf } from './foreign-letters.ts';
 import { fromKafkaRecord, isKafkaLetter, toKafkaRecord } from './kafka-envelope.ts';
 import type { DeadLetterReader, StoredLetter, UnreadableLetter } from './reader.ts';
@@ -64,9 +64,7 @@ export function createTopicReader({
   return {
     async *scan() {
       const bounds = await Promise.all(
-        Array.from({ length: await reader.partitions(topic) }, (_, partition) =>
-          reader.bounds({ topic, partition }),
-        ),
+        (await partitionsOf(reader, topic)).map((partition) => reader.bounds({ topic, partition })),
       );
       const starts = bounds.map(({ start }) => start);
       const ends = bounds.map(({ end }) => end);

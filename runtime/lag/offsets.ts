@@ -2,7 +2,7 @@
 import { beginningOf } from '../delivery/beginning.ts';
 import { MillraceError } from '../errors.ts';
 import type { Clock } from '../ports.ts';
-import type { LogReader } from '../topics.ts';
+import { type LogReader, partitionsOf } from '../topics.ts';
 import {
   type ConsumerSample,
   type LagSource,
@@ -110,8 +110,6 @@ export function readLogOffsets(
   log: Pick<LogReader, 'partitions' | 'bounds' | 'committed' | 'offsetAt' | 'read'>,
   clock: Pick<Clock, 'now'>,
 ): OffsetReader {
-  const partitionsOf = async (topic: string): Promise<readonly number[]> =>
-    Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
   const readOne = async (group: string, topic: string, partition: number): Promise<PartitionOffsets> => {
     const of = { topic, partition };
     const committed = (await log.committed(group, of)) ?? ('none' as const);
@@ -127,7 +125,7 @@ export function readLogOffsets(
         asked.map(async ({ group, topic }): Promise<GroupOffsets> => {
           const at = clock.now();
           try {
-            const partitions = await partitionsOf(topic);
+            const partitions = await partitionsOf(log, topic);
             const found = partitions.map((partition) => readOne(group, topic, partition));
             return { at, partitions: await Promise.all(found) };
           } catch (error) {
@@ -137,7 +135,7 @@ export function readLogOffsets(
         }),
       ),
     async offsetsAt(topic, timestampMs) {
-      const found = (await partitionsOf(topic)).map(
+      const found = (await partitionsOf(log, topic)).map(
         async (partition) => [partition, await log.offsetAt({ topic, partition }, timestampMs)] as const,
       );
       return new Map(await Promise.all(found));

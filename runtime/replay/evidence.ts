@@ -8,9 +8,9 @@ import type { AnyConsumer } from '../delivery/consumer.ts';
 import { intersect, type OffsetRange, subtract, union } from '../delivery/offset-ranges.ts';
 import type { ObjectStore } from '../objects.ts';
 import type { TopicPartition } from '../record.ts';
-import type { LogReader } from '../topics.ts';
+import { type LogReader, partitionsOf } from '../topics.ts';
 import { account, type PartitionFacts } from './audit.ts';
-import type { LedgerOwner, LedgerReader, WholeLedger } from './ledgers.ts';
+import { type LedgerOwner, type LedgerReader, ledgerOwner, type WholeLedger } from './ledgers.ts';
 
 export type EvidenceLog = Pick<
   LogReader,
@@ -59,14 +59,11 @@ async function lookOnce(
   only: number | undefined,
   withRedriven: boolean,
 ): Promise<Evidence> {
-  const owner: LedgerOwner = {
-    consumer: consumer.name,
-    epoch: consumer.epoch,
-    topic: consumer.topic.name,
-  };
+  const owner = ledgerOwner(consumer);
   const { topic } = owner;
-  const all = Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
-  const partitions = all.filter((partition) => only === undefined || partition === only);
+  const partitions = (await partitionsOf(log, topic)).filter(
+    (partition) => only === undefined || partition === only,
+  );
   const committed = await Promise.all(
     partitions.map(async (partition) => (await log.committed(group, { topic, partition })) ?? null),
   );

@@ -1,8 +1,9 @@
 import { findEnd } from '../archive/chain.ts';
+import type { AnyConsumer } from '../delivery/consumer.ts';
 import type { Ledger } from '../delivery/ledger.ts';
 import type { OffsetRange } from '../delivery/offset-ranges.ts';
 import type { ObjectStore } from '../objects.ts';
-import type { LogReader } from '../topics.ts';
+import { type LogReader, partitionsOf } from '../topics.ts';
 
 /** A partition's ledger as a whole, with every kind of range told apart. */
 export interface WholeLedger extends Ledger {
@@ -22,6 +23,14 @@ export interface LedgerOwner {
   readonly topic: string;
 }
 
+export function ledgerOwner({
+  name,
+  epoch,
+  topic,
+}: Pick<AnyConsumer, 'name' | 'epoch' | 'topic'>): LedgerOwner {
+  return { consumer: name, epoch, topic: topic.name };
+}
+
 /** Reads ledgers without locking them. */
 export interface LedgerReader {
   /**
@@ -36,7 +45,7 @@ export interface LedgerReader {
 export function createArchiveLedgers(store: ObjectStore, log: Pick<LogReader, 'partitions'>): LedgerReader {
   return {
     async read({ topic, epoch }) {
-      const partitions = Array.from({ length: await log.partitions(topic) }, (_, partition) => partition);
+      const partitions = await partitionsOf(log, topic);
       const ledgers = await Promise.all(
         partitions.map(async (partition): Promise<WholeLedger> => {
           const { ledger } = await findEnd(store, { topic, epoch, partition });
