@@ -1,7 +1,6 @@
 /** Has readers see another generation: all of it happens in one transaction, or nothing. */
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
-import type { Ledger, Replay } from '../../runtime/delivery/ledger.ts';
-import { union } from '../../runtime/delivery/offset-ranges.ts';
+import type { Replay } from '../../runtime/delivery/ledger.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import {
@@ -10,6 +9,7 @@ import {
   readerSchema,
   type Switched,
 } from '../../runtime/replay/generation.ts';
+import { ledgerOwner } from '../../runtime/replay/ledgers.ts';
 import {
   checkLedgers,
   type Ledgers,
@@ -20,7 +20,7 @@ import { BRIEFLY, inBriefLocks } from './brief-locks.ts';
 import { ownerOf } from './consumer-schema.ts';
 import { dependentsOfSchema } from './dependents.ts';
 import { inTheWay } from './in-the-way.ts';
-import { parseMultirange } from './postgres-sink.ts';
+import { readLedgers } from './postgres-ledgers.ts';
 import { grantsIn, pointViews } from './reader-views.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
@@ -211,49 +211,17 @@ async function awaitCandidate(
   }
 }
 
-const LEDGERS = `
-  SELECT l.consumer, l.partition, l.first, l.next, l.max_timestamp AS "maxTimestamp",
-    l.dead_lettered::text || coalesce(r.dead_lettered, '') AS "deadLettered", l.passed_over::text || coalesce(r.skipped, '') AS skipped
-  FROM millrace_ledger l
-  LEFT JOIN (
-    SELECT consumer, partition, string_agg(offsets::text, '') FILTER (WHERE kind = 'dead-lettered') AS dead_lettered,
-      string_agg(offsets::text, '') FILTER (WHERE kind = 'skipped') AS skipped
-    FROM millrace_ledger_range WHERE consumer = ANY ($1::text[]) AND epoch = $2 AND topic = $3
-    GROUP BY consumer, partition
-  ) r USING (consumer, partition)
-  WHERE l.consumer = ANY ($1::text[]) AND l.epoch = $2 AND l.topic = $3`;
-
-interface LedgerRow extends Omit<Ledger, 'deadLettered' | 'skipped'> {
-  readonly consumer: string;
-  readonly partition: number;
-  readonly deadLettered: string;
-  readonly skipped: string;
-}
-
 async function readBoth(
   open: OpenTransaction,
-  { name, epoch, topic }: AnyConsumer,
+  consumer: AnyConsumer,
   from: Generation,
   to: Generation,
 ): Promise<{ readonly live: Ledgers; readonly candidate: Ledgers }> {
-  const names = namesOf(name, { from, to });
-  const rows = decodeRows(await open.query(LEDGERS, [names, epoch, topic.name])) as unknown as LedgerRow[];
-  const [live, candidate] = names.map(
-    (of): Ledgers =>
-      new Map(
-        rows
-          .filter((row) => row.consumer === of)
-          .map(({ partition, first, next, maxTimestamp, deadLettered, skipped }) => [
-            partition,
-            { first, next, maxTimestamp, deadLettered: rangesOf(deadLettered), skipped: rangesOf(skipped) },
-          ]),
-      ),
-  );
-  return { live: live!, candidate: candidate! };
-}
-
-function rangesOf(multiranges: string) {
-  return union(parseMultirange(multiranges));
+  const read = async ({ number }: Generation): Promise<Ledgers> => {
+    const owner = { ...ledgerOwner(consumer), consumer: generationName(consumer.name, number) };
+    return new Map((await readLedgers(open, owner)).map((ledger) => [ledger.partition, ledger]));
+  };
+  return { live: await read(from), candidate: await read(to) };
 }
 
 function namesOf(consumer: string, { from, to }: Both): readonly string[] {

@@ -1,7 +1,9 @@
 import { union } from '../../runtime/delivery/offset-ranges.ts';
-import type { LedgerReader, WholeLedger } from '../../runtime/replay/ledgers.ts';
-import { PostgresSink, parseMultirange } from './postgres-sink.ts';
+import type { LedgerOwner, LedgerReader, WholeLedger } from '../../runtime/replay/ledgers.ts';
+import { parseMultirange } from './postgres-sink.ts';
 import type { SqlDriver } from './sql-driver.ts';
+import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
+import { decodeRows } from './sql-values.ts';
 
 // One statement sees one moment, so that a ledger's row and its ranges that were moved out belong together.
 const READ = `
@@ -37,25 +39,26 @@ interface Row {
 
 /** The ledgers in a PostgreSQL sink, for any login that may read them. */
 export function createPostgresLedgers(driver: SqlDriver): LedgerReader {
-  const sink = new PostgresSink(driver);
-  return {
-    async read({ consumer, epoch, topic }) {
-      const { rows } = await sink.transaction(({ tx }) => tx.query<Row>(READ, [consumer, epoch, topic]));
-      return rows.map(
-        (row): WholeLedger => ({
-          partition: row.partition,
-          first: row.first,
-          next: row.next,
-          maxTimestamp: row.max_timestamp,
-          deadLettered: rangesOf(row.dead_lettered),
-          skipped: rangesOf(row.skipped),
-          discarded: rangesOf(row.discarded),
-          parked: rangesOf(row.parked),
-          updatedAt: row.updated_at,
-        }),
-      );
-    },
-  };
+  return { read: (of) => inTransaction(driver, (open) => readLedgers(open, of)) };
+}
+
+/** The same within a transaction. */
+export async function readLedgers(
+  open: OpenTransaction,
+  { consumer, epoch, topic }: LedgerOwner,
+): Promise<readonly WholeLedger[]> {
+  const rows = decodeRows(await open.query(READ, [consumer, epoch, topic])) as unknown as readonly Row[];
+  return rows.map((row) => ({
+    partition: row.partition,
+    first: row.first,
+    next: row.next,
+    maxTimestamp: row.max_timestamp,
+    deadLettered: rangesOf(row.dead_lettered),
+    skipped: rangesOf(row.skipped),
+    discarded: rangesOf(row.discarded),
+    parked: rangesOf(row.parked),
+    updatedAt: row.updated_at,
+  }));
 }
 
 function rangesOf(multiranges: string) {
