@@ -1,10 +1,10 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import type { AnyConsumer, Migration } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { type Generation, generationOf } from '../runtime/replay/generation.ts';
+import { readJsonFile, writeJsonFile } from './json-file.ts';
 import type { StateFolder } from './state-folder.ts';
 import type { TopicLog } from './topic-log.ts';
 
@@ -34,16 +34,13 @@ export async function noteLedger(
     ledger,
     generations: generations.map(({ consumer, number, state }) => ({ consumer, number, state })),
   };
-  // At once: others read it meanwhile.
-  const half = `${files.ledger}.${process.pid}`;
-  writeFileSync(half, JSON.stringify(note), { mode: 0o600 });
-  renameSync(half, files.ledger);
+  writeJsonFile(files.ledger, note);
 }
 
 /** The ledger that the folder's last run had; undefined where none ran, or on another log. */
 export async function notedLedger({ files }: StateFolder, log: TopicLog): Promise<string | undefined> {
-  if (!existsSync(files.ledger)) return undefined;
   const noted = readNote(files.ledger);
+  if (!noted) return undefined;
   return noted.log === (await log.id()) && typeof noted.ledger === 'string' ? noted.ledger : undefined;
 }
 
@@ -52,7 +49,7 @@ export type NotedGeneration = Pick<Generation, 'consumer' | 'number' | 'state'>;
 
 /** The generations of all consumers that the folder's last run had; a consumer without any has its first. */
 export function notedGenerations({ files }: StateFolder): readonly NotedGeneration[] {
-  const { generations = [] } = existsSync(files.ledger) ? readNote(files.ledger) : {};
+  const { generations = [] } = readNote(files.ledger) ?? {};
   return generations as readonly NotedGeneration[];
 }
 
@@ -67,16 +64,8 @@ export function liveConsumer(folder: StateFolder, declared: AnyConsumer): AnyCon
   return generationOf(declared, live?.number ?? 1);
 }
 
-function readNote(path: string): Note {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch (cause) {
-    throw new MillraceError(
-      'STATE_UNREADABLE',
-      `${path} is not JSON. Remove it; the next "millrace up" writes it again.`,
-      { cause, details: { path } },
-    );
-  }
+function readNote(path: string): Note | undefined {
+  return readJsonFile(path, 'Remove it; the next "millrace up" writes it again.');
 }
 
 interface Origin {

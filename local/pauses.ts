@@ -1,6 +1,5 @@
 /** Consumers that somebody has paused. A note in the state folder: the next run on it does not resume them either. */
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { MillraceError } from '../runtime/errors.ts';
+import { readJsonFile, writeJsonFile } from './json-file.ts';
 import type { StateFolder } from './state-folder.ts';
 
 export interface Pause {
@@ -34,23 +33,10 @@ export function setPause(
 /** @throws STATE_UNREADABLE where the note cannot be read */
 export function openPauses({ files }: Pick<StateFolder, 'files'>): Pauses {
   const listeners: ((consumer: string) => void)[] = [];
-  const read = (): Readonly<Record<string, Pause>> => {
-    if (!existsSync(files.pauses)) return {};
-    try {
-      return JSON.parse(readFileSync(files.pauses, 'utf8'));
-    } catch (cause) {
-      throw new MillraceError(
-        'STATE_UNREADABLE',
-        `${files.pauses} is not JSON. Remove it, and pause again what is to be paused.`,
-        { cause, details: { path: files.pauses } },
-      );
-    }
-  };
+  const read = (): Readonly<Record<string, Pause>> =>
+    readJsonFile(files.pauses, 'Remove it, and pause again what is to be paused.') ?? {};
   const write = (consumer: string, pauses: Readonly<Record<string, Pause>>) => {
-    // At once: others read it meanwhile.
-    const half = `${files.pauses}.${process.pid}`;
-    writeFileSync(half, JSON.stringify(pauses), { mode: 0o600 });
-    renameSync(half, files.pauses);
+    writeJsonFile(files.pauses, pauses);
     for (const listener of listeners) listener(consumer);
   };
   return {

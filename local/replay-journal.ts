@@ -1,9 +1,9 @@
 /** Plans of replays, as files: on the disk before the first record is delivered, so that a killed one goes on with its own ends. */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { OffsetRange } from '../runtime/delivery/offset-ranges.ts';
-import { MillraceError } from '../runtime/errors.ts';
+import { readJsonFile, writeJsonFile } from './json-file.ts';
 
 export interface ReplayPlan {
   readonly id: string;
@@ -35,11 +35,11 @@ export function beginReplay(folder: string, plan: Omit<ReplayPlan, 'id' | 'begun
 }
 
 function written(path: string, plan: ReplayPlan): ReplayJournal {
-  // Whole or not at all.
-  writeFileSync(`${path}.new`, `${JSON.stringify(plan)}\n`, { mode: 0o600, flush: true });
-  renameSync(`${path}.new`, path);
+  writeJsonFile(path, plan);
   return journal(path, plan);
 }
+
+const UNREADABLE = 'It is the plan of a replay. Remove it; the next replay makes a plan of what is left.';
 
 /** The newest replay of the same kind that did not end. @throws STATE_UNREADABLE where a plan cannot be read */
 export function findReplay(
@@ -49,7 +49,10 @@ export function findReplay(
   const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.json')) : [];
   return names
     .map((name) => join(folder, name))
-    .map((path) => ({ path, plan: readPlan(path) }))
+    .flatMap((path) => {
+      const plan = readJsonFile<ReplayPlan>(path, UNREADABLE);
+      return plan ? [{ path, plan }] : [];
+    })
     .filter(
       ({ plan }) =>
         plan.kind === kind &&
@@ -75,16 +78,4 @@ function journal(path: string, plan: ReplayPlan): ReplayJournal {
       }
     },
   };
-}
-
-function readPlan(path: string): ReplayPlan {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch (cause) {
-    throw new MillraceError(
-      'STATE_UNREADABLE',
-      `The plan of a replay in ${path} cannot be read. Remove it; the next replay makes a plan of what is left.`,
-      { cause, details: { path } },
-    );
-  }
 }
