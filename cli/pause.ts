@@ -1,9 +1,9 @@
-import { hostname, userInfo } from 'node:os';
 import { Command } from 'commander';
 import { awsCalls } from '../adapters/aws/aws-calls.ts';
 import { whoIsAsking } from '../adapters/aws/deployment-reader.ts';
 import { openAwsResources } from '../adapters/aws/operator-resources.ts';
 import { setPaused } from '../adapters/aws/pausing.ts';
+import { localUser } from '../adapters/system/local-user.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { askOwner } from '../local/control-socket.ts';
 import { notedLedger } from '../local/ledger-origin.ts';
@@ -189,7 +189,7 @@ async function setInFolder(
   isPaused: boolean,
 ): Promise<Outcome> {
   const { name } = consumer;
-  const who = `${userInfo().username}@${hostname()}`;
+  const who = localUser();
   const at = systemClock.now();
   const entry = { id: String(at), action: isPaused ? 'pause' : 'resume', consumer: name, who } as const;
   const { objects } = stores.deadLettersOf(consumer);

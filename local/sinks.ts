@@ -1,11 +1,11 @@
 /** Where consumers write, with their ledger: a PostgreSQL server; embedded-sink.ts has the one that needs none. */
-import { hostname, userInfo } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
 import type Pg from 'pg';
 import type { Client } from 'pg';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
 import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
 import { sinkError } from '../adapters/postgres/sql-errors.ts';
+import { localUser } from '../adapters/system/local-user.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { QueryResult } from './read-only-query.ts';
@@ -114,10 +114,7 @@ async function claimServer({ Client }: typeof Pg, url: string, at: string): Prom
   const client = new Client({
     connectionString: url,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    application_name: `millrace up, ${userInfo().username}@${hostname()}, process ${process.pid}`.slice(
-      0,
-      63,
-    ),
+    application_name: `millrace up, ${localUser()}, process ${process.pid}`.slice(0, 63),
   });
   // A lock that is lost with its connection costs work that is done twice, and no record.
   client.on('error', () => {});

@@ -1,5 +1,5 @@
 /** A person's session with one consumer's dead letters: of a state folder, or of an environment on AWS. */
-import { hostname, userInfo } from 'node:os';
+import { localUser } from '../../adapters/system/local-user.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { liveConsumer, notedGenerations } from '../../local/ledger-origin.ts';
 import {
@@ -255,7 +255,7 @@ export async function openDlqSession(
     resources: stores.deadLettersOf(consumer),
     auditLogs: generationsOf(folder, consumer, declared).map((each) => stores.deadLettersOf(each).objects),
     registry: remembered,
-    who: `${userInfo().username}@${hostname()}`,
+    who: localUser(),
     at: kafka ? `${state}, and ${stores.log.at}` : state,
     retentionMs: null,
     log: stores.log,

@@ -1,5 +1,5 @@
 /** What the commands about generations share: whose, where, and who asks. */
-import { hostname, userInfo } from 'node:os';
+import { localUser } from '../../adapters/system/local-user.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { existingStateFolder, type StateFolder } from '../../local/state-folder.ts';
 import { isArchive } from '../../runtime/archive/archive.ts';
@@ -57,7 +57,7 @@ export async function inSession<Result>(
       audited: (entry, act) =>
         audited(
           { objects: host.stores.deadLettersOf(consumer).objects, clock: systemClock },
-          { ...entry, consumer: consumer.name, who: `${userInfo().username}@${hostname()}` },
+          { ...entry, consumer: consumer.name, who: localUser() },
           act,
         ),
     });

@@ -1,7 +1,8 @@
 /** Where a replay takes place: on a state folder, or in a deployed environment. */
-import { hostname, userInfo } from 'node:os';
+
 import { awsCalls } from '../../adapters/aws/aws-calls.ts';
 import { openConsumerFunction } from '../../adapters/aws/operator-client.ts';
+import { localUser } from '../../adapters/system/local-user.ts';
 import { openLedgerSession } from '../../local/ledger-session.ts';
 import { openReplayFunction } from '../../local/replay-function.ts';
 import {
@@ -82,7 +83,7 @@ async function inFolder(app: LoadedApp, consumer: AnyConsumer, options: GapsOpti
       at: stores.log.at,
       sink: options.postgres === undefined ? folder.path : withoutLogin(options.postgres),
       lock: () => lockReplay(folder, sources.consumer.name),
-      who: `${userInfo().username}@${hostname()}`,
+      who: localUser(),
       plans: folder.files.replays,
       sources,
       reader: await readerOf(app, consumer, stores.log, async () => stores.archive),
