@@ -1,6 +1,4 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { type LedgerSession, openLedgerSession } from '../local/ledger-session.ts';
-import { existingStateFolder } from '../local/state-folder.ts';
 import { type OffsetRange, sizeOf, within } from '../runtime/delivery/offset-ranges.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { auditPartition, type ConsumerAudit } from '../runtime/replay/audit.ts';
@@ -10,18 +8,15 @@ import { loadApp } from './app.ts';
 import { auditLines } from './audit-view.ts';
 import { CommandFailed } from './command-failed.ts';
 import { consumerNamed } from './consumers.ts';
-import { type EnvironmentOptions, envOption, openEnvironment } from './environment-session.ts';
+import { envOption } from './environment-session.ts';
+import { type EvidenceOptions, openEvidence } from './evidence-session.ts';
 import { checkEnvironment, jsonOption, readTime, stateOption } from './options.ts';
 import {
-  type ArchiveOptions,
   archiveEndpointOption,
   archiveOption,
-  type KafkaOptions,
   kafkaAuthOption,
   kafkaOption,
-  type PostgresOptions,
   postgresOption,
-  storesOptions,
 } from './outside-options.ts';
 import { epilogue, plural, printJson, printLine, printNote } from './terminal.ts';
 
@@ -45,8 +40,7 @@ const UNACCOUNTED = 2;
 /** A bound of the audit: the same offset in each partition, or a time. */
 type Bound = { readonly offset: number } | { readonly timestampMs: number };
 
-interface AuditOptions extends ArchiveOptions, EnvironmentOptions, KafkaOptions, PostgresOptions {
-  readonly state: string;
+interface AuditOptions extends EvidenceOptions {
   readonly from?: Bound;
   readonly to?: Bound;
   readonly json?: true;
@@ -69,9 +63,10 @@ export function auditCommand(): Command {
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (name: string, options: AuditOptions, command: Command) => {
       checkOrder(options);
-      const consumer = consumerNamed(name, (await loadApp()).consumers);
-      if (options.env !== undefined) checkEnvironment(command, options.env, (await loadApp()).environments);
-      const session = await openSession(options);
+      const app = await loadApp();
+      const consumer = consumerNamed(name, app.consumers);
+      if (options.env !== undefined) checkEnvironment(command, options.env, app.environments);
+      const session = await openEvidence(options);
       try {
         const {
           audit: found,
@@ -91,15 +86,6 @@ export function auditCommand(): Command {
         await session.close();
       }
     });
-}
-
-async function openSession(options: AuditOptions): Promise<Pick<LedgerSession, 'sourcesOf' | 'close'>> {
-  if (options.env === undefined) {
-    const stores = { ...storesOptions(options), postgres: options.postgres };
-    return openLedgerSession(existingStateFolder(options.state), stores);
-  }
-  const evidence = await openEnvironment(options.env);
-  return { sourcesOf: async (consumer) => (await evidence.of(consumer)).sources, close: async () => {} };
 }
 
 async function auditConsumer(

@@ -1,29 +1,18 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { openLedgerSession } from '../local/ledger-session.ts';
-import { existingStateFolder } from '../local/state-folder.ts';
 import { contractsAmong, type Topic } from '../runtime/contract/contract.ts';
-import type { SchemaRegistry } from '../runtime/contract/registry.ts';
-import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { type FoundOutcome, type RecordOutcome, toldOutcome } from '../runtime/replay/audit.ts';
 import { type Condition, checkCondition, parseCondition } from '../runtime/replay/conditions.ts';
-import type { EvidenceLog, EvidenceSources } from '../runtime/replay/evidence.ts';
 import { type FoundRecord, findRecords, outcomesOfRecords } from '../runtime/replay/find.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
 import { otherNames } from './consumers.ts';
-import { type EnvironmentOptions, envOption, openEnvironment } from './environment-session.ts';
+import { envOption } from './environment-session.ts';
+import { type EvidenceOptions, openEvidence } from './evidence-session.ts';
 import { foundLines, nothingFoundLines } from './find-view.ts';
 import { watchInterrupts } from './interrupts.ts';
 import { checkEnvironment, jsonOption, pointInTime, stateOption, wholeFrom } from './options.ts';
-import {
-  type KafkaOptions,
-  kafkaAuthOption,
-  kafkaOption,
-  type PostgresOptions,
-  postgresOption,
-  storesOptions,
-} from './outside-options.ts';
+import { kafkaAuthOption, kafkaOption, postgresOption } from './outside-options.ts';
 import { progressLine } from './progress-line.ts';
 import { openRegistry, type RegistryOptions, registryOption } from './registry-option.ts';
 import { count, epilogue, plural, printJson, printLine, printNote } from './terminal.ts';
@@ -46,8 +35,7 @@ ends the search and shows what it found. Values are shown only with --show-value
 
 const INTERRUPTED = 130;
 
-interface FindOptions extends EnvironmentOptions, KafkaOptions, PostgresOptions, RegistryOptions {
-  readonly state: string;
+interface FindOptions extends EvidenceOptions, RegistryOptions {
   readonly key?: string;
   readonly everyPartition?: true;
   readonly where?: readonly Condition[];
@@ -93,13 +81,14 @@ export function findCommand(): Command {
 
 async function find(topic: Topic<never>, app: LoadedApp, options: FindOptions): Promise<void> {
   const consumers = app.consumers.filter((each) => each.topic.name === topic.name);
-  const session = await openSession(topic, options);
+  const session = await openEvidence(options);
   const interrupts = watchInterrupts();
   const stop = new AbortController();
   interrupts.first.then(() => stop.abort());
   const line = progressLine();
   try {
-    const { log, registry } = session;
+    const { log } = session;
+    const registry = session.registry ?? (await openRegistry(options.registry, contractsAmong([topic])));
     const search = { ...options, topic, log, registry, where: options.where ?? [] };
     const result = await findRecords(
       { ...search, everywhere: options.everyPartition },
@@ -143,34 +132,6 @@ async function find(topic: Topic<never>, app: LoadedApp, options: FindOptions): 
     interrupts.ignore();
     await session.close();
   }
-}
-
-interface FindSession {
-  readonly log: EvidenceLog;
-  readonly registry: SchemaRegistry;
-  sourcesOf(consumer: AnyConsumer): Promise<EvidenceSources>;
-  close(): Promise<void>;
-}
-
-async function openSession(topic: Topic<never>, options: FindOptions): Promise<FindSession> {
-  if (options.env !== undefined) {
-    const { log, registry, of } = await openEnvironment(options.env);
-    return {
-      log,
-      registry,
-      sourcesOf: async (consumer) => (await of(consumer)).sources,
-      close: async () => {},
-    };
-  }
-  const registry = await openRegistry(options.registry, contractsAmong([topic]));
-  const stores = { ...storesOptions(options), postgres: options.postgres };
-  const session = await openLedgerSession(existingStateFolder(options.state), stores);
-  return {
-    log: session.stores.log,
-    registry,
-    sourcesOf: (consumer) => session.sourcesOf(consumer),
-    close: () => session.close(),
-  };
 }
 
 function toJson(
