@@ -85,7 +85,7 @@ export async function serveControl(
 }
 
 /**
- * Has the process that holds the folder do something; undefined where none is listening.
+ * Asks the process that holds the folder to do something; undefined if no process listens.
  * @throws what the call throws; STATE_IN_USE where that process is of a version that does not know the call
  */
 export async function askOwner<Of extends Call>(

@@ -167,7 +167,7 @@ export async function checkShared(open: OpenTransaction, consumer: string): Prom
   }
 }
 
-/** A partition whose row is not there cannot be locked; one that is being made is waited for. Until the end, none is made. */
+/** Makes the missing rows, because only a row can be locked, and waits for those being made. Until the end, nobody makes another. */
 async function keepOthersOut(
   open: OpenTransaction,
   { name, epoch, topic }: AnyConsumer,

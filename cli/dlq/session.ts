@@ -125,7 +125,7 @@ interface Owner extends LetterOwner {
   readonly named?: string;
 }
 
-/** The consumer, or the generation of one, that has this name; undefined where none is declared. */
+/** The declared consumer of this name, or its generation of this name; undefined if the app declares neither. */
 export function generationNamed(name: string, consumers: readonly AnyConsumer[]): AnyConsumer | undefined {
   const declared = consumers.find((each) => each.name === name);
   if (declared) return declared;

@@ -98,7 +98,7 @@ function stacksOf(env: string, name: string, number: number): readonly [consumer
 function deployCommand({ env, consumer: { name }, inSettings }: DeployedSession, number: number): string {
   const [consumer, letters] = stacksOf(env, name, number);
   const context = inSettings.includes(number) ? [] : ['-c', `rebuild=${name}`, '-c', `generation=${number}`];
-  // Without the stacks that it builds upon: they are there, and this is no deployment of the app.
+  // The stacks that it builds upon exist, and this must not deploy the rest of the app.
   return ['npx', 'cdk', 'deploy', '-c', `env=${env}`, ...context, '--exclusively', letters, consumer]
     .map(shellQuoted)
     .join(' ');

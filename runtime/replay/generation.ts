@@ -76,8 +76,8 @@ export interface RollbackOptions {
   /** How many offsets of the live ledger the other one may lack for good. @default 0 */
   readonly mayLose?: number;
   /**
-   * By partition, the oldest offset that the log still has: a partition that retention has emptied is then not behind, though
-   * the candidate has had nothing of it. @default none is known
+   * By partition, the oldest offset that the log still has. A partition that retention has emptied is then not behind, even
+   * if the candidate read nothing from it. @default unknown
    */
   readonly oldest?: ReadonlyMap<number, number>;
 }

@@ -328,7 +328,7 @@ describe('a candidate', () => {
     expect(printed).toMatch(/editorial-analytics-g2 +candidate .* not deployed/);
   });
 
-  test('of which there is none is none to promote', async () => {
+  test('that was never made is refused, with the command that makes one', async () => {
     const { session } = environment();
     await expect(promoteDeployed(session, YES)).rejects.toMatchObject({
       message: expect.stringContaining('To make one: npx millrace rebuild editorial-analytics --env prod'),

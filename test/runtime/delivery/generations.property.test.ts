@@ -107,7 +107,7 @@ async function take(generations: Generations, step: Step, mode: Mode): Promise<v
       generation,
       over: deliver(generations.worlds[generation]!, batch, mode, generations.endOf(generation)),
     }));
-    // The live one's batches in flight end first, and none is read before that and delivered after it.
+    // The live generation's batches in flight end first; nothing read before the switch is delivered after it.
     const ofLive = deliveries.flatMap(({ generation, over }) => (generation === live ? [over] : []));
     const switching = step.isSwitched ? Promise.all(ofLive).then(() => generations.switch()) : undefined;
     await Promise.all([...deliveries.map(({ over }) => over), switching]);

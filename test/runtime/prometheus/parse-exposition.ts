@@ -46,7 +46,7 @@ export function parseExposition(text: string, format: 'openmetrics' | 'text'): r
     const family = families.at(-1);
     const suffix = isOpen && family?.type === 'counter' ? '_total' : '';
     if (!family || sample.name !== family.name + suffix)
-      throw new Error(`${sample.name} is no sample of ${family?.name}.`);
+      throw new Error(`${sample.name} does not belong to the family ${family?.name}.`);
     const series = JSON.stringify([sample.name, Object.entries(sample.labels).toSorted()]);
     if (seen.has(series)) throw new Error(`${line} is there twice.`);
     seen.add(series);
