@@ -4,7 +4,9 @@
  */
 import { createTopicLetters } from '../../runtime/dead-letters/topic-letters.ts';
 import type { DeadLetterStore } from '../../runtime/delivery/dead-letter.ts';
+import type { OffsetReader } from '../../runtime/lag/offsets.ts';
 import type { Producer } from '../../runtime/topics.ts';
+import { BulkOffsets } from '../kafka/bulk-offsets.ts';
 import { type KafkaLog, openKafkaLog } from '../kafka/kafka-log.ts';
 import { systemClock } from '../system/system-clock.ts';
 
@@ -37,6 +39,14 @@ export function openMskLog({ brokers, region, clientId }: MskOptions): KafkaLog 
     connection: { brokers: brokers.split(','), security: { kind: 'iam', region }, clientId },
     clock: systemClock,
     timeoutMs: LOOK_TIMEOUT_MS,
+  });
+}
+
+/** Reads where many groups stand, in few requests, with the function's role. */
+export function openMskOffsets({ brokers, region, clientId }: MskOptions): OffsetReader {
+  return new BulkOffsets({
+    connection: { brokers: brokers.split(','), security: { kind: 'iam', region }, clientId },
+    clock: systemClock,
   });
 }
 

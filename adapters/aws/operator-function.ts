@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { MillraceError } from '../../runtime/errors.ts';
-import { createOffsetSource, readLogOffsets } from '../../runtime/lag/offsets.ts';
+import { createOffsetSource } from '../../runtime/lag/offsets.ts';
 import type { LagWatch } from '../../runtime/lag/status.ts';
 import { createLagWatch } from '../../runtime/lag/watch.ts';
 import { ledgersPage } from '../../runtime/operator/ledger-pages.ts';
@@ -44,6 +44,7 @@ export function operatorFunction() {
   const metrics = new EmbeddedMetrics(systemClock, environment);
   const msk = { brokers, region, clientId: SERVICE };
   const openLog = once(async () => (await import('#msk')).openMskLog(msk));
+  const openOffsets = once(async () => (await import('#msk')).openMskOffsets(msk));
   /** By the consumers that are looked at together: samples are kept from one minute to the next, while the function lives. */
   const watches = new Map<string, LagWatch>();
 
@@ -55,7 +56,7 @@ export function operatorFunction() {
       const watched = consumers.map((each) => ({ ...each, group: each.consumer }));
       watch = createLagWatch({
         source: createOffsetSource({
-          offsets: readLogOffsets(await openLog(), systemClock),
+          offsets: await openOffsets(),
           clock: systemClock,
           factsOf: async () => (of) => ({
             retentionMs: retention.get(of.consumer) ?? null,
