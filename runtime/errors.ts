@@ -80,6 +80,10 @@ export const ERRORS = {
   HANDLER_TIMEOUT: row('retry', 'handle() did not return within its share of the time left.'),
   FUNCTION_EXITED: row('hold', "The consumer's function ended by itself in the middle of a batch."),
   HANDLER_REJECTED: row('dead-letter', 'handle() passed the record to fail().'),
+  CONSUMER_BROKEN: row(
+    'hold',
+    'Half of the records or more fail alone in handle() with one fingerprint: the code is broken, not the records.',
+  ),
   DEPENDENCY_UNAVAILABLE: row('hold', 'handle() reported that a service it needs is down.'),
 
   // The sink and its ledger.
@@ -103,6 +107,8 @@ export const ERRORS = {
   DEAD_LETTER_PAYLOAD_LOST: row('halt', "The object with a dead letter's bytes is missing or was changed."),
   DEAD_LETTER_FOREIGN: row('halt', 'The dead letter belongs to another consumer or topic.'),
   DEAD_LETTER_NOT_FOUND: row('halt', 'No dead letter has this id.'),
+  OVERTAKEN: row('halt', "A newer record of the dead letter's key was applied since."),
+  PARK_LIMIT: row('dead-letter', 'As many records wait behind dead letters as parkLimit allows.'),
   BATCH_GIVEN_UP: row('dead-letter', 'The event source gave up on the batch that held the record.'),
   DEAD_LETTERED_ELSEWHERE: row('dead-letter', 'Another tool dead-lettered the record.'),
   QUEUE_UNAVAILABLE: row('hold', 'The queue did not answer, or did not accept a message.'),

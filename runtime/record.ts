@@ -65,6 +65,10 @@ export interface ConsumerRecord<Value> extends Position {
   readonly value: Value;
   readonly headers: readonly Header[];
   readonly raw: RawRecord;
+  /** How it came: in its partition's order, as a dead letter given back, or from the log once more. */
+  readonly arrival: 'delivery' | 'redrive' | 'replay';
+  /** Whether a newer record of its key was applied before it: only with a redrive that permits it. */
+  readonly overtaken: boolean;
 }
 
 export function recordId(position: Position): string {

@@ -8,6 +8,7 @@ import { type Ledger, NO_LEDGER } from '../runtime/delivery/ledger.ts';
 import { type OffsetRange, union } from '../runtime/delivery/offset-ranges.ts';
 import type { LedgerKey, Sink, SinkTransaction } from '../runtime/delivery/sink.ts';
 import type { TopicPartition } from '../runtime/record.ts';
+import { MemoryKeys } from './memory-keys.ts';
 
 /** The effects a handler can have on the memory sink: a store of values by key, written at commit. */
 export interface MemoryTx {
@@ -36,6 +37,8 @@ export class MemorySink implements Sink<MemoryTx> {
   #values = new Map<string, unknown>();
   #ledgers = new Map<string, Ledger>();
   #locks = new RowLocks();
+  /** What is remembered of keys whose records have failed. */
+  readonly keys = new MemoryKeys();
 
   /** The committed value of a key. */
   value(key: string): unknown {
@@ -82,9 +85,11 @@ export class MemorySink implements Sink<MemoryTx> {
         };
       },
     };
+    const keys = this.keys.begin();
     return inBufferedTransaction(
       {
         effects,
+        keys,
         locks: this.#locks,
         read: (key, of) => this.#ledgers.get(ledgerId(key, of)) ?? NO_LEDGER,
         commit: (locked) => {
@@ -92,6 +97,7 @@ export class MemorySink implements Sink<MemoryTx> {
           for (const { key, of, after, patches } of locked) {
             if (patches.length > 0) this.#ledgers.set(ledgerId(key, of), after);
           }
+          keys.commit();
         },
       },
       work,

@@ -7,13 +7,14 @@ import { migrations } from './migrations.ts';
 /**
  * What the newsroom looks at: views and engaged time by article and minute (UTC), and by session. A batch is summed
  * up in memory and flushed in one statement a table, whatever its size. Every write adds to what is there, so the
- * order of batches does not matter, nor does a late redrive.
+ * order of batches does not matter, nor does a late redrive: it may apply overtaken letters.
  */
 export const editorialAnalytics = defineConsumer({
   name: 'editorial-analytics',
   topic: pageviews,
   sink: 'postgres',
   migrations,
+  onOvertaken: 'apply',
   async handle(records, { tx, fail }) {
     const articles = new Map<string, Map<number, ArticleMinute>>();
     const sessions = new Map<string, Session>();

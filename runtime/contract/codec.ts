@@ -367,6 +367,8 @@ function keyOf(value: unknown): Buffer | null {
 class DecodedRecord<Value> implements ConsumerRecord<Value> {
   readonly raw: RawRecord;
   readonly value: Value;
+  arrival: ConsumerRecord<Value>['arrival'] = 'delivery';
+  overtaken = false;
 
   constructor(raw: RawRecord, value: Value) {
     this.raw = raw;

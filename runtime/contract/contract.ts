@@ -59,6 +59,11 @@ interface TopicDeclaration<Value> {
   readonly owner: string;
   /** The field of the value that becomes the record's key, as UTF-8 text. It decides what stays in order. */
   readonly key: keyof Value & string;
+  /**
+   * The field of the value that tells one event from every other, whoever sends it and however often: a string that the
+   * producer makes once an event. Consumers with `once` apply an event with it once. @default none
+   */
+  readonly identity?: keyof Value & string;
   /** Every version that was ever published, oldest first, numbered 1, 2, 3 … The last one is written. */
   readonly versions: readonly ContractVersion[];
   /** What a new version may change. @default 'FULL_TRANSITIVE': producers and consumers deploy in any order */
@@ -86,7 +91,8 @@ interface TopicDeclaration<Value> {
 }
 
 /** What a topic promises. `Value` is the newest version's type. Made by `defineTopic`, never by hand. */
-export interface Contract<Value = unknown> extends Required<TopicDeclaration<Value>> {
+export interface Contract<Value = unknown> extends Required<Omit<TopicDeclaration<Value>, 'identity'>> {
+  readonly identity?: keyof Value & string;
   readonly format: 'avro';
   /** The version that producers write and consumers read: the last one. */
   readonly latest: ContractVersion;

@@ -26,6 +26,8 @@ import type { DeadLetterReader } from './reader.ts';
 
 /** Names the redrive that a message on its way back belongs to. */
 export const REDRIVE_ATTRIBUTE = 'redrive';
+/** Permits the redrive of a letter after whose record a newer one of its key was applied. */
+export const ALLOW_OVERTAKEN_ATTRIBUTE = 'allowOvertaken';
 
 /** Where the bytes of large letters are, in the consumer's own object store. */
 export const PAYLOAD_PREFIX = 'dead-letters/';

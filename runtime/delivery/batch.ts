@@ -14,7 +14,9 @@ import { LOGGED } from './metrics.ts';
 import type { Patience } from './patience.ts';
 import {
   type Approach,
+  HeldFrom,
   MOST_LETTERS,
+  OutOfOrder,
   type SettleContext,
   SettleFailed,
   settle,
@@ -33,6 +35,8 @@ export interface BatchOutcome {
   readonly retries: number;
   /** What stopped the line; null when all is settled or only the time ran out. */
   readonly stoppedBy: Diagnosis | null;
+  /** Partitions that may have parked records which wait for no letter. */
+  readonly draining: ReadonlySet<number>;
 }
 
 /** Items that are settled together, or tried to. */
@@ -66,7 +70,8 @@ export async function settleBatch(
 ): Promise<BatchOutcome> {
   const { consumer, log, patience } = context;
   const line = createLine(items);
-  const total = { skipped: 0, handlerMs: 0, retries: 0 };
+  const draining = new Set<number>();
+  const total = { skipped: 0, handlerMs: 0, retries: 0, draining };
   /** Waits in a row after which nothing went any further. */
   let holds = 0;
   let stoppedBy: Diagnosis | null = null;
@@ -92,6 +97,7 @@ export async function settleBatch(
     const settled = await settle(items, approach, budgetMs, context);
     total.skipped += settled.skipped;
     total.handlerMs += settled.handlerMs;
+    for (const partition of settled.draining) draining.add(partition);
     if (settled.handled > 0) patience.wentThrough();
     if (settled.waiting.length === 0) holds = 0;
     line.put({ isolate: null }, settled.left);
@@ -104,8 +110,11 @@ export async function settleBatch(
     const inHandler = phase === 'handle';
     const isNobodysFault =
       !mayBeARecords(diagnosis) || sound.length === 0 || (inHandler && approach !== 'whole');
-    if (diagnosis.error instanceof TooManyLetters) {
+    const { error } = diagnosis;
+    if (error instanceof TooManyLetters || error instanceof OutOfOrder) {
       line.put(approach, items);
+    } else if (error instanceof HeldFrom) {
+      holdFrom(error, items);
     } else if (phase === 'dead-letter') {
       const at = Math.max(
         0,
@@ -132,6 +141,19 @@ export async function settleBatch(
       line.put('whole', ...split(items));
     }
     return true;
+  }
+
+  /** Lets partitions wait, each from one of its records on; what comes before those is settled. */
+  function holdFrom({ first, because }: HeldFrom, items: readonly Item[]): void {
+    const from = new Map(first.map(({ raw }) => [raw.partition, raw.offset]));
+    const isHeld = ({ raw }: Item) => raw.offset >= (from.get(raw.partition) ?? Number.POSITIVE_INFINITY);
+    for (const held of Map.groupBy(items.filter(isHeld), ({ raw }) => raw.partition).values()) {
+      line.setAside(held, because);
+    }
+    line.put(
+      'whole',
+      items.filter((item) => !isHeld(item)),
+    );
   }
 
   function failedAlone(item: Item, items: readonly Item[], diagnosis: Diagnosis): void {

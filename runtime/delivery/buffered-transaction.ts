@@ -1,8 +1,8 @@
 /** Transactions of sinks without any of their own: effects are gathered, ledgers are locked here, and all is written at the commit. */
 import { MillraceError } from '../errors.ts';
 import type { TopicPartition } from '../record.ts';
-import { applyPatch, type Ledger, type LedgerPatch, viewOf } from './ledger.ts';
-import type { LedgerKey, SinkTransaction } from './sink.ts';
+import { applyPatch, type KeyCounts, type Ledger, type LedgerPatch, viewOf } from './ledger.ts';
+import type { KeyStore, LedgerKey, SinkTransaction } from './sink.ts';
 
 /** What a transaction has gathered so far. */
 export interface Effects<Tx> {
@@ -30,11 +30,19 @@ export interface BufferedSink<Tx> {
   read(key: LedgerKey, of: TopicPartition): Ledger | Promise<Ledger>;
   /** Writes what was gathered, and the ledgers that have patches. */
   commit(locked: readonly LockedLedger[]): void | Promise<void>;
+  /** What is remembered of keys, where the sink does that. */
+  readonly keys?: BufferedKeys;
+}
+
+/** The key store of one transaction, and what its ledgers' views say of it. */
+export interface BufferedKeys {
+  countsOf(key: LedgerKey, of: TopicPartition): KeyCounts | undefined;
+  store(statement: Statement): KeyStore;
 }
 
 /** Runs `work` as `Sink.transaction` promises, in one process: transactions of others show at the commit. */
 export async function inBufferedTransaction<Tx, Result>(
-  { effects, locks, read, commit }: BufferedSink<Tx>,
+  { effects, locks, read, commit, keys }: BufferedSink<Tx>,
   work: (transaction: SinkTransaction<Tx>) => Promise<Result>,
   signal: AbortSignal | undefined,
 ): Promise<Result> {
@@ -99,7 +107,11 @@ export async function inBufferedTransaction<Tx, Result>(
           }),
         );
         throwIfOver();
-        return requests.map((request) => viewOf(locked.get(ledgerId(key, request))!.after, request));
+        return requests.map((request) => {
+          const view = viewOf(locked.get(ledgerId(key, request))!.after, request);
+          const counts = keys?.countsOf(key, request);
+          return counts ? { ...view, keys: counts } : view;
+        });
       }),
     writeLedgers: (key, patches) =>
       statement(() => {
@@ -135,6 +147,7 @@ export async function inBufferedTransaction<Tx, Result>(
       }
     },
     isWaiting: () => waiting > 0,
+    ...(keys && { keys: keys.store(statement) }),
   };
 
   const run = async () => {

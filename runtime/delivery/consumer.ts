@@ -58,6 +58,25 @@ interface ConsumerDeclaration<Value, Kind extends SinkKind> {
   readonly deadLetter?: 'sqs' | 'kafka';
   /** With `deadLetter: 'kafka'`. @default `<topic>.<name>.dead-letters` */
   readonly deadLetterTopic?: string;
+  /**
+   * What happens to later records of a dead letter's key. `continue`: they are applied. `park-key`: they are parked in the
+   * sink until the letter is applied, skipped or discarded, so that each key stays in order. @default 'continue'
+   */
+  readonly onDeadLetter?: 'continue' | 'park-key';
+  /** With `park-key`: how much may be parked. @default 10,000 records a key, 100,000 in all, then 'dead-letter' */
+  readonly parkLimit?: Partial<ParkLimit>;
+  /**
+   * What a redrive does with a letter after whose record a newer one of its key was applied. `refuse`: it stays a dead letter
+   * unless the redrive permits it. `apply`: for handlers whose effects do not depend on order. @default 'refuse'
+   */
+  readonly onOvertaken?: 'refuse' | 'apply';
+  /**
+   * Holds records instead of dead-lettering them while the code, not the records, is broken.
+   * @default 15 minutes at most for each version of the code and each fingerprint
+   */
+  readonly breaker?: false | { readonly holdMs?: number };
+  /** Drops an event whose contract's `identity` was applied within the window. @default none: each record is an event */
+  readonly once?: OncePolicy;
   /** When the event source gives a batch up and goes on; takes provisioned pollers. @default never, while it is kept */
   readonly giveUp?: GiveUpPolicy;
   /** Messages behind. @default a warning at 10,000, an incident at 100,000 */
@@ -82,6 +101,11 @@ export interface Consumer<Value = unknown, Kind extends SinkKind = SinkKind> {
   readonly reservedConcurrency?: number;
   readonly deadLetter: 'sqs' | 'kafka';
   readonly deadLetterTopic: string;
+  readonly onDeadLetter: 'continue' | 'park-key';
+  readonly parkLimit: ParkLimit;
+  readonly onOvertaken: 'refuse' | 'apply';
+  readonly breaker: false | { readonly holdMs: number };
+  readonly once?: OncePolicy;
   readonly giveUp: GiveUpPolicy;
   readonly lag: { readonly warning: number; readonly incident: number };
   readonly startingPosition: 'TRIM_HORIZON' | 'LATEST' | { readonly atTimestampMs: number };
@@ -102,6 +126,20 @@ export interface GiveUpPolicy {
   readonly afterRetries?: number;
   /** The record's age, 60,000 to 604,800,000. @default none */
   readonly afterAgeMs?: number;
+}
+
+/** How many records may wait behind dead letters. */
+export interface ParkLimit {
+  readonly perKey: number;
+  /** Of all keys of the consumer together. */
+  readonly total: number;
+  /** Whether a record beyond the limit becomes a dead letter, or its partition waits. */
+  readonly then: 'dead-letter' | 'hold';
+}
+
+export interface OncePolicy {
+  /** By the log's time, whatever the clock says: 1,000 to 604,800,000. */
+  readonly windowMs: number;
 }
 
 export interface RetryPolicy {
@@ -158,6 +196,8 @@ export function consumerOf<Value, Kind extends SinkKind>(
     memoryMb: 1_024,
     deadLetter: 'sqs',
     deadLetterTopic: `${declaration.topic.name}.${declaration.name}.dead-letters`,
+    onDeadLetter: 'continue',
+    onOvertaken: 'refuse',
     giveUp: {},
     startingPosition: 'TRIM_HORIZON',
     epoch: 1,
@@ -165,8 +205,11 @@ export function consumerOf<Value, Kind extends SinkKind>(
     batch: { maxRecords: 5_000, windowMs: 500, ...declaration.batch },
     retry: { attempts: 3, baseMs: 100, maxMs: 5_000, ...declaration.retry },
     lag: { warning: 10_000, incident: 100_000, ...declaration.lag },
+    // biome-ignore lint/suspicious/noThenProperty: a word of the declaration; nobody awaits a limit.
+    parkLimit: { perKey: 10_000, total: 100_000, then: 'dead-letter', ...declaration.parkLimit },
+    breaker: declaration.breaker !== false && { holdMs: 900_000, ...declaration.breaker },
   };
-  const { name, batch, retry, lag } = consumer;
+  const { name, batch, retry, lag, parkLimit, onDeadLetter, onOvertaken, breaker, once } = consumer;
   const check = (field: string, got: unknown, isAllowed: boolean, allowed: string) => {
     if (isAllowed) return;
     throw new MillraceError(
@@ -212,6 +255,44 @@ export function consumerOf<Value, Kind extends SinkKind>(
     consumer.deadLetterTopic !== consumer.topic.name && TOPIC_NAME.test(consumer.deadLetterTopic),
     `a topic other than the one it consumes, of up to 249 ${NAME_CHARACTERS}`,
   );
+  check(
+    'onDeadLetter',
+    onDeadLetter,
+    onDeadLetter === 'continue' || (onDeadLetter === 'park-key' && consumer.sink === 'postgres'),
+    `"continue"${consumer.sink === 'postgres' ? ' or "park-key"' : ": only the sink 'postgres' can park records"}`,
+  );
+  // Whose keys a batch held that the event source gave up on, nobody knows: later records of them have gone by.
+  check(
+    'giveUp',
+    declaration.giveUp,
+    onDeadLetter === 'continue' || Object.keys(consumer.giveUp).length === 0,
+    'nothing with onDeadLetter: "park-key", since a batch that is given up would leave its keys out of order',
+  );
+  checkWhole('parkLimit.perKey', parkLimit.perKey, 1, 1_000_000);
+  checkWhole('parkLimit.total', parkLimit.total, parkLimit.perKey, 10_000_000);
+  check(
+    'parkLimit.then',
+    parkLimit.then,
+    ['dead-letter', 'hold'].includes(parkLimit.then),
+    '"dead-letter" or "hold"',
+  );
+  check('onOvertaken', onOvertaken, ['refuse', 'apply'].includes(onOvertaken), '"refuse" or "apply"');
+  if (breaker) checkWhole('breaker.holdMs', breaker.holdMs, 1_000, 86_400_000);
+  if (once) {
+    check(
+      'once',
+      once,
+      consumer.sink === 'postgres',
+      "nothing: only the sink 'postgres' keeps the ids of events",
+    );
+    check(
+      'once',
+      once,
+      consumer.topic.format === 'avro' && consumer.topic.identity !== undefined,
+      "nothing, unless the topic's contract names its event's identity",
+    );
+    checkWhole('once.windowMs', once.windowMs, 1_000, 604_800_000);
+  }
   checkWhole('epoch', consumer.epoch, 1, 2_147_483_647);
   checkWhole('lag.warning', lag.warning, 1, Number.MAX_SAFE_INTEGER);
   checkWhole('lag.incident', lag.incident, lag.warning, Number.MAX_SAFE_INTEGER);

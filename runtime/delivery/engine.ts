@@ -21,7 +21,7 @@ import type { Arrival, Replay } from './ledger.ts';
 import { type BatchReport, LOGGED, type Metrics } from './metrics.ts';
 import { createPatience } from './patience.ts';
 import { createRecentLetters } from './recent-letters.ts';
-import type { Sink } from './sink.ts';
+import { NO_CHANGE, type Sink } from './sink.ts';
 
 export interface EnginePorts {
   readonly clock: Clock;
@@ -67,11 +67,17 @@ export interface Engine {
   /**
    * Settles dead letters of this consumer, as if they were delivered once more; gives an outcome for each letter,
    * in order. A letter that fails again is in the dead-letter store again when this resolves; one that is `early`
-   * or `returned` is to be kept and tried again.
+   * or `returned` is to be kept and tried again. What was parked behind a letter is applied before this resolves; where
+   * the time does not suffice, the letter is `returned`. One that is `overtaken` is in the dead-letter store again.
+   * @param mayBeOvertaken which letters may be applied though a newer record of their key was. @default none
    * @throws DEAD_LETTER_FOREIGN when a letter is another consumer's; nothing is settled then
    * @throws what the table calls `halt`
    */
-  redrive(letters: readonly DeadLetter[], invocation: Invocation): Promise<readonly Outcome[]>;
+  redrive(
+    letters: readonly DeadLetter[],
+    invocation: Invocation,
+    mayBeOvertaken?: (letter: DeadLetter) => boolean,
+  ): Promise<readonly Outcome[]>;
   /**
    * Takes what escaped a handler, such as the rejection of a promise that it did not await, for the failure of the
    * handle() that is running. False where none is.
@@ -85,6 +91,11 @@ export interface Engine {
  */
 const DECODE_BUDGET = { lookUps: 64, bodyBytes: 4 * 1024 * 1024 } as const;
 const DECODE_SHARE_OF_TIME = 1 / 3;
+
+/** What is taken out of those parked at once: as much as a delivery brings, so that it is settled as one. */
+const DRAIN_AT_ONCE = { records: 5_000, bytes: 6 * 1024 * 1024 } as const;
+/** With less of the function's time than this, parked records are left to the next invocation. */
+const MIN_SHARE_OF_TIME = 1 / 20;
 
 /** Builds the engine of one consumer; keep it between invocations, it caches the schemas it has seen. */
 export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine {
@@ -160,8 +171,14 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     arrival: Arrival,
     epoch: number,
     invocation: Invocation,
-    historyAt: (index: number) => FailureHistory = () => NO_HISTORY,
-  ): Promise<{ items: readonly Item[]; stoppedBy: Diagnosis | null }> {
+    {
+      historyAt = () => NO_HISTORY,
+      mayBeOvertaken = () => false,
+    }: {
+      readonly historyAt?: (index: number) => FailureHistory;
+      readonly mayBeOvertaken?: (index: number) => boolean;
+    } = {},
+  ): Promise<Ran> {
     const startedAt = clock.now();
     const reserveMs = Math.min(1_000, consumer.timeoutMs / 10);
     const context: BatchContext = {
@@ -179,7 +196,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
         return () => running.delete(onEscaped);
       },
     };
-    const items = raws.map((raw, index) => newItem(raw, historyAt(index)));
+    const items = raws.map((raw, index) => newItem(raw, historyAt(index), mayBeOvertaken(index)));
     const outcome = await workOff(items, context);
     ports.metrics.report({
       consumer: consumer.name,
@@ -191,7 +208,70 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       handlerMs: outcome.handlerMs,
     });
     logTrouble(items, outcome);
-    return { items, stoppedBy: outcome.stoppedBy };
+    return { items, stoppedBy: outcome.stoppedBy, draining: outcome.draining };
+  }
+
+  /**
+   * Applies what is parked in these partitions and waits for no letter, in the order of each key, until nothing is left
+   * or a key's next record fails. What comes meanwhile is parked behind it, so that nothing overtakes.
+   * @returns the partitions that are not done, each for the next invocation
+   * @throws what the table calls `halt`
+   */
+  async function drain(
+    draining: ReadonlySet<number>,
+    epoch: number,
+    invocation: Invocation,
+  ): Promise<ReadonlySet<number>> {
+    const left = new Set(draining);
+    const usableMs = () => invocation.remainingMs() - consumer.timeoutMs * MIN_SHARE_OF_TIME;
+    for (const partition of draining) {
+      while (usableMs() > 0) {
+        const raws = await nextParked(partition, epoch, usableMs());
+        if (!raws) break;
+        if (raws.length === 0) {
+          left.delete(partition);
+          break;
+        }
+        const { items, stoppedBy } = await run(raws, 'release', epoch, invocation);
+        if (stoppedBy?.action === 'halt') throw stoppedBy.error;
+        if (items.some(({ outcome }) => outcome === 'returned')) break;
+      }
+    }
+    return left;
+  }
+
+  /**
+   * Parked records that wait for no letter; null where the sink cannot tell now. Where there is none, the ledger says so
+   * from then on.
+   */
+  async function nextParked(
+    partition: number,
+    epoch: number,
+    budgetMs: number,
+  ): Promise<readonly RawRecord[] | null> {
+    const of = { topic: consumer.topic.name, partition };
+    const key = { consumer: consumer.name, epoch };
+    const timer = new AbortController();
+    const over = new AbortController();
+    void clock.sleep(budgetMs, timer.signal).then(() => {
+      if (!timer.signal.aborted) over.abort(new OutOfTime());
+    });
+    try {
+      return await ports.sink.transaction(async (opened) => {
+        await opened.lockLedgers(key, [{ ...of, from: 0, to: 0 }]);
+        const raws = await opened.keys!.nextParked(key, [of], DRAIN_AT_ONCE);
+        if (raws.length === 0)
+          await opened.keys!.write(key, { ...NO_CHANGE, draining: [{ ...of, isDraining: false }] });
+        return raws;
+      }, over.signal);
+    } catch (error) {
+      const diagnosis = diagnose('write', error, 'SINK_UNAVAILABLE');
+      if (diagnosis.action === 'halt') throw error;
+      log.warn('Parked records not applied yet', { partition, ...factsOf(diagnosis) });
+      return null;
+    } finally {
+      timer.abort();
+    }
   }
 
   /**
@@ -199,7 +279,8 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
    * wait comes last, a part of each such partition at a time: no partition waits for another one.
    */
   async function workOff(items: readonly Item[], context: BatchContext): Promise<BatchOutcome> {
-    const total = { skipped: 0, handlerMs: 0, retries: 0 };
+    const draining = new Set<number>();
+    const total = { skipped: 0, handlerMs: 0, retries: 0, draining };
     let left = items;
     let stuck: Item[] = [];
     let isLast = false;
@@ -215,6 +296,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
         total.skipped += outcome.skipped;
         total.handlerMs += outcome.handlerMs;
         total.retries += outcome.retries;
+        for (const partition of outcome.draining) draining.add(partition);
         holds = 0;
         for (const item of ready) item.record = null;
         const returned = ready.filter(({ outcome }) => outcome === 'returned');
@@ -247,15 +329,23 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     letters: readonly DeadLetter[],
     epoch: number,
     invocation: Invocation,
+    mayBeOvertaken: (letter: DeadLetter) => boolean,
   ): Promise<readonly Outcome[]> {
-    const { items, stoppedBy } = await run(
+    const { items, stoppedBy, draining } = await run(
       letters.map(({ record }) => record),
       'redrive',
       epoch,
       invocation,
-      (at) => historyOf(letters[at]!.failure),
+      {
+        historyAt: (at) => historyOf(letters[at]!.failure),
+        mayBeOvertaken: (at) => mayBeOvertaken(letters[at]!),
+      },
     );
-    if (stoppedBy?.action !== 'halt') return items.map(({ outcome }) => outcome);
+    if (stoppedBy?.action !== 'halt') {
+      await keepOvertaken(letters, items);
+      const notDrained = await drain(draining, epoch, invocation);
+      return items.map(({ outcome, raw }) => (notDrained.has(raw.partition) ? 'returned' : outcome));
+    }
     if (letters.length === 1) throw stoppedBy.error;
     const outcomes: Outcome[] = [];
     let halted = 0;
@@ -265,7 +355,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
         continue;
       }
       try {
-        outcomes.push(...(await redriveLetters([letter], epoch, invocation)));
+        outcomes.push(...(await redriveLetters([letter], epoch, invocation, mayBeOvertaken)));
       } catch (error) {
         if (++halted === letters.length) throw error;
         log.error('Dead letter not redriven', {
@@ -276,6 +366,21 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       }
     }
     return outcomes;
+  }
+
+  /** Puts letters that were overtaken back as they were. One that cannot be kept is to come again. */
+  async function keepOvertaken(letters: readonly DeadLetter[], items: readonly Item[]): Promise<void> {
+    const overtaken = letters.filter((_, at) => items[at]!.outcome === 'overtaken');
+    if (overtaken.length === 0) return;
+    try {
+      await ports.deadLetters.put(overtaken);
+    } catch (error) {
+      log.warn(
+        'Overtaken letters not kept',
+        factsOf(diagnose('handle', error, 'DEAD_LETTER_STORE_UNAVAILABLE')),
+      );
+      for (const item of items) if (item.outcome === 'overtaken') item.outcome = 'returned';
+    }
   }
 
   function logTrouble(items: readonly Item[], { skipped }: BatchOutcome): void {
@@ -299,8 +404,9 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     topic: consumer.topic.name,
 
     async deliver(records, invocation) {
-      const { items, stoppedBy } = await run(records, 'delivery', consumer.epoch, invocation);
+      const { items, stoppedBy, draining } = await run(records, 'delivery', consumer.epoch, invocation);
       if (stoppedBy?.action === 'halt') throw stoppedBy.error;
+      await drain(draining, consumer.epoch, invocation);
       return { outcomes: items.map(({ outcome }) => outcome), heldBy: stoppedBy };
     },
 
@@ -309,7 +415,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       return running.size > 0;
     },
 
-    async redrive(letters, invocation) {
+    async redrive(letters, invocation, mayBeOvertaken = () => false) {
       const foreign = letters.find((letter) => letter.consumer !== consumer.name);
       if (foreign) throw foreignLetter(foreign, consumer.name);
       const outcomes: Outcome[] = [];
@@ -324,6 +430,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
           queue.map(({ letter }) => letter),
           epoch,
           invocation,
+          mayBeOvertaken,
         );
         for (const [at, outcome] of settled.entries()) {
           const { index, others } = queue[at]!;
@@ -336,15 +443,29 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
   };
 }
 
+/** No time is left to ask the sink. */
+class OutOfTime extends Error {}
+
+/** What became of records, whatever the end. */
+interface Ran {
+  readonly items: readonly Item[];
+  readonly stoppedBy: Diagnosis | null;
+  /** Partitions that may have parked records which wait for no letter. */
+  readonly draining: ReadonlySet<number>;
+}
+
 /** The counts of a report that stand in the items. */
 function tally(
   items: readonly Item[],
-): Pick<BatchReport, 'records' | 'bytes' | 'applied' | 'duplicates' | 'deadLettered' | 'returned'> {
+): Omit<BatchReport, 'consumer' | 'topic' | 'skipped' | 'retries' | 'batchMs' | 'handlerMs'> {
   const counts: Record<Outcome, number> = {
     applied: 0,
     duplicate: 0,
+    repeated: 0,
     deadLettered: 0,
+    parked: 0,
     early: 0,
+    overtaken: 0,
     returned: 0,
   };
   let bytes = 0;
@@ -357,6 +478,8 @@ function tally(
     bytes,
     applied: counts.applied,
     duplicates: counts.duplicate,
+    repeated: counts.repeated,
+    parked: counts.parked,
     deadLettered: counts.deadLettered,
     returned: counts.returned + counts.early,
   };

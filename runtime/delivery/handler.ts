@@ -21,10 +21,6 @@ export interface HandlerPorts {
 /** Records that the handler gave to `fail`. */
 export type Rejected = ReadonlyMap<Item, Failure>;
 
-export function giveUp(rejected: Rejected): void {
-  for (const [item, failure] of rejected) item.failure = failure;
-}
-
 /** Runs the handler on records that can be read. */
 export async function runHandler(
   items: readonly Item[],

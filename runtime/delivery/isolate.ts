@@ -20,6 +20,8 @@ export interface IsolatePorts {
   attempt(group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null>;
   /** For show, no verdict is the last. */
   judge(item: Item, diagnosis: Diagnosis, isForShow: boolean): Verdict;
+  /** Whether a record is not to be tried, since it has to wait for one that failed. */
+  isOut(item: Item): boolean;
   /** Whether time and room are left for more, with so many records given up. Asked once something has been judged. */
   mayGoOn(failed: number): boolean;
   /** Milliseconds of a clock. */
@@ -116,19 +118,24 @@ export async function isolate(
         continue;
       }
       const wanted = isCanary ? 1 : badBefore > at ? Math.floor((badBefore - at) * costs.part()) : size;
-      const group = nextGroup(at, Math.min(to, at + Math.max(1, wanted)), isForShow);
+      const end = nextEnd(at, Math.min(to, at + Math.max(1, wanted)), isForShow);
+      const group = items.slice(at, end).filter((item) => !ports.isOut(item));
+      if (group.length === 0) {
+        at = end;
+        continue;
+      }
       let diagnosis = await attempt(group, isForShow);
       judged++;
       isCanary = false;
       if (!diagnosis) {
-        at += group.length;
+        at = end;
         if (badBefore <= at) size *= 2;
         if (isForShow) for (const item of group) item.wentThrough = true;
         else handled += group.length;
         continue;
       }
       if (group.length > 1) {
-        badBefore = at + group.length;
+        badBefore = end;
         isCanary = mayBeAnOutage(diagnosis);
         continue;
       }
@@ -144,24 +151,24 @@ export async function isolate(
         size = at - lastBadAt;
         lastBadAt = at;
       }
-      at++;
+      at = end;
       badBefore = at;
       if (verdict === 'failed') failed++;
       if (verdict === 'failed' || (verdict === 'retry' && isForShow)) continue;
       if (!isForShow) waiting.set(item, diagnosis);
-      const end = endOfPartition(item, at, to);
-      if (verdict === 'retry' && (await takingBack(() => scan(at, end, true))) < end) return end;
-      at = end;
+      const next = endOfPartition(item, at, to);
+      if (verdict === 'retry' && (await takingBack(() => scan(at, next, true))) < next) return next;
+      at = next;
     }
     return at;
   }
 
-  /** A record that has failed before is tried on its own, so that the groups beside it are sound. */
-  function nextGroup(from: number, to: number, isForShow: boolean): readonly Item[] {
+  /** The end of the group that is tried next. A record that has failed before is tried on its own, so that others are sound. */
+  function nextEnd(from: number, to: number, isForShow: boolean): number {
     const isOther = ({ tries, wentThrough }: Item) => tries > 0 || (isForShow && wentThrough);
     let end = from + 1;
     if (!isOther(items[from]!)) while (end < to && !isOther(items[end]!)) end++;
-    return items.slice(from, end);
+    return end;
   }
 
   async function attempt(group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null> {

@@ -1,8 +1,19 @@
 import type { ConsumerRecord, RawRecord } from '../record.ts';
 import type { Failure, FailureHistory } from './dead-letter.ts';
 
-/** What became of a record; `returned` until it is settled. */
-export type Outcome = 'returned' | 'applied' | 'duplicate' | 'deadLettered' | 'early';
+/**
+ * What became of a record; `returned` until it is settled. `early` and `overtaken` letters are not: the one is to come
+ * again, the other is a dead letter still.
+ */
+export type Outcome =
+  | 'returned'
+  | 'applied'
+  | 'duplicate'
+  | 'repeated'
+  | 'deadLettered'
+  | 'parked'
+  | 'early'
+  | 'overtaken';
 
 /** A record on its way through the engine. */
 export interface Item {
@@ -18,6 +29,10 @@ export interface Item {
   /** When it first ran out of time, as `Patience` counts; null where it has not. */
   slowSince: number | null;
   outcome: Outcome;
+  /** Whether a newer record of its key was applied before it. */
+  isOvertaken: boolean;
+  /** Whether it may be applied although a newer record of its key was. */
+  readonly mayBeOvertaken: boolean;
   /** How often it has failed on its own, in this invocation. */
   tries: number;
   /** Whether it failed, while others went through, for what reads like a fault of the sink or of the code. */
@@ -28,7 +43,7 @@ export interface Item {
   history: FailureHistory;
 }
 
-export function newItem(raw: RawRecord, history: FailureHistory): Item {
+export function newItem(raw: RawRecord, history: FailureHistory, mayBeOvertaken = false): Item {
   return {
     raw,
     record: null,
@@ -37,6 +52,8 @@ export function newItem(raw: RawRecord, history: FailureHistory): Item {
     wasRefused: false,
     slowSince: null,
     outcome: 'returned',
+    isOvertaken: false,
+    mayBeOvertaken,
     tries: 0,
     isToBlame: false,
     wentThrough: false,

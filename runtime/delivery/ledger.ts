@@ -28,6 +28,18 @@ export interface LedgerView extends TopicPartition {
   readonly holes: readonly OffsetRange[];
   /** Set where the ledger is that of tables which readers do not see: as read under the lock, so never a moment late. */
   readonly replay?: Replay | null;
+  /** What is remembered of the partition's keys: absent where there is nothing, so that nothing is looked up. */
+  readonly keys?: KeyCounts;
+}
+
+/** How much a partition remembers of its keys. Read from the locked ledger itself, so never a moment late. */
+export interface KeyCounts {
+  /** Open letters of records with a key. */
+  readonly letters: number;
+  /** Parked records. */
+  readonly parked: number;
+  /** Whether parked records may be waiting for no letter any more. */
+  readonly isDraining: boolean;
 }
 
 /**
@@ -77,10 +89,10 @@ export function viewOf(ledger: Ledger, window: TopicPartition & OffsetRange): Le
 }
 
 /**
- * How a record came: from the event source, in the partition's order, or as a dead letter given back. Only a
- * delivery may move `next` on: a letter ahead of it belongs to a delivery that is not over.
+ * How a record came: from the event source, in the partition's order; as a dead letter given back; or from those
+ * parked. Only a delivery may move `next` on: a letter ahead of it belongs to a delivery that is not over.
  */
-export type Arrival = 'delivery' | 'redrive';
+export type Arrival = 'delivery' | 'redrive' | 'release';
 
 /**
  * - `fresh`: not settled; run it.

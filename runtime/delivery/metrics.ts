@@ -7,6 +7,8 @@ export const METRICS = {
   Bytes: { unit: 'Bytes', of: ({ bytes }) => bytes },
   Applied: { unit: 'Count', of: ({ applied }) => applied },
   Duplicates: { unit: 'Count', of: ({ duplicates }) => duplicates },
+  Repeated: { unit: 'Count', of: ({ repeated }) => repeated },
+  Parked: { unit: 'Count', of: ({ parked }) => parked },
   DeadLettered: { unit: 'Count', of: ({ deadLettered }) => deadLettered },
   Holes: { unit: 'Count', of: ({ skipped }) => skipped },
   Retries: { unit: 'Count', of: ({ retries }) => retries },
@@ -20,6 +22,7 @@ export const REDRIVE_METRICS = {
   RedriveApplied: { unit: 'Count', of: ({ applied }) => applied },
   RedriveAlreadyApplied: { unit: 'Count', of: ({ alreadyApplied }) => alreadyApplied },
   RedriveFailedAgain: { unit: 'Count', of: ({ failedAgain }) => failedAgain },
+  RedriveOvertaken: { unit: 'Count', of: ({ overtaken }) => overtaken },
   RedriveRefused: { unit: 'Count', of: ({ refused }) => refused },
   RedriveReturned: { unit: 'Count', of: ({ returned }) => returned },
 } as const satisfies Record<string, { unit: string; of: (report: RedriveReport) => number }>;
@@ -37,6 +40,10 @@ export interface BatchReport {
   readonly applied: number;
   /** Records delivered that were settled already. */
   readonly duplicates: number;
+  /** Events that were applied before, under another offset. */
+  readonly repeated: number;
+  /** Records that wait behind a dead letter of their key from now on. */
+  readonly parked: number;
   readonly deadLettered: number;
   /** Offsets that the event source skipped, seen for the first time. */
   readonly skipped: number;
@@ -58,6 +65,8 @@ export interface RedriveReport {
   readonly alreadyApplied: number;
   /** Letters that are dead letters once more. */
   readonly failedAgain: number;
+  /** Letters that stay dead letters, since a newer record of their key was applied. */
+  readonly overtaken: number;
   /** Messages of another consumer, or that cannot be read. */
   readonly refused: number;
   /** Letters to be delivered again: early ones, or the line was held. */

@@ -1,18 +1,12 @@
 import { MillraceError } from '../errors.ts';
 import type { Clock } from '../ports.ts';
-import type { RawRecord } from '../record.ts';
+import type { ConsumerRecord, RawRecord } from '../record.ts';
 import { type DeadLetter, type DeadLetterStore, deadLetterId, letterKey } from './dead-letter.ts';
-import { type Diagnosis, diagnose } from './failure.ts';
-import {
-  giveUp,
-  type HandlerPorts,
-  judgeFailure,
-  mayBeARecords,
-  type Rejected,
-  runHandler,
-} from './handler.ts';
+import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
+import { type HandlerPorts, judgeFailure, mayBeARecords, type Rejected, runHandler } from './handler.ts';
 import { isolate } from './isolate.ts';
-import type { Item } from './item.ts';
+import { historyWith, type Item } from './item.ts';
+import { createKeyOrder, type KeyOrder } from './key-order.ts';
 import {
   type Arrival,
   advance,
@@ -60,6 +54,8 @@ export interface Settled {
   readonly waiting: readonly Waiting[];
   /** What the transaction had no time or room for, in order. */
   readonly left: readonly Item[];
+  /** Partitions that may have parked records which wait for no letter. */
+  readonly draining: ReadonlySet<number>;
 }
 
 export interface Waiting {
@@ -140,6 +136,7 @@ export async function settle(
 
   const handle = async (records: readonly Item[], tx: unknown): Promise<Rejected> => {
     underTest = records;
+    for (const item of records) tellArrival(item, context.arrival, replay);
     const calledAt = clock.now();
     try {
       return await runHandler(records, tx, handlerTime.signal, abandon.signal, context, replay);
@@ -147,13 +144,36 @@ export async function settle(
       handlerMs += clock.now() - calledAt;
     }
   };
+  /**
+   * Gives up what the handler has rejected.
+   * @throws OutOfOrder where the call had later records of its key; only what they have to wait for is given up then
+   */
+  const giveUp = (rejected: Rejected, call: readonly Item[], order: KeyOrder): void => {
+    const late = order.tooLate(rejected.keys(), call);
+    for (const [item, failure] of rejected) {
+      if (late.length > 0 && !late.includes(item)) continue;
+      item.failure = failure;
+      order.failed(item);
+    }
+    if (late.length > 0) throw new OutOfOrder();
+  };
   /** Lets the handler try a group behind a savepoint; gives what is wrong with the group, if anything is. */
-  const attempt = async (group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null> => {
+  const attempt = async (
+    group: readonly Item[],
+    isForShow: boolean,
+    order: KeyOrder,
+  ): Promise<Diagnosis | null> => {
     try {
-      const rejected = await transaction!.savepoint((tx) => handle(group, tx));
-      if (!isForShow) giveUp(rejected);
+      await transaction!.savepoint(async (tx) => {
+        const rejected = await handle(group, tx);
+        if (!isForShow) giveUp(rejected, group, order);
+      });
       return null;
     } catch (error) {
+      if (error instanceof OutOfOrder) {
+        const rest = group.filter((item) => item.failure === null && !order.mustPark(item));
+        return rest.length === 0 ? null : attempt(rest, isForShow, order);
+      }
       const diagnosis = diagnose('handle', error, 'HANDLER_FAILED');
       if (handlerTime.signal.aborted || abandon.signal.aborted || !mayBeARecords(diagnosis)) throw error;
       return diagnosis;
@@ -168,19 +188,30 @@ export async function settle(
       transaction = opened;
       const views = await opened.lockLedgers(context.ledger, requestsOf(items));
       replay ??= views.find((view) => view.replay)?.replay ?? undefined;
-      const { fresh, settled, early } = judgeAll(items, views, context);
-      const none = { handled: 0, waiting: [], left: [], skipped: 0 };
-      if (fresh.length === 0) return { ...none, done: [], settled, early };
+      const judged = judgeAll(items, views, context);
+      const order = await createKeyOrder(judged.fresh, views, opened.keys, context);
+      const { fresh, ...known } = judgeByKey(judged, order);
+      const verdicts = { ...known, draining: order.draining };
+      if (fresh.length === 0) {
+        const parked: ReadonlySet<Item> = new Set();
+        return { ...verdicts, done: [], parked, waiting: [], left: [], skipped: 0, handled: 0 };
+      }
 
       // With the time for it over already, the handler would be blamed for what came before.
       handlerTime.signal.throwIfAborted();
       phase = 'handle';
-      sound = fresh.filter(({ failure }) => failure === null);
+      for (const item of fresh) if (item.failure !== null) order.failed(item);
+      sound = fresh.filter((item) => item.failure === null && !order.mustPark(item));
       const isolated =
         typeof approach === 'object'
           ? await isolate(sound, approach.isolate, {
-              attempt,
-              judge: (item, diagnosis, isForShow) => judgeFailure(item, diagnosis, context, isForShow),
+              attempt: (group, isForShow) => attempt(group, isForShow, order),
+              judge(item, diagnosis, isForShow) {
+                const verdict = judgeFailure(item, diagnosis, context, isForShow);
+                if (verdict === 'failed') order.failed(item);
+                return verdict;
+              },
+              isOut: (item) => order.mustPark(item),
               now: () => clock.now(),
               mayGoOn: (failed) => failed < MOST_LETTERS / 2 && clock.now() - startedAt < budgetMs / 2,
               savepoint: (work) => opened.savepoint(work),
@@ -189,35 +220,41 @@ export async function settle(
       if (typeof approach === 'string' && sound.length > 0) {
         const rejected = await handle(sound, opened.tx);
         if (approach === 'probe') throw new Probed();
-        giveUp(rejected);
+        giveUp(rejected, sound, order);
       }
       const { done, waiting, left } = cut(fresh, isolated);
-      const failed = done.filter(({ failure }) => failure !== null);
-      if (failed.length > MOST_LETTERS) throw new TooManyLetters();
+      const parked = parkAll(done, order, context);
+      const letters = done.filter((item) => item.failure !== null && !parked.has(item));
+      if (letters.length > MOST_LETTERS) throw new TooManyLetters();
 
       // The handler has done its part: to roll it back for the time it took would be to do it again.
       const writingMs = Math.max(budgetMs - (clock.now() - startedAt), context.usableMs() * WRITING_SHARE);
       deadline.set(writingMs, () => abandon.abort(outOfTime(phase, writingMs, true)));
       phase = 'dead-letter';
-      await storeLetters(failed, context);
+      await storeLetters(letters, context);
 
       phase = 'write';
-      const { patches, skipped } = advanceAll(done, views, context);
+      const change = order.changeBy(done, parked);
+      if (change) await opened.keys!.write(context.ledger, change);
+      const { patches, skipped } = advanceAll(done, parked, views, context);
       await opened.writeLedgers(context.ledger, patches);
-      return { done, waiting, left, skipped, handled: isolated.handled, settled, early };
+      return { ...verdicts, done, parked, waiting, left, skipped, handled: isolated.handled };
     }, abandon.signal);
 
-    const letters = settled.done.filter(({ failure }) => failure !== null);
-    if (context.arrival === 'delivery')
-      context.recentLetters.add(letters.map((item) => letterIdOf(item, context)));
+    const { skipped, handled, waiting, left, draining, done, parked } = settled;
     for (const item of settled.settled) item.outcome = 'duplicate';
     for (const item of settled.early) item.outcome = 'early';
-    for (const item of settled.done) item.outcome = item.failure ? 'deadLettered' : 'applied';
-    const { skipped, handled, waiting, left } = settled;
-    return { skipped, handlerMs, handled, waiting, left };
+    for (const item of settled.overtaken) item.outcome = 'overtaken';
+    for (const item of done) item.outcome = item.failure ? 'deadLettered' : 'applied';
+    for (const item of parked) item.outcome = 'parked';
+    if (context.arrival === 'delivery') {
+      const letters = done.filter(({ outcome }) => outcome === 'deadLettered');
+      context.recentLetters.add(letters.map((item) => letterIdOf(item, context)));
+    }
+    return { skipped, handlerMs, handled, waiting, left, draining };
   } catch (error) {
     if (error instanceof Probed)
-      return { skipped: 0, handlerMs, handled: items.length, waiting: [], left: [] };
+      return { skipped: 0, handlerMs, handled: items.length, waiting: [], left: [], draining: new Set() };
     const inHandler = phase === 'handle';
     throw new SettleFailed(
       diagnose(inHandler ? 'handle' : 'write', error, inHandler ? 'HANDLER_FAILED' : 'UNEXPECTED'),
@@ -233,6 +270,22 @@ class Probed extends Error {}
 
 /** More records failed than one transaction makes letters of: they are known now, and the transaction is planned anew. */
 export class TooManyLetters extends Error {}
+
+/** A call had records of a key behind one that it gave to fail(): they have to wait, so it is made again without them. */
+export class OutOfOrder extends Error {}
+
+/** Records that have to wait, each with what comes after it in its partition, though the handler could take them. */
+export class HeldFrom extends Error {
+  /** Of each such partition the first. */
+  readonly first: readonly Item[];
+  readonly because: Diagnosis;
+
+  constructor(first: readonly Item[], because: Diagnosis) {
+    super('records held', { cause: because.error });
+    this.first = first;
+    this.because = because;
+  }
+}
 
 /** What is to be done once a time is over; the next `set` replaces the last. */
 function createDeadline(clock: Clock) {
@@ -271,6 +324,31 @@ function cut(
   return { done, waiting: [...behind.values()], left };
 }
 
+/**
+ * The items that are parked. What `parkLimit` has no room for becomes a letter.
+ * @throws HeldFrom where it is to be held instead
+ */
+function parkAll(done: readonly Item[], order: KeyOrder, { clock }: SettleContext): ReadonlySet<Item> {
+  const { parked, overflow } = order.park(done);
+  const held = new Map<number, Item>();
+  for (const [item, error] of overflow) {
+    const diagnosis = diagnose('handle', error, 'PARK_LIMIT');
+    if (diagnosis.action === 'hold') held.set(item.raw.partition, held.get(item.raw.partition) ?? item);
+    else item.failure = describeFailure(diagnosis, historyWith(item, clock.now()));
+  }
+  const [first] = held.values();
+  if (first) throw new HeldFrom([...held.values()], diagnose('handle', overflow.get(first), 'PARK_LIMIT'));
+  return parked;
+}
+
+/** Tells a handler how a record came; most are as they were made. */
+function tellArrival({ record, isOvertaken }: Item, arrival: Arrival, replay: Replay | undefined): void {
+  if (arrival !== 'redrive' && !replay) return;
+  const told = record as { arrival: ConsumerRecord<unknown>['arrival']; overtaken: boolean };
+  told.arrival = replay ? 'replay' : 'redrive';
+  told.overtaken = isOvertaken;
+}
+
 /** Makes the failed records' letters durable, those that are not already. */
 async function storeLetters(failed: readonly Item[], context: SettleContext): Promise<void> {
   const isKnown = (item: Item) =>
@@ -299,6 +377,17 @@ interface Judged {
   readonly early: readonly Item[];
 }
 
+/** Judges again, by what is known of the records' keys. What waits behind a letter is among the fresh: it is settled too. */
+function judgeByKey(judged: Judged, order: KeyOrder): Judged & { readonly overtaken: readonly Item[] } {
+  const fresh: Item[] = [];
+  const settled = [...judged.settled];
+  const early = [...judged.early];
+  const overtaken: Item[] = [];
+  const into = { run: fresh, parked: fresh, settled, early, overtaken };
+  for (const item of judged.fresh) into[order.judge(item)].push(item);
+  return { fresh, settled, early, overtaken };
+}
+
 function judgeAll(
   items: readonly Item[],
   views: readonly LedgerView[],
@@ -306,6 +395,8 @@ function judgeAll(
 ): Judged {
   const judged = { fresh: [] as Item[], settled: [] as Item[], early: [] as Item[] };
   const viewOf = new Map(views.map((view) => [view.partition, view]));
+  // The ledger has settled what is parked: whether it still is, its key tells.
+  if (arrival === 'release') return { ...judged, fresh: items };
   const now = clock.now();
   for (const item of items) {
     judged[judge(viewOf.get(item.raw.partition)!, item.raw, arrival, now)].push(item);
@@ -315,18 +406,24 @@ function judgeAll(
 
 function advanceAll(
   done: readonly Item[],
+  parked: ReadonlySet<Item>,
   views: readonly LedgerView[],
-  { consumer, clock }: SettleContext,
+  { consumer, clock, arrival }: SettleContext,
 ): { patches: LedgerPatch[]; skipped: number } {
-  const settlements = Map.groupBy(done, ({ raw }) => raw.partition);
+  const isLetter = (item: Item) => item.failure !== null && !parked.has(item);
+  // A release changes nothing for the ledger but where a record becomes a letter after all.
+  const settlements = Map.groupBy(
+    arrival === 'release' ? done.filter(isLetter) : done,
+    ({ raw }) => raw.partition,
+  );
   const patches: LedgerPatch[] = [];
   let skipped = 0;
   for (const view of views) {
     const [head, ...tail] = (settlements.get(view.partition) ?? []).map(
-      ({ raw, failure }): Settlement => ({
-        offset: raw.offset,
-        timestamp: raw.timestamp,
-        isDeadLettered: failure !== null,
+      (item): Settlement => ({
+        offset: item.raw.offset,
+        timestamp: item.raw.timestamp,
+        isDeadLettered: isLetter(item),
       }),
     );
     if (!head) continue;

@@ -1,5 +1,6 @@
-import type { ConsumerRecord, TopicPartition } from '../record.ts';
+import type { ConsumerRecord, Position, RawRecord, TopicPartition } from '../record.ts';
 import type { LedgerPatch, LedgerView } from './ledger.ts';
+import type { OffsetRange } from './offset-ranges.ts';
 
 /** The SQL that a handler may run inside the sink's transaction. Parameters are $1, $2 …; never text. */
 export interface SqlTransaction {
@@ -58,6 +59,90 @@ export interface SinkTransaction<Tx> {
   savepoint<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
   /** Whether a statement is with the sink and unanswered: tells a slow sink from a slow handler. */
   isWaiting(): boolean;
+  /** What the sink remembers of keys whose records have failed. Absent where it cannot: an archive writes no state by key. */
+  readonly keys?: KeyStore;
+}
+
+/** A record's place among those of its key. Keys are compared by their bytes, and belong to their partition. */
+export interface KeyPosition extends Position {
+  readonly key: Buffer;
+}
+
+/** What is remembered of a key: nothing, unless it has open letters or parked records. */
+export interface KeyState extends TopicPartition {
+  readonly key: Buffer;
+  /** The lowest offset of its letters that later records wait for; null without one. */
+  readonly firstLetter: number | null;
+  /** The lowest offset of its parked records; null without one. */
+  readonly firstParked: number | null;
+  /** How many of its records are parked. */
+  readonly parked: number;
+  /** Which of the offsets asked for are open letters of the key. `overtakenBy`: a newer record that was applied since. */
+  readonly letters: readonly { readonly offset: number; readonly overtakenBy: number | null }[];
+  /** Which of the offsets asked for are parked. */
+  readonly parkedAt: readonly number[];
+}
+
+/** A letter whose record failed just now. */
+export interface OpenedLetter extends KeyPosition {
+  /** Whether later records of its key wait for it. */
+  readonly isWaitedFor: boolean;
+  readonly overtakenBy: number | null;
+}
+
+/** What a transaction changes of what is remembered. Each list may be empty. */
+export interface KeyChange {
+  /** Letters that are open from now on; one that is open already keeps what is known of it. */
+  readonly opened: readonly OpenedLetter[];
+  /** Letters whose record is applied. */
+  readonly closed: readonly KeyPosition[];
+  /** Letters that their key waits for no longer, though they stay open. */
+  readonly released: readonly KeyPosition[];
+  /** The newest record of each key that was applied: it overtakes the key's letters below it. */
+  readonly applied: readonly KeyPosition[];
+  /** Records to park, each once, as they came. */
+  readonly parked: readonly RawRecord[];
+  /** Parked records that are applied, or are letters now. */
+  readonly unparked: readonly KeyPosition[];
+  /** Partitions by whether they may have parked records that wait for no letter. */
+  readonly draining: readonly (TopicPartition & { readonly isDraining: boolean })[];
+  /** Offsets that somebody discarded on purpose, so that an audit can tell. */
+  readonly discarded: readonly (TopicPartition & { readonly offsets: readonly OffsetRange[] })[];
+}
+
+/** A change of nothing, to build others from. */
+export const NO_CHANGE: KeyChange = {
+  opened: [],
+  closed: [],
+  released: [],
+  applied: [],
+  parked: [],
+  unparked: [],
+  draining: [],
+  discarded: [],
+};
+
+/**
+ * Letters and parked records by key, in the sink's transaction. Ask for partitions only whose ledgers this transaction has
+ * locked: the lock is what keeps a key's order. A partition whose view has no `keys` has nothing to read.
+ */
+export interface KeyStore {
+  /** The states of the keys that have one, by one statement; also how many records are parked for the consumer in all. */
+  read(
+    key: LedgerKey,
+    positions: readonly KeyPosition[],
+  ): Promise<{ readonly states: readonly KeyState[]; readonly parkedInAll: number }>;
+  /** Writes what has changed, and the counts of `LedgerView.keys`: one statement for each kind of change that there is. */
+  write(key: LedgerKey, change: KeyChange): Promise<void>;
+  /**
+   * Parked records that wait for no letter, as they came, with their partition's lowest offsets first: at most `most`, and at least
+   * one where there is any. Of each key they are its first.
+   */
+  nextParked(
+    key: LedgerKey,
+    partitions: readonly TopicPartition[],
+    most: { readonly records: number; readonly bytes: number },
+  ): Promise<readonly RawRecord[]>;
 }
 
 export interface Sink<Tx> {

@@ -12,7 +12,7 @@ import type { ReceivedMessage } from '../../lambda/queue-event.ts';
 import type { ObjectStore } from '../../objects.ts';
 import type { Logger } from '../../ports.ts';
 import { decodeEnvelope, type Envelope } from '../json-envelope.ts';
-import { fetchPayload, REDRIVE_ATTRIBUTE } from '../queue-letters.ts';
+import { ALLOW_OVERTAKEN_ATTRIBUTE, fetchPayload, REDRIVE_ATTRIBUTE } from '../queue-letters.ts';
 import { type LetterResult, writeRedriveResults } from './results.ts';
 
 export interface RedrivePorts {
@@ -22,6 +22,7 @@ export interface RedrivePorts {
   readonly log: Logger;
 }
 
+const mayBeOvertaken = ({ attributes }: ReceivedMessage) => attributes[ALLOW_OVERTAKEN_ATTRIBUTE] === 'true';
 const redriveOf = ({ attributes }: ReceivedMessage): string | undefined => attributes[REDRIVE_ATTRIBUTE];
 
 /** `early` and `returned` have no result yet: their messages are delivered again. */
@@ -29,6 +30,7 @@ const RESULT_OF: Readonly<Partial<Record<Outcome, LetterResult>>> = {
   applied: 'applied',
   duplicate: 'already-applied',
   deadLettered: 'failed-again',
+  overtaken: 'overtaken',
 };
 
 /**
@@ -67,9 +69,13 @@ export async function settleMessages(
   }
   const refused = handedBack.size;
 
+  const permitted = new Set(
+    opened.flatMap(({ message, letter }) => (mayBeOvertaken(message) ? [letter] : [])),
+  );
   const outcomes = await engine.redrive(
     opened.map(({ letter }) => letter),
     invocation,
+    (letter) => permitted.has(letter),
   );
   for (const [index, { message, letter }] of opened.entries()) {
     const { id } = letter;
@@ -97,6 +103,7 @@ export async function settleMessages(
     applied: count('applied'),
     alreadyApplied: count('duplicate'),
     failedAgain: count('deadLettered'),
+    overtaken: count('overtaken'),
     refused,
     returned: count('early') + count('returned'),
   });

@@ -1,7 +1,7 @@
 import type { ObjectStore } from '../../objects.ts';
 
 /** How a redriven letter ended; the best of them counts where there are several. */
-export const LETTER_RESULTS = ['applied', 'already-applied', 'failed-again', 'refused'] as const;
+export const LETTER_RESULTS = ['applied', 'already-applied', 'overtaken', 'failed-again', 'refused'] as const;
 export type LetterResult = (typeof LETTER_RESULTS)[number];
 
 /** Where the results are, in the consumer's own object store. */

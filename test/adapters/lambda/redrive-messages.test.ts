@@ -93,7 +93,16 @@ describe('messages of the redrive queue', () => {
     });
     expect(redriven).toEqual([five]);
     expect(reports).toEqual([
-      { consumer: 'c', topic: 't', applied: 1, alreadyApplied: 1, failedAgain: 1, refused: 0, returned: 2 },
+      {
+        consumer: 'c',
+        topic: 't',
+        applied: 1,
+        alreadyApplied: 1,
+        failedAgain: 1,
+        overtaken: 0,
+        refused: 0,
+        returned: 2,
+      },
     ]);
   });
 

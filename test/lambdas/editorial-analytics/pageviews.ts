@@ -27,7 +27,15 @@ function recordOf(view: View, offset = 0): ConsumerRecord<Pageview> {
     country: null,
     ...view,
   };
-  return { ...raw, id: `${topic}/0/${offset}`, key: view.contentId, value, raw };
+  return {
+    ...raw,
+    id: `${topic}/0/${offset}`,
+    key: view.contentId,
+    value,
+    raw,
+    arrival: 'delivery',
+    overtaken: false,
+  };
 }
 
 /** Runs the handler on one batch in a transaction; gives the records it failed. */

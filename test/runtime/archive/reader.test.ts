@@ -55,6 +55,8 @@ const recordOf = (raw: RawRecord, value: unknown): ConsumerRecord<unknown> => ({
   key: raw.key?.toString() ?? null,
   value,
   raw,
+  arrival: 'delivery',
+  overtaken: false,
 });
 
 const line = (topic: Topic<never>, raw: RawRecord, value: unknown): Buffer => {

@@ -80,7 +80,7 @@ function rowOf(fields: Partial<RawRecord> & Pick<RawRecord, 'offset'>): Consumer
     headers: [],
     ...fields,
   };
-  return { ...raw, id: '', key: null, value: null, raw };
+  return { ...raw, id: '', key: null, value: null, raw, arrival: 'delivery', overtaken: false };
 }
 
 sinkSuite<CounterTx>(

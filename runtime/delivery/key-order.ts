@@ -1,0 +1,246 @@
+/**
+ * The order of a key's records around its dead letters, inside one transaction: which records wait behind a letter of
+ * their key, which letters have been overtaken, and what the sink has to remember of it. Promise 3 of docs/delivery.md
+ * rests on this file: the ledgers' locks keep every other transaction away from these keys meanwhile.
+ */
+import { MillraceError } from '../errors.ts';
+import type { AnyConsumer } from './consumer.ts';
+import type { Item } from './item.ts';
+import type { Arrival, LedgerView } from './ledger.ts';
+import { covers } from './offset-ranges.ts';
+import type { KeyChange, KeyPosition, KeyState, KeyStore, LedgerKey } from './sink.ts';
+
+/**
+ * - `run`: the handler gets it, unless a record of its key before it fails.
+ * - `parked`: it waits behind a letter of its key.
+ * - `settled`: a letter that its key waits for, delivered again; or a parked record that somebody else has applied.
+ * - `early`: a letter behind another record of its key; it waits.
+ * - `overtaken`: a letter after whose record a newer one of its key was applied.
+ */
+type KeyVerdict = 'run' | 'parked' | 'settled' | 'early' | 'overtaken';
+
+export interface KeyOrder {
+  judge(item: Item): KeyVerdict;
+  /** Whether the item has to wait by now: for what was there before, or for a record of its key that failed since. */
+  mustPark(item: Item): boolean;
+  /** Tells that a record was given up: with `park-key`, those of its key that come later wait for it. */
+  failed(item: Item): void;
+  /** Of records given to fail(), those after which the same call had others of their key, which should have waited. */
+  tooLate(rejected: Iterable<Item>, call: readonly Item[]): readonly Item[];
+  /** Of settled items, those that are parked, and those that there is no room for. */
+  park(done: readonly Item[]): Parking;
+  /** What the sink has to remember of settled items; null where there is nothing. */
+  changeBy(done: readonly Item[], parked: ReadonlySet<Item>): KeyChange | null;
+  /** Partitions that may have parked records which wait for no letter. */
+  readonly draining: ReadonlySet<number>;
+}
+
+export interface Parking {
+  readonly parked: ReadonlySet<Item>;
+  /** In order, each with the limit that it would exceed. */
+  readonly overflow: ReadonlyMap<Item, MillraceError>;
+}
+
+export interface KeyOrderContext {
+  readonly consumer: AnyConsumer;
+  readonly arrival: Arrival;
+  readonly ledger: LedgerKey;
+}
+
+interface Known extends KeyState {
+  readonly letterAt: ReadonlyMap<number, number | null>;
+  readonly isParkedAt: ReadonlySet<number>;
+}
+
+/** Reads what is known of the items' keys, where there is anything to know, and keeps their order for one transaction. */
+export async function createKeyOrder(
+  items: readonly Item[],
+  views: readonly LedgerView[],
+  store: KeyStore | undefined,
+  { consumer, arrival, ledger }: KeyOrderContext,
+): Promise<KeyOrder> {
+  const viewOf = new Map(views.map((view) => [view.partition, view]));
+  const parks = consumer.onDeadLetter === 'park-key';
+  /** Without parking, a delivery waits for no letter, but for what was parked before somebody turned it off. */
+  const matters = ({ raw }: Item) => {
+    const counts = viewOf.get(raw.partition)!.keys;
+    if (!counts || raw.key === null) return false;
+    return arrival === 'delivery' && !parks ? counts.parked > 0 : counts.letters > 0 || counts.parked > 0;
+  };
+  const asked = store && views.some(({ keys }) => keys) ? items.filter(matters) : [];
+  const { states, parkedInAll } =
+    asked.length === 0 ? { states: [], parkedInAll: 0 } : await store!.read(ledger, asked.map(keyPositionOf));
+  const known = new Map(
+    states.map((state): [string, Known] => [
+      keyId(state.partition, state.key),
+      {
+        ...state,
+        letterAt: new Map(state.letters.map(({ offset, overtakenBy }) => [offset, overtakenBy])),
+        isParkedAt: new Set(state.parkedAt),
+      },
+    ]),
+  );
+  /** By key, the offset of its first record that failed in this transaction. */
+  const failedAt = new Map<string, number>();
+  const isEmpty = () => known.size === 0 && failedAt.size === 0;
+
+  const stateOf = ({ raw }: Item) =>
+    known.size === 0 || raw.key === null ? undefined : known.get(keyId(raw.partition, raw.key));
+  const isBehind = (state: Known, offset: number) =>
+    (state.firstLetter !== null && state.firstLetter < offset) ||
+    (state.firstParked !== null && state.firstParked < offset);
+
+  function judge(item: Item): KeyVerdict {
+    const state = stateOf(item);
+    const { offset } = item.raw;
+    if (arrival === 'release') {
+      if (!state?.isParkedAt.has(offset)) return 'settled';
+      return state.firstLetter !== null && state.firstLetter < offset ? 'parked' : 'run';
+    }
+    if (!state) return 'run';
+    const waits = state.parked > 0 || (parks && state.firstLetter !== null);
+    if (arrival === 'delivery') {
+      if (!waits) return 'run';
+      return state.letterAt.has(offset) ? 'settled' : 'parked';
+    }
+    if (isBehind(state, offset)) return 'early';
+    const overtakenBy = state.letterAt.get(offset) ?? null;
+    if (overtakenBy === null) return 'run';
+    item.isOvertaken = true;
+    return consumer.onOvertaken === 'apply' || item.mayBeOvertaken ? 'run' : 'overtaken';
+  }
+
+  function mustPark(item: Item): boolean {
+    if (isEmpty() || arrival === 'redrive' || item.raw.key === null) return false;
+    const failed = failedAt.get(keyId(item.raw.partition, item.raw.key));
+    return (failed !== undefined && failed < item.raw.offset) || judge(item) === 'parked';
+  }
+
+  function park(done: readonly Item[]): Parking {
+    const parked = new Set<Item>();
+    const overflow = new Map<Item, MillraceError>();
+    if (isEmpty()) return { parked, overflow };
+    const { perKey, total, then } = consumer.parkLimit;
+    let inAll = parkedInAll;
+    const ofKey = new Map<string, number>();
+    for (const item of done) {
+      if (!mustPark(item)) continue;
+      const id = keyId(item.raw.partition, item.raw.key!);
+      const before = ofKey.get(id) ?? known.get(id)?.parked ?? 0;
+      // Those of a release are parked already.
+      if (arrival === 'delivery' && before >= perKey) {
+        overflow.set(item, limitError('perKey', perKey, then, item));
+      } else if (arrival === 'delivery' && inAll >= total) {
+        overflow.set(item, limitError('total', total, then, item));
+      } else {
+        parked.add(item);
+        ofKey.set(id, before + 1);
+        inAll++;
+      }
+    }
+    return { parked, overflow };
+  }
+
+  function changeBy(done: readonly Item[], parked: ReadonlySet<Item>): KeyChange | null {
+    const isAnythingKnown = !isEmpty() || views.some(({ keys }) => keys);
+    if (!store || (!isAnythingKnown && done.every(({ failure }) => failure === null))) return null;
+    const keyed = done.filter((item) => item.raw.key !== null && !parked.has(item));
+    const letters = keyed.filter(({ failure }) => failure !== null);
+    const applied = keyed.filter(({ failure }) => failure === null);
+    const hasLetters = ({ raw }: Item) => (viewOf.get(raw.partition)!.keys?.letters ?? 0) > 0;
+    const wasLetter = ({ raw }: Item) => covers(viewOf.get(raw.partition)!.holes, raw.offset);
+    const closed = applied.filter((item) => hasLetters(item) && wasLetter(item));
+    // With `park-key`, a delivery overtakes no letter but one that its key was told not to wait for.
+    const mayOvertake = (item: Item) => !parks || arrival !== 'delivery' || stateOf(item) !== undefined;
+    const overtaking = applied.filter((item) => hasLetters(item) && mayOvertake(item));
+    const newest = newestOfEachKey(applied);
+    const isWaitedFor = parks && arrival !== 'redrive';
+    for (const item of closed) if ((stateOf(item)?.parked ?? 0) > 0) nowDraining.add(item.raw.partition);
+    return {
+      opened: letters.map((item) => ({
+        ...keyPositionOf(item),
+        isWaitedFor,
+        overtakenBy: overtakerOf(item, newest),
+      })),
+      closed: closed.map(keyPositionOf),
+      released: [],
+      applied: [...newestOfEachKey(overtaking).values()].map(keyPositionOf),
+      parked: arrival === 'release' ? [] : [...parked].map(({ raw }) => raw),
+      unparked: arrival === 'release' ? keyed.map(keyPositionOf) : [],
+      draining: [...nowDraining].flatMap((partition) => {
+        const { topic, keys } = viewOf.get(partition)!;
+        return keys?.isDraining ? [] : [{ topic, partition, isDraining: true }];
+      }),
+      discarded: [],
+    };
+  }
+
+  const nowDraining = new Set(views.flatMap(({ partition, keys }) => (keys?.isDraining ? [partition] : [])));
+  return {
+    judge,
+    mustPark,
+    draining: nowDraining,
+    failed({ raw }) {
+      if (!parks || arrival === 'redrive' || raw.key === null || !store) return;
+      const id = keyId(raw.partition, raw.key);
+      failedAt.set(id, Math.min(raw.offset, failedAt.get(id) ?? raw.offset));
+    },
+    tooLate(rejected, call) {
+      if (!parks || arrival === 'redrive' || !store) return [];
+      const first = new Map<string, Item>();
+      for (const item of rejected) {
+        if (item.raw.key === null) continue;
+        const id = keyId(item.raw.partition, item.raw.key);
+        const earlier = first.get(id);
+        if (!earlier || item.raw.offset < earlier.raw.offset) first.set(id, item);
+      }
+      if (first.size === 0) return [];
+      const late = new Set<Item>();
+      for (const { raw } of call) {
+        const failed = raw.key === null ? undefined : first.get(keyId(raw.partition, raw.key));
+        if (failed && raw.offset > failed.raw.offset) late.add(failed);
+      }
+      return [...late];
+    },
+    park,
+    changeBy,
+  };
+}
+
+function overtakerOf({ raw }: Item, newest: ReadonlyMap<string, Item>): number | null {
+  const applied = newest.get(keyId(raw.partition, raw.key!));
+  return applied && applied.raw.offset > raw.offset ? applied.raw.offset : null;
+}
+
+function newestOfEachKey(items: readonly Item[]): ReadonlyMap<string, Item> {
+  const newest = new Map<string, Item>();
+  for (const item of items) {
+    const id = keyId(item.raw.partition, item.raw.key!);
+    const other = newest.get(id);
+    if (!other || other.raw.offset < item.raw.offset) newest.set(id, item);
+  }
+  return newest;
+}
+
+function keyPositionOf({ raw: { topic, partition, offset, key } }: Item): KeyPosition {
+  return { topic, partition, offset, key: key! };
+}
+
+/** By its bytes: two keys that are not UTF-8 may read the same. */
+function keyId(partition: number, key: Buffer): string {
+  return `${partition}/${key.toString('latin1')}`;
+}
+
+function limitError(
+  field: 'perKey' | 'total',
+  limit: number,
+  then: 'dead-letter' | 'hold',
+  { raw: { topic, partition, offset } }: Item,
+): MillraceError {
+  return new MillraceError(
+    'PARK_LIMIT',
+    `${topic}/${partition}: the record at offset ${offset} has to wait behind a dead letter of its key, but parkLimit.${field} ` +
+      `is ${limit}. Redrive, skip or discard the letters that keys wait for (millrace park list), or raise the limit.`,
+    { action: then, details: { topic, partition, offset, limit } },
+  );
+}
