@@ -344,7 +344,10 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     if (stoppedBy?.action !== 'halt') {
       await keepOvertaken(letters, items);
       const notDrained = await drain(draining, epoch, invocation);
-      return items.map(({ outcome, raw }) => (notDrained.has(raw.partition) ? 'returned' : outcome));
+      // Where no delivery comes to go on with it, the letter's own message does.
+      const isOver = ({ outcome, raw }: Item) =>
+        !notDrained.has(raw.partition) || (outcome !== 'applied' && outcome !== 'duplicate');
+      return items.map((item) => (isOver(item) ? item.outcome : 'returned'));
     }
     if (letters.length === 1) throw stoppedBy.error;
     const outcomes: Outcome[] = [];

@@ -61,11 +61,16 @@ export async function createKeyOrder(
 ): Promise<KeyOrder> {
   const viewOf = new Map(views.map((view) => [view.partition, view]));
   const parks = consumer.onDeadLetter === 'park-key';
-  /** Without parking, a delivery waits for no letter, but for what was parked before somebody turned it off. */
-  const matters = ({ raw }: Item) => {
-    const counts = viewOf.get(raw.partition)!.keys;
-    if (!counts || raw.key === null) return false;
-    return arrival === 'delivery' && !parks ? counts.parked > 0 : counts.letters > 0 || counts.parked > 0;
+  const wasLetter = ({ raw }: Item) => covers(viewOf.get(raw.partition)!.holes, raw.offset);
+  /**
+   * Without parking, a delivery waits for no letter, but for what was parked before somebody turned it off; a letter that is
+   * delivered again may have been overtaken.
+   */
+  const matters = (item: Item) => {
+    const counts = viewOf.get(item.raw.partition)!.keys;
+    if (!counts || item.raw.key === null) return false;
+    const knowsLetter = counts.letters > 0 && (parks || arrival !== 'delivery' || wasLetter(item));
+    return counts.parked > 0 || knowsLetter;
   };
   const asked = store && views.some(({ keys }) => keys) ? items.filter(matters) : [];
   const { states, parkedInAll } =
@@ -98,16 +103,16 @@ export async function createKeyOrder(
       return state.firstLetter !== null && state.firstLetter < offset ? 'parked' : 'run';
     }
     if (!state) return 'run';
-    const waits = state.parked > 0 || (parks && state.firstLetter !== null);
-    if (arrival === 'delivery') {
-      if (!waits) return 'run';
-      return state.letterAt.has(offset) ? 'settled' : 'parked';
+    const isLetter = state.letterAt.has(offset);
+    // Only a redrive gives back what its key waits for.
+    if (arrival === 'delivery' && isLetter && parks) return 'settled';
+    if (arrival === 'delivery' && !isLetter) {
+      return state.parked > 0 || (parks && state.firstLetter !== null) ? 'parked' : 'run';
     }
-    if (isBehind(state, offset)) return 'early';
-    const overtakenBy = state.letterAt.get(offset) ?? null;
-    if (overtakenBy === null) return 'run';
-    item.isOvertaken = true;
-    return consumer.onOvertaken === 'apply' || item.mayBeOvertaken ? 'run' : 'overtaken';
+    if (isBehind(state, offset)) return arrival === 'delivery' ? 'settled' : 'early';
+    item.isOvertaken = (state.letterAt.get(offset) ?? null) !== null;
+    if (!item.isOvertaken || consumer.onOvertaken === 'apply' || item.mayBeOvertaken) return 'run';
+    return arrival === 'delivery' ? 'settled' : 'overtaken';
   }
 
   function mustPark(item: Item): boolean {
@@ -148,7 +153,6 @@ export async function createKeyOrder(
     const letters = keyed.filter(({ failure }) => failure !== null);
     const applied = keyed.filter(({ failure }) => failure === null);
     const hasLetters = ({ raw }: Item) => (viewOf.get(raw.partition)!.keys?.letters ?? 0) > 0;
-    const wasLetter = ({ raw }: Item) => covers(viewOf.get(raw.partition)!.holes, raw.offset);
     const closed = applied.filter((item) => hasLetters(item) && wasLetter(item));
     // With `park-key`, a delivery overtakes no letter but one that its key was told not to wait for.
     const mayOvertake = (item: Item) => !parks || arrival !== 'delivery' || stateOf(item) !== undefined;

@@ -343,9 +343,9 @@ function parkAll(done: readonly Item[], order: KeyOrder, { clock }: SettleContex
 
 /** Tells a handler how a record came; most are as they were made. */
 function tellArrival({ record, isOvertaken }: Item, arrival: Arrival, replay: Replay | undefined): void {
-  if (arrival !== 'redrive' && !replay) return;
+  if (arrival !== 'redrive' && !replay && !isOvertaken) return;
   const told = record as { arrival: ConsumerRecord<unknown>['arrival']; overtaken: boolean };
-  told.arrival = replay ? 'replay' : 'redrive';
+  told.arrival = replay ? 'replay' : arrival === 'redrive' ? 'redrive' : 'delivery';
   told.overtaken = isOvertaken;
 }
 
