@@ -211,6 +211,7 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
       '0003-ranges',
       '0004-generations',
       '0005-as-of',
+      '0006-keys',
     ]);
     expect(await migrate(driver, of.consumer, editorialAnalytics.migrations)).toEqual([]);
     expect(await holes()).toEqual([

@@ -96,12 +96,12 @@ export class MemoryKeys {
             let bytes = 0;
             for (const of of partitions) {
               const { letters, parked } = get(key, of);
-              for (const raw of [...parked.values()].toSorted((a, b) => a.offset - b.offset)) {
+              for (const raw of inOrder(parked)) {
                 const waits = [...letters.values()].some(
                   (letter) => letter.isWaitedFor && letter.offset < raw.offset && letter.key.equals(raw.key!),
                 );
                 if (waits) continue;
-                bytes += raw.key!.length + (raw.value?.length ?? 0);
+                bytes += bytesOf(raw);
                 if (next.length > 0 && (next.length >= most.records || bytes > most.bytes)) return next;
                 next.push(raw);
               }
@@ -121,8 +121,8 @@ function statesOf(positions: readonly KeyPosition[], get: (of: TopicPartition) =
   return [...byKey.values()].flatMap((asked): KeyState[] => {
     const { topic, partition, key } = asked[0]!;
     const { letters, parked } = get(asked[0]!);
-    const itsLetters = [...letters.values()].filter((letter) => letter.key.equals(key));
-    const itsParked = [...parked.values()].filter((raw) => raw.key!.equals(key));
+    const itsLetters = inOrder(letters).filter((letter) => letter.key.equals(key));
+    const itsParked = inOrder(parked).filter((raw) => raw.key!.equals(key));
     if (itsLetters.length === 0 && itsParked.length === 0) return [];
     const offsets = new Set(asked.map(({ offset }) => offset));
     return [
@@ -130,8 +130,8 @@ function statesOf(positions: readonly KeyPosition[], get: (of: TopicPartition) =
         topic,
         partition,
         key,
-        firstLetter: least(itsLetters.filter(({ isWaitedFor }) => isWaitedFor)),
-        firstParked: least(itsParked),
+        firstLetter: itsLetters.find(({ isWaitedFor }) => isWaitedFor)?.offset ?? null,
+        firstParked: itsParked[0]?.offset ?? null,
         parked: itsParked.length,
         letters: itsLetters
           .filter(({ offset }) => offsets.has(offset))
@@ -142,8 +142,15 @@ function statesOf(positions: readonly KeyPosition[], get: (of: TopicPartition) =
   });
 }
 
-function least(of: readonly { readonly offset: number }[]): number | null {
-  return of.length === 0 ? null : Math.min(...of.map(({ offset }) => offset));
+function bytesOf({ key, value, headers }: RawRecord): number {
+  return headers.reduce(
+    (total, header) => total + header.name.length + (header.value?.length ?? 0),
+    key!.length + (value?.length ?? 0),
+  );
+}
+
+function inOrder<Value extends { readonly offset: number }>(of: ReadonlyMap<number, Value>): Value[] {
+  return [...of.values()].toSorted((a, b) => a.offset - b.offset);
 }
 
 function without<Value>(map: ReadonlyMap<number, Value>, offset: number): ReadonlyMap<number, Value> {

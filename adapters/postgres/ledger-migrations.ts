@@ -155,4 +155,75 @@ export const ledgerMigrations: readonly Migration[] = [
       -- Whoever may read a table may know how fresh it is. It says nothing of what any record holds.
       GRANT SELECT ON millrace_as_of TO PUBLIC;`,
   },
+  {
+    name: '0006-keys',
+    sql: `
+      -- What a partition remembers of its keys, in the row that a batch locks anyway: with nothing to remember, a batch asks for
+      -- no more. Its owner is the only one to write them, and writes them with the tables below.
+      ALTER TABLE millrace_ledger
+        ADD COLUMN open_letters int NOT NULL DEFAULT 0,
+        ADD COLUMN parked_records int NOT NULL DEFAULT 0,
+        ADD COLUMN is_draining boolean NOT NULL DEFAULT false;
+      COMMENT ON COLUMN millrace_ledger.open_letters IS 'Rows of millrace_key_letter';
+      COMMENT ON COLUMN millrace_ledger.parked_records IS 'Rows of millrace_parked';
+      COMMENT ON COLUMN millrace_ledger.is_draining IS
+        'Whether parked records may wait for no letter any more: the next batch applies them';
+
+      -- A key can have a megabyte, and an index entry cannot, so the first half of its SHA-256 finds it. What is counted here
+      -- is never looked for in the other tables: without statistics, the planner may take the wrong way there.
+      CREATE TABLE millrace_key (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        consumer text NOT NULL,
+        epoch int NOT NULL,
+        topic text NOT NULL,
+        partition int NOT NULL,
+        hash uuid NOT NULL,
+        key bytea NOT NULL,
+        letters int NOT NULL DEFAULT 0,
+        first_letter bigint,
+        parked int NOT NULL DEFAULT 0,
+        first_parked bigint,
+        drains boolean NOT NULL
+          GENERATED ALWAYS AS (coalesce(first_parked < coalesce(first_letter, 9223372036854775807), false)) STORED,
+        UNIQUE (consumer, epoch, topic, partition, hash)
+      ) WITH (fillfactor = 70);
+      CREATE INDEX ON millrace_key (consumer, epoch, topic, partition) WHERE drains;
+      COMMENT ON TABLE millrace_key IS 'Keys that have open dead letters or parked records';
+      COMMENT ON COLUMN millrace_key.first_letter IS 'The lowest offset of those letters that later records wait for';
+
+      CREATE TABLE millrace_key_letter (
+        key_id bigint NOT NULL,
+        "offset" bigint NOT NULL,
+        consumer text NOT NULL,
+        is_waited_for boolean NOT NULL,
+        overtaken_by bigint,
+        opened_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (key_id, "offset")
+      ) WITH (fillfactor = 70);
+      COMMENT ON TABLE millrace_key_letter IS 'Open dead letters of records that have a key';
+      COMMENT ON COLUMN millrace_key_letter.overtaken_by IS 'The offset of a newer record of its key that was applied since';
+
+      -- A timestamp as Millrace has it: any int64, rounded. The headers are JSON, because text holds no U+0000.
+      CREATE TABLE millrace_parked (
+        key_id bigint NOT NULL,
+        "offset" bigint NOT NULL,
+        consumer text NOT NULL,
+        parked_at timestamptz NOT NULL DEFAULT now(),
+        "timestamp" float8 NOT NULL,
+        timestamp_type text NOT NULL,
+        bytes int NOT NULL,
+        value bytea,
+        headers json,
+        fault json,
+        PRIMARY KEY (key_id, "offset")
+      );
+      COMMENT ON TABLE millrace_parked IS 'Records as they came, which wait behind a dead letter of their key';
+
+      ALTER TABLE millrace_key ENABLE ROW LEVEL SECURITY;
+      ALTER TABLE millrace_key_letter ENABLE ROW LEVEL SECURITY;
+      ALTER TABLE millrace_parked ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY consumers_have_their_own ON millrace_key USING (consumer = current_user);
+      CREATE POLICY consumers_have_their_own ON millrace_key_letter USING (consumer = current_user);
+      CREATE POLICY consumers_have_their_own ON millrace_parked USING (consumer = current_user);`,
+  },
 ];

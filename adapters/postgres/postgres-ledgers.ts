@@ -1,9 +1,8 @@
 import { union } from '../../runtime/delivery/offset-ranges.ts';
 import type { LedgerOwner, LedgerReader, WholeLedger } from '../../runtime/replay/ledgers.ts';
-import { parseMultirange } from './postgres-sink.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
-import { decodeRows } from './sql-values.ts';
+import { decodeRows, parseMultirange } from './sql-values.ts';
 
 // One statement sees one moment, so that a ledger's row and its ranges that were moved out belong together.
 const READ = `

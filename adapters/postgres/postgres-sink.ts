@@ -1,4 +1,4 @@
-import type { LedgerPatch, LedgerView, Replay } from '../../runtime/delivery/ledger.ts';
+import type { KeyCounts, LedgerPatch, LedgerView, Replay } from '../../runtime/delivery/ledger.ts';
 import { type OffsetRange, union } from '../../runtime/delivery/offset-ranges.ts';
 import type {
   LedgerKey,
@@ -9,9 +9,10 @@ import type {
 } from '../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { TopicPartition } from '../../runtime/record.ts';
+import { createPostgresKeys } from './postgres-keys.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
-import { decodeRows } from './sql-values.ts';
+import { column, decodeRows, parseMultirange, toMultirange } from './sql-values.ts';
 
 /**
  * A PostgreSQL database as the sink, 14 or newer. A transaction costs one SELECT and one UPDATE for all of its ledgers,
@@ -64,6 +65,7 @@ export class PostgresSink implements Sink<SqlTransaction> {
               }
             }),
           isWaiting: () => open.isWaiting(),
+          keys: createPostgresKeys(open),
         });
       },
       signal,
@@ -163,6 +165,7 @@ const LOCK = `
   )
   SELECT l.topic, l.partition, l.first, l.next, l.max_timestamp,
     l.dead_lettered * r.asked + l.passed_over * r.asked AS holes, l.ranges_below, l.replay,
+    l.open_letters, l.parked_records, l.is_draining,
     l.moves_from <= now() AND pg_column_size(l.dead_lettered) + pg_column_size(l.passed_over) > $7::int AS is_full,
     pg_current_xact_id()::text AS transaction_id
   FROM request r
@@ -190,6 +193,9 @@ interface LedgerRow {
   readonly holes: string;
   readonly ranges_below: number;
   readonly replay: Replay | null;
+  readonly open_letters: number;
+  readonly parked_records: number;
+  readonly is_draining: boolean;
   readonly is_full: boolean;
   readonly transaction_id: string;
 }
@@ -242,10 +248,16 @@ async function lockLedgers(
     const { topic, partition, first, next, max_timestamp: maxTimestamp, holes, replay } = row;
     const moved: readonly OffsetRange[] = ranges.get(nameOf(row)) ?? [];
     const view = { topic, partition, first, next, maxTimestamp, holes: union(parseMultirange(holes), moved) };
-    return replay === null ? view : { ...view, replay };
+    const counts = countsOf(row);
+    return { ...view, ...(replay !== null && { replay }), ...(counts && { keys: counts }) };
   });
   const isAnyFull = rows.some(({ is_full }) => is_full);
   return { views, transactionId: rows[0]!.transaction_id, rangesBelow, isAnyFull };
+}
+
+function countsOf(row: LedgerRow): KeyCounts | undefined {
+  const counts = { letters: row.open_letters, parked: row.parked_records, isDraining: row.is_draining };
+  return counts.letters > 0 || counts.parked > 0 || counts.isDraining ? counts : undefined;
 }
 
 async function readRanges(
@@ -411,25 +423,8 @@ async function query(open: OpenTransaction, sql: string, parameters: readonly un
   return { rows: decodeRows(result), affectedRows: result.affectedRows };
 }
 
-function column<Row, Name extends keyof Row>(rows: readonly Row[], name: Name): Row[Name][] {
-  return rows.map((row) => row[name]);
-}
-
 function nameOf({ topic, partition }: TopicPartition): string {
   return `${topic}/${partition}`;
-}
-
-/** `{[1,3),[7,9)}`, PostgreSQL's text for a multirange of whole numbers. */
-function toMultirange(ranges: readonly OffsetRange[]): string {
-  return `{${ranges.map(({ from, to }) => `[${from},${to})`).join(',')}}`;
-}
-
-/** The ranges of a multirange's text, or of several one behind the other. */
-export function parseMultirange(text: string): OffsetRange[] {
-  return Array.from(text.matchAll(/\[(\d+),(\d+)\)/g), ([, from, to]) => ({
-    from: Number(from),
-    to: Number(to),
-  }));
 }
 
 function partEnded(): MillraceError {

@@ -87,14 +87,15 @@ function rolesOf(
       EXECUTE format('GRANT INSERT (%1$s), UPDATE (%1$s) ON millrace_ledger TO %2$I', own, ${literal(roleName)});
     END $$;
     GRANT SELECT ON millrace_ledger, millrace_ledger_hole, millrace_generation TO ${role};
-    GRANT SELECT, INSERT, UPDATE, DELETE ON millrace_ledger_range TO ${role};${
-      namesSchema(migrations)
-        ? `
+    GRANT SELECT, INSERT, UPDATE, DELETE
+      ON millrace_ledger_range, millrace_key, millrace_key_letter, millrace_parked TO ${role};${
+        namesSchema(migrations)
+          ? `
     ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public
       GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${role};
     ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public GRANT USAGE ON SEQUENCES TO ${role};`
-        : ''
-    }`;
+          : ''
+      }`;
 }
 
 /** Takes a generation's role away, with what it may do. Its sessions fail at their next statement. */

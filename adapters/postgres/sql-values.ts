@@ -1,4 +1,5 @@
 /** JavaScript values as PostgreSQL's text format and back: one mapping, whatever the driver. */
+import type { OffsetRange } from '../../runtime/delivery/offset-ranges.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { RawResult } from './sql-driver.ts';
 import { zeroByteRefused } from './sql-errors.ts';
@@ -121,6 +122,24 @@ function notAParameter(got: string): MillraceError {
     'SINK_REJECTED',
     `A statement got ${got} as a parameter; it takes null, strings, numbers, bigints, booleans, valid Dates, bytes, arrays of these, and objects as JSON.`,
   );
+}
+
+/** `{[1,3),[7,9)}`, PostgreSQL's text for a multirange of whole numbers. */
+export function toMultirange(ranges: readonly OffsetRange[]): string {
+  return `{${ranges.map(({ from, to }) => `[${from},${to})`).join(',')}}`;
+}
+
+/** The ranges of a multirange's text, or of several one behind the other. */
+export function parseMultirange(text: string): OffsetRange[] {
+  return Array.from(text.matchAll(/\[(\d+),(\d+)\)/g), ([, from, to]) => ({
+    from: Number(from),
+    to: Number(to),
+  }));
+}
+
+/** The values of a field, for a statement that takes rows as columns. */
+export function column<Row, Name extends keyof Row>(rows: readonly Row[], name: Name): Row[Name][] {
+  return rows.map((row) => row[name]);
 }
 
 /** A name as SQL writes it, whatever characters it has. */

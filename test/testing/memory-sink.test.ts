@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { MemorySink, type MemoryTx } from '../../testing/memory-sink.ts';
+import { keySuite } from '../ports/key-suite.ts';
 import { sinkSuite } from '../ports/sink-suite.ts';
 
 sinkSuite<MemoryTx>(
@@ -21,6 +22,11 @@ sinkSuite<MemoryTx>(
   },
   { transactions: 'many' },
 );
+
+keySuite('MemorySink', async () => {
+  const sink = new MemorySink();
+  return { sink, discarded: async (key, of) => sink.keys.of(key, of).discarded };
+});
 
 describe('MemorySink as a store', () => {
   test('a handler sees its own changes before the commit, and nobody else does', async () => {

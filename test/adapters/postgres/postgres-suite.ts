@@ -8,6 +8,7 @@ import type { SqlConnection, SqlDriver } from '../../../adapters/postgres/sql-dr
 import { inTransaction } from '../../../adapters/postgres/sql-transaction.ts';
 import type { SinkTransaction, SqlTransaction } from '../../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import { keySuite } from '../../ports/key-suite.ts';
 import { type SinkFixture, type StoredLedger, sinkSuite } from '../../ports/sink-suite.ts';
 import { migrateSuite } from './migrate-suite.ts';
 import { valuesSuite } from './values-suite.ts';
@@ -64,6 +65,13 @@ export function postgresSuite(
         sinkFixture(new PostgresSink(database.driver, { mostRangeBytes: 0 }), database.driver);
       sinkSuite('as a Sink whose ledgers keep no ranges in their rows', open, { transactions });
     }
+    keySuite('as a Sink', async () => ({
+      sink,
+      async discarded({ consumer, epoch }, { topic, partition }) {
+        const ledgers = await createPostgresLedgers(database.driver).read({ consumer, epoch, topic });
+        return ledgers.find((each) => each.partition === partition)?.discarded ?? [];
+      },
+    }));
     migrateSuite(() => database.driver);
 
     test('whole ledgers have every kind of range, of all partitions and one epoch', async () => {

@@ -48,6 +48,7 @@ export function provisionSuite(open: () => ProvisionFixture): void {
         'millrace/0003-ranges',
         'millrace/0004-generations',
         'millrace/0005-as-of',
+        'millrace/0006-keys',
         `${readers}/0001-reader`,
         `${writers}/0001-writer`,
       ]);

@@ -1,0 +1,311 @@
+import { hash } from 'node:crypto';
+import type { KeyChange, KeyPosition, KeyState, KeyStore, LedgerKey } from '../../runtime/delivery/sink.ts';
+import type { RawRecord, TopicPartition } from '../../runtime/record.ts';
+import { type ParkedRow, parkedColumns, parkedParameters, rawOf } from './parked-rows.ts';
+import type { OpenTransaction } from './sql-transaction.ts';
+import { column, decodeRows, toMultirange } from './sql-values.ts';
+
+/**
+ * Letters and parked records by key, in tables beside the ledger. A statement looks for rows by the whole of an index from
+ * its first column on, so that it does so in tables that were never analysed too.
+ */
+export function createPostgresKeys(open: OpenTransaction): KeyStore {
+  const query = async (sql: string, parameters: readonly unknown[]) =>
+    decodeRows(await open.query(sql, parameters));
+  return {
+    async read(key, positions) {
+      const asked = byKey(positions);
+      const rows = (await query(READ, [
+        ...whose(key),
+        ...columnsOf(asked),
+        asked.map(({ offsets }) => Math.min(...offsets)),
+        asked.map(({ offsets }) => Math.max(...offsets)),
+      ])) as unknown as readonly [ReadRow, ...ReadRow[]];
+      const found = rows.filter(({ n }) => n !== null);
+      return { states: found.map((row) => stateOf(asked[row.n! - 1]!, row)), parkedInAll: rows[0].in_all };
+    },
+
+    async write(key, change) {
+      const { opened, closed, released, applied, parked, unparked, draining, discarded } = change;
+      if (opened.length > 0) await query(OPEN, [...whose(key), ...lettersOf(opened)]);
+      if (closed.length > 0) await query(CLOSE, [...whose(key), ...positionsOf(closed)]);
+      if (released.length > 0) await query(RELEASE, [...whose(key), ...positionsOf(released)]);
+      if (applied.length > 0) await query(OVERTAKE, [...whose(key), ...positionsOf(applied)]);
+      if (parked.length > 0) await query(PARK, [...whose(key), ...recordsOf(parked)]);
+      if (unparked.length > 0) await query(UNPARK, [...whose(key), ...positionsOf(unparked)]);
+      if (draining.length > 0) {
+        await query(DRAINING, [...whose(key), ...partitionsOf(draining), column(draining, 'isDraining')]);
+      }
+      const gone = discarded.filter(({ offsets }) => offsets.length > 0);
+      if (gone.length > 0) {
+        const ranges = gone.map(({ offsets }) => toMultirange(offsets));
+        await query(DISCARD, [...whose(key), ...partitionsOf(gone), ranges]);
+      }
+    },
+
+    async nextParked(key, partitions, { records, bytes }) {
+      const rows = await query(NEXT_PARKED, [...whose(key), ...partitionsOf(partitions), records, bytes]);
+      return (rows as unknown as readonly ParkedRow[]).map(rawOf);
+    },
+  };
+}
+
+/** The keys that have a state, each with its letters and parked records from the lowest to the highest offset asked for. */
+const READ = `
+  SELECT s.*, (
+    SELECT coalesce(sum(parked_records), 0)::int FROM millrace_ledger WHERE consumer = $1 AND epoch = $2
+  ) AS in_all
+  FROM (VALUES (1)) always (one) LEFT JOIN (
+    SELECT a.n::int, k.first_letter, k.first_parked, k.parked,
+      (SELECT coalesce(json_agg(json_build_array(l."offset", l.overtaken_by) ORDER BY l."offset"), '[]')
+       FROM millrace_key_letter l WHERE l.key_id = k.id AND l."offset" BETWEEN a.lowest AND a.highest) AS letters,
+      (SELECT coalesce(json_agg(p."offset" ORDER BY p."offset"), '[]')
+       FROM millrace_parked p WHERE p.key_id = k.id AND p."offset" BETWEEN a.lowest AND a.highest) AS parked_at
+    FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[], $7::bigint[])
+      WITH ORDINALITY AS a (topic, partition, hash, lowest, highest, n)
+    JOIN millrace_key k USING (topic, partition, hash)
+    WHERE k.consumer = $1 AND k.epoch = $2
+  ) s ON true
+  ORDER BY s.n`;
+
+interface ReadRow {
+  readonly n: number | null;
+  readonly first_letter: number | null;
+  readonly first_parked: number | null;
+  readonly parked: number;
+  readonly letters: readonly (readonly [offset: number, overtakenBy: number | null])[];
+  readonly parked_at: readonly number[];
+  readonly in_all: number;
+}
+
+/** Letters that are open already are left as they are, and counted once. */
+const OPEN = `
+  WITH key AS (
+    SELECT * FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bytea[])
+      WITH ORDINALITY AS g (topic, partition, hash, key, n)
+  ), fresh AS (
+    SELECT g.* FROM unnest($7::int[], $8::bigint[], $9::boolean[], $10::bigint[])
+      AS g (n, at, is_waited_for, overtaken_by)
+    WHERE NOT EXISTS (
+      SELECT FROM key
+      JOIN millrace_key k ON (k.consumer, k.epoch, k.topic, k.partition, k.hash)
+        = ($1, $2::int, key.topic, key.partition, key.hash)
+      JOIN millrace_key_letter l ON l.key_id = k.id AND l."offset" = g.at
+      WHERE key.n = g.n
+    )
+  ), kept AS (
+    INSERT INTO millrace_key AS k (consumer, epoch, topic, partition, hash, key, letters, first_letter)
+    SELECT $1, $2::int, topic, partition, hash, key, f.letters, f.first_letter
+    FROM key JOIN (
+      SELECT n, count(*)::int AS letters, min(at) FILTER (WHERE is_waited_for) AS first_letter FROM fresh GROUP BY n
+    ) f USING (n)
+    ON CONFLICT (consumer, epoch, topic, partition, hash) DO UPDATE SET
+      letters = k.letters + excluded.letters, first_letter = least(k.first_letter, excluded.first_letter)
+    RETURNING id, topic, partition, hash
+  ), written AS (
+    INSERT INTO millrace_key_letter (key_id, "offset", consumer, is_waited_for, overtaken_by)
+    SELECT kept.id, fresh.at, $1, fresh.is_waited_for, fresh.overtaken_by
+    FROM fresh JOIN key USING (n) JOIN kept USING (topic, partition, hash)
+  )
+  UPDATE millrace_ledger l SET open_letters = l.open_letters + c.letters
+  FROM (SELECT topic, partition, count(*) AS letters FROM fresh JOIN key USING (n) GROUP BY 1, 2) c
+  WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = c.topic AND l.partition = c.partition`;
+
+/** Records to park, each of a key in the list before. */
+const PARK = `
+  WITH key AS (
+    SELECT * FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bytea[])
+      WITH ORDINALITY AS g (topic, partition, hash, key, n)
+  ), fresh AS (
+    SELECT * FROM unnest($7::int[], $8::bigint[], $9::float8[], $10::text[], $11::int[], $12::bytea[], $13::json[], $14::json[])
+      AS g (n, at, stamp, timestamp_type, bytes, value, headers, fault)
+  ), kept AS (
+    INSERT INTO millrace_key AS k (consumer, epoch, topic, partition, hash, key, parked, first_parked)
+    SELECT $1, $2::int, topic, partition, hash, key, f.parked, f.first_parked
+    FROM key JOIN (SELECT n, count(*)::int AS parked, min(at) AS first_parked FROM fresh GROUP BY n) f USING (n)
+    ON CONFLICT (consumer, epoch, topic, partition, hash) DO UPDATE SET
+      parked = k.parked + excluded.parked, first_parked = least(k.first_parked, excluded.first_parked)
+    RETURNING id, topic, partition, hash
+  ), written AS (
+    INSERT INTO millrace_parked (key_id, "offset", consumer, "timestamp", timestamp_type, bytes, value, headers, fault)
+    SELECT kept.id, fresh.at, $1, fresh.stamp, fresh.timestamp_type, fresh.bytes, fresh.value, fresh.headers, fresh.fault
+    FROM fresh JOIN key USING (n) JOIN kept USING (topic, partition, hash)
+  )
+  UPDATE millrace_ledger l SET parked_records = l.parked_records + c.parked
+  FROM (SELECT topic, partition, count(*) AS parked FROM fresh JOIN key USING (n) GROUP BY 1, 2) c
+  WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = c.topic AND l.partition = c.partition`;
+
+/** The rows of positions that there are, with their keys as they were before. */
+const found = (table: string) => `
+  found AS (
+    SELECT k.id, k.topic, k.partition, g.at
+    FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[]) AS g (topic, partition, hash, at)
+    JOIN millrace_key k USING (topic, partition, hash)
+    JOIN ${table} r ON r.key_id = k.id AND r."offset" = g.at
+    WHERE k.consumer = $1 AND k.epoch = $2
+  ), per_key AS (SELECT id, count(*)::int AS gone FROM found GROUP BY id),
+  per_partition AS (SELECT topic, partition, count(*)::int AS gone FROM found GROUP BY 1, 2)`;
+
+const deleted = (table: string) => `
+  DELETE FROM ${table} r USING found f WHERE r.key_id = f.id AND r."offset" = f.at`;
+
+/** The lowest offset of a key's rows but for those found. */
+const firstOf = (table: string, condition: string) => `(
+  SELECT r."offset" FROM ${table} r
+  WHERE r.key_id = k.id AND ${condition} AND (r.key_id, r."offset") NOT IN (SELECT id, at FROM found)
+  ORDER BY r."offset" LIMIT 1
+)`;
+
+const CLOSE = `
+  WITH ${found('millrace_key_letter')}, gone AS (${deleted('millrace_key_letter')}), forgotten AS (
+    DELETE FROM millrace_key k USING per_key p WHERE k.id = p.id AND k.letters = p.gone AND k.parked = 0
+  ), kept AS (
+    UPDATE millrace_key k SET letters = k.letters - p.gone, first_letter = ${firstOf('millrace_key_letter', 'r.is_waited_for')}
+    FROM per_key p WHERE k.id = p.id AND NOT (k.letters = p.gone AND k.parked = 0)
+  )
+  UPDATE millrace_ledger l SET open_letters = l.open_letters - p.gone
+  FROM per_partition p
+  WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = p.topic AND l.partition = p.partition`;
+
+const UNPARK = `
+  WITH ${found('millrace_parked')}, gone AS (${deleted('millrace_parked')}), forgotten AS (
+    DELETE FROM millrace_key k USING per_key p WHERE k.id = p.id AND k.parked = p.gone AND k.letters = 0
+  ), kept AS (
+    UPDATE millrace_key k SET parked = k.parked - p.gone, first_parked = ${firstOf('millrace_parked', 'true')}
+    FROM per_key p WHERE k.id = p.id AND NOT (k.parked = p.gone AND k.letters = 0)
+  )
+  UPDATE millrace_ledger l SET parked_records = l.parked_records - p.gone
+  FROM per_partition p
+  WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = p.topic AND l.partition = p.partition`;
+
+const RELEASE = `
+  WITH ${found('millrace_key_letter')}, released AS (
+    UPDATE millrace_key_letter r SET is_waited_for = false FROM found f WHERE r.key_id = f.id AND r."offset" = f.at
+  )
+  UPDATE millrace_key k SET first_letter = ${firstOf('millrace_key_letter', 'r.is_waited_for')}
+  FROM per_key p WHERE k.id = p.id`;
+
+const OVERTAKE = `
+  UPDATE millrace_key_letter l SET overtaken_by = g.at
+  FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[]) AS g (topic, partition, hash, at)
+  JOIN millrace_key k USING (topic, partition, hash)
+  WHERE k.consumer = $1 AND k.epoch = $2
+    AND l.key_id = k.id AND l."offset" < g.at AND l.overtaken_by IS NULL`;
+
+const DRAINING = `
+  UPDATE millrace_ledger l SET is_draining = g.is_draining
+  FROM unnest($3::text[], $4::int[], $5::boolean[]) AS g (topic, partition, is_draining)
+  WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = g.topic AND l.partition = g.partition`;
+
+const DISCARD = `
+  INSERT INTO millrace_ledger_range (consumer, epoch, topic, partition, kind, lowest, beyond, offsets)
+  SELECT $1, $2::int, topic, partition, 'discarded', lower(offsets), upper(offsets), offsets
+  FROM unnest($3::text[], $4::int[], $5::int8multirange[]) AS g (topic, partition, offsets)`;
+
+/** Key by key by its index, of each no more than are asked for in all. */
+const NEXT_PARKED = `
+  WITH next AS (
+    SELECT g.n, k.id, p."offset" AS at, row_number() OVER w AS rank, sum(octet_length(k.key) + p.bytes) OVER w AS bytes
+    FROM unnest($3::text[], $4::int[]) WITH ORDINALITY AS g (topic, partition, n)
+    JOIN millrace_key k USING (topic, partition)
+    CROSS JOIN LATERAL (
+      SELECT r."offset", r.bytes FROM millrace_parked r
+      WHERE r.key_id = k.id AND r."offset" < coalesce(k.first_letter, 9223372036854775807)
+      ORDER BY r."offset" LIMIT $5::int
+    ) p
+    WHERE k.consumer = $1 AND k.epoch = $2 AND k.drains
+    WINDOW w AS (ORDER BY g.n, p."offset" ROWS UNBOUNDED PRECEDING)
+    ORDER BY g.n, p."offset" LIMIT $5::int
+  )
+  SELECT k.topic, k.partition, k.key, ${parkedColumns('p')}
+  FROM next
+  JOIN millrace_key k USING (id)
+  JOIN millrace_parked p ON p.key_id = next.id AND p."offset" = next.at
+  WHERE next.rank = 1 OR next.bytes <= $6::bigint
+  ORDER BY next.n, next.at`;
+
+function whose({ consumer, epoch }: LedgerKey): readonly [string, number] {
+  return [consumer, epoch];
+}
+
+function partitionsOf(of: readonly TopicPartition[]): readonly unknown[] {
+  return [column(of, 'topic'), column(of, 'partition')];
+}
+
+type Keyed = TopicPartition & { readonly key: Buffer };
+
+/** What finds a key's row: its index begins with it. */
+function columnsOf(keys: readonly Keyed[]): readonly unknown[] {
+  return [...partitionsOf(keys), keys.map(({ key }) => hashOf(key))];
+}
+
+function positionsOf(positions: readonly KeyPosition[]): readonly unknown[] {
+  return [...columnsOf(positions), column(positions, 'offset')];
+}
+
+/** The first half of its SHA-256. */
+function hashOf(key: Buffer): string {
+  return hash('sha256', key, 'hex').slice(0, 32);
+}
+
+/** The keys of positions, each once, with the offsets asked for. */
+function byKey(positions: readonly KeyPosition[]): (Keyed & { readonly offsets: number[] })[] {
+  const found = new Map<string, Keyed & { readonly offsets: number[] }>();
+  for (const { topic, partition, key, offset } of positions) {
+    const id = `${partition}/${key.toString('latin1')}/${topic}`;
+    const known = found.get(id);
+    if (known) known.offsets.push(offset);
+    else found.set(id, { topic, partition, key, offsets: [offset] });
+  }
+  return [...found.values()];
+}
+
+/** A large key travels once, however many of its records do. */
+function withKeys(of: readonly KeyPosition[]): { readonly keys: readonly unknown[]; readonly at: number[] } {
+  const keys = byKey(of);
+  const place = new Map(
+    keys.flatMap(({ topic, partition, offsets }, n) =>
+      offsets.map((offset): [string, number] => [`${topic}/${partition}/${offset}`, n + 1]),
+    ),
+  );
+  return {
+    keys: [...columnsOf(keys), column(keys, 'key')],
+    at: of.map(({ topic, partition, offset }) => place.get(`${topic}/${partition}/${offset}`)!),
+  };
+}
+
+function lettersOf(opened: KeyChange['opened']): readonly unknown[] {
+  const { keys, at } = withKeys(opened);
+  return [
+    ...keys,
+    at,
+    column(opened, 'offset'),
+    column(opened, 'isWaitedFor'),
+    column(opened, 'overtakenBy'),
+  ];
+}
+
+function recordsOf(parked: readonly RawRecord[]): readonly unknown[] {
+  // A record without a key never waits.
+  const { keys, at } = withKeys(parked as readonly KeyPosition[]);
+  return [...keys, at, ...parkedParameters(parked)];
+}
+
+function stateOf(
+  { topic, partition, key, offsets }: ReturnType<typeof byKey>[number],
+  row: ReadRow,
+): KeyState {
+  const asked = new Set(offsets);
+  return {
+    topic,
+    partition,
+    key,
+    firstLetter: row.first_letter,
+    firstParked: row.first_parked,
+    parked: row.parked,
+    letters: row.letters
+      .filter(([offset]) => asked.has(offset))
+      .map(([offset, overtakenBy]) => ({ offset, overtakenBy })),
+    parkedAt: row.parked_at.filter((offset) => asked.has(offset)),
+  };
+}
