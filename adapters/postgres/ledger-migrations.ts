@@ -183,11 +183,10 @@ export const ledgerMigrations: readonly Migration[] = [
         first_letter bigint,
         parked int NOT NULL DEFAULT 0,
         first_parked bigint,
-        drains boolean NOT NULL
-          GENERATED ALWAYS AS (coalesce(first_parked < coalesce(first_letter, 9223372036854775807), false)) STORED,
         UNIQUE (consumer, epoch, topic, partition, hash)
       ) WITH (fillfactor = 70);
-      CREATE INDEX ON millrace_key (consumer, epoch, topic, partition) WHERE drains;
+      CREATE INDEX ON millrace_key (consumer, epoch, topic, partition)
+        WHERE first_parked < coalesce(first_letter, 9223372036854775807);
       COMMENT ON TABLE millrace_key IS 'Keys that have open dead letters or parked records';
       COMMENT ON COLUMN millrace_key.first_letter IS 'The lowest offset of those letters that later records wait for';
 

@@ -213,7 +213,8 @@ const NEXT_PARKED = `
       WHERE r.key_id = k.id AND r."offset" < coalesce(k.first_letter, 9223372036854775807)
       ORDER BY r."offset" LIMIT $5::int
     ) p
-    WHERE k.consumer = $1 AND k.epoch = $2 AND k.drains
+    WHERE k.consumer = $1 AND k.epoch = $2
+      AND k.first_parked < coalesce(k.first_letter, 9223372036854775807)
     WINDOW w AS (ORDER BY g.n, p."offset" ROWS UNBOUNDED PRECEDING)
     ORDER BY g.n, p."offset" LIMIT $5::int
   )

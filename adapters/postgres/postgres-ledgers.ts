@@ -4,23 +4,35 @@ import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
 import { decodeRows, parseMultirange } from './sql-values.ts';
 
-// One statement sees one moment, so that a ledger's row and its ranges that were moved out belong together.
+// One statement sees one moment, so that a ledger's row and what stands in other tables belong together.
 const READ = `
   SELECT l.partition, l.first, l.next, l.max_timestamp,
     floor(extract(epoch FROM l.updated_at) * 1000)::float8 AS updated_at,
     l.dead_lettered::text || coalesce(r.dead_lettered, '') AS dead_lettered,
     l.passed_over::text || coalesce(r.skipped, '') AS skipped,
-    coalesce(r.discarded, '') AS discarded, coalesce(r.parked, '') AS parked
+    coalesce(r.discarded, '') AS discarded, coalesce(p.offsets, '') AS parked,
+    coalesce(o.letters, '[]') AS overtaken
   FROM millrace_ledger l
   LEFT JOIN (
     SELECT partition,
       string_agg(offsets::text, '') FILTER (WHERE kind = 'dead-lettered') AS dead_lettered,
       string_agg(offsets::text, '') FILTER (WHERE kind = 'skipped') AS skipped,
-      string_agg(offsets::text, '') FILTER (WHERE kind = 'discarded') AS discarded,
-      string_agg(offsets::text, '') FILTER (WHERE kind = 'parked') AS parked
+      string_agg(offsets::text, '') FILTER (WHERE kind = 'discarded') AS discarded
     FROM millrace_ledger_range WHERE consumer = $1 AND epoch = $2 AND topic = $3
     GROUP BY partition
   ) r USING (partition)
+  LEFT JOIN (
+    SELECT k.partition, range_agg(int8range(p."offset", p."offset" + 1))::text AS offsets
+    FROM millrace_key k JOIN millrace_parked p ON p.key_id = k.id
+    WHERE k.consumer = $1 AND k.epoch = $2 AND k.topic = $3
+    GROUP BY k.partition
+  ) p USING (partition)
+  LEFT JOIN (
+    SELECT k.partition, json_agg(json_build_array(l."offset", l.overtaken_by) ORDER BY l."offset") AS letters
+    FROM millrace_key k JOIN millrace_key_letter l ON l.key_id = k.id
+    WHERE k.consumer = $1 AND k.epoch = $2 AND k.topic = $3 AND l.overtaken_by IS NOT NULL
+    GROUP BY k.partition
+  ) o USING (partition)
   WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = $3
   ORDER BY l.partition`;
 
@@ -34,6 +46,7 @@ interface Row {
   readonly skipped: string;
   readonly discarded: string;
   readonly parked: string;
+  readonly overtaken: WholeLedger['overtaken'];
 }
 
 /** The ledgers in a PostgreSQL sink, for any login that may read them. */
@@ -56,6 +69,7 @@ export async function readLedgers(
     skipped: rangesOf(row.skipped),
     discarded: rangesOf(row.discarded),
     parked: rangesOf(row.parked),
+    overtaken: row.overtaken,
     updatedAt: row.updated_at,
   }));
 }

@@ -37,7 +37,8 @@ export function createCallingLedgers(
       let fromPartition: number | null = 0;
       while (fromPartition !== null) {
         const { ledgers, nextPartition }: LedgersAnswer = await ask({ action: 'ledgers', of, fromPartition });
-        all.push(...ledgers);
+        // A function of an earlier version says nothing of the last.
+        all.push(...ledgers.map((ledger) => ({ ...ledger, overtaken: ledger.overtaken ?? [] })));
         fromPartition = nextPartition;
       }
       return all;

@@ -12,6 +12,8 @@ export interface WholeLedger extends Ledger {
   readonly discarded: readonly OffsetRange[];
   /** Stored in the sink, where they wait. */
   readonly parked: readonly OffsetRange[];
+  /** Open letters, each with the offset of the first newer record of its key that was applied since. */
+  readonly overtaken: readonly (readonly [letter: number, by: number])[];
   /** When it was last written, in epoch milliseconds; null where the sink does not keep that. */
   readonly updatedAt: number | null;
 }
@@ -49,7 +51,7 @@ export function createArchiveLedgers(store: ObjectStore, log: Pick<LogReader, 'p
       const ledgers = await Promise.all(
         partitions.map(async (partition): Promise<WholeLedger> => {
           const { ledger } = await findEnd(store, { topic, epoch, partition });
-          return { partition, ...ledger, discarded: [], parked: [], updatedAt: null };
+          return { partition, ...ledger, discarded: [], parked: [], overtaken: [], updatedAt: null };
         }),
       );
       return ledgers.filter(({ next }) => next !== null);

@@ -129,6 +129,7 @@ function environment(declared = editorialAnalytics) {
             deadLettered: [],
             skipped: [],
             discarded: [],
+            overtaken: [],
             parked: [],
             updatedAt: 1,
           })),

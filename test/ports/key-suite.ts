@@ -1,7 +1,6 @@
 /** What a sink that remembers keys promises the engine: promise 3 of docs/delivery.md rests on it. */
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { KeyCounts } from '../../runtime/delivery/ledger.ts';
-import type { OffsetRange } from '../../runtime/delivery/offset-ranges.ts';
 import {
   type KeyChange,
   type KeyPosition,
@@ -13,11 +12,12 @@ import {
 } from '../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { RawRecord, TopicPartition } from '../../runtime/record.ts';
+import type { WholeLedger } from '../../runtime/replay/ledgers.ts';
 
 export interface KeyFixture {
   readonly sink: Sink<unknown>;
-  /** The offsets of a partition that are remembered as discarded. */
-  discarded(key: LedgerKey, of: TopicPartition): Promise<readonly OffsetRange[]>;
+  /** What is remembered of a partition, as whoever reads whole ledgers gets it. */
+  whole(key: LedgerKey, of: TopicPartition): Promise<Pick<WholeLedger, 'discarded' | 'parked' | 'overtaken'>>;
 }
 
 export function keySuite(name: string, open: () => Promise<KeyFixture>): void {
@@ -320,8 +320,28 @@ export function keySuite(name: string, open: () => Promise<KeyFixture>): void {
           { ...at(1), offsets: [] },
         ],
       });
-      expect(await fixture.discarded(key, at(0))).toEqual([range(3, 6), range(9, 12)]);
-      expect(await fixture.discarded(key, at(1))).toEqual([]);
+      expect((await fixture.whole(key, at(0))).discarded).toEqual([range(3, 6), range(9, 12)]);
+      expect((await fixture.whole(key, at(1))).discarded).toEqual([]);
+    });
+
+    test('shows whoever reads the ledger what is parked, and which letters are overtaken', async () => {
+      const key = newKey();
+      await write(key, {
+        opened: [letter('a', 3, { overtakenBy: 8 }), letter('b', 4), letter('b', 5)],
+        parked: [9, 6, 7].map((offset) => record('a', offset)),
+      });
+      await write(key, { applied: [position('b', 5)] });
+      expect(await fixture.whole(key, at(0))).toMatchObject({
+        parked: [
+          { from: 6, to: 8 },
+          { from: 9, to: 10 },
+        ],
+        overtaken: [
+          [3, 8],
+          [4, 5],
+        ],
+      });
+      expect(await fixture.whole(key, at(1))).toMatchObject({ parked: [], overtaken: [] });
     });
 
     test('keeps consumers and epochs apart', async () => {

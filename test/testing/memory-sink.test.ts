@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { union } from '../../runtime/delivery/offset-ranges.ts';
 import { MemorySink, type MemoryTx } from '../../testing/memory-sink.ts';
 import { keySuite } from '../ports/key-suite.ts';
 import { sinkSuite } from '../ports/sink-suite.ts';
@@ -25,7 +26,21 @@ sinkSuite<MemoryTx>(
 
 keySuite('MemorySink', async () => {
   const sink = new MemorySink();
-  return { sink, discarded: async (key, of) => sink.keys.of(key, of).discarded };
+  return {
+    sink,
+    async whole(key, of) {
+      const { letters, parked, discarded } = sink.keys.of(key, of);
+      return {
+        discarded,
+        parked: union([...parked.keys()].map((offset) => ({ from: offset, to: offset + 1 }))),
+        overtaken: [...letters.values()]
+          .toSorted((a, b) => a.offset - b.offset)
+          .flatMap(({ offset, overtakenBy }) =>
+            overtakenBy === null ? [] : [[offset, overtakenBy] as const],
+          ),
+      };
+    },
+  };
 });
 
 describe('MemorySink as a store', () => {

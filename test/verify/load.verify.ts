@@ -44,7 +44,15 @@ const MOST_REWOUND = 1_500;
 const TOPIC = pageviews.name;
 /** A consumer's tables are in the schema of its name. */
 const SEARCH_PATH = `SET LOCAL search_path = "${editorialAnalytics.name}", public`;
-const BACKED_UP = ['article_minute', 'session_engagement', 'millrace_ledger', 'millrace_ledger_range'];
+const BACKED_UP = [
+  'article_minute',
+  'session_engagement',
+  'millrace_ledger',
+  'millrace_ledger_range',
+  'millrace_key',
+  'millrace_key_letter',
+  'millrace_parked',
+];
 const POISON_KEY = /^poison-\d+$/;
 
 describe('a load with kills', () => {

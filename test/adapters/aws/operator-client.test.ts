@@ -15,6 +15,7 @@ const ledger = (partition: number, holes = 0): WholeLedger => ({
   deadLettered: Array.from({ length: holes }, (_, index) => ({ from: 10 * index, to: 10 * index + 1 })),
   skipped: [],
   discarded: [],
+  overtaken: [],
   parked: [],
   updatedAt: 1_764_000_000_000,
 });

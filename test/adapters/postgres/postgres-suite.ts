@@ -67,9 +67,9 @@ export function postgresSuite(
     }
     keySuite('as a Sink', async () => ({
       sink,
-      async discarded({ consumer, epoch }, { topic, partition }) {
+      async whole({ consumer, epoch }, { topic, partition }) {
         const ledgers = await createPostgresLedgers(database.driver).read({ consumer, epoch, topic });
-        return ledgers.find((each) => each.partition === partition)?.discarded ?? [];
+        return ledgers.find((each) => each.partition === partition)!;
       },
     }));
     migrateSuite(() => database.driver);
@@ -88,7 +88,6 @@ export function postgresSuite(
         ['dead-lettered', 2],
         ['skipped', 10],
         ['discarded', 20],
-        ['parked', 30],
       ]) {
         await query(
           `INSERT INTO millrace_ledger_range (consumer, epoch, topic, partition, kind, lowest, beyond, offsets)
@@ -110,9 +109,8 @@ export function postgresSuite(
           deadLettered: [{ from: 1, to: 3 }],
           skipped: [{ from: 10, to: 11 }],
           discarded: [{ from: 20, to: 21 }],
-          parked: [{ from: 30, to: 31 }],
         },
-        { partition: 1, next: 60, skipped: [], discarded: [], parked: [] },
+        { partition: 1, next: 60, skipped: [], discarded: [] },
       ]);
     });
 
@@ -809,9 +807,9 @@ async function sinkFixture(sink: PostgresSink, driver: SqlDriver): Promise<SinkF
       const ledgers = await createPostgresLedgers(driver).read({ consumer, epoch, topic });
       const whole = ledgers.find((each) => each.partition === partition);
       if (whole) {
-        const { partition: _, updatedAt, discarded, parked, ...ledger } = whole;
+        const { partition: _, updatedAt, discarded, parked, overtaken, ...ledger } = whole;
         expect(ledger).toEqual(rows[0]);
-        expect([discarded, parked, typeof updatedAt]).toEqual([[], [], 'number']);
+        expect([discarded, parked, overtaken, typeof updatedAt]).toEqual([[], [], [], 'number']);
       } else expect(rows[0]).toBeUndefined();
       return rows[0];
     },

@@ -21,6 +21,7 @@ const ledger = (of: Partial<WholeLedger> = {}): WholeLedger => ({
   deadLettered: [],
   skipped: [],
   discarded: [],
+  overtaken: [],
   parked: [],
   updatedAt: null,
   ...of,

@@ -19,6 +19,7 @@ const LEDGER: WholeLedger = {
   deadLettered: [],
   skipped: [],
   discarded: [],
+  overtaken: [],
   parked: [],
   updatedAt: null,
 };

@@ -143,7 +143,9 @@ class World {
     read: async ({ consumer, epoch, topic }) =>
       PARTITIONS.flatMap((at) => {
         const ledger = this.sink.ledger({ consumer, epoch }, { topic, partition: at });
-        return ledger ? [{ ...ledger, partition: at, discarded: [], parked: [], updatedAt: null }] : [];
+        return ledger
+          ? [{ ...ledger, partition: at, discarded: [], parked: [], overtaken: [], updatedAt: null }]
+          : [];
       }),
   };
 
