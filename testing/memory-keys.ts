@@ -1,5 +1,5 @@
 import { type BufferedKeys, ledgerId } from '../runtime/delivery/buffered-transaction.ts';
-import { type OffsetRange, union } from '../runtime/delivery/offset-ranges.ts';
+import { type OffsetRange, subtract, union } from '../runtime/delivery/offset-ranges.ts';
 import type { KeyPosition, KeyState, KeyStore, LedgerKey } from '../runtime/delivery/sink.ts';
 import type { RawRecord, TopicPartition } from '../runtime/record.ts';
 
@@ -59,8 +59,13 @@ export class MemoryKeys {
                 letters: new Map([[letter.offset, letter], ...letters]),
               }));
             }
-            for (const of of closed)
-              change(key, of, ({ letters }) => ({ letters: without(letters, of.offset) }));
+            for (const of of closed) {
+              const isIt = { from: of.offset, to: of.offset + 1 };
+              change(key, of, ({ letters, discarded: unwanted }) => ({
+                letters: without(letters, of.offset),
+                ...(letters.has(of.offset) && { discarded: subtract(unwanted, [isIt]) }),
+              }));
+            }
             for (const of of released) {
               change(key, of, ({ letters }) => {
                 const letter = letters.get(of.offset);

@@ -270,7 +270,9 @@ async function dropGeneration(
   }
   // The ledger before the tables, as a batch takes them.
   await open.query('DELETE FROM millrace_ledger WHERE consumer = $1', [name]);
-  await open.query('DELETE FROM millrace_ledger_range WHERE consumer = $1', [name]);
+  for (const table of ['millrace_ledger_range', 'millrace_parked', 'millrace_key_letter', 'millrace_key']) {
+    await open.query(`DELETE FROM ${table} WHERE consumer = $1`, [name]);
+  }
   await open.query('DELETE FROM millrace_migration WHERE scope = $1', [name]);
   await open.query('DELETE FROM millrace_migration_object WHERE scope = $1', [name]);
   await open.query(

@@ -3,8 +3,20 @@ import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction } from './sql-transaction.ts';
 import { identifier } from './sql-values.ts';
 
+const KEY_TABLES = ['millrace_key', 'millrace_key_letter', 'millrace_parked'];
+
+/** A policy that is there already is left alone: to make it again would wait for every batch. */
+function operatorsRead(table: string): string {
+  return `
+        IF NOT EXISTS (
+          SELECT FROM pg_policy WHERE polrelid = '${table}'::regclass AND polname = 'operators_read'
+        ) THEN
+          CREATE POLICY operators_read ON ${table} FOR SELECT TO ${identifier(OPERATOR_ROLE)} USING (true);
+        END IF;`;
+}
+
 /**
- * Makes the role that reads ledgers for operators, in a database that is provisioned: nothing of any consumer's tables, and
+ * Makes the role that reads ledgers for operators, and what is parked, in a database that is provisioned: nothing of any consumer's tables, and
  * nothing that writes. Running it again changes nothing.
  * @param pauses whether the database pauses while nobody is connected: the role's sessions then end when they are idle
  * @throws SINK_MISCONFIGURED where the connection's role cannot create roles
@@ -31,6 +43,11 @@ export async function provisionOperator(
       ALTER ROLE ${role} SET client_connection_check_interval = '5s';
       ALTER ROLE ${role} ${pauses ? "SET idle_session_timeout = '4min'" : 'RESET idle_session_timeout'};
       GRANT USAGE ON SCHEMA public TO ${role};
-      GRANT SELECT ON millrace_ledger, millrace_ledger_range, millrace_ledger_hole TO ${role};`),
+      GRANT SELECT ON millrace_ledger, millrace_ledger_range, millrace_ledger_hole TO ${role};
+      -- What is parked is a topic's records, which operators read there as well. Each consumer sees its own alone.
+      GRANT SELECT ON ${KEY_TABLES.join(', ')} TO ${role};
+      DO $$ BEGIN
+        ${KEY_TABLES.map(operatorsRead).join('')}
+      END $$;`),
   );
 }

@@ -156,12 +156,18 @@ const firstOf = (table: string, condition: string) => `(
   ORDER BY r."offset" LIMIT 1
 )`;
 
+/** One that somebody had discarded was taken back: it is applied now. */
 const CLOSE = `
   WITH ${found('millrace_key_letter')}, gone AS (${deleted('millrace_key_letter')}), forgotten AS (
     DELETE FROM millrace_key k USING per_key p WHERE k.id = p.id AND k.letters = p.gone AND k.parked = 0
   ), kept AS (
     UPDATE millrace_key k SET letters = k.letters - p.gone, first_letter = ${firstOf('millrace_key_letter', 'r.is_waited_for')}
     FROM per_key p WHERE k.id = p.id AND NOT (k.letters = p.gone AND k.parked = 0)
+  ), wanted AS (
+    UPDATE millrace_ledger_range s SET offsets = s.offsets - f.offsets
+    FROM (SELECT topic, partition, range_agg(int8range(at, at + 1)) AS offsets FROM found GROUP BY 1, 2) f
+    WHERE s.consumer = $1 AND s.epoch = $2 AND s.topic = f.topic AND s.partition = f.partition
+      AND s.beyond > lower(f.offsets) AND s.lowest < upper(f.offsets) AND s.offsets && f.offsets AND s.kind = 'discarded'
   )
   UPDATE millrace_ledger l SET open_letters = l.open_letters - p.gone
   FROM per_partition p

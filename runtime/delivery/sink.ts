@@ -94,7 +94,7 @@ export interface OpenedLetter extends KeyPosition {
 export interface KeyChange {
   /** Letters that are open from now on; one that is open already keeps what is known of it. */
   readonly opened: readonly OpenedLetter[];
-  /** Letters whose record is applied. */
+  /** Letters whose record is applied, whoever had discarded them before. */
   readonly closed: readonly KeyPosition[];
   /** Letters that their key waits for no longer, though they stay open. */
   readonly released: readonly KeyPosition[];

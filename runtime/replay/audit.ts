@@ -89,7 +89,7 @@ export function account(facts: PartitionFacts, window: OffsetRange = ALL): Accou
   const deadLettered = intersect(open, letters);
   // A letter that is there counts, also where another copy of it was discarded.
   const letterGone = subtract(union(open, skipped), letters);
-  const discarded = union(settledUnwanted, intersect(letterGone, discards));
+  const discarded = union(subtract(settledUnwanted, letters), intersect(letterGone, discards));
   // Of a partition without a ledger nobody knows whether retention was first.
   const deletedBelow = first === null ? [] : [{ from: begins, to: Math.min(start, first) }];
   const reached = Math.max(committed, ledger?.next ?? 0, begins);

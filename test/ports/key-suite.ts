@@ -324,6 +324,20 @@ export function keySuite(name: string, open: () => Promise<KeyFixture>): void {
       expect((await fixture.whole(key, at(1))).discarded).toEqual([]);
     });
 
+    test('a letter that was discarded and is applied after all is discarded no longer', async () => {
+      const key = newKey();
+      await write(key, {
+        opened: [letter('a', 3), letter('a', 4)],
+        discarded: [{ ...at(0), offsets: [{ from: 2, to: 6 }] }],
+      });
+      // Nobody opened the last one.
+      await write(key, { closed: [position('a', 4), position('a', 5)] });
+      expect((await fixture.whole(key, at(0))).discarded).toEqual([
+        { from: 2, to: 4 },
+        { from: 5, to: 6 },
+      ]);
+    });
+
     test('shows whoever reads the ledger what is parked, and which letters are overtaken', async () => {
       const key = newKey();
       await write(key, {

@@ -10,6 +10,7 @@ import { provision } from '../../../adapters/postgres/provision.ts';
 import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
 import { identifier } from '../../../adapters/postgres/sql-values.ts';
 import type { AnyConsumer, Migration } from '../../../runtime/delivery/consumer.ts';
+import { NO_CHANGE } from '../../../runtime/delivery/sink.ts';
 import { generationName, readerSchema } from '../../../runtime/replay/generation.ts';
 import { editorialAnalytics } from '../../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 import { type GenerationFixture, generationSuite } from '../../ports/generation-suite.ts';
@@ -72,6 +73,31 @@ function generationsFixture({ admin, as, close }: GenerationsDatabase) {
     run,
     ready,
     settle,
+    /** Has a generation park records of a key behind a letter, by its own rights. */
+    async park(
+      { name, epoch, topic }: AnyConsumer,
+      generation: number,
+      letter: number,
+      records: readonly number[],
+    ) {
+      const consumer = generationName(name, generation);
+      const at = (offset: number) => ({
+        topic: topic.name,
+        partition: 0,
+        offset,
+        key: Buffer.from('k'),
+        value: null,
+        headers: [],
+        timestamp: 0,
+        timestampType: 'CREATE_TIME' as const,
+      });
+      await (await sinkOf(consumer)).transaction(async ({ lockLedgers, keys }) => {
+        const of = { consumer, epoch };
+        await lockLedgers(of, [{ topic: topic.name, partition: 0, from: 0, to: 1 }]);
+        const opened = [{ ...at(letter), isWaitedFor: true, overtakenBy: null }];
+        await keys!.write(of, { ...NO_CHANGE, opened, parked: records.map(at) });
+      });
+    },
     newConsumer: () => ready(newConsumer()),
     async read({ name }: AnyConsumer) {
       const rows = (await run(
@@ -318,6 +344,30 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
       });
       expect(await fixture.store.list(consumer.name)).toHaveLength(1);
       expect(await run(`SELECT * FROM ${schema}.invoices`)).toEqual([]);
+    });
+
+    test('what is parked belongs to a generation, and goes with it', async () => {
+      const consumer = await filled();
+      await fixture.park(consumer, 1, 0, [1, 2]);
+      await fixture.park(consumer, 2, 1, [2]);
+      const kept = (sql: string) =>
+        run(`${sql} WHERE consumer LIKE '${consumer.name}%' GROUP BY 1 ORDER BY 1`);
+      const each = () => [
+        kept('SELECT consumer, sum(parked)::int AS n FROM millrace_key'),
+        kept('SELECT consumer, sum(open_letters + parked_records)::int AS n FROM millrace_ledger'),
+        kept('SELECT consumer, count(*)::int AS n FROM millrace_parked'),
+        kept('SELECT consumer, count(*)::int AS n FROM millrace_key_letter'),
+      ];
+      const both = (first: number, second: number) => [
+        { consumer: consumer.name, n: first },
+        { consumer: `${consumer.name}-g2`, n: second },
+      ];
+      expect(await Promise.all(each())).toEqual([both(2, 1), both(3, 2), both(2, 1), both(1, 1)]);
+      await promote(consumer);
+      expect(await Promise.all(each())).toEqual([both(2, 1), both(3, 2), both(2, 1), both(1, 1)]);
+      await fixture.store.drop(consumer, 1);
+      const second = (n: number) => [{ consumer: `${consumer.name}-g2`, n }];
+      expect(await Promise.all(each())).toEqual([second(1), second(2), second(1), second(1)]);
     });
 
     test('what no migration made in a generation’s schema is not dropped with it', async () => {

@@ -5,7 +5,7 @@ import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import { provision } from '../../../adapters/postgres/provision.ts';
 import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
 import { identifier } from '../../../adapters/postgres/sql-values.ts';
-import type { SqlTransaction } from '../../../runtime/delivery/sink.ts';
+import { NO_CHANGE, type SqlTransaction } from '../../../runtime/delivery/sink.ts';
 import { OPERATOR_ROLE } from '../../../runtime/operator/operator.ts';
 
 export interface ProvisionFixture {
@@ -104,6 +104,44 @@ export function provisionSuite(open: () => ProvisionFixture): void {
         { consumer: readers, max_timestamp: 7 },
         { consumer: writers, max_timestamp: -1 },
       ]);
+    });
+
+    test('a consumer remembers keys of its own, and cannot see or change those of others', async () => {
+      const at = { topic: 't', partition: 5, offset: 1, key: Buffer.from('k') };
+      const record = { ...at, offset: 2, value: Buffer.from('secret'), headers: [] };
+      const park = (role: string, consumer: string) =>
+        open()
+          .as(role)
+          .then((driver) =>
+            new PostgresSink(driver).transaction(async ({ lockLedgers, keys }) => {
+              const key = { consumer, epoch: 1 };
+              await lockLedgers({ consumer: role, epoch: 1 }, [{ ...at, from: 0, to: 1 }]);
+              await keys!.write(key, {
+                ...NO_CHANGE,
+                opened: [{ ...at, isWaitedFor: true, overtakenBy: null }],
+                parked: [{ ...record, timestamp: 0, timestampType: 'CREATE_TIME' }],
+              });
+              await keys!.write(key, { ...NO_CHANGE, closed: [at] });
+              const next = await keys!.nextParked(key, [at], { records: 9, bytes: 999 });
+              return next.map(({ value }) => String(value));
+            }),
+          );
+      expect(await park(readers, readers)).toEqual(['secret']);
+      expect(await park(writers, writers)).toEqual(['secret']);
+      await expect(park(readers, writers)).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+      for (const table of ['millrace_key', 'millrace_parked']) {
+        const { rows } = await query(readers, `SELECT DISTINCT consumer FROM ${table}`);
+        expect(rows).toEqual([{ consumer: readers }]);
+        const { affectedRows } = await query(readers, `DELETE FROM ${table} WHERE consumer = '${writers}'`);
+        expect(affectedRows).toBe(0);
+      }
+      for (const pauses of [true, false]) await provisionOperator(open().admin, { pauses });
+      const both = `FROM millrace_parked WHERE consumer IN ('${readers}', '${writers}')`;
+      const seen = await query(OPERATOR_ROLE, `SELECT count(*)::int AS n ${both}`);
+      expect(seen.rows).toEqual([{ n: 2 }]);
+      await expect(query(OPERATOR_ROLE, `DELETE ${both}`)).rejects.toMatchObject({
+        code: expect.stringMatching(/^SINK_(MISCONFIGURED|UNAVAILABLE)$/),
+      });
     });
 
     test('a migration that fails stops it, naming the consumer, and is tried again the next time', async () => {

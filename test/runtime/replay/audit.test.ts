@@ -83,6 +83,18 @@ describe('every offset has one account', () => {
       },
     ],
     [
+      'a letter that its key was told to discard, and of which a copy was brought back',
+      facts({
+        ledger: ledger({ deadLettered: [range(3, 5)], discarded: [range(3, 5)] }),
+        letters: [range(3, 4)],
+      }),
+      {
+        applied: [range(0, 3), range(5, 100)],
+        deadLettered: [range(3, 4)],
+        discarded: [range(4, 5)],
+      },
+    ],
+    [
       'a letter that is neither there nor discarded',
       facts({ ledger: ledger({ deadLettered: [range(3, 5)] }), letters: [range(4, 5)] }),
       { applied: [range(0, 3), range(5, 100)], deadLettered: [range(4, 5)], unaccounted: [range(3, 4)] },
