@@ -1,7 +1,7 @@
-import { ownFrameOf } from '../runtime/dead-letters/own-frame.ts';
 import { personalDataOf } from '../runtime/dead-letters/personal-data.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import type { DeadLetterStore } from '../runtime/delivery/dead-letter.ts';
+import { ownFrameOf } from '../runtime/delivery/own-frame.ts';
 import type { Logger } from '../runtime/ports.ts';
 import { recordId } from '../runtime/record.ts';
 

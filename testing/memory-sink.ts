@@ -1,3 +1,4 @@
+import type { BreakerState } from '../runtime/delivery/breaker.ts';
 import {
   type Effects,
   inBufferedTransaction,
@@ -37,6 +38,7 @@ export class MemorySink implements Sink<MemoryTx> {
   #values = new Map<string, unknown>();
   #ledgers = new Map<string, Ledger>();
   #locks = new RowLocks();
+  #breakers = new Map<string, BreakerState>();
   /** What is remembered of keys whose records have failed. */
   readonly keys = new MemoryKeys();
 
@@ -54,6 +56,18 @@ export class MemorySink implements Sink<MemoryTx> {
   ledger(key: LedgerKey, of: TopicPartition): MemoryLedger | undefined {
     const ledger = this.#ledgers.get(ledgerId(key, of));
     return ledger && { ...ledger, holes: union(ledger.deadLettered, ledger.skipped) };
+  }
+
+  /** The breaker's committed state of a consumer. */
+  breaker({ consumer, epoch }: LedgerKey): BreakerState {
+    return this.#breakers.get(`${consumer}/${epoch}`) ?? [];
+  }
+
+  /** How many offsets a consumer's ledgers have settled. */
+  #settled({ consumer, epoch }: LedgerKey): number {
+    return [...this.#ledgers]
+      .filter(([id]) => id.startsWith(`${consumer}/${epoch}/`))
+      .reduce((sum, [, { first, next }]) => sum + (next ?? 0) - (first ?? 0), 0);
   }
 
   transaction<Result>(
@@ -86,10 +100,15 @@ export class MemorySink implements Sink<MemoryTx> {
       },
     };
     const keys = this.keys.begin();
+    const breakers = new Map<string, BreakerState>();
     return inBufferedTransaction(
       {
         effects,
         keys,
+        breaker: {
+          read: (key) => ({ state: this.breaker(key), settled: this.#settled(key) }),
+          write: ({ consumer, epoch }, state) => breakers.set(`${consumer}/${epoch}`, state),
+        },
         locks: this.#locks,
         read: (key, of) => this.#ledgers.get(ledgerId(key, of)) ?? NO_LEDGER,
         commit: (locked) => {
@@ -98,6 +117,7 @@ export class MemorySink implements Sink<MemoryTx> {
             if (patches.length > 0) this.#ledgers.set(ledgerId(key, of), after);
           }
           keys.commit();
+          for (const [id, state] of breakers) this.#breakers.set(id, state);
         },
       },
       work,

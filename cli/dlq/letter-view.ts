@@ -5,7 +5,6 @@ import { parseShape } from '../../runtime/avro/schema-parser.ts';
 import type { Contract } from '../../runtime/contract/contract.ts';
 import { decodeByWriter, type WrittenValue } from '../../runtime/dead-letters/decode-value.ts';
 import { encodeDeadLetter, encodeWithPointer } from '../../runtime/dead-letters/json-envelope.ts';
-import { framesOf } from '../../runtime/dead-letters/own-frame.ts';
 import {
   maskAll,
   maskPersonal,
@@ -15,6 +14,7 @@ import {
 import { fetchIfKept, fetchPayload } from '../../runtime/dead-letters/queue-letters.ts';
 import type { ScannedLetter, StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
+import { framesOf } from '../../runtime/delivery/own-frame.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { timestampText } from '../../runtime/record.ts';
 import { count, plural, printable, styled, wrapped } from '../terminal.ts';

@@ -1,7 +1,7 @@
 /** Which dead letters there are: choosing some, and grouping them by what went wrong. */
 
 import { letterKey } from '../delivery/dead-letter.ts';
-import { ownFrameOf } from './own-frame.ts';
+import { ownFrameOf } from '../delivery/own-frame.ts';
 import type { ScannedLetter } from './reader.ts';
 
 /** Every condition given has to hold. */

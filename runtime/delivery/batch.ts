@@ -4,6 +4,7 @@
  * own records only.
  */
 
+import { MillraceError } from '../errors.ts';
 import type { Random } from '../ports.ts';
 import { backOff } from './backoff.ts';
 import { type Diagnosis, errorName } from './failure.ts';
@@ -69,7 +70,7 @@ export async function settleBatch(
   mayWait: boolean,
 ): Promise<BatchOutcome> {
   const { consumer, log, patience } = context;
-  const line = createLine(items);
+  const line = createLine(items, context.breaker.knows(items) ? { isolate: null } : 'whole');
   const draining = new Set<number>();
   const total = { skipped: 0, handlerMs: 0, retries: 0, draining };
   /** Waits in a row after which nothing went any further. */
@@ -87,6 +88,7 @@ export async function settleBatch(
       const records = at.slice(0, MOST_NAMED).map(({ partition, offset }) => ({ partition, offset }));
       log.warn(LOGGED.held, { ...factsOf(because), holds, ...(records.length > 0 && { records }) });
     }
+    await context.breaker.refresh(context.usableMs() * SHARE_OF_TIME);
     if (!(await backOff(attempt, consumer.retry, context.usableMs(), context))) return false;
     total.retries++;
     return true;
@@ -97,6 +99,7 @@ export async function settleBatch(
     const settled = await settle(items, approach, budgetMs, context);
     total.skipped += settled.skipped;
     total.handlerMs += settled.handlerMs;
+    await context.breaker.settled(items, budgetMs);
     for (const partition of settled.draining) draining.add(partition);
     if (settled.handled > 0) patience.wentThrough();
     if (settled.waiting.length === 0) holds = 0;
@@ -114,7 +117,7 @@ export async function settleBatch(
     if (error instanceof TooManyLetters || error instanceof OutOfOrder) {
       line.put(approach, items);
     } else if (error instanceof HeldFrom) {
-      holdFrom(error, items);
+      await holdFrom(error, items);
     } else if (phase === 'dead-letter') {
       const at = Math.max(
         0,
@@ -144,7 +147,8 @@ export async function settleBatch(
   }
 
   /** Lets partitions wait, each from one of its records on; what comes before those is settled. */
-  function holdFrom({ first, because }: HeldFrom, items: readonly Item[]): void {
+  async function holdFrom({ first, because }: HeldFrom, items: readonly Item[]): Promise<void> {
+    if (because.code === 'CONSUMER_BROKEN') await context.breaker.refresh(context.usableMs() * SHARE_OF_TIME);
     const from = new Map(first.map(({ raw }) => [raw.partition, raw.offset]));
     const isHeld = ({ raw }: Item) => raw.offset >= (from.get(raw.partition) ?? Number.POSITIVE_INFINITY);
     for (const held of Map.groupBy(items.filter(isHeld), ({ raw }) => raw.partition).values()) {
@@ -156,7 +160,8 @@ export async function settleBatch(
     );
   }
 
-  function failedAlone(item: Item, items: readonly Item[], diagnosis: Diagnosis): void {
+  function failedAlone(item: Item, items: readonly Item[], failedFor: Diagnosis): void {
+    const diagnosis = context.breaker.diagnose(item, failedFor);
     if (judgeFailure(item, diagnosis, context) === 'failed') {
       line.put('whole', items);
     } else {
@@ -251,7 +256,7 @@ export async function settleBatch(
  * What is still to be settled: stretches, each for one transaction, and partitions that wait. The items of a partition
  * stay in their order, and none comes before one that waits.
  */
-function createLine(items: readonly Item[]) {
+function createLine(items: readonly Item[], approach: Approach) {
   // The earliest on top: what is split goes back in its own place.
   const stack: Stretch[] = [];
   let waiting: Waiting[] = [];
@@ -276,7 +281,7 @@ function createLine(items: readonly Item[]) {
     return [...items.filter(isOfPartition), ...behind];
   }
 
-  put('whole', items);
+  put(approach, items);
   return {
     put,
     isEmpty: () => stack.length === 0 && waiting.length === 0,
@@ -342,5 +347,8 @@ function split(items: readonly Item[]): (readonly Item[])[] {
 
 /** A diagnosis for the log: an error's text may quote a payload, so only ours is shown. */
 export function factsOf({ stage, code, action, error }: Diagnosis): Record<string, unknown> {
-  return { stage, code, action, errorName: errorName(error) };
+  const facts = { stage, code, action, errorName: errorName(error) };
+  if (code !== 'CONSUMER_BROKEN' || !(error instanceof MillraceError)) return facts;
+  const { failing, heldUntil } = error.details;
+  return { ...facts, failing, heldUntil };
 }

@@ -1,8 +1,9 @@
 /** Transactions of sinks without any of their own: effects are gathered, ledgers are locked here, and all is written at the commit. */
 import { MillraceError } from '../errors.ts';
 import type { TopicPartition } from '../record.ts';
+import type { BreakerState } from './breaker.ts';
 import { applyPatch, type KeyCounts, type Ledger, type LedgerPatch, viewOf } from './ledger.ts';
-import type { KeyStore, LedgerKey, SinkTransaction } from './sink.ts';
+import type { BreakerStore, KeyStore, LedgerKey, SinkTransaction } from './sink.ts';
 
 /** What a transaction has gathered so far. */
 export interface Effects<Tx> {
@@ -32,6 +33,13 @@ export interface BufferedSink<Tx> {
   commit(locked: readonly LockedLedger[]): void | Promise<void>;
   /** What is remembered of keys, where the sink does that. */
   readonly keys?: BufferedKeys;
+  /** The breaker's states as committed, where the sink keeps them; what is written is to be kept at the commit. */
+  readonly breaker?: BufferedBreaker;
+}
+
+export interface BufferedBreaker {
+  read(key: LedgerKey): { readonly state: BreakerState; readonly settled: number };
+  write(key: LedgerKey, state: BreakerState): void;
 }
 
 /** The key store of one transaction, and what its ledgers' views say of it. */
@@ -42,7 +50,7 @@ export interface BufferedKeys {
 
 /** Runs `work` as `Sink.transaction` promises, in one process: transactions of others show at the commit. */
 export async function inBufferedTransaction<Tx, Result>(
-  { effects, locks, read, commit, keys }: BufferedSink<Tx>,
+  { effects, locks, read, commit, keys, breaker }: BufferedSink<Tx>,
   work: (transaction: SinkTransaction<Tx>) => Promise<Result>,
   signal: AbortSignal | undefined,
 ): Promise<Result> {
@@ -84,6 +92,13 @@ export async function inBufferedTransaction<Tx, Result>(
     };
   };
 
+  const take = async (id: string) => {
+    if (releases.has(id)) return;
+    const lock = locks.acquire(id);
+    releases.set(id, lock.release);
+    await lock.acquired;
+    throwIfOver();
+  };
   const transaction: SinkTransaction<Tx> = {
     tx: partOf().tx,
     lockLedgers: (key, requests) =>
@@ -91,13 +106,7 @@ export async function inBufferedTransaction<Tx, Result>(
         const inOrder = requests
           .map((request) => ({ id: ledgerId(key, request), of: request }))
           .sort((a, b) => (a.id < b.id ? -1 : 1));
-        for (const { id } of inOrder) {
-          if (releases.has(id)) continue;
-          const lock = locks.acquire(id);
-          releases.set(id, lock.release);
-          await lock.acquired;
-          throwIfOver();
-        }
+        for (const { id } of inOrder) await take(id);
         await Promise.all(
           inOrder.map(async ({ id, of: { topic, partition } }) => {
             if (locked.has(id)) return;
@@ -148,6 +157,7 @@ export async function inBufferedTransaction<Tx, Result>(
     },
     isWaiting: () => waiting > 0,
     ...(keys && { keys: keys.store(statement) }),
+    ...(breaker && { breaker: breakerStore(breaker, statement, take) }),
   };
 
   const run = async () => {
@@ -164,6 +174,21 @@ export async function inBufferedTransaction<Tx, Result>(
     isOpen = false;
     for (const release of releases.values()) release();
   }
+}
+
+function breakerStore(
+  breaker: BufferedBreaker,
+  statement: Statement,
+  take: (id: string) => Promise<void>,
+): BreakerStore {
+  return {
+    read: (key) =>
+      statement(async () => {
+        await take(`breaker ${key.consumer}/${key.epoch}`);
+        return breaker.read(key);
+      }),
+    write: (key, state) => statement(() => breaker.write(key, state)),
+  };
 }
 
 /** First come, first served locks by row id. */

@@ -7,6 +7,7 @@ import type { Clock, Logger, Random } from '../ports.ts';
 import { type RawRecord, recordId } from '../record.ts';
 import { backOff } from './backoff.ts';
 import { type BatchContext, type BatchOutcome, factsOf, settleBatch } from './batch.ts';
+import { createBreakers } from './breaker-watch.ts';
 import type { AnyConsumer } from './consumer.ts';
 import {
   type DeadLetter,
@@ -32,6 +33,8 @@ export interface EnginePorts {
   readonly deadLetters: DeadLetterStore;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** What tells this version of the code from every other, for the breaker. @default one for all */
+  readonly code?: string;
 }
 
 /** One run of the function. */
@@ -103,6 +106,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
   const decoder = createDecoder(consumer.topic, ports.registry, clock);
   const patience = createPatience();
   const recentLetters = createRecentLetters(clock);
+  const breakers = createBreakers(consumer, { code: 'unknown', ...ports });
   const running = new Set<(error: unknown) => void>();
 
   /**
@@ -180,6 +184,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     } = {},
   ): Promise<Ran> {
     const startedAt = clock.now();
+    const ledger = { consumer: consumer.name, epoch };
     const reserveMs = Math.min(1_000, consumer.timeoutMs / 10);
     const context: BatchContext = {
       ...ports,
@@ -188,7 +193,8 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       invocation,
       patience,
       recentLetters,
-      ledger: { consumer: consumer.name, epoch },
+      ledger,
+      breaker: breakers(ledger, arrival),
       usableMs: () => invocation.remainingMs() - reserveMs,
       schemaIdOf: (raw) => decoder.schemaIdOf(raw),
       watchEscapes(onEscaped) {
@@ -198,10 +204,12 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     };
     const items = raws.map((raw, index) => newItem(raw, historyAt(index), mayBeOvertaken(index)));
     const outcome = await workOff(items, context);
+    const counts = tally(items);
     ports.metrics.report({
       consumer: consumer.name,
       topic: consumer.topic.name,
-      ...tally(items),
+      ...counts,
+      broken: outcome.stoppedBy?.code === 'CONSUMER_BROKEN' ? counts.returned : 0,
       skipped: outcome.skipped,
       retries: outcome.retries,
       batchMs: clock.now() - startedAt,
@@ -460,7 +468,7 @@ interface Ran {
 /** The counts of a report that stand in the items. */
 function tally(
   items: readonly Item[],
-): Omit<BatchReport, 'consumer' | 'topic' | 'skipped' | 'retries' | 'batchMs' | 'handlerMs'> {
+): Omit<BatchReport, 'consumer' | 'topic' | 'broken' | 'skipped' | 'retries' | 'batchMs' | 'handlerMs'> {
   const counts: Record<Outcome, number> = {
     applied: 0,
     duplicate: 0,

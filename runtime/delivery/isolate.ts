@@ -18,6 +18,8 @@ export interface IsolatePorts {
    * taken back. Rejects where no record is to blame.
    */
   attempt(group: readonly Item[], isForShow: boolean): Promise<Diagnosis | null>;
+  /** What the failure of a record on its own turns out to be. */
+  diagnose(item: Item, diagnosis: Diagnosis): Diagnosis;
   /** For show, no verdict is the last. */
   judge(item: Item, diagnosis: Diagnosis, isForShow: boolean): Verdict;
   /** Whether a record is not to be tried, since it has to wait for one that failed. */
@@ -145,6 +147,7 @@ export async function isolate(
         if (!item.isToBlame) throw diagnosis.error;
         diagnosis = blamed(diagnosis);
       }
+      diagnosis = ports.diagnose(item, diagnosis);
       const isNew = item.tries === 0;
       const verdict = ports.judge(item, diagnosis, isForShow);
       if (isNew) {

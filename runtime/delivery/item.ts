@@ -1,4 +1,5 @@
 import type { ConsumerRecord, RawRecord } from '../record.ts';
+import type { Fingerprint } from './breaker.ts';
 import type { Failure, FailureHistory } from './dead-letter.ts';
 
 /**
@@ -37,6 +38,8 @@ export interface Item {
   tries: number;
   /** Whether it failed, while others went through, for what reads like a fault of the sink or of the code. */
   isToBlame: boolean;
+  /** What its last failure on its own has in common with others; null where its data is to blame. */
+  fingerprint: Fingerprint | null;
   /** Whether the handler has taken it behind a record that waits, with effects that did not stay. */
   wentThrough: boolean;
   /** How it has failed before, from earlier redrives on. */
@@ -56,6 +59,7 @@ export function newItem(raw: RawRecord, history: FailureHistory, mayBeOvertaken 
     mayBeOvertaken,
     tries: 0,
     isToBlame: false,
+    fingerprint: null,
     wentThrough: false,
     history,
   };

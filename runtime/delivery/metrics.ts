@@ -13,6 +13,7 @@ export const METRICS = {
   Holes: { unit: 'Count', of: ({ skipped }) => skipped },
   Retries: { unit: 'Count', of: ({ retries }) => retries },
   Returned: { unit: 'Count', of: ({ returned }) => returned },
+  Broken: { unit: 'Count', of: ({ broken }) => broken },
   BatchTime: { unit: 'Milliseconds', of: ({ batchMs }) => batchMs },
   HandlerTime: { unit: 'Milliseconds', of: ({ handlerMs }) => handlerMs },
 } as const satisfies Record<string, { unit: string; of: (report: BatchReport) => number }>;
@@ -51,6 +52,8 @@ export interface BatchReport {
   readonly retries: number;
   /** Records that go back to the event source. */
   readonly returned: number;
+  /** Those of them that are held since the code is broken. */
+  readonly broken: number;
   readonly batchMs: number;
   /** The part of `batchMs` spent in `handle`. */
   readonly handlerMs: number;
@@ -83,6 +86,7 @@ export interface Metrics {
 /** Log lines that others look for: the view of `up`, alarms, runbooks. */
 export const LOGGED = {
   held: 'Line held: trying again',
+  broken: 'Consumer broken: its records are held',
   deadLettered: 'Record dead-lettered',
   skipped: 'The event source skipped records: redrive the batches it gave up on',
 } as const;

@@ -1,6 +1,7 @@
 import { MillraceError } from '../errors.ts';
 import type { Clock } from '../ports.ts';
 import type { ConsumerRecord, RawRecord } from '../record.ts';
+import type { Breaker } from './breaker-watch.ts';
 import { type DeadLetter, type DeadLetterStore, deadLetterId, letterKey } from './dead-letter.ts';
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
 import { type HandlerPorts, judgeFailure, mayBeARecords, type Rejected, runHandler } from './handler.ts';
@@ -31,6 +32,7 @@ export interface SettleContext extends HandlerPorts {
   usableMs(): number;
   /** Letters that deliveries have left behind lately. */
   readonly recentLetters: RecentLetters;
+  readonly breaker: Breaker;
   /** The schema id in a record's framing, null where the framing cannot be read. */
   schemaIdOf(raw: RawRecord): string | null;
 }
@@ -206,6 +208,7 @@ export async function settle(
         typeof approach === 'object'
           ? await isolate(sound, approach.isolate, {
               attempt: (group, isForShow) => attempt(group, isForShow, order),
+              diagnose: (item, diagnosis) => context.breaker.diagnose(item, diagnosis),
               judge(item, diagnosis, isForShow) {
                 const verdict = judgeFailure(item, diagnosis, context, isForShow);
                 if (verdict === 'failed') order.failed(item);
@@ -230,13 +233,17 @@ export async function settle(
       // The handler has done its part: to roll it back for the time it took would be to do it again.
       const writingMs = Math.max(budgetMs - (clock.now() - startedAt), context.usableMs() * WRITING_SHARE);
       deadline.set(writingMs, () => abandon.abort(outOfTime(phase, writingMs, true)));
+      phase = 'write';
+      const { patches, skipped } = advanceAll(done, parked, views, context);
+      const settledHere = done.filter((item) => !parked.has(item));
+      const broken = await context.breaker.admit(opened, settledHere, { views, patches });
+      if (broken) throw new HeldFrom(broken.first, broken.because);
       phase = 'dead-letter';
       await storeLetters(letters, context);
 
       phase = 'write';
       const change = order.changeBy(done, parked);
       if (change) await opened.keys!.write(context.ledger, change);
-      const { patches, skipped } = advanceAll(done, parked, views, context);
       await opened.writeLedgers(context.ledger, patches);
       return { ...verdicts, done, parked, waiting, left, skipped, handled: isolated.handled };
     }, abandon.signal);

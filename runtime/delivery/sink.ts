@@ -1,4 +1,5 @@
 import type { ConsumerRecord, Position, RawRecord, TopicPartition } from '../record.ts';
+import type { BreakerState } from './breaker.ts';
 import type { LedgerPatch, LedgerView } from './ledger.ts';
 import type { OffsetRange } from './offset-ranges.ts';
 
@@ -61,6 +62,19 @@ export interface SinkTransaction<Tx> {
   isWaiting(): boolean;
   /** What the sink remembers of keys whose records have failed. Absent where it cannot: an archive writes no state by key. */
   readonly keys?: KeyStore;
+  /** What the sink remembers of failures that the code is to blame for. Absent where it cannot: an archive runs no code of the project. */
+  readonly breaker?: BreakerStore;
+}
+
+/** The breaker's state of each consumer, in the sink's transaction. */
+export interface BreakerStore {
+  /**
+   * Locks the consumer's state until the transaction ends, and reads it, with how many offsets its ledgers have settled by
+   * then. A transaction that locks ledgers locks them before: the other order could deadlock.
+   */
+  read(key: LedgerKey): Promise<{ readonly state: BreakerState; readonly settled: number }>;
+  /** Keeps the state that was read and locked, changed. */
+  write(key: LedgerKey, state: BreakerState): Promise<void>;
 }
 
 /** A record's place among those of its key. Keys are compared by their bytes, and belong to their partition. */

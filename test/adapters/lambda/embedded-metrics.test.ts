@@ -17,6 +17,7 @@ const report: BatchReport = {
   skipped: 0,
   retries: 4,
   returned: 2,
+  broken: 0,
   batchMs: 812,
   handlerMs: 640.5,
 };
@@ -40,6 +41,7 @@ describe('EmbeddedMetrics', () => {
       Holes: 'Count',
       Retries: 'Count',
       Returned: 'Count',
+      Broken: 'Count',
       BatchTime: 'Milliseconds',
       HandlerTime: 'Milliseconds',
     };
@@ -67,6 +69,7 @@ describe('EmbeddedMetrics', () => {
       Holes: 0,
       Retries: 4,
       Returned: 2,
+      Broken: 0,
       BatchTime: 812,
       HandlerTime: 640.5,
     });

@@ -1,7 +1,7 @@
-import type { Failure } from '../delivery/dead-letter.ts';
+import type { Failure } from './dead-letter.ts';
 
 /** The folder that holds `runtime/`: the package's `dist/`, or a checkout of this repository. As it stands in a stack. */
-const OWN_ROOT = import.meta.url.replace(/^file:\/\//, '').replace(/runtime\/dead-letters\/[^/]*$/, '');
+const OWN_ROOT = import.meta.url.replace(/^file:\/\//, '').replace(/runtime\/delivery\/[^/]*$/, '');
 
 /**
  * In a checkout the app is beside the framework. A function's source map names both from the checkout's folder, two folders
@@ -32,16 +32,27 @@ function isFramework(path: string): boolean {
  * because a line of a message can look like a frame.
  */
 const FRAME =
-  /^ {4}at (?:(?:async |new |get |set )*[\p{ID_Continue}$.#<>-]+(?: \[as [\p{ID_Continue}$.#<>-]+\])? \()?(?:file:\/\/)?([^\s():]+\.[cm]?[jt]sx?|node:[\w/]+):(\d{1,7}):\d{1,7}\)?$/u;
+  /^ {4}at (?:(?:async |new |get |set )*([\p{ID_Continue}$.#<>-]+)(?: \[as [\p{ID_Continue}$.#<>-]+\])? \()?(?:file:\/\/)?([^\s():]+\.[cm]?[jt]sx?|node:[\w/]+):(\d{1,7}):\d{1,7}\)?$/u;
 
 /**
  * Where in the project's own code an error was thrown, as `orders/consumer.ts:29`; null where its stack does not say. Holds
  * nothing of the error's message, which can quote what a record holds.
  */
-export function ownFrameOf({ message, stack }: Pick<Failure, 'message' | 'stack'>): string | null {
+export function ownFrameOf(failure: Pick<Failure, 'message' | 'stack'>): string | null {
+  const place = ownPlaceOf(failure);
+  return place && `${place.file}:${place.line}`;
+}
+
+/** The same in parts. The file has the folder that it is in; a function without a name has null. */
+export function ownPlaceOf({ message, stack }: Pick<Failure, 'message' | 'stack'>): {
+  readonly file: string;
+  readonly function: string | null;
+  readonly line: number;
+} | null {
   for (const line of framesOf({ message, stack })) {
-    const [, path = '', at] = FRAME.exec(line) ?? [];
-    if (path.includes('/') && !isFramework(path)) return `${path.split('/').slice(-2).join('/')}:${at}`;
+    const [, name = null, path = '', at] = FRAME.exec(line) ?? [];
+    if (!path.includes('/') || isFramework(path)) continue;
+    return { file: path.split('/').slice(-2).join('/'), function: name, line: Number(at) };
   }
   return null;
 }

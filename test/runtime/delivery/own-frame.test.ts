@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { framesOf, ownFrameOf } from '../../../runtime/dead-letters/own-frame.ts';
+import { framesOf, ownFrameOf } from '../../../runtime/delivery/own-frame.ts';
 
 const ROOT = new URL('../../../', import.meta.url).pathname;
 const HANDLE = '    at handle (file:///srv/app/lambdas/orders/consumer.ts:29:11)';

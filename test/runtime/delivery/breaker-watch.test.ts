@@ -1,0 +1,337 @@
+/** Broken code holds records, bad records do not: the breaker with an engine, a memory sink and virtual time. */
+import { describe, expect, test } from '@jest/globals';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
+import { type AnyConsumer, defineConsumer, type HandlerContext } from '../../../runtime/delivery/consumer.ts';
+import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
+import { createEngine, type Delivered } from '../../../runtime/delivery/engine.ts';
+import { type BatchReport, LOGGED } from '../../../runtime/delivery/metrics.ts';
+import { MillraceError } from '../../../runtime/errors.ts';
+import type { ConsumerRecord, RawRecord } from '../../../runtime/record.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { MemorySink, type MemoryTx } from '../../../testing/memory-sink.ts';
+import { type Event, eventRecord, eventRegistry, events } from '../events.ts';
+
+type Records = readonly ConsumerRecord<Event>[];
+type Handle = (records: Records, context: HandlerContext<MemoryTx, Event>) => Promise<void>;
+
+const LEDGER = { consumer: 'tested', epoch: 1 };
+const HOLD_MS = 900_000;
+
+/** A topic, and functions that deliver what no group has committed yet: each new code has new processes. */
+function createWorld(partitions = 1, breaker: { readonly holdMs?: number } | false = {}) {
+  const clock = createFakeClock({ autoAdvance: true });
+  const sink = new MemorySink();
+  const letters = new Map<string, DeadLetter>();
+  const reports: BatchReport[] = [];
+  const logged: { level: string; message: string; fields: Record<string, unknown> }[] = [];
+  const log =
+    (level: string) =>
+    (message: string, fields: Record<string, unknown> = {}) =>
+      void logged.push({ level, message, fields });
+  const next = new Array<number>(partitions).fill(0);
+  const committed = new Array<number>(partitions).fill(0);
+  const records: RawRecord[] = [];
+
+  const deploy = (handle: Handle, code = 'code-1', firstPartition = 0) => {
+    const consumer = defineConsumer({
+      name: LEDGER.consumer,
+      topic: events,
+      sink: 'postgres',
+      breaker: breaker && breaker,
+      handle: (batch, context) => handle(batch, context as unknown as HandlerContext<MemoryTx, Event>),
+    }) as AnyConsumer;
+    const engine = createEngine(consumer, {
+      clock,
+      random: createSeededRandom(1),
+      registry: eventRegistry,
+      sink,
+      deadLetters: { put: async (put) => put.forEach((letter) => void letters.set(letter.id, letter)) },
+      log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
+      metrics: { report: (report) => void reports.push(report), reportRedrive() {} },
+      code,
+    });
+    return {
+      engine,
+      /** One invocation by what is not committed, of the partitions from the first one on. */
+      async poll({ most = 1_000, forMs = 60_000, until = partitions } = {}): Promise<Delivered> {
+        const batch = records
+          .filter(({ partition }) => partition >= firstPartition && partition < until)
+          .filter(
+            ({ partition, offset }) =>
+              offset >= committed[partition]! && offset < committed[partition]! + most,
+          )
+          .sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+        const endsAt = clock.now() + forMs;
+        const delivered = await engine.deliver(batch, {
+          requestId: 'request',
+          functionName: 'tested',
+          functionVersion: '$LATEST',
+          remainingMs: () => endsAt - clock.now(),
+        });
+        for (const [at, outcome] of delivered.outcomes.entries()) {
+          const { partition, offset } = batch[at]!;
+          if (outcome !== 'returned' && committed[partition] === offset) committed[partition] = offset + 1;
+        }
+        return delivered;
+      },
+    };
+  };
+  return {
+    clock,
+    sink,
+    letters,
+    reports,
+    logged,
+    deploy,
+    produce(count: number, partition = 0, make = (offset: number) => eventRecord(partition, offset)) {
+      for (let made = 0; made < count; made++) records.push(make(next[partition]!++));
+    },
+    incidents: () => logged.filter(({ message }) => message === LOGGED.broken),
+    applied: () => (sink.value('applied') as string[] | undefined) ?? [],
+    lag: () => next.reduce((sum, end, partition) => sum + end - committed[partition]!, 0),
+    heldMs: () => sink.breaker(LEDGER).reduce((sum, { heldMs }) => sum + heldMs, 0),
+  };
+}
+
+const apply: Handle = async (records, { tx }) => {
+  for (const { value } of records) await tx.append('applied', value.id);
+};
+
+/** What a bad deploy does to every record. */
+const settleOrders: Handle = async (records) => {
+  for (const { value } of records) (value as unknown as { total: { cents: number } }).total.cents.toFixed();
+};
+
+const failing =
+  (isBad: (record: ConsumerRecord<Event>) => boolean): Handle =>
+  async (records, context) => {
+    for (const record of records) if (isBad(record)) throw new TypeError('secret payload');
+    await apply(records, context);
+  };
+
+describe('broken code', () => {
+  test('makes at most ten letters in batches of any size, and one incident line that names file and function', async () => {
+    for (const size of [1, 3, 40, 700]) {
+      const world = createWorld(2);
+      const deployed = world.deploy(settleOrders);
+      const startedAt = world.clock.now();
+      while (world.clock.now() - startedAt < 60_000) {
+        world.produce(size, 0);
+        world.produce(size, 1);
+        await deployed.poll({ most: size, forMs: 10_000 });
+      }
+      expect(world.letters.size).toBeLessThan(10);
+      expect(world.applied()).toEqual([]);
+      expect(world.incidents()).toHaveLength(1);
+      const [{ level, fields }] = world.incidents() as unknown as [{ level: string; fields: object }];
+      expect(level).toBe('error');
+      expect(fields).toMatchObject({
+        code: 'CONSUMER_BROKEN',
+        failing: expect.stringMatching(
+          /^TypeError in settleOrders \(delivery\/breaker-watch\.test\.ts:\d+\)$/,
+        ),
+        file: 'delivery/breaker-watch.test.ts',
+        function: 'settleOrders',
+      });
+      expect(JSON.stringify(world.logged)).not.toContain('total');
+      expect(world.reports.at(-1)!.broken).toBeGreaterThan(0);
+    }
+  });
+
+  test('fixed code goes on by itself: nothing is lost, nothing applied twice', async () => {
+    const world = createWorld(2);
+    world.produce(300, 0);
+    world.produce(300, 1);
+    const bad = world.deploy(settleOrders);
+    expect((await bad.poll()).heldBy).toMatchObject({ code: 'CONSUMER_BROKEN', action: 'hold' });
+    expect(world.letters.size).toBe(0);
+
+    const good = world.deploy(apply, 'code-2');
+    expect((await good.poll()).heldBy).toBeNull();
+
+    expect(world.lag()).toBe(0);
+    expect(world.applied()).toHaveLength(600);
+    expect(new Set(world.applied()).size).toBe(600);
+  });
+
+  test('applies what comes before the first record that fails of each partition', async () => {
+    const world = createWorld(2);
+    world.produce(100, 0);
+    world.produce(100, 1);
+    const { heldBy, outcomes } = await world.deploy(failing(({ offset }) => offset >= 40)).poll();
+    expect(heldBy).toMatchObject({ code: 'CONSUMER_BROKEN' });
+    expect(outcomes.filter((outcome) => outcome === 'applied')).toHaveLength(80);
+    expect(outcomes.filter((outcome) => outcome === 'returned')).toHaveLength(120);
+    expect(world.letters.size).toBe(0);
+  });
+
+  test('is held for holdMs in all, however often its functions start anew, and dead-letters then', async () => {
+    const world = createWorld(1, { holdMs: HOLD_MS });
+    world.produce(50);
+    const startedAt = world.clock.now();
+    let polls = 0;
+    while (world.lag() > 0) {
+      // A cold function each time: what it knows comes from the sink.
+      await world.deploy(settleOrders).poll({ forMs: 30_000 });
+      await world.clock.sleep(5_000);
+      expect(++polls).toBeLessThan(200);
+    }
+    const heldMs = world.clock.now() - startedAt;
+    expect(heldMs).toBeGreaterThanOrEqual(HOLD_MS);
+    expect(heldMs).toBeLessThan(HOLD_MS + 60_000);
+    expect(world.letters.size).toBe(50);
+
+    // The time is used up for this code and fingerprint, and only for these.
+    world.produce(50);
+    expect((await world.deploy(settleOrders).poll()).heldBy).toBeNull();
+    expect(world.letters.size).toBe(100);
+    world.produce(50);
+    expect((await world.deploy(settleOrders, 'code-2').poll()).heldBy).toMatchObject({
+      code: 'CONSUMER_BROKEN',
+    });
+  });
+
+  test('one whole version of ten letters holds for several functions at once, each with its partition', async () => {
+    const world = createWorld(4);
+    const functions = [0, 1, 2, 3].map((partition) => world.deploy(settleOrders, 'code-1', partition));
+    for (let round = 0; round < 20; round++) {
+      for (const partition of [0, 1, 2, 3]) world.produce(1, partition);
+      await Promise.all(functions.map((each, at) => each.poll({ until: at + 1, forMs: 5_000 })));
+    }
+    expect(world.letters.size).toBeLessThan(10);
+    expect(world.incidents()).toHaveLength(1);
+  });
+
+  test('a breakage that goes away by itself ends the hold, and only the time that was held counts', async () => {
+    const world = createWorld();
+    let isDown = true;
+    const handle: Handle = (records, context) => (isDown ? settleOrders : apply)(records, context);
+    const deployed = world.deploy(handle);
+    world.produce(100);
+    await deployed.poll({ forMs: 30_000 });
+    isDown = false;
+    expect((await deployed.poll()).heldBy).toBeNull();
+    const held = world.heldMs();
+    expect(held).toBeGreaterThan(10_000);
+    expect(held).toBeLessThan(60_000);
+    expect(world.applied()).toHaveLength(100);
+
+    for (let hours = 0; hours < 5; hours++) {
+      world.produce(100);
+      await deployed.poll();
+      await world.clock.sleep(3_600_000);
+    }
+    isDown = true;
+    world.produce(100);
+    expect((await deployed.poll()).heldBy).toMatchObject({ code: 'CONSUMER_BROKEN' });
+    expect(world.letters.size).toBe(0);
+  });
+
+  test('a half-open try takes one record that failed, and no other of its partition', async () => {
+    const world = createWorld();
+    const tried: number[][] = [];
+    const deployed = world.deploy(async (records) => {
+      tried.push(records.map(({ offset }) => offset));
+      return settleOrders(records, undefined as never);
+    });
+    world.produce(100);
+    await deployed.poll({ forMs: 30_000 });
+    tried.length = 0;
+    await world.clock.sleep(1_000);
+    await deployed.poll({ forMs: 30_000 });
+    expect(tried.length).toBeGreaterThan(3);
+    expect(tried.slice(-3)).toEqual([[0], [0], [0]]);
+  });
+
+  test('breaker: false dead-letters all the same', async () => {
+    const world = createWorld(1, false);
+    world.produce(50);
+    expect((await world.deploy(settleOrders).poll()).heldBy).toBeNull();
+    expect(world.letters.size).toBe(50);
+    expect(world.sink.breaker(LEDGER)).toEqual([]);
+  });
+});
+
+describe('bad records', () => {
+  test('5,000 hostile events among 5,000 good ones: the breaker stays closed, the good ones are applied', async () => {
+    const world = createWorld(4);
+    for (let index = 0; index < 10_000; index++) {
+      world.produce(1, index % 4, (offset) => {
+        const kind = Math.floor(offset / 2) % 3;
+        if (offset % 2 === 0) return eventRecord(index % 4, offset);
+        if (kind === 0) return eventRecord(index % 4, offset, { value: Buffer.from('junk') });
+        const name = kind === 1 ? 'refused' : 'rejected';
+        return eventRecord(index % 4, offset, { headers: [{ name, value: null }] });
+      });
+    }
+    const is = (record: ConsumerRecord<Event>, kind: string) =>
+      record.headers.some(({ name }) => name === kind);
+    const deployed = world.deploy(async (records, context) => {
+      if (records.some((record) => is(record, 'refused')))
+        throw new MillraceError('SINK_REJECTED', 'The sink refused the data.');
+      for (const record of records) if (is(record, 'rejected')) context.fail(record, new TypeError('no'));
+      await apply(
+        records.filter((record) => !is(record, 'rejected')),
+        context,
+      );
+    });
+    while (world.lag() > 0) await deployed.poll({ most: 2_500, forMs: 600_000 });
+    expect(world.applied()).toHaveLength(5_000);
+    expect(world.letters.size).toBe(5_000);
+    expect(world.incidents()).toEqual([]);
+    expect(world.sink.breaker(LEDGER)).toEqual([]);
+  });
+
+  test('40 % that fail with one fingerprint are not half', async () => {
+    const world = createWorld();
+    const deployed = world.deploy(failing(({ offset }) => offset % 5 < 2));
+    for (let round = 0; round < 20; round++) {
+      world.produce(50);
+      expect((await deployed.poll()).heldBy).toBeNull();
+    }
+    expect(world.letters.size).toBe(400);
+    expect(world.applied()).toHaveLength(600);
+  });
+
+  test('one partition of bad records waits no longer than it takes to see that the others go through', async () => {
+    const world = createWorld(4);
+    const deployed = world.deploy(failing(({ partition }) => partition === 0));
+    for (const partition of [0, 1, 2, 3]) world.produce(200, partition);
+    const startedAt = world.clock.now();
+    expect((await deployed.poll({ forMs: 600_000 })).heldBy).toBeNull();
+    expect(world.clock.now() - startedAt).toBeLessThan(60_000);
+    expect(world.letters.size).toBe(200);
+    expect(world.applied()).toHaveLength(600);
+  });
+
+  test('names of errors that come from records make no new fingerprints', async () => {
+    const world = createWorld(1, { holdMs: 60_000 });
+    const deployed = world.deploy(async (records) => {
+      for (const { value } of records) throw Object.assign(new Error('x'), { name: `Error${value.id}` });
+    });
+    const startedAt = world.clock.now();
+    for (let round = 0; round < 10; round++) {
+      world.produce(20);
+      while (world.lag() > 0) await deployed.poll({ forMs: 30_000 });
+    }
+    expect(world.clock.now() - startedAt).toBeLessThan(5 * 60_000);
+    expect(world.sink.breaker(LEDGER)).toHaveLength(1);
+  });
+
+  test('a redrive of letters that fail again neither counts nor is held', async () => {
+    const world = createWorld(1, { holdMs: 1_000 });
+    world.produce(30);
+    const deployed = world.deploy(settleOrders);
+    while (world.lag() > 0) await deployed.poll();
+    const before = world.sink.breaker(LEDGER);
+    const endsAt = world.clock.now() + 60_000;
+    const outcomes = await world.deploy(settleOrders, 'code-2').engine.redrive([...world.letters.values()], {
+      requestId: 'request',
+      functionName: 'tested',
+      functionVersion: '$LATEST',
+      remainingMs: () => endsAt - world.clock.now(),
+    });
+    expect(new Set(outcomes)).toEqual(new Set(['deadLettered']));
+    expect(world.sink.breaker(LEDGER)).toEqual(before);
+  });
+});
