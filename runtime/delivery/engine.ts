@@ -22,6 +22,7 @@ import type { Arrival, Replay } from './ledger.ts';
 import { type BatchReport, LOGGED, type Metrics } from './metrics.ts';
 import { createPatience } from './patience.ts';
 import { createRecentLetters } from './recent-letters.ts';
+import { addReleased, type KeyRelease, NOTHING_RELEASED, type Released, releaseKey } from './release.ts';
 import { NO_CHANGE, type Sink } from './sink.ts';
 
 export interface EnginePorts {
@@ -81,6 +82,12 @@ export interface Engine {
     invocation: Invocation,
     mayBeOvertaken?: (letter: DeadLetter) => boolean,
   ): Promise<readonly Outcome[]>;
+  /**
+   * Lets a key go on that waits behind letters, and applies what is parked behind them; what is discarded is not applied.
+   * Null where that is not done in the time of the invocation: it is to be asked again.
+   * @throws what the sink throws, and what the table calls `halt`
+   */
+  release(of: KeyRelease, invocation: Invocation): Promise<Released | null>;
   /**
    * Takes what escaped a handler, such as the rejection of a promise that it did not await, for the failure of the
    * handle() that is running. False where none is.
@@ -219,6 +226,9 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     return { items, stoppedBy: outcome.stoppedBy, draining: outcome.draining };
   }
 
+  const usableIn = (invocation: Invocation) => () =>
+    invocation.remainingMs() - consumer.timeoutMs * MIN_SHARE_OF_TIME;
+
   /**
    * Applies what is parked in these partitions and waits for no letter, in the order of each key, until nothing is left
    * or a key's next record fails. What comes meanwhile is parked behind it, so that nothing overtakes.
@@ -231,7 +241,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     invocation: Invocation,
   ): Promise<ReadonlySet<number>> {
     const left = new Set(draining);
-    const usableMs = () => invocation.remainingMs() - consumer.timeoutMs * MIN_SHARE_OF_TIME;
+    const usableMs = usableIn(invocation);
     for (const partition of draining) {
       while (usableMs() > 0) {
         const raws = await nextParked(partition, epoch, usableMs());
@@ -259,24 +269,36 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
   ): Promise<readonly RawRecord[] | null> {
     const of = { topic: consumer.topic.name, partition };
     const key = { consumer: consumer.name, epoch };
+    try {
+      return await within(budgetMs, (signal) =>
+        ports.sink.transaction(async (opened) => {
+          await opened.lockLedgers(key, [{ ...of, from: 0, to: 0 }]);
+          const raws = await opened.keys!.nextParked(key, [of], DRAIN_AT_ONCE);
+          if (raws.length === 0)
+            await opened.keys!.write(key, { ...NO_CHANGE, draining: [{ ...of, isDraining: false }] });
+          return raws;
+        }, signal),
+      );
+    } catch (error) {
+      const diagnosis = diagnose('write', error, 'SINK_UNAVAILABLE');
+      if (diagnosis.action === 'halt') throw error;
+      log.warn('Parked records not applied yet', { partition, ...factsOf(diagnosis) });
+      return null;
+    }
+  }
+
+  /** @throws OutOfTime where the work heeds its signal, and is not done in time */
+  async function within<Result>(
+    budgetMs: number,
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
     const timer = new AbortController();
     const over = new AbortController();
     void clock.sleep(budgetMs, timer.signal).then(() => {
       if (!timer.signal.aborted) over.abort(new OutOfTime());
     });
     try {
-      return await ports.sink.transaction(async (opened) => {
-        await opened.lockLedgers(key, [{ ...of, from: 0, to: 0 }]);
-        const raws = await opened.keys!.nextParked(key, [of], DRAIN_AT_ONCE);
-        if (raws.length === 0)
-          await opened.keys!.write(key, { ...NO_CHANGE, draining: [{ ...of, isDraining: false }] });
-        return raws;
-      }, over.signal);
-    } catch (error) {
-      const diagnosis = diagnose('write', error, 'SINK_UNAVAILABLE');
-      if (diagnosis.action === 'halt') throw error;
-      log.warn('Parked records not applied yet', { partition, ...factsOf(diagnosis) });
-      return null;
+      return await work(over.signal);
     } finally {
       timer.abort();
     }
@@ -419,6 +441,27 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       if (stoppedBy?.action === 'halt') throw stoppedBy.error;
       await drain(draining, consumer.epoch, invocation);
       return { outcomes: items.map(({ outcome }) => outcome), heldBy: stoppedBy };
+    },
+
+    async release(of, invocation) {
+      const usableMs = usableIn(invocation);
+      let total = NOTHING_RELEASED;
+      const draining = new Set<number>();
+      for (let isWhole = false; !isWhole; ) {
+        if (usableMs() <= 0) return null;
+        const part = await within(usableMs(), (signal) =>
+          releaseKey(of, consumer.name, ports.sink, signal),
+        ).catch((error: unknown) => {
+          if (error instanceof OutOfTime) return null;
+          throw error;
+        });
+        if (!part) return null;
+        isWhole = part.isWhole;
+        if (part.isDraining) draining.add(of.partition);
+        total = addReleased(total, part.released);
+      }
+      const left = await drain(draining, of.epoch, invocation);
+      return left.size === 0 ? total : null;
     },
 
     escaped(error) {

@@ -12,6 +12,8 @@ import type { ReceivedMessage } from '../../lambda/queue-event.ts';
 import type { ObjectStore } from '../../objects.ts';
 import type { Logger } from '../../ports.ts';
 import { decodeEnvelope, type Envelope } from '../json-envelope.ts';
+import { isReleaseMessage } from '../parking/message.ts';
+import { settleReleases } from '../parking/receive.ts';
 import { ALLOW_OVERTAKEN_ATTRIBUTE, fetchPayload, REDRIVE_ATTRIBUTE } from '../queue-letters.ts';
 import { type LetterResult, writeRedriveResults } from './results.ts';
 
@@ -37,10 +39,24 @@ const RESULT_OF: Readonly<Partial<Record<Outcome, LetterResult>>> = {
  * Settles the letters of the messages, as the engine's `redrive` does, and gives the ids of those that are to be
  * delivered again: their letter is not settled, cannot be read, or is another consumer's or topic's. The queue puts what comes
  * again too often among the dead letters. Of every other message the letter is applied, was applied before, or is
- * durable among the dead letters once more, and where somebody waits for the result it is written.
+ * durable among the dead letters once more, and where somebody waits for the result it is written. Messages that release
+ * keys are done as `settleReleases` says.
  * @throws whatever the engine's `redrive` throws; all messages are delivered again then
  */
 export async function settleMessages(
+  messages: readonly ReceivedMessage[],
+  { engine, objects, metrics, log }: RedrivePorts,
+  invocation: Invocation,
+): Promise<readonly string[]> {
+  const releases = messages.filter(({ body }) => isReleaseMessage(body));
+  const redriven = messages.filter((message) => !releases.includes(message));
+  const handedBack =
+    redriven.length === 0 ? [] : await settleLetters(redriven, { engine, objects, metrics, log }, invocation);
+  // After the letters: one of them may be what the key waits for.
+  return [...handedBack, ...(await settleReleases(releases, { engine, objects, log }, invocation))];
+}
+
+async function settleLetters(
   messages: readonly ReceivedMessage[],
   { engine, objects, metrics, log }: RedrivePorts,
   invocation: Invocation,

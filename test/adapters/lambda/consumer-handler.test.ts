@@ -45,6 +45,7 @@ function openHandler(
     },
     redrive: () => Promise.reject(new Error('not asked for')),
     escaped: () => false,
+    release: async () => null,
   };
   const logger = {
     addContext: (given: Context) => contexts.push(given),

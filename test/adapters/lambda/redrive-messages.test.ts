@@ -58,6 +58,7 @@ function open(redrive: Engine['redrive']) {
       return redrive(letters, invocation);
     },
     escaped: () => false,
+    release: async () => null,
   };
   const logger = {
     addContext() {},

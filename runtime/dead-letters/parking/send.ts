@@ -1,0 +1,57 @@
+/** Sends a person's decision about a key to the consumer's function, and waits for what comes of it. */
+import { addReleased, type KeyRelease, NOTHING_RELEASED, type Released } from '../../delivery/release.ts';
+import { MillraceError } from '../../errors.ts';
+import type { ObjectStore } from '../../objects.ts';
+import type { Clock } from '../../ports.ts';
+import type { Queue } from '../queue.ts';
+import { encodeRelease } from './message.ts';
+import { releaseResultKey } from './receive.ts';
+
+export interface ReleasePorts {
+  readonly redrive: Queue;
+  readonly objects: Pick<ObjectStore, 'get' | 'put'>;
+  readonly clock: Clock;
+}
+
+const POLL_MS = 250;
+
+/**
+ * Has the function of `consumer` do the releases, each when the one before it is done. What is sent twice is done once.
+ * @returns what they changed in all
+ * @throws FUNCTION_UNAVAILABLE where no answer comes for `patienceMs`: what was sent stays in the redrive queue, and may be done later
+ * @throws QUEUE_UNAVAILABLE, OBJECT_STORE_UNAVAILABLE
+ */
+export async function sendReleases(
+  consumer: string,
+  id: string,
+  releases: readonly KeyRelease[],
+  { redrive, objects, clock }: ReleasePorts,
+  patienceMs: number,
+  onProgress: (done: number) => void = () => {},
+): Promise<Released> {
+  let total = NOTHING_RELEASED;
+  for (const [number, release] of releases.entries()) {
+    await redrive.send([await encodeRelease({ id, number, consumer, release }, objects)]);
+    total = addReleased(total, await resultOf(number));
+    onProgress(number + 1);
+  }
+  return total;
+
+  async function resultOf(number: number): Promise<Released> {
+    for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+      const body = await objects.get(releaseResultKey(id, number));
+      if (body) return JSON.parse(body.toString()) as Released;
+      if (waitedMs >= patienceMs) throw unanswered(consumer, patienceMs);
+      await clock.sleep(POLL_MS);
+    }
+  }
+}
+
+function unanswered(consumer: string, patienceMs: number): MillraceError {
+  return new MillraceError(
+    'FUNCTION_UNAVAILABLE',
+    `The function of ${consumer} has not answered for ${patienceMs / 1_000} s. The message stays in its redrive queue, so it may still be done. ` +
+      'Look at the function’s log: it may be stopped, held by its sink, or of a version before parking.',
+    { details: { consumer } },
+  );
+}
