@@ -121,6 +121,8 @@ export function consumerFiles(
     '        )`,',
     '    },',
     '  ],',
+    '  // A count is the same in any order. Leave this out where an older record must not overwrite a newer one.',
+    "  onOvertaken: 'apply',",
     '  // One statement for the whole batch. It commits together with the ledger: however often a record is delivered, it',
     '  // counts once. The order keeps two batches that meet in a key from a deadlock.',
     '  async handle(records, { tx }) {',

@@ -1,11 +1,12 @@
 import { defineConsumer } from 'millrace';
 import { readings } from '../../contracts/greenhouse.readings/topic.ts';
 
-/** The newest reading of each sensor. A late redrive changes nothing: the newest reading wins. */
+/** The newest reading of each sensor. A late redrive changes nothing, as the newest reading wins: it may apply overtaken letters. */
 export const latestReading = defineConsumer({
   name: 'latest-reading',
   topic: readings,
   sink: 'postgres',
+  onOvertaken: 'apply',
   migrations: [
     {
       name: '0001-latest-reading',

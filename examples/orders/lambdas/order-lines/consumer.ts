@@ -5,14 +5,16 @@ import { migrations } from './migrations.ts';
 
 /**
  * Orders, their customers and, in a join table, their products. An order is replaced as a whole, and the newest change wins:
- * a late redrive of an older change does nothing. Six statements a batch, whatever its size. Each table's rows are written in
- * the order of their keys, so that batches of two partitions cannot deadlock on a shared customer or product.
+ * a late redrive of an older change does nothing, so overtaken letters may be applied. Six statements a batch, whatever its
+ * size. Each table's rows are written in the order of their keys, so that batches of two partitions cannot deadlock on a
+ * shared customer or product.
  */
 export const orderLines = defineConsumer({
   name: 'order-lines',
   topic: orders,
   sink: 'postgres',
   migrations,
+  onOvertaken: 'apply',
   async handle(records, { tx }) {
     const newest = [...newestByOrder(records).values()];
     await tx.query(

@@ -9,6 +9,8 @@ export const accountBalance = defineConsumer({
   name: 'account-balance',
   topic: payments,
   sink: 'postgres',
+  // A sum is the same in any order.
+  onOvertaken: 'apply',
   migrations: [
     {
       name: '0001-account-balance',
