@@ -10,6 +10,7 @@ import { type OffsetRange, union } from '../runtime/delivery/offset-ranges.ts';
 import type { LedgerKey, Sink, SinkTransaction } from '../runtime/delivery/sink.ts';
 import type { TopicPartition } from '../runtime/record.ts';
 import { MemoryKeys } from './memory-keys.ts';
+import { MemorySeen } from './memory-seen.ts';
 
 /** The effects a handler can have on the memory sink: a store of values by key, written at commit. */
 export interface MemoryTx {
@@ -41,6 +42,8 @@ export class MemorySink implements Sink<MemoryTx> {
   #breakers = new Map<string, BreakerState>();
   /** What is remembered of keys whose records have failed. */
   readonly keys = new MemoryKeys();
+  /** The ids of events that were applied. */
+  readonly seen = new MemorySeen();
 
   /** The committed value of a key. */
   value(key: string): unknown {
@@ -101,6 +104,7 @@ export class MemorySink implements Sink<MemoryTx> {
     };
     const keys = this.keys.begin();
     const breakers = new Map<string, BreakerState>();
+    const seen = this.seen.begin();
     return inBufferedTransaction(
       {
         effects,
@@ -109,6 +113,7 @@ export class MemorySink implements Sink<MemoryTx> {
           read: (key) => ({ state: this.breaker(key), settled: this.#settled(key) }),
           write: ({ consumer, epoch }, state) => breakers.set(`${consumer}/${epoch}`, state),
         },
+        seen: seen.store,
         locks: this.#locks,
         read: (key, of) => this.#ledgers.get(ledgerId(key, of)) ?? NO_LEDGER,
         commit: (locked) => {
@@ -118,6 +123,7 @@ export class MemorySink implements Sink<MemoryTx> {
           }
           keys.commit();
           for (const [id, state] of breakers) this.#breakers.set(id, state);
+          seen.commit();
         },
       },
       work,

@@ -8,7 +8,10 @@ export type ContractRule =
   | CompatibilityRule
   | 'value-not-record'
   | 'key-missing'
-  | 'key-unstable';
+  | 'key-unstable'
+  | 'identity-missing'
+  | 'identity-not-text'
+  | 'identity-defaulted';
 
 /** One thing wrong with a contract, as plain data: for text and for `--json`. */
 export interface ContractProblem<Rule extends string = ContractRule> {
@@ -26,12 +29,13 @@ export interface ContractProblem<Rule extends string = ContractRule> {
 /** The part of a contract that its check looks at. */
 export type CheckedContract = Pick<Contract<never>, 'name' | 'versions' | 'compatibility'> & {
   readonly key: string;
+  readonly identity?: string | undefined;
 };
 
 /**
  * Everything wrong with a contract's schemas; empty when each version is a record that Avro takes, every
- * version holds the key as one stable text, and the versions keep the declared compatibility mode. Needs no
- * network and never throws. Versions that do not parse are left out of the comparison.
+ * version holds the key as one stable text, the newest holds the identity, if there is one, and the versions keep the
+ * declared compatibility mode. Needs no network and never throws. Versions that do not parse are left out of the comparison.
  */
 export function checkContract(contract: CheckedContract): readonly ContractProblem[] {
   const checked = contract.versions.map((version) => checkVersion(contract, version));
@@ -42,7 +46,11 @@ export function checkContract(contract: CheckedContract): readonly ContractProbl
       return writer && reader ? checkPair(contract.name, writer, reader) : [];
     },
   );
-  return [...checked.flatMap(({ problems }) => problems), ...compatibility];
+  return [
+    ...checked.flatMap(({ problems }) => problems),
+    ...checkIdentity(contract, [...nodes.values()]),
+    ...compatibility,
+  ];
 }
 
 /**
@@ -105,6 +113,39 @@ function checkVersion(
     schema: { version, node },
     problems: fault ? [problem(fault.rule, key, fault.message)] : [],
   };
+}
+
+/** Consumers read every record as the newest version, so that is the one that counts. */
+function checkIdentity(
+  { name: topic, identity, versions }: CheckedContract,
+  schemas: readonly SchemaVersion[],
+): readonly ContractProblem[] {
+  const newest = schemas.find(({ version }) => version === versions.length);
+  if (identity === undefined || newest?.node.kind !== 'record') return [];
+  const problem = (rule: ContractRule, message: string): readonly ContractProblem[] => [
+    { topic, code: 'CONTRACT_INVALID', rule, versions: [newest.version], path: identity, message },
+  ];
+  const field = newest.node.fields.find(({ name }) => name === identity);
+  if (!field) {
+    return problem(
+      'identity-missing',
+      `The contract's identity is ${identity}, and the newest version has no such field. Add the field, or name another in the contract's identity.`,
+    );
+  }
+  const kinds = field.type.kind === 'union' ? field.type.branches.map(({ kind }) => kind) : [field.type.kind];
+  if (!kinds.includes('string') || kinds.some((kind) => kind !== 'string' && kind !== 'null')) {
+    return problem(
+      'identity-not-text',
+      `The identity ${identity} is ${describeNode(field.type)}: ids are compared as text. Make it a string, or a string that may be null, or name another field.`,
+    );
+  }
+  if (typeof field.default === 'string' && field.default !== '') {
+    return problem(
+      'identity-defaulted',
+      `The identity ${identity} has a default, so all events written without it would have one id, and all but one would be dropped. Remove the default, or make it null.`,
+    );
+  }
+  return [];
 }
 
 function findKeyFault(

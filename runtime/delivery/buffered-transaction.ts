@@ -3,7 +3,7 @@ import { MillraceError } from '../errors.ts';
 import type { TopicPartition } from '../record.ts';
 import type { BreakerState } from './breaker.ts';
 import { applyPatch, type KeyCounts, type Ledger, type LedgerPatch, viewOf } from './ledger.ts';
-import type { BreakerStore, KeyStore, LedgerKey, SinkTransaction } from './sink.ts';
+import type { BreakerStore, KeyStore, LedgerKey, SeenStore, SinkTransaction } from './sink.ts';
 
 /** What a transaction has gathered so far. */
 export interface Effects<Tx> {
@@ -35,6 +35,8 @@ export interface BufferedSink<Tx> {
   readonly keys?: BufferedKeys;
   /** The breaker's states as committed, where the sink keeps them; what is written is to be kept at the commit. */
   readonly breaker?: BufferedBreaker;
+  /** The ids of events that were applied, where the sink keeps those. */
+  seen?(statement: Statement): SeenStore;
 }
 
 export interface BufferedBreaker {
@@ -50,7 +52,7 @@ export interface BufferedKeys {
 
 /** Runs `work` as `Sink.transaction` promises, in one process: transactions of others show at the commit. */
 export async function inBufferedTransaction<Tx, Result>(
-  { effects, locks, read, commit, keys, breaker }: BufferedSink<Tx>,
+  { effects, locks, read, commit, keys, breaker, seen }: BufferedSink<Tx>,
   work: (transaction: SinkTransaction<Tx>) => Promise<Result>,
   signal: AbortSignal | undefined,
 ): Promise<Result> {
@@ -158,6 +160,7 @@ export async function inBufferedTransaction<Tx, Result>(
     isWaiting: () => waiting > 0,
     ...(keys && { keys: keys.store(statement) }),
     ...(breaker && { breaker: breakerStore(breaker, statement, take) }),
+    ...(seen && { seen: seen(statement) }),
   };
 
   const run = async () => {

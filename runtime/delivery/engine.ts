@@ -376,7 +376,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       const notDrained = await drain(draining, epoch, invocation);
       // Where no delivery comes to go on with it, the letter's own message does.
       const isOver = ({ outcome, raw }: Item) =>
-        !notDrained.has(raw.partition) || (outcome !== 'applied' && outcome !== 'duplicate');
+        !notDrained.has(raw.partition) || !['applied', 'duplicate', 'repeated'].includes(outcome);
       return items.map((item) => (isOver(item) ? item.outcome : 'returned'));
     }
     if (letters.length === 1) throw stoppedBy.error;

@@ -42,6 +42,8 @@ export interface Item {
   fingerprint: Fingerprint | null;
   /** Whether the handler has taken it behind a record that waits, with effects that did not stay. */
   wentThrough: boolean;
+  /** Whether a copy of its event was taken in its place, by a handler that had both: it is not to get this one again. */
+  isRepeat: boolean;
   /** How it has failed before, from earlier redrives on. */
   history: FailureHistory;
 }
@@ -61,6 +63,7 @@ export function newItem(raw: RawRecord, history: FailureHistory, mayBeOvertaken 
     isToBlame: false,
     fingerprint: null,
     wentThrough: false,
+    isRepeat: false,
     history,
   };
 }

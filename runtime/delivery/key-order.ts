@@ -30,7 +30,11 @@ export interface KeyOrder {
   /** Of settled items, those that are parked, and those that there is no room for. */
   park(done: readonly Item[]): Parking;
   /** What the sink has to remember of settled items; null where there is nothing. */
-  changeBy(done: readonly Item[], parked: ReadonlySet<Item>): KeyChange | null;
+  changeBy(
+    done: readonly Item[],
+    parked: ReadonlySet<Item>,
+    isRepeated: (item: Item) => boolean,
+  ): KeyChange | null;
   /** Partitions that may have parked records which wait for no letter. */
   readonly draining: ReadonlySet<number>;
 }
@@ -146,7 +150,11 @@ export async function createKeyOrder(
     return { parked, overflow };
   }
 
-  function changeBy(done: readonly Item[], parked: ReadonlySet<Item>): KeyChange | null {
+  function changeBy(
+    done: readonly Item[],
+    parked: ReadonlySet<Item>,
+    isRepeated: (item: Item) => boolean,
+  ): KeyChange | null {
     const isAnythingKnown = !isEmpty() || views.some(({ keys }) => keys);
     if (!store || (!isAnythingKnown && done.every(({ failure }) => failure === null))) return null;
     const keyed = done.filter((item) => item.raw.key !== null && !parked.has(item));
@@ -156,8 +164,10 @@ export async function createKeyOrder(
     const closed = applied.filter((item) => hasLetters(item) && wasLetter(item));
     // With `park-key`, a delivery overtakes no letter but one that its key was told not to wait for.
     const mayOvertake = (item: Item) => !parks || arrival !== 'delivery' || stateOf(item) !== undefined;
-    const overtaking = applied.filter((item) => hasLetters(item) && mayOvertake(item));
-    const newest = newestOfEachKey(applied);
+    // A copy of an event that was applied before it is no newer than that one.
+    const effective = applied.filter((item) => !isRepeated(item));
+    const overtaking = effective.filter((item) => hasLetters(item) && mayOvertake(item));
+    const newest = newestOfEachKey(effective);
     const isWaitedFor = parks && arrival !== 'redrive';
     for (const item of closed) if ((stateOf(item)?.parked ?? 0) > 0) nowDraining.add(item.raw.partition);
     return {

@@ -4,6 +4,7 @@
  */
 import { MillraceError } from '../errors.ts';
 import { type TopicPartition, timestampText } from '../record.ts';
+import type { LogTime } from './log-time.ts';
 import { covers, type OffsetRange, subtract, union, within } from './offset-ranges.ts';
 
 /**
@@ -30,6 +31,8 @@ export interface LedgerView extends TopicPartition {
   readonly replay?: Replay | null;
   /** What is remembered of the partition's keys: absent where there is nothing, so that nothing is looked up. */
   readonly keys?: KeyCounts;
+  /** The time that its records tell; absent before it was ever asked for. */
+  readonly logTime?: LogTime;
 }
 
 /** How much a partition remembers of its keys. Read from the locked ledger itself, so never a moment late. */
@@ -55,6 +58,8 @@ export interface LedgerPatch extends TopicPartition {
   readonly closed: readonly OffsetRange[];
   readonly deadLettered: readonly OffsetRange[];
   readonly skipped: readonly OffsetRange[];
+  /** @default as it was */
+  readonly logTime?: LogTime | undefined;
 }
 
 /** A whole ledger, with its holes told apart: for sinks that keep it as one thing. */
@@ -64,6 +69,7 @@ export interface Ledger {
   readonly maxTimestamp: number;
   readonly deadLettered: readonly OffsetRange[];
   readonly skipped: readonly OffsetRange[];
+  readonly logTime?: LogTime | undefined;
 }
 
 /** Of a partition of which nothing was ever settled. */
@@ -71,11 +77,12 @@ export const NO_LEDGER: Ledger = { first: null, next: null, maxTimestamp: -1, de
 
 /** The ledger as `LedgerPatch` says. */
 export function applyPatch(ledger: Ledger, { first, next, maxTimestamp, ...change }: LedgerPatch): Ledger {
-  const { closed, deadLettered, skipped } = change;
+  const { closed, deadLettered, skipped, logTime = ledger.logTime } = change;
   return {
     first,
     next,
     maxTimestamp,
+    ...(logTime && { logTime }),
     deadLettered: union(subtract(ledger.deadLettered, closed), deadLettered),
     skipped: union(subtract(ledger.skipped, [...closed, ...deadLettered]), skipped),
   };
@@ -84,8 +91,9 @@ export function applyPatch(ledger: Ledger, { first, next, maxTimestamp, ...chang
 /** What a request sees of a ledger. */
 export function viewOf(ledger: Ledger, window: TopicPartition & OffsetRange): LedgerView {
   const { topic, partition } = window;
-  const { first, next, maxTimestamp, deadLettered, skipped } = ledger;
-  return { topic, partition, first, next, maxTimestamp, holes: within(union(deadLettered, skipped), window) };
+  const { first, next, maxTimestamp, deadLettered, skipped, logTime } = ledger;
+  const holes = within(union(deadLettered, skipped), window);
+  return { topic, partition, first, next, maxTimestamp, holes, ...(logTime && { logTime }) };
 }
 
 /**

@@ -17,6 +17,8 @@ import {
   type Replay,
   type Settlement,
 } from './ledger.ts';
+import type { LogTime } from './log-time.ts';
+import { createOnce, type Once } from './once.ts';
 import type { RecentLetters } from './recent-letters.ts';
 import type { LedgerKey, LedgerRequest, Sink, SinkTransaction } from './sink.ts';
 
@@ -150,31 +152,34 @@ export async function settle(
    * Gives up what the handler has rejected.
    * @throws OutOfOrder where the call had later records of its key; only what they have to wait for is given up then
    */
-  const giveUp = (rejected: Rejected, call: readonly Item[], order: KeyOrder): void => {
+  const giveUp = (rejected: Rejected, call: readonly Item[], order: KeyOrder, once: Once): void => {
     const late = order.tooLate(rejected.keys(), call);
     for (const [item, failure] of rejected) {
       if (late.length > 0 && !late.includes(item)) continue;
       item.failure = failure;
       order.failed(item);
+      once.failed(item);
     }
     if (late.length > 0) throw new OutOfOrder();
+    once.took(call);
   };
   /** Lets the handler try a group behind a savepoint; gives what is wrong with the group, if anything is. */
   const attempt = async (
     group: readonly Item[],
     isForShow: boolean,
     order: KeyOrder,
+    once: Once,
   ): Promise<Diagnosis | null> => {
     try {
       await transaction!.savepoint(async (tx) => {
         const rejected = await handle(group, tx);
-        if (!isForShow) giveUp(rejected, group, order);
+        if (!isForShow) giveUp(rejected, group, order, once);
       });
       return null;
     } catch (error) {
       if (error instanceof OutOfOrder) {
         const rest = group.filter((item) => item.failure === null && !order.mustPark(item));
-        return rest.length === 0 ? null : attempt(rest, isForShow, order);
+        return rest.length === 0 ? null : attempt(rest, isForShow, order, once);
       }
       const diagnosis = diagnose('handle', error, 'HANDLER_FAILED');
       if (handlerTime.signal.aborted || abandon.signal.aborted || !mayBeARecords(diagnosis)) throw error;
@@ -196,22 +201,28 @@ export async function settle(
       const verdicts = { ...known, draining: order.draining };
       if (fresh.length === 0) {
         const parked: ReadonlySet<Item> = new Set();
-        return { ...verdicts, done: [], parked, waiting: [], left: [], skipped: 0, handled: 0 };
+        return { ...verdicts, done: [], parked, repeated: [], waiting: [], left: [], skipped: 0, handled: 0 };
       }
 
       // With the time for it over already, the handler would be blamed for what came before.
       handlerTime.signal.throwIfAborted();
       phase = 'handle';
       for (const item of fresh) if (item.failure !== null) order.failed(item);
-      sound = fresh.filter((item) => item.failure === null && !order.mustPark(item));
+      const once = await createOnce(fresh, views, opened.seen, context, (item) => order.mustPark(item));
+      sound = fresh.filter(
+        (item) => item.failure === null && !order.mustPark(item) && !once.isRepeated(item),
+      );
       const isolated =
         typeof approach === 'object'
           ? await isolate(sound, approach.isolate, {
-              attempt: (group, isForShow) => attempt(group, isForShow, order),
+              attempt: (group, isForShow) => attempt(group, isForShow, order, once),
               diagnose: (item, diagnosis) => context.breaker.diagnose(item, diagnosis),
               judge(item, diagnosis, isForShow) {
                 const verdict = judgeFailure(item, diagnosis, context, isForShow);
-                if (verdict === 'failed') order.failed(item);
+                if (verdict === 'failed') {
+                  order.failed(item);
+                  once.failed(item);
+                }
                 return verdict;
               },
               isOut: (item) => order.mustPark(item),
@@ -220,13 +231,14 @@ export async function settle(
               savepoint: (work) => opened.savepoint(work),
             })
           : { handled: sound.length, waiting: new Map<Item, Diagnosis>(), end: undefined };
-      if (typeof approach === 'string' && sound.length > 0) {
-        const rejected = await handle(sound, opened.tx);
+      if (typeof approach === 'string') {
+        const rejected = sound.length > 0 ? await handle(sound, opened.tx) : new Map();
         if (approach === 'probe') throw new Probed();
-        giveUp(rejected, sound, order);
+        giveUp(rejected, sound, order, once);
       }
       const { done, waiting, left } = cut(fresh, isolated);
       const parked = parkAll(done, order, context);
+      if (!once.isSound(done, parked)) throw new OutOfOrder();
       const letters = done.filter((item) => item.failure !== null && !parked.has(item));
       if (letters.length > MOST_LETTERS) throw new TooManyLetters();
 
@@ -234,7 +246,7 @@ export async function settle(
       const writingMs = Math.max(budgetMs - (clock.now() - startedAt), context.usableMs() * WRITING_SHARE);
       deadline.set(writingMs, () => abandon.abort(outOfTime(phase, writingMs, true)));
       phase = 'write';
-      const { patches, skipped } = advanceAll(done, parked, views, context);
+      const { patches, skipped } = advanceAll(done, parked, views, once.timesAfter(done), context);
       const settledHere = done.filter((item) => !parked.has(item));
       const broken = await context.breaker.admit(opened, settledHere, { views, patches });
       if (broken) throw new HeldFrom(broken.first, broken.because);
@@ -242,17 +254,20 @@ export async function settle(
       await storeLetters(letters, context);
 
       phase = 'write';
-      const change = order.changeBy(done, parked);
+      const change = order.changeBy(done, parked, (item) => once.isRepeated(item));
       if (change) await opened.keys!.write(context.ledger, change);
+      await once.keep(done, parked);
       await opened.writeLedgers(context.ledger, patches);
-      return { ...verdicts, done, parked, waiting, left, skipped, handled: isolated.handled };
+      const repeated = done.filter((item) => once.isRepeated(item) && !parked.has(item));
+      return { ...verdicts, done, parked, repeated, waiting, left, skipped, handled: isolated.handled };
     }, abandon.signal);
 
-    const { skipped, handled, waiting, left, draining, done, parked } = settled;
+    const { skipped, handled, waiting, left, draining, done, parked, repeated } = settled;
     for (const item of settled.settled) item.outcome = 'duplicate';
     for (const item of settled.early) item.outcome = 'early';
     for (const item of settled.overtaken) item.outcome = 'overtaken';
     for (const item of done) item.outcome = item.failure ? 'deadLettered' : 'applied';
+    for (const item of repeated) item.outcome = 'repeated';
     for (const item of parked) item.outcome = 'parked';
     if (context.arrival === 'delivery') {
       const letters = done.filter(({ outcome }) => outcome === 'deadLettered');
@@ -261,7 +276,7 @@ export async function settle(
     return { skipped, handlerMs, handled, waiting, left, draining };
   } catch (error) {
     if (error instanceof Probed)
-      return { skipped: 0, handlerMs, handled: items.length, waiting: [], left: [], draining: new Set() };
+      return { skipped: 0, handlerMs, handled: sound.length, waiting: [], left: [], draining: new Set() };
     const inHandler = phase === 'handle';
     throw new SettleFailed(
       diagnose(inHandler ? 'handle' : 'write', error, inHandler ? 'HANDLER_FAILED' : 'UNEXPECTED'),
@@ -278,7 +293,10 @@ class Probed extends Error {}
 /** More records failed than one transaction makes letters of: they are known now, and the transaction is planned anew. */
 export class TooManyLetters extends Error {}
 
-/** A call had records of a key behind one that it gave to fail(): they have to wait, so it is made again without them. */
+/**
+ * The call is made again, now that more is known: it had records of a key behind one that it gave to fail(), which have to wait;
+ * or of an event that was sent twice, the wrong one was left out.
+ */
 export class OutOfOrder extends Error {}
 
 /** Records that have to wait, each with what comes after it in its partition, though the handler could take them. */
@@ -415,6 +433,7 @@ function advanceAll(
   done: readonly Item[],
   parked: ReadonlySet<Item>,
   views: readonly LedgerView[],
+  times: ReadonlyMap<number, LogTime>,
   { consumer, clock, arrival }: SettleContext,
 ): { patches: LedgerPatch[]; skipped: number } {
   const isLetter = (item: Item) => item.failure !== null && !parked.has(item);
@@ -435,7 +454,8 @@ function advanceAll(
     );
     if (!head) continue;
     const advanced = advance(view, [head, ...tail], consumer.topic.offsets, clock.now());
-    patches.push(advanced.patch);
+    const logTime = times.get(view.partition);
+    patches.push(logTime ? { ...advanced.patch, logTime } : advanced.patch);
     skipped += advanced.skipped;
   }
   return { patches, skipped };

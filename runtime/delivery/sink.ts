@@ -64,6 +64,8 @@ export interface SinkTransaction<Tx> {
   readonly keys?: KeyStore;
   /** What the sink remembers of failures that the code is to blame for. Absent where it cannot: an archive runs no code of the project. */
   readonly breaker?: BreakerStore;
+  /** Which events were applied lately. Absent where the sink cannot keep that. */
+  readonly seen?: SeenStore;
 }
 
 /** The breaker's state of each consumer, in the sink's transaction. */
@@ -75,6 +77,25 @@ export interface BreakerStore {
   read(key: LedgerKey): Promise<{ readonly state: BreakerState; readonly settled: number }>;
   /** Keeps the state that was read and locked, changed. */
   write(key: LedgerKey, state: BreakerState): Promise<void>;
+}
+
+/** An event by its identity, which no other event of its partition has, at a time of the partition's log. */
+export interface Sighting extends TopicPartition {
+  readonly id: string;
+  /** Epoch milliseconds, 0 to 8.64e15. */
+  readonly at: number;
+}
+
+/** Ids of events that were applied, in the sink's transaction. Name partitions only whose ledgers it has locked. */
+export interface SeenStore {
+  /**
+   * Tells of each sighting when its id was seen, where that was within `windowMs` of it; null where it was not, and then
+   * the id is seen from now on. An id stands once a partition. By one statement, which also forgets some of what no
+   * sighting can meet any more.
+   */
+  see(key: LedgerKey, sightings: readonly Sighting[], windowMs: number): Promise<readonly (number | null)[]>;
+  /** Takes back what `see` has added in this transaction. */
+  forget(key: LedgerKey, sightings: readonly Sighting[]): Promise<void>;
 }
 
 /** A record's place among those of its key. Keys are compared by their bytes, and belong to their partition. */

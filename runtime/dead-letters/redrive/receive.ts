@@ -31,6 +31,7 @@ const redriveOf = ({ attributes }: ReceivedMessage): string | undefined => attri
 const RESULT_OF: Readonly<Partial<Record<Outcome, LetterResult>>> = {
   applied: 'applied',
   duplicate: 'already-applied',
+  repeated: 'already-applied',
   deadLettered: 'failed-again',
   overtaken: 'overtaken',
 };
@@ -117,7 +118,7 @@ async function settleLetters(
     consumer: engine.consumer,
     topic: engine.topic,
     applied: count('applied'),
-    alreadyApplied: count('duplicate'),
+    alreadyApplied: count('duplicate') + count('repeated'),
     failedAgain: count('deadLettered'),
     overtaken: count('overtaken'),
     refused,

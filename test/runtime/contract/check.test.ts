@@ -16,9 +16,10 @@ function check(
   schemas: readonly AvroSchema[],
   compatibility: CompatibilityMode = 'FULL_TRANSITIVE',
   key = 'id',
+  identity?: string,
 ): readonly ContractProblem[] {
   const versions = schemas.map((schema, index) => ({ version: index + 1, schema }));
-  return checkContract({ name: 'news.events', key, versions, compatibility });
+  return checkContract({ name: 'news.events', key, identity, versions, compatibility });
 }
 
 /** `1→2` for each pair that is incompatible: what v1 wrote cannot be read with v2. */
@@ -166,5 +167,34 @@ describe('the key', () => {
     expect(problem).toMatchObject({ rule: 'key-unstable', path: 'id', versions: [1] });
     expect(problem?.message).toMatch(/^The key id is .+: .+\. Make it a string, int, long or enum/);
     expect(others).toEqual([]);
+  });
+});
+
+describe('the identity', () => {
+  const checkWith = (...schemas: readonly AvroSchema[]) => check(schemas, 'NONE', 'id', 'eventId');
+
+  test.each<[string, Field]>([
+    ['a string', { name: 'eventId', type: 'string' }],
+    ['a string or null', { name: 'eventId', type: ['null', 'string'], default: null }],
+    ['a string that older events lack', { name: 'eventId', type: 'string', default: '' }],
+  ])('may be %s of the newest version', (_, field) => {
+    expect(checkWith(record(id), record(id, field))).toEqual([]);
+  });
+
+  test.each<[rule: string, Field[]]>([
+    ['identity-missing', []],
+    ['identity-not-text', [{ name: 'eventId', type: 'long' }]],
+    ['identity-not-text', [{ name: 'eventId', type: ['string', 'int'] }]],
+    ['identity-not-text', [{ name: 'eventId', type: 'null' }]],
+    ['identity-defaulted', [{ name: 'eventId', type: 'string', default: 'none' }]],
+    ['identity-defaulted', [{ name: 'eventId', type: ['string', 'null'], default: 'none' }]],
+  ])('is refused as %s, in the newest version', (rule, fields) => {
+    expect(checkWith(record(id), record(id, ...fields))).toEqual([
+      expect.objectContaining({ rule, path: 'eventId', versions: [2], code: 'CONTRACT_INVALID' }),
+    ]);
+  });
+
+  test('is not looked for where the contract names none', () => {
+    expect(check([record(id)])).toEqual([]);
   });
 });

@@ -4,6 +4,8 @@ import { events } from '../events.ts';
 
 type Declaration = Parameters<typeof defineConsumer<{ readonly id: string }, 'postgres'>>[0];
 
+const identified = { ...events, identity: 'id' as const };
+
 const declare = (changes: Partial<Declaration> = {}) =>
   defineConsumer({ name: 'tested', topic: events, sink: 'postgres', handle: async () => {}, ...changes });
 
@@ -45,6 +47,12 @@ describe('defineConsumer', () => {
     ['epoch', { epoch: 0 }, { epoch: 2 }],
     ['lag.incident', { lag: { warning: 10, incident: 9 } }, { lag: { warning: 10, incident: 10 } }],
     ['retry', { retry: { attempts: 9 }, timeoutMs: 20_000 }, { retry: { attempts: 9 }, timeoutMs: 60_000 }],
+    ['once', { once: { windowMs: 60_000 } }, { topic: identified, once: { windowMs: 60_000 } }],
+    [
+      'once.windowMs',
+      { topic: identified, once: { windowMs: 999 } },
+      { topic: identified, once: { windowMs: 604_800_000 } },
+    ],
   ])('refuses %s beyond its limits, and says which and what it takes', (field, refused, allowed) => {
     expect(() => declare(refused)).toThrow(
       expect.objectContaining({ code: 'CONSUMER_INVALID', message: expect.stringContaining(`${field} is `) }),
