@@ -98,6 +98,7 @@ function setUp({ parks = false, once = true }: { parks?: boolean; once?: boolean
     topic: sent,
     sink: 'postgres',
     retry: { attempts: 1 },
+    breaker: false,
     onOvertaken: 'apply',
     ...(parks && { onDeadLetter: 'park-key' }),
     ...(once && { once: { windowMs: WINDOW_MS } }),
