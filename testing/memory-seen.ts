@@ -2,8 +2,8 @@ import { ledgerId, type Statement } from '../runtime/delivery/buffered-transacti
 import type { LedgerKey, SeenStore } from '../runtime/delivery/sink.ts';
 import type { TopicPartition } from '../runtime/record.ts';
 
-/** By id, the times at which it was seen, the one last seen at the end. */
-type Ids = ReadonlyMap<string, readonly number[]>;
+/** By id, the time at which it was last seen. */
+type Ids = ReadonlyMap<string, number>;
 
 /** The memory sink's `SeenStore`. Transactions see what was committed when their ledger was locked, and their own changes. */
 export class MemorySeen {
@@ -15,7 +15,7 @@ export class MemorySeen {
   }
 
   begin(): { store(statement: Statement): SeenStore; commit(): void } {
-    const changed = new Map<string, Map<string, readonly number[]>>();
+    const changed = new Map<string, Map<string, number>>();
     const own = (key: LedgerKey, of: TopicPartition) => {
       const id = ledgerId(key, of);
       const ids = changed.get(id) ?? new Map(this.of(key, of));
@@ -25,32 +25,27 @@ export class MemorySeen {
     return {
       store: (statement) => ({
         see: (key, sightings, windowMs) =>
-          statement(() =>
-            sightings.map((sighting) => {
-              const { id, at } = sighting;
+          statement(() => {
+            const found = sightings.map((sighting) => {
               const ids = own(key, sighting);
-              const isNear = (time: number) => Math.abs(time - at) <= windowMs;
-              const times = ids.get(id) ?? [];
-              const near = times.find(isNear);
-              if (near !== undefined) return near;
-              ids.delete(id);
-              ids.set(id, [...times, at]);
-              // As much again as may be asked for: a redrive is judged by a time that is no later.
-              for (const [old, seen] of ids) {
-                if (seen.some((time) => Math.abs(time - at) <= 2 * windowMs)) break;
-                ids.delete(old);
-              }
+              const last = ids.get(sighting.id);
+              if (last !== undefined && Math.abs(last - sighting.at) <= windowMs) return last;
+              ids.set(sighting.id, sighting.at);
               return null;
-            }),
-          ),
+            });
+            for (const ofPartition of Map.groupBy(sightings, ({ partition }) => partition).values()) {
+              const oldest = ofPartition.reduce(
+                (least, { at }) => Math.min(least, at),
+                Number.POSITIVE_INFINITY,
+              );
+              const ids = own(key, ofPartition[0]!);
+              for (const [id, at] of ids) if (at < oldest - windowMs) ids.delete(id);
+            }
+            return found;
+          }),
         forget: (key, sightings) =>
           statement(() => {
-            for (const sighting of sightings) {
-              const ids = own(key, sighting);
-              const left = (ids.get(sighting.id) ?? []).filter((time) => time !== sighting.at);
-              if (left.length === 0) ids.delete(sighting.id);
-              else ids.set(sighting.id, left);
-            }
+            for (const sighting of sightings) own(key, sighting).delete(sighting.id);
           }),
       }),
       commit: () => {

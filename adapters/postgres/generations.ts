@@ -269,7 +269,11 @@ async function dropGeneration(
     );
   }
   // The ledger before the tables, as a batch takes them.
-  await open.query('DELETE FROM millrace_ledger WHERE consumer = $1', [name]);
+  await open.query(
+    `WITH gone AS (DELETE FROM millrace_ledger WHERE consumer = $1 RETURNING id)
+     DELETE FROM millrace_seen WHERE ledger IN (SELECT id FROM gone)`,
+    [name],
+  );
   for (const table of ['millrace_ledger_range', 'millrace_parked', 'millrace_key_letter', 'millrace_key']) {
     await open.query(`DELETE FROM ${table} WHERE consumer = $1`, [name]);
   }

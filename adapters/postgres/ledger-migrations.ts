@@ -225,4 +225,29 @@ export const ledgerMigrations: readonly Migration[] = [
       CREATE POLICY consumers_have_their_own ON millrace_key_letter USING (consumer = current_user);
       CREATE POLICY consumers_have_their_own ON millrace_parked USING (consumer = current_user);`,
   },
+  {
+    name: '0008-seen',
+    sql: `
+      -- Ten million ids are kept for a large topic, so that a row names its ledger by a number. No function may choose it: the
+      -- policy below goes by it.
+      ALTER TABLE millrace_ledger
+        ADD COLUMN id int GENERATED ALWAYS AS IDENTITY,
+        ADD COLUMN log_time jsonb;
+      COMMENT ON COLUMN millrace_ledger.log_time IS
+        'The time that the partition''s records tell, where the consumer applies an event once';
+
+      CREATE TABLE millrace_seen (
+        ledger int NOT NULL,
+        id uuid NOT NULL,
+        at bigint NOT NULL,
+        PRIMARY KEY (ledger, id)
+      );
+      CREATE INDEX ON millrace_seen (ledger, at);
+      COMMENT ON TABLE millrace_seen IS 'Ids of events that were applied within a consumer''s window, by millrace_ledger.id';
+      COMMENT ON COLUMN millrace_seen.at IS 'The time of the partition''s log when it was applied, in epoch milliseconds';
+
+      ALTER TABLE millrace_seen ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY consumers_have_their_own ON millrace_seen
+        USING (ledger IN (SELECT l.id FROM millrace_ledger l WHERE l.consumer = current_user));`,
+  },
 ];

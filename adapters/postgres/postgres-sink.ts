@@ -10,6 +10,7 @@ import type {
 import { MillraceError } from '../../runtime/errors.ts';
 import type { TopicPartition } from '../../runtime/record.ts';
 import { createPostgresKeys } from './postgres-keys.ts';
+import { createPostgresSeen, logTimeOf, type PostgresSeen, type SeenLedger } from './postgres-seen.ts';
 import type { SqlDriver } from './sql-driver.ts';
 import { inTransaction, type OpenTransaction } from './sql-transaction.ts';
 import { column, decodeRows, parseMultirange, toMultirange } from './sql-values.ts';
@@ -47,6 +48,7 @@ export class PostgresSink implements Sink<SqlTransaction> {
       this.#driver,
       (open) => {
         let locked: Locked = NOTHING_LOCKED;
+        const seen = createPostgresSeen(open, (of) => locked.rows.get(nameOf(of))!);
         return work({
           tx: partOf(open).tx,
           lockLedgers: async (key, requests) => {
@@ -54,7 +56,8 @@ export class PostgresSink implements Sink<SqlTransaction> {
             locked = facts;
             return views;
           },
-          writeLedgers: (key, patches) => writeLedgers(open, key, patches, locked, this.#mostRangeBytes),
+          writeLedgers: (key, patches) =>
+            writeLedgers(open, key, patches, { ...locked, seen }, this.#mostRangeBytes),
           savepoint: (savedWork) =>
             open.savepoint(async () => {
               const part = partOf(open);
@@ -66,6 +69,7 @@ export class PostgresSink implements Sink<SqlTransaction> {
             }),
           isWaiting: () => open.isWaiting(),
           keys: createPostgresKeys(open),
+          seen,
         });
       },
       signal,
@@ -165,7 +169,7 @@ const LOCK = `
   )
   SELECT l.topic, l.partition, l.first, l.next, l.max_timestamp,
     l.dead_lettered * r.asked + l.passed_over * r.asked AS holes, l.ranges_below, l.replay,
-    l.open_letters, l.parked_records, l.is_draining,
+    l.open_letters, l.parked_records, l.is_draining, l.id, l.log_time,
     l.moves_from <= now() AND pg_column_size(l.dead_lettered) + pg_column_size(l.passed_over) > $7::int AS is_full,
     pg_current_xact_id()::text AS transaction_id
   FROM request r
@@ -184,9 +188,7 @@ const CREATE = `
   ORDER BY topic, partition
   ON CONFLICT DO NOTHING`;
 
-interface LedgerRow {
-  readonly topic: string;
-  readonly partition: number;
+interface LedgerRow extends SeenLedger {
   readonly first: number | null;
   readonly next: number | null;
   readonly max_timestamp: number;
@@ -207,9 +209,15 @@ interface Locked {
   readonly rangesBelow: ReadonlyMap<string, number>;
   /** Whether one of them has to move ranges out of its row. */
   readonly isAnyFull: boolean;
+  readonly rows: ReadonlyMap<string, SeenLedger>;
 }
 
-const NOTHING_LOCKED: Locked = { transactionId: '', rangesBelow: new Map(), isAnyFull: false };
+const NOTHING_LOCKED: Locked = {
+  transactionId: '',
+  rangesBelow: new Map(),
+  isAnyFull: false,
+  rows: new Map(),
+};
 
 /** Those that meet what is asked for; a statement of its own, which sees what was committed before the locks were had. */
 const READ_RANGES = `
@@ -249,10 +257,16 @@ async function lockLedgers(
     const moved: readonly OffsetRange[] = ranges.get(nameOf(row)) ?? [];
     const view = { topic, partition, first, next, maxTimestamp, holes: union(parseMultirange(holes), moved) };
     const counts = countsOf(row);
-    return { ...view, ...(replay !== null && { replay }), ...(counts && { keys: counts }) };
+    const { log_time: logTime } = row;
+    return {
+      ...view,
+      ...(replay !== null && { replay }),
+      ...(counts && { keys: counts }),
+      ...(logTime !== null && { logTime: logTimeOf(logTime) }),
+    };
   });
   const isAnyFull = rows.some(({ is_full }) => is_full);
-  return { views, transactionId: rows[0]!.transaction_id, rangesBelow, isAnyFull };
+  return { views, transactionId: rows[0]!.transaction_id, rangesBelow, isAnyFull, rows: byPartition };
 }
 
 function countsOf(row: LedgerRow): KeyCounts | undefined {
@@ -285,11 +299,12 @@ const WRITE = `
     passed_over = CASE WHEN isempty(p.closed) AND isempty(p.dead_lettered) AND isempty(p.passed_over)
       THEN l.passed_over
       ELSE l.passed_over - p.closed - p.dead_lettered + p.passed_over END,
+    log_time = coalesce(p.log_time, l.log_time),
     updated_at = now()
   FROM unnest(
     $3::text[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[],
-    $8::int8multirange[], $9::int8multirange[], $10::int8multirange[]
-  ) AS p (topic, partition, first, next, max_timestamp, closed, dead_lettered, passed_over)
+    $8::int8multirange[], $9::int8multirange[], $10::int8multirange[], $12::jsonb[]
+  ) AS p (topic, partition, first, next, max_timestamp, closed, dead_lettered, passed_over, log_time)
   WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = p.topic AND l.partition = p.partition
     AND pg_current_xact_id()::text = $11
   RETURNING l.topic, l.partition,
@@ -346,7 +361,7 @@ async function writeLedgers(
   open: OpenTransaction,
   key: LedgerKey,
   patches: readonly LedgerPatch[],
-  { transactionId, rangesBelow, isAnyFull }: Locked,
+  { transactionId, rangesBelow, isAnyFull, seen }: Locked & { readonly seen: PostgresSeen },
   mostRangeBytes: number,
 ): Promise<void> {
   if (patches.length === 0) return;
@@ -362,6 +377,7 @@ async function writeLedgers(
     patches.map(({ deadLettered }) => toMultirange(deadLettered)),
     patches.map(({ skipped }) => toMultirange(skipped)),
     transactionId,
+    patches.map((patch) => patch.logTime && seen.kept(patch, patch.logTime)),
   ];
   if (!isAnyFull && patches.every(leavesRangesAlone)) {
     open.last(WRITE_LAST, parameters, (error) => {

@@ -80,15 +80,15 @@ function rolesOf(
     -- What a migration makes is in the consumer's own schema, but where it names public itself.
     ${namesSchema(migrations) ? `GRANT CREATE ON SCHEMA public TO ${owner}` : `REVOKE CREATE ON SCHEMA public FROM ${owner}`};
     DO $$ DECLARE own text; BEGIN
-      -- What readers see of a generation is not for its function to say.
+      -- What readers see of a generation is not for its function to say, nor whose ids of events it may change.
       SELECT string_agg(quote_ident(attname), ', ') INTO own FROM pg_attribute
-      WHERE attrelid = 'millrace_ledger'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'replay';
+      WHERE attrelid = 'millrace_ledger'::regclass AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('replay', 'id');
       REVOKE INSERT, UPDATE ON millrace_ledger FROM ${role};
       EXECUTE format('GRANT INSERT (%1$s), UPDATE (%1$s) ON millrace_ledger TO %2$I', own, ${literal(roleName)});
     END $$;
     GRANT SELECT ON millrace_ledger, millrace_ledger_hole, millrace_generation TO ${role};
     GRANT SELECT, INSERT, UPDATE, DELETE
-      ON millrace_ledger_range, millrace_key, millrace_key_letter, millrace_parked TO ${role};${
+      ON millrace_ledger_range, millrace_key, millrace_key_letter, millrace_parked, millrace_seen TO ${role};${
         namesSchema(migrations)
           ? `
     ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} IN SCHEMA public

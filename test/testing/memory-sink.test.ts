@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { union } from '../../runtime/delivery/offset-ranges.ts';
 import { MemorySink, type MemoryTx } from '../../testing/memory-sink.ts';
 import { keySuite } from '../ports/key-suite.ts';
+import { seenSuite } from '../ports/seen-suite.ts';
 import { sinkSuite } from '../ports/sink-suite.ts';
 
 sinkSuite<MemoryTx>(
@@ -41,6 +42,11 @@ keySuite('MemorySink', async () => {
       };
     },
   };
+});
+
+seenSuite('MemorySink', async () => {
+  const sink = new MemorySink();
+  return { sink, kept: async (key, partition) => sink.seen.of(key, { topic: 't', partition }).size };
 });
 
 describe('MemorySink as a store', () => {

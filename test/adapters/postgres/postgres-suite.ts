@@ -9,6 +9,7 @@ import { inTransaction } from '../../../adapters/postgres/sql-transaction.ts';
 import type { SinkTransaction, SqlTransaction } from '../../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { keySuite } from '../../ports/key-suite.ts';
+import { seenSuite } from '../../ports/seen-suite.ts';
 import { type SinkFixture, type StoredLedger, sinkSuite } from '../../ports/sink-suite.ts';
 import { migrateSuite } from './migrate-suite.ts';
 import { valuesSuite } from './values-suite.ts';
@@ -70,6 +71,17 @@ export function postgresSuite(
       async whole({ consumer, epoch }, { topic, partition }) {
         const ledgers = await createPostgresLedgers(database.driver).read({ consumer, epoch, topic });
         return ledgers.find((each) => each.partition === partition)!;
+      },
+    }));
+    seenSuite('as a Sink', async () => ({
+      sink,
+      async kept({ consumer, epoch }, partition) {
+        const [row] = await query(
+          `SELECT count(*)::int AS ids FROM millrace_seen s JOIN millrace_ledger l ON l.id = s.ledger
+           WHERE l.consumer = $1 AND l.epoch = $2 AND l.partition = $3`,
+          [consumer, epoch, partition],
+        );
+        return row!.ids as number;
       },
     }));
     migrateSuite(() => database.driver);

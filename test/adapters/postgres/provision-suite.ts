@@ -17,6 +17,8 @@ export interface ProvisionFixture {
 
 let runs = 0;
 
+const ANY_UUID = '00000000-0000-4000-8000-000000000000';
+
 export function provisionSuite(open: () => ProvisionFixture): void {
   describe('provision()', () => {
     const run = `${Date.now().toString(36)}-${process.pid}-${runs++}`;
@@ -142,6 +144,32 @@ export function provisionSuite(open: () => ProvisionFixture): void {
       await expect(query(OPERATOR_ROLE, `DELETE ${both}`)).rejects.toMatchObject({
         code: expect.stringMatching(/^SINK_(MISCONFIGURED|UNAVAILABLE)$/),
       });
+    });
+
+    test('a consumer sees, adds and removes ids of its own ledgers’ events, and no other’s', async () => {
+      const ofTopic = (topic: string) =>
+        `INSERT INTO millrace_ledger (consumer, epoch, topic, partition) VALUES (current_user, 1, '${topic}', 0) RETURNING id`;
+      const add = (ledger: unknown) =>
+        `INSERT INTO millrace_seen (ledger, id, at) VALUES (${ledger}, '${ANY_UUID}', 1) RETURNING ledger`;
+      const [{ id: own } = {}] = (await query(readers, ofTopic('ids'))).rows;
+      const [{ id: other } = {}] = (await query(writers, ofTopic('ids'))).rows;
+      expect(own).not.toEqual(other);
+      expect((await query(readers, add(own))).affectedRows).toBe(1);
+      expect((await query(writers, add(other))).affectedRows).toBe(1);
+      await expect(query(readers, add(other))).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+      expect((await query(readers, 'SELECT ledger FROM millrace_seen')).rows).toEqual([{ ledger: own }]);
+      expect((await query(readers, 'DELETE FROM millrace_seen')).affectedRows).toBe(1);
+      expect((await query(writers, 'SELECT ledger FROM millrace_seen')).rows).toEqual([{ ledger: other }]);
+    });
+
+    test('a consumer cannot take the number of another one’s ledger', async () => {
+      const columns = 'consumer, epoch, topic, partition, id';
+      for (const sql of [
+        `INSERT INTO millrace_ledger (${columns}) OVERRIDING SYSTEM VALUE VALUES (current_user, 1, 'taken', 0, 1)`,
+        'UPDATE millrace_ledger SET id = DEFAULT',
+      ]) {
+        await expect(query(readers, sql)).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+      }
     });
 
     test('a migration that fails stops it, naming the consumer, and is tried again the next time', async () => {
