@@ -416,6 +416,20 @@ export function postgresGenerationsSuite(name: string, open: () => Promise<Gener
       expect(await asOf()).toEqual([{ consumer: consumer.name, generation: 2, at: 5 }]);
     });
 
+    test('each generation has ids of events of its own, which are dropped with it', async () => {
+      const consumer = await filled();
+      await run(`INSERT INTO millrace_seen SELECT id, gen_random_uuid(), 1 FROM millrace_ledger, generate_series(1, 3)
+        WHERE consumer IN ('${consumer.name}', '${consumer.name}-g2')`);
+      const ids = () =>
+        run(`SELECT l.consumer, count(*)::int AS ids FROM millrace_seen s LEFT JOIN millrace_ledger l ON l.id = s.ledger
+          WHERE l.consumer IS NULL OR starts_with(l.consumer, '${consumer.name}') GROUP BY 1 ORDER BY 1`);
+      const live = { consumer: `${consumer.name}-g2`, ids: 3 };
+      expect(await ids()).toEqual([{ consumer: consumer.name, ids: 3 }, live]);
+      await promote(consumer);
+      await fixture.store.drop(consumer, 1);
+      expect(await ids()).toEqual([live]);
+    });
+
     test('a consumer whose tables others write to is refused', async () => {
       const consumer = await filled();
       const role = `writer_${randomUUID().slice(0, 8)}`;

@@ -51,6 +51,7 @@ export function provisionSuite(open: () => ProvisionFixture): void {
         'millrace/0004-generations',
         'millrace/0005-as-of',
         'millrace/0006-keys',
+        'millrace/0008-seen',
         `${readers}/0001-reader`,
         `${writers}/0001-writer`,
       ]);
