@@ -7,7 +7,7 @@
 import { MillraceError } from '../errors.ts';
 import type { Random } from '../ports.ts';
 import { backOff } from './backoff.ts';
-import { type Diagnosis, errorName } from './failure.ts';
+import { type Diagnosis, diagnose, errorName } from './failure.ts';
 import { judgeFailure, mayBeARecords } from './handler.ts';
 import { blamed, MOST_PROBES } from './isolate.ts';
 import type { Item } from './item.ts';
@@ -28,6 +28,11 @@ import {
 export interface BatchContext extends SettleContext {
   readonly random: Random;
   readonly patience: Patience;
+  /**
+   * Applies what is parked in these partitions and waits for no letter, and gives those that are not done. Absent where
+   * that is what is being done.
+   */
+  drain?(partitions: ReadonlySet<number>): Promise<ReadonlySet<number>>;
 }
 
 export interface BatchOutcome {
@@ -92,6 +97,18 @@ export async function settleBatch(
     if (!(await backOff(attempt, consumer.retry, context.usableMs(), context))) return false;
     total.retries++;
     return true;
+  }
+
+  /** Drains before a wait, which may be for the room, or longer than this invocation. Gives what halts it. */
+  async function drainFirst(): Promise<Diagnosis | null> {
+    if (!context.drain || draining.size === 0) return null;
+    try {
+      const left = await context.drain(draining);
+      for (const partition of [...draining]) if (!left.has(partition)) draining.delete(partition);
+      return null;
+    } catch (error) {
+      return diagnose('handle', error, 'UNEXPECTED');
+    }
   }
 
   /** Settles the stretch as far as one transaction goes. @throws SettleFailed */
@@ -228,6 +245,8 @@ export async function settleBatch(
       const because = waiting.find((each) => each.because.action === 'hold')?.because ?? waiting[0]!.because;
       if (!mayWait) return { ...total, stoppedBy: because };
       heldFor = because;
+      const halt = await drainFirst();
+      if (halt) return { ...total, stoppedBy: halt };
       if (because.action === 'hold') holds++;
       const attempt = Math.max(holds, ...waiting.map(({ items }) => items[0]!.tries));
       if (!(await wait(because, attempt, waiting))) return { ...total, stoppedBy: because };
@@ -244,6 +263,7 @@ export async function settleBatch(
     } catch (failed) {
       if (!(failed instanceof SettleFailed)) throw failed;
       total.handlerMs += failed.handlerMs;
+      for (const partition of failed.draining) draining.add(partition);
       stoppedBy = failed.diagnosis;
       const isHalt = stoppedBy.action === 'halt' && !isWorthIsolating(stretch, failed);
       if (isHalt || !(await recover(stretch, failed))) return { ...total, stoppedBy };

@@ -204,6 +204,9 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       breaker: breakers(ledger, arrival),
       usableMs: () => invocation.remainingMs() - reserveMs,
       schemaIdOf: (raw) => decoder.schemaIdOf(raw),
+      ...(arrival === 'delivery' && {
+        drain: (partitions: ReadonlySet<number>) => drain(partitions, epoch, invocation),
+      }),
       watchEscapes(onEscaped) {
         running.add(onEscaped);
         return () => running.delete(onEscaped);
@@ -371,31 +374,34 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
         mayBeOvertaken: (at) => mayBeOvertaken(letters[at]!),
       },
     );
-    if (stoppedBy?.action !== 'halt') {
-      await keepOvertaken(letters, items);
-      const notDrained = await drain(draining, epoch, invocation);
-      // Where no delivery comes to go on with it, the letter's own message does.
-      const isOver = ({ outcome, raw }: Item) =>
-        !notDrained.has(raw.partition) || !['applied', 'duplicate', 'repeated'].includes(outcome);
-      return items.map((item) => (isOver(item) ? item.outcome : 'returned'));
+    await keepOvertaken(letters, items);
+    const isHalt = stoppedBy?.action === 'halt';
+    if (isHalt && letters.length === 1) throw stoppedBy.error;
+    const notDrained = await drain(draining, epoch, invocation);
+    // Where no delivery comes to go on with it, the letter's own message does.
+    const outcomes = items.map(({ outcome, raw }) => {
+      const isDone = ['applied', 'duplicate', 'repeated'].includes(outcome);
+      return isDone && notDrained.has(raw.partition) ? 'returned' : outcome;
+    });
+    if (!isHalt) {
+      // What they were behind is applied: with several letters of a key, each is the first in its turn.
+      const again = letters.filter((_, at) => outcomes[at] === 'early');
+      if (again.length === 0 || !outcomes.includes('applied')) return outcomes;
+      const later = await redriveLetters(again, epoch, invocation, mayBeOvertaken);
+      const ofLater = later.values();
+      return outcomes.map((outcome) => (outcome === 'early' ? ofLater.next().value! : outcome));
     }
-    if (letters.length === 1) throw stoppedBy.error;
-    const outcomes: Outcome[] = [];
     let halted = 0;
     for (const [at, letter] of letters.entries()) {
-      if (items[at]!.outcome !== 'returned') {
-        outcomes.push(items[at]!.outcome);
-        continue;
-      }
+      if (items[at]!.outcome !== 'returned') continue;
       try {
-        outcomes.push(...(await redriveLetters([letter], epoch, invocation, mayBeOvertaken)));
+        [outcomes[at] = 'returned'] = await redriveLetters([letter], epoch, invocation, mayBeOvertaken);
       } catch (error) {
         if (++halted === letters.length) throw error;
         log.error('Dead letter not redriven', {
           id: letter.id,
           ...factsOf(diagnose('handle', error, 'UNEXPECTED')),
         });
-        outcomes.push('returned');
       }
     }
     return outcomes;
@@ -480,11 +486,18 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
         const queue = records
           .map(([first, ...others]) => ({ ...first!, others }))
           .sort((a, b) => byPosition(a.letter.record, b.letter.record));
+        const permitted = new Set(
+          queue
+            .filter(({ letter, others }) =>
+              [letter, ...others.map((other) => other.letter)].some(mayBeOvertaken),
+            )
+            .map(({ letter }) => letter),
+        );
         const settled = await redriveLetters(
           queue.map(({ letter }) => letter),
           epoch,
           invocation,
-          mayBeOvertaken,
+          (letter) => permitted.has(letter),
         );
         for (const [at, outcome] of settled.entries()) {
           const { index, others } = queue[at]!;

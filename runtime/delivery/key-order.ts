@@ -13,9 +13,10 @@ import type { KeyChange, KeyPosition, KeyState, KeyStore, LedgerKey } from './si
 /**
  * - `run`: the handler gets it, unless a record of its key before it fails.
  * - `parked`: it waits behind a letter of its key.
- * - `settled`: a letter that its key waits for, delivered again; or a parked record that somebody else has applied.
+ * - `settled`: a letter that its key waits for, or that was overtaken, delivered again; or a parked record that somebody
+ *   else has applied.
  * - `early`: a letter behind another record of its key; it waits.
- * - `overtaken`: a letter after whose record a newer one of its key was applied.
+ * - `overtaken`: a redriven letter after whose record a newer one of its key was applied.
  */
 type KeyVerdict = 'run' | 'parked' | 'settled' | 'early' | 'overtaken';
 
@@ -28,7 +29,7 @@ export interface KeyOrder {
   /** Of records given to fail(), those after which the same call had others of their key, which should have waited. */
   tooLate(rejected: Iterable<Item>, call: readonly Item[]): readonly Item[];
   /** Of settled items, those that are parked, and those that there is no room for. */
-  park(done: readonly Item[]): Parking;
+  park(done: readonly Item[]): Promise<Parking>;
   /** What the sink has to remember of settled items; null where there is nothing. */
   changeBy(
     done: readonly Item[],
@@ -78,7 +79,9 @@ export async function createKeyOrder(
   };
   const asked = store && views.some(({ keys }) => keys) ? items.filter(matters) : [];
   const { states, parkedInAll } =
-    asked.length === 0 ? { states: [], parkedInAll: 0 } : await store!.read(ledger, asked.map(keyPositionOf));
+    asked.length === 0
+      ? { states: [], parkedInAll: null }
+      : await store!.read(ledger, asked.map(keyPositionOf));
   const known = new Map(
     states.map((state): [string, Known] => [
       keyId(state.partition, state.key),
@@ -96,7 +99,7 @@ export async function createKeyOrder(
   const stateOf = ({ raw }: Item) =>
     known.size === 0 || raw.key === null ? undefined : known.get(keyId(raw.partition, raw.key));
   const isBehind = (state: Known, offset: number) =>
-    (state.firstLetter !== null && state.firstLetter < offset) ||
+    (parks && state.firstLetter !== null && state.firstLetter < offset) ||
     (state.firstParked !== null && state.firstParked < offset);
 
   function judge(item: Item): KeyVerdict {
@@ -108,16 +111,24 @@ export async function createKeyOrder(
     }
     if (!state) return 'run';
     const isLetter = state.letterAt.has(offset);
-    // Only a redrive gives back what its key waits for.
-    if (arrival === 'delivery' && isLetter && parks) return 'settled';
-    if (arrival === 'delivery' && !isLetter) {
-      return state.parked > 0 || (parks && state.firstLetter !== null) ? 'parked' : 'run';
+    const isOvertaken = (state.letterAt.get(offset) ?? null) !== null;
+    const mayRun = !isOvertaken || item.mayBeOvertaken || consumer.onOvertaken === 'apply';
+    if (arrival === 'delivery') {
+      // Only a redrive gives back what its key waits for.
+      if (isLetter && (parks || state.parked > 0 || !mayRun)) return 'settled';
+      // What is delivered late, below all that waits, has nothing to wait for.
+      if (isBehind(state, offset)) return 'parked';
+    } else {
+      if (!mayRun) return 'overtaken';
+      if (isBehind(state, offset)) return 'early';
     }
-    if (isBehind(state, offset)) return arrival === 'delivery' ? 'settled' : 'early';
-    item.isOvertaken = (state.letterAt.get(offset) ?? null) !== null;
-    if (!item.isOvertaken || consumer.onOvertaken === 'apply' || item.mayBeOvertaken) return 'run';
-    return arrival === 'delivery' ? 'settled' : 'overtaken';
+    item.isOvertaken = isOvertaken;
+    return 'run';
   }
+
+  /** Whether later records of its key wait for it, should it fail. */
+  const mayBeWaitedFor = ({ raw }: Item) =>
+    parks && store !== undefined && arrival !== 'redrive' && raw.key !== null;
 
   function mustPark(item: Item): boolean {
     if (isEmpty() || arrival === 'redrive' || item.raw.key === null) return false;
@@ -125,15 +136,16 @@ export async function createKeyOrder(
     return (failed !== undefined && failed < item.raw.offset) || judge(item) === 'parked';
   }
 
-  function park(done: readonly Item[]): Parking {
+  async function park(done: readonly Item[]): Promise<Parking> {
     const parked = new Set<Item>();
     const overflow = new Map<Item, MillraceError>();
-    if (isEmpty()) return { parked, overflow };
+    const toPark = isEmpty() ? [] : done.filter(mustPark);
+    if (toPark.length === 0) return { parked, overflow };
     const { perKey, total, then } = consumer.parkLimit;
-    let inAll = parkedInAll;
+    // The first that park in these partitions: others may have parked enough already.
+    let inAll = parkedInAll ?? (await store!.read(ledger, [])).parkedInAll;
     const ofKey = new Map<string, number>();
-    for (const item of done) {
-      if (!mustPark(item)) continue;
+    for (const item of toPark) {
       const id = keyId(item.raw.partition, item.raw.key!);
       const before = ofKey.get(id) ?? known.get(id)?.parked ?? 0;
       // Those of a release are parked already.
@@ -194,17 +206,17 @@ export async function createKeyOrder(
     judge,
     mustPark,
     draining: nowDraining,
-    failed({ raw }) {
-      if (!parks || arrival === 'redrive' || raw.key === null || !store) return;
-      const id = keyId(raw.partition, raw.key);
+    failed(item) {
+      const { raw } = item;
+      if (!mayBeWaitedFor(item)) return;
+      const id = keyId(raw.partition, raw.key!);
       failedAt.set(id, Math.min(raw.offset, failedAt.get(id) ?? raw.offset));
     },
     tooLate(rejected, call) {
-      if (!parks || arrival === 'redrive' || !store) return [];
       const first = new Map<string, Item>();
       for (const item of rejected) {
-        if (item.raw.key === null) continue;
-        const id = keyId(item.raw.partition, item.raw.key);
+        if (!mayBeWaitedFor(item)) continue;
+        const id = keyId(item.raw.partition, item.raw.key!);
         const earlier = first.get(id);
         if (!earlier || item.raw.offset < earlier.raw.offset) first.set(id, item);
       }

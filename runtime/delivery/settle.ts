@@ -80,6 +80,8 @@ export class SettleFailed extends Error {
   /** Those that the handler was last called with. */
   readonly underTest: readonly Item[];
   readonly handlerMs: number;
+  /** As in `Settled`: it may be what makes room for what is held. */
+  readonly draining: ReadonlySet<number>;
 
   constructor(diagnosis: Diagnosis, facts: Omit<SettleFailed, 'diagnosis' | keyof Error>) {
     super('settle failed', { cause: diagnosis.error });
@@ -89,6 +91,7 @@ export class SettleFailed extends Error {
     this.sound = facts.sound;
     this.underTest = facts.underTest;
     this.handlerMs = facts.handlerMs;
+    this.draining = facts.draining;
   }
 }
 
@@ -127,6 +130,7 @@ export async function settle(
   let underTest: readonly Item[] = [];
   let replay: Replay | undefined = context.invocation.replay;
   let transaction: SinkTransaction<unknown> | undefined;
+  let draining: ReadonlySet<number> = new Set();
 
   const handlerTime = new AbortController();
   const abandon = new AbortController();
@@ -198,10 +202,10 @@ export async function settle(
       const judged = judgeAll(items, views, context);
       const order = await createKeyOrder(judged.fresh, views, opened.keys, context);
       const { fresh, ...known } = judgeByKey(judged, order);
-      const verdicts = { ...known, draining: order.draining };
+      draining = order.draining;
       if (fresh.length === 0) {
         const parked: ReadonlySet<Item> = new Set();
-        return { ...verdicts, done: [], parked, repeated: [], waiting: [], left: [], skipped: 0, handled: 0 };
+        return { ...known, done: [], parked, repeated: [], waiting: [], left: [], skipped: 0, handled: 0 };
       }
 
       // With the time for it over already, the handler would be blamed for what came before.
@@ -232,12 +236,12 @@ export async function settle(
             })
           : { handled: sound.length, waiting: new Map<Item, Diagnosis>(), end: undefined };
       if (typeof approach === 'string') {
-        const rejected = sound.length > 0 ? await handle(sound, opened.tx) : new Map();
+        const rejected = sound.length > 0 ? await handle(sound, opened.tx) : NONE_REJECTED;
         if (approach === 'probe') throw new Probed();
         giveUp(rejected, sound, order, once);
       }
       const { done, waiting, left } = cut(fresh, isolated);
-      const parked = parkAll(done, order, context);
+      const parked = await parkAll(done, order, context);
       if (!once.isSound(done, parked)) throw new OutOfOrder();
       const letters = done.filter((item) => item.failure !== null && !parked.has(item));
       if (letters.length > MOST_LETTERS) throw new TooManyLetters();
@@ -259,10 +263,10 @@ export async function settle(
       await once.keep(done, parked);
       await opened.writeLedgers(context.ledger, patches);
       const repeated = done.filter((item) => once.isRepeated(item) && !parked.has(item));
-      return { ...verdicts, done, parked, repeated, waiting, left, skipped, handled: isolated.handled };
+      return { ...known, done, parked, repeated, waiting, left, skipped, handled: isolated.handled };
     }, abandon.signal);
 
-    const { skipped, handled, waiting, left, draining, done, parked, repeated } = settled;
+    const { skipped, handled, waiting, left, done, parked, repeated } = settled;
     for (const item of settled.settled) item.outcome = 'duplicate';
     for (const item of settled.early) item.outcome = 'early';
     for (const item of settled.overtaken) item.outcome = 'overtaken';
@@ -276,16 +280,18 @@ export async function settle(
     return { skipped, handlerMs, handled, waiting, left, draining };
   } catch (error) {
     if (error instanceof Probed)
-      return { skipped: 0, handlerMs, handled: sound.length, waiting: [], left: [], draining: new Set() };
+      return { skipped: 0, handlerMs, handled: sound.length, waiting: [], left: [], draining };
     const inHandler = phase === 'handle';
     throw new SettleFailed(
       diagnose(inHandler ? 'handle' : 'write', error, inHandler ? 'HANDLER_FAILED' : 'UNEXPECTED'),
-      { phase, isOutOfTime: isOutOfTime(error), sound, underTest, handlerMs },
+      { phase, isOutOfTime: isOutOfTime(error), sound, underTest, handlerMs, draining },
     );
   } finally {
     deadline.clear();
   }
 }
+
+const NONE_REJECTED: Rejected = new Map();
 
 /** Rolls a probe back. */
 class Probed extends Error {}
@@ -353,13 +359,19 @@ function cut(
  * The items that are parked. What `parkLimit` has no room for becomes a letter.
  * @throws HeldFrom where it is to be held instead
  */
-function parkAll(done: readonly Item[], order: KeyOrder, { clock }: SettleContext): ReadonlySet<Item> {
-  const { parked, overflow } = order.park(done);
+async function parkAll(
+  done: readonly Item[],
+  order: KeyOrder,
+  { clock }: SettleContext,
+): Promise<ReadonlySet<Item>> {
+  const { parked, overflow } = await order.park(done);
   const held = new Map<number, Item>();
   for (const [item, error] of overflow) {
     const diagnosis = diagnose('handle', error, 'PARK_LIMIT');
     if (diagnosis.action === 'hold') held.set(item.raw.partition, held.get(item.raw.partition) ?? item);
-    else item.failure = describeFailure(diagnosis, historyWith(item, clock.now()));
+    // One that found no room before has its letter by now.
+    else if (item.failure?.code !== diagnosis.code)
+      item.failure = describeFailure(diagnosis, historyWith(item, clock.now()));
   }
   const [first] = held.values();
   if (first) throw new HeldFrom([...held.values()], diagnose('handle', overflow.get(first), 'PARK_LIMIT'));

@@ -7,7 +7,8 @@ import type { ArchiveTransaction } from '../../../runtime/delivery/sink.ts';
 import type { ObjectMetadata, ObjectStore } from '../../../runtime/objects.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { createMemoryObjects } from '../../../testing/memory-objects.ts';
-import { around, type WorldSink } from '../delivery/delivery-world.ts';
+import type { WorldSink } from '../delivery/delivery-world.ts';
+import { around } from '../delivery/stopping.ts';
 import { events } from '../events.ts';
 
 interface Created {

@@ -2,13 +2,15 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
+import type { Outcome } from '../../../runtime/delivery/item.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
 import type { POLLING_MODES } from '../../polling-modes.ts';
 import { anyTimestamp } from '../raw-record-arbitrary.ts';
-import { type Nature, Stopped, type Trouble, type World } from './delivery-world.ts';
+import type { Nature, Trouble, World } from './delivery-world.ts';
+import { Stopped } from './stopping.ts';
 
-const nature: fc.Arbitrary<Nature> = fc.oneof(
+export const nature: fc.Arbitrary<Nature> = fc.oneof(
   { weight: 8, arbitrary: fc.constant({ kind: 'good' } as const) },
   { weight: 1, arbitrary: fc.constant({ kind: 'garbage' } as const) },
   { weight: 1, arbitrary: fc.constant({ kind: 'throws' } as const) },
@@ -162,18 +164,27 @@ function letterFor(record: RawRecord): DeadLetter {
   };
 }
 
-export async function redrive(world: World, letters: readonly DeadLetter[], trouble: Trouble): Promise<void> {
-  const answer = await world.redrive(letters, trouble);
+/** @returns the outcome of each letter; undefined where the function failed or stopped */
+export async function redrive(
+  world: World,
+  letters: readonly DeadLetter[],
+  trouble: Trouble,
+  mayBeOvertaken = false,
+): Promise<readonly Outcome[] | undefined> {
+  const answer = await world.redrive(letters, trouble, mayBeOvertaken);
   if ('error' in answer) {
     acceptable(answer.error);
-    return;
+    return undefined;
   }
   answer.result.forEach((outcome, index) => {
     const letter = letters[index]!;
     if (outcome !== 'applied' && outcome !== 'duplicate') return;
-    world.letters.delete(letter.id);
-    world.partitions[letter.record.partition]!.discarded.delete(letter.record.offset);
+    // Another letter of the record may have been stored meanwhile: what is acknowledged is this one.
+    const isSettled = !world.letters.has(letter.id) || world.letters.get(letter.id) === letter;
+    if (world.letters.get(letter.id) === letter) world.letters.delete(letter.id);
+    if (isSettled) world.partitions[letter.record.partition]!.discarded.delete(letter.record.offset);
   });
+  return answer.result;
 }
 
 /** Only what the table of errors has; a stopped function leaves no error at all. */
@@ -187,33 +198,41 @@ export function holdsAfterEachStep(world: World): void {
   world.partitions.forEach(({ cursor, natures, discarded, everDiscarded }, partition) => {
     const effects = world.effects(partition);
     const applied = new Set(effects);
+    const { parked } = world.remembered(partition);
+    const isOneOf = (ids: ReadonlySet<string>, offset: number) => ids.has(world.letterId(partition, offset));
 
     // Promise 2, effects once.
     assert.equal(effects.length, applied.size);
 
-    // Promise 1, nothing lost: what the event source let go of is applied, a letter, or known to be given up.
+    // Promise 1, nothing lost: what the event source let go of is applied, a letter, parked, or known to be given up.
     for (let offset = 0; offset < cursor; offset++) {
       const isAccounted =
-        applied.has(offset) || world.letters.has(world.letterId(partition, offset)) || discarded.has(offset);
+        applied.has(offset) ||
+        world.letters.has(world.letterId(partition, offset)) ||
+        parked.has(offset) ||
+        discarded.has(offset);
       if (!isAccounted) throw new Error(`${partition}/${offset} is lost`);
     }
 
-    // Promise 3, order: but for what was dead-lettered or skipped, effects stand in offset order.
+    // Promise 3, order: but for what was dead-lettered, parked or skipped, effects stand in offset order.
     const inOrder = effects.filter(
       (offset) =>
-        !world.everDeadLettered.has(world.letterId(partition, offset)) && !everDiscarded.has(offset),
+        !isOneOf(world.everDeadLettered, offset) &&
+        !isOneOf(world.everParked, offset) &&
+        !everDiscarded.has(offset),
     );
     assert.deepEqual(
       inOrder,
       [...inOrder].sort((a, b) => a - b),
     );
 
-    // Promise 5, no silent skip: inside the ledger's interval an offset is applied, or it is a hole.
+    // Promise 5, no silent skip: inside the ledger's interval an offset is applied, parked, or a hole.
     const ledger = world.ledger(partition);
     for (let offset = ledger?.first ?? 0; offset < (ledger?.next ?? 0); offset++) {
       const isHole = ledger!.holes.some(({ from, to }) => offset >= from && offset < to);
-      if (isHole === applied.has(offset))
-        throw new Error(`${partition}/${offset}: hole ${isHole}, applied ${!isHole}`);
+      const states = { isHole, isApplied: applied.has(offset), isParked: parked.has(offset) };
+      if (Object.values(states).filter(Boolean).length !== 1)
+        throw new Error(`${partition}/${offset}: ${JSON.stringify(states)}`);
     }
 
     // And what counts as skipped, the event source did skip: no false alarm.
@@ -223,9 +242,9 @@ export function holdsAfterEachStep(world: World): void {
 
     // Promise 4, an outage is not a bad record: only bad records were ever dead-lettered.
     natures.forEach(({ kind }, offset) => {
-      if (kind === 'good' || kind === 'odd' || kind === 'flaky') {
-        assert.equal(world.everDeadLettered.has(world.letterId(partition, offset)), false);
-      }
+      const isGood = kind === 'good' || kind === 'odd' || kind === 'flaky';
+      if (isGood && !isOneOf(world.everOverflowed, offset))
+        assert.equal(isOneOf(world.everDeadLettered, offset), false);
     });
   });
 }

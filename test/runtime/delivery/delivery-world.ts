@@ -15,7 +15,7 @@ import { createEngine, type Engine } from '../../../runtime/delivery/engine.ts';
 import type { Ledger, Replay } from '../../../runtime/delivery/ledger.ts';
 import type { BatchReport } from '../../../runtime/delivery/metrics.ts';
 import { type OffsetRange, union } from '../../../runtime/delivery/offset-ranges.ts';
-import type { Sink, SinkTransaction } from '../../../runtime/delivery/sink.ts';
+import { type KeyChange, NO_CHANGE, type Sink } from '../../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { type KafkaInvocation, settleKafkaEvent } from '../../../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
@@ -25,6 +25,7 @@ import type { ConsumerRecord, RawRecord } from '../../../runtime/record.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { MemorySink, type MemoryTx } from '../../../testing/memory-sink.ts';
 import { type Event, eventRecord, eventRegistry, events } from '../events.ts';
+import { refusing, Stop, stoppable } from './stopping.ts';
 
 /**
  * What a record is like: `garbage` never decodes; `throws` makes the handler throw and `rejected` is given to fail(),
@@ -68,7 +69,23 @@ export interface WorldSink {
   /** The offsets whose effects were applied, in the order they were. */
   effects(partition: number): readonly number[];
   ledger(partition: number): Ledger | undefined;
+  /** What is remembered of a partition's keys. Absent where the sink has no `KeyStore`. */
+  remembered?(partition: number): Remembered;
 }
+
+export interface Remembered {
+  readonly letters: ReadonlyMap<
+    number,
+    { readonly key: Buffer; readonly isWaitedFor: boolean; readonly overtakenBy: number | null }
+  >;
+  readonly parked: ReadonlyMap<number, RawRecord>;
+  readonly isDraining: boolean;
+}
+
+/** What of a declaration a world may be told. */
+export type WorldDeclaration = Partial<Pick<AnyConsumer, 'onDeadLetter' | 'onOvertaken' | 'parkLimit'>>;
+
+const LEDGER = { consumer: 'world', epoch: 1 } as const;
 
 export function memoryWorldSink(): WorldSink {
   const sink = new MemorySink();
@@ -76,7 +93,8 @@ export function memoryWorldSink(): WorldSink {
     open: () => sink,
     apply: (record, tx: MemoryTx) => tx.append(`effects/${record.partition}`, record.offset),
     effects: (partition) => (sink.value(`effects/${partition}`) as number[] | undefined) ?? [],
-    ledger: (partition) => sink.ledger({ consumer: 'world', epoch: 1 }, { topic: events.name, partition }),
+    ledger: (partition) => sink.ledger(LEDGER, { topic: events.name, partition }),
+    remembered: (partition) => sink.keys.of(LEDGER, { topic: events.name, partition }),
   };
 }
 
@@ -87,25 +105,35 @@ export class World {
   readonly reports: BatchReport[] = [];
   /** Every letter ever stored, by id. */
   readonly everDeadLettered = new Set<string>();
+  /** Letters that were made since there was no room to park their record. */
+  readonly everOverflowed = new Set<string>();
+  /** Records that some transaction meant to park, by the ids of their letters. */
+  readonly everParked = new Set<string>();
   isMended = false;
   readonly #clock = createFakeClock({ autoAdvance: true });
   readonly #random;
   #requests = 0;
   readonly #failuresLeft = new Map<string, number>();
-  readonly #consumer: AnyConsumer;
+  #consumer: AnyConsumer;
   readonly #store: DeadLetterStore;
 
   /** @param store takes the letters as well as `letters` does */
   constructor(
-    partitions: readonly { natures: readonly Nature[]; startsAt: number }[],
+    partitions: readonly {
+      natures: readonly Nature[];
+      /** The default is one of its own for each record. */
+      keys?: readonly (Buffer | null)[];
+      startsAt: number;
+    }[],
     seed: number,
     store: DeadLetterStore = { async put() {} },
     sink: WorldSink = memoryWorldSink(),
+    declaration: WorldDeclaration = {},
   ) {
     this.#sink = sink;
     this.#random = createSeededRandom(seed);
     this.#store = store;
-    this.partitions = partitions.map(({ natures, startsAt }, partition) => {
+    this.partitions = partitions.map(({ natures, keys, startsAt }, partition) => {
       const start = Math.min(startsAt, natures.length);
       const before = Array.from({ length: start }, (_, offset) => offset);
       const made: Partition = {
@@ -115,16 +143,26 @@ export class World {
         discarded: new Set(before),
         everDiscarded: new Set(before),
       };
-      for (const nature of natures) this.append(made, partition, nature);
+      for (const [offset, nature] of natures.entries()) this.append(made, partition, nature, keys?.[offset]);
       return made;
     });
-    this.#consumer = defineConsumer({
+    this.#consumer = this.#declare(declaration);
+  }
+
+  #declare(declaration: WorldDeclaration): AnyConsumer {
+    return defineConsumer({
       name: 'world',
       topic: events,
       // The world's sink stands in for PostgreSQL; the handler knows.
       sink: 'postgres',
       handle: (records, { tx, fail, replay }) => this.#handle(records, tx, fail, replay),
+      ...declaration,
     });
+  }
+
+  /** Functions that start from now on have this declaration. */
+  deploy(declaration: WorldDeclaration): void {
+    this.#consumer = this.#declare(declaration);
   }
 
   /** Another generation of the consumer: it has the same records from `startsAt` on, and all else of its own. */
@@ -144,7 +182,7 @@ export class World {
     if (nature.kind === 'flaky') this.#failuresLeft.set(`${partition}/${offset}`, nature.failures);
   }
 
-  append(of: Partition, partition: number, nature: Nature): void {
+  append(of: Partition, partition: number, nature: Nature, key?: Buffer | null): void {
     const offset = of.records.length;
     this.#failAsOften(nature, partition, offset);
     of.natures.push(nature);
@@ -152,6 +190,7 @@ export class World {
       eventRecord(partition, offset, {
         ...(nature.kind === 'garbage' && { value: Buffer.from('garbage') }),
         ...(nature.kind === 'odd' && { timestamp: nature.timestamp }),
+        ...(key !== undefined && { key }),
       }),
     );
   }
@@ -191,6 +230,11 @@ export class World {
     return ledger && { ...ledger, holes: union(ledger.deadLettered, ledger.skipped) };
   }
 
+  /** Nothing, where the sink does not remember keys. */
+  remembered(partition: number): Remembered {
+    return this.#sink.remembered?.(partition) ?? { letters: new Map(), parked: new Map(), isDraining: false };
+  }
+
   letterId(partition: number, offset: number): string {
     return deadLetterId('world', this.partitions[partition]!.records[offset]!);
   }
@@ -202,8 +246,30 @@ export class World {
     );
   }
 
-  async redrive(letters: readonly DeadLetter[], trouble: Trouble) {
-    return this.#invoke(trouble, false, (engine, invocation) => engine.redrive(letters, invocation));
+  async redrive(letters: readonly DeadLetter[], trouble: Trouble, mayBeOvertaken = false) {
+    return this.#invoke(trouble, false, (engine, invocation) =>
+      engine.redrive(letters, invocation, () => mayBeOvertaken),
+    );
+  }
+
+  /** Tells the key of a letter not to wait for it any longer, as an operator does. What is parked is left to deliveries. */
+  async skip(partition: number, offset: number): Promise<void> {
+    const of = {
+      topic: events.name,
+      partition,
+      offset,
+      key: this.partitions[partition]!.records[offset]!.key!,
+    };
+    await this.#sink
+      .open(async () => {})
+      .transaction(async (opened) => {
+        await opened.lockLedgers(LEDGER, [{ ...of, from: offset, to: offset + 1 }]);
+        await opened.keys!.write(LEDGER, {
+          ...NO_CHANGE,
+          released: [of],
+          draining: [{ topic: of.topic, partition, isDraining: true }],
+        });
+      });
   }
 
   /** Hands messages of the redrive queue to a new instance of the function, and gives the ids of those to be delivered again. */
@@ -229,7 +295,7 @@ export class World {
       clock: this.#clock,
       random: this.#random,
       registry: eventRegistry,
-      sink: refusing(stoppable(this.#sink.open(step), step, stop.signal), trouble.sinkRefusals),
+      sink: refusing(stoppable(this.#noting(this.#sink.open(step)), step, stop.signal), trouble.sinkRefusals),
       deadLetters: this.#letterStore(step, trouble.letterRefusals),
       log: { debug() {}, info() {}, warn() {}, error() {} },
       metrics: { report: (report) => void this.reports.push(report), reportRedrive() {} },
@@ -249,6 +315,24 @@ export class World {
     }
   }
 
+  /** Notes what is to be parked. */
+  #noting<Tx>(sink: Sink<Tx>): Sink<Tx> {
+    const note = ({ parked }: KeyChange) => {
+      for (const { partition, offset } of parked) this.everParked.add(this.letterId(partition, offset));
+    };
+    return {
+      transaction: (work, signal) =>
+        sink.transaction(({ keys, ...inner }) => {
+          if (!keys) return work(inner);
+          const write: typeof keys.write = (key, change) => {
+            note(change);
+            return keys.write(key, change);
+          };
+          return work({ ...inner, keys: { ...keys, write } });
+        }, signal),
+    };
+  }
+
   #letterStore(step: () => Promise<void>, refusals: number): DeadLetterStore {
     let left = refusals;
     return {
@@ -259,90 +343,10 @@ export class World {
         for (const letter of letters) {
           this.letters.set(letter.id, letter);
           this.everDeadLettered.add(letter.id);
+          if (letter.failure.code === 'PARK_LIMIT') this.everOverflowed.add(letter.id);
         }
         await step();
       },
     };
   }
-}
-
-/** The function was stopped: whatever it was doing, it never goes on. */
-export class Stopped extends Error {}
-
-class Stop {
-  readonly #stopping = new AbortController();
-  readonly signal = this.#stopping.signal;
-  readonly stopped: Promise<never>;
-  #left: number | null;
-
-  constructor(stopAt: number | null) {
-    this.#left = stopAt;
-    this.stopped = new Promise((_, reject) => {
-      this.signal.addEventListener('abort', () => reject(this.signal.reason));
-    });
-    this.stopped.catch(() => {});
-  }
-
-  async step(): Promise<void> {
-    if (this.#left !== null && this.#left-- <= 0) {
-      this.#stopping.abort(new Stopped());
-      await new Promise(() => {});
-    }
-  }
-}
-
-/** Takes a step before and after each call: any of them may be the last, and an answer may never come. */
-export function around(step: () => Promise<void>) {
-  return <Arguments extends unknown[], Result>(call: (...values: Arguments) => Promise<Result>) =>
-    async (...values: Arguments): Promise<Result> => {
-      await step();
-      const result = await call(...values);
-      await step();
-      return result;
-    };
-}
-
-/** A sink whose every statement may be the last: when the function stops, its connection drops and rolls back. */
-function stoppable<Tx extends object>(
-  sink: Sink<Tx>,
-  step: () => Promise<void>,
-  stopped: AbortSignal,
-): Sink<Tx> {
-  const stepping = around(step);
-  const wrap = (inner: SinkTransaction<Tx>): SinkTransaction<Tx> => ({
-    tx: Object.fromEntries(Object.entries(inner.tx).map(([name, call]) => [name, stepping(call)])) as Tx,
-    lockLedgers: stepping(inner.lockLedgers),
-    writeLedgers: stepping(inner.writeLedgers),
-    savepoint: async (work) => {
-      await step();
-      return inner.savepoint(work);
-    },
-    isWaiting: inner.isWaiting,
-  });
-  return {
-    async transaction(work, signal) {
-      await step();
-      try {
-        const result = await sink.transaction(
-          (inner) => work(wrap(inner)),
-          AbortSignal.any(signal ? [signal, stopped] : [stopped]),
-        );
-        await step();
-        return result;
-      } catch (error) {
-        if (stopped.aborted) await new Promise(() => {});
-        throw error;
-      }
-    },
-  };
-}
-
-function refusing<Tx>(sink: Sink<Tx>, refusals: number): Sink<Tx> {
-  let left = refusals;
-  return {
-    transaction: async (work, signal) => {
-      if (left-- > 0) throw new MillraceError('SINK_UNAVAILABLE', 'down');
-      return sink.transaction(work, signal);
-    },
-  };
 }

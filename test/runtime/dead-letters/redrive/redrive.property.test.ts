@@ -24,7 +24,8 @@ import { createMemoryObjects } from '../../../../testing/memory-objects.ts';
 import { createMemoryQueues } from '../../../../testing/memory-queue.ts';
 import { POLLING_MODES } from '../../../polling-modes.ts';
 import { runs } from '../../../runs.ts';
-import { type Nature, Stopped, type Trouble, World } from '../../delivery/delivery-world.ts';
+import { type Nature, type Trouble, World } from '../../delivery/delivery-world.ts';
+import { Stopped } from '../../delivery/stopping.ts';
 import { events } from '../../events.ts';
 
 const VISIBILITY_MS = 1_000;
