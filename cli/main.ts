@@ -80,6 +80,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'triage, redrive, discard, export and import dead letters',
     load: async () => (await import('./dlq.ts')).dlqCommand(),
   },
+  park: {
+    summary: 'see keys that wait behind a dead letter, and let them go on',
+    load: async () => (await import('./park.ts')).parkCommand(),
+  },
   rebuild: {
     summary: "rebuild a consumer's tables from its topic, and promote them",
     load: async () => (await import('./rebuild.ts')).rebuildCommand(),

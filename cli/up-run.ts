@@ -23,6 +23,7 @@ import type { Contract } from '../runtime/contract/contract.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Polling } from '../runtime/lambda/mapping.ts';
+import { answerKeyCall } from '../runtime/operator/key-calls.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
@@ -137,6 +138,7 @@ async function run(
     }),
     query: ({ sql, timeoutMs }, signal) => stack.query(sql, { timeoutMs, signal }),
     ledgers: (of) => stack.ledgers.read(of),
+    keys: ({ owner, call }) => answerKeyCall(stack.keys, owner, call),
     deliver: ({ consumer, event }) => stack.deliver(consumer, event),
   });
   let collector: CollectorServer | undefined;

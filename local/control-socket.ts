@@ -7,6 +7,7 @@ import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
 import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import type { BatchResponse } from '../runtime/lambda/kafka-batch.ts';
 import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
+import type { KeyCall } from '../runtime/operator/key-calls.ts';
 import type { LedgerOwner, WholeLedger } from '../runtime/replay/ledgers.ts';
 import type { GenerationCalls } from './generation-calls.ts';
 import type { Pause } from './pauses.ts';
@@ -28,6 +29,8 @@ export interface ControlCalls extends GenerationCalls {
   }): Promise<{ readonly before: Pause | null }>;
   query(of: { readonly sql: string; readonly timeoutMs: number }, signal: AbortSignal): Promise<QueryResult>;
   ledgers(of: LedgerOwner, signal: AbortSignal): Promise<readonly WholeLedger[]>;
+  /** What waits in the sink behind dead letters. */
+  keys(of: { readonly owner: LedgerOwner; readonly call: KeyCall }): Promise<unknown>;
   /** Has a consumer's function settle a batch, as its event source would. */
   deliver(
     of: { readonly consumer: string; readonly event: KafkaEvent },

@@ -1,10 +1,13 @@
 /** For who looks at ledgers from outside: beside a running `up`, or on a folder that nobody runs on. */
 import { createPostgresLedgers } from '../adapters/postgres/postgres-ledgers.ts';
+import { createPostgresWaitingKeys } from '../adapters/postgres/waiting-keys.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { isArchive } from '../runtime/archive/archive.ts';
 import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
+import { answerKeyCall, createCallingKeys } from '../runtime/operator/key-calls.ts';
 import type { EvidenceSources } from '../runtime/replay/evidence.ts';
 import { createArchiveLedgers, type LedgerReader } from '../runtime/replay/ledgers.ts';
+import { NO_WAITING_KEYS, type WaitingKeyReader } from '../runtime/replay/waiting-keys.ts';
 import { askOwner } from './control-socket.ts';
 import { liveConsumer, notedLedger } from './ledger-origin.ts';
 import { type LocalSink, openServerSink } from './sinks.ts';
@@ -16,6 +19,8 @@ export interface LedgerSession {
   readonly stores: Stores;
   /** What the evidence of a consumer's live generation is gathered from. */
   sourcesOf(consumer: AnyConsumer): Promise<EvidenceSources>;
+  /** What waits in the sink behind dead letters. */
+  readonly keys: WaitingKeyReader;
   close(): Promise<void>;
 }
 
@@ -53,6 +58,7 @@ export async function openLedgerSession(
         letters: stores.deadLettersOf(consumer),
       };
     },
+    keys: server ? createPostgresWaitingKeys(server.driver) : folderKeys(folder),
     async close() {
       await server?.close();
       await stores.close();
@@ -63,22 +69,48 @@ export async function openLedgerSession(
 /** Asks the process that has the folder, or opens the sink where none has. */
 function folderLedgers(folder: StateFolder): LedgerReader {
   return {
-    async read(of) {
-      for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += RETRY_MS) {
-        const answered = await askOwner(folder, 'ledgers', of);
-        if (answered) return answered.result;
-        const lock = tryLockStateFolder(folder, 'look');
-        if (lock) {
-          try {
-            const { readFolderLedgers } = await import('./stack.ts');
-            return await readFolderLedgers(folder, of);
-          } finally {
-            lock.release();
-          }
-        }
-        await systemClock.sleep(RETRY_MS);
-      }
-      throw stateInUse(folder);
-    },
+    read: (of) =>
+      askOrRead(
+        folder,
+        () => askOwner(folder, 'ledgers', of),
+        ({ readFolderSink }) =>
+          readFolderSink(folder, 'millrace_ledger', [], (driver) => createPostgresLedgers(driver).read(of)),
+      ),
   };
+}
+
+function folderKeys(folder: StateFolder): WaitingKeyReader {
+  return createCallingKeys((owner, call) =>
+    askOrRead(
+      folder,
+      () => askOwner(folder, 'keys', { owner, call }),
+      async ({ readFolderSink }) => {
+        const nothing = await answerKeyCall(NO_WAITING_KEYS, owner, call);
+        return readFolderSink(folder, 'millrace_key', nothing, (driver) =>
+          answerKeyCall(createPostgresWaitingKeys(driver), owner, call),
+        );
+      },
+    ),
+  );
+}
+
+async function askOrRead<Result>(
+  folder: StateFolder,
+  ask: () => Promise<{ readonly result: Result } | undefined>,
+  read: (stack: typeof import('./stack.ts')) => Promise<Result>,
+): Promise<Result> {
+  for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += RETRY_MS) {
+    const answered = await ask();
+    if (answered) return answered.result;
+    const lock = tryLockStateFolder(folder, 'look');
+    if (lock) {
+      try {
+        return await read(await import('./stack.ts'));
+      } finally {
+        lock.release();
+      }
+    }
+    await systemClock.sleep(RETRY_MS);
+  }
+  throw stateInUse(folder);
 }

@@ -9,6 +9,8 @@ import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../adapters/postgres/migrate.ts';
 import { createPostgresLedgers } from '../adapters/postgres/postgres-ledgers.ts';
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
+import type { SqlDriver } from '../adapters/postgres/sql-driver.ts';
+import { createPostgresWaitingKeys } from '../adapters/postgres/waiting-keys.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
 import { systemRandom } from '../adapters/system/system-random.ts';
 import type { App } from '../runtime/app.ts';
@@ -25,13 +27,8 @@ import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { Polling } from '../runtime/lambda/mapping.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
 import { generationOf } from '../runtime/replay/generation.ts';
-import {
-  createArchiveLedgers,
-  type LedgerOwner,
-  type LedgerReader,
-  ledgerOwner,
-  type WholeLedger,
-} from '../runtime/replay/ledgers.ts';
+import { createArchiveLedgers, type LedgerReader, ledgerOwner } from '../runtime/replay/ledgers.ts';
+import type { WaitingKeyReader } from '../runtime/replay/waiting-keys.ts';
 import { type RunnerParts, startRunner } from './consumer-runner.ts';
 import { openEmbeddedSink } from './embedded-sink.ts';
 import { createFunction, createRequestId } from './event-source/function.ts';
@@ -115,6 +112,8 @@ export interface Stack {
   handling(): readonly Handling[];
   /** Of the consumers whose sink is PostgreSQL. */
   readonly ledgers: LedgerReader;
+  /** What waits in PostgreSQL behind dead letters. */
+  readonly keys: WaitingKeyReader;
   /**
    * Has a consumer's function settle a batch, as its event source would, beside what that delivers.
    * @throws INPUT_INVALID where the run has no such consumer; whatever the function throws
@@ -314,6 +313,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     },
     handling,
     ledgers,
+    keys: createPostgresWaitingKeys(driver),
     async deliver(name, event) {
       const found = generations.runners().find(({ consumer }) => consumer.name === name);
       if (!found) throw noSuchConsumer(name);
@@ -365,17 +365,19 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
 }
 
 /**
- * Reads the ledgers of a folder that no process is running; none where nothing has run there yet, or its sink is empty. The
- * caller holds the folder's lock.
+ * Reads a table of the ledger, in the sink of a folder that no process is running; gives `nothing` where nothing has run there
+ * yet, or the sink has no such table. The caller holds the folder's lock.
  * @throws STATE_UNREADABLE where the runs in the folder had their sink elsewhere
  */
-export async function readFolderLedgers(
+export async function readFolderSink<Result>(
   folder: StateFolder,
-  of: LedgerOwner,
-): Promise<readonly WholeLedger[]> {
+  tableName: 'millrace_ledger' | 'millrace_key',
+  nothing: Result,
+  read: (driver: SqlDriver) => Promise<Result>,
+): Promise<Result> {
   const { files, path } = folder;
   if (!existsSync(files.sinkReady)) {
-    if (!existsSync(files.ledger)) return [];
+    if (!existsSync(files.ledger)) return nothing;
     throw new MillraceError(
       'STATE_UNREADABLE',
       `${path} has no sink: its consumers write to a server. Add --postgres with its URL, as for "millrace up".`,
@@ -385,9 +387,9 @@ export async function readFolderLedgers(
   const sink = await openEmbeddedSink(folder, QUIET);
   try {
     const { rows } = await new PostgresSink(sink.driver).transaction(({ tx }) =>
-      tx.query<{ there: boolean }>("SELECT to_regclass('public.millrace_ledger') IS NOT NULL AS there"),
+      tx.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [`public.${tableName}`]),
     );
-    return rows[0]!.there ? await createPostgresLedgers(sink.driver).read(of) : [];
+    return rows[0]!.there ? await read(sink.driver) : nothing;
   } finally {
     await sink.close();
   }

@@ -2,16 +2,19 @@
 import { deployedName, operatorFunctionName } from '../../runtime/deployment.ts';
 import { MillraceError, reasonOf } from '../../runtime/errors.ts';
 import type { BatchResponse } from '../../runtime/lambda/kafka-batch.ts';
+import { createCallingKeys } from '../../runtime/operator/key-calls.ts';
 import { createCallingLedgers } from '../../runtime/operator/ledger-pages.ts';
 import { type CallableLog, createCallingLog } from '../../runtime/operator/log-calls.ts';
 import type { LedgersAnswer, LogAnswer, OperatorRequest } from '../../runtime/operator/operator.ts';
 import type { LedgerReader } from '../../runtime/replay/ledgers.ts';
 import type { ReplayFunction } from '../../runtime/replay/run.ts';
+import type { WaitingKeyReader } from '../../runtime/replay/waiting-keys.ts';
 import type { AwsCalls } from './aws-calls.ts';
 
 export interface Operator {
   readonly log: CallableLog & Required<Pick<CallableLog, 'passed'>>;
   readonly ledgers: LedgerReader;
+  readonly keys: WaitingKeyReader;
 }
 
 /** What topics and ledgers of an environment say, from inside its network. Every method throws INPUT_INVALID where the function may not be asked, FUNCTION_UNAVAILABLE where it does not answer. */
@@ -24,6 +27,7 @@ export function openOperator(env: string, calls: Pick<AwsCalls, 'invoke'>): Oper
   return {
     log: createCallingLog(async (logCalls) => (await ask({ action: 'log', calls: logCalls })) as LogAnswer[]),
     ledgers: createCallingLedgers(async (request) => (await ask(request)) as LedgersAnswer),
+    keys: createCallingKeys((of, call) => ask({ action: 'keys', of, call })),
   };
 }
 

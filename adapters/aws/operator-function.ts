@@ -3,6 +3,7 @@ import { MillraceError } from '../../runtime/errors.ts';
 import { createOffsetSource } from '../../runtime/lag/offsets.ts';
 import type { LagWatch } from '../../runtime/lag/status.ts';
 import { createLagWatch } from '../../runtime/lag/watch.ts';
+import { answerKeyCall } from '../../runtime/operator/key-calls.ts';
 import { ledgersPage } from '../../runtime/operator/ledger-pages.ts';
 import { answerLogCalls } from '../../runtime/operator/log-calls.ts';
 import {
@@ -16,6 +17,7 @@ import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { createPostgresLedgers } from '../postgres/postgres-ledgers.ts';
 import { PostgresSink } from '../postgres/postgres-sink.ts';
+import { createPostgresWaitingKeys } from '../postgres/waiting-keys.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { setting } from './function-settings.ts';
 import { connectToRds } from './rds-connection.ts';
@@ -79,9 +81,7 @@ export function operatorFunction() {
   };
 
   const registry = glueRegistry({ region, ...requestTimeouts(5_000) }, registryName);
-  const openLedgers = once(async () =>
-    createPostgresLedgers(connectToRds({ ...database, user: OPERATOR_ROLE })),
-  );
+  const openDatabase = once(async () => connectToRds({ ...database, user: OPERATOR_ROLE }));
   const openSink = once(
     async () => new PostgresSink(connectToRds({ ...database, user: probeConsumer.name })),
   );
@@ -109,11 +109,16 @@ export function operatorFunction() {
       case 'log':
         return answerLogCalls(await openLog(), request.calls);
       case 'ledgers':
-        return ledgersPage(await (await openLedgers()).read(request.of), request.fromPartition);
+        return ledgersPage(
+          await createPostgresLedgers(await openDatabase()).read(request.of),
+          request.fromPartition,
+        );
+      case 'keys':
+        return answerKeyCall(createPostgresWaitingKeys(await openDatabase()), request.of, request.call);
       default:
         throw new MillraceError(
           'INPUT_INVALID',
-          `The operator function was asked for ${JSON.stringify((request as { action?: unknown }).action)}; it knows probe, sample, log and ledgers. Deploy the environment again, so that it has this version.`,
+          `The operator function was asked for ${JSON.stringify((request as { action?: unknown }).action)}; it knows probe, sample, log, ledgers and keys. Deploy the environment again, so that it has this version.`,
         );
     }
   };

@@ -251,7 +251,7 @@ function positionsOf(positions: readonly KeyPosition[]): readonly unknown[] {
 }
 
 /** The first half of its SHA-256. */
-function hashOf(key: Buffer): string {
+export function hashOf(key: Buffer): string {
   return hash('sha256', key, 'hex').slice(0, 32);
 }
 

@@ -17,6 +17,7 @@ export function planText({
   if (LETTER_ACTIONS.includes(action)) return letterPlanText(action, consumer, plan);
   // The code is a hash, for programs.
   const { kind, generation, records, env, rate, code: _, ...others } = plan;
+  if (action === 'release') return `release of a key of ${consumer}${detailsText(plan)}`;
   const what =
     kind === 'shadow'
       ? 'shadow replay'

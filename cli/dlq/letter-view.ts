@@ -107,7 +107,7 @@ export function isGuarded(view: View): boolean {
 }
 
 /** Whether it leaves out the key, too. */
-function isKeyHidden(view: View): boolean {
+export function isKeyHidden(view: View): boolean {
   return !view.showsValues && personalDataIn(view).isKeyTagged;
 }
 

@@ -1,26 +1,23 @@
 import { randomUUID } from 'node:crypto';
 import { Command } from 'commander';
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import { systemRandom } from '../../adapters/system/system-random.ts';
 import {
   beginJournal,
   findJournal,
   type OpenJournal,
   type RedriveRequest,
 } from '../../local/redrive-journal.ts';
-import { isRunning, type StateLock, tryLockStateFolder } from '../../local/state-folder.ts';
 import { findLetters, type RedriveProgress, runRedrive } from '../../runtime/dead-letters/redrive/send.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import { loadApp } from '../app.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { hint } from '../hints.ts';
 import { jsonOption, seconds, wholeFrom } from '../options.ts';
 import { type PostgresOptions, postgresOption } from '../outside-options.ts';
 import { progressLine } from '../progress-line.ts';
-import { createRunLog } from '../run-log.ts';
 import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
+import { startFunction } from './consumer-function.ts';
 import { describeFilter, noneMatch, oneConsumerOption, WHERE_HELP, whereOption } from './options.ts';
 import {
   auditedAt,
@@ -40,9 +37,6 @@ ${WHERE_HELP}
 
 If a redrive is killed, the same command continues it. A letter that was applied
 before changes nothing, so redriving too many does no harm.`;
-
-/** How often to check whether somebody still runs the consumer. */
-const TAKE_OVER_MS = 200;
 
 interface RedriveCommandOptions extends DlqSessionOptions, PostgresOptions {
   readonly consumer?: string;
@@ -152,70 +146,6 @@ async function run(
   } finally {
     line.end();
   }
-}
-
-/**
- * On a laptop somebody has to run the consumer: the process that holds the folder does, and as soon as there is none, this
- * one. On AWS the function is there.
- */
-async function startFunction(
-  session: DlqSession,
-  postgres: string | undefined,
-): Promise<{ stop(): Promise<void> }> {
-  if (!session.stores) return { async stop() {} };
-  const over = new AbortController();
-  let own: { stop(): Promise<void> } | undefined;
-  const takeUnless = async (isEnough: () => boolean) => {
-    while (!own) {
-      const lock = tryLockStateFolder(session.folder, 'run');
-      if (lock) own = await runFunction(session, lock, postgres);
-      else if (isEnough()) return;
-      else await systemClock.sleep(TAKE_OVER_MS, over.signal);
-    }
-  };
-  await takeUnless(() => isRunning(session.folder));
-  const watching = takeUnless(() => over.signal.aborted);
-  // Heard when it is stopped.
-  watching.catch(() => {});
-  return {
-    async stop() {
-      over.abort();
-      await watching;
-      await own?.stop();
-    },
-  };
-}
-
-async function runFunction(
-  { folder, stores, registry }: DlqSession,
-  lock: StateLock,
-  postgres: string | undefined,
-): Promise<{ stop(): Promise<void> }> {
-  const { startStack } = await import('../../local/stack.ts');
-  if (process.stderr.isTTY) printNote('Starting the consumer …');
-  const app = await loadApp();
-  const runLog = createRunLog(app.consumers);
-  const stack = await startStack({
-    app,
-    folder,
-    stores: stores!,
-    registry,
-    postgres,
-    faults: {},
-    random: systemRandom,
-    log: runLog.log,
-    consume: 'redrive',
-  }).catch((error: unknown) => {
-    lock.release();
-    throw error;
-  });
-  return {
-    async stop() {
-      await stack.close();
-      lock.release();
-      for (const { level, text } of runLog.events()) if (level === 'error') printNote(`error: ${text}`);
-    },
-  };
 }
 
 function printPlan(

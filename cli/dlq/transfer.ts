@@ -140,7 +140,7 @@ export function importCommand(): Command {
     .action(async (options: ImportOptions) => {
       await inDlqSession(await chooseConsumer(options.consumer, options), options, async (session) => {
         const { resources } = session;
-        const { letters, unreadable } = await readInput(options.input, session);
+        const { letters, unreadable, parked } = await readInput(options.input, session);
         const plan = { input: options.input, letters: letters.length };
         await auditedAt(session, { id: randomUUID(), action: 'import', plan }, async (note) => {
           for (let at = 0; at < letters.length; at += PUT_BATCH) {
@@ -152,6 +152,10 @@ export function importCommand(): Command {
         });
         if (options.json) printJson({ imported: letters.length });
         else printLine(`${count(letters.length)} imported.`);
+        if (parked > 0)
+          printNote(
+            `(${plural(parked, 'parked record')} ${parked === 1 ? 'is' : 'are'} left out: ${parked === 1 ? 'it is' : 'they are'} settled)`,
+          );
         if (unreadable > 0)
           printNote(
             `(${plural(unreadable, 'message')} could not be read when exported, and ${unreadable === 1 ? 'is' : 'are'} left out)`,
@@ -164,7 +168,12 @@ export function importCommand(): Command {
 async function readInput(path: string, session: DlqSession) {
   const letters: DeadLetter[] = [];
   let unreadable = 0;
+  let parked = 0;
   for (const { text, where } of documentsOf(path)) {
+    if (isParkedLine(text)) {
+      parked++;
+      continue;
+    }
     try {
       const found = isUnreadableLine(text) ? await readAgain(text, session) : await lettersIn(text, session);
       if (found) letters.push(...found);
@@ -177,7 +186,7 @@ async function readInput(path: string, session: DlqSession) {
       });
     }
   }
-  return { letters, unreadable };
+  return { letters, unreadable, parked };
 }
 
 function documentsOf(path: string): readonly { readonly text: string; readonly where: string }[] {
@@ -204,6 +213,11 @@ function documentsOf(path: string): readonly { readonly text: string; readonly w
 /** Tools on Windows begin a file with a byte order mark. */
 function withoutMark(text: string): string {
   return text.replace(/^\ufeff/, '');
+}
+
+/** A parked record that was discarded: "millrace park discard" exports it, and it is settled. */
+function isParkedLine(text: string): boolean {
+  return /^\{"parked":\{/.test(text);
 }
 
 /** What an export has in place of a letter that could not be read: no letter, and none of the reader's mistakes. */

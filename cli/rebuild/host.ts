@@ -7,6 +7,7 @@ import type { Stack } from '../../local/stack.ts';
 import { type StateFolder, stateInUse, tryLockStateFolder } from '../../local/state-folder.ts';
 import { openStores, type Stores } from '../../local/stores.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { answerKeyCall } from '../../runtime/operator/key-calls.ts';
 import type { LoadedApp } from '../app.ts';
 import {
   type ArchiveOptions,
@@ -69,6 +70,7 @@ export async function openGenerationHost(
     const control = await serveControl(folder, {
       ...stack.generations,
       ledgers: (of) => stack.ledgers.read(of),
+      keys: ({ owner, call }) => answerKeyCall(stack.keys, owner, call),
       query: ({ sql, timeoutMs }, signal) => stack.query(sql, { timeoutMs, signal }),
     });
     own = {

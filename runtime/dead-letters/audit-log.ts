@@ -12,6 +12,7 @@ export interface AuditEntry {
     | 'move'
     | 'discard'
     | 'import'
+    | 'release'
     | 'pause'
     | 'resume'
     | 'replay'

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
-import { type RawRecord, recordId } from '../record.ts';
+import { type Position, type RawRecord, recordId } from '../record.ts';
 
 /** Where a record failed: on its way to the function, reading its bytes, in the handler, or writing to the sink. */
 export type FailureStage = 'deliver' | 'decode' | 'handle' | 'write';
@@ -52,7 +52,7 @@ export interface DeadLetter {
   readonly requestId: string;
 }
 
-export function deadLetterId(consumer: string, record: RawRecord): string {
+export function deadLetterId(consumer: string, record: Position): string {
   return `${consumer}/${recordId(record)}`;
 }
 

@@ -22,7 +22,15 @@ import type { Arrival, Replay } from './ledger.ts';
 import { type BatchReport, LOGGED, type Metrics } from './metrics.ts';
 import { createPatience } from './patience.ts';
 import { createRecentLetters } from './recent-letters.ts';
-import { addReleased, type KeyRelease, NOTHING_RELEASED, type Released, releaseKey } from './release.ts';
+import {
+  addReleased,
+  type KeyAfter,
+  type KeyRelease,
+  NOTHING_RELEASED,
+  type Released,
+  readKey,
+  releaseKey,
+} from './release.ts';
 import { NO_CHANGE, type Sink } from './sink.ts';
 
 export interface EnginePorts {
@@ -87,7 +95,7 @@ export interface Engine {
    * Null where that is not done in the time of the invocation: it is to be asked again.
    * @throws what the sink throws, and what the table calls `halt`
    */
-  release(of: KeyRelease, invocation: Invocation): Promise<Released | null>;
+  release(of: KeyRelease, invocation: Invocation): Promise<(Released & KeyAfter) | null>;
   /**
    * Takes what escaped a handler, such as the rejection of a promise that it did not await, for the failure of the
    * handle() that is running. False where none is.
@@ -451,23 +459,27 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
 
     async release(of, invocation) {
       const usableMs = usableIn(invocation);
+      /** Null where the time is over. */
+      const inTime = <Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result | null> =>
+        usableMs() <= 0
+          ? Promise.resolve(null)
+          : within(usableMs(), work).catch((error: unknown) => {
+              if (error instanceof OutOfTime) return null;
+              throw error;
+            });
       let total = NOTHING_RELEASED;
       const draining = new Set<number>();
       for (let isWhole = false; !isWhole; ) {
-        if (usableMs() <= 0) return null;
-        const part = await within(usableMs(), (signal) =>
-          releaseKey(of, consumer.name, ports.sink, signal),
-        ).catch((error: unknown) => {
-          if (error instanceof OutOfTime) return null;
-          throw error;
-        });
+        const part = await inTime((signal) => releaseKey(of, consumer.name, ports.sink, signal));
         if (!part) return null;
         isWhole = part.isWhole;
         if (part.isDraining) draining.add(of.partition);
         total = addReleased(total, part.released);
       }
       const left = await drain(draining, of.epoch, invocation);
-      return left.size === 0 ? total : null;
+      if (left.size > 0) return null;
+      const after = await inTime((signal) => readKey(of, consumer.name, ports.sink, signal));
+      return after && { ...total, ...after };
     },
 
     escaped(error) {

@@ -1,6 +1,6 @@
 /** What a person decides about a key whose records wait behind a letter, in one transaction of the sink. */
 import type { TopicPartition } from '../record.ts';
-import { type OffsetRange, union } from './offset-ranges.ts';
+import { covers, type OffsetRange, union } from './offset-ranges.ts';
 import { type KeyPosition, type LedgerKey, NO_CHANGE, type Sink } from './sink.ts';
 
 /** Each part of it may be done twice: what is done already changes nothing. */
@@ -21,6 +21,14 @@ export interface Released {
   readonly letters: number;
   readonly discardedLetters: number;
   readonly discardedParked: number;
+}
+
+/** How the key is once it is done. */
+export interface KeyAfter {
+  /** The offset of the letter that it waits for; null where it waits for none. */
+  readonly blockedBy: number | null;
+  /** How many of its records are parked. */
+  readonly parked: number;
 }
 
 export const NOTHING_RELEASED: Released = { letters: 0, discardedLetters: 0, discardedParked: 0 };
@@ -58,7 +66,8 @@ export async function releaseKey(
   const of = { topic, partition };
   const ledger: LedgerKey = { consumer, epoch };
   const at = (offset: number): KeyPosition => ({ ...of, key, offset });
-  const asked = [...offsetsOf(discardedLetters), ...offsetsOf(discardedParked)].map(at);
+  const unwanted = { letters: union(discardedLetters), parked: union(discardedParked) };
+  const asked = [...offsetsOf(unwanted.letters), ...offsetsOf(unwanted.parked)].map(at);
   return sink.transaction(async (opened) => {
     const [view] = await opened.lockLedgers(ledger, [{ ...of, from: 0, to: 0 }]);
     const { keys } = opened;
@@ -70,8 +79,11 @@ export async function releaseKey(
     const { isDraining } = view.keys;
     if (!known) return { released: NOTHING_RELEASED, isWhole: true, isDraining };
     // A letter that is discarded is still known: were it imported and redriven, it would come after newer records of its key.
-    const letters = known.letters.map(({ offset }) => offset);
-    const parked = known.parkedAt;
+    // The store is asked for one place at least, which is none of these where nothing is discarded.
+    const letters = known.letters
+      .map(({ offset }) => offset)
+      .filter((offset) => covers(unwanted.letters, offset));
+    const parked = known.parkedAt.filter((offset) => covers(unwanted.parked, offset));
     const isLeft = known.parked > parked.length;
     await keys.write(ledger, {
       ...NO_CHANGE,
@@ -96,6 +108,24 @@ export async function releaseKey(
       isWhole: first === null || below === null || first >= below,
       isDraining: isLeft || isDraining,
     };
+  }, signal);
+}
+
+/** @throws what the sink throws */
+export async function readKey(
+  { topic, partition, epoch, key }: KeyRelease,
+  consumer: string,
+  sink: Sink<unknown>,
+  signal: AbortSignal,
+): Promise<KeyAfter> {
+  const ledger: LedgerKey = { consumer, epoch };
+  return sink.transaction(async (opened) => {
+    const [view] = await opened.lockLedgers(ledger, [{ topic, partition, from: 0, to: 0 }]);
+    const state =
+      opened.keys && view?.keys
+        ? (await opened.keys.read(ledger, [{ topic, partition, key, offset: 0 }])).states[0]
+        : undefined;
+    return { blockedBy: state?.firstLetter ?? null, parked: state?.parked ?? 0 };
   }, signal);
 }
 

@@ -8,6 +8,7 @@ import type { WatchedConsumer } from '../lag/sample.ts';
 import type { KafkaEvent } from '../lambda/kafka-event.ts';
 import type { TopicPartition } from '../record.ts';
 import type { LedgerOwner, WholeLedger } from '../replay/ledgers.ts';
+import type { KeyCall } from './key-calls.ts';
 
 /** What the function logs in to the database as: it reads ledgers, and nothing else. */
 export const OPERATOR_ROLE = 'millrace-operator';
@@ -31,7 +32,8 @@ export type OperatorRequest =
   | { readonly action: 'probe' }
   | { readonly action: 'sample'; readonly consumers: readonly SampledConsumer[] }
   | { readonly action: 'log'; readonly calls: readonly LogCall[] }
-  | { readonly action: 'ledgers'; readonly of: LedgerOwner; readonly fromPartition: number };
+  | { readonly action: 'ledgers'; readonly of: LedgerOwner; readonly fromPartition: number }
+  | { readonly action: 'keys'; readonly of: LedgerOwner; readonly call: KeyCall };
 
 /** Ledgers from a partition on, as many as an answer has room for; `nextPartition` is where to go on, null at the end. */
 export interface LedgersAnswer {

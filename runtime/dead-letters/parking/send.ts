@@ -1,5 +1,11 @@
 /** Sends a person's decision about a key to the consumer's function, and waits for what comes of it. */
-import { addReleased, type KeyRelease, NOTHING_RELEASED, type Released } from '../../delivery/release.ts';
+import {
+  addReleased,
+  type KeyAfter,
+  type KeyRelease,
+  NOTHING_RELEASED,
+  type Released,
+} from '../../delivery/release.ts';
 import { MillraceError } from '../../errors.ts';
 import type { ObjectStore } from '../../objects.ts';
 import type { Clock } from '../../ports.ts';
@@ -17,7 +23,7 @@ const POLL_MS = 250;
 
 /**
  * Has the function of `consumer` do the releases, each when the one before it is done. What is sent twice is done once.
- * @returns what they changed in all
+ * @returns what they changed in all, and how the key of the last one is
  * @throws FUNCTION_UNAVAILABLE where no answer comes for `patienceMs`: what was sent stays in the redrive queue, and may be done later
  * @throws QUEUE_UNAVAILABLE, OBJECT_STORE_UNAVAILABLE
  */
@@ -28,19 +34,22 @@ export async function sendReleases(
   { redrive, objects, clock }: ReleasePorts,
   patienceMs: number,
   onProgress: (done: number) => void = () => {},
-): Promise<Released> {
-  let total = NOTHING_RELEASED;
+): Promise<Released & KeyAfter> {
+  let total: Released = NOTHING_RELEASED;
+  let after: KeyAfter = { blockedBy: null, parked: 0 };
   for (const [number, release] of releases.entries()) {
     await redrive.send([await encodeRelease({ id, number, consumer, release }, objects)]);
-    total = addReleased(total, await resultOf(number));
+    const result = await resultOf(number);
+    total = addReleased(total, result);
+    after = { blockedBy: result.blockedBy, parked: result.parked };
     onProgress(number + 1);
   }
-  return total;
+  return { ...total, ...after };
 
-  async function resultOf(number: number): Promise<Released> {
+  async function resultOf(number: number): Promise<Released & KeyAfter> {
     for (let waitedMs = 0; ; waitedMs += POLL_MS) {
       const body = await objects.get(releaseResultKey(id, number));
-      if (body) return JSON.parse(body.toString()) as Released;
+      if (body) return JSON.parse(body.toString()) as Released & KeyAfter;
       if (waitedMs >= patienceMs) throw unanswered(consumer, patienceMs);
       await clock.sleep(POLL_MS);
     }
