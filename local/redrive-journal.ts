@@ -10,7 +10,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { RedriveJournal, RedrivePlan } from '../runtime/dead-letters/redrive/send.ts';
+import type { RedrivePlan } from '../runtime/dead-letters/redrive/plan.ts';
+import type { RedriveJournal } from '../runtime/dead-letters/redrive/send.ts';
 
 /** What a redrive was asked for. The same asked again goes on with it, if it was killed. */
 export interface RedriveRequest {
@@ -18,13 +19,18 @@ export interface RedriveRequest {
   /** Where the letters are. */
   readonly at: string;
   readonly where: string;
+  readonly mayBeOvertaken: boolean;
 }
 
-interface PlanEntry extends RedriveRequest {
+interface PlanEntry extends Omit<RedriveRequest, 'mayBeOvertaken'> {
   readonly type: 'plan';
   readonly id: string;
   readonly begunAt: string;
   readonly letters: readonly (readonly [id: string, copies: readonly string[]])[];
+  // Absent where an earlier version began the redrive.
+  readonly behind?: readonly (readonly [id: string, before: string])[];
+  readonly leftOut?: number;
+  readonly mayBeOvertaken?: boolean;
 }
 type Entry =
   | PlanEntry
@@ -46,6 +52,8 @@ export function beginJournal(folder: string, request: RedriveRequest, plan: Redr
     begunAt: new Date().toISOString(),
     ...request,
     letters: [...plan.letters],
+    behind: [...plan.behind],
+    leftOut: plan.leftOut,
   };
   const path = join(folder, `${plan.id}.jsonl`);
   append(path, entry);
@@ -55,14 +63,18 @@ export function beginJournal(folder: string, request: RedriveRequest, plan: Redr
 /** The newest journal of the same request that was not ended; undefined where there is none. */
 export function findJournal(
   folder: string,
-  { consumer, at, where }: RedriveRequest,
+  { consumer, at, where, mayBeOvertaken }: RedriveRequest,
 ): OpenJournal | undefined {
   const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.jsonl')) : [];
   const found = names.flatMap((name) => {
     const path = join(folder, name);
     const [plan, ...entries] = readEntries(path);
     if (plan?.type !== 'plan' || entries.some(({ type }) => type === 'ended')) return [];
-    const isSame = plan.consumer === consumer && plan.at === at && plan.where === where;
+    const isSame =
+      plan.consumer === consumer &&
+      plan.at === at &&
+      plan.where === where &&
+      (plan.mayBeOvertaken ?? false) === mayBeOvertaken;
     return isSame ? [{ path, plan, entries }] : [];
   });
   const newest = found.sort((a, b) => (a.plan.begunAt < b.plan.begunAt ? 1 : -1))[0];
@@ -72,7 +84,14 @@ export function findJournal(
 function journal(path: string, plan: PlanEntry, entries: readonly Entry[]): OpenJournal {
   const sent = new Set(entries.flatMap((entry) => (entry.type === 'sent' ? entry.ids : [])));
   return {
-    plan: { id: plan.id, consumer: plan.consumer, letters: new Map(plan.letters) },
+    plan: {
+      id: plan.id,
+      consumer: plan.consumer,
+      letters: new Map(plan.letters),
+      behind: new Map(plan.behind),
+      leftOut: plan.leftOut ?? 0,
+      mayBeOvertaken: plan.mayBeOvertaken ?? false,
+    },
     begunAt: plan.begunAt,
     sent,
     noteSent(ids) {

@@ -1,6 +1,11 @@
 /** A consumer under test: records in, through the path that they take in AWS, and its tables and dead letters out. */
 import { PostgresSink } from '../adapters/postgres/postgres-sink.ts';
-import { createQueueLetters, fetchIfKept, toMessage } from '../runtime/dead-letters/queue-letters.ts';
+import {
+  ALLOW_OVERTAKEN_ATTRIBUTE,
+  createQueueLetters,
+  fetchIfKept,
+  toMessage,
+} from '../runtime/dead-letters/queue-letters.ts';
 import type { DeadLetterReader, StoredLetter } from '../runtime/dead-letters/reader.ts';
 import { settleMessages } from '../runtime/dead-letters/redrive/receive.ts';
 import { createTopicLetters, createTopicReader } from '../runtime/dead-letters/topic-letters.ts';
@@ -76,7 +81,15 @@ export interface PartitionLedger {
   readonly skipped: readonly Offsets[];
 }
 
-export type Redriven = Pick<RedriveReport, 'applied' | 'alreadyApplied' | 'failedAgain' | 'returned'>;
+export type Redriven = Pick<
+  RedriveReport,
+  'applied' | 'alreadyApplied' | 'failedAgain' | 'overtaken' | 'returned'
+>;
+
+export interface RedriveOptions {
+  /** Whether letters are applied after which a newer record of their key was. @default false: they stay dead letters */
+  readonly allowOvertaken?: boolean;
+}
 
 export interface Harness<Value = unknown> extends AsyncDisposable {
   readonly consumer: Consumer<Value>;
@@ -96,8 +109,11 @@ export interface Harness<Value = unknown> extends AsyncDisposable {
   query<Row = Record<string, unknown>>(sql: string, parameters?: readonly unknown[]): Promise<readonly Row[]>;
   /** The dead letters, with their records' bytes; of each the newest copy. */
   deadLetters(): Promise<readonly DeadLetter[]>;
-  /** Gives the dead letters back to the consumer, or those that `which` picks; what fails again is a dead letter again. */
-  redrive(which?: (letter: DeadLetter) => boolean): Promise<Redriven>;
+  /**
+   * Gives the dead letters back to the consumer, or those that `which` picks; what fails again, or was overtaken, is a dead
+   * letter again.
+   */
+  redrive(which?: (letter: DeadLetter) => boolean, options?: RedriveOptions): Promise<Redriven>;
   /** One for each partition of which something was settled, in order. */
   ledger(): Promise<readonly PartitionLedger[]>;
   /** The records of the topic, as they were published. */
@@ -265,12 +281,13 @@ export async function openHarness<Value, Kind extends SinkKind>(
       owner.transaction(async ({ tx }) => (await tx.query<Row>(sql, parameters)).rows),
     ) as Harness['query'],
     deadLetters: whileOpen(async () => (await scan()).map(({ letter }) => letter)),
-    redrive: whileOpen(async (which = () => true) => {
+    redrive: whileOpen(async (which = () => true, { allowOvertaken = false } = {}) => {
       const chosen = (await scan()).filter(({ letter }) => which(letter));
       const messages = await Promise.all(
         chosen.map(async ({ letter }, at) => {
           const { body, attributes = {} } = await toMessage(letter, objects);
-          return { id: String(at), body, attributes };
+          const permission = allowOvertaken ? { [ALLOW_OVERTAKEN_ATTRIBUTE]: 'true' } : {};
+          return { id: String(at), body, attributes: { ...attributes, ...permission } };
         }),
       );
       const handedBack = await environment.invoke(null, consumer.timeoutMs, (engine, invocation) =>
@@ -278,8 +295,8 @@ export async function openHarness<Value, Kind extends SinkKind>(
       );
       const settled = chosen.filter((_, at) => !handedBack.includes(String(at)));
       await letters.remove(settled.flatMap(({ copies }) => copies));
-      const { applied, alreadyApplied, failedAgain, returned } = redriven!;
-      return { applied, alreadyApplied, failedAgain, returned };
+      const { applied, alreadyApplied, failedAgain, overtaken, returned } = redriven!;
+      return { applied, alreadyApplied, failedAgain, overtaken, returned };
     }),
     ledger: whileOpen(async () => {
       const rows = await superuser.transaction(

@@ -18,6 +18,7 @@ export {
   type Offsets,
   type PartitionLedger,
   type Redriven,
+  type RedriveOptions,
 } from './harness.ts';
 export { type NearValid, type Records, recordsOf } from './records-of.ts';
 export { poison, type RecordOptions, record, type TestRecord, tombstone } from './test-record.ts';

@@ -56,6 +56,7 @@ Conditions of --where; separate several with commas:
   error=HANDLER_FAILED      stage=handle          at=orders/consumer.ts:29
   topic=news.pageviews      partition=3           offset=1042, offset=1000-1999
   schema=<id>               id=<consumer/topic/partition/offset>
+  overtaken=yes             a newer record of its key was applied since
   since=2h                  until=2026-11-24T10:00Z
 "since" and "until" compare when a record last failed. s, m, h and d count back
 from now.`;
@@ -95,6 +96,11 @@ const CONDITIONS: Readonly<Record<string, Condition>> = {
   at: {
     takes: 'a file and a line as triage shows them, such as orders/consumer.ts:29',
     read: (at) => (/^[^:]+:\d+$/.test(at) ? { at } : undefined),
+  },
+  overtaken: {
+    takes: 'yes or no',
+    read: (text) => (text === 'yes' || text === 'no' ? { overtaken: text === 'yes' } : undefined),
+    names: ['yes', 'no'],
   },
   id: { takes: 'consumer/topic/partition/offset', read: (id) => (id ? { id } : undefined) },
   offset: { takes: 'an offset, or two with a dash between them, such as 1000-1999', read: readOffset },
@@ -178,6 +184,7 @@ function conditionsOf(filter: LetterFilter): readonly string[] {
       const { from, to } = value as { from: number; to: number };
       return `offset=${from === to ? from : `${from}-${to}`}`;
     }
+    if (name === 'overtaken') return `overtaken=${value ? 'yes' : 'no'}`;
     return `${name}=${name === 'since' || name === 'until' ? new Date(value as number).toISOString() : value}`;
   });
 }

@@ -7,8 +7,11 @@ import {
   type OpenJournal,
   type RedriveRequest,
 } from '../../local/redrive-journal.ts';
-import { findLetters, type RedriveProgress, runRedrive } from '../../runtime/dead-letters/redrive/send.ts';
+import { isArchive } from '../../runtime/archive/archive.ts';
+import { type ChosenLetters, chooseLetters } from '../../runtime/dead-letters/redrive/plan.ts';
+import { type RedriveProgress, runRedrive } from '../../runtime/dead-letters/redrive/send.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
+import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { hint } from '../hints.ts';
@@ -18,7 +21,14 @@ import { progressLine } from '../progress-line.ts';
 import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { startFunction } from './consumer-function.ts';
-import { describeFilter, noneMatch, oneConsumerOption, WHERE_HELP, whereOption } from './options.ts';
+import {
+  describeFilter,
+  noneMatch,
+  oneConsumerOption,
+  WHERE_HELP,
+  whereOption,
+  whereText,
+} from './options.ts';
 import {
   auditedAt,
   chooseConsumer,
@@ -36,7 +46,11 @@ Example:
 ${WHERE_HELP}
 
 If a redrive is killed, the same command continues it. A letter that was applied
-before changes nothing, so redriving too many does no harm.`;
+before changes nothing, so redriving too many does no harm.
+
+A letter is overtaken once a newer record of its key was applied: its effects
+would come too late, and may overwrite newer ones. Without --allow-overtaken it
+stays a dead letter. A consumer with onOvertaken: 'apply' has none.`;
 
 interface RedriveCommandOptions extends DlqSessionOptions, PostgresOptions {
   readonly consumer?: string;
@@ -45,6 +59,7 @@ interface RedriveCommandOptions extends DlqSessionOptions, PostgresOptions {
   readonly canary: number;
   readonly maxFailures: number;
   readonly wait: number;
+  readonly allowOvertaken?: true;
   readonly yes?: true;
   readonly json?: true;
 }
@@ -60,35 +75,58 @@ export function redriveCommand(): Command {
     .option('--canary <n>', 'how many letters to try first; 0 for none', wholeFrom(0), 5)
     .option('--max-failures <n>', 'stop when this many have failed again', wholeFrom(1), 20)
     .option('--wait <seconds>', 'how long to wait for a result', seconds, 60)
+    .option('--allow-overtaken', 'also letters after which a newer record of their key was applied')
     .option('--yes', 'do not ask for confirmation')
     .addOption(postgresOption())
-    .addOption(jsonOption('print {planned, applied, alreadyApplied, failed, remaining}; needs --yes'))
+    .addOption(
+      jsonOption('print {planned, applied, alreadyApplied, failed, overtaken, remaining}; needs --yes'),
+    )
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: RedriveCommandOptions, command: Command) => {
       refuseUnasked(options, command);
       const owner = await chooseConsumer(options.consumer, options);
-      await requireDeclared(owner, options);
-      await inDlqSession(owner, options, (session) => redrive(session, options));
+      const declared = await requireDeclared(owner, options);
+      await inDlqSession(owner, options, (session) => redrive(session, declared, options));
     });
 }
 
-async function redrive(session: DlqSession, options: RedriveCommandOptions): Promise<void> {
+async function redrive(
+  session: DlqSession,
+  declared: AnyConsumer,
+  options: RedriveCommandOptions,
+): Promise<void> {
   const { consumer, named, at, folder } = session;
-  const request: RedriveRequest = { consumer: consumer.name, at, where: describeFilter(options.where) };
+  const mayBeOvertaken = options.allowOvertaken === true;
+  const request: RedriveRequest = {
+    consumer: consumer.name,
+    at,
+    where: describeFilter(options.where),
+    mayBeOvertaken,
+  };
   const killed = findJournal(folder.files.redrives, request);
   if (killed) {
     printNote(
       `Going on with redrive ${killed.plan.id} of ${killed.begunAt}: ${count(killed.sent.size)} of ${count(killed.plan.letters.size)} were sent.`,
     );
   }
-  const letters = killed?.plan.letters ?? (await findLetters(session.resources.reader, options.where));
-  if (letters.size === 0) {
-    if (options.json)
-      printJson(summary({ planned: 0, sent: 0, applied: 0, alreadyApplied: 0, failed: 0, remaining: 0 }));
-    else printLine(noneMatch(named, options.where));
-    return;
+  const chosen =
+    killed?.plan ??
+    (await chooseLetters(session.resources, {
+      filter: options.where,
+      mayBeOvertaken,
+      inOrder: keepsOrder(declared),
+    }));
+  if (chosen.letters.size === 0) {
+    const { leftOut } = chosen;
+    if (options.json) printJson({ ...NOTHING_DONE, planned: leftOut, overtaken: leftOut });
+    else if (leftOut === 0) printLine(noneMatch(named, options.where));
+    else
+      printLine(`Nothing to do: ${leftOut === 1 ? 'the letter is' : `all ${count(leftOut)} are`} overtaken.`);
+    if (leftOut === 0) return;
+    if (!options.json) printOvertakenHint(session, options);
+    throw new CommandFailed();
   }
-  printPlan(letters.size, request, options);
+  printPlan(chosen, request, options);
   await confirm(options, named);
 
   const journal =
@@ -96,14 +134,15 @@ async function redrive(session: DlqSession, options: RedriveCommandOptions): Pro
     beginJournal(folder.files.redrives, request, {
       id: randomUUID(),
       consumer: consumer.name,
-      letters,
+      mayBeOvertaken,
+      ...chosen,
     });
   const function_ = await startFunction(session, options.postgres);
   try {
     const progress = await run(session, journal, request, options);
     if (options.json) printJson({ ...summary(progress), redrive: journal.plan.id });
-    else printEnd(progress, session);
-    if (progress.failed > 0 || progress.remaining > 0) throw new CommandFailed();
+    else printEnd(progress, session, chosen.leftOut, options);
+    if (progress.failed + progress.overtaken + progress.remaining > 0) throw new CommandFailed();
   } finally {
     await function_.stop();
   }
@@ -123,11 +162,15 @@ async function run(
     patienceMs: options.wait * 1_000,
   };
   const line = progressLine();
-  const showProgress = ({ planned, sent, applied, alreadyApplied, failed }: RedriveProgress) =>
+  const showProgress = ({ sent, applied, alreadyApplied, failed, overtaken }: RedriveProgress) => {
+    const refused = overtaken - journal.plan.leftOut;
     line.show(
-      `${count(sent)} of ${count(planned)} sent, ${count(applied + alreadyApplied)} applied, ${count(failed)} failed again`,
+      `${count(sent)} of ${count(journal.plan.letters.size)} sent, ${count(applied + alreadyApplied)} applied, ${count(failed)} failed again` +
+        (refused > 0 ? `, ${count(refused)} overtaken` : ''),
     );
-  const plan = { where: request.where, letters: journal.plan.letters.size, ...settings };
+  };
+  const { letters, leftOut, mayBeOvertaken } = journal.plan;
+  const plan = { where: request.where, letters: letters.size, leftOut, mayBeOvertaken, ...settings };
   try {
     const progress = await auditedAt(session, { id: journal.plan.id, action: 'redrive', plan }, async () => ({
       ...(await runRedrive(journal, { ...resources, clock: systemClock }, settings, showProgress)),
@@ -148,35 +191,65 @@ async function run(
   }
 }
 
+/** Letters of a key are sent in order where their effects depend on it. */
+function keepsOrder(consumer: AnyConsumer): boolean {
+  return consumer.onDeadLetter === 'park-key' || (consumer.onOvertaken === 'refuse' && !isArchive(consumer));
+}
+
 function printPlan(
-  letters: number,
-  { consumer, at, where }: RedriveRequest,
+  { letters, leftOut }: ChosenLetters,
+  { consumer, at, where, mayBeOvertaken }: RedriveRequest,
   { rate, canary, maxFailures }: RedriveCommandOptions,
 ): void {
   const order =
-    canary > 0 && canary < letters
+    canary > 0 && canary < letters.size
       ? `${plural(canary, 'letter')} first, then the others if those were applied`
       : 'all at once';
+  const without = leftOut > 0 ? [`  without ${plural(leftOut, 'overtaken letter')}`] : [];
   printNote(
     [
-      `Redrive ${plural(letters, 'dead letter')} of ${consumer} (${at})`,
+      `Redrive ${plural(letters.size, 'dead letter')} of ${consumer} (${at})`,
       `  which   ${where}`,
+      ...(mayBeOvertaken ? ['          overtaken ones too: they may overwrite newer state'] : without),
       `  how     ${order}; at most ${count(rate)} a second`,
       `          stops when ${count(maxFailures)} have failed again`,
     ].join('\n'),
   );
 }
 
-function summary({ planned, applied, alreadyApplied, failed, remaining }: RedriveProgress) {
-  return { planned, applied, alreadyApplied, failed, remaining };
+function printOvertakenHint(
+  { named, place }: DlqSession,
+  { where }: Pick<RedriveCommandOptions, 'where'>,
+): void {
+  const filter = whereText({ ...where, overtaken: true });
+  const words = ['--consumer', named, ...(filter === undefined ? [] : ['--where', filter])];
+  printLine(`To see them: ${hint(['dlq', 'list', ...words], place)}`);
+}
+
+const NOTHING_DONE = summary({
+  planned: 0,
+  sent: 0,
+  applied: 0,
+  alreadyApplied: 0,
+  failed: 0,
+  overtaken: 0,
+  remaining: 0,
+  heldBack: 0,
+});
+
+function summary({ planned, applied, alreadyApplied, failed, overtaken, remaining }: RedriveProgress) {
+  return { planned, applied, alreadyApplied, failed, overtaken, remaining };
 }
 
 function printEnd(
-  { planned, sent, applied, alreadyApplied, failed, remaining }: RedriveProgress,
-  { named, place }: DlqSession,
+  { planned, sent, applied, alreadyApplied, failed, overtaken, remaining, heldBack }: RedriveProgress,
+  session: DlqSession,
+  leftOut: number,
+  options: RedriveCommandOptions,
 ): void {
-  const gone = planned - sent;
-  const waiting = remaining - gone;
+  const unsent = planned - leftOut - sent;
+  const gone = unsent - heldBack;
+  const waiting = remaining - unsent;
   if (applied === 0 && alreadyApplied === planned) {
     const which = planned === 1 ? 'the letter' : `all ${count(planned)}`;
     printLine(`Nothing to do: ${which} had been applied already.`);
@@ -186,11 +259,15 @@ function printEnd(
     `${count(applied)} applied`,
     alreadyApplied > 0 ? `${count(alreadyApplied)} had been applied already` : '',
     failed > 0 ? `${count(failed)} failed again` : '',
+    overtaken > 0 ? `${count(overtaken)} overtaken (they stay dead letters)` : '',
+    heldBack > 0 ? `${count(heldBack)} not sent (an earlier letter of their key was not applied)` : '',
     waiting > 0 ? `${count(waiting)} without a result yet (they stay in the redrive queue)` : '',
     gone > 0 ? `${count(gone)} gone (somebody else redrove or discarded them)` : '',
   ];
   printLine(`${parts.filter(Boolean).join(', ')}.`);
   if (failed > 0) {
+    const { named, place } = session;
     printLine(`To see why: ${hint(['dlq', 'triage', '--consumer', named], place)}`);
   }
+  if (overtaken > 0) printOvertakenHint(session, options);
 }

@@ -97,9 +97,10 @@ async function chooseConsumers(
 }
 
 /** @throws INPUT_INVALID where the app has no such consumer any more: nothing can apply its letters */
-export async function requireDeclared({ name }: LetterOwner, place: Place): Promise<void> {
+export async function requireDeclared({ name }: LetterOwner, place: Place): Promise<AnyConsumer> {
   const { consumers } = await loadApp();
-  if (generationNamed(name, consumers)) return;
+  const declared = generationNamed(name, consumers);
+  if (declared) return declared;
   const exporting = hint(['dlq', 'export', '--consumer', name, '--output', `${name}.jsonl`], place);
   throw new MillraceError(
     'INPUT_INVALID',

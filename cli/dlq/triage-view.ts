@@ -43,6 +43,9 @@ export function isBeyondRedrive(errorCode: string): boolean {
   );
 }
 
+const OVERTAKEN =
+  'Newer records of their keys were applied since, so a redrive refuses them. Permit it, or discard them:';
+
 const HELPS_AFTER: Readonly<Record<string, string>> = {
   VALUE_MISSING: "you set cleanup: 'compact' in the contract",
   FRAME_UNKNOWN: "you correct the contract's framing",
@@ -129,6 +132,7 @@ function factsOf(group: ShownGroup, { nowMs }: TriageView): readonly string[] {
     partitions.length === 0
       ? ''
       : `${partitions.length === 1 ? 'partition' : 'partitions'} ${ranges(partitions)}`,
+    overtakenText(group),
     'schema' in split && schemaId ? `schema ${schemaId}` : '',
     ...Object.entries(split)
       .filter(([name]) => name.startsWith('header:') || name === 'message')
@@ -177,6 +181,19 @@ function nextSteps(
       step('export', to('export', '--consumer', consumer, '--output', `${consumer}.jsonl`)),
     ];
   }
+  if (group.overtaken === group.count) {
+    const reason = ['--reason', 'overtaken'];
+    return [
+      ...looking,
+      ...wrapped(OVERTAKEN, columns - INDENT).map(indented),
+      ...(where
+        ? [
+            step('redrive', to('redrive', '--consumer', consumer, '--where', where, '--allow-overtaken')),
+            step('discard', to('discard', '--consumer', consumer, '--where', where, ...reason)),
+          ]
+        : []),
+    ];
+  }
   return [
     ...looking,
     ...beforeRedrive(errorCode).map(indented),
@@ -220,6 +237,11 @@ function keysText(keys: ShownGroup['keys'], keyCount: number): string {
   const named = keys.map((each) => `${each.key} (${count(each.count)})`).join(', ');
   const more = keyCount - keys.length;
   return `${keyCount === 1 ? 'key' : 'keys'} ${named}${more > 0 ? `, ${count(more)} more` : ''}`;
+}
+
+function overtakenText({ overtaken, count: letters }: ShownGroup): string {
+  if (overtaken === 0) return '';
+  return overtaken === letters ? 'overtaken' : `${count(overtaken)} overtaken`;
 }
 
 /** `0-3, 7, 9-11`. */

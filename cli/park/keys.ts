@@ -98,10 +98,7 @@ function isText(key: Buffer): boolean {
 }
 
 /** The key for programs: as text, and as base64 too where the text does not say all. Null where it is personal data. */
-function keyJson(
-  key: Buffer,
-  view: View,
-): { readonly key: string | null; readonly keyBase64?: string } {
+function keyJson(key: Buffer, view: View): { readonly key: string | null; readonly keyBase64?: string } {
   if (isKeyHidden(view)) return { key: null };
   return { key: key.toString('utf8'), ...(!isText(key) && { keyBase64: key.toString('base64') }) };
 }

@@ -29,6 +29,22 @@ export const REDRIVE_ATTRIBUTE = 'redrive';
 /** Permits the redrive of a letter after whose record a newer one of its key was applied. */
 export const ALLOW_OVERTAKEN_ATTRIBUTE = 'allowOvertaken';
 
+/**
+ * A letter's attributes on its way back. A permission that an earlier redrive gave is not passed on. SQS takes ten, and a letter
+ * with a permission would have eleven: it goes without the time of its failure, which its body has.
+ * https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html (2026-11-27)
+ */
+export function attributesForRedrive(
+  attributes: Readonly<Record<string, string>>,
+  redriveId: string,
+  mayBeOvertaken: boolean,
+): Readonly<Record<string, string>> {
+  const { [ALLOW_OVERTAKEN_ATTRIBUTE]: _, ...own } = attributes;
+  if (!mayBeOvertaken) return { ...own, [REDRIVE_ATTRIBUTE]: redriveId };
+  const { failedAt: __, ...others } = own;
+  return { ...others, [REDRIVE_ATTRIBUTE]: redriveId, [ALLOW_OVERTAKEN_ATTRIBUTE]: 'true' };
+}
+
 /** Where the bytes of large letters are, in the consumer's own object store. */
 export const PAYLOAD_PREFIX = 'dead-letters/';
 

@@ -16,6 +16,8 @@ export interface StoredLetter {
   readonly payload: PayloadPointer | null;
   /** The message as it stands in its queue; null where the letter is not in one. */
   readonly message: OutgoingMessage | null;
+  /** The offset of a newer record of its key that was applied since. @default none, as far as anybody has looked */
+  readonly overtakenBy?: number;
 }
 
 /** Something among the dead letters that is no letter or cannot be read. */

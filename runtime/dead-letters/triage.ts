@@ -20,6 +20,8 @@ export interface LetterFilter {
   readonly id?: string;
   /** Where in the project's code the error was thrown, as `orders/consumer.ts:29`. */
   readonly at?: string;
+  /** Whether a newer record of its key was applied since. */
+  readonly overtaken?: boolean;
 }
 
 /** A copy that cannot be read matches by `error` alone. */
@@ -38,6 +40,7 @@ export function matches(copy: ScannedLetter, filter: LetterFilter): boolean {
     is(filter.partition, record.partition) &&
     is(filter.schema, schemaId) &&
     is(filter.id, id) &&
+    is(filter.overtaken, copy.overtakenBy !== undefined) &&
     (filter.at === undefined || filter.at === ownFrameOf(failure)) &&
     (offset === undefined || (record.offset >= offset.from && record.offset <= offset.to)) &&
     (since === undefined || failure.lastFailedAt >= since) &&
@@ -66,6 +69,8 @@ export interface LetterGroup {
   readonly split: Readonly<Record<string, string>>;
   /** Letters; copies of one letter count once. */
   readonly count: number;
+  /** How many of them were overtaken: a newer record of their key was applied since. */
+  readonly overtaken: number;
   /** Epoch milliseconds: when the first of them first failed, and the last of them last. */
   readonly firstSeenAt: number;
   readonly lastSeenAt: number;
@@ -170,6 +175,7 @@ interface Facts {
   readonly firstFailedAt: number;
   readonly lastFailedAt: number;
   readonly storedAt: number;
+  readonly isOvertaken: boolean;
   readonly name: string;
   readonly message: string;
 }
@@ -190,6 +196,7 @@ function factsOf(copy: ScannedLetter): Facts {
       firstFailedAt: storedAt,
       lastFailedAt: storedAt,
       storedAt,
+      isOvertaken: false,
       name: error.name,
       message: error.message,
     };
@@ -211,6 +218,7 @@ function factsOf(copy: ScannedLetter): Facts {
     firstFailedAt,
     lastFailedAt,
     storedAt,
+    isOvertaken: copy.overtakenBy !== undefined,
     name,
     message,
   };
@@ -220,6 +228,7 @@ class OpenGroup {
   readonly #first: Facts;
   readonly #split: Readonly<Record<string, string>>;
   readonly #letters = new Set<string>();
+  readonly #overtaken = new Set<string>();
   readonly #partitions = new Set<number>();
   /** Letters by record key, which is base64 behind a mark; none where the record has none. */
   readonly #keys = new Map<string, number>();
@@ -246,6 +255,7 @@ class OpenGroup {
       this.#keys.set(key, (this.#keys.get(key) ?? 0) + 1);
     }
     this.#letters.add(facts.letterKey);
+    if (facts.isOvertaken) this.#overtaken.add(facts.letterKey);
     if (facts.partition !== this.#partition) this.#partition = undefined;
     if (facts.schemaId !== this.#schemaId) this.#schemaId = undefined;
     this.#firstSeenAt = Math.min(this.#firstSeenAt, facts.firstFailedAt);
@@ -273,6 +283,7 @@ class OpenGroup {
       keyCount: this.#keys.size,
       split: this.#split,
       count: this.#letters.size,
+      overtaken: this.#overtaken.size,
       firstSeenAt: this.#firstSeenAt,
       lastSeenAt: this.#lastSeenAt,
       oldestStoredAt: this.#oldestStoredAt,

@@ -204,6 +204,7 @@ describe('dead letters, from the command line', () => {
       applied: 0,
       alreadyApplied: 0,
       failed: 0,
+      overtaken: 0,
       remaining: 0,
     });
     expect(await poison()).toBe(poisoned);

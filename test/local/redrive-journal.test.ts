@@ -1,10 +1,10 @@
-import { appendFileSync, readdirSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { beginJournal, findJournal } from '../../local/redrive-journal.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
-const REQUEST = { consumer: 'c', at: '.millrace', where: 'error=X' };
+const REQUEST = { consumer: 'c', at: '.millrace', where: 'error=X', mayBeOvertaken: false };
 const LETTERS = new Map([
   ['c/t/0/1', ['1', '2']],
   ['c/t/0/2', ['3']],
@@ -19,13 +19,21 @@ describe('the journal of a redrive', () => {
   });
   afterEach(() => temporary.remove());
 
-  const begin = (id = 'r-1') => beginJournal(folder, REQUEST, { id, consumer: 'c', letters: LETTERS });
+  const plan = {
+    id: 'r-1',
+    consumer: 'c',
+    letters: LETTERS,
+    behind: new Map([['c/t/0/2', 'c/t/0/1']]),
+    leftOut: 3,
+    mayBeOvertaken: false,
+  };
+  const begin = () => beginJournal(folder, REQUEST, plan);
 
   test('is found again by the same request, with its plan and what was sent', () => {
     const journal = begin();
     journal.noteSent(['c/t/0/1']);
     const found = findJournal(folder, REQUEST)!;
-    expect(found.plan).toEqual({ id: 'r-1', consumer: 'c', letters: LETTERS });
+    expect(found.plan).toEqual(plan);
     expect([...found.sent]).toEqual(['c/t/0/1']);
     found.noteSent(['c/t/0/2']);
     expect([...findJournal(folder, REQUEST)!.sent]).toEqual(['c/t/0/1', 'c/t/0/2']);
@@ -35,9 +43,19 @@ describe('the journal of a redrive', () => {
     { ...REQUEST, consumer: 'd' },
     { ...REQUEST, at: 'prod on AWS' },
     { ...REQUEST, where: 'all' },
+    { ...REQUEST, mayBeOvertaken: true },
   ])('is not found by another request: %j', (request) => {
     begin();
     expect(findJournal(folder, request)).toBeUndefined();
+  });
+
+  test('that an earlier version began is gone on with: it kept no order, and left nothing out', () => {
+    const { behind: _, leftOut: __, mayBeOvertaken: ___, ...before } = plan;
+    const { mayBeOvertaken: ____, ...request } = REQUEST;
+    const entry = { type: 'plan', begunAt: '2026-11-01T00:00:00.000Z', ...request, ...before };
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'r-1.jsonl'), JSON.stringify({ ...entry, letters: [...LETTERS] }));
+    expect(findJournal(folder, REQUEST)!.plan).toEqual({ ...plan, behind: new Map(), leftOut: 0 });
   });
 
   test('is not found once it has ended, nor where there is none', () => {

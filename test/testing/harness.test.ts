@@ -199,12 +199,18 @@ describe('a harness', () => {
         { code: 'FRAME_UNKNOWN' },
         { code: 'VALUE_MISSING', key: 'e' },
       ]);
-      expect(await shop.redrive()).toEqual({ applied: 0, alreadyApplied: 0, failedAgain: 4, returned: 0 });
+      expect(await shop.redrive()).toEqual({
+        applied: 0,
+        alreadyApplied: 0,
+        failedAgain: 4,
+        overtaken: 0,
+        returned: 0,
+      });
       const again = await shop.deadLetters();
       expect(again.find(({ failure }) => failure.code === 'HANDLER_FAILED')?.failure.attempts).toBe(6);
       isMended = true;
       const redriven = await shop.redrive(({ failure }) => failure.code === 'HANDLER_FAILED');
-      expect(redriven).toEqual({ applied: 1, alreadyApplied: 0, failedAgain: 0, returned: 0 });
+      expect(redriven).toEqual({ applied: 1, alreadyApplied: 0, failedAgain: 0, overtaken: 0, returned: 0 });
       await assertNothingLost(shop);
       await assertEffectsOnce(shop, ALL_COUNTS);
       expect(await shop.deadLetters()).toHaveLength(3);

@@ -98,7 +98,8 @@ async function settleLetters(
     const { id } = letter;
     const outcome = outcomes[index]!;
     const result = RESULT_OF[outcome];
-    log.info(result ? 'Redriven' : 'Not redriven yet', { id, outcome });
+    if (outcome === 'overtaken') log.warn(ERRORS.OVERTAKEN.summary, { id, outcome, code: 'OVERTAKEN' });
+    else log.info(result ? 'Redriven' : 'Not redriven yet', { id, outcome });
     if (result) note(message, letter, result);
     else handedBack.add(message.id);
   }

@@ -3,23 +3,14 @@
  * each sent before it is taken off the reader, with a journal that a killed redrive goes on from.
  */
 
-import { letterKey } from '../../delivery/dead-letter.ts';
 import { MillraceError } from '../../errors.ts';
 import type { ObjectStore } from '../../objects.ts';
 import type { Clock } from '../../ports.ts';
 import type { OutgoingMessage, Queue } from '../queue.ts';
-import { REDRIVE_ATTRIBUTE, toMessage } from '../queue-letters.ts';
+import { attributesForRedrive, toMessage } from '../queue-letters.ts';
 import type { DeadLetterReader, StoredLetter } from '../reader.ts';
-import { type LetterFilter, matches } from '../triage.ts';
+import type { RedrivePlan } from './plan.ts';
 import { type LetterResult, redriveResultsReader } from './results.ts';
-
-/** The letters that a redrive gives back, fixed before it begins: what fails again meanwhile is none of them. */
-export interface RedrivePlan {
-  readonly id: string;
-  readonly consumer: string;
-  /** By `letterKey`: the copies of the letter that are on the reader. */
-  readonly letters: ReadonlyMap<string, readonly string[]>;
-}
 
 /** What a redrive has done, kept where it survives the process. Every write is durable when it returns. */
 export interface RedriveJournal {
@@ -47,37 +38,26 @@ export interface RedrivePorts {
   readonly clock: Clock;
 }
 
+/** `planned` is the sum of `applied`, `alreadyApplied`, `failed`, `overtaken` and `remaining`. */
 export interface RedriveProgress {
+  /** All that matched, those left out included. */
   readonly planned: number;
   readonly sent: number;
   readonly applied: number;
   readonly alreadyApplied: number;
   /** Dead letters once more, or refused. */
   readonly failed: number;
+  /** Left out, or refused since: a newer record of their key was applied. They are dead letters still. */
+  readonly overtaken: number;
   /** Of the planned ones, those without a result. */
   readonly remaining: number;
+  /** Of the remaining ones, those not sent because an earlier letter of their key was not applied. */
+  readonly heldBack: number;
 }
 
 /** SQS takes ten messages a request. */
 const SEND_BATCH = 10;
 const POLL_MS = 250;
-
-/** The letters on the reader that match, with all their copies. Looks once. */
-export async function findLetters(
-  reader: DeadLetterReader,
-  filter: LetterFilter,
-): Promise<ReadonlyMap<string, readonly string[]>> {
-  const letters = new Map<string, string[]>();
-  const others = new Map<string, string[]>();
-  for await (const copy of reader.scan()) {
-    if (!('letter' in copy)) continue;
-    const key = letterKey(copy.letter);
-    // A copy that failed otherwise is a copy all the same: once the record is applied, it is of no use.
-    const into = matches(copy, filter) ? letters : others;
-    into.set(key, [...(into.get(key) ?? []), copy.ref]);
-  }
-  return new Map([...letters].map(([key, copies]) => [key, [...copies, ...(others.get(key) ?? [])]]));
-}
 
 /**
  * Gives the planned letters back and waits for what becomes of them. A letter is taken off the reader once the redrive
@@ -98,19 +78,24 @@ export async function runRedrive(
     [...plan.letters].flatMap(([key, copies]) => copies.map((copy) => [copy, key] as const)),
   );
   let nextSendAt = clock.now();
+  let results: ReadonlyMap<string, LetterResult> = new Map();
+  let heldBack = 0;
+  /** How many were sent when no result came any more. */
+  let gaveUpAt = -1;
 
   const progress = async (): Promise<RedriveProgress> => {
-    const results = [...(await readResults())]
-      .filter(([key]) => plan.letters.has(key))
-      .map(([, result]) => result);
-    const count = (...wanted: LetterResult[]) => results.filter((result) => wanted.includes(result)).length;
+    results = new Map([...(await readResults())].filter(([key]) => plan.letters.has(key)));
+    const all = [...results.values()];
+    const count = (...wanted: LetterResult[]) => all.filter((result) => wanted.includes(result)).length;
     const now: RedriveProgress = {
-      planned: plan.letters.size,
+      planned: plan.letters.size + plan.leftOut,
       sent: journal.sent.size,
       applied: count('applied'),
       alreadyApplied: count('already-applied'),
       failed: count('failed-again', 'refused'),
-      remaining: plan.letters.size - results.length,
+      overtaken: plan.leftOut + count('overtaken'),
+      remaining: plan.letters.size - all.length,
+      heldBack,
     };
     onProgress(now);
     return now;
@@ -120,8 +105,27 @@ export async function runRedrive(
     if (now.failed >= maxFailures) throw stopped(plan, now, `${now.failed} of ${now.sent} failed again`);
   };
 
-  /** Sends letters until so many are sent in all, and takes every copy of what is sent off the reader. */
-  const sendUpTo = async (limit: number, maxFailures: number) => {
+  /** Whether a letter has to wait for an earlier one of its key: one that is neither applied nor known to be gone. */
+  const isHeldBack = (key: string, onReader: ReadonlySet<string> | undefined) => {
+    const before = plan.behind.get(key);
+    if (before === undefined) return false;
+    const result = results.get(before);
+    if (result !== undefined) return result === 'failed-again' || result === 'refused';
+    return journal.sent.has(before) || !onReader || onReader.has(before);
+  };
+
+  /**
+   * Sends letters until so many are sent in all, and takes every copy of what is sent off the reader.
+   * @param before the letters that the last pass has found; undefined where there was none
+   * @returns the letters that this one has found
+   */
+  const pass = async (
+    limit: number,
+    maxFailures: number,
+    before: ReadonlySet<string> | undefined,
+  ): Promise<ReadonlySet<string>> => {
+    const found = new Set<string>();
+    const waiting = new Set<string>();
     /** Copies to take away, and of each letter among them that is yet to be sent, one. */
     let batch: StoredLetter[] = [];
     const fresh = new Map<string, StoredLetter>();
@@ -129,7 +133,7 @@ export async function runRedrive(
       if (fresh.size > 0) {
         await clock.sleep(Math.max(0, nextSendAt - clock.now()));
         nextSendAt = clock.now() + (fresh.size * 1_000) / options.ratePerSecond;
-        const messages = [...fresh.values()].map((stored) => messageOf(stored, plan.id, objects));
+        const messages = [...fresh.values()].map((stored) => messageOf(stored, plan, objects));
         await redrive.send(await Promise.all(messages));
         journal.noteSent([...fresh.keys()]);
         fresh.clear();
@@ -141,8 +145,13 @@ export async function runRedrive(
     for await (const copy of reader.scan()) {
       const key = letterOf.get(copy.ref);
       if (key === undefined || !('letter' in copy)) continue;
+      found.add(key);
       if (!journal.sent.has(key) && !fresh.has(key)) {
         if (journal.sent.size + fresh.size >= limit) continue;
+        if (isHeldBack(key, before)) {
+          waiting.add(key);
+          continue;
+        }
         fresh.set(key, copy);
       }
       batch.push(copy);
@@ -151,13 +160,29 @@ export async function runRedrive(
       stopAtFailures(await progress(), maxFailures);
     }
     if (batch.length > 0) await flush();
+    heldBack = waiting.size;
+    return found;
+  };
+
+  /** In passes, as what the next ones wait for is applied: of each key a letter at a time. */
+  const sendUpTo = async (limit: number, maxFailures: number) => {
+    let found: ReadonlySet<string> | undefined;
+    for (;;) {
+      const sentBefore = journal.sent.size;
+      const hasLooked = found !== undefined;
+      found = await pass(limit, maxFailures, found);
+      if (heldBack === 0 || (hasLooked && journal.sent.size === sentBefore)) return;
+      stopAtFailures(await waitForResults(), maxFailures);
+      if (journal.sent.size === gaveUpAt) return;
+    }
   };
 
   /** Waits until what was sent has a result, or none has come for so long. */
   const waitForResults = async (): Promise<RedriveProgress> => {
     let now = await progress();
-    for (let quietMs = 0; now.planned - now.remaining < journal.sent.size; quietMs += POLL_MS) {
-      if (quietMs >= options.patienceMs) break;
+    for (let quietMs = 0; results.size < journal.sent.size; quietMs += POLL_MS) {
+      if (quietMs >= options.patienceMs) gaveUpAt = journal.sent.size;
+      if (gaveUpAt === journal.sent.size) break;
       await clock.sleep(POLL_MS);
       const before = now;
       now = await progress();
@@ -166,18 +191,27 @@ export async function runRedrive(
     return now;
   };
 
-  if (options.canary > 0 && journal.sent.size < plan.letters.size && plan.letters.size > options.canary) {
-    await sendUpTo(Math.max(options.canary, journal.sent.size), 1);
-    const now = await waitForResults();
-    stopAtFailures(now, 1);
-    if (now.planned - now.remaining < journal.sent.size) {
-      throw stopped(
-        plan,
-        now,
-        `no result of the first ${now.sent} arrived for ${options.patienceMs / 1_000} s`,
-      );
+  /** Sends so many before the others; those that turn out to be overtaken show nothing, so others go in their place. */
+  const tryFirst = async () => {
+    let now = await progress();
+    for (let shown = -1; shown !== now.overtaken && journal.sent.size < plan.letters.size; ) {
+      shown = now.overtaken;
+      const wanted = options.canary + now.overtaken - plan.leftOut;
+      await sendUpTo(Math.max(wanted, journal.sent.size), 1);
+      now = await waitForResults();
+      stopAtFailures(now, 1);
+      if (results.size < journal.sent.size) {
+        throw stopped(
+          plan,
+          now,
+          `no result of the first ${now.sent} arrived for ${options.patienceMs / 1_000} s`,
+        );
+      }
     }
-  }
+  };
+
+  if (options.canary > 0 && plan.letters.size > options.canary) await tryFirst();
+  await progress();
   await sendUpTo(plan.letters.size, options.maxFailures);
   return waitForResults();
 }
@@ -185,11 +219,11 @@ export async function runRedrive(
 /** A message goes back as it stands in its queue, so what a later minor version wrote into it is kept. */
 async function messageOf(
   stored: StoredLetter,
-  redriveId: string,
+  { id, mayBeOvertaken }: RedrivePlan,
   objects: ObjectStore,
 ): Promise<OutgoingMessage> {
-  const { body, attributes } = stored.message ?? (await toMessage(stored.letter, objects));
-  return { body, attributes: { ...attributes, [REDRIVE_ATTRIBUTE]: redriveId } };
+  const { body, attributes = {} } = stored.message ?? (await toMessage(stored.letter, objects));
+  return { body, attributes: attributesForRedrive(attributes, id, mayBeOvertaken) };
 }
 
 function stopped(

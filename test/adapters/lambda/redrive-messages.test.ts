@@ -134,28 +134,34 @@ describe('messages of the redrive queue', () => {
   });
 
   test('leave a line in the log each, by the letter’s id', async () => {
-    const { handler, lines } = open(async () => ['applied', 'early']);
-    const [first, second] = letters(2);
-    await handler(eventOf(encodeDeadLetter(first!), encodeDeadLetter(second!)), context);
+    const { handler, lines } = open(async () => ['applied', 'early', 'overtaken']);
+    const [first, second, third] = letters(3);
+    await handler(eventOf(...[first!, second!, third!].map(encodeDeadLetter)), context);
     expect(lines).toEqual([
       { level: 'info', message: 'Redriven', fields: { id: first!.id, outcome: 'applied' } },
       { level: 'info', message: 'Not redriven yet', fields: { id: second!.id, outcome: 'early' } },
+      {
+        level: 'warn',
+        message: expect.stringContaining('newer record'),
+        fields: { id: third!.id, outcome: 'overtaken', code: 'OVERTAKEN' },
+      },
     ]);
   });
 });
 
 describe('what became of them', () => {
-  const outcomes = ['applied', 'duplicate', 'deadLettered', 'early'] as const;
+  const outcomes = ['applied', 'duplicate', 'deadLettered', 'early', 'overtaken'] as const;
 
   test('is written for who waits, by letter; what has no end yet is left out', async () => {
-    const four = letters(4);
+    const five = letters(5);
     const { handler, objects } = open(async () => outcomes);
-    await handler(redriveOf('r-1', ...four.map(encodeDeadLetter)), context);
+    await handler(redriveOf('r-1', ...five.map(encodeDeadLetter)), context);
     const read = redriveResultsReader(objects, 'r-1');
     expect(Object.fromEntries(await read())).toEqual({
       'c/t/0/0@1': 'applied',
       'c/t/0/1@1': 'already-applied',
       'c/t/0/2@1': 'failed-again',
+      'c/t/0/4@1': 'overtaken',
     });
   });
 

@@ -9,6 +9,8 @@ describe('--where', () => {
     ['error=HANDLER_FAILED,stage=handle', { error: 'HANDLER_FAILED', stage: 'handle' }],
     [' partition=3 , offset=1000-1999', { partition: 3, offset: { from: 1_000, to: 1_999 } }],
     ['offset=7', { offset: { from: 7, to: 7 } }],
+    ['overtaken=yes', { overtaken: true }],
+    ['overtaken=no', { overtaken: false }],
     ['topic=news.pageviews,schema=abc', { topic: 'news.pageviews', schema: 'abc' }],
     ['at=orders/consumer.ts:29', { at: 'orders/consumer.ts:29' }],
     ['id=c/t/0/1', { id: 'c/t/0/1' }],
@@ -30,6 +32,7 @@ describe('--where', () => {
     ['error=', /error= takes an error code/],
     ['partition=-1', /partition= takes a whole number/],
     ['offset=9-3', /offset= takes an offset, or two/],
+    ['overtaken=true', /overtaken= takes yes or no/],
     ['since=yesterday', /since= takes a time, such as 2h/],
     ['since=3', /since= takes a time/],
     ['partition=1,partition=2', /partition= is given twice/],
@@ -45,7 +48,8 @@ describe('--where', () => {
   });
 
   test('reads the same as text for --where, or is no text', () => {
-    const text = 'error=HANDLER_FAILED,offset=1-2,at=orders/consumer.ts:29,until=2026-11-24T10:00:00.000Z';
+    const text =
+      'error=HANDLER_FAILED,offset=1-2,at=orders/consumer.ts:29,overtaken=yes,until=2026-11-24T10:00:00.000Z';
     expect(whereText(parseWhere(text))).toBe(text);
     for (const topic of ['a,b', 'a ', '', '\u001b[2J']) expect(whereText({ topic })).toBeUndefined();
   });

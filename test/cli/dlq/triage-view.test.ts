@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { auditLines } from '../../../cli/dlq/audit.ts';
 import { parseWhere } from '../../../cli/dlq/options.ts';
 import { moment, type ShownGroup, type TriageView, triageLines } from '../../../cli/dlq/triage-view.ts';
+import { widthOf } from '../../../cli/terminal.ts';
 import type { StoredLetter } from '../../../runtime/dead-letters/reader.ts';
 import { matches, type Split, Triage } from '../../../runtime/dead-letters/triage.ts';
 import { ERRORS, type ErrorCode } from '../../../runtime/errors.ts';
@@ -34,6 +35,7 @@ const BUG: ShownGroup = {
   keyCount: 1,
   split: {},
   count: 275,
+  overtaken: 0,
   firstSeenAt: NOW - 120_000,
   lastSeenAt: NOW - 74_000,
   oldestStoredAt: NOW - 120_000,
@@ -56,6 +58,20 @@ const POISON: ShownGroup = {
   count: 14,
   sample: { id: 'editorial-analytics/news.pageviews/1/3', name: 'MillraceError', value: '{}' },
 };
+
+test('a group tells how many of its letters were overtaken; where all were, a redrive has to permit it', () => {
+  const some = triageLines([{ ...BUG, overtaken: 12 }], VIEW).join('\n');
+  expect(some).toContain('partition 5   12 overtaken   news.pageviews');
+  expect(some).toContain(
+    'npx millrace dlq redrive --consumer editorial-analytics --where error=HANDLER_FAILED',
+  );
+  expect(some).not.toContain('--allow-overtaken');
+  const all = triageLines([{ ...BUG, overtaken: 275 }], VIEW);
+  const where = '--consumer editorial-analytics --where error=HANDLER_FAILED';
+  expect(all.join('\n')).toContain(`npx millrace dlq redrive ${where} --allow-overtaken`);
+  expect(all.join('\n')).toContain(`npx millrace dlq discard ${where} --reason overtaken`);
+  for (const line of all) if (!line.includes('npx')) expect(widthOf(line)).toBeLessThanOrEqual(80);
+});
 
 test('each group has its share, its keys, its times and the next command', () => {
   expect(triageLines([BUG, POISON], VIEW)).toEqual([

@@ -55,8 +55,17 @@ describe('a filter', () => {
     [{ id: 'c/t/3/42' }, true],
     [{ id: 'c/t/3/4' }, false],
     [{ error: 'HANDLER_FAILED', partition: 0 }, false],
+    [{ overtaken: false }, true],
+    [{ overtaken: true }, false],
   ])('%j matches: %s', (filter, expected) => {
     expect(matches(copy, filter)).toBe(expected);
+  });
+
+  test('tells overtaken letters from the others', () => {
+    const overtaken = { ...copy, overtakenBy: 50 } as ScannedLetter;
+    expect(matches(overtaken, { overtaken: true })).toBe(true);
+    expect(matches(overtaken, { overtaken: false })).toBe(false);
+    expect(matches(overtaken, { offset: { from: 42, to: 42 } })).toBe(true);
   });
 
   test('reaches what cannot be read by its error alone', () => {
@@ -94,7 +103,8 @@ describe('triage', () => {
     const groups = groupsOf([
       copyOf({ offset: 1 }, { code: 'AVRO_TRUNCATED', at: 500 }),
       copyOf({ offset: 2 }, { at: 3_000 }),
-      copyOf({ offset: 3 }, { at: 1_000 }),
+      { ...copyOf({ offset: 3 }, { at: 1_000 }), overtakenBy: 9 } as ScannedLetter,
+      { ...copyOf({ offset: 3 }, { at: 1_000 }), overtakenBy: 9 } as ScannedLetter,
     ]);
     expect(groups).toEqual([
       {
@@ -111,6 +121,7 @@ describe('triage', () => {
         keyCount: 1,
         split: {},
         count: 2,
+        overtaken: 1,
         firstSeenAt: 1_000,
         lastSeenAt: 3_005,
         oldestStoredAt: 1_000,

@@ -9,11 +9,8 @@ import { GIVEN_UP_PREFIX } from '../../../../runtime/dead-letters/given-up-lette
 import type { Queue } from '../../../../runtime/dead-letters/queue.ts';
 import { fetchPayload } from '../../../../runtime/dead-letters/queue-letters.ts';
 import { discardLetters, type StoredLetter } from '../../../../runtime/dead-letters/reader.ts';
-import {
-  findLetters,
-  type RedriveJournal,
-  runRedrive,
-} from '../../../../runtime/dead-letters/redrive/send.ts';
+import { chooseLetters } from '../../../../runtime/dead-letters/redrive/plan.ts';
+import { type RedriveJournal, runRedrive } from '../../../../runtime/dead-letters/redrive/send.ts';
 import { deadLetterResources } from '../../../../runtime/dead-letters/resources.ts';
 import { type LetterFilter, matches } from '../../../../runtime/dead-letters/triage.ts';
 import { defineConsumer } from '../../../../runtime/delivery/consumer.ts';
@@ -268,9 +265,9 @@ class DlqSession {
 
   async plan(filter: LetterFilter) {
     const sent = new Set<string>();
-    const letters = await findLetters(this.resources.reader, filter);
+    const chosen = await chooseLetters(this.resources, { filter, mayBeOvertaken: false, inOrder: true });
     return {
-      plan: { id: `redrive-${this.#redrives++}`, consumer: 'world', letters },
+      plan: { id: `redrive-${this.#redrives++}`, consumer: 'world', mayBeOvertaken: false, ...chosen },
       sent,
       noteSent: (ids: readonly string[]) => {
         for (const id of ids) sent.add(id);

@@ -1,8 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import { createQueueLetters, REDRIVE_ATTRIBUTE } from '../../../../runtime/dead-letters/queue-letters.ts';
+import { withOvertaken } from '../../../../runtime/dead-letters/overtaken.ts';
+import {
+  createQueueLetters,
+  REDRIVE_ATTRIBUTE,
+  toMessage,
+} from '../../../../runtime/dead-letters/queue-letters.ts';
+import type { DeadLetterReader } from '../../../../runtime/dead-letters/reader.ts';
+import { type ChosenLetters, chooseLetters } from '../../../../runtime/dead-letters/redrive/plan.ts';
 import { type LetterResult, writeRedriveResults } from '../../../../runtime/dead-letters/redrive/results.ts';
 import {
-  findLetters,
   type RedriveJournal,
   type RedriveOptions,
   type RedriveProgress,
@@ -22,7 +28,8 @@ function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
   const clock = createFakeClock({ autoAdvance: true });
   const queues = createMemoryQueues({ clock });
   const objects = createMemoryObjects({ clock });
-  const reader = createQueueLetters({ queue: queues.queue('dead-letters'), objects });
+  const deadLetters = queues.queue('dead-letters');
+  const reader = createQueueLetters({ queue: deadLetters, objects });
   const redrive = queues.queue('redrive');
   const consumed: { id: string; at: number }[] = [];
   let part = 0;
@@ -51,10 +58,12 @@ function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
     return deadLetter({ partition: Number(partition), offset: Number(offset), attempts: 9 });
   };
 
-  const journalOf = (letters: ReadonlyMap<string, readonly string[]>): RedriveJournal => {
+  const choose = (filter: LetterFilter = {}, inOrder = false) =>
+    chooseLetters({ reader, objects }, { filter, mayBeOvertaken: false, inOrder });
+  const journalOf = (chosen: ChosenLetters, mayBeOvertaken = false): RedriveJournal => {
     const sent = new Set<string>();
     return {
-      plan: { id: 'r-1', consumer: 'c', letters },
+      plan: { id: 'r-1', consumer: 'c', mayBeOvertaken, ...chosen },
       sent,
       noteSent: (ids) => {
         for (const id of ids) sent.add(id);
@@ -75,7 +84,7 @@ function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
       }
     })();
     try {
-      const ofThis = journal ?? journalOf(await findLetters(reader, filter));
+      const ofThis = journal ?? journalOf(await choose(filter));
       return await runRedrive(
         ofThis,
         { reader, redrive, objects, clock },
@@ -92,7 +101,7 @@ function open(resultOf: (id: string) => LetterResult | null = () => 'applied') {
     for await (const copy of reader.scan()) if ('letter' in copy) ids.push(copy.letter.id);
     return ids;
   };
-  return { clock, reader, redrive, objects, consumed, consume, journalOf, run, left };
+  return { clock, deadLetters, reader, redrive, objects, consumed, consume, choose, journalOf, run, left };
 }
 
 const letters = (count: number, of: Parameters<typeof deadLetter>[0] = {}) =>
@@ -108,7 +117,9 @@ describe('a redrive', () => {
       applied: 25,
       alreadyApplied: 0,
       failed: 0,
+      overtaken: 0,
       remaining: 0,
+      heldBack: 0,
     });
     expect(consumed.map(({ id }) => id)).toEqual(letters(25).map(({ id }) => id));
     expect(await left()).toEqual(letters(3, { partition: 1 }).map(({ id }) => id));
@@ -178,9 +189,9 @@ describe('a redrive', () => {
   });
 
   test('waits on as long as results come, however slowly', async () => {
-    const { reader, redrive, objects, clock, journalOf } = open();
+    const { reader, redrive, objects, clock, choose, journalOf } = open();
     await reader.put(letters(4));
-    const journal = journalOf(await findLetters(reader, {}));
+    const journal = journalOf(await choose());
     const report = runRedrive(
       journal,
       { reader, redrive, objects, clock },
@@ -194,9 +205,9 @@ describe('a redrive', () => {
   });
 
   test('of letters that somebody else took meanwhile says that they have no result', async () => {
-    const { reader, run, journalOf } = open();
+    const { reader, run, choose, journalOf } = open();
     await reader.put(letters(2));
-    const journal = journalOf(await findLetters(reader, {}));
+    const journal = journalOf(await choose());
     for await (const copy of reader.scan())
       if ('letter' in copy && copy.letter.record.offset === 1) await reader.remove([copy]);
     expect(await run({}, {}, journal)).toMatchObject({ planned: 2, sent: 1, applied: 1, remaining: 1 });
@@ -245,6 +256,133 @@ test('too many failures stop the redrive before the end', async () => {
   expect((await left()).length).toBeGreaterThan(100);
 });
 
+describe('letters of a key', () => {
+  const keyed = (offset: number, key: string, value?: Buffer) =>
+    deadLetter({ offset, key: Buffer.from(key), ...(value && { value }) });
+
+  test('go in order, each once the one before it is applied, wherever they stand in the queue', async () => {
+    const { reader, run, consumed, choose, journalOf } = open();
+    const large = keyed(7, 'a', Buffer.alloc(900_000));
+    await reader.put([keyed(9, 'a'), large, keyed(5, 'b'), keyed(4, 'a'), keyed(6, 'b')]);
+    const plan = await choose({}, true);
+    expect(await run({}, {}, journalOf(plan))).toMatchObject({ planned: 5, applied: 5, remaining: 0 });
+    const offsets = consumed.map(({ id }) => Number(id.split('/').at(-1)));
+    expect(offsets.filter((offset) => [4, 7, 9].includes(offset))).toEqual([4, 7, 9]);
+    expect(offsets.filter((offset) => [5, 6].includes(offset))).toEqual([5, 6]);
+  });
+
+  test('go all at once where their order does not matter', async () => {
+    const { reader, choose } = open();
+    await reader.put([keyed(9, 'a'), keyed(4, 'a')]);
+    expect((await choose({}, false)).behind.size).toBe(0);
+  });
+
+  test('of other partitions, epochs and keys, or of none, wait for nothing', async () => {
+    const { reader, choose } = open();
+    await reader.put([
+      keyed(1, 'a'),
+      { ...keyed(2, 'a'), epoch: 2 },
+      deadLetter({ offset: 3, partition: 1, key: Buffer.from('a') }),
+      deadLetter({ offset: 4, key: null }),
+      deadLetter({ offset: 5, key: null }),
+    ]);
+    expect((await choose({}, true)).behind.size).toBe(0);
+  });
+
+  test.each(['failed-again', 'refused'] as const)('are held back behind one that is %s', async (result) => {
+    const { reader, run, left, choose, journalOf } = open((id) => (id.endsWith('/4') ? result : 'applied'));
+    await reader.put([keyed(9, 'a'), keyed(7, 'a'), keyed(4, 'a'), keyed(5, 'b')]);
+    const progress = await run({}, {}, journalOf(await choose({}, true)));
+    expect(progress).toMatchObject({ planned: 4, sent: 2, applied: 1, failed: 1, remaining: 2, heldBack: 2 });
+    expect(await left()).toEqual(expect.arrayContaining(['c/t/0/7', 'c/t/0/9']));
+  });
+
+  test('are held back behind one without a result, for as long as there is patience and no longer', async () => {
+    const { reader, run, clock, choose, journalOf } = open((id) => (id.endsWith('/4') ? null : 'applied'));
+    await reader.put([keyed(9, 'a'), keyed(4, 'a'), keyed(5, 'b')]);
+    const startedAt = clock.now();
+    const progress = await run({ patienceMs: 3_000 }, {}, journalOf(await choose({}, true)));
+    expect(progress).toMatchObject({ sent: 2, applied: 1, remaining: 2, heldBack: 1 });
+    expect(clock.now() - startedAt).toBeLessThan(6_000);
+  });
+
+  test('go on behind one that somebody else took', async () => {
+    const { reader, run, choose, journalOf } = open();
+    await reader.put([keyed(9, 'a'), keyed(4, 'a')]);
+    const journal = journalOf(await choose({}, true));
+    for await (const copy of reader.scan())
+      if ('letter' in copy && copy.letter.record.offset === 4) await reader.remove([copy]);
+    expect(await run({}, {}, journal)).toMatchObject({ planned: 2, sent: 1, applied: 1, remaining: 1 });
+  });
+
+  test('go on behind one that was overtaken', async () => {
+    const { reader, run, choose, journalOf } = open((id) => (id.endsWith('/4') ? 'overtaken' : 'applied'));
+    await reader.put([keyed(9, 'a'), keyed(4, 'a')]);
+    const progress = await run({}, {}, journalOf(await choose({}, true)));
+    expect(progress).toMatchObject({ planned: 2, applied: 1, overtaken: 1, remaining: 0, failed: 0 });
+  });
+});
+
+describe('overtaken letters', () => {
+  const marked = (reader: DeadLetterReader, ...offsets: number[]) =>
+    withOvertaken(
+      reader,
+      async () =>
+        new Map(
+          letters(10)
+            .map((each) => [letterKey(each), 99] as const)
+            .filter((_, at) => offsets.includes(at)),
+        ),
+    );
+
+  test('are left out of the plan, and count as planned and overtaken', async () => {
+    const { reader, objects, run, left, consumed, journalOf } = open();
+    await reader.put(letters(5));
+    const chosen = await chooseLetters(
+      { reader: marked(reader, 1, 3), objects },
+      { filter: {}, mayBeOvertaken: false, inOrder: false },
+    );
+    const progress = await run({}, {}, journalOf(chosen));
+    expect(progress).toMatchObject({ planned: 5, sent: 3, applied: 3, overtaken: 2, remaining: 0 });
+    expect(consumed).toHaveLength(3);
+    expect(await left()).toEqual(['c/t/0/1', 'c/t/0/3']);
+  });
+
+  test('are in the plan where they are permitted', async () => {
+    const { reader, objects } = open();
+    await reader.put(letters(5));
+    const chosen = await chooseLetters(
+      { reader: marked(reader, 1, 3), objects },
+      { filter: {}, mayBeOvertaken: true, inOrder: false },
+    );
+    expect(chosen).toMatchObject({ leftOut: 0 });
+    expect(chosen.letters.size).toBe(5);
+  });
+
+  test('that the consumer refuses meanwhile count as overtaken, and are no failures', async () => {
+    const { reader, run } = open((id) => (Number(id.at(-1)) < 3 ? 'overtaken' : 'applied'));
+    await reader.put(letters(5));
+    expect(await run({ maxFailures: 1 })).toMatchObject({
+      applied: 2,
+      overtaken: 3,
+      failed: 0,
+      remaining: 0,
+    });
+  });
+
+  test('try nothing as a canary: others go in their place', async () => {
+    const { reader, run, consumed } = open((id) =>
+      Number(id.split('/').at(-1)) < 3 ? 'overtaken' : 'applied',
+    );
+    await reader.put(letters(20));
+    expect(await run({ canary: 2 })).toMatchObject({ applied: 17, overtaken: 3 });
+    const gaps = consumed.slice(1).map(({ at }, index) => at - consumed[index]!.at);
+    // Two that were overtaken, then one that was and one that was applied, and one more: only then the others.
+    expect(gaps.filter((gap) => gap > 0).length).toBeGreaterThanOrEqual(3);
+    expect(consumed.findIndex((_, at) => at >= 5 && gaps[at - 1]! > 0)).toBe(5);
+  });
+});
+
 describe('a redrive that was killed', () => {
   class Killed extends Error {}
 
@@ -254,9 +392,9 @@ describe('a redrive that was killed', () => {
     ['when it was noted', { noted: 0 }],
     ['half-way', { sent: 1 }],
   ])('%s goes on, and loses nothing', async (_, at: { send?: number; sent?: number; noted?: number }) => {
-    const { clock, reader, redrive, objects, run, journalOf, left } = open();
+    const { clock, reader, redrive, objects, run, choose, journalOf, left } = open();
     await reader.put(letters(25));
-    const journal = journalOf(await findLetters(reader, {}));
+    const journal = journalOf(await choose());
     const calls = { send: 0, sent: 0, noted: 0 };
     const step = (name: keyof typeof calls) => {
       if (calls[name]++ === at[name]) throw new Killed();
@@ -291,9 +429,9 @@ describe('a redrive that was killed', () => {
   });
 
   test('leaves a letter alone that failed again meanwhile: it is another copy, and none of the plan', async () => {
-    const { reader, redrive, objects, clock, consume, journalOf, left } = open(() => 'failed-again');
+    const { reader, redrive, objects, clock, consume, choose, journalOf, left } = open(() => 'failed-again');
     await reader.put(letters(2));
-    const journal = journalOf(await findLetters(reader, {}));
+    const journal = journalOf(await choose());
     const removing = { ...reader, scan: () => reader.scan(), remove: () => Promise.reject(new Killed()) };
     await expect(runRedrive(journal, { reader: removing, redrive, objects, clock }, OPTIONS)).rejects.toThrow(
       Killed,
@@ -310,12 +448,34 @@ describe('a redrive that was killed', () => {
 
 describe('what is sent', () => {
   test('is the message as it stands, with the redrive’s name beside its attributes', async () => {
-    const { reader, redrive, objects, clock, journalOf } = open(() => null);
+    const { reader, redrive, objects, clock, choose, journalOf } = open(() => null);
     await reader.put([deadLetter({ value: Buffer.alloc(900_000) })]);
     const [before] = await Array.fromAsync(reader.scan());
-    await runRedrive(journalOf(await findLetters(reader, {})), { reader, redrive, objects, clock }, OPTIONS);
+    await runRedrive(journalOf(await choose()), { reader, redrive, objects, clock }, OPTIONS);
     const [message] = await Array.fromAsync(redrive.scan());
     expect(message!.body).toBe(before!.message!.body);
     expect(message!.attributes).toEqual({ ...before!.message!.attributes, redrive: 'r-1' });
+  });
+
+  test('carries a permission only where this redrive gives it, and never more than the ten attributes of SQS', async () => {
+    const sent = async (mayBeOvertaken: boolean) => {
+      const { deadLetters, reader, redrive, objects, clock, choose, journalOf } = open(() => null);
+      const { body, attributes } = await toMessage(deadLetter(), objects);
+      // As SQS moves a message that was redriven in vain.
+      await deadLetters.send([
+        { body, attributes: { ...attributes, redrive: 'r-0', allowOvertaken: 'true' } },
+      ]);
+      await runRedrive(
+        journalOf(await choose(), mayBeOvertaken),
+        { reader, redrive, objects, clock },
+        OPTIONS,
+      );
+      const [message] = await Array.fromAsync(redrive.scan());
+      return message!.attributes;
+    };
+    expect(await sent(false)).toMatchObject({ redrive: 'r-1', failedAt: expect.any(String) });
+    expect(await sent(false)).not.toHaveProperty('allowOvertaken');
+    expect(await sent(true)).toMatchObject({ redrive: 'r-1', allowOvertaken: 'true' });
+    expect(Object.keys(await sent(true))).toHaveLength(10);
   });
 });
