@@ -17,6 +17,8 @@ import { openStores, type Stores, type StoresOptions } from './stores.ts';
 export interface LedgerSession {
   readonly folder: StateFolder;
   readonly stores: Stores;
+  /** Of the consumers whose sink is PostgreSQL. */
+  readonly ledgers: LedgerReader;
   /** What the evidence of a consumer's live generation is gathered from. */
   sourcesOf(consumer: AnyConsumer): Promise<EvidenceSources>;
   /** What waits in the sink behind dead letters. */
@@ -46,6 +48,7 @@ export async function openLedgerSession(
   return {
     folder,
     stores,
+    ledgers: inSink,
     async sourcesOf(declared) {
       const consumer = liveConsumer(folder, declared);
       // On a cluster that the folder never ran on, the groups are the deployed consumers'.

@@ -6,10 +6,12 @@ import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts
 import { offsetsOfLetters, type PlacedLetter, placeOf } from '../../runtime/replay/evidence.ts';
 import { hint } from '../hints.ts';
 import { jsonOption } from '../options.ts';
+import { type PostgresOptions, postgresOption } from '../outside-options.ts';
 import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { lineOf, openExport } from './export-file.ts';
 import { describeFilter, noneMatch, oneConsumerOption, WHERE_HELP, whereOption } from './options.ts';
+import { chosenReader } from './overtaken.ts';
 import { auditedAt, chooseConsumer, type DlqSessionOptions, inDlqSession } from './session.ts';
 
 const EXAMPLE = `
@@ -22,7 +24,7 @@ Nothing is lost: Millrace first writes the letters to a file, which
 included; only its owner can read it. "millrace audit" and "millrace find" then
 say that these records were discarded.`;
 
-interface DiscardOptions extends DlqSessionOptions {
+interface DiscardOptions extends DlqSessionOptions, PostgresOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly reason: string;
@@ -39,6 +41,7 @@ export function discardCommand(): Command {
     .requiredOption('--reason <text>', 'why, for the audit log')
     .option('--export <file>', 'the file that keeps them (default: a new one in the state folder)')
     .option('--yes', 'do not ask for confirmation')
+    .addOption(postgresOption())
     .addOption(jsonOption('print {discarded, export}; needs --yes'))
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: DiscardOptions, command: Command) => {
@@ -50,7 +53,8 @@ export function discardCommand(): Command {
         const where = describeFilter(options.where);
         // What matches later was not confirmed.
         const planned = new Set<string>();
-        for await (const copy of resources.reader.scan()) {
+        const reader = await chosenReader(session, options);
+        for await (const copy of reader.scan()) {
           if (!matches(copy, options.where)) continue;
           planned.add(copy.ref);
         }

@@ -7,6 +7,7 @@ import { loadApp } from '../app.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { hint, type Place } from '../hints.ts';
 import { jsonOption, wholeFrom } from '../options.ts';
+import { type PostgresOptions, postgresOption } from '../outside-options.ts';
 import {
   columnsOf,
   count,
@@ -33,6 +34,7 @@ import {
   writtenValueOf,
 } from './letter-view.ts';
 import { consumerOption, noneMatch, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
+import { markedReader, printUnknown } from './overtaken.ts';
 import {
   type DlqSessionOptions,
   generationNamed,
@@ -56,7 +58,7 @@ Example:
 
 const TABLE_LIMIT = 20;
 
-interface ListOptions extends DlqSessionOptions {
+interface ListOptions extends DlqSessionOptions, PostgresOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly limit?: number;
@@ -73,6 +75,7 @@ export function listCommand(): Command {
     .addOption(whereOption())
     .option('--limit <n>', 'at most this many (default: 20, all with --json)', wholeFrom(1))
     .addOption(showValuesOption('show keys, values and error texts as they are'))
+    .addOption(postgresOption())
     .addOption(jsonOption('print an array with an object a letter, its value decoded beside its bytes'))
     .addHelpText('after', epilogue(LIST_EXAMPLE))
     .action(async (options: ListOptions) => {
@@ -82,7 +85,9 @@ export function listCommand(): Command {
       let seen = 0;
       const { isWhole } = await inEachDlqSession(options.consumer, options, async (session) => {
         const viewOfEach = (stored: StoredLetter) => viewOf(stored, session, options.showValues === true);
-        const { letters, unreadable } = await findLetters(session.resources.reader.scan(), where);
+        const { reader, problem } = await markedReader(session, options);
+        const { letters, unreadable } = await findLetters(reader.scan(), where);
+        printUnknown(problem());
         names.push(session.named);
         const limit = options.limit ?? (json ? Number.POSITIVE_INFINITY : TABLE_LIMIT);
         const left = limit - (json ? whole.length : 0);
@@ -90,7 +95,10 @@ export function listCommand(): Command {
         if (json) {
           // One after the other: large letters are objects, and a bucket is asked for one at a time.
           for (const stored of shown)
-            whole.push(await storedToJson(stored, session, await viewOfEach(stored)));
+            whole.push({
+              ...(await storedToJson(stored, session, await viewOfEach(stored))),
+              ...markOf(stored),
+            });
           return;
         }
         if (letters.length + unreadable === 0) return;
@@ -124,7 +132,7 @@ async function findLetters(scan: ReturnType<DeadLetterReader['scan']>, where: Le
   return { letters: [...letters.values()], unreadable };
 }
 
-interface ShowOptions extends DlqSessionOptions {
+interface ShowOptions extends DlqSessionOptions, PostgresOptions {
   readonly showValues?: true;
   readonly json?: true;
 }
@@ -136,6 +144,7 @@ export function showCommand(): Command {
     )
     .argument('<id>', 'consumer/topic/partition/offset')
     .addOption(showValuesOption('show the record as it is'))
+    .addOption(postgresOption())
     .addOption(
       jsonOption('print one object, with key, value and header values as base64, and the value decoded'),
     )
@@ -144,14 +153,16 @@ export function showCommand(): Command {
       const [consumer = ''] = id.split('/', 1);
       await inDlqSession(await ownerOfLetter(consumer, options), options, async (session) => {
         let found: StoredLetter | undefined;
-        for await (const copy of session.resources.reader.scan()) {
+        const { reader, problem } = await markedReader(session, options);
+        for await (const copy of reader.scan()) {
           if ('letter' in copy && copy.letter.id === id) found = newer(found, copy);
         }
         if (!found) throw notFound(id, session.place);
+        printUnknown(problem());
         const letter = await openLetter(found, session);
         const view = await viewOf(found, session, options.showValues === true);
         const written = await writtenValueOf(letter, session);
-        if (options.json) return printJson(letterToJson(letter, view, written));
+        if (options.json) return printJson({ ...letterToJson(letter, view, written), ...markOf(found) });
         for (const line of letterLines(letter, written, view, textColumnsOf())) printLine(line);
         const { consumers } = await loadApp();
         if (!generationNamed(consumer, consumers)) return;
@@ -161,9 +172,24 @@ export function showCommand(): Command {
           : ['dlq', 'redrive', ...words];
         printLine(styled('dim', 'next'));
         for (const line of beforeRedrive(letter.failure.code)) printLine(`  ${line}`);
+        if (found.overtakenBy !== undefined) {
+          for (const line of overtakenLines(found.overtakenBy, textColumnsOf())) printLine(`  ${line}`);
+        }
         printLine(`  ${hint(next, session.place)}`);
       });
     });
+}
+
+/** A mark that is only there where it is known. */
+function markOf({ overtakenBy }: StoredLetter): { readonly overtakenBy?: number } {
+  return overtakenBy === undefined ? {} : { overtakenBy };
+}
+
+function overtakenLines(by: number, columns: number): readonly string[] {
+  return wrapped(
+    `Overtaken: the newer record of its key at offset ${by} was applied since. A redrive refuses it. To apply it nevertheless, add --allow-overtaken.`,
+    columns - 2,
+  );
 }
 
 function newer(known: StoredLetter | undefined, copy: StoredLetter): StoredLetter {
@@ -189,7 +215,7 @@ async function printLetters(
 
 /** A letter in two lines or three: which, what went wrong and when; then its key and the reason. */
 export function listLines(
-  { letter: { id, record, failure }, payload }: StoredLetter,
+  { letter: { id, record, failure }, payload, overtakenBy }: StoredLetter,
   view: View,
   columns: number,
   nowMs = Date.now(),
@@ -200,6 +226,7 @@ export function listLines(
     `${stage} ${code}`,
     plural(attempts, 'attempt'),
     moment(lastFailedAt, nowMs),
+    overtakenBy === undefined ? '' : `overtaken by offset ${overtakenBy}`,
   ];
   const [reason = '', ...others] = wrapped(printable(reasonText(failure, view)), columns - 6);
   return [

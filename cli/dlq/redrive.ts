@@ -7,7 +7,6 @@ import {
   type OpenJournal,
   type RedriveRequest,
 } from '../../local/redrive-journal.ts';
-import { isArchive } from '../../runtime/archive/archive.ts';
 import { type ChosenLetters, chooseLetters } from '../../runtime/dead-letters/redrive/plan.ts';
 import { type RedriveProgress, runRedrive } from '../../runtime/dead-letters/redrive/send.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
@@ -18,7 +17,7 @@ import { hint } from '../hints.ts';
 import { jsonOption, seconds, wholeFrom } from '../options.ts';
 import { type PostgresOptions, postgresOption } from '../outside-options.ts';
 import { progressLine } from '../progress-line.ts';
-import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
+import { columnsOf, count, epilogue, plural, printJson, printLine, printNote, wrapped } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { startFunction } from './consumer-function.ts';
 import {
@@ -29,6 +28,7 @@ import {
   whereOption,
   whereText,
 } from './options.ts';
+import { markedReader, refusesOvertaken } from './overtaken.ts';
 import {
   auditedAt,
   chooseConsumer,
@@ -109,13 +109,13 @@ async function redrive(
       `Going on with redrive ${killed.plan.id} of ${killed.begunAt}: ${count(killed.sent.size)} of ${count(killed.plan.letters.size)} were sent.`,
     );
   }
+  const marked = await markedReader(session, options);
   const chosen =
     killed?.plan ??
-    (await chooseLetters(session.resources, {
-      filter: options.where,
-      mayBeOvertaken,
-      inOrder: keepsOrder(declared),
-    }));
+    (await chooseLetters(
+      { reader: marked.reader, objects: session.resources.objects },
+      { filter: options.where, mayBeOvertaken, inOrder: keepsOrder(declared) },
+    ));
   if (chosen.letters.size === 0) {
     const { leftOut } = chosen;
     if (options.json) printJson({ ...NOTHING_DONE, planned: leftOut, overtaken: leftOut });
@@ -126,7 +126,7 @@ async function redrive(
     if (!options.json) printOvertakenHint(session, options);
     throw new CommandFailed();
   }
-  printPlan(chosen, request, options);
+  printPlan(chosen, marked.problem(), request, options);
   await confirm(options, named);
 
   const journal =
@@ -193,11 +193,12 @@ async function run(
 
 /** Letters of a key are sent in order where their effects depend on it. */
 function keepsOrder(consumer: AnyConsumer): boolean {
-  return consumer.onDeadLetter === 'park-key' || (consumer.onOvertaken === 'refuse' && !isArchive(consumer));
+  return consumer.onDeadLetter === 'park-key' || refusesOvertaken(consumer);
 }
 
 function printPlan(
   { letters, leftOut }: ChosenLetters,
+  problem: string | undefined,
   { consumer, at, where, mayBeOvertaken }: RedriveRequest,
   { rate, canary, maxFailures }: RedriveCommandOptions,
 ): void {
@@ -211,10 +212,17 @@ function printPlan(
       `Redrive ${plural(letters.size, 'dead letter')} of ${consumer} (${at})`,
       `  which   ${where}`,
       ...(mayBeOvertaken ? ['          overtaken ones too: they may overwrite newer state'] : without),
+      ...(problem === undefined || mayBeOvertaken ? [] : unknownLines(problem)),
       `  how     ${order}; at most ${count(rate)} a second`,
       `          stops when ${count(maxFailures)} have failed again`,
     ].join('\n'),
   );
+}
+
+/** The consumer knows, whatever is known here. */
+function unknownLines(problem: string): readonly string[] {
+  const text = `Which letters are overtaken cannot be read here, so the consumer refuses them as they come. ${problem}`;
+  return wrapped(text, columnsOf(process.stderr) - 10).map((line) => `          ${line}`);
 }
 
 function printOvertakenHint(

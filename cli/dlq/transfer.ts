@@ -20,6 +20,7 @@ import { offsetsOfLetters } from '../../runtime/replay/evidence.ts';
 import { readRange } from '../../runtime/topics.ts';
 import { hint, type Place } from '../hints.ts';
 import { jsonOption } from '../options.ts';
+import { type PostgresOptions, postgresOption } from '../outside-options.ts';
 import { count, epilogue, plural, printableJson, printJson, printLine, printNote } from '../terminal.ts';
 import { lineOf, openExport } from './export-file.ts';
 import { isGuarded, storedToJson, viewOf } from './letter-view.ts';
@@ -31,6 +32,7 @@ import {
   whereOption,
   whereText,
 } from './options.ts';
+import { chosenReader } from './overtaken.ts';
 import {
   auditedAt,
   chooseConsumer,
@@ -57,7 +59,7 @@ Reads what "export" and "discard" wrote, and the documents that Lambda writes
 about batches it gave up on. If such a document names records without holding
 them, import reads them from the topic, where the topic can be reached.`;
 
-interface ExportOptions extends DlqSessionOptions {
+interface ExportOptions extends DlqSessionOptions, PostgresOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly output?: string;
@@ -79,6 +81,7 @@ export function exportCommand(): Command {
     .addOption(whereOption())
     .addOption(showValuesOption('write the original bytes'))
     .option('--output <file>', 'a new file (default: standard output)')
+    .addOption(postgresOption())
     .addHelpText('after', epilogue(EXPORT_EXAMPLE))
     .action(async (options: ExportOptions) => {
       await inDlqSession(await chooseConsumer(options.consumer, options), options, async (session) => {
@@ -96,7 +99,8 @@ export function exportCommand(): Command {
         };
         const file = options.output === undefined ? undefined : openExport(options.output);
         let exported = 0;
-        for await (const copy of resources.reader.scan()) {
+        const reader = await chosenReader(session, options);
+        for await (const copy of reader.scan()) {
           if (!matches(copy, options.where)) continue;
           exported++;
           if (file) file.write(await textOf(copy));

@@ -13,9 +13,11 @@ import {
 import { loadApp } from '../app.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { jsonOption } from '../options.ts';
+import { type PostgresOptions, postgresOption } from '../outside-options.ts';
 import { columnsOf, epilogue, printJson, printLine, printNote, textColumnsOf } from '../terminal.ts';
 import { isGuarded, keyText, stricter, type View, valueText, viewOf, writtenValueOf } from './letter-view.ts';
 import { consumerOption, noneMatch, showValuesOption, WHERE_HELP, whereOption } from './options.ts';
+import { markedReader, printUnknown } from './overtaken.ts';
 import {
   type DlqSession,
   type DlqSessionOptions,
@@ -36,7 +38,7 @@ ${WHERE_HELP}
 On AWS, triage hides the letters it reads from others until it ends, for a
 minute at most: SQS has no other way to show messages.`;
 
-interface TriageOptions extends DlqSessionOptions {
+interface TriageOptions extends DlqSessionOptions, PostgresOptions {
   readonly consumer?: string;
   readonly where: LetterFilter;
   readonly by?: readonly Split[];
@@ -57,6 +59,7 @@ export function triageCommand(): Command {
       splits,
     )
     .addOption(showValuesOption('show one value and its error text for each group'))
+    .addOption(postgresOption())
     .addOption(jsonOption('print {"groups": […]}'))
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: TriageOptions, command: Command) => {
@@ -107,7 +110,8 @@ async function groupsOf(session: DlqSession, options: TriageOptions): Promise<re
   };
   const triage = new Triage(session.consumer.name, wording, options.by);
   const samples = new Map<string, StoredLetter>();
-  for await (const copy of session.resources.reader.scan()) {
+  const { reader, problem } = await markedReader(session, options);
+  for await (const copy of reader.scan()) {
     if (!matches(copy, options.where)) continue;
     if ('letter' in copy) {
       const { topic } = copy.letter.record;
@@ -115,6 +119,7 @@ async function groupsOf(session: DlqSession, options: TriageOptions): Promise<re
     }
     if (triage.add(copy) && 'letter' in copy) samples.set(copy.letter.id, copy);
   }
+  printUnknown(problem());
   return Promise.all(
     triage
       .groups()
