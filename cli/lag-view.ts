@@ -147,6 +147,11 @@ function nextStep(status: ConsumerStatus): Step {
         words: ['doctor'],
       };
     case 'BLOCKED':
+      if (heldBy === 'CONSUMER_BROKEN')
+        return {
+          why: 'deploy code that works, or the version before (docs/runbooks/consumer-broken.md). Nothing is lost meanwhile.',
+          words: watch,
+        };
       return {
         why: `what that record needs is missing; it goes on by itself once ${heldBy ?? 'the error'} is over (docs/errors.md). Partitions of the same batch may wait with it. Nothing is lost meanwhile.`,
         words: watch,

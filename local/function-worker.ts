@@ -1,6 +1,7 @@
 /** A thread that is one environment of a consumer's function: it decodes and handles, one invocation at a time. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
+import { codeFingerprint } from '../adapters/files/code-fingerprint.ts';
 import { consumerHandler } from '../adapters/lambda/consumer-handler.ts';
 import { keptConnection } from '../adapters/postgres/kept-connection.ts';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
@@ -164,6 +165,7 @@ const lambda = consumerHandler({
     deadLetters: injected.wrapDeadLetters(sightings.wrapDeadLetters(store)),
     log,
     metrics,
+    code: codeFingerprint(new URL(module), { ...declared, name: declaredName }),
   }),
   logger: { ...log, addContext() {} },
   metrics,

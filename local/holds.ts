@@ -75,7 +75,11 @@ export function createHolds(
       const words =
         WAITS[code] ?? (code in ERRORS ? ERRORS[code as ErrorCode].summary.replace(/\.$/, '') : code);
       const said =
-        code === 'DEPENDENCY_UNAVAILABLE' && fields.errorMessage ? String(fields.errorMessage) : words;
+        code === 'DEPENDENCY_UNAVAILABLE' && fields.errorMessage
+          ? String(fields.errorMessage)
+          : code === 'CONSUMER_BROKEN' && fields.failing
+            ? String(fields.failing)
+            : words;
       const why = said.replace(/\.$/, '');
       holds.set(key, {
         consumer,

@@ -117,7 +117,7 @@ export const SETTINGS = {
   registryName: 'MILLRACE_REGISTRY_NAME',
   /** Which generation of its consumer the function fills; left out for the first. */
   generation: 'MILLRACE_GENERATION',
-  /** What tells the code of a later generation's function from others (adapters/files/code-fingerprint.ts). */
+  /** What tells the code of a consumer's function from that of other deployments (adapters/files/code-fingerprint.ts). */
   code: 'MILLRACE_CODE',
   /** The name of the consumer that the function is; for archives, whose functions have one entry. */
   consumer: 'MILLRACE_CONSUMER',

@@ -212,6 +212,7 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
       '0004-generations',
       '0005-as-of',
       '0006-keys',
+      '0007-breaker',
       '0008-seen',
     ]);
     expect(await migrate(driver, of.consumer, editorialAnalytics.migrations)).toEqual([]);

@@ -73,7 +73,8 @@ function cleared(roles: readonly string[]): string {
     RESET ALL;
     ${roles.map((role) => `DROP OWNED BY ${identifier(role)} CASCADE;`).join(' ')}
     DROP ROLE ${roles.map(identifier).join(', ')};
-    TRUNCATE millrace_ledger, millrace_ledger_range, millrace_generation, millrace_key, millrace_key_letter, millrace_parked;
+    TRUNCATE millrace_ledger, millrace_ledger_range, millrace_generation, millrace_key, millrace_key_letter, millrace_parked,
+      millrace_breaker;
     DELETE FROM millrace_migration WHERE scope <> 'millrace';`;
 }
 

@@ -462,9 +462,11 @@ async function recentErrors(
       ...(nextToken && { nextToken }),
     });
     for (const { message = '', timestamp = startTime } of events) {
-      const code = codeIn(message);
-      const { count = 0, firstAt = timestamp, lastAt = timestamp } = counts.get(code) ?? {};
+      const { code, ...said } = errorIn(message);
+      const { count = 0, firstAt = timestamp, lastAt = timestamp, ...before } = counts.get(code) ?? {};
       counts.set(code, {
+        ...before,
+        ...said,
         code,
         count: count + 1,
         firstAt: Math.min(firstAt, timestamp),
@@ -477,13 +479,23 @@ async function recentErrors(
   return [...counts.values()].toSorted((a, b) => b.count - a.count);
 }
 
-/** The code that PowertoolsLogger puts on an error; a line of Lambda's own has none. */
-function codeIn(message: string): string {
+interface LoggedError {
+  readonly code?: unknown;
+  readonly details?: { readonly failing?: unknown };
+  readonly cause?: LoggedError;
+}
+
+/** The code that PowertoolsLogger puts on an error; a line of Lambda's own has none. A batch that broken code held has the code's. */
+function errorIn(message: string): Pick<ErrorCount, 'code' | 'failing'> {
   try {
-    const { error, code } = JSON.parse(message) as { error?: { code?: unknown }; code?: unknown };
-    return String(error?.code ?? code ?? 'without a code');
+    const line = JSON.parse(message) as LoggedError & { error?: LoggedError; failing?: unknown };
+    const { code, failing } = line;
+    if (code === 'CONSUMER_BROKEN') return { code, failing: String(failing) };
+    const held = line.error?.cause;
+    if (held?.code === 'CONSUMER_BROKEN') return { code: held.code, failing: String(held.details?.failing) };
+    return { code: String(line.error?.code ?? code ?? 'without a code') };
   } catch {
-    return 'without a code';
+    return { code: 'without a code' };
   }
 }
 

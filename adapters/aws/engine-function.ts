@@ -11,7 +11,7 @@ import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { systemClock } from '../system/system-clock.ts';
 import { systemRandom } from '../system/system-random.ts';
-import { flag, knownVersions, setting } from './function-settings.ts';
+import { codeVersion, flag, knownVersions, setting } from './function-settings.ts';
 import type { openMskLetters } from './msk.ts';
 import { requestTimeouts } from './request-timeouts.ts';
 import { glueRegistry, once, s3Objects, sqsSender } from './services.ts';
@@ -46,6 +46,7 @@ export function engineFunction(
     deadLetters: openDeadLetters(consumer, objects, region),
     log: logger,
     metrics,
+    code: codeVersion(),
   });
   return consumerHandler({
     engine,

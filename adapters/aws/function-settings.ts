@@ -38,6 +38,11 @@ export function generation(environment = process.env): number {
   );
 }
 
+/** What tells the function's code from that of other deployments; Lambda's own version where a stack of before said nothing. */
+export function codeVersion(environment = process.env): string {
+  return environment[SETTINGS.code] ?? environment.AWS_LAMBDA_FUNCTION_VERSION ?? 'unknown';
+}
+
 /**
  * The versions that were registered at deployment; none where the variable is missing, and each is asked for.
  * @throws FUNCTION_MISCONFIGURED where the variable has something else

@@ -274,7 +274,13 @@ async function dropGeneration(
      DELETE FROM millrace_seen WHERE ledger IN (SELECT id FROM gone)`,
     [name],
   );
-  for (const table of ['millrace_ledger_range', 'millrace_parked', 'millrace_key_letter', 'millrace_key']) {
+  for (const table of [
+    'millrace_ledger_range',
+    'millrace_breaker',
+    'millrace_parked',
+    'millrace_key_letter',
+    'millrace_key',
+  ]) {
     await open.query(`DELETE FROM ${table} WHERE consumer = $1`, [name]);
   }
   await open.query('DELETE FROM millrace_migration WHERE scope = $1', [name]);

@@ -226,6 +226,23 @@ export const ledgerMigrations: readonly Migration[] = [
       CREATE POLICY consumers_have_their_own ON millrace_parked USING (consumer = current_user);`,
   },
   {
+    name: '0007-breaker',
+    sql: `
+      -- JSON as it was written: one row a consumer, read and written whole, and only when records fail.
+      CREATE TABLE millrace_breaker (
+        consumer text NOT NULL,
+        epoch int NOT NULL,
+        state json NOT NULL DEFAULT '[]',
+        updated_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (consumer, epoch)
+      );
+      COMMENT ON TABLE millrace_breaker IS
+        'Where a consumer''s code fails, by its version, and for how long records were held for it';
+      ALTER TABLE millrace_breaker ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY anyone_reads ON millrace_breaker FOR SELECT USING (true);
+      CREATE POLICY consumers_have_their_own ON millrace_breaker USING (consumer = current_user);`,
+  },
+  {
     name: '0008-seen',
     sql: `
       -- Ten million ids are kept for a large topic, so that a row names its ledger by a number. No function may choose it: the

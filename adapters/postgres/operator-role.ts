@@ -43,7 +43,7 @@ export async function provisionOperator(
       ALTER ROLE ${role} SET client_connection_check_interval = '5s';
       ALTER ROLE ${role} ${pauses ? "SET idle_session_timeout = '4min'" : 'RESET idle_session_timeout'};
       GRANT USAGE ON SCHEMA public TO ${role};
-      GRANT SELECT ON millrace_ledger, millrace_ledger_range, millrace_ledger_hole TO ${role};
+      GRANT SELECT ON millrace_ledger, millrace_ledger_range, millrace_ledger_hole, millrace_breaker TO ${role};
       -- What is parked is a topic's records, which operators read there as well. Each consumer sees its own alone.
       GRANT SELECT ON ${KEY_TABLES.join(', ')} TO ${role};
       DO $$ BEGIN

@@ -9,6 +9,7 @@ import type {
 } from '../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { TopicPartition } from '../../runtime/record.ts';
+import { createPostgresBreaker } from './postgres-breaker.ts';
 import { createPostgresKeys } from './postgres-keys.ts';
 import { createPostgresSeen, logTimeOf, type PostgresSeen, type SeenLedger } from './postgres-seen.ts';
 import type { SqlDriver } from './sql-driver.ts';
@@ -70,6 +71,7 @@ export class PostgresSink implements Sink<SqlTransaction> {
           isWaiting: () => open.isWaiting(),
           keys: createPostgresKeys(open),
           seen,
+          breaker: createPostgresBreaker(open),
         });
       },
       signal,

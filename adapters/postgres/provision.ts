@@ -87,6 +87,7 @@ function rolesOf(
       EXECUTE format('GRANT INSERT (%1$s), UPDATE (%1$s) ON millrace_ledger TO %2$I', own, ${literal(roleName)});
     END $$;
     GRANT SELECT ON millrace_ledger, millrace_ledger_hole, millrace_generation TO ${role};
+    GRANT SELECT, INSERT, UPDATE ON millrace_breaker TO ${role};
     GRANT SELECT, INSERT, UPDATE, DELETE
       ON millrace_ledger_range, millrace_key, millrace_key_letter, millrace_parked, millrace_seen TO ${role};${
         namesSchema(migrations)

@@ -1,5 +1,6 @@
 import { Duration } from 'aws-cdk-lib';
 import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
+import { isArchive } from '../../runtime/archive/archive.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { METRICS_NAMESPACE, type MetricName } from '../../runtime/delivery/metrics.ts';
 import { type LagMetricName, verdictNumber } from '../../runtime/lag/metrics.ts';
@@ -42,6 +43,7 @@ export function addConsumerAlarms(alarms: Alarms, consumer: AnyConsumer, of: Con
   }
   addDeadLetterAlarms(alarms, consumer, of);
   if (of.isEnabled) {
+    if (consumer.breaker && !isArchive(consumer)) addBreakerAlarm(alarms, consumer, of);
     addRedriveAlarms(alarms, consumer, of);
     addFunctionAlarms(alarms, consumer, of);
   }
@@ -313,6 +315,21 @@ function addDeadLetterAlarms(alarms: Alarms, consumer: AnyConsumer, of: Consumer
     missing: 'ignore',
     happened: `The oldest dead letter of ${name} is ${OLD_LETTER.toDays()} days old. SQS deletes it after ${LETTER_RETENTION.toDays()} days.`,
     command: look,
+  });
+}
+
+function addBreakerAlarm(alarms: Alarms, consumer: AnyConsumer, of: ConsumerMetrics): void {
+  const { name } = consumer;
+  alarms.add({
+    kind: 'consumer-broken',
+    severity: 'incident',
+    metric: reportedBy(of.environment, consumer, 'Broken'),
+    threshold: 0,
+    datapoints: 1,
+    of: 1,
+    missing: 'not-breaching',
+    happened: `The code of ${name} is broken: half of the records or more fail with one error in one place. They are held, and become dead letters when breaker.holdMs is over. The alarm's value is how many wait.`,
+    command: tailErrors(of),
   });
 }
 

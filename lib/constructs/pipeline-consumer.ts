@@ -96,10 +96,8 @@ function addFunction(
     securityGroups: [network.functions, ...(network.behindProxy ? [network.behindProxy] : [])],
     environment: {
       ...sinkSettings(consumer, surroundings),
-      ...(generation > 1 && {
-        [SETTINGS.generation]: String(generation),
-        [SETTINGS.code]: codeIn(scope, consumer, declared),
-      }),
+      ...(generation > 1 && { [SETTINGS.generation]: String(generation) }),
+      ...(!isArchive(consumer) && { [SETTINGS.code]: codeIn(scope, consumer, declared) }),
       [SETTINGS.registryName]: contracts.registryName,
       ...(topic.format === 'avro' && { [SETTINGS.schemaIds]: contracts.versionIds(topic) }),
       [SETTINGS.deadLetterQueueUrl]: resources.deadLetters.queueUrl,
@@ -110,7 +108,7 @@ function addFunction(
   });
 }
 
-/** A promote compares it with the code that the rebuild was begun with. */
+/** A promote compares it with the code that the rebuild was begun with, and the breaker holds records for each anew. */
 function codeIn(scope: Construct, consumer: AnyConsumer, declared: string): string {
   const { appRoot } = (Stack.of(scope) as EnvironmentStack).target;
   return codeFingerprint(pathToFileURL(join(appRoot, 'millrace.config.ts')), { ...consumer, name: declared });

@@ -69,7 +69,7 @@ interface Held {
   readonly unkept: Pick<Failures, 'failed' | 'handled' | 'handledBefore'> | null;
 }
 
-/** Remembers what is held between runs, so that a batch that comes again is tried by one record. */
+/** Remembers what is held between runs, so that a batch that is delivered again is tried by one record. */
 export function createBreakers(
   consumer: AnyConsumer,
   { clock, log, sink, code }: BreakerPorts,

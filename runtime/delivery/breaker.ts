@@ -178,7 +178,7 @@ function judged(
   let window: BreakerWindow = wentOn;
   if (window.openedAt !== null) {
     if (isHalf(window)) {
-      // What is held is counted already, and so are those that come again.
+      // What is held is counted already, and so are those delivered again.
       const heldUntil = heldUntilOf(window, seen);
       if (heldUntil !== null) return answer({ ...window, heldAt: now }, heldUntil);
       window = { ...window, heldAt: window.openedAt! + holdMs - window.heldMs };

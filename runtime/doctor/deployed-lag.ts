@@ -1,7 +1,7 @@
 /** Samples of a deployed environment's consumers, from what AWS's APIs say of them: nothing inside its network is asked. */
 import { type ConsumerInEnvironment, consumerIn } from '../consumer-in-environment.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
-import { METRICS_NAMESPACE } from '../delivery/metrics.ts';
+import { METRICS_NAMESPACE, type MetricName } from '../delivery/metrics.ts';
 import {
   deadLetterQueueName,
   deployedName,
@@ -63,6 +63,8 @@ interface Measured {
   readonly throttles: readonly MetricPoint[];
   readonly tried: readonly MetricPoint[];
   readonly failed: readonly MetricPoint[];
+  /** Records that wait, since the code is broken. */
+  readonly broken: readonly MetricPoint[];
   /** Of provisioned pollers: records committed. */
   readonly committed: readonly MetricPoint[];
 }
@@ -139,11 +141,14 @@ async function measure(
   const clusterName = brokers.type === 'existing' ? brokers.clusterArn.split('/')[1]! : environmentName(env);
   const queries = seen.map(({ deployed: { consumer }, mapping }): Record<keyof Measured, MetricQuery> => {
     const { name, topic } = consumer;
-    const own = (metric: LagMetricName): MetricQuery => ({
+    const own = (
+      metric: LagMetricName | MetricName,
+      statistic: MetricQuery['statistic'] = 'Maximum',
+    ): MetricQuery => ({
       namespace: METRICS_NAMESPACE,
       name: metric,
       dimensions: { environment: env, service: name, topic: topic.name },
-      statistic: 'Maximum',
+      statistic,
     });
     const ofFunction = (metric: string): MetricQuery => ({
       namespace: 'AWS/Lambda',
@@ -156,6 +161,7 @@ async function measure(
       lag: own('Lag'),
       age: own('Age'),
       lost: own('Lost'),
+      broken: own('Broken', 'Sum'),
       offsets: {
         namespace: 'AWS/Kafka',
         name: 'SumOffsetLag',
@@ -261,7 +267,8 @@ function runnerOf(env: string, seen: Seen, measured: Measured | undefined, now: 
     deployed.polling.mode === 'provisioned'
       ? recent(measured.committed, RECENT_MS)
       : recent(measured.tried, RECENT_MS) - recent(measured.failed, RECENT_MS);
-  const held = done > 0 ? undefined : heldBy(seen.errors, now);
+  const held =
+    brokenSince(measured.broken, seen.errors, now) ?? (done > 0 ? undefined : heldBy(seen.errors, now));
   const isBehind = ((measured.lag.at(-1) ?? measured.offsets.at(-1))?.value ?? 0) > 0;
   if (done === 0 && isBehind && !held) {
     const why = throttles > 0 ? `: Lambda refused ${throttles} invocations in five minutes` : '';
@@ -279,5 +286,27 @@ function runnerOf(env: string, seen: Seen, measured: Measured | undefined, now: 
 function heldBy(errors: Seen['errors'], now: number): Runner['held'] {
   if ('problem' in errors || errors.value === null) return undefined;
   const [most] = errors.value.filter(({ lastAt }) => lastAt >= now - RECENT_MS);
-  return most && { code: most.code, since: most.firstAt, tries: most.count };
+  return (
+    most && {
+      code: most.code,
+      since: most.firstAt,
+      tries: most.count,
+      ...(most.failing !== undefined && { why: most.failing }),
+    }
+  );
+}
+
+/** Set while the last batch says that records wait for code that works; other partitions may go on meanwhile. */
+function brokenSince(broken: readonly MetricPoint[], errors: Seen['errors'], now: number): Runner['held'] {
+  const last = broken.at(-1);
+  if (!last || last.value === 0 || last.at < now - FRESH_MS) return undefined;
+  const code = 'CONSUMER_BROKEN';
+  const since = broken[broken.findLastIndex(({ value }) => value === 0) + 1]!;
+  const logged = 'value' in errors ? errors.value?.find((each) => each.code === code) : undefined;
+  return {
+    code,
+    since: since.at,
+    tries: logged?.count ?? 1,
+    ...(logged?.failing !== undefined && { why: logged.failing }),
+  };
 }

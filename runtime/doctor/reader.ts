@@ -98,6 +98,8 @@ export interface ErrorCount {
   /** Of the first and the last of them, in epoch milliseconds. */
   readonly firstAt: number;
   readonly lastAt: number;
+  /** For CONSUMER_BROKEN: where the code fails, in words. */
+  readonly failing?: string;
 }
 
 /** A metric of CloudWatch, and how its samples are added up in each period. */

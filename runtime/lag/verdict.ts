@@ -1,5 +1,6 @@
 /** What samples of a consumer mean. The newest one counts; those before it tell where things are going. */
-import type { ConsumerSample, PartitionSample, Runner, WatchedConsumer } from './sample.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { ConsumerSample, Failing, PartitionSample, Runner, WatchedConsumer } from './sample.ts';
 import {
   idleSince,
   lastProgressAt,
@@ -25,6 +26,8 @@ const STALL_MS = 300_000;
 const HELD_MS = 5_000;
 /** An error that comes back so often at one offset does not pass by itself. */
 const BLOCKING_FAILURES = 3;
+/** Said only once it is certain: it does not pass without another deploy. */
+const BROKEN: ErrorCode = 'CONSUMER_BROKEN';
 /** A lag that grows or shrinks by less than this share of the traffic is steady. */
 const STEADY_SHARE = 0.05;
 /** What is on its way through a healthy consumer: so long's input, or three batch windows'. */
@@ -61,7 +64,7 @@ export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample
   const { verdict, evidence } = worst && rank(worst.verdict) < rank(all.verdict) ? worst : all;
   const headrooms = partitions.flatMap(({ headroomMs }) => (headroomMs === null ? [] : [headroomMs]));
   const moved = partitions.flatMap((each) => (each.lastProgressAt === null ? [] : [each.lastProgressAt]));
-  const blocked = sample.partitions?.find(({ failing }) => failing && failing.times >= BLOCKING_FAILURES);
+  const blocking = sample.partitions?.find(({ failing }) => failing && isBlocking(failing));
   const status = {
     ...all,
     verdict,
@@ -69,7 +72,7 @@ export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample
     lastProgressAt: moved.length > 0 ? Math.max(...moved) : all.lastProgressAt,
     drainMs: all.drain === null || all.drain === 'never' ? null : all.drain.highMs,
     deadLetters: sample.deadLetters,
-    heldBy: sample.runner.held?.code ?? blocked?.failing?.code ?? null,
+    heldBy: sample.runner.held?.code ?? blocking?.failing?.code ?? null,
     isPaused: sample.runner.paused !== undefined,
     retentionMs: sample.retentionMs,
     partitions,
@@ -150,7 +153,7 @@ function progressOf(series: Series, sample: ConsumerSample, watched: WatchedCons
   const [verdict, because] =
     lost(series) ??
     atRisk(series, numbers, retentionMs) ??
-    blocked(series) ??
+    blocked(series, sample.runner) ??
     stalled(series, sample.runner, watched) ??
     trend(series, numbers, sample, watched);
   const where = series.partition ? `Partition ${series.partition.partition}: ` : '';
@@ -183,14 +186,25 @@ function atRisk(
   return ['AT_RISK', `${deadline}, and catching up takes ${drainText(drain)}.`];
 }
 
-function blocked({ now, partition }: Series): Finding | undefined {
+function isBlocking({ code, times }: Failing): boolean {
+  return times >= BLOCKING_FAILURES || code === BROKEN;
+}
+
+function blocked({ now, partition }: Series, { held }: Runner): Finding | undefined {
   const failing = partition?.failing;
-  if (!failing || !now.lag || failing.times < BLOCKING_FAILURES) return undefined;
+  if (!partition && held?.code === BROKEN && now.lag !== 0) {
+    const where = held.why ? `: ${held.why}` : '';
+    return [
+      'BLOCKED',
+      `held by ${BROKEN} since ${moment(held.since)}${where}. The code is broken, not the records.`,
+    ];
+  }
+  if (!failing || !now.lag || !isBlocking(failing)) return undefined;
   if (now.committed !== null && now.committed > failing.offset) return undefined;
   const why = failing.why ? `: ${failing.why.replace(/\.$/, '')}` : '';
   return [
     'BLOCKED',
-    `offset ${failing.offset} failed ${failing.times} times with ${failing.code} since ${moment(failing.since)}${why}.`,
+    `offset ${failing.offset} failed ${failing.times} ${failing.times === 1 ? 'time' : 'times'} with ${failing.code} since ${moment(failing.since)}${why}.`,
   ];
 }
 

@@ -440,6 +440,7 @@ describe('the policy', () => {
     'lag-unknown': ['IF(verdict == 2, 1, 0); Millrace Verdict max', '>= 1', '15 of 15 × 60 s', 'breaching'],
     'operator-silent': ['Millrace Sampled sum', '< 1', '3 of 3 × 300 s', 'breaching'],
     'records-passed-over': ['Millrace Holes sum', '> 0', '1 of 1 × 60 s', 'notBreaching'],
+    'consumer-broken': ['Millrace Broken sum', '> 0', '1 of 1 × 60 s', 'notBreaching'],
     'redrive-failing': ['Millrace RedriveFailedAgain sum', '> 0', '1 of 1 × 60 s', 'notBreaching'],
     'redrive-refused': ['Millrace RedriveRefused sum', '> 0', '1 of 1 × 60 s', 'notBreaching'],
     'dead-letters': ['AWS/SQS ApproximateNumberOfMessagesVisible max', '> 0', '1 of 1 × 300 s', 'ignore'],

@@ -8,6 +8,7 @@ function scrubbed(template: object): unknown {
   return JSON.parse(
     JSON.stringify(template)
       .replace(/"S3Key":"[0-9a-f]{64}\.zip"/g, '"S3Key":"<asset>.zip"')
+      .replace(/"MILLRACE_CODE":"[0-9a-f]{16}"/g, '"MILLRACE_CODE":"<code>"')
       .replace(/CurrentVersion[0-9A-F]{8}[0-9a-f]{32}/g, 'CurrentVersion<hash>'),
   );
 }

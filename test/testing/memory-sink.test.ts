@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { union } from '../../runtime/delivery/offset-ranges.ts';
 import { MemorySink, type MemoryTx } from '../../testing/memory-sink.ts';
+import { breakerSuite } from '../ports/breaker-suite.ts';
 import { keySuite } from '../ports/key-suite.ts';
 import { seenSuite } from '../ports/seen-suite.ts';
 import { sinkSuite } from '../ports/sink-suite.ts';
@@ -24,6 +25,8 @@ sinkSuite<MemoryTx>(
   },
   { transactions: 'many' },
 );
+
+breakerSuite('MemorySink', async () => new MemorySink(), { transactions: 'many' });
 
 keySuite('MemorySink', async () => {
   const sink = new MemorySink();

@@ -8,6 +8,7 @@ import type { SqlConnection, SqlDriver } from '../../../adapters/postgres/sql-dr
 import { inTransaction } from '../../../adapters/postgres/sql-transaction.ts';
 import type { SinkTransaction, SqlTransaction } from '../../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import { breakerSuite } from '../../ports/breaker-suite.ts';
 import { keySuite } from '../../ports/key-suite.ts';
 import { seenSuite } from '../../ports/seen-suite.ts';
 import { type SinkFixture, type StoredLedger, sinkSuite } from '../../ports/sink-suite.ts';
@@ -66,6 +67,7 @@ export function postgresSuite(
         sinkFixture(new PostgresSink(database.driver, { mostRangeBytes: 0 }), database.driver);
       sinkSuite('as a Sink whose ledgers keep no ranges in their rows', open, { transactions });
     }
+    breakerSuite('as a Sink', async () => sink, { transactions });
     keySuite('as a Sink', async () => ({
       sink,
       async whole({ consumer, epoch }, { topic, partition }) {

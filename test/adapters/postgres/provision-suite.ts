@@ -51,6 +51,7 @@ export function provisionSuite(open: () => ProvisionFixture): void {
         'millrace/0004-generations',
         'millrace/0005-as-of',
         'millrace/0006-keys',
+        'millrace/0007-breaker',
         'millrace/0008-seen',
         `${readers}/0001-reader`,
         `${writers}/0001-writer`,
@@ -107,6 +108,27 @@ export function provisionSuite(open: () => ProvisionFixture): void {
         { consumer: readers, max_timestamp: 7 },
         { consumer: writers, max_timestamp: -1 },
       ]);
+    });
+
+    test('a consumer keeps a breaker of its own, and cannot change those of others', async () => {
+      const keep = (consumer: string, role: string) =>
+        open()
+          .as(role)
+          .then((driver) =>
+            new PostgresSink(driver).transaction(async ({ breaker }) => {
+              const key = { consumer, epoch: 1 };
+              const { state } = await breaker!.read(key);
+              await breaker!.write(key, state);
+            }),
+          );
+      await keep(readers, readers);
+      await keep(writers, writers);
+      await expect(keep(writers, readers)).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+      const taken = await query(
+        readers,
+        `UPDATE millrace_breaker SET epoch = 9 WHERE consumer = '${writers}'`,
+      );
+      expect(taken.affectedRows).toBe(0);
     });
 
     test('a consumer remembers keys of its own, and cannot see or change those of others', async () => {
