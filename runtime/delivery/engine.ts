@@ -394,7 +394,8 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     if (!isHalt) {
       // What they were behind is applied: with several letters of a key, each is the first in its turn.
       const again = letters.filter((_, at) => outcomes[at] === 'early');
-      if (again.length === 0 || !outcomes.includes('applied')) return outcomes;
+      const isFurther = outcomes.includes('applied') || outcomes.includes('repeated');
+      if (again.length === 0 || !isFurther) return outcomes;
       const later = await redriveLetters(again, epoch, invocation, mayBeOvertaken);
       const ofLater = later.values();
       return outcomes.map((outcome) => (outcome === 'early' ? ofLater.next().value! : outcome));
