@@ -211,7 +211,11 @@ export async function settle(
       // With the time for it over already, the handler would be blamed for what came before.
       handlerTime.signal.throwIfAborted();
       phase = 'handle';
-      for (const item of fresh) if (item.failure !== null) order.failed(item);
+      for (const item of fresh) {
+        // There was no room behind a record that is held by now, or has gone through.
+        if (item.failure?.code === 'PARK_LIMIT' && !order.mustPark(item)) item.failure = null;
+        if (item.failure !== null) order.failed(item);
+      }
       const once = await createOnce(fresh, views, opened.seen, context, (item) => order.mustPark(item));
       sound = fresh.filter(
         (item) => item.failure === null && !order.mustPark(item) && !once.isRepeated(item),
@@ -369,9 +373,8 @@ async function parkAll(
   for (const [item, error] of overflow) {
     const diagnosis = diagnose('handle', error, 'PARK_LIMIT');
     if (diagnosis.action === 'hold') held.set(item.raw.partition, held.get(item.raw.partition) ?? item);
-    // One that found no room before has its letter by now.
-    else if (item.failure?.code !== diagnosis.code)
-      item.failure = describeFailure(diagnosis, historyWith(item, clock.now()));
+    // What has a letter by now keeps it.
+    else item.failure ??= describeFailure(diagnosis, historyWith(item, clock.now()));
   }
   const [first] = held.values();
   if (first) throw new HeldFrom([...held.values()], diagnose('handle', overflow.get(first), 'PARK_LIMIT'));

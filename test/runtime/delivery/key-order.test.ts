@@ -269,6 +269,24 @@ describe('parkLimit', () => {
     expect([applied(), remembered()]).toEqual([[0, 1, 2, 3, 4], NOTHING]);
   });
 
+  test('a record for which there was no room is handled where the one before it goes through after all', async () => {
+    let brokenUntil = Number.POSITIVE_INFINITY;
+    const { deliver, letters, sink, clock } = setUp(
+      async (records, context) => {
+        const isBroken = clock.now() < brokenUntil;
+        for (const { offset } of records) if (isBroken && offset < 10) throw new TypeError('broken');
+        await apply(records, context);
+      },
+      {},
+      { ...limit(1, 10, 'dead-letter'), breaker: { holdMs: 60_000 } },
+    );
+    // Ten first records of keys fail with one fingerprint and are held; there is no room for those behind them.
+    const records = keyed('abcdefghij'.repeat(3));
+    brokenUntil = clock.now() + 10_000;
+    await deliver(records);
+    expect([letters.length, sink.value('applied')]).toEqual([0, records.map(({ offset }) => `0/${offset}`)]);
+  });
+
   test('counts what other partitions have parked', async () => {
     const { deliver, remembered } = setUpFailing([0], limit(2, 2, 'dead-letter'));
     await deliver(keyed('aaa'));
