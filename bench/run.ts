@@ -15,6 +15,7 @@ import { benchLagSample } from './lag-sample.ts';
 import { benchLedgerHoles } from './ledger-holes.ts';
 import { benchLogToSink } from './log-to-sink.ts';
 import type { Figures, Result } from './measure.ts';
+import { benchParking } from './parking.ts';
 import { withProcesses } from './real-parts.ts';
 import { benchRebuild } from './rebuild.ts';
 
@@ -44,6 +45,10 @@ const realBenchmarks: Record<string, Benchmark> = {
   'ledger-holes': () =>
     withProcesses((processes) =>
       benchLedgerHoles(processes, options.smoke ? 2 : 40, options.smoke ? 10_000 : 1_000_000),
+    ),
+  parking: () =>
+    withProcesses((processes) =>
+      benchParking(processes, options.smoke ? 500 : 10_000, options.smoke ? 1 : 5, registry),
     ),
   'lag-sample': () =>
     withProcesses((processes) =>

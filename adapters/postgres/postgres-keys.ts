@@ -6,8 +6,10 @@ import type { OpenTransaction } from './sql-transaction.ts';
 import { column, decodeRows, toMultirange } from './sql-values.ts';
 
 /**
- * Letters and parked records by key, in tables beside the ledger. A statement looks for rows by the whole of an index from
- * its first column on, so that it does so in tables that were never analysed too.
+ * Letters and parked records by key, in tables beside the ledger. They fill and empty faster than they are analysed, so
+ * the planner may take them for small and join them row by row with all that it is given: minutes, for a thousand letters.
+ * So each row is looked up in a subquery of its own, which OFFSET 0 keeps out of joins, and found again by its ctid: nobody
+ * else changes it while the ledger is locked.
  */
 export function createPostgresKeys(open: OpenTransaction): KeyStore {
   const query = async (sql: string, parameters: readonly unknown[]) =>
@@ -50,6 +52,13 @@ export function createPostgresKeys(open: OpenTransaction): KeyStore {
   };
 }
 
+/** The row of a key that was asked for. */
+const KEY_OF = (asked: string) => `
+  FROM millrace_key k
+  WHERE k.consumer = $1 AND k.epoch = $2 AND k.topic = ${asked}.topic AND k.partition = ${asked}.partition
+    AND k.hash = ${asked}.hash
+  OFFSET 0`;
+
 /** The keys that have a state, each with its letters and parked records from the lowest to the highest offset asked for. */
 const READ = `
   SELECT s.*, (
@@ -63,8 +72,7 @@ const READ = `
        FROM millrace_parked p WHERE p.key_id = k.id AND p."offset" BETWEEN a.lowest AND a.highest) AS parked_at
     FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[], $7::bigint[])
       WITH ORDINALITY AS a (topic, partition, hash, lowest, highest, n)
-    JOIN millrace_key k USING (topic, partition, hash)
-    WHERE k.consumer = $1 AND k.epoch = $2
+    CROSS JOIN LATERAL (SELECT * ${KEY_OF('a')}) k
   ) s ON true
   ORDER BY s.n`;
 
@@ -83,16 +91,13 @@ const OPEN = `
   WITH key AS (
     SELECT * FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bytea[])
       WITH ORDINALITY AS g (topic, partition, hash, key, n)
+  ), known AS (
+    SELECT key.n, (SELECT k.id ${KEY_OF('key')}) AS id FROM key
   ), fresh AS (
     SELECT g.* FROM unnest($7::int[], $8::bigint[], $9::boolean[], $10::bigint[])
       AS g (n, at, is_waited_for, overtaken_by)
-    WHERE NOT EXISTS (
-      SELECT FROM key
-      JOIN millrace_key k ON (k.consumer, k.epoch, k.topic, k.partition, k.hash)
-        = ($1, $2::int, key.topic, key.partition, key.hash)
-      JOIN millrace_key_letter l ON l.key_id = k.id AND l."offset" = g.at
-      WHERE key.n = g.n
-    )
+    JOIN known USING (n)
+    WHERE (SELECT l."offset" FROM millrace_key_letter l WHERE l.key_id = known.id AND l."offset" = g.at) IS NULL
   ), kept AS (
     INSERT INTO millrace_key AS k (consumer, epoch, topic, partition, hash, key, letters, first_letter)
     SELECT $1, $2::int, topic, partition, hash, key, f.letters, f.first_letter
@@ -138,16 +143,17 @@ const PARK = `
 /** The rows of positions that there are, with their keys as they were before. */
 const found = (table: string) => `
   found AS (
-    SELECT k.id, k.topic, k.partition, g.at
+    SELECT k.id, g.topic, g.partition, g.at, r.place
     FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[]) AS g (topic, partition, hash, at)
-    JOIN millrace_key k USING (topic, partition, hash)
-    JOIN ${table} r ON r.key_id = k.id AND r."offset" = g.at
-    WHERE k.consumer = $1 AND k.epoch = $2
+    CROSS JOIN LATERAL (SELECT k.id ${KEY_OF('g')}) k
+    CROSS JOIN LATERAL (
+      SELECT r.ctid AS place FROM ${table} r WHERE r.key_id = k.id AND r."offset" = g.at OFFSET 0
+    ) r
   ), per_key AS (SELECT id, count(*)::int AS gone FROM found GROUP BY id),
   per_partition AS (SELECT topic, partition, count(*)::int AS gone FROM found GROUP BY 1, 2)`;
 
 const deleted = (table: string) => `
-  DELETE FROM ${table} r USING found f WHERE r.key_id = f.id AND r."offset" = f.at`;
+  DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT place FROM found))`;
 
 /** The lowest offset of a key's rows but for those found. */
 const firstOf = (table: string, condition: string) => `(
@@ -186,17 +192,23 @@ const UNPARK = `
 
 const RELEASE = `
   WITH ${found('millrace_key_letter')}, released AS (
-    UPDATE millrace_key_letter r SET is_waited_for = false FROM found f WHERE r.key_id = f.id AND r."offset" = f.at
+    UPDATE millrace_key_letter SET is_waited_for = false WHERE ctid = ANY (ARRAY(SELECT place FROM found))
   )
   UPDATE millrace_key k SET first_letter = ${firstOf('millrace_key_letter', 'r.is_waited_for')}
   FROM per_key p WHERE k.id = p.id`;
 
 const OVERTAKE = `
-  UPDATE millrace_key_letter l SET overtaken_by = g.at
-  FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[]) AS g (topic, partition, hash, at)
-  JOIN millrace_key k USING (topic, partition, hash)
-  WHERE k.consumer = $1 AND k.epoch = $2
-    AND l.key_id = k.id AND l."offset" < g.at AND l.overtaken_by IS NULL`;
+  WITH overtaken AS (
+    SELECT l.place, min(g.at) AS by
+    FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[]) AS g (topic, partition, hash, at)
+    CROSS JOIN LATERAL (SELECT k.id ${KEY_OF('g')}) k
+    CROSS JOIN LATERAL (
+      SELECT l.ctid AS place FROM millrace_key_letter l
+      WHERE l.key_id = k.id AND l."offset" < g.at AND l.overtaken_by IS NULL OFFSET 0
+    ) l
+    GROUP BY l.place
+  )
+  UPDATE millrace_key_letter l SET overtaken_by = o.by FROM overtaken o WHERE l.ctid = o.place`;
 
 const DRAINING = `
   UPDATE millrace_ledger l SET is_draining = g.is_draining
