@@ -186,7 +186,7 @@ export const ledgerMigrations: readonly Migration[] = [
         UNIQUE (consumer, epoch, topic, partition, hash)
       ) WITH (fillfactor = 70);
       CREATE INDEX ON millrace_key (consumer, epoch, topic, partition)
-        WHERE first_parked < coalesce(first_letter, 9223372036854775807);
+        WHERE first_parked <= coalesce(first_letter, 9223372036854775807);
       COMMENT ON TABLE millrace_key IS 'Keys that have open dead letters or parked records';
       COMMENT ON COLUMN millrace_key.first_letter IS 'The lowest offset of those letters that later records wait for';
 

@@ -11,20 +11,32 @@ import { column, decodeRows, toMultirange } from './sql-values.ts';
  * So each row is looked up in a subquery of its own, which OFFSET 0 keeps out of joins, and found again by its ctid: nobody
  * else changes it while the ledger is locked.
  */
-export function createPostgresKeys(open: OpenTransaction): KeyStore {
+export function createPostgresKeys(
+  open: OpenTransaction,
+  /** At most so many keys are remembered of the ledgers that are locked. */
+  remembered: () => number,
+): KeyStore {
   const query = async (sql: string, parameters: readonly unknown[]) =>
     decodeRows(await open.query(sql, parameters));
   return {
     async read(key, positions) {
       const asked = byKey(positions);
-      const rows = (await query(READ, [
-        ...whose(key),
-        ...columnsOf(asked),
-        asked.map(({ offsets }) => Math.min(...offsets)),
-        asked.map(({ offsets }) => Math.max(...offsets)),
-      ])) as unknown as readonly [ReadRow, ...ReadRow[]];
-      const found = rows.filter(({ n }) => n !== null);
-      return { states: found.map((row) => stateOf(asked[row.n! - 1]!, row)), parkedInAll: rows[0].in_all };
+      // A batch has thousands of keys, and few of them wait: then it is quicker to look at those that do.
+      const [sql, parameters] =
+        remembered() < asked.length ? [READ_PARTITIONS, windowsOf(positions)] : [READ, keysOf(asked)];
+      const rows = (await query(sql, [...whose(key), ...parameters])) as unknown as readonly [
+        ReadRow,
+        ...ReadRow[],
+      ];
+      const found = new Map(
+        rows.map((row): [string, ReadRow] => [`${row.topic}/${row.partition}/${row.hash}`, row]),
+      );
+      const isAny = rows[0].hash !== null;
+      const states = asked.flatMap((of) => {
+        const row = isAny && found.get(`${of.topic}/${of.partition}/${hashOf(of.key)}`);
+        return row ? [stateOf(of, row)] : [];
+      });
+      return { states, parkedInAll: rows[0].in_all };
     },
 
     async write(key, change) {
@@ -59,25 +71,36 @@ const KEY_OF = (asked: string) => `
     AND k.hash = ${asked}.hash
   OFFSET 0`;
 
-/** The keys that have a state, each with its letters and parked records from the lowest to the highest offset asked for. */
-const READ = `
+/** Keys that have a state, each with its letters and parked records from the lowest to the highest offset asked for. */
+const readOf = (asked: string, keys: string) => `
   SELECT s.*, (
     SELECT coalesce(sum(parked_records), 0)::int FROM millrace_ledger WHERE consumer = $1 AND epoch = $2
   ) AS in_all
   FROM (VALUES (1)) always (one) LEFT JOIN (
-    SELECT a.n::int, k.first_letter, k.first_parked, k.parked,
+    SELECT k.topic, k.partition, replace(k.hash::text, '-', '') AS hash, k.first_letter, k.first_parked, k.parked,
       (SELECT coalesce(json_agg(json_build_array(l."offset", l.overtaken_by) ORDER BY l."offset"), '[]')
        FROM millrace_key_letter l WHERE l.key_id = k.id AND l."offset" BETWEEN a.lowest AND a.highest) AS letters,
       (SELECT coalesce(json_agg(p."offset" ORDER BY p."offset"), '[]')
        FROM millrace_parked p WHERE p.key_id = k.id AND p."offset" BETWEEN a.lowest AND a.highest) AS parked_at
-    FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[], $7::bigint[])
-      WITH ORDINALITY AS a (topic, partition, hash, lowest, highest, n)
-    CROSS JOIN LATERAL (SELECT * ${KEY_OF('a')}) k
-  ) s ON true
-  ORDER BY s.n`;
+    FROM unnest(${asked})
+    CROSS JOIN LATERAL (SELECT * ${keys}) k
+  ) s ON true`;
 
-interface ReadRow {
-  readonly n: number | null;
+const READ = readOf(
+  '$3::text[], $4::int[], $5::uuid[], $6::bigint[], $7::bigint[]) AS a (topic, partition, hash, lowest, highest',
+  KEY_OF('a'),
+);
+
+const READ_PARTITIONS = readOf(
+  '$3::text[], $4::int[], $5::bigint[], $6::bigint[]) AS a (topic, partition, lowest, highest',
+  `FROM millrace_key k
+  WHERE k.consumer = $1 AND k.epoch = $2 AND k.topic = a.topic AND k.partition = a.partition
+  OFFSET 0`,
+);
+
+interface ReadRow extends TopicPartition {
+  /** In hexadecimal; null where no key has a state. */
+  readonly hash: string | null;
   readonly first_letter: number | null;
   readonly first_parked: number | null;
   readonly parked: number;
@@ -228,11 +251,11 @@ const NEXT_PARKED = `
     JOIN millrace_key k USING (topic, partition)
     CROSS JOIN LATERAL (
       SELECT r."offset", r.bytes FROM millrace_parked r
-      WHERE r.key_id = k.id AND r."offset" < coalesce(k.first_letter, 9223372036854775807)
+      WHERE r.key_id = k.id AND r."offset" <= coalesce(k.first_letter, 9223372036854775807)
       ORDER BY r."offset" LIMIT $5::int
     ) p
     WHERE k.consumer = $1 AND k.epoch = $2
-      AND k.first_parked < coalesce(k.first_letter, 9223372036854775807)
+      AND k.first_parked <= coalesce(k.first_letter, 9223372036854775807)
     WINDOW w AS (ORDER BY g.n, p."offset" ROWS UNBOUNDED PRECEDING)
     ORDER BY g.n, p."offset" LIMIT $5::int
   )
@@ -279,6 +302,30 @@ function byKey(positions: readonly KeyPosition[]): (Keyed & { readonly offsets: 
   return [...found.values()];
 }
 
+type Asked = ReturnType<typeof byKey>[number];
+
+function keysOf(asked: readonly Asked[]): readonly unknown[] {
+  return [
+    ...columnsOf(asked),
+    asked.map(({ offsets }) => Math.min(...offsets)),
+    asked.map(({ offsets }) => Math.max(...offsets)),
+  ];
+}
+
+/** Of each partition, the lowest and the highest offset that was asked for. */
+function windowsOf(positions: readonly KeyPosition[]): readonly unknown[] {
+  const windows = new Map<string, TopicPartition & { lowest: number; highest: number }>();
+  for (const { topic, partition, offset } of positions) {
+    const id = `${topic}/${partition}`;
+    const window = windows.get(id) ?? { topic, partition, lowest: offset, highest: offset };
+    windows.set(id, window);
+    window.lowest = Math.min(window.lowest, offset);
+    window.highest = Math.max(window.highest, offset);
+  }
+  const all = [...windows.values()];
+  return [...partitionsOf(all), column(all, 'lowest'), column(all, 'highest')];
+}
+
 /** A large key travels once, however many of its records do. */
 function withKeys(of: readonly KeyPosition[]): { readonly keys: readonly unknown[]; readonly at: number[] } {
   const keys = byKey(of);
@@ -310,10 +357,7 @@ function recordsOf(parked: readonly RawRecord[]): readonly unknown[] {
   return [...keys, at, ...parkedParameters(parked)];
 }
 
-function stateOf(
-  { topic, partition, key, offsets }: ReturnType<typeof byKey>[number],
-  row: ReadRow,
-): KeyState {
+function stateOf({ topic, partition, key, offsets }: Asked, row: ReadRow): KeyState {
   const asked = new Set(offsets);
   return {
     topic,

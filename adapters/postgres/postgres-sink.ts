@@ -69,7 +69,7 @@ export class PostgresSink implements Sink<SqlTransaction> {
               }
             }),
           isWaiting: () => open.isWaiting(),
-          keys: createPostgresKeys(open),
+          keys: createPostgresKeys(open, () => rememberedIn(locked)),
           seen,
           breaker: createPostgresBreaker(open),
         });
@@ -211,7 +211,7 @@ interface Locked {
   readonly rangesBelow: ReadonlyMap<string, number>;
   /** Whether one of them has to move ranges out of its row. */
   readonly isAnyFull: boolean;
-  readonly rows: ReadonlyMap<string, SeenLedger>;
+  readonly rows: ReadonlyMap<string, LedgerRow>;
 }
 
 const NOTHING_LOCKED: Locked = {
@@ -269,6 +269,11 @@ async function lockLedgers(
   });
   const isAnyFull = rows.some(({ is_full }) => is_full);
   return { views, transactionId: rows[0]!.transaction_id, rangesBelow, isAnyFull, rows: byPartition };
+}
+
+/** A key is remembered for a letter or a parked record. */
+function rememberedIn({ rows }: Locked): number {
+  return [...rows.values()].reduce((sum, row) => sum + row.open_letters + row.parked_records, 0);
 }
 
 function countsOf(row: LedgerRow): KeyCounts | undefined {

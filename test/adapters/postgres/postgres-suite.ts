@@ -12,6 +12,7 @@ import { breakerSuite } from '../../ports/breaker-suite.ts';
 import { keySuite } from '../../ports/key-suite.ts';
 import { seenSuite } from '../../ports/seen-suite.ts';
 import { type SinkFixture, type StoredLedger, sinkSuite } from '../../ports/sink-suite.ts';
+import { keysSuite } from './keys-suite.ts';
 import { migrateSuite } from './migrate-suite.ts';
 import { valuesSuite } from './values-suite.ts';
 
@@ -86,6 +87,7 @@ export function postgresSuite(
         return row!.ids as number;
       },
     }));
+    keysSuite(() => database.driver);
     migrateSuite(() => database.driver);
 
     test('whole ledgers have every kind of range, of all partitions and one epoch', async () => {
