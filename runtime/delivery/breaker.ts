@@ -50,6 +50,8 @@ const MOST_WINDOWS = 16;
 /** For the fingerprints that there is no room for. */
 const OTHERS: Fingerprint = { name: 'Error', file: null, function: null, line: null };
 const MOST_CODES = 4;
+/** Between two looks at what is held: several times the longest wait between two tries. */
+const LONGEST_GAP_MS = 60_000;
 
 /** What one transaction is about to settle, or what the sink says without one. */
 export interface Seen {
@@ -118,7 +120,7 @@ export function recovered(state: BreakerState, { code, now, settled }: Seen, id:
   return state.map((window) =>
     window.code === code && fingerprintId(window) === id && window.openedAt !== null
       ? {
-          ...closed({ ...window, heldAt: now }),
+          ...closed(window, now),
           failed: 0,
           handled: 0,
           settled,
@@ -183,9 +185,10 @@ function judged(
       if (heldUntil !== null) return answer({ ...window, heldAt: now }, heldUntil);
       window = { ...window, heldAt: window.openedAt! + holdMs - window.heldMs };
     } else {
-      window = { ...closed(window), isDoubted: true };
+      window = { ...closed(window, now), isDoubted: true };
     }
   }
+  if (failed === 0) return answer(window, null);
   const isOver = window.openedAt !== null;
   const counted = { ...window, failed: window.failed + failed, handled: window.handled + handled };
   window = counted;
@@ -193,7 +196,7 @@ function judged(
     const isRecent = counted.isDoubted && counted.handled <= SMALL_SHARE * counted.failed;
     if (!isRecent) window = { ...counted, failed, handled: handled + handledBefore, isDoubted: false };
   }
-  if (isOver || window.failed < LEAST_FAILED || !isHalf(window) || failed === 0)
+  if (isOver || window.failed < LEAST_FAILED || !isHalf(window))
     return answer({ ...window, settled: settled + advanced }, null);
   const opened: BreakerWindow = {
     ...window,
@@ -219,9 +222,11 @@ function heldUntilOf({ openedAt, heldMs }: BreakerWindow, { now, holdMs }: Seen)
   return until > now ? until : null;
 }
 
-function closed(window: BreakerWindow): BreakerWindow {
+/** Nobody may have looked for long, and what was held gone through meanwhile: that time was none of holding. */
+function closed(window: BreakerWindow, now: number): BreakerWindow {
   const { openedAt, heldAt, heldMs } = window;
-  return { ...window, openedAt: null, waiting: 0, heldMs: heldMs + Math.max(0, heldAt - openedAt!) };
+  const until = Math.max(openedAt!, Math.min(now, heldAt + LONGEST_GAP_MS));
+  return { ...window, openedAt: null, waiting: 0, heldMs: heldMs + until - openedAt! };
 }
 
 /** Without the versions of the code that were used longest ago. */

@@ -63,3 +63,16 @@ test('other lines are no hold', () => {
   expect(holds.note(LOGGED.deadLettered, LINE)).toBe(false);
   expect(holds.list()).toEqual([]);
 });
+
+test('records that broken code holds say where it fails', () => {
+  const { holds, note } = open();
+  note({
+    code: 'CONSUMER_BROKEN',
+    records: [{ partition: 3, offset: 7 }],
+    failing: 'TypeError in settleOrders (orders/consumer.ts:29)',
+  });
+  expect(heldFacts(holds.list()).failing.get(3)).toMatchObject({
+    code: 'CONSUMER_BROKEN',
+    why: 'TypeError in settleOrders (orders/consumer.ts:29)',
+  });
+});

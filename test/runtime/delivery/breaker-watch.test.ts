@@ -1,14 +1,17 @@
 /** Broken code holds records, bad records do not: the breaker with an engine, a memory sink and virtual time. */
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import { type AnyConsumer, defineConsumer, type HandlerContext } from '../../../runtime/delivery/consumer.ts';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
 import { createEngine, type Delivered } from '../../../runtime/delivery/engine.ts';
 import { type BatchReport, LOGGED } from '../../../runtime/delivery/metrics.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import { createCollector } from '../../../runtime/publish/collect.ts';
 import type { ConsumerRecord, RawRecord } from '../../../runtime/record.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { MemorySink, type MemoryTx } from '../../../testing/memory-sink.ts';
+import { runs } from '../../runs.ts';
 import { type Event, eventRecord, eventRegistry, events } from '../events.ts';
 
 type Records = readonly ConsumerRecord<Event>[];
@@ -83,6 +86,21 @@ function createWorld(partitions = 1, breaker: { readonly holdMs?: number } | fal
     reports,
     logged,
     deploy,
+    /** What a collector sends to. */
+    producer: {
+      send: async (
+        topic: string,
+        sent: readonly { readonly key?: Buffer | null; readonly value?: Buffer | null }[],
+      ) =>
+        sent.map(({ key = null, value = null }) => {
+          const partition = (key?.length ?? 0) % partitions;
+          const offset = next[partition]!++;
+          records.push(eventRecord(partition, offset, { key, value }));
+          return { topic, partition, offset };
+        }),
+    },
+    committed: () => [...committed],
+    ends: () => [...next],
     produce(count: number, partition = 0, make = (offset: number) => eventRecord(partition, offset)) {
       for (let made = 0; made < count; made++) records.push(make(next[partition]!++));
     },
@@ -334,4 +352,77 @@ describe('bad records', () => {
     expect(new Set(outcomes)).toEqual(new Set(['deadLettered']));
     expect(world.sink.breaker(LEDGER)).toEqual(before);
   });
+});
+
+describe('an outsider who sends anything through the collector', () => {
+  const SLACK_MS = 30_000;
+  const holdMs = 120_000;
+
+  /** Two places where the code fails, and names of errors that a record decides. */
+  const handle: Handle = async (records, context) => {
+    for (const { value } of records) {
+      const [kind, of] = value.id.split(':');
+      if (kind === 'throw') settle(of!);
+      if (kind === 'named') throw Object.assign(new Error(of), { name: of });
+      if (kind === 'refused') throw new MillraceError('SINK_REJECTED', 'The sink refused the data.');
+    }
+    for (const record of records)
+      if (record.value.id.startsWith('fail')) context.fail(record, new Error('no'));
+    const good = records.filter(({ value }) => !value.id.startsWith('fail'));
+    for (const { value } of good) await context.tx.append('applied', value.id);
+  };
+  const settle = (of: string) => (of as unknown as { total: { cents: number } }).total.cents;
+
+  const step = fc.record({
+    kind: fc.constantFrom('throw', 'named', 'refused', 'fail', 'ok', 'junk'),
+    events: fc.integer({ min: 1, max: 30 }),
+    polls: fc.integer({ min: 0, max: 3 }),
+  });
+
+  test('holds no partition for longer than holdMs, and loses and repeats nothing', () =>
+    fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
+        const world = createWorld(2, { holdMs });
+        const deployed = world.deploy(handle);
+        const collector = createCollector([events as never], {
+          registry: eventRegistry,
+          producer: world.producer,
+        });
+        const movedAt = [world.clock.now(), world.clock.now()];
+        let longestMs = 0;
+        const poll = async () => {
+          const before = world.committed();
+          await deployed.poll({ forMs: 15_000 });
+          await world.clock.sleep(500);
+          const now = world.clock.now();
+          for (const [partition, offset] of world.committed().entries()) {
+            if (offset !== before[partition] || offset === world.ends()[partition]) movedAt[partition] = now;
+            longestMs = Math.max(longestMs, now - movedAt[partition]!);
+          }
+        };
+        let sent = 0;
+        let accepted = 0;
+        for (const { kind, events: count, polls } of steps) {
+          const ids = Array.from({ length: count }, () => `${kind}:${'x'.repeat(sent % 2)}${sent++}`);
+          const body = ids.map((id) => (kind === 'junk' ? '{"id":' : JSON.stringify({ id }))).join('\n');
+          const answer = await collector.collect({
+            topic: events.name,
+            format: 'ndjson',
+            body: Buffer.from(body),
+          });
+          accepted += answer.accepted;
+          for (let polled = 0; polled < polls; polled++) await poll();
+        }
+        for (let polls = 0; world.lag() > 0; polls++) {
+          if (polls > 1_000) throw new Error('It never ends.');
+          await poll();
+        }
+        expect(longestMs).toBeLessThanOrEqual(holdMs + SLACK_MS);
+        expect(new Set(world.applied()).size).toBe(world.applied().length);
+        expect(world.applied().every((id) => id.startsWith('ok'))).toBe(true);
+        expect(world.applied().length + world.letters.size).toBe(accepted);
+        expect(world.sink.breaker(LEDGER).length).toBeLessThanOrEqual(2);
+      }),
+      { numRuns: runs(25) },
+    ));
 });

@@ -196,3 +196,35 @@ describe('a consumer with work that nobody does is STALLED, and the cause is nam
     expect(found.evidence.join(' ')).toContain('an event source mapping that cannot be seen: late');
   });
 });
+
+describe('broken code', () => {
+  const failing = 'TypeError in settleOrders (orders/consumer.ts:29)';
+  const errors = [{ code: 'CONSUMER_BROKEN', count: 4, firstAt: NOW - MINUTE, lastAt: NOW, failing }];
+
+  test('blocks as soon as its metric says so, also while other partitions go on', async () => {
+    const found = await status({
+      metrics: { Lag: flat(50), Broken: series([0, 0, 40]), ...BUSY },
+      errors,
+    });
+    expect(found).toMatchObject({ verdict: 'BLOCKED', heldBy: 'CONSUMER_BROKEN' });
+    expect(found.evidence[0]).toContain(failing);
+  });
+
+  test('blocks also where nobody may read the log', async () => {
+    const reader = { recentErrors: () => Promise.reject(new Error('AccessDenied')) };
+    const metrics = { Lag: flat(50), Broken: series([40, 40]), ...BUSY };
+    expect(await status({ metrics, reader })).toMatchObject({
+      verdict: 'BLOCKED',
+      heldBy: 'CONSUMER_BROKEN',
+    });
+  });
+
+  test.each([
+    ['the last batch holds nothing', series([40, 40, 0])],
+    ['nothing was reported for long', series([40], 10 * MINUTE)],
+  ])('blocks no longer where %s', async (_, broken) => {
+    const found = await status({ metrics: { Lag: flat(50), Broken: broken, ...BUSY }, errors });
+    expect(found.verdict).not.toBe('BLOCKED');
+    expect(found.heldBy).toBeNull();
+  });
+});

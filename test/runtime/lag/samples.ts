@@ -29,7 +29,7 @@ interface Shape {
   readonly retentionMs?: ConsumerSample['retentionMs'];
   readonly runner?: Partial<Runner>;
   readonly usualInPerSecond?: number;
-  readonly failing?: { readonly offset: number; readonly times: number };
+  readonly failing?: { readonly offset: number; readonly times: number; readonly code?: string };
 }
 
 /** One partition of a consumer, seven days of retention, and a runner. */
@@ -48,7 +48,7 @@ export function sampleOf(shape: Shape): ConsumerSample {
         end,
         nextAt: ageMs === null ? null : at - ageMs,
         ...(shape.failing && {
-          failing: { ...shape.failing, code: 'DEPENDENCY_UNAVAILABLE', since: START_AT },
+          failing: { code: 'DEPENDENCY_UNAVAILABLE', since: START_AT, ...shape.failing },
         }),
       },
     ],

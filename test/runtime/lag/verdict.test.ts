@@ -68,6 +68,25 @@ const TABLE: readonly (readonly [string, readonly ConsumerSample[], LagVerdict, 
     /Partition 0: offset 7 failed 3 times with DEPENDENCY_UNAVAILABLE/,
   ],
   [
+    'a record that broken code holds, at once',
+    [sampleOf({ committed: 7, end: 9, failing: { offset: 7, times: 1, code: 'CONSUMER_BROKEN' } })],
+    'BLOCKED',
+    /Partition 0: offset 7 failed 1 time with CONSUMER_BROKEN/,
+  ],
+  [
+    'records that broken code holds, where no partition is seen',
+    [
+      sampleOf({
+        end: 3,
+        runner: {
+          held: { code: 'CONSUMER_BROKEN', since: START_AT, tries: 1, why: 'TypeError in settle (a/b.ts:3)' },
+        },
+      }),
+    ],
+    'BLOCKED',
+    /^held by CONSUMER_BROKEN since 2026-11-27 03:00:00Z: TypeError in settle \(a\/b.ts:3\)\. The code is broken/,
+  ],
+  [
     'an error at one offset, twice',
     [sampleOf({ committed: 7, end: 9, failing: { offset: 7, times: 2 } })],
     'OK',
