@@ -12,6 +12,7 @@ import { systemRandom } from '../adapters/system/system-random.ts';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { editorialAnalytics } from '../lambdas/editorial-analytics/consumer.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { createEngine, type Engine } from '../runtime/delivery/engine.ts';
 import { type KafkaInvocation, settleKafkaEvent } from '../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent, type KafkaEvent } from '../runtime/lambda/kafka-event.ts';
@@ -79,11 +80,22 @@ export async function makeTables(driver: SqlDriver): Promise<void> {
   await migrate(driver, editorialAnalytics.name, editorialAnalytics.migrations);
 }
 
-export async function openEngine(driver: SqlDriver, registry: SchemaRegistry): Promise<Engine> {
+/** The consumer without `once`: rounds send the same events again. */
+export const eachIsAnEvent: AnyConsumer = withoutOnce(editorialAnalytics);
+
+function withoutOnce({ once: _, ...consumer }: AnyConsumer): AnyConsumer {
+  return consumer;
+}
+
+export async function openEngine(
+  driver: SqlDriver,
+  registry: SchemaRegistry,
+  consumer = eachIsAnEvent,
+): Promise<Engine> {
   const refuse = (message: string) => {
     throw new Error(`the benchmark met trouble: ${message}`);
   };
-  return createEngine(editorialAnalytics, {
+  return createEngine(consumer, {
     clock: systemClock,
     random: systemRandom,
     registry,

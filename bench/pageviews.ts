@@ -10,8 +10,8 @@ import { partitionOf } from '../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../runtime/record.ts';
 import type { OutgoingRecord } from '../runtime/topics.ts';
 
-const STARTED_AT = Date.UTC(2026, 0, 5, 8);
-const RECORDS_PER_SECOND = 2_000;
+export const STARTED_AT = Date.UTC(2026, 0, 5, 8);
+export const RECORDS_PER_SECOND = 2_000;
 const CHUNK_RECORDS = 10_000;
 
 /** The schema and the parsed type that the floor and the peer read with. */
@@ -29,11 +29,12 @@ export async function makeRecords(count: number, registry: SchemaRegistry): Prom
 export async function* makeRecordChunks(
   count: number,
   registry: SchemaRegistry,
+  size = CHUNK_RECORDS,
 ): AsyncGenerator<readonly OutgoingRecord[]> {
   const traffic = createTraffic(createSeededRandom(2026));
   const encoder = createEncoder(pageviews, registry);
-  for (let made = 0; made < count; made += CHUNK_RECORDS) {
-    const values: Pageview[] = Array.from({ length: Math.min(CHUNK_RECORDS, count - made) }, (_, index) =>
+  for (let made = 0; made < count; made += size) {
+    const values: Pageview[] = Array.from({ length: Math.min(size, count - made) }, (_, index) =>
       traffic.next(STARTED_AT + Math.floor(((made + index) * 1000) / RECORDS_PER_SECOND)),
     );
     const encoded = await encoder.encodeBatch(values);
@@ -44,9 +45,12 @@ export async function* makeRecordChunks(
   }
 }
 
-/** The records as they stand in the topic's partitions, `firstOffset` being every partition's first. */
-export function inPartitions(records: readonly OutgoingRecord[], firstOffset = 0): RawRecord[] {
-  const next = new Array<number>(pageviews.partitions).fill(firstOffset);
+/** The records as they stand in the topic's partitions, `firstOffset` being every partition's first; or each goes on from `next`. */
+export function inPartitions(
+  records: readonly OutgoingRecord[],
+  firstOffset = 0,
+  next = new Array<number>(pageviews.partitions).fill(firstOffset),
+): RawRecord[] {
   const placed = records.map(({ key, value, timestamp }): RawRecord => {
     const partition = partitionOf(key!, pageviews.partitions);
     return {

@@ -15,6 +15,7 @@ import { benchLagSample } from './lag-sample.ts';
 import { benchLedgerHoles } from './ledger-holes.ts';
 import { benchLogToSink } from './log-to-sink.ts';
 import type { Figures, Result } from './measure.ts';
+import { benchOnce } from './once.ts';
 import { benchParking } from './parking.ts';
 import { withProcesses } from './real-parts.ts';
 import { benchRebuild } from './rebuild.ts';
@@ -61,6 +62,10 @@ const realBenchmarks: Record<string, Benchmark> = {
     ),
   'commit-cost': () =>
     withProcesses((processes) => benchCommitCost(processes, options.smoke ? 100 : 200_000, registry)),
+  once: () =>
+    withProcesses((processes) =>
+      benchOnce(processes, records, rounds, options.smoke ? 20_000 : 10_000_000, registry),
+    ),
   archive: () => withProcesses((processes) => benchArchive(processes, records, rounds, registry)),
   'cold-start': () => withProcesses((processes) => benchColdStart(processes, options.smoke ? 1 : 20)),
 };

@@ -86,6 +86,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
     deadLettered: 0,
     skipped: 0,
     duplicates: 0,
+    repeated: 0,
     retries: 0,
     consumers: [],
   };
@@ -141,6 +142,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
         `published ${count(feedCounts().published)}`,
         `applied ${count(totals.applied)}`,
         `duplicates ${count(totals.duplicates)}`,
+        ...(totals.repeated > 0 ? [`repeated ${count(totals.repeated)}`] : []),
         `dead letters ${count(totals.deadLettered)}`,
         `lag ${known(totalLag(lags))}`,
       ];

@@ -7,7 +7,9 @@ import { known, verdictText } from './status-view.ts';
 import { count, plural, printable, printNote, styled, table, wrapped } from './terminal.ts';
 
 /** How a run ended: the object that `millrace up --json` prints. Counts are of this run, lag is what is left. */
-export interface RunReport extends FeedCounts, Omit<StackTotals, 'consumers'> {
+export interface RunReport extends FeedCounts, Omit<StackTotals, 'consumers' | 'repeated'> {
+  /** Events that were sent twice, and applied once: absent where there is none. */
+  readonly repeated?: number;
   /** Null where it is unknown. */
   readonly lag: number | null;
   readonly elapsedMs: number;
@@ -21,13 +23,14 @@ export interface RunReport extends FeedCounts, Omit<StackTotals, 'consumers'> {
 
 export function runReport(
   feed: FeedCounts,
-  { consumers: _, ...totals }: StackTotals,
+  { consumers: _, repeated, ...totals }: StackTotals,
   lags: readonly ConsumerStatus[],
   run: Pick<RunReport, 'elapsedMs' | 'seed' | 'complaints'>,
 ): RunReport {
   return {
     ...feed,
     ...totals,
+    ...(repeated > 0 && { repeated }),
     lag: totalLag(lags),
     recordsPerSecond: run.elapsedMs > 0 ? Math.round((totals.applied * 1_000) / run.elapsedMs) : 0,
     ...run,
@@ -49,7 +52,7 @@ export interface ReportContext {
 
 /** The report for a person, with what to look at next. */
 export function reportLines(report: RunReport, context: ReportContext): readonly string[] {
-  const { published, applied, duplicates, deadLettered, lag, skipped, retries } = report;
+  const { published, applied, duplicates, repeated = 0, deadLettered, lag, skipped, retries } = report;
   const { place, lagAtStart, lags, totals } = context;
   const paused = lags.filter((each) => each.isPaused && each.lag !== 0);
   const lines: string[] = [...endLines(report, paused)];
@@ -64,6 +67,7 @@ export function reportLines(report: RunReport, context: ReportContext): readonly
   row('published', published, notPublished(report, context.poisonShare, context.ignoredFor));
   row('applied', applied, [rate, earlier].filter(Boolean).join('; '));
   if (duplicates > 0) row('duplicates', duplicates, 'delivered again, and not counted again');
+  if (repeated > 0) row('repeated', repeated, 'sent again by their producer, and not counted again');
   if (retries > 0) row('retries', retries);
   row('dead letters', deadLettered);
   if (skipped > 0) row('skipped', skipped, 'NOT in the tables: docs/runbooks/records-passed-over.md');

@@ -307,7 +307,7 @@ function inputContract({ demo, contracts }: LoadedApp): Contract<never> {
 
 /** Takes events until the run has had enough. With an end in sight it takes none: they would put it off. */
 async function openCollector(
-  { collected = [], collectLimits = {}, demo }: LoadedApp,
+  { collected = [], collectLimits = {}, demo, consumers }: LoadedApp,
   { log: producer }: Stores,
   registry: SchemaRegistry,
   { exitWhenDrained, collectorPort, collectorOrigin = [] }: UpOptions,
@@ -331,10 +331,20 @@ async function openCollector(
   printNote(
     [
       `Collector: curl -H content-type:application/json -d ${event} ${collector.url}/events/${first.name}`,
-      'Every event counts, even one that was sent before.',
+      sentAgain(first, consumers),
     ].join('\n'),
   );
   return collector;
+}
+
+/** What becomes of the line's event if somebody sends it twice. */
+function sentAgain({ name, identity }: Contract<never>, consumers: LoadedApp['consumers']): string {
+  const readers = consumers.filter(({ topic }) => topic.name === name);
+  const once = readers.filter((consumer) => consumer.once);
+  if (once.length === 0) return 'Every event counts, even one that was sent before.';
+  const counts = `Sent again, it counts once: its ${identity} is the same`;
+  if (once.length === readers.length) return `${counts}.`;
+  return `${counts} to ${once.map((consumer) => consumer.name).join(' and ')}.`;
 }
 
 async function noteWhatIsThere(

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import type { InputItem } from '../runtime/app.ts';
@@ -66,9 +66,14 @@ const DAY_MS = 24 * 60 * 60 * 1000;
  * A pageview is a GET answered 200 or 304 for anything but a static asset or a file for machines, such as /robots.txt; its
  * content id is the path, percent-decoded, without query and fragment. The reader's address and user agent end up in nothing but `sessionId`, an HMAC of both
  * and the day.
- * @param salt keys the HMACs: the same salt gives the same line the same `eventId` and `sessionId` again
+ * @param salt keys the HMACs: the same salt gives the same line the same `sessionId` again
+ * @param reading which reading of the log it is. Its name is in each `eventId`: a log that is read twice counts twice, and
+ *   nothing that one reading sends twice does. @default a new one
  */
-export function accessLogParser(salt: Buffer): (line: string, number: number) => InputItem<Pageview> {
+export function accessLogParser(
+  salt: Buffer,
+  reading: string = randomUUID(),
+): (line: string, number: number) => InputItem<Pageview> {
   const pseudonym = (...parts: readonly unknown[]) =>
     createHmac('sha256', salt).update(parts.join('\n')).digest('base64url').slice(0, 22);
 
@@ -87,7 +92,7 @@ export function accessLogParser(salt: Buffer): (line: string, number: number) =>
     const { path } = page;
     const agent = fields.agent ?? '-';
     const value: Pageview = {
-      eventId: pseudonym('event', number, line),
+      eventId: pseudonym('event', reading, number, line),
       contentId: path,
       sessionId: pseudonym('session', client, agent, Math.floor(occurredAt / DAY_MS)),
       userId: null,

@@ -147,7 +147,8 @@ export function createTraffic(random: Random): PageviewTraffic {
       const { path, section } = breaking ? spike!.article : articles[search(popularity, random.next())]!;
       const reader = session();
       return {
-        eventId: token(),
+        // The time too: a run with the same seed is made of other events.
+        eventId: `${Math.trunc(atMs).toString(36)}-${token()}`,
         contentId: path,
         ...reader,
         url: `https://news.example${path}`,

@@ -87,6 +87,8 @@ const POLLING: { readonly [Mode in Polling['mode']]: Polling } = {
 /** What the consumers did in this run: their ledgers' growth, and what ledgers do not keep. */
 export interface StackTotals extends LedgerTotals {
   readonly duplicates: number;
+  /** Events that were sent twice, and applied once. Not among `applied`. */
+  readonly repeated: number;
   readonly retries: number;
   /** Each consumer's part, in the app's order. */
   readonly consumers: readonly (LedgerTotals & { readonly consumer: string })[];
@@ -157,6 +159,8 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   const { driver } = local;
   const sink = new PostgresSink(driver);
   const reports = { duplicates: 0, retries: 0 };
+  /** By the name of the consumer as it is declared. The ledger has settled them, and does not tell them from others. */
+  const repeated = new Map<string, number>();
   const halted = Promise.withResolvers<never>();
   halted.promise.catch(() => {});
   const stopping = new AbortController();
@@ -178,7 +182,10 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     log,
     groupOf,
     onReport(report) {
-      if (running().some(({ consumer }) => consumer.name === report.consumer)) {
+      const reporter = running().find(({ consumer }) => consumer.name === report.consumer);
+      if (reporter) {
+        const { name } = reporter.declared;
+        repeated.set(name, (repeated.get(name) ?? 0) + report.repeated);
         reports.duplicates += report.duplicates;
         reports.retries += report.retries;
       }
@@ -294,8 +301,13 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   return {
     halted: halted.promise,
     async totals() {
-      const grown = await growth.sinceBegun();
-      return { ...addUp(grown), ...reports, consumers: grown };
+      const settled = await growth.sinceBegun();
+      // A report may come before the ledger is read, and never with it.
+      const repeatedOf = ({ consumer, applied }: (typeof settled)[number]) =>
+        Math.min(repeated.get(consumer) ?? 0, applied);
+      const grown = settled.map((each) => ({ ...each, applied: each.applied - repeatedOf(each) }));
+      const total = settled.reduce((sum, each) => sum + repeatedOf(each), 0);
+      return { ...addUp(grown), ...reports, repeated: total, consumers: grown };
     },
     lag: watch.look,
     lagAtStart,

@@ -6,5 +6,6 @@ export const pageviews = defineTopic<Pageview>({
   name: 'news.pageviews',
   owner: 'audience-data',
   key: 'contentId',
+  identity: 'eventId',
   versions,
 });

@@ -15,6 +15,8 @@ export const editorialAnalytics = defineConsumer({
   sink: 'postgres',
   migrations,
   onOvertaken: 'apply',
+  // A beacon that got no answer is sent again within minutes; a reader's phone may keep it for hours.
+  once: { windowMs: 24 * 60 * 60 * 1_000 },
   async handle(records, { tx, fail }) {
     const articles = new Map<string, Map<number, ArticleMinute>>();
     const sessions = new Map<string, Session>();

@@ -154,7 +154,12 @@ function consumerRows(
             ),
           ]
         : []),
-      graph('Records', width, [reported('Applied'), reported('Duplicates'), reported('Returned')]),
+      graph('Records', width, [
+        reported('Applied'),
+        reported('Duplicates'),
+        reported('Repeated'),
+        reported('Returned'),
+      ]),
       graph('Dead letters and holes', width, [reported('DeadLettered'), reported('Holes')]),
       graph(
         'Function: errors | duration',

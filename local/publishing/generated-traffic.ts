@@ -12,16 +12,40 @@ const MAX_ITEMS = 3;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Endless values that keep the contract. The same randomness and times give the same values. */
-export function createGeneratedTraffic({ latest, name }: Contract<never>, random: Random): Traffic {
-  const { node } = parseSchema(latest.schema);
-  return { next: (atMs) => generate(node!, name, { random, nowMs: atMs, within: [] }) };
+export function createGeneratedTraffic(contract: Contract<never>, random: Random): Traffic {
+  const { node } = parseSchema(contract.latest.schema);
+  const make = (atMs: number) => generate(node!, contract.name, { random, nowMs: atMs, within: [] });
+  return { next: (atMs) => withIdentity(make(atMs), node!, contract, atMs, random) };
 }
 
 /** A small value that keeps the contract: the fields without a default; as they are in `like`, another value of it, if given. */
-export function exampleEvent({ latest, name }: Contract<never>, nowMs: number, like?: unknown): unknown {
-  const small = generate(parseSchema(latest.schema).node!, name, { random: null, nowMs, within: [] });
+export function exampleEvent(contract: Contract<never>, nowMs: number, like?: unknown): unknown {
+  const { node } = parseSchema(contract.latest.schema);
+  const made = generate(node!, contract.name, { random: null, nowMs, within: [] });
+  const small = withIdentity(made, node!, contract, nowMs, null);
   if (!isObject(small) || !isObject(like)) return small;
   return Object.fromEntries(Object.keys(small).map((field) => [field, like[field] ?? small[field]]));
+}
+
+/** Each event has an id of its own, also where another run makes the same choices at another time. */
+function withIdentity(
+  value: unknown,
+  node: SchemaNode,
+  { identity }: { readonly identity?: string },
+  nowMs: number,
+  random: Random | null,
+): unknown {
+  const field = node.kind === 'record' ? node.fields.find(({ name }) => name === identity) : undefined;
+  if (!field || !isObject(value) || !(field.name in value)) return value;
+  const kinds = field.type.kind === 'union' ? field.type.branches : [field.type];
+  const isUuid = kinds.some(({ logical }) => logical?.name === 'uuid');
+  const time = Math.trunc(nowMs);
+  const number = Math.floor((random?.next() ?? 0) * 2 ** 48);
+  const hex = (of: number, digits: number) => of.toString(16).padStart(digits, '0').slice(-digits);
+  const id = isUuid
+    ? `${hex(time, 12).slice(0, 8)}-${hex(time, 12).slice(8)}-4000-8000-${hex(number, 12)}`
+    : `${field.name}-${time.toString(36)}-${number.toString(36)}`;
+  return { ...value, [field.name]: id };
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -20,6 +20,7 @@ const SNAPSHOT: Snapshot = {
     deadLettered: 33,
     skipped: 0,
     duplicates: 120,
+    repeated: 0,
     retries: 0,
     consumers: [{ consumer: 'editorial-analytics', applied: 16_500, deadLettered: 33, skipped: 0 }],
   },
@@ -68,7 +69,10 @@ test('shows what matters', () => {
   expect(view).toMatch(/publishing: traffic, about 200\/s +\.millrace {2}00:01:23/);
   expect(view).toMatch(/published +16,600 +200\/s {2}▇██/);
   expect(view).toMatch(/applied +16,500 +200\/s {2}▁█▅/);
-  expect(view).toMatch(/plus bad on purpose 33 .* duplicates 120 /);
+  expect(view).toMatch(/plus bad on purpose 33 .* duplicates 120 .* retries/);
+  expect(view).not.toContain('repeated');
+  const sentTwice = { ...SNAPSHOT, totals: { ...SNAPSHOT.totals, repeated: 7 } };
+  expect(lines(sentTwice, 100, 50).join('\n')).toMatch(/duplicates 120 .* repeated 7 .* retries/);
   expect(view).toMatch(/editorial-analytics +16,500 +33 +12,345 {2}BEHIND/);
   expect(view).toMatch(/100 {2}█+ +\/world\/story-0/);
   expect(view).toContain('valeu19 is not defined');

@@ -2,7 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { accessLogParser } from '../../demo/access-log.ts';
 
-const parse = accessLogParser(Buffer.from('a salt'));
+const SALT = Buffer.from('a salt');
+const parse = accessLogParser(SALT);
 const CHROME =
   'Mozilla/5.0 (Windows NT 6.1) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/32.0 Safari/537.36';
 
@@ -120,9 +121,17 @@ describe('pseudonyms', () => {
     expect(session(line({ time: '18/May/2015:10:05:03 +0000' }))).not.toBe(first);
   });
 
-  test('the same line at the same place has the same event id, another place another', () => {
+  test('the same line at the same place of one reading has the same event id, another place another', () => {
     expect(pageviewOf(line(), 3).eventId).toBe(pageviewOf(line(), 3).eventId);
     expect(pageviewOf(line(), 4).eventId).not.toBe(pageviewOf(line(), 3).eventId);
+  });
+
+  test('each reading of a log has event ids of its own, and the same sessions', () => {
+    const again = accessLogParser(SALT)(line(), 3);
+    expect(again).toMatchObject({ value: { sessionId: pageviewOf(line(), 3).sessionId } });
+    expect(again).not.toMatchObject({ value: { eventId: pageviewOf(line(), 3).eventId } });
+    const named = () => accessLogParser(SALT, 'monday')(line(), 3);
+    expect(named()).toEqual(named());
   });
 
   test('the address is nowhere, and another salt gives other pseudonyms', () => {

@@ -23,6 +23,13 @@ test('every event id is its own', () => {
   expect(new Set(generate(1, 20_000, 1).map(({ eventId }) => eventId)).size).toBe(20_000);
 });
 
+test('the same seed at another time gives other events', () => {
+  const ids = [generate(7, 500, 5), generate(7, 500, 5, 1_700_000_086_400)].flatMap((views) =>
+    views.map(({ eventId }) => eventId),
+  );
+  expect(new Set(ids).size).toBe(1_000);
+});
+
 describe('newsroom-like', () => {
   // Ten seconds: before the first story breaks.
   const calm = generate(3, 20_000, 0.5);

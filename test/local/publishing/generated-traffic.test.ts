@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { exampleEvent } from '../../../local/publishing/generated-traffic.ts';
+import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
+import { createGeneratedTraffic, exampleEvent } from '../../../local/publishing/generated-traffic.ts';
 import { parseAvro } from '../../../runtime/avro/avro-type.ts';
 import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { createValidator } from '../../../runtime/avro/validator.ts';
@@ -50,4 +51,36 @@ test('keeps any contract, one that holds itself included', () => {
       expect(createValidator(parseAvro(schema))(exampleOf(schema))).toEqual([]);
     }),
   );
+});
+
+test.each<[string, unknown]>([
+  ['text', 'string'],
+  ['text or null', ['null', 'string']],
+  ['a UUID', { type: 'string', logicalType: 'uuid' }],
+])('gives each event an identity of its own: %s', (_, type) => {
+  const schema = {
+    type: 'record',
+    name: 'R',
+    fields: [
+      { name: 'id', type: 'string' },
+      { name: 'eventId', type },
+    ],
+  } as AvroSchema;
+  const versions = [{ version: 1, schema }];
+  const topic = defineTopic<{ id: string; eventId: string }>({
+    name: 't',
+    owner: 'tests',
+    key: 'id',
+    identity: 'eventId',
+    versions,
+  });
+  const violationsOf = createValidator(parseAvro(schema));
+  const ids = [0, 60_000].flatMap((later) => {
+    const traffic = createGeneratedTraffic(topic, createSeededRandom(7));
+    const values = Array.from({ length: 1_000 }, () => traffic.next(NOW_MS + later));
+    values.push(exampleEvent(topic, NOW_MS + later));
+    expect(values.flatMap((value) => violationsOf(value))).toEqual([]);
+    return values.map((value) => (value as { eventId: string }).eventId);
+  });
+  expect(new Set(ids).size).toBe(2_002);
 });
