@@ -15,7 +15,8 @@ import { createEngine, type Engine } from '../../../runtime/delivery/engine.ts';
 import type { Ledger, Replay } from '../../../runtime/delivery/ledger.ts';
 import type { BatchReport } from '../../../runtime/delivery/metrics.ts';
 import { type OffsetRange, union } from '../../../runtime/delivery/offset-ranges.ts';
-import { type KeyChange, NO_CHANGE, type Sink } from '../../../runtime/delivery/sink.ts';
+import type { KeyRelease } from '../../../runtime/delivery/release.ts';
+import type { KeyChange, Sink } from '../../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { type KafkaInvocation, settleKafkaEvent } from '../../../runtime/lambda/kafka-batch.ts';
 import { encodeKafkaEvent } from '../../../runtime/lambda/kafka-event.ts';
@@ -109,6 +110,8 @@ export class World {
   readonly everOverflowed = new Set<string>();
   /** Records that some transaction meant to park, by the ids of their letters. */
   readonly everParked = new Set<string>();
+  /** Parked records that somebody asked to discard, by the ids of their letters. */
+  readonly mayBeDropped = new Set<string>();
   isMended = false;
   readonly #clock = createFakeClock({ autoAdvance: true });
   readonly #random;
@@ -252,24 +255,15 @@ export class World {
     );
   }
 
-  /** Tells the key of a letter not to wait for it any longer, as an operator does. What is parked is left to deliveries. */
-  async skip(partition: number, offset: number): Promise<void> {
-    const of = {
-      topic: events.name,
-      partition,
-      offset,
-      key: this.partitions[partition]!.records[offset]!.key!,
-    };
-    await this.#sink
-      .open(async () => {})
-      .transaction(async (opened) => {
-        await opened.lockLedgers(LEDGER, [{ ...of, from: offset, to: offset + 1 }]);
-        await opened.keys!.write(LEDGER, {
-          ...NO_CHANGE,
-          released: [of],
-          draining: [{ topic: of.topic, partition, isDraining: true }],
-        });
-      });
+  /** Lets a key go on, as an operator does: null where the invocation had not the time. */
+  async release(of: Omit<KeyRelease, 'topic' | 'epoch'>, trouble: Trouble) {
+    const { partition, discardedParked } = of;
+    for (const { from, to } of discardedParked) {
+      for (let offset = from; offset < to; offset++) this.mayBeDropped.add(this.letterId(partition, offset));
+    }
+    return this.#invoke(trouble, false, (engine, invocation) =>
+      engine.release({ topic: events.name, epoch: LEDGER.epoch, ...of }, invocation),
+    );
   }
 
   /** Hands messages of the redrive queue to a new instance of the function, and gives the ids of those to be delivered again. */

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
+import { MillraceError } from '../../../runtime/errors.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
 import {
+  acceptable,
   type Batch,
   batch,
   calm,
@@ -67,7 +69,12 @@ const redriving = fc.record({
   ),
   trouble,
 });
-const skipping = fc.record({ op: fc.constant('skip' as const), pick: fc.nat(20) });
+const releasing = fc.record({
+  op: fc.constant('release' as const),
+  pick: fc.nat(20),
+  of: fc.constantFrom('letter' as const, 'discarded letter' as const, 'discarded record' as const),
+  trouble,
+});
 const delivering = fc.record({ op: fc.constant('deliver' as const), batch });
 
 /** @param deploys what may be declared from some moment on */
@@ -80,10 +87,16 @@ export const keyedOperation = (deploys: fc.Arbitrary<WorldDeclaration>) =>
       weight: 3,
       arbitrary: fc.record({
         op: fc.constant('together' as const),
-        of: fc.array(fc.oneof(delivering, redriving), { minLength: 2, maxLength: 3 }),
+        of: fc.array(
+          fc.oneof(
+            { weight: 3, arbitrary: fc.oneof(delivering, redriving) },
+            { weight: 1, arbitrary: releasing },
+          ),
+          { minLength: 2, maxLength: 3 },
+        ),
       }),
     },
-    { weight: 1, arbitrary: skipping },
+    { weight: 1, arbitrary: releasing },
     {
       weight: 1,
       arbitrary: fc.record({
@@ -107,6 +120,12 @@ type Invoked =
       readonly op: 'redrive';
       readonly picks: readonly number[];
       readonly mayBeOvertaken: boolean;
+      readonly trouble: Trouble;
+    }
+  | {
+      readonly op: 'release';
+      readonly pick: number;
+      readonly of: 'letter' | 'discarded letter' | 'discarded record';
       readonly trouble: Trouble;
     };
 export type KeyedOperation = ReturnType<typeof keyedOperation> extends fc.Arbitrary<infer T> ? T : never;
@@ -141,9 +160,6 @@ export class KeyedWorld {
     } else if (operation.op === 'expire') {
       // Retention was faster than the consumer: nobody sees these records again.
       discard(world, operation.partition, operation.size);
-    } else if (operation.op === 'skip') {
-      const waitedFor = this.#waitedFor();
-      if (waitedFor.length > 0) await this.skip(waitedFor[operation.pick % waitedFor.length]!);
     } else if (operation.op === 'deploy') {
       world.isMended = operation.isMended;
       this.#declaration = operation.declaration;
@@ -155,6 +171,7 @@ export class KeyedWorld {
 
   async #invoke(operation: Invoked, mode: Mode): Promise<void> {
     if (operation.op === 'deliver') return deliver(this.world, operation.batch, mode);
+    if (operation.op === 'release') return this.#release(operation);
     const pool = [...this.world.letters.values()];
     const letters = operation.picks.flatMap((pick) => pool[pick % pool.length] ?? []);
     await this.redrive(letters, operation.trouble, operation.mayBeOvertaken);
@@ -169,9 +186,51 @@ export class KeyedWorld {
     );
   }
 
-  async skip({ partition, offset }: { readonly partition: number; readonly offset: number }): Promise<void> {
-    this.skipped.add(this.world.letterId(partition, offset));
-    await this.world.skip(partition, offset);
+  async #release({ pick, of, trouble }: Invoked & { readonly op: 'release' }): Promise<void> {
+    const isParked = of === 'discarded record';
+    const pool = isParked ? this.#parked() : this.#waitedFor();
+    const picked = pool[pick % pool.length];
+    if (picked) await this.skip({ ...picked, of, trouble });
+  }
+
+  #parked(): { partition: number; offset: number }[] {
+    return this.world.partitions.flatMap((_, partition) =>
+      [...this.world.remembered(partition).parked.keys()].map((offset) => ({ partition, offset })),
+    );
+  }
+
+  /** As an operator's `park release`, and a discard of a letter or of what is parked. */
+  async skip({
+    partition,
+    offset,
+    of,
+    trouble,
+  }: {
+    readonly partition: number;
+    readonly offset: number;
+    readonly of: 'letter' | 'discarded letter' | 'discarded record';
+    readonly trouble: Trouble;
+  }): Promise<void> {
+    const key = this.world.partitions[partition]!.records[offset]!.key!;
+    const itself = [{ from: offset, to: offset + 1 }];
+    // A key that is released waits for none of its letters up to this one.
+    const before = of === 'letter' ? this.#waitedFor() : [{ partition, offset }];
+    for (const each of before) {
+      const isOfKey = isSameKey(this.world.partitions[each.partition]!.records[each.offset]!.key, key);
+      if (each.partition === partition && each.offset <= offset && isOfKey)
+        this.skipped.add(this.world.letterId(partition, each.offset));
+    }
+    const answer = await this.world.release(
+      {
+        partition,
+        key,
+        below: of === 'letter' ? offset + 1 : null,
+        discardedLetters: of === 'discarded letter' ? itself : [],
+        discardedParked: of === 'discarded record' ? itself : [],
+      },
+      trouble,
+    );
+    if ('error' in answer) acceptableOfRelease(answer.error);
   }
 
   async redrive(letters: readonly DeadLetter[], trouble: Trouble, mayBeOvertaken = false): Promise<void> {
@@ -305,11 +364,7 @@ export class KeyedWorld {
     await this.#redriveAll(mode, rest);
     // What cannot be decoded is in the way of its key until somebody says that it is not.
     for (let waitedFor = this.#waitedFor(); waitedFor.length > 0; waitedFor = this.#waitedFor()) {
-      await this.skip(waitedFor[0]!);
-      // Deliveries drain: one more record for each partition is enough.
-      world.partitions.forEach((of, partition) => {
-        world.append(of, partition, { kind: 'good' }, null);
-      });
+      await this.skip({ ...waitedFor[0]!, of: 'letter', trouble: calm });
       await this.#redriveAll(mode, rest);
     }
   }
@@ -328,12 +383,15 @@ export class KeyedWorld {
     for (const letter of left) assert.ok(this.isOvertaken(letter), `${letter.id} is still a letter`);
     await this.redrive(left, calm, true);
 
+    const isDropped = (partition: number, offset: number) =>
+      world.mayBeDropped.has(world.letterId(partition, offset));
     world.partitions.forEach(({ natures, records, everDiscarded }, partition) => {
       const applied = new Set(world.effects(partition));
       const { letters, isDraining } = world.remembered(partition);
       for (const [offset, { kind }] of natures.entries()) {
         if (kind === 'garbage') assert.equal(applied.has(offset), false);
-        else if (!everDiscarded.has(offset)) assert.ok(applied.has(offset), `${partition}/${offset} is lost`);
+        else if (!everDiscarded.has(offset) && !isDropped(partition, offset))
+          assert.ok(applied.has(offset), `${partition}/${offset} is lost`);
       }
       for (const offset of letters.keys()) {
         assert.equal(natures[offset]!.kind, 'garbage');
@@ -356,6 +414,12 @@ export class KeyedWorld {
       this.holds();
     }
   }
+}
+
+/** A release says what the sink says: it is asked again then. */
+function acceptableOfRelease(error: unknown): void {
+  if (error instanceof MillraceError && error.code === 'SINK_UNAVAILABLE') return;
+  acceptable(error);
 }
 
 function isSameKey(a: Buffer | null, b: Buffer | null): boolean {
