@@ -416,7 +416,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     return outcomes;
   }
 
-  /** Puts letters that were overtaken back as they were. One that cannot be kept is to come again. */
+  /** Puts letters that were overtaken back as they were. One that cannot be kept is delivered again. */
   async function keepOvertaken(letters: readonly DeadLetter[], items: readonly Item[]): Promise<void> {
     const overtaken = letters.filter((_, at) => items[at]!.outcome === 'overtaken');
     if (overtaken.length === 0) return;

@@ -209,7 +209,7 @@ describe('"Start DLQ redrive" of the SQS console', () => {
     }
   });
 
-  test('loses no letter that could not be put back: its message comes again', async () => {
+  test('loses no letter that could not be put back: its message is delivered again', async () => {
     const { mover, consume, left, rows, redrive, state, clock } = await open('sqs');
     await mover.move({ maxPerSecond: 500 });
     state.isStoreDown = true;
