@@ -1,4 +1,5 @@
 /** Dead letters that newer records of their keys have overtaken, as a person meets them on the command line. */
+import { once } from 'node:events';
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import type { Pageview } from '../fixtures/newsdesk/contracts/news.pageviews/schema.ts';
 import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millrace, millraceJson } from './millrace.ts';
+import { millrace, millraceJson, start, until } from './millrace.ts';
 
 jest.setTimeout(120_000);
 
@@ -114,6 +115,21 @@ describe('overtaken letters, from the command line', () => {
     expect(code).toBe(1);
     expect(stdout).toContain('Nothing to do: the letter is overtaken.');
     expect(stdout).toContain('npx millrace dlq list --consumer last-reader --where overtaken=yes');
+  });
+
+  test('a move of the whole queue brings it back to the dead letters, beside a running up', async () => {
+    expect(await json(['dlq', 'move', '--yes'])).toEqual({ moved: 1 });
+    expect(await json(['dlq', 'list'])).toEqual([]);
+    const up = start(['up', '--no-publish', ...state], temporary.path);
+    const ended = once(up, 'exit');
+    try {
+      // Its process tells which letters are overtaken.
+      await until(async () => (await json(['dlq', 'list', '--where', 'overtaken=yes'])).length === 1);
+    } finally {
+      up.kill('SIGINT');
+      await ended;
+    }
+    expect(await readers()).toContainEqual({ content_id: '/a', session_id: 'good' });
   });
 
   test('a redrive that permits it applies it', async () => {
