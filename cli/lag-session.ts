@@ -6,6 +6,7 @@ import { systemClock } from '../adapters/system/system-clock.ts';
 import { askOwner } from '../local/control-socket.ts';
 import { lookTwice, watchedConsumer, watchLag } from '../local/lag.ts';
 import { liveConsumer, notedLedger } from '../local/ledger-origin.ts';
+import { folderKeys } from '../local/ledger-session.ts';
 import {
   existingStateFolder,
   isStateFolder,
@@ -16,12 +17,15 @@ import { openStores } from '../local/stores.ts';
 import { openKafkaTopics } from '../local/topic-log.ts';
 import { appIn } from '../runtime/app-in-environment.ts';
 import { consumerIn } from '../runtime/consumer-in-environment.ts';
+import type { AnyConsumer } from '../runtime/delivery/consumer.ts';
 import { createDeployedLag } from '../runtime/doctor/deployed-lag.ts';
 import { resolveEnvironment } from '../runtime/environment.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Runner } from '../runtime/lag/sample.ts';
 import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import { createLagWatch } from '../runtime/lag/watch.ts';
+import { ledgerOwner } from '../runtime/replay/ledgers.ts';
+import type { ParkedTotals } from '../runtime/replay/waiting-keys.ts';
 import type { LoadedApp } from './app.ts';
 import type { EnvironmentOptions } from './environment-session.ts';
 import { type KafkaOptions, storesOptions } from './outside-options.ts';
@@ -73,6 +77,7 @@ export async function openLagSession(
         })),
       groupOf: ({ name }) => (ledger === undefined ? name : log.groupOf(name, ledger)),
       deadLetters: async (consumer) => (isOwn ? stores!.deadLettersIn(consumer) : null),
+      parked: async (consumer) => (isOwn && folder ? parkedIn(folder, consumer) : null),
       commitsBeginning: isOwn,
       runner: () => (isOwn ? runnerOf(folder!) : undefined),
       ...(isOwn && { pauses: stores!.pauses }),
@@ -114,6 +119,18 @@ async function openEnvironmentLag(app: LoadedApp, env: string): Promise<LagSessi
 export function notAsked(error: unknown): undefined {
   if (error instanceof MillraceError && error.code === 'STATE_IN_USE') return undefined;
   throw error;
+}
+
+/** Where its sink is not the folder's, or somebody else has it, nobody knows: only consumers that park are worth the wait. */
+async function parkedIn(folder: StateFolder, consumer: AnyConsumer): Promise<ParkedTotals | null> {
+  if (consumer.onDeadLetter !== 'park-key') return null;
+  try {
+    return await folderKeys(folder).totals(ledgerOwner(consumer));
+  } catch (error) {
+    if (error instanceof MillraceError && ['STATE_UNREADABLE', 'STATE_IN_USE'].includes(error.code))
+      return null;
+    throw error;
+  }
 }
 
 /** Of a folder whose owner does not answer. */

@@ -105,6 +105,7 @@ export function explainLines(status: ConsumerStatus, place: Place, columns: numb
     `headroom ${headroomText(status)}`,
     `lost ${known(lost)}`,
     `dead letters ${known(deadLetters)}`,
+    ...(status.parked ? [`parked ${known(status.parked.records)}`] : []),
     `last commit seen ${lastProgressAt === null ? '?' : new Date(lastProgressAt).toISOString()}`,
   ];
   return [
@@ -172,6 +173,11 @@ function nextStep(status: ConsumerStatus): Step {
     case 'RECOVERING':
       return { why: 'watch whether it catches up (docs/runbooks/lag-rising.md).', words: watch };
     default:
+      if ((status.parked?.records ?? 0) > 0)
+        return {
+          why: 'see which keys wait behind a dead letter.',
+          words: ['park', 'list', '--consumer', consumer],
+        };
       if ((deadLetters ?? 0) > 0)
         return {
           why: 'see why records became dead letters.',

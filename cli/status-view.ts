@@ -63,9 +63,14 @@ const COLUMNS = [
   { title: 'letters', ...right },
 ];
 
+/** Only where a consumer has parked records. */
+const PARKED = { title: 'parked', ...right };
+
 /** A row a consumer, and below one that is not well why. No line is wider than `columns`. */
 export function statusLines(statuses: readonly ConsumerStatus[], columns: number): readonly string[] {
   if (statuses.length === 0) return ['The app has no consumer.'];
+  const hasParked = statuses.some(({ parked }) => (parked?.records ?? 0) > 0);
+  const shown = hasParked ? [...COLUMNS, PARKED] : COLUMNS;
   const cells = statuses.map((status) => [
     verdictText(status),
     printable(status.consumer),
@@ -74,13 +79,15 @@ export function statusLines(statuses: readonly ConsumerStatus[], columns: number
     drainText(status.drain),
     headroomText(status),
     known(status.deadLetters),
+    ...(hasParked ? [known(status.parked?.records ?? null)] : []),
   ]);
   // Names of up to 57 characters: one that is too long takes the room of its own line.
-  const rows = table(COLUMNS, cells).split('\n');
-  const isWide = Math.max(...statuses.map(({ consumer }) => consumer.length)) > columns - 58;
+  const rows = table(shown, cells).split('\n');
+  const isWide =
+    Math.max(...statuses.map(({ consumer }) => consumer.length)) > columns - (hasParked ? 66 : 58);
   const [head = '', ...lines] = isWide
     ? table(
-        COLUMNS.filter(({ title }) => title !== 'consumer'),
+        shown.filter(({ title }) => title !== 'consumer'),
         cells.map(([verdict = '', , ...rest]) => [verdict, ...rest]),
       ).split('\n')
     : rows;
@@ -139,8 +146,22 @@ export function statusJson({
   drainMs,
   headroomMs,
   deadLetters,
+  parked,
   heldBy,
   evidence,
 }: ConsumerStatus) {
-  return { consumer, topic, verdict, lag, ageMs, drainMs, headroomMs, deadLetters, heldBy, evidence };
+  return {
+    consumer,
+    topic,
+    verdict,
+    lag,
+    ageMs,
+    drainMs,
+    headroomMs,
+    deadLetters,
+    // An "up" of a version before parking does not say.
+    parked: parked?.records ?? null,
+    heldBy,
+    evidence,
+  };
 }

@@ -58,6 +58,7 @@ export async function examineTopics({
     consumers: () => consumers.map((consumer) => ({ declared: consumer, runs: consumer })),
     groupOf,
     deadLetters: async () => null,
+    parked: async () => null,
     runner: () => undefined,
     commitsBeginning: isOwn,
   });

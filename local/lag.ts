@@ -8,6 +8,7 @@ import { totalPoint } from '../runtime/lag/series.ts';
 import type { ConsumerStatus, LagWatch } from '../runtime/lag/status.ts';
 import { createLagWatch } from '../runtime/lag/watch.ts';
 import type { Clock } from '../runtime/ports.ts';
+import type { ParkedTotals } from '../runtime/replay/waiting-keys.ts';
 import { type Hold, heldFacts } from './holds.ts';
 import type { Pauses } from './pauses.ts';
 import type { TopicLog } from './topic-log.ts';
@@ -20,6 +21,8 @@ export interface LagParts {
   groupOf(runs: AnyConsumer): string;
   /** Dead letters that wait; null where that is not known. */
   deadLetters(runs: AnyConsumer): Promise<number | null>;
+  /** What waits behind them; null where that is not known. */
+  parked(runs: AnyConsumer): Promise<ParkedTotals | null>;
   /** Who runs the consumers; undefined where only the log can tell. */
   runner(consumer: AnyConsumer): Runner | undefined;
   /** Whether the groups are those of `millrace up`, which commits where it begins. */
@@ -47,10 +50,11 @@ export function watchLag(parts: LagParts, around = (source: LagSource): LagSourc
     clock,
     async factsOf(watched) {
       const all = consumers();
-      const [retention, runnerOf, letters] = await Promise.all([
+      const [retention, runnerOf, letters, parked] = await Promise.all([
         log.standing.retention([...new Set(watched.map(({ topic }) => topic))]),
         log.standing.runners(watched.map(({ group }) => group)),
-        Promise.all(all.map(async ({ runs }) => deadLettersOf(parts, runs))),
+        Promise.all(all.map(({ runs }) => knownOf(() => parts.deadLetters(runs)))),
+        Promise.all(all.map(({ runs }) => knownOf(() => parts.parked(runs)))),
       ]);
       const holds = parts.holds?.() ?? [];
       return ({ consumer, group, topic }) => {
@@ -61,6 +65,7 @@ export function watchLag(parts: LagParts, around = (source: LagSource): LagSourc
         return {
           retentionMs: retention.get(topic) ?? null,
           deadLetters: letters[at]!,
+          parked: parked[at]!,
           failing,
           runner: {
             ...(parts.runner(declared) ?? runnerOf(group)),
@@ -114,11 +119,11 @@ export function totalLag(statuses: readonly Pick<ConsumerStatus, 'lag'>[]): numb
   );
 }
 
-const UNKNOWN_WHERE_DOWN: readonly ErrorCode[] = ['QUEUE_UNAVAILABLE'];
+const UNKNOWN_WHERE_DOWN: readonly ErrorCode[] = ['QUEUE_UNAVAILABLE', 'SINK_UNAVAILABLE'];
 
-async function deadLettersOf(parts: LagParts, runs: AnyConsumer): Promise<number | null> {
+async function knownOf<Fact>(find: () => Promise<Fact | null>): Promise<Fact | null> {
   try {
-    return await parts.deadLetters(runs);
+    return await find();
   } catch (error) {
     if (error instanceof MillraceError && UNKNOWN_WHERE_DOWN.includes(error.code)) return null;
     throw error;

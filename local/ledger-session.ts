@@ -82,7 +82,8 @@ function folderLedgers(folder: StateFolder): LedgerReader {
   };
 }
 
-function folderKeys(folder: StateFolder): WaitingKeyReader {
+/** What waits in the folder's own sink: asks the process that has the folder, or opens it. */
+export function folderKeys(folder: StateFolder): WaitingKeyReader {
   return createCallingKeys((owner, call) =>
     askOrRead(
       folder,

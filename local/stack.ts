@@ -244,6 +244,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
   const running = () => generations.runners().filter(generations.isLive);
 
   const ledgers = createPostgresLedgers(driver);
+  const keys = createPostgresWaitingKeys(driver);
   const archived = createArchiveLedgers(stores.archive, stores.log);
   const growth = createGrowth(consumers, generations.liveOf, {
     totals: async (consumer) =>
@@ -268,6 +269,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     consumers: () => consumers.map((declared) => ({ declared, runs: generations.liveOf(declared) })),
     groupOf,
     deadLetters: (consumer) => stores.deadLettersIn(consumer),
+    parked: async (consumer) => (isArchive(consumer) ? null : keys.totals(ledgerOwner(consumer))),
     runner({ name }) {
       const slowest = handling()
         .filter(({ consumer }) => consumer === name)
@@ -325,7 +327,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     },
     handling,
     ledgers,
-    keys: createPostgresWaitingKeys(driver),
+    keys,
     async deliver(name, event) {
       const found = generations.runners().find(({ consumer }) => consumer.name === name);
       if (!found) throw noSuchConsumer(name);

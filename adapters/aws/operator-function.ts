@@ -13,6 +13,7 @@ import {
 } from '../../runtime/operator/operator.ts';
 import { probeConsumer } from '../../runtime/probe/pipeline.ts';
 import { type ProbeReport, runProbe } from '../../runtime/probe/probe.ts';
+import type { ParkedTotals } from '../../runtime/replay/waiting-keys.ts';
 import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { createPostgresLedgers } from '../postgres/postgres-ledgers.ts';
@@ -50,6 +51,24 @@ export function operatorFunction() {
   /** By the consumers that are looked at together: samples are kept from one minute to the next, while the function lives. */
   const watches = new Map<string, LagWatch>();
 
+  /** Of those that park. A database that does not answer leaves it unknown, and the lag is known all the same. */
+  const parkedOf = async (
+    consumers: readonly SampledConsumer[],
+  ): Promise<ReadonlyMap<string, ParkedTotals>> => {
+    const found = new Map<string, ParkedTotals>();
+    for (const { consumer, topic, parkedInEpoch: epoch } of consumers) {
+      if (epoch === undefined) continue;
+      try {
+        const keys = createPostgresWaitingKeys(await openDatabase());
+        found.set(consumer, await keys.totals({ consumer, epoch, topic }));
+      } catch (error) {
+        if (!(error instanceof MillraceError)) throw error;
+        log.error('Parked records unknown', { consumer, code: error.code, error });
+      }
+    }
+    return found;
+  };
+
   const sample = async (consumers: readonly SampledConsumer[]): Promise<{ readonly sampled: number }> => {
     const key = JSON.stringify(consumers);
     let watch = watches.get(key);
@@ -60,11 +79,15 @@ export function operatorFunction() {
         source: createOffsetSource({
           offsets: await openOffsets(),
           clock: systemClock,
-          factsOf: async () => (of) => ({
-            retentionMs: retention.get(of.consumer) ?? null,
-            deadLetters: null,
-            runner: RUNNER,
-          }),
+          async factsOf() {
+            const parked = await parkedOf(consumers);
+            return (of) => ({
+              retentionMs: retention.get(of.consumer) ?? null,
+              deadLetters: null,
+              parked: parked.get(of.consumer) ?? null,
+              runner: RUNNER,
+            });
+          },
         }),
         clock: systemClock,
         consumers: () => watched,

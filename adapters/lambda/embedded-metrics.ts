@@ -6,7 +6,7 @@ import {
   REDRIVE_METRICS,
   type RedriveReport,
 } from '../../runtime/delivery/metrics.ts';
-import { LAG_METRICS, SAMPLED_METRIC } from '../../runtime/lag/metrics.ts';
+import { LAG_METRICS, PARKED_METRICS, SAMPLED_METRIC } from '../../runtime/lag/metrics.ts';
 import type { ConsumerStatus } from '../../runtime/lag/status.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import {
@@ -48,7 +48,7 @@ export class EmbeddedMetrics implements Metrics, CollectMetrics {
 
   /** Figures that are null are left out: nothing is not 0. */
   reportLag(status: ConsumerStatus): void {
-    this.#write(status.consumer, status, LAG_METRICS);
+    this.#write(status.consumer, status, { ...LAG_METRICS, ...PARKED_METRICS });
   }
 
   /** How many consumers of the environment were looked at with success. */

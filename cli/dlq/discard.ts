@@ -1,18 +1,32 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { discardLetters } from '../../runtime/dead-letters/reader.ts';
+import { systemClock } from '../../adapters/system/system-clock.ts';
+import { sendReleases } from '../../runtime/dead-letters/parking/send.ts';
+import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
+import { discardLetters, type ScannedLetter } from '../../runtime/dead-letters/reader.ts';
+import type { LetterOwner } from '../../runtime/dead-letters/resources.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
+import type { KeyRelease } from '../../runtime/delivery/release.ts';
 import { offsetsOfLetters, type PlacedLetter, placeOf } from '../../runtime/replay/evidence.ts';
+import { loadApp } from '../app.ts';
 import { hint } from '../hints.ts';
-import { jsonOption } from '../options.ts';
+import { jsonOption, seconds } from '../options.ts';
 import { type PostgresOptions, postgresOption } from '../outside-options.ts';
 import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
+import { startFunction } from './consumer-function.ts';
 import { lineOf, openExport } from './export-file.ts';
 import { describeFilter, noneMatch, oneConsumerOption, WHERE_HELP, whereOption } from './options.ts';
 import { chosenReader } from './overtaken.ts';
-import { auditedAt, chooseConsumer, type DlqSessionOptions, inDlqSession } from './session.ts';
+import {
+  auditedAt,
+  chooseConsumer,
+  type DlqSession,
+  type DlqSessionOptions,
+  generationNamed,
+  inDlqSession,
+} from './session.ts';
 
 const EXAMPLE = `
 Example:
@@ -29,6 +43,7 @@ interface DiscardOptions extends DlqSessionOptions, PostgresOptions {
   readonly where: LetterFilter;
   readonly reason: string;
   readonly export?: string;
+  readonly wait: number;
   readonly yes?: true;
   readonly json?: true;
 }
@@ -41,6 +56,7 @@ export function discardCommand(): Command {
     .requiredOption('--reason <text>', 'why, for the audit log')
     .option('--export <file>', 'the file that keeps them (default: a new one in the state folder)')
     .option('--yes', 'do not ask for confirmation')
+    .option('--wait <seconds>', 'how long to wait for a consumer that parks', seconds, 60)
     .addOption(postgresOption())
     .addOption(jsonOption('print {discarded, export}; needs --yes'))
     .addHelpText('after', epilogue(EXAMPLE))
@@ -68,6 +84,8 @@ export function discardCommand(): Command {
         const id = randomUUID();
         const path = options.export ?? join(folder.path, `discarded-${id}.jsonl`);
         const plan = { where, letters: planned.size, reason: options.reason, export: path };
+        const parks = await parksKeys(session.consumer);
+        const function_ = parks ? await startFunction(session, options.postgres) : undefined;
         const result = await auditedAt(session, { id, action: 'discard', plan }, async (note) => {
           const file = openExport(path);
           const gone: PlacedLetter[] = [];
@@ -78,12 +96,13 @@ export function discardCommand(): Command {
               gone.push(...copies.flatMap((copy) => ('letter' in copy ? [placeOf(copy.letter)] : [])));
               // What tells the audit from then on that nobody wants these records.
               await note({ offsets: offsetsOfLetters(gone) });
+              if (parks) await letKeysGo(copies, session, options);
             });
             return { discarded, export: path };
           } finally {
             file.close();
           }
-        });
+        }).finally(() => function_?.stop());
         if (options.json) printJson(result);
         else {
           printLine(`${count(result.discarded)} discarded. They are in ${path}; to take them back:`);
@@ -91,4 +110,44 @@ export function discardCommand(): Command {
         }
       });
     });
+}
+
+/** Whether later records of a letter's key wait for it: its consumer's function has to tell them that it is gone. */
+async function parksKeys({ name }: LetterOwner): Promise<boolean> {
+  const { consumers } = await loadApp();
+  return generationNamed(name, consumers)?.onDeadLetter === 'park-key';
+}
+
+/** How many letters the function is told of before the first answer has come. */
+const AT_ONCE = 100;
+
+/** Has the function note that these letters are discarded, and apply what is parked behind them. */
+async function letKeysGo(
+  copies: readonly ScannedLetter[],
+  { consumer, resources }: DlqSession,
+  { wait }: DiscardOptions,
+): Promise<void> {
+  const releases: KeyRelease[] = [];
+  for (const copy of copies) {
+    const letter = 'letter' in copy ? await fetchIfKept(copy, resources.objects) : undefined;
+    if (!letter || letter.record.key === null) continue;
+    const { topic, partition, offset, key } = letter.record;
+    const discardedLetters = [{ from: offset, to: offset + 1 }];
+    releases.push({
+      topic,
+      partition,
+      key,
+      epoch: letter.epoch,
+      below: null,
+      discardedLetters,
+      discardedParked: [],
+    });
+  }
+  const { redrive, objects } = resources;
+  const ports = { redrive, objects, clock: systemClock };
+  // Of each portion another id: its results are numbered from 0.
+  await sendReleases(consumer.name, randomUUID(), releases, ports, {
+    patienceMs: wait * 1_000,
+    atOnce: AT_ONCE,
+  });
 }

@@ -173,8 +173,10 @@ async function release(
         id,
         releases,
         { redrive, objects, clock: systemClock },
-        options.wait * 1_000,
-        (done) => line.show(`${count(done)} of ${plural(releases.length, 'message')} done`),
+        {
+          patienceMs: options.wait * 1_000,
+          onProgress: (done) => line.show(`${count(done)} of ${plural(releases.length, 'message')} done`),
+        },
       );
       if (letters.length > 0)
         await discardLetters(

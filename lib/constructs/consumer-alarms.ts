@@ -19,6 +19,8 @@ export interface ConsumerMetrics {
   readonly isEnabled: boolean;
   /** Whether the operator function looks at it. */
   readonly isSampled: boolean;
+  /** Whether it counts what the consumer has parked, too. */
+  readonly isParkedCounted: boolean;
   readonly resources: DeadLetterResources;
 }
 
@@ -30,6 +32,9 @@ const OLD_LETTER = LETTER_RETENTION.minus(Duration.days(4));
 /** Time to drain from which a growing lag is worth a look. */
 const LONG_DRAIN = Duration.minutes(5);
 
+/** Readers of these keys see what is so old; their letters are kept for two weeks. */
+const LONG_PARKED_MS = Duration.hours(24).toMilliseconds();
+
 /** How near to its timeout an invocation may come. */
 const LONG_INVOCATION = 0.8;
 
@@ -39,6 +44,7 @@ export function addConsumerAlarms(alarms: Alarms, consumer: AnyConsumer, of: Con
   if (of.isEnabled) {
     addLagAlarms(alarms, consumer, of);
     if (of.isSampled) addVerdictAlarms(alarms, consumer, of.environment);
+    if (of.isParkedCounted) addParkedAlarm(alarms, consumer, of.environment);
     if (of.mappingId !== undefined) addPollerAlarms(alarms, consumer, of.mappingId);
   }
   addDeadLetterAlarms(alarms, consumer, of);
@@ -226,6 +232,23 @@ function addVerdictAlarms(alarms: Alarms, consumer: AnyConsumer, environment: st
     missing: 'breaching',
     happened: `How far ${name} is behind ${topic.name} has been unknown for 15 minutes.`,
     command,
+  });
+}
+
+/** Before the letters that keys wait for expire. */
+function addParkedAlarm(alarms: Alarms, consumer: AnyConsumer, environment: string): void {
+  const { name, topic } = consumer;
+  alarms.add({
+    kind: 'parked-too-long',
+    severity: 'warning',
+    metric: sampledOf(environment, consumer, 'ParkedOldestAge', FIVE_MINUTES),
+    threshold: LONG_PARKED_MS,
+    when: 'at-least',
+    datapoints: 1,
+    of: 1,
+    missing: 'ignore',
+    happened: `Records of ${topic.name} have been parked for ${LONG_PARKED_MS / 3_600_000} hours behind dead letters of ${name}: its tables lack them. The alarm's value is the age of the oldest in milliseconds.`,
+    command: `npx millrace park list --consumer ${name} --env ${environment}`,
   });
 }
 

@@ -15,6 +15,7 @@ import { REDRIVE_CONCURRENCY } from '../../runtime/dead-letters/resources.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { hasOperator, SETTINGS } from '../../runtime/deployment.ts';
 import { mappingOf } from '../../runtime/lambda/mapping.ts';
+import { countsParked } from '../../runtime/operator/operator.ts';
 import type { EnvironmentStack } from '../environment-stack.ts';
 import { type AlarmName, Alarms } from './alarm.ts';
 import { ARCHIVE_FOLDER, BundledFunction } from './bundled-function.ts';
@@ -64,6 +65,7 @@ export class PipelineConsumer extends Construct {
       isEnabled,
       // What becomes of one that readers do not see, whoever made it looks at.
       isSampled: hasOperator(scope.target) && isLive,
+      isParkedCounted: hasOperator(scope.target) && isLive && countsParked(scope.target, consumer),
       resources,
     });
     this.alarms = alarms.names;

@@ -1,5 +1,5 @@
 import { METRICS, REDRIVE_METRICS } from '../../runtime/delivery/metrics.ts';
-import { LAG_METRICS } from '../../runtime/lag/metrics.ts';
+import { LAG_METRICS, PARKED_METRICS } from '../../runtime/lag/metrics.ts';
 import { COLLECT_METRICS } from '../../runtime/publish/collect.ts';
 import type { Deployment, Reader } from './deployment.ts';
 import type { PriceList } from './prices.ts';
@@ -207,12 +207,15 @@ function capacityOf({ database }: Deployment, efforts: readonly Effort[]): numbe
   return Math.min(database.maxCapacity, Math.max(least, needed));
 }
 
-function ownMetrics({ readers, collector, metricFilters, operator }: Deployment): number {
+function ownMetrics({ readers, collector, metricFilters, operator, parking }: Deployment): number {
   const ofLooks = operator ? Object.keys(LAG_METRICS).length : 0;
   const ofConsumer = Object.keys(METRICS).length + Object.keys(REDRIVE_METRICS).length + ofLooks;
   const ofTopic = Object.keys(COLLECT_METRICS).length;
   const ofEnvironment = metricFilters + (operator ? 1 : 0);
-  return readers.length * ofConsumer + (collector ? collector.topics * ofTopic : 0) + ofEnvironment;
+  const ofParked = operator ? parking * Object.keys(PARKED_METRICS).length : 0;
+  return (
+    readers.length * ofConsumer + ofParked + (collector ? collector.topics * ofTopic : 0) + ofEnvironment
+  );
 }
 
 /** What the same load would cost less, were a setting another one: each alone, against the bill as it is. */

@@ -7,6 +7,7 @@ import type { App } from '../../runtime/app.ts';
 import { appIn } from '../../runtime/app-in-environment.ts';
 import { operatorFunctionName, SETTINGS } from '../../runtime/deployment.ts';
 import { type Environment, resolveEnvironment } from '../../runtime/environment.ts';
+import { countsParked } from '../../runtime/operator/operator.ts';
 import { addEnvironmentStacks } from '../environment-stacks.ts';
 
 /** What an estimate needs of an environment, as it would be deployed. */
@@ -32,6 +33,8 @@ export interface Deployment {
   /** Mappings of queues: Lambda polls each all the time. */
   readonly queueMappings: number;
   readonly readers: readonly Reader[];
+  /** Consumers whose parked records are counted. */
+  readonly parking: number;
   /** The function that looks at every consumer; undefined where there is none. */
   readonly operator: { readonly memoryMb: number; readonly looksPerHour: number } | undefined;
   /** MCUs of connectors. */
@@ -141,6 +144,8 @@ export function deploymentOf(app: App, root: string, env: string, rebuild?: stri
           };
         }),
     ),
+    parking: appIn(app, environment).consumers.filter((consumer) => countsParked(environment, consumer))
+      .length,
     operator: operatorFunction && {
       memoryMb: operatorFunction.Properties.MemorySize,
       looksPerHour: of('AWS::Events::Rule').length * MINUTES,

@@ -13,6 +13,7 @@ import { METRICS_NAMESPACE, type MetricName } from '../../runtime/delivery/metri
 import { environmentName } from '../../runtime/deployment.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { LagMetricName } from '../../runtime/lag/metrics.ts';
+import { countsParked } from '../../runtime/operator/operator.ts';
 import type { CollectMetricName } from '../../runtime/publish/collect.ts';
 import { type AlarmName, Alarms, gauge } from '../constructs/alarm.ts';
 import { connectorMetric, retainedLog } from '../constructs/capture-alarms.ts';
@@ -132,6 +133,7 @@ function consumerRows(
   isSampled: boolean,
 ): IWidget[][] {
   const width = isSampled ? 5 : 6;
+  const isParkedCounted = isSampled && countsParked(target, consumer);
   const sampled = (metric: LagMetricName) => sampledOf(target.name, consumer, metric);
   const reported = (metric: MetricName) => reportedBy(target.name, consumer, metric);
   const title = `## ${consumer.name} ← ${consumer.topic.name}`;
@@ -160,7 +162,12 @@ function consumerRows(
         reported('Repeated'),
         reported('Returned'),
       ]),
-      graph('Dead letters and holes', width, [reported('DeadLettered'), reported('Holes')]),
+      graph(
+        isParkedCounted ? 'Dead letters and holes | parked records' : 'Dead letters and holes',
+        width,
+        [reported('DeadLettered'), reported('Holes')],
+        isParkedCounted ? [sampled('ParkedRecords')] : [],
+      ),
       graph(
         'Function: errors | duration',
         isSampled ? 4 : width,

@@ -14,6 +14,7 @@ import type { LagMetricName } from '../lag/metrics.ts';
 import type { ConsumerSample, LagSource, Runner } from '../lag/sample.ts';
 import { sampledConsumers } from '../operator/operator.ts';
 import type { Clock } from '../ports.ts';
+import type { ParkedTotals } from '../replay/waiting-keys.ts';
 import { type Observed, observe } from './line.ts';
 import type {
   DeploymentReader,
@@ -58,6 +59,9 @@ interface Measured {
   readonly lag: readonly MetricPoint[];
   readonly age: readonly MetricPoint[];
   readonly lost: readonly MetricPoint[];
+  readonly parkedKeys: readonly MetricPoint[];
+  readonly parkedRecords: readonly MetricPoint[];
+  readonly parkedAge: readonly MetricPoint[];
   /** MSK's own, where the operator function has written nothing. */
   readonly offsets: readonly MetricPoint[];
   readonly throttles: readonly MetricPoint[];
@@ -98,11 +102,16 @@ export function createDeployedLag({ environment, consumers, reader, clock }: Dep
           return [{ ...common, at: now, runner, unknown: measured.problem }];
         }
         const of = measured.value[index]!;
-        return samplesOf(common, of, runnerOf(environment.name, each, of, now), {
-          now,
-          name,
-          hasOperator: hasOperator(environment),
-        });
+        return samplesOf(
+          { ...common, parked: parkedIn(of, now) },
+          of,
+          runnerOf(environment.name, each, of, now),
+          {
+            now,
+            name,
+            hasOperator: hasOperator(environment),
+          },
+        );
       });
     },
   };
@@ -162,6 +171,9 @@ async function measure(
       age: own('Age'),
       lost: own('Lost'),
       broken: own('Broken', 'Sum'),
+      parkedKeys: own('ParkedKeys'),
+      parkedRecords: own('ParkedRecords'),
+      parkedAge: own('ParkedOldestAge'),
       offsets: {
         namespace: 'AWS/Kafka',
         name: 'SumOffsetLag',
@@ -194,7 +206,7 @@ async function measure(
 
 /** A sample a minute, oldest first; the newest has everything else that was seen. */
 function samplesOf(
-  common: Pick<ConsumerSample, 'consumer' | 'partitions' | 'retentionMs' | 'deadLetters'>,
+  common: Pick<ConsumerSample, 'consumer' | 'partitions' | 'retentionMs' | 'deadLetters' | 'parked'>,
   { lag, age, lost, offsets }: Measured,
   runner: Runner,
   { now, name, hasOperator }: { readonly now: number; readonly name: string; readonly hasOperator: boolean },
@@ -221,6 +233,17 @@ function samplesOf(
       runner,
     };
   });
+}
+
+/** What the operator function has counted lately; null where it does not count. */
+function parkedIn({ parkedKeys, parkedRecords, parkedAge }: Measured, now: number): ParkedTotals | null {
+  const [keys, records, age] = [parkedKeys.at(-1), parkedRecords.at(-1), parkedAge.at(-1)];
+  if (!keys || !records || !age || records.at < now - FRESH_MS) return null;
+  return {
+    keys: keys.value,
+    records: records.value,
+    oldestAt: records.value > 0 ? Math.min(now, records.at + MINUTE_MS) - age.value : null,
+  };
 }
 
 function whyUnknown(lag: readonly MetricPoint[], name: string, hasOperator: boolean): string {

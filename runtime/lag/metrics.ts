@@ -18,7 +18,15 @@ export const LAG_METRICS = {
   Verdict: { unit: 'None', of: ({ verdict }) => verdictNumber(verdict) },
 } as const satisfies Record<string, { unit: string; of: (status: ConsumerStatus) => number | null }>;
 
-export type LagMetricName = keyof typeof LAG_METRICS;
+/** Likewise those of consumers that park. */
+export const PARKED_METRICS = {
+  ParkedKeys: { unit: 'Count', of: ({ parked }) => parked?.keys ?? null },
+  ParkedRecords: { unit: 'Count', of: ({ parked }) => parked?.records ?? null },
+  // Of nothing, so that an alarm sees that it is over.
+  ParkedOldestAge: { unit: 'Milliseconds', of: ({ parked }) => (parked ? (parked.oldestAgeMs ?? 0) : null) },
+} as const satisfies Record<string, { unit: string; of: (status: ConsumerStatus) => number | null }>;
+
+export type LagMetricName = keyof typeof LAG_METRICS | keyof typeof PARKED_METRICS;
 
 /** Of an environment, without a consumer: how many were looked at with success. That it is missing says that nobody looks. */
 export const SAMPLED_METRIC = 'Sampled';

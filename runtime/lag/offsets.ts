@@ -33,7 +33,10 @@ export interface OffsetReader {
 }
 
 /** What is known of a consumer besides its offsets. */
-export type ConsumerFacts = Pick<ConsumerSample, 'retentionMs' | 'deadLetters' | 'runner' | 'unknown'> & {
+export type ConsumerFacts = Pick<
+  ConsumerSample,
+  'retentionMs' | 'deadLetters' | 'parked' | 'runner' | 'unknown'
+> & {
   readonly failing?: ReadonlyMap<number, NonNullable<PartitionSample['failing']>>;
 };
 

@@ -88,6 +88,12 @@ export interface ConsumerSample {
   /** How long a record is kept; 'forever' also where compaction keeps the newest of each key. */
   readonly retentionMs: number | 'forever' | null;
   readonly deadLetters: number | null;
+  /** What waits behind them in the sink, with when the oldest was parked; absent where the source cannot see it. */
+  readonly parked?: {
+    readonly keys: number;
+    readonly records: number;
+    readonly oldestAt: number | null;
+  } | null;
   readonly runner: Runner;
   /** Records a second that are usual at this time of day, where the source keeps a longer history than the watch does. */
   readonly usualInPerSecond?: number;

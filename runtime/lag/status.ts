@@ -52,6 +52,12 @@ export interface ConsumerStatus extends Progress {
   /** The slowest estimate of `drain`; null where it is unknown, or never. */
   readonly drainMs: number | null;
   readonly deadLetters: number | null;
+  /** What waits behind them by its key. */
+  readonly parked: {
+    readonly keys: number;
+    readonly records: number;
+    readonly oldestAgeMs: number | null;
+  } | null;
   /** The error code that keeps records from being settled. */
   readonly heldBy: string | null;
   /** How long the topic keeps a record. */

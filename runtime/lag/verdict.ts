@@ -72,6 +72,7 @@ export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample
     lastProgressAt: moved.length > 0 ? Math.max(...moved) : all.lastProgressAt,
     drainMs: all.drain === null || all.drain === 'never' ? null : all.drain.highMs,
     deadLetters: sample.deadLetters,
+    parked: parkedIn(sample),
     heldBy: sample.runner.held?.code ?? blocking?.failing?.code ?? null,
     isPaused: sample.runner.paused !== undefined,
     retentionMs: sample.retentionMs,
@@ -347,10 +348,12 @@ type Found = Pick<ConsumerStatus, 'lag' | 'ageMs' | 'inPerSecond' | 'outPerSecon
 /** What the verdict's reason does not say yet. */
 function factsOf(
   { lag, ageMs, inPerSecond, outPerSecond, partitions }: Found,
-  { runner, retentionMs, unknown }: ConsumerSample,
+  sample: ConsumerSample,
   { incident }: WatchedConsumer,
   samples: readonly ConsumerSample[],
 ): readonly string[] {
+  const { runner, retentionMs, unknown } = sample;
+  const parked = parkedIn(sample);
   const facts: string[] = [];
   if (lag === null && unknown) facts.push(unknown);
   if (lag !== null && lag > 0) {
@@ -371,7 +374,21 @@ function factsOf(
     facts.push(runner.isRunning === false ? `${capital(runner.who)}.` : `Run by ${runner.who}.`);
   if (runner.lastResult) facts.push(`Last result of the event source: ${runner.lastResult}.`);
   if (retentionMs === 'forever') facts.push('The topic deletes nothing by age.');
+  if (parked && parked.records > 0) {
+    const age = parked.oldestAgeMs === null ? '' : `, the oldest for ${duration(parked.oldestAgeMs)}`;
+    const records = `${count(parked.records)} ${parked.records === 1 ? 'record' : 'records'}`;
+    const keys = `${count(parked.keys)} ${parked.keys === 1 ? 'key' : 'keys'}`;
+    facts.push(
+      `${records} of ${keys} ${parked.records === 1 ? 'is' : 'are'} parked behind dead letters${age}.`,
+    );
+  }
   return facts;
+}
+
+function parkedIn({ parked, at }: ConsumerSample): ConsumerStatus['parked'] {
+  if (!parked) return null;
+  const { keys, records, oldestAt } = parked;
+  return { keys, records, oldestAgeMs: oldestAt === null ? null : Math.max(0, at - oldestAt) };
 }
 
 function capital(text: string): string {

@@ -17,6 +17,8 @@ export const OPERATOR_ROLE = 'millrace-operator';
 export interface SampledConsumer extends Omit<WatchedConsumer, 'group'> {
   /** How long its topic keeps a record; null where that is its owner's to say. */
   readonly retentionMs: number | 'forever' | null;
+  /** The epoch of its ledger, where what it has parked is counted. @default nothing is counted */
+  readonly parkedInEpoch?: number;
 }
 
 /** A call of the log's reader (runtime/topics.ts), with its parameters in their order. */
@@ -55,7 +57,7 @@ export function sampledConsumers(
 ): readonly SampledConsumer[] {
   return consumers.flatMap((declared) => {
     const { consumer, isEnabled } = consumerIn(environment, declared);
-    const { name, topic, lag, batch, startingPosition } = consumer;
+    const { name, topic, lag, batch, startingPosition, epoch } = consumer;
     if (!isEnabled) return [];
     const isOwn = !environment.existingTopics?.includes(topic.name);
     const keepsAll = topic.retentionMs === -1 || topic.cleanup === 'compact';
@@ -66,8 +68,17 @@ export function sampledConsumers(
       windowMs: batch.windowMs,
       startingPosition,
       retentionMs: isOwn ? (keepsAll ? 'forever' : topic.retentionMs) : null,
+      ...(countsParked(environment, consumer) && { parkedInEpoch: epoch }),
     };
   });
+}
+
+/** Whether the function counts what the consumer has parked. A look a minute would keep a database awake that pauses while nobody is connected. */
+export function countsParked(
+  { database }: Pick<Environment, 'database'>,
+  { onDeadLetter }: Pick<AnyConsumer, 'onDeadLetter'>,
+): boolean {
+  return onDeadLetter === 'park-key' && database.minCapacity > 0;
 }
 
 /** Of an app, what the function has to do with. */

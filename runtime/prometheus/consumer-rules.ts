@@ -10,6 +10,8 @@ const TOPIC = '{{ $labels.topic }}';
 
 /** With less of the retention left, there is time for one night's sleep and no more. */
 const LITTLE_HEADROOM = 0.25;
+/** As the alarm on AWS has it: readers of these keys see what is so old. */
+const LONG_PARKED_SECONDS = 24 * 3_600;
 /** As the exporter's /healthz has it, and not so soon that a slow sample is one. */
 const STALE = { intervals: 4, leastSeconds: 120 };
 
@@ -96,6 +98,15 @@ function verdictRules(): readonly AlertRule[] {
       severity: 'warning',
       runbook: 'dead-letters',
       summary: `${WHO} has dead letters.`,
+    },
+    {
+      ...common,
+      alert: 'MillraceParkedTooLong',
+      expr: `max ${BY_CONSUMER} (millrace_group_parked_oldest_age_seconds) > ${LONG_PARKED_SECONDS}`,
+      for: '5m',
+      severity: 'warning',
+      runbook: 'parked-too-long',
+      summary: `Records of ${TOPIC} have been parked behind dead letters of ${WHO} for {{ $value | humanizeDuration }}.`,
     },
   ];
 }

@@ -73,6 +73,7 @@ function dashboard(thresholds: readonly Threshold[]): object {
       ]),
       series('Dead letters', 'short', [
         [`max by (consumer) (millrace_group_dead_letters{${SELECTED}})`, '{{consumer}}'],
+        [`max by (consumer) (millrace_group_parked_records{${SELECTED}})`, '{{consumer}} parked'],
       ]),
       series('Age and duration of the sample', 's', [
         [

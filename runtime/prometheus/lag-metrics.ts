@@ -154,6 +154,21 @@ function consumerFamilies(
       each(({ deadLetters }) => deadLetters),
     ),
     gauge(
+      'millrace_group_parked_keys',
+      'Keys that have records parked behind a dead letter.',
+      each(({ parked }) => parked?.keys ?? null),
+    ),
+    gauge(
+      'millrace_group_parked_records',
+      'Records that are parked behind a dead letter of their key.',
+      each(({ parked }) => parked?.records ?? null),
+    ),
+    seconds(
+      'millrace_group_parked_oldest_age_seconds',
+      'How long the oldest of them has been parked; 0 where none is.',
+      each(({ parked }) => (parked ? (parked.oldestAgeMs ?? 0) : null)),
+    ),
+    gauge(
       'millrace_group_paused',
       'Always 1: an operator has paused the consumer. One that is not known to be paused has no series.',
       each(({ isPaused }) => (isPaused ? 1 : null)),

@@ -42,6 +42,7 @@ describe('parked keys, from the command line', () => {
     copyNewsdesk(project);
     const consumer = join(project, 'lambdas/editorial-analytics/consumer.ts');
     const text = readFileSync(consumer, 'utf8')
+      .replace(/^ *onOvertaken: 'apply',.*\n/m, '')
       .replace("sink: 'postgres',", "sink: 'postgres', onDeadLetter: 'park-key',")
       .replace(
         'if (!isTime(occurredAt)) {',
@@ -89,6 +90,14 @@ describe('parked keys, from the command line', () => {
     rmSync(bug);
   });
 
+  test('a letter that is discarded lets its key go on', async () => {
+    const article = articles[3]!;
+    const { blockedBy, records } = (await keys()).find(({ key }) => key === article)!;
+    const discard = ['dlq', 'discard', '--where', `id=${blockedBy}`, '--reason', 'sent by mistake', '--yes'];
+    expect(await json(...discard)).toMatchObject({ discarded: 1 });
+    expect(await viewsOf(article)).toBe(records);
+  });
+
   test('release applies what is parked, and its letter is overtaken', async () => {
     const [article] = articles;
     const { blockedBy } = (await keys()).find(({ key }) => key === article)!;
@@ -123,6 +132,7 @@ describe('parked keys, from the command line', () => {
     const noted = await json('dlq', 'audit');
     expect(noted.map(({ action }: { action: string }) => action)).toEqual([
       'release',
+      'discard',
       'release',
       'redrive',
       'discard',

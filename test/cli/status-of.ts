@@ -21,6 +21,7 @@ export function statusOf(given: Partial<ConsumerStatus> & { readonly consumer: s
     topic: 't',
     drainMs: 0,
     deadLetters: 0,
+    parked: null,
     heldBy: null,
     retentionMs: 'forever',
     isPaused: false,

@@ -54,6 +54,17 @@ test('a row a consumer in 80 columns, and why one is not well', () => {
   ]);
 });
 
+test('what is parked has a column where there is any, and a number for scripts', () => {
+  const parked = { keys: 2, records: 1_234, oldestAgeMs: 60_000 };
+  const lines = statusLines([statusOf({ consumer: 'orders', parked }), statusOf({ consumer: 'other' })], 80);
+  expect(lines[0]).toMatch(/letters {2}parked$/);
+  expect(lines[1]).toMatch(/1,234$/);
+  expect(lines[2]).toMatch(/\?$/);
+  expect(statusJson(statusOf({ consumer: 'orders', parked })).parked).toBe(1_234);
+  const wide = statusLines([statusOf({ consumer: 'n'.repeat(57), lag: 1e12, ageMs: 9e11, parked })], 80);
+  expect(Math.max(...wide.map((line) => line.length))).toBeLessThanOrEqual(80);
+});
+
 test('the longest name leaves every line within 80 columns', () => {
   const lines = statusLines([statusOf({ consumer: 'n'.repeat(57), lag: 1e12, ageMs: 9e11 })], 80);
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
@@ -78,6 +89,7 @@ test('scripts get these fields, and unknown is null', () => {
     drainMs: null,
     headroomMs: null,
     deadLetters: null,
+    parked: null,
     heldBy: null,
     evidence: [],
   });

@@ -43,6 +43,7 @@ function watchOf(
     consumers: () => [{ declared: consumer, runs: consumer }],
     groupOf: () => group,
     deadLetters: async () => 2,
+    parked: async () => null,
     runner: () => runner,
     commitsBeginning,
   });

@@ -21,8 +21,19 @@ export interface ReleasePorts {
 
 const POLL_MS = 250;
 
+/** SQS takes ten messages a request. */
+const SEND_BATCH = 10;
+
+export interface SendOptions {
+  /** How long to wait for an answer while none comes. */
+  readonly patienceMs: number;
+  /** How many may be under way at once: 1 where the order counts. @default 1 */
+  readonly atOnce?: number;
+  readonly onProgress?: (done: number) => void;
+}
+
 /**
- * Has the function of `consumer` do the releases, each when the one before it is done. What is sent twice is done once.
+ * Has the function of `consumer` do the releases. What is sent twice is done once.
  * @returns what they changed in all, and how the key of the last one is
  * @throws FUNCTION_UNAVAILABLE where no answer comes for `patienceMs`: what was sent stays in the redrive queue, and may be done later
  * @throws QUEUE_UNAVAILABLE, OBJECT_STORE_UNAVAILABLE
@@ -32,17 +43,24 @@ export async function sendReleases(
   id: string,
   releases: readonly KeyRelease[],
   { redrive, objects, clock }: ReleasePorts,
-  patienceMs: number,
-  onProgress: (done: number) => void = () => {},
+  { patienceMs, atOnce = 1, onProgress = () => {} }: SendOptions,
 ): Promise<Released & KeyAfter> {
   let total: Released = NOTHING_RELEASED;
   let after: KeyAfter = { blockedBy: null, parked: 0 };
-  for (const [number, release] of releases.entries()) {
-    await redrive.send([await encodeRelease({ id, number, consumer, release }, objects)]);
-    const result = await resultOf(number);
-    total = addReleased(total, result);
-    after = { blockedBy: result.blockedBy, parked: result.parked };
-    onProgress(number + 1);
+  for (let from = 0; from < releases.length; from += atOnce) {
+    const portion = releases.slice(from, from + atOnce);
+    for (let at = 0; at < portion.length; at += SEND_BATCH) {
+      const messages = portion
+        .slice(at, at + SEND_BATCH)
+        .map((release, n) => encodeRelease({ id, number: from + at + n, consumer, release }, objects));
+      await redrive.send(await Promise.all(messages));
+    }
+    for (const [at] of portion.entries()) {
+      const result = await resultOf(from + at);
+      total = addReleased(total, result);
+      after = { blockedBy: result.blockedBy, parked: result.parked };
+      onProgress(from + at + 1);
+    }
   }
   return { ...total, ...after };
 

@@ -29,6 +29,7 @@ function status(changes: Partial<ConsumerStatus> = {}): ConsumerStatus {
     topic: 'shop.orders',
     drainMs: 20_000,
     deadLetters: 2,
+    parked: { keys: 3, records: 40, oldestAgeMs: 90_000 },
     heldBy: null,
     retentionMs: 86_400_000,
     isPaused: false,
@@ -109,6 +110,9 @@ test('a sample is told in seconds and records, with one verdict that holds', () 
   expect(values('millrace_group_deletion_headroom_seconds')).toEqual([3_600]);
   expect(values('millrace_group_last_progress_timestamp_seconds')).toEqual([1_790_000_000]);
   expect(values('millrace_group_dead_letters')).toEqual([2]);
+  expect(values('millrace_group_parked_keys')).toEqual([3]);
+  expect(values('millrace_group_parked_records')).toEqual([40]);
+  expect(values('millrace_group_parked_oldest_age_seconds')).toEqual([90]);
   expect(values('millrace_group_retention_seconds')).toEqual([86_400]);
   expect(metrics.has('millrace_group_paused')).toBe(false);
   expect(metricsOf([status({ isPaused: true })]).get('millrace_group_paused')!.samples).toHaveLength(1);
@@ -125,6 +129,7 @@ test('what is unknown has no series, and is never 0', () => {
   const unknown = status({
     ...UNKNOWN,
     deadLetters: null,
+    parked: null,
     retentionMs: null,
     drainMs: null,
     partitions: [partition(0, { ...UNKNOWN, committed: null, start: null, end: null })],

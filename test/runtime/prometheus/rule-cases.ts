@@ -234,6 +234,27 @@ export const RULE_CASES: readonly RuleCase[] = [
       { series: {}, at: '20m' },
     ],
   },
+  {
+    alert: 'MillraceParkedTooLong',
+    fires: [
+      {
+        series: { [seriesOf('millrace_group_parked_oldest_age_seconds', labelsOf('orders'))]: '86000+60x20' },
+        at: '13m',
+        labels: labelsOf('orders'),
+      },
+    ],
+    silent: [
+      {
+        series: { [seriesOf('millrace_group_parked_oldest_age_seconds', labelsOf('orders'))]: '86000+60x20' },
+        at: '11m',
+      },
+      {
+        series: { [seriesOf('millrace_group_parked_oldest_age_seconds', labelsOf('orders'))]: '86400x20' },
+        at: '20m',
+      },
+      { series: {}, at: '20m' },
+    ],
+  },
   lagCase('MillraceLagIncident', 'orders', 100_000),
   lagCase('MillraceLagWarning', 'orders', 10_000),
   unseenCase('orders'),

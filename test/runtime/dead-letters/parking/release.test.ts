@@ -88,7 +88,7 @@ function setUp(failing: Set<number>, parkLimit = { perKey: 100, total: 1_000 }) 
         'release-1',
         releases,
         { redrive, objects, clock: { ...clock, sleep: async () => void (await receive()) } },
-        1_000,
+        { patienceMs: 1_000 },
       ),
     applied: () => (sink.value(KEY.toString()) as number[] | undefined) ?? [],
     parked: () => [...sink.keys.of(LEDGER, PARTITION).parked.keys()],
@@ -252,7 +252,7 @@ describe('the message of a release', () => {
       'id',
       [RELEASE],
       { redrive: of.redrive, objects: of.objects, clock },
-      500,
+      { patienceMs: 500 },
     );
     await expect(sending).rejects.toMatchObject({ code: 'FUNCTION_UNAVAILABLE' });
     expect(await of.redrive.depth()).toBe(1);
