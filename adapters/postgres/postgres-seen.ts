@@ -126,7 +126,7 @@ const SEE = `
         WHERE s.ledger = p.ledger AND s.at >= p.since AND s.at < p.before
         ORDER BY s.at LIMIT p.most
       ) x
-      -- One that comes again now is renewed instead.
+      -- One that is seen again now is renewed instead.
       WHERE NOT EXISTS (SELECT FROM event e WHERE e.ledger = x.ledger AND e.id = x.id)
     ))
     RETURNING ledger, at

@@ -152,7 +152,7 @@ export function seenSuite(name: string, open: () => Promise<SeenFixture>): void 
       expect(await fixture.kept(key, 1)).toBe(1);
     });
 
-    test('an old id that comes again while it would be forgotten is kept', async () => {
+    test('an old id that is seen again while it would be forgotten is kept', async () => {
       const key = newKey();
       await see(key, [sighting('a', 0), sighting('b', 0)], 0);
       expect(await see(key, [sighting('a', 5_000)], 5_000)).toEqual([null]);
