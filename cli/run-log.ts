@@ -113,6 +113,12 @@ function describe(message: string, fields: Fields): { readonly key: string; read
       text: `${who}${name}${location === undefined && name !== code ? ` [${code}]` : ''}${quoted}${at}${record}`,
     };
   }
+  if (message === LOGGED.broken) {
+    return {
+      key: JSON.stringify([message, consumer, others.failing]),
+      text: `${who}broken code: ${others.failing}; its records are held until ${others.heldUntil}`,
+    };
+  }
   const words = WORDS[message] ?? message;
   const rest = [code, ...Object.entries(others).map(([name, value]) => `${name}=${textOf(value)}`)];
   return {

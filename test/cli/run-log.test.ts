@@ -119,3 +119,24 @@ test('a consumer that waits long between tries is held until it goes on', () => 
   clock.ms += 60_000;
   expect(holds()).toHaveLength(0);
 });
+
+test('broken code is one event, with what fails and until when its records are held', () => {
+  const { log, events } = open();
+  const failing = 'TypeError in settleOrders (orders/consumer.ts:29)';
+  const fields = {
+    consumer: 'orders',
+    code: 'CONSUMER_BROKEN',
+    failing,
+    file: 'orders/consumer.ts',
+    failed: 10,
+  };
+  for (const heldUntil of ['2026-11-27T10:15:00.000Z', '2026-11-27T10:45:00.000Z'])
+    log.error(LOGGED.broken, { ...fields, heldUntil });
+  expect(events()).toMatchObject([
+    {
+      level: 'error',
+      count: 2,
+      text: `orders  broken code: ${failing}; its records are held until 2026-11-27T10:45:00.000Z`,
+    },
+  ]);
+});
