@@ -1,10 +1,16 @@
 import { expect, test } from '@jest/globals';
-import { flag, knownVersions, setting } from '../../../adapters/aws/function-settings.ts';
+import { codeVersion, flag, knownVersions, setting } from '../../../adapters/aws/function-settings.ts';
 
 test('a setting is read from its variable', () => {
   expect(setting('databaseHost', { MILLRACE_DATABASE_HOST: 'db.example' })).toBe('db.example');
   expect(flag('partialResponses', { MILLRACE_PARTIAL_RESPONSES: 'true' })).toBe(true);
   expect(flag('partialResponses', { MILLRACE_PARTIAL_RESPONSES: 'false' })).toBe(false);
+});
+
+test('the version of the code is what the stack says, and Lambda’s own where it says nothing', () => {
+  const lambda = { AWS_LAMBDA_FUNCTION_VERSION: '7' };
+  expect(codeVersion({ ...lambda, MILLRACE_CODE: '5d258c85281c7191' })).toBe('5d258c85281c7191');
+  expect(codeVersion(lambda)).toBe('7');
 });
 
 test('versions that were registered at deployment are read, and none are where the setting is missing', () => {
