@@ -16,7 +16,7 @@ import { type Figures, median } from './measure.ts';
 import { inPartitions, makeRecords } from './pageviews.ts';
 import { openPool } from './real-parts.ts';
 
-/** Of a database that is at work since a minute, nothing is analysed: the planner has no figures to go by. */
+/** What fills these fills them faster than they are analysed: the planner has no figures to go by. */
 const NEVER_ANALYSED = ['millrace_key', 'millrace_key_letter', 'millrace_parked'];
 
 /** Which of the records behind the letters are parked, and how many batches come before the letters are redriven. */
