@@ -84,7 +84,9 @@ export interface Remembered {
 }
 
 /** What of a declaration a world may be told. */
-export type WorldDeclaration = Partial<Pick<AnyConsumer, 'onDeadLetter' | 'onOvertaken' | 'parkLimit'>>;
+export type WorldDeclaration = Partial<
+  Pick<AnyConsumer, 'onDeadLetter' | 'onOvertaken' | 'parkLimit' | 'breaker'>
+>;
 
 const LEDGER = { consumer: 'world', epoch: 1 } as const;
 
@@ -159,6 +161,7 @@ export class World {
       // The world's sink stands in for PostgreSQL; the handler knows.
       sink: 'postgres',
       handle: (records, { tx, fail, replay }) => this.#handle(records, tx, fail, replay),
+      breaker: false,
       ...declaration,
     });
   }

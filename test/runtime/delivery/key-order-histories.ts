@@ -17,7 +17,7 @@ import {
   redrive,
   trouble,
 } from './delivery-histories.ts';
-import type { Trouble, World, WorldDeclaration } from './delivery-world.ts';
+import type { Nature, Trouble, World, WorldDeclaration } from './delivery-world.ts';
 
 /** Few keys, some of them frequent. Two are not UTF-8 and read the same as text; one is empty, which is not none. */
 const key = fc.oneof(
@@ -27,15 +27,23 @@ const key = fc.oneof(
   { weight: 1, arbitrary: fc.constant(null) },
 );
 
-export const keyedPartitions = fc
-  .array(
+const throwing: fc.Arbitrary<Nature> = fc.oneof(
+  { weight: 1, arbitrary: nature },
+  { weight: 3, arbitrary: fc.constant({ kind: 'throws' } as const) },
+);
+
+const partitionsOf = (nature: fc.Arbitrary<Nature>, maxLength: number) =>
+  fc.array(
     fc.record({
-      records: fc.array(fc.record({ nature, key }), { minLength: 1, maxLength: 16 }),
+      records: fc.array(fc.record({ nature, key }), { minLength: 1, maxLength }),
       startsAt: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(2) }),
     }),
     { minLength: 1, maxLength: 2 },
-  )
-  .map((partitions) =>
+  );
+
+/** @param isBroken whether most records make the handler throw */
+export const keyedPartitions = (isBroken: boolean) =>
+  (isBroken ? partitionsOf(throwing, 40) : partitionsOf(nature, 16)).map((partitions) =>
     partitions.map(({ records, startsAt }) => ({
       natures: records.map(({ nature }) => nature),
       keys: records.map(({ key }) => (key === null ? null : Buffer.from(key, 'latin1'))),
@@ -57,6 +65,11 @@ export const parking = fc.oneof(
   roomy,
   parkLimit.map((limit) => ({ onDeadLetter: 'park-key' as const, parkLimit: limit })),
 );
+/** Often without an end of the hold in sight, and sometimes with one that comes within an invocation. */
+export const breaking = fc.record({
+  onDeadLetter: fc.constantFrom('park-key' as const, 'continue' as const),
+  breaker: fc.record({ holdMs: fc.constantFrom(1_000, 30_000, 900_000) }),
+});
 export const continuing = fc.constant({ onDeadLetter: 'continue' } as const);
 
 const redriving = fc.record({
@@ -145,8 +158,8 @@ export class KeyedWorld {
   }
 
   get isHolding(): boolean {
-    const { onDeadLetter, parkLimit } = this.#declaration;
-    return onDeadLetter === 'park-key' && parkLimit?.then === 'hold';
+    const { onDeadLetter, parkLimit, breaker } = this.#declaration;
+    return Boolean(breaker) || (onDeadLetter === 'park-key' && parkLimit?.then === 'hold');
   }
 
   get parkLimit() {

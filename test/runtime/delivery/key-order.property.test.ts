@@ -4,15 +4,24 @@ import fc from 'fast-check';
 import { POLLING_MODES } from '../../polling-modes.ts';
 import { runs } from '../../runs.ts';
 import { memoryWorldSink, World, type WorldDeclaration } from './delivery-world.ts';
-import { continuing, KeyedWorld, keyedOperation, keyedPartitions, parking } from './key-order-histories.ts';
+import {
+  breaking,
+  continuing,
+  KeyedWorld,
+  keyedOperation,
+  keyedPartitions,
+  parking,
+} from './key-order-histories.ts';
 
 const CASES: readonly {
   readonly name: string;
   readonly declaration: fc.Arbitrary<WorldDeclaration>;
   readonly parksAlways: boolean;
+  readonly isBroken?: boolean;
 }[] = [
   { name: 'with park-key', declaration: parking, parksAlways: true },
   { name: 'with continue', declaration: continuing, parksAlways: false },
+  { name: 'with a breaker', declaration: breaking, parksAlways: false, isBroken: true },
   {
     name: 'with deploys from one to the other',
     declaration: fc.oneof(parking, continuing),
@@ -23,12 +32,12 @@ const CASES: readonly {
 describe.each(POLLING_MODES)('a key in order around its dead letters, %s', (mode) => {
   test.each(CASES)(
     '$name',
-    async ({ declaration, parksAlways }) => {
+    async ({ declaration, parksAlways, isBroken = false }) => {
       // A limit, once declared, stays: records that wait beyond a lower one would be no fault.
       const history = declaration.chain((first) =>
         fc.record({
           first: fc.constant(first),
-          shape: keyedPartitions,
+          shape: keyedPartitions(isBroken),
           operations: fc.array(keyedOperation(parksAlways ? fc.constant(first) : declaration), {
             maxLength: 14,
           }),

@@ -57,6 +57,7 @@ export function stoppable<Tx extends object>(
     },
     isWaiting: inner.isWaiting,
     ...(inner.keys && { keys: wrapAll(inner.keys) }),
+    ...(inner.breaker && { breaker: wrapAll(inner.breaker) }),
   });
   return {
     async transaction(work, signal) {
