@@ -143,6 +143,37 @@ describe('park-key', () => {
     expect([applied(), remembered()]).toEqual([[4, 0, 1, 2, 3], NOTHING]);
   });
 
+  test('of two drains at once, the second applies nothing behind a record that failed in the first', async () => {
+    const first = setUpFailing([0, 1]);
+    await first.deliver(keyed('aaa'));
+    let isBetween = false;
+    // The other instance of the function drains between the second's look and its transaction.
+    const sink: EnginePorts['sink'] = {
+      async transaction(work, signal) {
+        let looked = false;
+        const result = await first.sink.transaction(({ keys, ...opened }) => {
+          const nextParked: NonNullable<typeof keys>['nextParked'] = (...values) => {
+            looked = true;
+            return keys!.nextParked(...values);
+          };
+          return work({ ...opened, keys: { ...keys!, nextParked } });
+        }, signal);
+        if (looked && !isBetween) {
+          isBetween = true;
+          await first.deliver(keyed('b', 0, 3));
+        }
+        return result;
+      },
+    };
+    const second = setUpFailing([], PARKING, { sink });
+    await second.engine.redrive(first.letters, second.invocation());
+    expect([first.applied(), first.letterOffsets()]).toEqual([
+      [0, 3],
+      [0, 1],
+    ]);
+    expect(first.remembered()).toEqual({ letters: [1], parked: [2], isDraining: false });
+  });
+
   test('where no time is left to drain, a delivery does, and the letter comes again until then', async () => {
     const { deliver, redrive, handler, applied, remembered } = setUpFailing([0]);
     await deliver(keyed('aa'));
