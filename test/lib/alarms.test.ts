@@ -7,6 +7,7 @@ import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.t
 import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
 import { RULES } from '../runtime/prometheus/rule-cases.ts';
 import {
+  consumerWith,
   DEAD_LETTERS_IN_KAFKA,
   ENVIRONMENT_NAMES,
   type Resource,
@@ -318,6 +319,21 @@ test('the oldest dead letter is an incident days before SQS deletes it', () => {
     MetricName: 'ApproximateAgeOfOldestMessage',
     Threshold: 10 * 86_400,
   });
+});
+
+test('what is parked for a day is a warning, of consumers that park on a database that does not pause', () => {
+  const parking = consumerWith({ onDeadLetter: 'park-key' });
+  const found = (env: string) =>
+    resourcesOf(templatesOf(env, { consumers: [parking] })).find(
+      ({ Properties }) => Properties?.AlarmName === `millrace-${env}-editorial-analytics-parked-too-long`,
+    )?.Properties;
+  expect(found('prod')).toMatchObject({
+    MetricName: 'ParkedOldestAge',
+    Threshold: 86_400_000,
+    Statistic: 'Maximum',
+  });
+  expect(found('dev')).toBeUndefined();
+  expect(alarm('prod', 'parked-too-long')).toBeUndefined();
 });
 
 test('an invocation near its timeout is a warning', () => {

@@ -88,6 +88,17 @@ test('a consumer that keeps up is well, with its letters and its age', async () 
   });
 });
 
+test('what is parked is as the operator function has counted it lately, and unknown where it does not', async () => {
+  const metrics = { Lag: flat(0), Age: flat(0), Lost: flat(0), ...BUSY };
+  const parked = { ParkedKeys: flat(2), ParkedRecords: flat(40), ParkedOldestAge: flat(600_000) };
+  const counted = await status({ metrics: { ...metrics, ...parked } });
+  expect(counted.parked).toEqual({ keys: 2, records: 40, oldestAgeMs: expect.any(Number) });
+  expect(counted.evidence.join()).toMatch(
+    /40 records of 2 keys are parked behind dead letters, the oldest for/,
+  );
+  expect((await status({ metrics })).parked).toBeNull();
+});
+
 test('the samples of the last half hour tell at the first look which way it goes', async () => {
   const rising = Array.from({ length: 6 }, (_, minute) => 20_000 + minute * 10_000);
   const { verdict, lag, ageMs } = await status({
