@@ -130,13 +130,9 @@ describe('parked keys, from the command line', () => {
     ).toEqual([Buffer.from(article).toString('base64')]);
     expect(await viewsOf(article)).toBe(recordsOf.get(article)! - 1);
     const noted = await json('dlq', 'audit');
-    expect(noted.map(({ action }: { action: string }) => action)).toEqual([
-      'release',
-      'discard',
-      'release',
-      'redrive',
-      'discard',
-    ]);
+    // A redrive of a letter that is overtaken has nothing to do, and notes nothing.
+    const actions = noted.map(({ action }: { action: string }) => action);
+    expect(actions).toEqual(['release', 'discard', 'release', 'discard']);
     expect(noted.at(-1)).toMatchObject({
       plan: { command: 'park skip', key: article, reason: 'a test order' },
     });
