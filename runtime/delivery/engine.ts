@@ -1,12 +1,11 @@
 /** The consumer engine: a batch in, every record settled or handed back. Composes parsing, decoding and settling. */
 
-import { createDecoder, type DecodeBudget, type Decoded } from '../contract/codec.ts';
+import { createDecoder } from '../contract/codec.ts';
 import type { SchemaRegistry } from '../contract/registry.ts';
 import { MillraceError } from '../errors.ts';
 import type { Clock, Logger, Random } from '../ports.ts';
 import { type RawRecord, recordId } from '../record.ts';
-import { backOff } from './backoff.ts';
-import { type BatchContext, type BatchOutcome, factsOf, settleBatch } from './batch.ts';
+import { type BatchOutcome, factsOf } from './batch.ts';
 import { createBreakers } from './breaker-watch.ts';
 import type { AnyConsumer } from './consumer.ts';
 import {
@@ -16,22 +15,17 @@ import {
   historyOf,
   NO_HISTORY,
 } from './dead-letter.ts';
-import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
-import { historyWith, type Item, newItem, type Outcome } from './item.ts';
-import type { Arrival, Replay } from './ledger.ts';
+import { createDrains } from './drain.ts';
+import { type Diagnosis, diagnose } from './failure.ts';
+import { type Item, newItem, type Outcome } from './item.ts';
+import type { Arrival } from './ledger.ts';
 import { type BatchReport, LOGGED, type Metrics } from './metrics.ts';
 import { createPatience } from './patience.ts';
+import { byPosition, type ReadingContext, readAndSettle } from './reading.ts';
 import { createRecentLetters } from './recent-letters.ts';
-import {
-  addReleased,
-  type KeyAfter,
-  type KeyRelease,
-  NOTHING_RELEASED,
-  type Released,
-  readKey,
-  releaseKey,
-} from './release.ts';
-import { NO_CHANGE, type Sink } from './sink.ts';
+import type { KeyAfter, KeyRelease, Released } from './release.ts';
+import type { Invocation } from './settle.ts';
+import type { Sink } from './sink.ts';
 
 export interface EnginePorts {
   readonly clock: Clock;
@@ -44,17 +38,6 @@ export interface EnginePorts {
   readonly metrics: Metrics;
   /** What tells this version of the code from every other, for the breaker. @default one for all */
   readonly code?: string;
-}
-
-/** One run of the function. */
-export interface Invocation {
-  readonly requestId: string;
-  readonly functionName: string;
-  readonly functionVersion: string;
-  /** Milliseconds until the function is stopped. */
-  remainingMs(): number;
-  /** Set where the records are replayed. */
-  readonly replay?: Replay | undefined;
 }
 
 /** What became of a batch. */
@@ -103,18 +86,6 @@ export interface Engine {
   escaped(error: unknown): boolean;
 }
 
-/**
- * What decoding may spend before the records it has read are settled: 4 MiB of Avro can be 160 MB of small objects, and a
- * topic has few schemas.
- */
-const DECODE_BUDGET = { lookUps: 64, bodyBytes: 4 * 1024 * 1024 } as const;
-const DECODE_SHARE_OF_TIME = 1 / 3;
-
-/** What is taken out of those parked at once: as much as a delivery brings, so that it is settled as one. */
-const DRAIN_AT_ONCE = { records: 5_000, bytes: 6 * 1024 * 1024 } as const;
-/** With less of the function's time than this, parked records are left to the next invocation. */
-const MIN_SHARE_OF_TIME = 1 / 20;
-
 /** Builds the engine of one consumer; keep it between invocations, it caches the schemas it has seen. */
 export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine {
   const { clock, log } = ports;
@@ -123,66 +94,11 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
   const recentLetters = createRecentLetters(clock);
   const breakers = createBreakers(consumer, { code: 'unknown', ...ports });
   const running = new Set<(error: unknown) => void>();
-
-  /**
-   * Reads as many records as the budget allows, from the first on. Those before a partition's first one that the registry
-   * gave no answer for are `ready`; the others are `left`, in order.
-   */
-  async function decode(
-    items: readonly Item[],
-    budget: DecodeBudget,
-  ): Promise<{ ready: Item[]; left: Item[]; heldBy: Diagnosis | null }> {
-    let decoded: readonly Decoded<unknown>[];
-    try {
-      decoded = await decoder.decodeBatch(
-        items.map(({ raw }) => raw),
-        budget,
-      );
-    } catch (error) {
-      return { ready: [], left: [...items], heldBy: diagnose('decode', error, 'UNEXPECTED') };
-    }
-    const ready: Item[] = [];
-    const left: Item[] = [];
-    const held = new Set<number>();
-    let heldBy: Diagnosis | null = null;
-    for (const [index, item] of items.entries()) {
-      const result = decoded[index];
-      const { partition } = item.raw;
-      if (result && 'held' in result) {
-        heldBy = diagnose('decode', result.held, 'UNEXPECTED');
-        held.add(partition);
-      }
-      if (!result || held.has(partition)) {
-        left.push(item);
-        continue;
-      }
-      ready.push(item);
-      if ('record' in result) item.record = result.record;
-      else if ('error' in result && item.failure === null) {
-        const diagnosis = diagnose('decode', result.error, 'AVRO_INVALID');
-        item.failure = describeFailure(diagnosis, historyWith(item, clock.now()));
-      }
-    }
-    return { ready, left, heldBy };
-  }
-
-  /** As `decode`, with a share of the budget for each partition. */
-  async function decodeEach(items: readonly Item[], budget: DecodeBudget): ReturnType<typeof decode> {
-    const partitions = [...Map.groupBy(items, ({ raw }) => raw.partition).values()];
-    const share = (of: number) => Math.max(1, Math.floor(of / partitions.length));
-    const all: Awaited<ReturnType<typeof decode>> = { ready: [], left: [], heldBy: null };
-    for (const each of partitions) {
-      const { ready, left, heldBy } = await decode(each, {
-        lookUps: share(budget.lookUps),
-        bodyBytes: share(budget.bodyBytes),
-        waitMs: share(budget.waitMs),
-      });
-      all.ready.push(...ready);
-      all.left.push(...left);
-      all.heldBy ??= heldBy;
-    }
-    return all;
-  }
+  const drains = createDrains({
+    ...ports,
+    consumer,
+    settle: (raws, epoch, invocation) => run(raws, 'release', epoch, invocation),
+  });
 
   /** Works off records of one ledger, in order, and tells what became of them, whatever the end. */
   async function run(
@@ -201,7 +117,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     const startedAt = clock.now();
     const ledger = { consumer: consumer.name, epoch };
     const reserveMs = Math.min(1_000, consumer.timeoutMs / 10);
-    const context: BatchContext = {
+    const context: ReadingContext = {
       ...ports,
       consumer,
       arrival,
@@ -211,9 +127,10 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       ledger,
       breaker: breakers(ledger, arrival),
       usableMs: () => invocation.remainingMs() - reserveMs,
+      decoder,
       schemaIdOf: (raw) => decoder.schemaIdOf(raw),
       ...(arrival === 'delivery' && {
-        drain: (partitions: ReadonlySet<number>) => drain(partitions, epoch, invocation),
+        drain: (partitions: ReadonlySet<number>) => drains.drain(partitions, epoch, invocation),
       }),
       watchEscapes(onEscaped) {
         running.add(onEscaped);
@@ -221,8 +138,8 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       },
     };
     const items = raws.map((raw, index) => newItem(raw, historyAt(index), mayBeOvertaken(index)));
-    const outcome = await workOff(items, context);
-    const counts = tally(items);
+    const outcome = await readAndSettle(items, context);
+    const counts = tally(items, arrival);
     ports.metrics.report({
       consumer: consumer.name,
       topic: consumer.topic.name,
@@ -235,134 +152,6 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     });
     logTrouble(items, outcome);
     return { items, stoppedBy: outcome.stoppedBy, draining: outcome.draining };
-  }
-
-  const usableIn = (invocation: Invocation) => () =>
-    invocation.remainingMs() - consumer.timeoutMs * MIN_SHARE_OF_TIME;
-
-  /**
-   * Applies what is parked in these partitions and waits for no letter, in the order of each key, until nothing is left
-   * or a key's next record fails. What comes meanwhile is parked behind it, so that nothing overtakes.
-   * @returns the partitions that are not done, each for the next invocation
-   * @throws what the table calls `halt`
-   */
-  async function drain(
-    draining: ReadonlySet<number>,
-    epoch: number,
-    invocation: Invocation,
-  ): Promise<ReadonlySet<number>> {
-    const left = new Set(draining);
-    const usableMs = usableIn(invocation);
-    for (const partition of draining) {
-      while (usableMs() > 0) {
-        const raws = await nextParked(partition, epoch, usableMs());
-        if (!raws) break;
-        if (raws.length === 0) {
-          left.delete(partition);
-          break;
-        }
-        const { items, stoppedBy } = await run(raws, 'release', epoch, invocation);
-        if (stoppedBy?.action === 'halt') throw stoppedBy.error;
-        if (items.some(({ outcome }) => outcome === 'returned')) break;
-      }
-    }
-    return left;
-  }
-
-  /**
-   * Parked records that wait for no letter; null where the sink cannot tell now. Where there is none, the ledger says so
-   * from then on.
-   */
-  async function nextParked(
-    partition: number,
-    epoch: number,
-    budgetMs: number,
-  ): Promise<readonly RawRecord[] | null> {
-    const of = { topic: consumer.topic.name, partition };
-    const key = { consumer: consumer.name, epoch };
-    try {
-      return await within(budgetMs, (signal) =>
-        ports.sink.transaction(async (opened) => {
-          await opened.lockLedgers(key, [{ ...of, from: 0, to: 0 }]);
-          const raws = await opened.keys!.nextParked(key, [of], DRAIN_AT_ONCE);
-          if (raws.length === 0)
-            await opened.keys!.write(key, { ...NO_CHANGE, draining: [{ ...of, isDraining: false }] });
-          return raws;
-        }, signal),
-      );
-    } catch (error) {
-      const diagnosis = diagnose('write', error, 'SINK_UNAVAILABLE');
-      if (diagnosis.action === 'halt') throw error;
-      log.warn('Parked records not applied yet', { partition, ...factsOf(diagnosis) });
-      return null;
-    }
-  }
-
-  /** @throws OutOfTime where the work heeds its signal, and is not done in time */
-  async function within<Result>(
-    budgetMs: number,
-    work: (signal: AbortSignal) => Promise<Result>,
-  ): Promise<Result> {
-    const timer = new AbortController();
-    const over = new AbortController();
-    void clock.sleep(budgetMs, timer.signal).then(() => {
-      if (!timer.signal.aborted) over.abort(new OutOfTime());
-    });
-    try {
-      return await work(over.signal);
-    } finally {
-      timer.abort();
-    }
-  }
-
-  /**
-   * Reads and settles in turns, so that what is read is soon settled and no batch has to fit the memory whole. What has to
-   * wait comes last, a part of each such partition at a time: no partition waits for another one.
-   */
-  async function workOff(items: readonly Item[], context: BatchContext): Promise<BatchOutcome> {
-    const draining = new Set<number>();
-    const total = { skipped: 0, handlerMs: 0, retries: 0, draining };
-    let left = items;
-    let stuck: Item[] = [];
-    let isLast = false;
-    let heldFor: Diagnosis | null = null;
-    let holds = 0;
-    while (left.length > 0) {
-      const budget = { ...DECODE_BUDGET, waitMs: context.usableMs() * DECODE_SHARE_OF_TIME };
-      const { ready, left: unread, heldBy } = await (isLast ? decodeEach : decode)(left, budget);
-      left = unread;
-      if (ready.length > 0) {
-        const mayWait = isLast || (left.length === 0 && stuck.length === 0);
-        const outcome = await settleBatch(ready, context, mayWait);
-        total.skipped += outcome.skipped;
-        total.handlerMs += outcome.handlerMs;
-        total.retries += outcome.retries;
-        for (const partition of outcome.draining) draining.add(partition);
-        holds = 0;
-        for (const item of ready) item.record = null;
-        const returned = ready.filter(({ outcome }) => outcome === 'returned');
-        if (returned.length > 0) {
-          if (mayWait || outcome.stoppedBy?.action === 'halt')
-            return { ...total, stoppedBy: outcome.stoppedBy ?? heldFor };
-          heldFor ??= outcome.stoppedBy;
-          const waiting = new Set(returned.map(({ raw }) => raw.partition));
-          const isWaiting = ({ raw }: Item) => waiting.has(raw.partition);
-          stuck.push(...returned, ...left.filter(isWaiting));
-          left = left.filter((item) => !isWaiting(item));
-        }
-      } else if (left.length > 0) {
-        if (heldBy?.action !== 'hold') return { ...total, stoppedBy: heldBy };
-        holds++;
-        log.warn(LOGGED.held, { ...factsOf(heldBy), holds });
-        if (!(await backOff(holds, consumer.retry, context.usableMs(), ports)))
-          return { ...total, stoppedBy: heldBy };
-        total.retries++;
-      }
-      if (left.length === 0 && stuck.length > 0) {
-        [left, stuck, isLast] = [stuck.toSorted((a, b) => byPosition(a.raw, b.raw)), [], true];
-      }
-    }
-    return { ...total, stoppedBy: null };
   }
 
   /** Settles letters of one epoch. What halts one of several is its own: the others are settled without it. */
@@ -385,7 +174,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     await keepOvertaken(letters, items);
     const isHalt = stoppedBy?.action === 'halt';
     if (isHalt && letters.length === 1) throw stoppedBy.error;
-    const notDrained = await drain(draining, epoch, invocation);
+    const notDrained = await drains.drain(draining, epoch, invocation);
     // Where no delivery comes to go on with it, the letter's own message does.
     const outcomes = items.map(({ outcome, raw }) => {
       const isDone = ['applied', 'duplicate', 'repeated'].includes(outcome);
@@ -454,34 +243,11 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     async deliver(records, invocation) {
       const { items, stoppedBy, draining } = await run(records, 'delivery', consumer.epoch, invocation);
       if (stoppedBy?.action === 'halt') throw stoppedBy.error;
-      await drain(draining, consumer.epoch, invocation);
+      await drains.drain(draining, consumer.epoch, invocation);
       return { outcomes: items.map(({ outcome }) => outcome), heldBy: stoppedBy };
     },
 
-    async release(of, invocation) {
-      const usableMs = usableIn(invocation);
-      /** Null where the time is over. */
-      const inTime = <Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result | null> =>
-        usableMs() <= 0
-          ? Promise.resolve(null)
-          : within(usableMs(), work).catch((error: unknown) => {
-              if (error instanceof OutOfTime) return null;
-              throw error;
-            });
-      let total = NOTHING_RELEASED;
-      const draining = new Set<number>();
-      for (let isWhole = false; !isWhole; ) {
-        const part = await inTime((signal) => releaseKey(of, consumer.name, ports.sink, signal));
-        if (!part) return null;
-        isWhole = part.isWhole;
-        if (part.isDraining) draining.add(of.partition);
-        total = addReleased(total, part.released);
-      }
-      const left = await drain(draining, of.epoch, invocation);
-      if (left.size > 0) return null;
-      const after = await inTime((signal) => readKey(of, consumer.name, ports.sink, signal));
-      return after && { ...total, ...after };
-    },
+    release: drains.release,
 
     escaped(error) {
       for (const onEscaped of running) onEscaped(error);
@@ -523,9 +289,6 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
   };
 }
 
-/** No time is left to ask the sink. */
-class OutOfTime extends Error {}
-
 /** What became of records, whatever the end. */
 interface Ran {
   readonly items: readonly Item[];
@@ -537,6 +300,7 @@ interface Ran {
 /** The counts of a report that stand in the items. */
 function tally(
   items: readonly Item[],
+  arrival: Arrival,
 ): Omit<BatchReport, 'consumer' | 'topic' | 'broken' | 'skipped' | 'retries' | 'batchMs' | 'handlerMs'> {
   const counts: Record<Outcome, number> = {
     applied: 0,
@@ -553,20 +317,18 @@ function tally(
     counts[outcome]++;
     bytes += (raw.key?.length ?? 0) + (raw.value?.length ?? 0);
   }
+  // What is released was counted when it was parked.
+  const isDelivered = arrival !== 'release';
   return {
-    records: items.length,
-    bytes,
+    records: isDelivered ? items.length : 0,
+    bytes: isDelivered ? bytes : 0,
     applied: counts.applied,
     duplicates: counts.duplicate,
     repeated: counts.repeated,
-    parked: counts.parked,
+    parked: isDelivered ? counts.parked : 0,
     deadLettered: counts.deadLettered,
     returned: counts.returned + counts.early,
   };
-}
-
-function byPosition(a: RawRecord, b: RawRecord): number {
-  return a.partition - b.partition || a.offset - b.offset;
 }
 
 function foreignLetter(letter: DeadLetter, consumer: string): MillraceError {

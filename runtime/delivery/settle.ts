@@ -1,42 +1,35 @@
 import { MillraceError } from '../errors.ts';
 import type { Clock } from '../ports.ts';
-import type { ConsumerRecord, RawRecord } from '../record.ts';
+import type { ConsumerRecord } from '../record.ts';
 import type { Breaker } from './breaker-watch.ts';
-import { type DeadLetter, type DeadLetterStore, deadLetterId, letterKey } from './dead-letter.ts';
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
 import { type HandlerPorts, judgeFailure, mayBeARecords, type Rejected, runHandler } from './handler.ts';
 import { isolate } from './isolate.ts';
 import { historyWith, type Item } from './item.ts';
 import { createKeyOrder, type KeyOrder } from './key-order.ts';
-import {
-  type Arrival,
-  advance,
-  judge,
-  type LedgerPatch,
-  type LedgerView,
-  type Replay,
-  type Settlement,
-} from './ledger.ts';
-import type { LogTime } from './log-time.ts';
+import type { Arrival, Replay } from './ledger.ts';
+import { advanceAll, judgeAll, judgeByKey, requestsOf } from './ledgers.ts';
+import { type LetterContext, letterIdOf, storeLetters } from './letters.ts';
 import { createOnce, type Once } from './once.ts';
-import type { RecentLetters } from './recent-letters.ts';
-import type { LedgerKey, LedgerRequest, Sink, SinkTransaction } from './sink.ts';
+import type { Sink, SinkTransaction } from './sink.ts';
 
-export interface SettleContext extends HandlerPorts {
-  readonly ledger: LedgerKey;
-  readonly arrival: Arrival;
+/** One run of the function. */
+export interface Invocation {
+  readonly requestId: string;
+  readonly functionName: string;
+  readonly functionVersion: string;
+  /** Milliseconds until the function is stopped. */
+  remainingMs(): number;
+  /** Set where the records are replayed. */
+  readonly replay?: Replay | undefined;
+}
+
+export interface SettleContext extends HandlerPorts, LetterContext {
   readonly sink: Sink<unknown>;
-  readonly deadLetters: DeadLetterStore;
-  readonly invocation: Pick<DeadLetter, 'functionName' | 'functionVersion' | 'requestId'> & {
-    readonly replay?: Replay | undefined;
-  };
+  readonly invocation: Invocation;
   /** Milliseconds left for work in this invocation. */
   usableMs(): number;
-  /** Letters that deliveries have left behind lately. */
-  readonly recentLetters: RecentLetters;
   readonly breaker: Breaker;
-  /** The schema id in a record's framing, null where the framing cannot be read. */
-  schemaIdOf(raw: RawRecord): string | null;
 }
 
 /**
@@ -100,10 +93,6 @@ export class SettleFailed extends Error {
  * slow store nor a crash makes a multitude of second letters.
  */
 export const MOST_LETTERS = 500;
-/** Letters that are durable together. Those of a transaction that fails are not stored again by its next try. */
-const LETTERS_AT_ONCE = 100;
-/** After a store has failed: it may have kept some of those that it was given, and does so again with each try. */
-const LETTERS_AT_ONCE_AGAIN = 10;
 
 /** Once its time is over, the handler may still say what it was waiting for. */
 const GRACE_SHARE = 1 / 10;
@@ -389,104 +378,6 @@ function tellArrival({ record, isOvertaken }: Item, arrival: Arrival, replay: Re
   told.overtaken = isOvertaken;
 }
 
-/** Makes the failed records' letters durable, those that are not already. */
-async function storeLetters(failed: readonly Item[], context: SettleContext): Promise<void> {
-  const isKnown = (item: Item) =>
-    context.arrival === 'delivery' && context.recentLetters.has(letterIdOf(item, context));
-  const toStore = failed.filter((item) => item.stored !== item.failure && !isKnown(item));
-  const size = toStore.some(({ wasRefused }) => wasRefused) ? LETTERS_AT_ONCE_AGAIN : LETTERS_AT_ONCE;
-  for (let from = 0; from < toStore.length; from += size) {
-    const portion = toStore.slice(from, from + size);
-    try {
-      await context.deadLetters.put(portion.map((item) => letterOf(item, context)));
-    } catch (error) {
-      for (const item of portion) item.wasRefused = true;
-      throw error;
-    }
-    for (const item of portion) item.stored = item.failure;
-  }
-}
-
-function letterIdOf({ raw }: Item, { ledger }: SettleContext): string {
-  return letterKey({ id: deadLetterId(ledger.consumer, raw), epoch: ledger.epoch });
-}
-
-interface Judged {
-  readonly fresh: readonly Item[];
-  readonly settled: readonly Item[];
-  readonly early: readonly Item[];
-}
-
-/** Judges again, by what is known of the records' keys. What waits behind a letter is among the fresh: it is settled too. */
-function judgeByKey(judged: Judged, order: KeyOrder): Judged & { readonly overtaken: readonly Item[] } {
-  const fresh: Item[] = [];
-  const settled = [...judged.settled];
-  const early = [...judged.early];
-  const overtaken: Item[] = [];
-  const into = { run: fresh, parked: fresh, settled, early, overtaken };
-  for (const item of judged.fresh) into[order.judge(item)].push(item);
-  return { fresh, settled, early, overtaken };
-}
-
-function judgeAll(
-  items: readonly Item[],
-  views: readonly LedgerView[],
-  { arrival, clock }: SettleContext,
-): Judged {
-  const judged = { fresh: [] as Item[], settled: [] as Item[], early: [] as Item[] };
-  const viewOf = new Map(views.map((view) => [view.partition, view]));
-  // The ledger has settled what is parked: whether it still is, its key tells.
-  if (arrival === 'release') return { ...judged, fresh: items };
-  const now = clock.now();
-  for (const item of items) {
-    judged[judge(viewOf.get(item.raw.partition)!, item.raw, arrival, now)].push(item);
-  }
-  return judged;
-}
-
-function advanceAll(
-  done: readonly Item[],
-  parked: ReadonlySet<Item>,
-  views: readonly LedgerView[],
-  times: ReadonlyMap<number, LogTime>,
-  { consumer, clock, arrival }: SettleContext,
-): { patches: LedgerPatch[]; skipped: number } {
-  const isLetter = (item: Item) => item.failure !== null && !parked.has(item);
-  // A release changes nothing for the ledger but where a record becomes a letter after all.
-  const settlements = Map.groupBy(
-    arrival === 'release' ? done.filter(isLetter) : done,
-    ({ raw }) => raw.partition,
-  );
-  const patches: LedgerPatch[] = [];
-  let skipped = 0;
-  for (const view of views) {
-    const [head, ...tail] = (settlements.get(view.partition) ?? []).map(
-      (item): Settlement => ({
-        offset: item.raw.offset,
-        timestamp: item.raw.timestamp,
-        isDeadLettered: isLetter(item),
-      }),
-    );
-    if (!head) continue;
-    const advanced = advance(view, [head, ...tail], consumer.topic.offsets, clock.now());
-    const logTime = times.get(view.partition);
-    patches.push(logTime ? { ...advanced.patch, logTime } : advanced.patch);
-    skipped += advanced.skipped;
-  }
-  return { patches, skipped };
-}
-
-/** One request a partition; the items stand in partition, then offset order. */
-function requestsOf(items: readonly Item[]): LedgerRequest[] {
-  const requests: { topic: string; partition: number; from: number; to: number }[] = [];
-  for (const { raw } of items) {
-    const last = requests.at(-1);
-    if (last?.partition === raw.partition) last.to = raw.offset + 1;
-    else requests.push({ topic: raw.topic, partition: raw.partition, from: raw.offset, to: raw.offset + 1 });
-  }
-  return requests;
-}
-
 /** The error of a transaction whose time is over; its code says what it was waiting for. */
 function outOfTime(phase: Phase, budgetMs: number, isSinkWaiting: boolean): MillraceError {
   const after = `within ${Math.round(budgetMs)} ms, its share of the time left in the invocation; rolled back`;
@@ -500,20 +391,4 @@ function outOfTime(phase: Phase, budgetMs: number, isSinkWaiting: boolean): Mill
     return new MillraceError('HANDLER_TIMEOUT', `handle() did not return ${after}.`);
   }
   return new MillraceError('SINK_UNAVAILABLE', `The sink did not answer ${after}.`);
-}
-
-function letterOf(item: Item, context: SettleContext): DeadLetter {
-  const { functionName, functionVersion, requestId } = context.invocation;
-  const { consumer, epoch } = context.ledger;
-  return {
-    id: deadLetterId(consumer, item.raw),
-    consumer,
-    epoch,
-    record: item.raw,
-    schemaId: context.schemaIdOf(item.raw),
-    failure: item.failure!,
-    functionName,
-    functionVersion,
-    requestId,
-  };
 }

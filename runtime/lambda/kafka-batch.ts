@@ -1,5 +1,6 @@
-import type { Engine, Invocation } from '../delivery/engine.ts';
+import type { Engine } from '../delivery/engine.ts';
 import type { Diagnosis } from '../delivery/failure.ts';
+import type { Invocation } from '../delivery/settle.ts';
 import { MillraceError } from '../errors.ts';
 import { parseKafkaEvent, replayOf } from './kafka-event.ts';
 

@@ -1,5 +1,6 @@
 /** Releases of keys, settled by the consumer's own function: the messages of its redrive queue that are no dead letters. */
-import type { Engine, Invocation } from '../../delivery/engine.ts';
+import type { Engine } from '../../delivery/engine.ts';
+import type { Invocation } from '../../delivery/settle.ts';
 import { ERRORS, MillraceError } from '../../errors.ts';
 import type { ReceivedMessage } from '../../lambda/queue-event.ts';
 import type { ObjectStore } from '../../objects.ts';

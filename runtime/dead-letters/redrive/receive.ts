@@ -4,9 +4,10 @@
  */
 
 import { type DeadLetter, letterKey } from '../../delivery/dead-letter.ts';
-import type { Engine, Invocation } from '../../delivery/engine.ts';
+import type { Engine } from '../../delivery/engine.ts';
 import type { Outcome } from '../../delivery/item.ts';
 import type { Metrics } from '../../delivery/metrics.ts';
+import type { Invocation } from '../../delivery/settle.ts';
 import { ERRORS, MillraceError } from '../../errors.ts';
 import type { ReceivedMessage } from '../../lambda/queue-event.ts';
 import type { ObjectStore } from '../../objects.ts';

@@ -109,7 +109,7 @@ describe('park-key', () => {
     expect(remembered()).toMatchObject({ letters: [0], parked: [1] });
   });
 
-  test('a batch that comes again applies nothing, parks nothing twice, and opens no key', async () => {
+  test('a batch that is delivered again applies nothing, parks nothing twice, and opens no key', async () => {
     const { deliver, handler, applied, letterOffsets, remembered, reports } = setUpFailing([0]);
     await deliver(keyed('aab'));
     handler.bad.clear();
@@ -174,7 +174,7 @@ describe('park-key', () => {
     expect(first.remembered()).toEqual({ letters: [1], parked: [2], isDraining: false });
   });
 
-  test('where no time is left to drain, a delivery does, and the letter comes again until then', async () => {
+  test('where no time is left to drain, a delivery does, and the letter is delivered again until then', async () => {
     const { deliver, redrive, handler, applied, remembered } = setUpFailing([0]);
     await deliver(keyed('aa'));
     handler.bad.clear();
