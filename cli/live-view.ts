@@ -145,6 +145,7 @@ function counters({ feed, totals, appliedPerSecond, publishedPerSecond }: Snapsh
       ...(feed.poisoned > 0 ? [small('plus bad on purpose', feed.poisoned, 'dim')] : []),
       small('duplicates', totals.duplicates, 'dim'),
       ...(totals.repeated > 0 ? [small('repeated', totals.repeated, 'dim')] : []),
+      ...(totals.parked > 0 ? [small('parked', totals.parked, 'yellow')] : []),
       small('retries', totals.retries, 'yellow'),
       ...(totals.skipped > 0 ? [small('skipped', totals.skipped, 'red')] : []),
       ...(feed.refused > 0 ? [small('refused', feed.refused, 'yellow')] : []),

@@ -84,6 +84,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
   let totals: StackTotals = {
     applied: 0,
     deadLettered: 0,
+    parked: 0,
     skipped: 0,
     duplicates: 0,
     repeated: 0,
@@ -143,6 +144,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
         `applied ${count(totals.applied)}`,
         `duplicates ${count(totals.duplicates)}`,
         ...(totals.repeated > 0 ? [`repeated ${count(totals.repeated)}`] : []),
+        ...(totals.parked > 0 ? [`parked ${count(totals.parked)}`] : []),
         `dead letters ${count(totals.deadLettered)}`,
         `lag ${known(totalLag(lags))}`,
       ];

@@ -7,9 +7,11 @@ import { known, verdictText } from './status-view.ts';
 import { count, plural, printable, printNote, styled, table, wrapped } from './terminal.ts';
 
 /** How a run ended: the object that `millrace up --json` prints. Counts are of this run, lag is what is left. */
-export interface RunReport extends FeedCounts, Omit<StackTotals, 'consumers' | 'repeated'> {
+export interface RunReport extends FeedCounts, Omit<StackTotals, 'consumers' | 'parked' | 'repeated'> {
   /** Events that were sent twice, and applied once: absent where there is none. */
   readonly repeated?: number;
+  /** Records that wait behind a dead letter of their key: absent where there is none. */
+  readonly parked?: number;
   /** Null where it is unknown. */
   readonly lag: number | null;
   readonly elapsedMs: number;
@@ -23,7 +25,7 @@ export interface RunReport extends FeedCounts, Omit<StackTotals, 'consumers' | '
 
 export function runReport(
   feed: FeedCounts,
-  { consumers: _, repeated, ...totals }: StackTotals,
+  { consumers: _, parked, repeated, ...totals }: StackTotals,
   lags: readonly ConsumerStatus[],
   run: Pick<RunReport, 'elapsedMs' | 'seed' | 'complaints'>,
 ): RunReport {
@@ -31,6 +33,7 @@ export function runReport(
     ...feed,
     ...totals,
     ...(repeated > 0 && { repeated }),
+    ...(parked > 0 && { parked }),
     lag: totalLag(lags),
     recordsPerSecond: run.elapsedMs > 0 ? Math.round((totals.applied * 1_000) / run.elapsedMs) : 0,
     ...run,
@@ -52,7 +55,17 @@ export interface ReportContext {
 
 /** The report for a person, with what to look at next. */
 export function reportLines(report: RunReport, context: ReportContext): readonly string[] {
-  const { published, applied, duplicates, repeated = 0, deadLettered, lag, skipped, retries } = report;
+  const {
+    published,
+    applied,
+    duplicates,
+    repeated = 0,
+    parked = 0,
+    deadLettered,
+    lag,
+    skipped,
+    retries,
+  } = report;
   const { place, lagAtStart, lags, totals } = context;
   const paused = lags.filter((each) => each.isPaused && each.lag !== 0);
   const lines: string[] = [...endLines(report, paused)];
@@ -70,6 +83,8 @@ export function reportLines(report: RunReport, context: ReportContext): readonly
   if (repeated > 0) row('repeated', repeated, 'sent again by their producer, and not counted again');
   if (retries > 0) row('retries', retries);
   row('dead letters', deadLettered);
+  if (parked > 0)
+    row('parked', parked, 'they wait behind a dead letter of their key, and are NOT in the tables yet');
   if (skipped > 0) row('skipped', skipped, 'NOT in the tables: docs/runbooks/records-passed-over.md');
   row('lag', lag);
   if (totals.consumers.length > 1) lines.push('', ...consumerLines(totals, lags));
@@ -79,6 +94,9 @@ export function reportLines(report: RunReport, context: ReportContext): readonly
   }
   if (deadLettered > 0) {
     lines.push('', 'To see why records became dead letters:', `  ${hint(['dlq', 'triage'], place)}`);
+  }
+  if (parked > 0) {
+    lines.push('', 'To see which keys wait, and for what:', `  ${hint(['park', 'list'], place)}`);
   }
   if (published > 0 && context.query !== undefined) {
     lines.push('', 'To see the result:', `  ${hint(['sql', context.query], { ...sqlPlace(place) })}`);

@@ -54,8 +54,9 @@ export interface Comparison {
 }
 
 export interface RebuildState extends RebuildProgress {
-  /** Records in the candidate's tables, and those that are dead letters. */
+  /** Records in the candidate's tables, those that wait behind a dead letter of their key, and those that are dead letters. */
   readonly applied: number;
+  readonly parked: number;
   readonly deadLettered: number;
   /** What only a person can fix, and what keeps the candidate from going on. */
   readonly halted: { readonly code: ErrorCode; readonly message: string } | null;

@@ -272,10 +272,11 @@ export async function openGenerations(parts: GenerationParts, scope: Scope): Pro
       const halted = runnerOf(plan.consumer, number)?.halted();
       const progress = progressOf(plan.partitions, await positionsOf(declared, number));
       // Later than the positions: what they say is through is counted.
-      const { applied, deadLettered } = await readLedgerTotals(sink, generationOf(declared, number));
+      const { applied, parked, deadLettered } = await readLedgerTotals(sink, generationOf(declared, number));
       return {
         ...progress,
         applied,
+        parked,
         deadLettered,
         halted: halted ? { code: halted.code, message: halted.message } : null,
       };

@@ -32,9 +32,14 @@ export function createGrowth(
       : known.live.name === live.name
         ? known.before
         : await carriedOver(known, live, ledgers);
-    const { applied, deadLettered, skipped } = less(await totals(live), before);
-    // A redrive closes holes of earlier runs, too.
-    const grown = { applied, deadLettered: Math.max(0, deadLettered), skipped: Math.max(0, skipped) };
+    const { applied, parked, deadLettered, skipped } = less(await totals(live), before);
+    // A redrive closes holes of earlier runs, too, and applies what was parked behind them.
+    const grown = {
+      applied,
+      parked: Math.max(0, parked),
+      deadLettered: Math.max(0, deadLettered),
+      skipped: Math.max(0, skipped),
+    };
     seen.set(declared, { live, before, grown });
     return { consumer: declared.name, ...grown };
   };
@@ -64,16 +69,23 @@ async function carriedOver(
 
 /** The ledger as it is when it has come to this offset: what it has yet to reach counts as applied. */
 function until(ledger: WholeLedger, next: number): WholeLedger {
-  const { first, deadLettered, skipped } = ledger;
+  const { first, deadLettered, skipped, parked } = ledger;
   if (first === null || next <= first)
-    return { ...ledger, first: null, next: null, deadLettered: [], skipped: [] };
+    return { ...ledger, first: null, next: null, deadLettered: [], skipped: [], parked: [] };
   const window = { from: first, to: next };
-  return { ...ledger, next, deadLettered: within(deadLettered, window), skipped: within(skipped, window) };
+  return {
+    ...ledger,
+    next,
+    deadLettered: within(deadLettered, window),
+    skipped: within(skipped, window),
+    parked: within(parked, window),
+  };
 }
 
 function less(from: LedgerTotals, what: LedgerTotals): LedgerTotals {
   return {
     applied: from.applied - what.applied,
+    parked: from.parked - what.parked,
     deadLettered: from.deadLettered - what.deadLettered,
     skipped: from.skipped - what.skipped,
   };

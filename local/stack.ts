@@ -443,9 +443,10 @@ function addUp(totals: readonly LedgerTotals[]): LedgerTotals {
   return totals.reduce(
     (sum, each) => ({
       applied: sum.applied + each.applied,
+      parked: sum.parked + each.parked,
       deadLettered: sum.deadLettered + each.deadLettered,
       skipped: sum.skipped + each.skipped,
     }),
-    { applied: 0, deadLettered: 0, skipped: 0 },
+    { applied: 0, parked: 0, deadLettered: 0, skipped: 0 },
   );
 }

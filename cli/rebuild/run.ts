@@ -56,7 +56,7 @@ export async function runRebuild(name: string, options: RebuildOptions): Promise
         elapsedMs,
       };
       if (options.json) printJson(report);
-      else printEnd(report, done.deadLetters, session);
+      else printEnd(report, done, session);
     } finally {
       interrupts.ignore();
     }
@@ -86,7 +86,12 @@ function lossAllowed(
 interface Filled {
   readonly generation: number;
   readonly records: number;
+  readonly parked: number;
   readonly deadLetters: number;
+}
+
+function filled(generation: number, { applied, parked, deadLettered }: RebuildState): Filled {
+  return { generation, records: applied, parked, deadLetters: deadLettered };
 }
 
 async function fill(
@@ -98,7 +103,7 @@ async function fill(
   const made = await promotedBefore(host, plan);
   if (made) {
     const state = await host.call('rebuilding', { plan, number: made.number });
-    return { generation: made.number, records: state.applied, deadLetters: state.deadLettered };
+    return filled(made.number, state);
   }
   const { number } = await host.call('rebuild', { plan, recordsPerSecond });
   const progress = progressLine();
@@ -125,7 +130,7 @@ async function fill(
         isUnpaced = true;
       }
       if (promote ? state.isThrough && state.behind <= NEARLY_CAUGHT_UP : state.isCaughtUp) {
-        return { generation: number, records: state.applied, deadLetters: state.deadLettered };
+        return filled(number, state);
       }
       if (interrupted) {
         progress.end();
@@ -249,13 +254,18 @@ function printEnd(
     readonly promoted: boolean;
     readonly elapsedMs: number;
   },
-  deadLetters: number,
+  { deadLetters, parked }: Pick<Filled, 'deadLetters' | 'parked'>,
   { next, host }: Session,
 ): void {
   const name = generationName(consumer, generation);
   printLine(`${name} has ${plural(records, 'record')} after ${duration(elapsedMs)}.`);
   if (deadLetters > 0) {
     printLine(`${plural(deadLetters, 'record')} failed: ${next(['dlq', 'triage', '--consumer', name])}`);
+  }
+  if (parked > 0) {
+    printLine(
+      `${plural(parked, 'record')} waiting behind them: ${next(['park', 'list', '--consumer', name])}`,
+    );
   }
   if (promoted) {
     printLine(`Readers see ${name} now. To go back: ${next(['rebuild', 'rollback', consumer])}`);
@@ -269,7 +279,7 @@ function printEnd(
 function describeProgress() {
   const startedAt = performance.now();
   let first = -1;
-  return ({ done, total, behind, isThrough, deadLettered }: RebuildState): string => {
+  return ({ done, total, behind, isThrough, parked, deadLettered }: RebuildState): string => {
     if (first < 0) first = done;
     const rate = ((done - first) * 1_000) / Math.max(1, performance.now() - startedAt);
     const left = rate > 0 ? `, ${duration(((total - done) / rate) * 1_000)} left` : '';
@@ -278,6 +288,7 @@ function describeProgress() {
         ? `following: ${count(behind)} behind the live tables`
         : `${count(done)} of ${count(total)} records (${Math.floor((100 * done) / Math.max(1, total))}%), ${count(Math.round(rate))}/s${left}`,
       deadLettered > 0 ? `, ${count(deadLettered)} failed` : '',
+      parked > 0 ? `, ${count(parked)} parked` : '',
     ].join('');
   };
 }

@@ -18,11 +18,14 @@ const SNAPSHOT: Snapshot = {
   totals: {
     applied: 16_500,
     deadLettered: 33,
+    parked: 0,
     skipped: 0,
     duplicates: 120,
     repeated: 0,
     retries: 0,
-    consumers: [{ consumer: 'editorial-analytics', applied: 16_500, deadLettered: 33, skipped: 0 }],
+    consumers: [
+      { consumer: 'editorial-analytics', applied: 16_500, parked: 0, deadLettered: 33, skipped: 0 },
+    ],
   },
   publishedPerSecond: [190, 200, 210],
   appliedPerSecond: [0, 400, 200],
