@@ -8,7 +8,12 @@ export const NEWSDESK = join(ROOT, 'test/fixtures/newsdesk');
 
 /** A copy of the newsdesk to change: a project of its own, outside of this repository, on this framework. */
 export function copyNewsdesk(folder: string): void {
-  cpSync(NEWSDESK, folder, { recursive: true });
+  copyProject(NEWSDESK, folder);
+}
+
+/** A copy of a project in test/fixtures, to change. */
+export function copyProject(from: string, folder: string): void {
+  cpSync(from, folder, { recursive: true });
   for (const file of globSync('**/*.ts', { cwd: folder })) {
     const path = join(folder, file);
     const text = readFileSync(path, 'utf8');

@@ -16,13 +16,17 @@ export interface Finished {
 export async function millrace(args: readonly string[], input = '', project = NEWSDESK): Promise<Finished> {
   const child = start(args, project);
   child.stdin!.end(input);
+  return finished(child);
+}
+
+/** What a process has printed, once it has ended. */
+export async function finished(child: ChildProcess): Promise<Finished> {
   const output = { stdout: '', stderr: '' };
-  child.stdout!.setEncoding('utf8').on('data', (text) => {
-    output.stdout += text;
-  });
-  child.stderr!.setEncoding('utf8').on('data', (text) => {
-    output.stderr += text;
-  });
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]!.setEncoding('utf8').on('data', (text) => {
+      output[name] += text;
+    });
+  }
   const [code] = await once(child, 'close');
   return { code, ...output };
 }

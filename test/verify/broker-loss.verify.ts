@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
-import { Admin, Consumer } from '@platformatic/kafka';
+import { Admin } from '@platformatic/kafka';
 import avsc from 'avsc';
 import pg from 'pg';
 import { createContractSchemaRegistry } from '../../adapters/contract-schema-registry.ts';
@@ -21,6 +21,7 @@ import type { Position } from '../../runtime/record.ts';
 import type { OutgoingRecord } from '../../runtime/topics.ts';
 import { codeOf } from '../rejection.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
+import { readTopic } from './bare-kafka.ts';
 import { millrace, start, until } from './newsroom.ts';
 
 jest.setTimeout(600_000);
@@ -120,7 +121,7 @@ describe('three brokers', () => {
     expect(await upEnded).toEqual([0, null]);
 
     // Each where its acknowledgement says, nothing else, and each partition in the order of sending.
-    const found = await readTopic(TOPIC);
+    const found = await idsOf(TOPIC);
     expect(found).toHaveLength(sent.length);
     const placeOf = new Map(found.map(({ partition, offset, id }) => [id, `${partition}/${offset}`]));
     expect(
@@ -280,7 +281,7 @@ describe('the one broker there is', () => {
     // The producer is not the worse for it.
     send(calls.length);
     outcomes.push(...(await Promise.allSettled(calls.slice(-1))));
-    const found = await readTopic(TOPIC, (value) => value.toString());
+    const found = await idsOf(TOPIC, (value) => value.toString());
     return { outcomes, found };
   }
 
@@ -320,7 +321,7 @@ describe('the one broker there is', () => {
 
   function expectAcknowledged(
     outcomes: readonly PromiseSettledResult<readonly Position[]>[],
-    found: Awaited<ReturnType<typeof readTopic>>,
+    found: Awaited<ReturnType<typeof idsOf>>,
   ) {
     const byPlace = new Map(found.map(({ partition, offset, id }) => [`${partition}/${offset}`, id]));
     const acknowledged = outcomes.flatMap((outcome, n) =>
@@ -336,27 +337,13 @@ describe('the one broker there is', () => {
 const type = avsc.Type.forSchema(pageviews.latest.schema as never);
 const eventIdOf = (value: Buffer): string => type.fromBuffer(value.subarray(FRAME_BYTES)).eventId;
 
-/** All that a topic holds, by a bare client that had no part in the rest. */
-async function readTopic(topic: string, idOf = eventIdOf) {
-  const consumer = new Consumer<Buffer, Buffer, Buffer, Buffer>({
-    clientId: 'verify',
-    bootstrapBrokers: brokers,
-    groupId: 'verify-reader',
-    // A broker that is back loads its groups first, and says until then that they are not with it.
-    retries: 120,
-    retryDelay: 500,
-  });
-  const ends = (await consumer.listOffsets({ topics: [topic] })).get(topic)!;
-  let left = ends.reduce((sum, end) => sum + Number(end), 0);
-  const records: { readonly partition: number; readonly offset: number; readonly id: string }[] = [];
-  const stream = await consumer.consume({ topics: [topic], mode: 'earliest', autocommit: false });
-  for await (const { partition, offset, value } of stream) {
-    records.push({ partition, offset: Number(offset), id: idOf(value) });
-    if (--left === 0) break;
+async function idsOf(topic: string, idOf = eventIdOf) {
+  const found: { readonly partition: number; readonly offset: number; readonly id: string }[] = [];
+  const { records } = await readTopic(brokers, topic);
+  for await (const { partition, offset, value } of records) {
+    found.push({ partition, offset, id: idOf(value) });
   }
-  await stream.close();
-  await consumer.close(true);
-  return records;
+  return found;
 }
 
 async function query(server: PostgresServer, statements: readonly string[]) {

@@ -2,14 +2,12 @@
  * Half a million pageviews through a real Kafka into a real PostgreSQL, by the command line, while everything that can be
  * killed is. MILLRACE_TEST_ACCESS_LOG names a web server's access log to take them from; without it they are made up.
  */
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { Admin, Consumer } from '@platformatic/kafka';
+import { Admin } from '@platformatic/kafka';
 import avsc from 'avsc';
 import pg from 'pg';
 import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
@@ -27,7 +25,9 @@ import { openStores } from '../../local/stores.ts';
 import type { ConsumerAudit } from '../../runtime/replay/audit.ts';
 import { POLLING_MODES } from '../polling-modes.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millrace, millraceJson, start, until } from './newsroom.ts';
+import { readTopic, rewindGroup } from './bare-kafka.ts';
+import { differences } from './differences.ts';
+import { finished, millrace, millraceJson, start, until } from './newsroom.ts';
 
 jest.setTimeout(900_000);
 
@@ -97,7 +97,7 @@ describe('a load with kills', () => {
       '--json',
       ...where,
     ]);
-    const published = output(publisher);
+    const published = finished(publisher);
     const feeding = pipeline(Readable.from(lines(expected)), publisher.stdin!);
     feeding.catch(() => {});
 
@@ -113,7 +113,7 @@ describe('a load with kills', () => {
         server.url,
         ...where,
       ]);
-      const printed = output(consumer);
+      const printed = finished(consumer);
       const atLeast = async (records: number) => {
         await until(async () => {
           if (publisher.exitCode) throw new Error(`publish failed: ${(await published).stderr}`);
@@ -155,7 +155,7 @@ describe('a load with kills', () => {
     say(`drained: ${report.applied} applied in the last life, ${report.duplicates} duplicates in it`);
 
     // What the topic holds, by a bare client: everything once, and where the poison is.
-    const { ids, poison, ends } = await readTopic();
+    const { ids, poison, ends } = await idsAndPoison();
     expect(ids.length).toBe(RECORDS);
     expect(new Set(ids).size).toBe(RECORDS);
     expect(poison.length).toBe(poisoned);
@@ -253,22 +253,10 @@ describe('a load with kills', () => {
     await pool.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; ${SEARCH_PATH}; ${script} COMMIT`);
   }
 
-  /** Sets the group's offsets back, so that applied records are delivered again. @returns how many */
+  /** @returns how many records are delivered again */
   async function rewind(): Promise<number> {
-    const { group: groupId } = await lagOf();
-    const [group] = await admin.listConsumerGroupOffsets({ groups: [groupId] });
-    const [offsets] = group!.topics;
-    let records = 0;
-    const partitionOffsets = offsets!.partitions.map(({ partitionIndex: partition, committedOffset }) => {
-      const back = Math.min(Number(committedOffset), Math.floor(random.next() * MOST_REWOUND));
-      records += back;
-      return { partition, offset: committedOffset - BigInt(back) };
-    });
-    await admin.alterConsumerGroupOffsets({
-      groupId,
-      topics: [{ name: TOPIC, partitionOffsets }],
-    });
-    return records;
+    const { group } = await lagOf();
+    return rewindGroup(admin, group, TOPIC, () => Math.floor(random.next() * MOST_REWOUND));
   }
 
   /** Zero, too, before there is a table, and less than there is while there is no server. */
@@ -306,27 +294,16 @@ describe('a load with kills', () => {
     return positions;
   }
 
-  async function readTopic() {
+  async function idsAndPoison() {
     const FRAME_BYTES = 18;
     const type = avsc.Type.forSchema(pageviews.latest.schema as never);
-    const consumer = new Consumer<Buffer, Buffer, Buffer, Buffer>({
-      clientId: 'verify',
-      bootstrapBrokers: [node.address],
-      groupId: 'verify-load',
-    });
-    const bounds = (await consumer.listOffsets({ topics: [TOPIC] })).get(TOPIC)!;
-    const ends = bounds.map(Number);
+    const { records, ends } = await readTopic([node.address], TOPIC);
     const ids: string[] = [];
     const poison: string[] = [];
-    const stream = await consumer.consume({ topics: [TOPIC], mode: 'earliest', autocommit: false });
-    let left = ends.reduce((sum, end) => sum + end, 0);
-    for await (const { key, value, partition, offset } of stream) {
+    for await (const { key, value, partition, offset } of records) {
       if (POISON_KEY.test(key.toString())) poison.push(`${partition}/${offset}`);
       else ids.push(type.fromBuffer(value.subarray(FRAME_BYTES)).eventId);
-      if (--left === 0) break;
     }
-    await stream.close();
-    await consumer.close(true);
     return { ids, poison, ends };
   }
 });
@@ -391,27 +368,6 @@ class Tables {
   rows(): string[] {
     return [...this.#articles, ...this.#sessions].map(([key, values]) => [key, ...values].join(' '));
   }
-}
-
-/** The first few of each: two lists of many thousands are no message. */
-function differences(expected: readonly string[], found: readonly string[]) {
-  const [all, there] = [new Set(expected), new Set(found)];
-  return {
-    missing: expected.filter((each) => !there.has(each)).slice(0, 5),
-    extra: found.filter((each) => !all.has(each)).slice(0, 5),
-  };
-}
-
-/** What a process has printed, once it has ended. */
-async function output(child: ChildProcess): Promise<{ stdout: string; stderr: string }> {
-  const printed = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name]!.setEncoding('utf8').on('data', (text) => {
-      printed[name] += text;
-    });
-  }
-  await once(child, 'close');
-  return printed;
 }
 
 function say(what: string): void {

@@ -8,4 +8,4 @@ export const millrace = (args: readonly string[], input = '', project = ROOT) =>
 export const millraceJson = (args: readonly string[], input = '', project = ROOT) =>
   inProject.millraceJson(args, input, project);
 export const start = (args: readonly string[], project = ROOT) => inProject.start(args, project);
-export { TABLES, until } from '../cli/millrace.ts';
+export { finished, TABLES, until } from '../cli/millrace.ts';

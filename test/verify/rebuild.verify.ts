@@ -1,5 +1,7 @@
-/** A rebuild on a real Kafka and PostgreSQL: starts MILLRACE_TEST_POSTGRES, and a broker of its own. */
+/** Rebuilds on a real Kafka and PostgreSQL: starts MILLRACE_TEST_POSTGRES, and brokers of its own. */
 import { expect, jest, test } from '@jest/globals';
+import { differences } from './differences.ts';
+import { rebuildOrders } from './rebuild-of-orders.ts';
 import { rebuildPageviews } from './rebuild-of-pageviews.ts';
 
 jest.setTimeout(600_000);
@@ -10,3 +12,45 @@ test('a doubled article is rebuilt away with traffic going on, through kills, an
   expect(run.doubled).toBe(2_000);
   expect(run.looks).toBeGreaterThan(20);
 });
+
+test('doubled changes of orders are rebuilt away while keys are parked, and each generation keeps its own', async () => {
+  const run = await rebuildOrders(8_000, 2, 5);
+  const same = { missing: [], extra: [] };
+  expect(run.before.parked.length).toBeGreaterThan(50);
+  expect(run.wrong.join().length).toBeGreaterThan(100);
+
+  // What was rebuilt is what a run has that never had the bug, with as many keys waiting.
+  expect(differences(run.never.rows, run.rebuilt.rows)).toEqual(same);
+  for (const what of ['letters', 'parked', 'seen'] as const) {
+    expect(differences(run.never.kept[what], run.rebuilt.kept[what])).toEqual(same);
+    expect(run.rebuilt.kept[what].length).toBeGreaterThan(0);
+  }
+  expect(run.listed).toBe(new Set(run.rebuilt.kept.parked.map(keyOf)).size);
+
+  // The first goes on beside it, and remembers as much. It keeps that when the live one's keys are mended.
+  expect(differences(run.before.seen, run.left.seen).missing).toEqual([]);
+  expect(differences(run.left.parked, run.rebuilt.kept.parked)).toEqual(same);
+  expect(run.sentAgain).toMatchObject({ isSame: true });
+  expect(run.sentAgain.repeated).toBeGreaterThan(150);
+  expect(run.sentAgain.repeated + run.sentAgain.parked).toBe(200);
+  expect(run.mended).toMatchObject({ kept: { letters: [], parked: [] }, listed: 0 });
+  expect(run.mended.kept.seen.length).toBeGreaterThan(run.rebuilt.kept.seen.length);
+  expect(differences(run.reference, run.final)).toEqual(same);
+  expect(run.leftLast).toEqual(run.leftThen);
+  expect(run.unaccounted).toEqual([0, 0]);
+
+  // A rollback has the first one's keys and letters back, and a drop of it takes nothing from the other.
+  expect(run.back).toEqual({
+    listed: new Set(run.leftLast.parked.map(keyOf)).size,
+    letters: run.leftLast.letters.length,
+  });
+  expect(differences(run.reference, run.again)).toEqual(same);
+  expect(run.dropped).toEqual({ letters: [], parked: [], seen: [] });
+  expect(run.kept).toEqual(run.mended.kept);
+});
+
+/** Without the offset: "topic,partition,offset,key". */
+function keyOf(line: string): string {
+  const [topic, partition, , key] = line.split(',');
+  return `${topic}/${partition}/${key}`;
+}
