@@ -17,7 +17,6 @@ import { startPostgres } from '../../local/parts/postgres.ts';
 import { Processes } from '../../local/parts/processes.ts';
 import type { ConsumerAudit } from '../../runtime/replay/audit.ts';
 import { finished, millrace, millraceJson, start, until } from '../cli/millrace.ts';
-import type { OrderChange } from '../fixtures/order-history/contracts/shop.order-changes/schema.ts';
 import { orderChanges } from '../fixtures/order-history/contracts/shop.order-changes/topic.ts';
 import { orderHistory } from '../fixtures/order-history/millrace.config.ts';
 import { POLLING_MODES } from '../polling-modes.ts';
@@ -99,14 +98,21 @@ export async function poisonOrders(records: number, kills: number, seed: number)
     endings.push(() => publisher.kill('SIGKILL'));
     const published = finished(publisher);
     const traffic = createOrderTraffic(random, records / 25);
-    const feeding = pipeline(
-      Readable.from(
-        lines(records, traffic.next, async () => {
-          await log.send(TOPIC, [{ key: Buffer.from(traffic.order()), value: JUNK }]);
-        }),
-      ),
-      publisher.stdin!,
-    );
+    // Each life has its share, so that there is traffic at each kill.
+    const shareOf = (lives: number) => Math.floor((lives / (kills + 1)) * records);
+    let allowed = shareOf(1);
+    let pauseMs = 0;
+    const sendJunk = () => log.send(TOPIC, [{ key: Buffer.from(traffic.order()), value: JUNK }]);
+    async function* lines(): AsyncGenerator<string> {
+      for (let sent = 0; sent < records; sent += JUNK_EVERY) {
+        while (sent >= allowed) await sleep(50);
+        await sleep(pauseMs);
+        const changes = Array.from({ length: Math.min(JUNK_EVERY, records - sent) }, traffic.next);
+        yield `${changes.map((change) => JSON.stringify(change)).join('\n')}\n`;
+        await sendJunk();
+      }
+    }
+    const feeding = pipeline(Readable.from(lines()), publisher.stdin!);
     feeding.catch(() => {});
 
     const redrive = ['dlq', 'redrive', '--canary', '0', '--rate', '10000', '--max-failures', '1000000'];
@@ -134,9 +140,12 @@ export async function poisonOrders(records: number, kills: number, seed: number)
           if (up.exitCode !== null) throw new Error(`up ended by itself: ${(await printed).stderr}`);
           return (await settled()) >= target;
         });
+      // From here on it runs: a part is only killed after that.
       const before = await settled();
+      pauseMs = life === middleLife ? 1_000 : 0;
+      allowed = shareOf(life);
+      await atLeast(before + 1);
       if (life === middleLife) {
-        await atLeast(before + 1);
         // Killed while it sends, and gone on with.
         const killed = start([...redrive, '--rate', '20', '--yes', '--json', ...sink], project);
         const gone = finished(killed);
@@ -147,14 +156,16 @@ export async function poisonOrders(records: number, kills: number, seed: number)
         await gone;
         const { planned, applied } = await redriveNow();
         redrivenInTheMiddle += applied;
+        pauseMs = 0;
         say(`in the middle, ${applied} of ${planned} redriven, ${await parkedRows()} parked`);
       }
-      await atLeast(Math.floor(((life - 1 + random.next()) / (kills + 1)) * records));
+      await atLeast(shareOf(life - 1 + random.next() * 0.8));
       if (life === Math.ceil(kills / 3) || life === Math.ceil((2 * kills) / 3)) {
         const part = life === Math.ceil(kills / 3) ? node! : server;
         const reached = await settled();
         await part.restart();
-        await atLeast(Math.min(reached + 1, records));
+        allowed = shareOf(life + 0.5);
+        await atLeast(reached + 1);
       }
       // Beside a redrive that goes on, once more.
       const beside =
@@ -180,6 +191,7 @@ export async function poisonOrders(records: number, kills: number, seed: number)
       );
     }
 
+    allowed = records;
     await feeding;
     const { code, stderr } = await published;
     if (code !== 0) throw new Error(`publish ended with ${code}: ${stderr}`);
@@ -231,19 +243,6 @@ export async function poisonOrders(records: number, kills: number, seed: number)
     };
   } finally {
     for (const end of endings.toReversed()) await end();
-  }
-}
-
-/** As JSON lines, with a record between them now and then that is none. */
-async function* lines(
-  records: number,
-  next: () => OrderChange,
-  sendJunk: () => Promise<void>,
-): AsyncGenerator<string> {
-  for (let sent = 0; sent < records; sent += JUNK_EVERY) {
-    const changes = Array.from({ length: Math.min(JUNK_EVERY, records - sent) }, next);
-    yield `${changes.map((change) => JSON.stringify(change)).join('\n')}\n`;
-    await sendJunk();
   }
 }
 

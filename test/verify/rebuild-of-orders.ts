@@ -112,7 +112,9 @@ export async function rebuildOrders(records: number, kills: number, seed: number
 
     // Sent again, each counts for neither generation.
     await publish(first.slice(0, 200));
-    const { repeated, parked } = await drain();
+    const { repeated } = await drain();
+    const waiting = await ours.kept(second);
+    const parked = waiting.parked.length - rebuilt.kept.parked.length;
     const sentAgain = { repeated, parked, isSame: String(await ours.rows()) === String(rebuilt.rows) };
     const leftThen = await ours.kept(CONSUMER);
 
@@ -128,10 +130,13 @@ export async function rebuildOrders(records: number, kills: number, seed: number
     const leftLast = await ours.kept(CONSUMER);
     await run('rebuild', 'rollback', CONSUMER, '--yes');
     const back = {
+      kept: await ours.kept(CONSUMER),
       listed: (await run('park', 'list')).keys.length,
       letters: (await run('dlq', 'list')).length,
     };
     audits.push(await run('audit', CONSUMER));
+    // What is promoted has to have been filled by the code that is there.
+    deploy(project, SOUND);
     await run('rebuild', 'promote', CONSUMER, '--yes');
     const again = await ours.rows();
     await run('rebuild', 'drop', CONSUMER, '--yes');
@@ -141,6 +146,7 @@ export async function rebuildOrders(records: number, kills: number, seed: number
       rebuilt,
       never,
       left,
+      waiting,
       leftThen,
       leftLast,
       listed,
