@@ -7,7 +7,7 @@
 import { MillraceError } from '../errors.ts';
 import type { Random } from '../ports.ts';
 import { backOff } from './backoff.ts';
-import { type Diagnosis, diagnose, errorName } from './failure.ts';
+import { type Diagnosis, errorName } from './failure.ts';
 import { judgeFailure, mayBeARecords } from './handler.ts';
 import { blamed, MOST_PROBES } from './isolate.ts';
 import type { Item } from './item.ts';
@@ -86,6 +86,9 @@ export async function settleBatch(
   /** Whose letter the store was too slow for. */
   let unstored: Item | undefined;
 
+  /** What is parked may wait for the next delivery: no other record is behind it, and a delivery is not to wait for it. */
+  const mayWaitFor = ({ action }: Diagnosis) => context.arrival !== 'release' || action !== 'hold';
+
   /** Backs off before another try; false where the time does not allow one. */
   async function wait(because: Diagnosis, attempt: number, waiting: readonly Waiting[]): Promise<boolean> {
     if (because.action === 'hold') {
@@ -99,16 +102,11 @@ export async function settleBatch(
     return true;
   }
 
-  /** Drains before a wait, which may be for the room, or longer than this invocation. Gives what halts it. */
-  async function drainFirst(): Promise<Diagnosis | null> {
-    if (!context.drain || draining.size === 0) return null;
-    try {
-      const left = await context.drain(draining);
-      for (const partition of [...draining]) if (!left.has(partition)) draining.delete(partition);
-      return null;
-    } catch (error) {
-      return diagnose('handle', error, 'UNEXPECTED');
-    }
+  /** Drains before a wait, which may be for the room, or longer than this invocation. */
+  async function drainFirst(): Promise<void> {
+    if (!context.drain || draining.size === 0) return;
+    const left = await context.drain(draining);
+    for (const partition of [...draining]) if (!left.has(partition)) draining.delete(partition);
   }
 
   /** Settles the stretch as far as one transaction goes. @throws SettleFailed */
@@ -151,7 +149,7 @@ export async function settleBatch(
     } else if (isNobodysFault) {
       holds++;
       line.put(approach, items);
-      return wait(diagnosis, holds, []);
+      return mayWaitFor(diagnosis) && wait(diagnosis, holds, []);
     } else if (sound.length === 1) {
       const [item] = sound;
       failedAlone(item!, items, diagnosis.isUnclear && item!.isToBlame ? blamed(diagnosis) : diagnosis);
@@ -239,14 +237,24 @@ export async function settleBatch(
     return sound.length > 1 || sound.some(({ isToBlame }) => isToBlame);
   }
 
+  /**
+   * A parked record may be the only one of its drain, with no other to be compared with: those that went through since it
+   * last failed tell as well. It is found out in the next transaction, as a record among others is.
+   */
+  function isFoundToBlame({ diagnosis, phase, sound: [item, ...others] }: SettleFailed): boolean {
+    if (context.arrival !== 'release' || !diagnosis.isUnclear || phase !== 'handle') return false;
+    if (!item || others.length > 0 || item.isToBlame) return false;
+    item.isToBlame = patience.failedAloneAgain(item);
+    return item.isToBlame;
+  }
+
   while (!line.isEmpty()) {
     const waiting = line.onlyWaiting();
     if (waiting) {
       const because = waiting.find((each) => each.because.action === 'hold')?.because ?? waiting[0]!.because;
-      if (!mayWait) return { ...total, stoppedBy: because };
+      if (!mayWait || !mayWaitFor(because)) return { ...total, stoppedBy: because };
       heldFor = because;
-      const halt = await drainFirst();
-      if (halt) return { ...total, stoppedBy: halt };
+      await drainFirst();
       if (because.action === 'hold') holds++;
       const attempt = Math.max(holds, ...waiting.map(({ items }) => items[0]!.tries));
       if (!(await wait(because, attempt, waiting))) return { ...total, stoppedBy: because };
@@ -265,6 +273,10 @@ export async function settleBatch(
       total.handlerMs += failed.handlerMs;
       for (const partition of failed.draining) draining.add(partition);
       stoppedBy = failed.diagnosis;
+      if (isFoundToBlame(failed)) {
+        line.put({ isolate: null }, stretch.items);
+        continue;
+      }
       const isHalt = stoppedBy.action === 'halt' && !isWorthIsolating(stretch, failed);
       if (isHalt || !(await recover(stretch, failed))) return { ...total, stoppedBy };
     }

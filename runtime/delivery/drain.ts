@@ -4,6 +4,7 @@ import type { RawRecord } from '../record.ts';
 import { factsOf } from './batch.ts';
 import type { AnyConsumer } from './consumer.ts';
 import { type Diagnosis, diagnose } from './failure.ts';
+import { mayBeARecords } from './handler.ts';
 import type { Item } from './item.ts';
 import {
   addReleased,
@@ -21,6 +22,9 @@ import { NO_CHANGE, type Sink } from './sink.ts';
 const DRAIN_AT_ONCE = { records: 5_000, bytes: 6 * 1024 * 1024 } as const;
 /** With less of the function's time than this, parked records are left to the next invocation. */
 const MIN_SHARE_OF_TIME = 1 / 20;
+/** Keys that a drain leaves behind, each for a record that is held, before it takes the cause for everybody's. */
+const MOST_STUCK = 3;
+const NOT_APPLIED = 'Parked records not applied yet';
 
 export interface DrainPorts {
   readonly consumer: AnyConsumer;
@@ -38,9 +42,9 @@ export interface DrainPorts {
 export interface Drains {
   /**
    * Applies what is parked in these partitions and waits for no letter, in the order of each key, until nothing is left
-   * or a key's next record fails. What comes meanwhile is parked behind it, so that nothing overtakes.
+   * or a key's next record fails. What comes meanwhile is parked behind it, so that nothing overtakes. A record that is held
+   * or halted stays parked, and is logged: neither a delivery nor a letter is to wait or to fail for it.
    * @returns the partitions that are not done, each for the next invocation
-   * @throws what the table calls `halt`
    */
   drain(draining: ReadonlySet<number>, epoch: number, invocation: Invocation): Promise<ReadonlySet<number>>;
   /** As `Engine.release` promises. */
@@ -57,50 +61,64 @@ export function createDrains({ consumer, sink, clock, log, settle }: DrainPorts)
     invocation: Invocation,
   ): Promise<ReadonlySet<number>> {
     const left = new Set(draining);
-    const usableMs = usableIn(invocation);
     for (const partition of draining) {
-      while (usableMs() > 0) {
-        const raws = await nextParked(partition, epoch, usableMs());
-        if (!raws) break;
-        if (raws.length === 0) {
-          left.delete(partition);
-          break;
-        }
-        const { items, stoppedBy } = await settle(raws, epoch, invocation);
-        if (stoppedBy?.action === 'halt') throw stoppedBy.error;
-        if (items.some(({ outcome }) => outcome === 'returned')) break;
-      }
+      const { isDone, stoppedBy } = await drainOne(partition, epoch, invocation);
+      if (isDone) left.delete(partition);
+      if (!stoppedBy) continue;
+      const facts = { partition, ...factsOf(stoppedBy) };
+      if (stoppedBy.action === 'halt') log.error(NOT_APPLIED, facts);
+      else log.warn(NOT_APPLIED, facts);
     }
     return left;
   }
 
+  async function drainOne(
+    partition: number,
+    epoch: number,
+    invocation: Invocation,
+  ): Promise<{ readonly isDone: boolean; readonly stoppedBy: Diagnosis | null }> {
+    const usableMs = usableIn(invocation);
+    const stuck = new Set<string>();
+    let stuckFor: Diagnosis | null = null;
+    while (usableMs() > 0) {
+      try {
+        const next = await nextParked(partition, epoch, usableMs());
+        const raws = next.filter((raw) => !stuck.has(keyText(raw)));
+        if (raws.length === 0) return { isDone: next.length === 0, stoppedBy: stuckFor };
+        const { items, stoppedBy } = await settle(raws, epoch, invocation);
+        const first = items.find(({ outcome }) => outcome === 'returned');
+        if (!first) continue;
+        stuckFor ??= stoppedBy;
+        if (!stoppedBy || !mayBeItsOwn(stoppedBy) || stuck.size === MOST_STUCK) break;
+        stuck.add(keyText(first.raw));
+      } catch (error) {
+        const code = error instanceof OutOfTime ? 'SINK_UNAVAILABLE' : 'UNEXPECTED';
+        return { isDone: false, stoppedBy: diagnose('write', error, code) };
+      }
+    }
+    return { isDone: false, stoppedBy: stuckFor };
+  }
+
   /**
-   * Parked records that wait for no letter; null where the sink cannot tell now. Where there is none, the ledger says so
-   * from then on.
+   * Parked records that wait for no letter. Where there is none, the ledger says so from then on.
+   * @throws what the sink throws, and OutOfTime
    */
   async function nextParked(
     partition: number,
     epoch: number,
     budgetMs: number,
-  ): Promise<readonly RawRecord[] | null> {
+  ): Promise<readonly RawRecord[]> {
     const of = { topic: consumer.topic.name, partition };
     const key = { consumer: consumer.name, epoch };
-    try {
-      return await within(budgetMs, (signal) =>
-        sink.transaction(async (opened) => {
-          await opened.lockLedgers(key, [{ ...of, from: 0, to: 0 }]);
-          const raws = await opened.keys!.nextParked(key, [of], DRAIN_AT_ONCE);
-          if (raws.length === 0)
-            await opened.keys!.write(key, { ...NO_CHANGE, draining: [{ ...of, isDraining: false }] });
-          return raws;
-        }, signal),
-      );
-    } catch (error) {
-      const diagnosis = diagnose('write', error, 'SINK_UNAVAILABLE');
-      if (diagnosis.action === 'halt') throw error;
-      log.warn('Parked records not applied yet', { partition, ...factsOf(diagnosis) });
-      return null;
-    }
+    return within(budgetMs, (signal) =>
+      sink.transaction(async (opened) => {
+        await opened.lockLedgers(key, [{ ...of, from: 0, to: 0 }]);
+        const raws = await opened.keys!.nextParked(key, [of], DRAIN_AT_ONCE);
+        if (raws.length === 0)
+          await opened.keys!.write(key, { ...NO_CHANGE, draining: [{ ...of, isDraining: false }] });
+        return raws;
+      }, signal),
+    );
   }
 
   /** @throws OutOfTime where the work heeds its signal, and is not done in time */
@@ -146,6 +164,15 @@ export function createDrains({ consumer, sink, clock, log, settle }: DrainPorts)
   }
 
   return { drain, release };
+}
+
+/** Whether a record may be held for what is no matter of other keys. */
+function mayBeItsOwn(stoppedBy: Diagnosis): boolean {
+  return mayBeARecords(stoppedBy) && stoppedBy.code !== 'CONSUMER_BROKEN';
+}
+
+function keyText({ key }: RawRecord): string {
+  return key!.toString('latin1');
 }
 
 /** No time is left to ask the sink. */

@@ -76,7 +76,7 @@ export interface Engine {
   /**
    * Lets a key go on that waits behind letters, and applies what is parked behind them; what is discarded is not applied.
    * Null where that is not done in the time of the invocation: it is to be asked again.
-   * @throws what the sink throws, and what the table calls `halt`
+   * @throws what the sink throws
    */
   release(of: KeyRelease, invocation: Invocation): Promise<(Released & KeyAfter) | null>;
   /**

@@ -14,6 +14,11 @@ export interface Patience {
   timedOutAlone(item: Item): void;
   /** Whether others went through since the item, and the last record before it that timed out alone, ran out of time. */
   othersGoThrough(item: Item): boolean;
+  /**
+   * The item has failed on its own for what may be a fault of the sink or of the code. True where it did so before, and
+   * others went through in between.
+   */
+  failedAloneAgain(item: Item): boolean;
 }
 
 const MOST_REMEMBERED = 1_000;
@@ -26,6 +31,8 @@ export function createPatience(): Patience {
   let aloneBefore = 0;
   /** Records that timed out alone, each with when it first ran out of time; oldest first. */
   const since = new Map<string, number>();
+  /** Records that failed on their own for what may be no fault of theirs, each with when it first did; oldest first. */
+  const unclearSince = new Map<string, number>();
 
   return {
     wentThrough() {
@@ -41,10 +48,22 @@ export function createPatience(): Patience {
       if (alone.id !== id) aloneBefore = alone.at;
       alone = { id, at: now };
       since.set(id, item.slowSince ?? now);
-      if (since.size > MOST_REMEMBERED) since.delete(since.keys().next().value!);
+      forgetSome(since);
     },
     othersGoThrough(item) {
       return throughAt > Math.max(item.slowSince ?? now, aloneBefore);
     },
+    failedAloneAgain({ raw }) {
+      const id = recordId(raw);
+      const first = unclearSince.get(id);
+      if (first !== undefined) return throughAt > first;
+      unclearSince.set(id, ++now);
+      forgetSome(unclearSince);
+      return false;
+    },
   };
+}
+
+function forgetSome(of: Map<string, number>): void {
+  if (of.size > MOST_REMEMBERED) of.delete(of.keys().next().value!);
 }

@@ -55,7 +55,8 @@ export async function readAndSettle(items: readonly Item[], context: ReadingCont
         left = left.filter((item) => !isWaiting(item));
       }
     } else if (left.length > 0) {
-      if (heldBy?.action !== 'hold') return { ...total, stoppedBy: heldBy };
+      // What is parked waits for the next delivery, which is not to wait for it.
+      if (heldBy?.action !== 'hold' || context.arrival === 'release') return { ...total, stoppedBy: heldBy };
       holds++;
       log.warn(LOGGED.held, { ...factsOf(heldBy), holds });
       if (!(await backOff(holds, consumer.retry, context.usableMs(), context)))

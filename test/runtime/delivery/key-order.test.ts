@@ -24,9 +24,12 @@ function setUpFailing(
   declaration: Partial<AnyConsumer> = PARKING,
   {
     by = 'throw',
+    before = () => {},
     ...ports
   }: Partial<EnginePorts> & {
     readonly by?: 'throw' | 'fail' | 'hold';
+    /** Called for each record that does not fail otherwise. */
+    readonly before?: (record: { readonly offset: number }) => void;
   } = {},
 ) {
   const handler = { bad: new Set(bad) };
@@ -38,6 +41,7 @@ function setUpFailing(
         if (by === 'hold') throw new MillraceError('DEPENDENCY_UNAVAILABLE', 'down');
         context.fail(record, new Error('bad'));
       }
+      sound.forEach(before);
       await apply(sound, context);
     },
     ports,
@@ -194,6 +198,75 @@ describe('park-key', () => {
     expect(letterOffsets()).toEqual([0, 1, 1]);
   });
 
+  test('a parked record that the sink halts for is found out alone, and neither deliveries nor letters fail for it', async () => {
+    const { world, logged } = setUpHeld(
+      () => new MillraceError('SINK_MISCONFIGURED', 'no such cast', { isUnclear: true }),
+    );
+    await world.deliver(keyed('aab'));
+    world.handler.bad.clear();
+    expect(await world.redrive([0])).toEqual(['returned']);
+    expect(logged()).toContainEqual(['error', expect.objectContaining({ code: 'SINK_MISCONFIGURED' })]);
+    // Nothing went through since it failed: as yet, the sink may be to blame.
+    expect([world.letterOffsets(), world.remembered().isDraining]).toEqual([[0], true]);
+    // Others go through, and it fails again.
+    await world.deliver(keyed('cad', 0, 3));
+    expect(world.letterOffsets()).toEqual([0, 1]);
+    expect([world.applied(), world.remembered()]).toEqual([
+      [2, 0, 3, 5],
+      { letters: [1], parked: [4], isDraining: false },
+    ]);
+  });
+
+  test('a sink that takes nothing makes no letter of a parked record', async () => {
+    let [isDown, isAboutToFail] = [false, false];
+    const { world } = setUpHeld(
+      () => new MillraceError('SINK_MISCONFIGURED', 'no such table', { isUnclear: true }),
+      ({ offset }) => {
+        isDown ||= isAboutToFail && offset === 1;
+        return isDown;
+      },
+    );
+    await world.deliver(keyed('aab'));
+    world.handler.bad.clear();
+    isAboutToFail = true;
+    expect(await world.redrive([0])).toEqual(['returned']);
+    for (let n = 0; n < 3; n++) {
+      await expect(world.deliver(keyed('c', 0, 3))).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+      expect(await world.redrive([0])).toEqual(['returned']);
+    }
+    expect([world.letterOffsets(), world.remembered()]).toEqual([
+      [0],
+      { letters: [], parked: [1], isDraining: true },
+    ]);
+    [isDown, isAboutToFail] = [false, false];
+    expect(await world.redrive([0])).toEqual(['duplicate']);
+    expect([world.applied(), world.remembered()]).toEqual([[2, 0, 1], NOTHING]);
+  });
+
+  test('no delivery waits for a parked record that is held, and other keys are drained', async () => {
+    let isDown = true;
+    const { world, logged } = setUpHeld(
+      () => new MillraceError('DEPENDENCY_UNAVAILABLE', 'down for this one'),
+      ({ offset }) => isDown && offset === 1,
+    );
+    await world.deliver(keyed('aab'));
+    world.handler.bad.add(3);
+    await world.deliver(keyed('bb', 0, 3));
+    world.handler.bad.clear();
+    const startedAt = world.clock.now();
+    expect(await world.redrive([0, 3])).toEqual(['returned', 'returned']);
+    await world.deliver(keyed('cd', 0, 5));
+    expect(world.clock.now() - startedAt).toBe(0);
+    expect(logged()).toContainEqual(['warn', expect.objectContaining({ code: 'DEPENDENCY_UNAVAILABLE' })]);
+    expect([world.applied(), world.remembered()]).toEqual([
+      [2, 0, 3, 4, 5, 6],
+      { letters: [], parked: [1], isDraining: true },
+    ]);
+    isDown = false;
+    await world.deliver(keyed('e', 0, 7));
+    expect([world.applied().slice(-2), world.remembered()]).toEqual([[7, 1], NOTHING]);
+  });
+
   test('a record behind a slow one is not parked before the slow one is settled', async () => {
     const { deliver, write, ledger, remembered, letters } = setUp2Slow();
     await deliver(keyed('b'));
@@ -216,6 +289,22 @@ describe('park-key', () => {
     expect([ledger()!.next, remembered()]).toEqual([1, { letters: [0], parked: [], isDraining: false }]);
   });
 });
+
+/** As `setUpFailing([0])`, and the handler throws something else for a record that is parked. */
+function setUpHeld(
+  error: () => MillraceError,
+  isHeld: (record: { readonly offset: number }) => boolean = ({ offset }) => offset === 1,
+) {
+  const lines: (readonly [level: string, facts: unknown])[] = [];
+  const log = (level: string) => (_: string, facts?: unknown) => void lines.push([level, facts]);
+  const world = setUpFailing([0], PARKING, {
+    log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
+    before(record) {
+      if (isHeld(record)) throw error();
+    },
+  });
+  return { world, logged: () => lines };
+}
 
 /** A consumer whose handler never returns for the record at offset 1. */
 function setUp2Slow() {
