@@ -80,7 +80,10 @@ export class MemoryKeys {
                   Array.from(letters, ([offset, letter]) => {
                     const isOvertaken =
                       letter.overtakenBy === null && offset < by.offset && letter.key.equals(by.key);
-                    return [offset, isOvertaken ? { ...letter, overtakenBy: by.offset } : letter];
+                    return [
+                      offset,
+                      isOvertaken ? { ...letter, isWaitedFor: false, overtakenBy: by.offset } : letter,
+                    ];
                   }),
                 ),
               }));

@@ -222,16 +222,24 @@ const RELEASE = `
 
 const OVERTAKE = `
   WITH overtaken AS (
-    SELECT l.place, min(g.at) AS by
+    SELECT l.place, k.id, min(g.at) AS by
     FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[]) AS g (topic, partition, hash, at)
     CROSS JOIN LATERAL (SELECT k.id ${KEY_OF('g')}) k
     CROSS JOIN LATERAL (
       SELECT l.ctid AS place FROM millrace_key_letter l
       WHERE l.key_id = k.id AND l."offset" < g.at AND l.overtaken_by IS NULL OFFSET 0
     ) l
-    GROUP BY l.place
+    GROUP BY l.place, k.id
+  ), per_key AS (SELECT id, max(by) AS by FROM overtaken GROUP BY id),
+  marked AS (
+    UPDATE millrace_key_letter l SET overtaken_by = o.by, is_waited_for = false FROM overtaken o WHERE l.ctid = o.place
   )
-  UPDATE millrace_key_letter l SET overtaken_by = o.by FROM overtaken o WHERE l.ctid = o.place`;
+  UPDATE millrace_key k SET first_letter = (
+    SELECT r."offset" FROM millrace_key_letter r
+    WHERE r.key_id = k.id AND r.is_waited_for AND r."offset" > p.by
+    ORDER BY r."offset" LIMIT 1
+  )
+  FROM per_key p WHERE k.id = p.id AND k.first_letter < p.by`;
 
 const DRAINING = `
   UPDATE millrace_ledger l SET is_draining = g.is_draining

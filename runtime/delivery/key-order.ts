@@ -181,7 +181,11 @@ export async function createKeyOrder(
     const overtaking = effective.filter((item) => hasLetters(item) && mayOvertake(item));
     const newest = newestOfEachKey(effective);
     const isWaitedFor = parks && arrival !== 'redrive';
-    for (const item of closed) if ((stateOf(item)?.parked ?? 0) > 0) nowDraining.add(item.raw.partition);
+    // Whom a key waits for, or waited for before parking was turned off.
+    const noLongerWaitedFor = (item: Item) =>
+      (stateOf(item)?.firstLetter ?? item.raw.offset) < item.raw.offset;
+    for (const item of [...closed, ...overtaking.filter(noLongerWaitedFor)])
+      if ((stateOf(item)?.parked ?? 0) > 0) nowDraining.add(item.raw.partition);
     return {
       opened: letters.map((item) => ({
         ...keyPositionOf(item),

@@ -133,7 +133,7 @@ export interface KeyChange {
   readonly closed: readonly KeyPosition[];
   /** Letters that their key waits for no longer, though they stay open. */
   readonly released: readonly KeyPosition[];
-  /** The newest record of each key that was applied: it overtakes the key's letters below it. */
+  /** The newest record of each key that was applied: it overtakes the key's letters below it, which the key waits for no longer. */
   readonly applied: readonly KeyPosition[];
   /** Records to park, each once, as they came. */
   readonly parked: readonly RawRecord[];

@@ -130,6 +130,26 @@ export function keySuite(name: string, open: () => Promise<KeyFixture>): void {
       ]);
     });
 
+    test('a key waits no longer for a letter that was overtaken', async () => {
+      const key = newKey();
+      await write(key, {
+        opened: [letter('a', 3), letter('a', 5), letter('a', 9), letter('b', 4), letter('c', 2)],
+        parked: [record('c', 6)],
+      });
+      await write(key, { applied: [position('a', 7), position('b', 8), position('c', 5)] });
+      const { states } = await read(key, [position('a', 5), position('b', 4), position('c', 2)]);
+      expect(states).toEqual([
+        state('a', { firstLetter: 9, letters: [{ offset: 5, overtakenBy: 7 }] }),
+        state('b', { letters: [{ offset: 4, overtakenBy: 8 }] }),
+        state('c', { firstParked: 6, parked: 1, letters: [{ offset: 2, overtakenBy: 5 }] }),
+      ]);
+      expect(await counts(key)).toMatchObject({ letters: 5, parked: 1 });
+      expect(await offsetsOf(nextParked(key, 0))).toEqual([6]);
+      await write(key, { closed: [position('a', 9)], applied: [position('a', 9)] });
+      const after = await read(key, [position('a', 9)]);
+      expect(after.states).toEqual([state('a', {})]);
+    });
+
     test('releases a key from its letter, which stays open', async () => {
       const key = newKey();
       await write(key, { opened: [letter('a', 3), letter('b', 4)], parked: [record('a', 6)] });

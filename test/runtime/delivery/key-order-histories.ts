@@ -296,9 +296,10 @@ export class KeyedWorld {
       'letters are the holes of records with a key',
     );
     const effects = new Set(this.world.effects(partition));
-    for (const [offset, { key, overtakenBy }] of letters) {
+    for (const [offset, { key, overtakenBy, isWaitedFor }] of letters) {
       assert.ok(isSameKey(key, records[offset]!.key));
       if (overtakenBy === null) continue;
+      assert.equal(isWaitedFor, false, `${partition}/${offset} is overtaken, and its key waits for it`);
       assert.ok(
         overtakenBy > offset && effects.has(overtakenBy) && isSameKey(key, records[overtakenBy]!.key),
       );
@@ -377,7 +378,11 @@ export class KeyedWorld {
     await this.#redriveAll(mode, rest);
     // What cannot be decoded is in the way of its key until somebody says that it is not.
     for (let waitedFor = this.#waitedFor(); waitedFor.length > 0; waitedFor = this.#waitedFor()) {
-      await this.skip({ ...waitedFor[0]!, of: 'letter', trouble: calm });
+      const { partition, offset } = waitedFor.toSorted((a, b) => a.offset - b.offset)[0]!;
+      // Nothing else may be: a key that no redrive opens would wait for ever.
+      const { kind } = world.partitions[partition]!.natures[offset]!;
+      assert.equal(kind, 'garbage', `${partition}/${offset} is waited for, and no redrive settles it`);
+      await this.skip({ partition, offset, of: 'letter', trouble: calm });
       await this.#redriveAll(mode, rest);
     }
   }

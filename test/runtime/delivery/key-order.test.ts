@@ -537,6 +537,36 @@ describe('deploys', () => {
     expect(await engine.redrive(before.letters, invocation())).toEqual(['overtaken']);
   });
 
+  test('while parking is off, an overtaken letter is waited for no longer', async () => {
+    const sink = new MemorySink();
+    const parking = setUpFailing([0], PARKING, { sink });
+    await parking.deliver(keyed('a'));
+    const continuing = setUpFailing([], {}, { sink });
+    await continuing.deliver(keyed('a', 0, 1));
+    parking.handler.bad.clear();
+    await parking.deliver(keyed('aa', 0, 2));
+    expect([parking.applied(), parking.remembered()]).toEqual([
+      [1, 2, 3],
+      { letters: [0], parked: [], isDraining: false },
+    ]);
+    expect(await parking.redrive([0])).toEqual(['overtaken']);
+  });
+
+  test('what is parked behind a letter that is overtaken while parking is off is drained', async () => {
+    const sink = new MemorySink();
+    const parking = setUpFailing([0], PARKING, { sink });
+    const [first, second, third] = keyed('aaa');
+    // The event source skips one, and delivers it late.
+    await parking.deliver([first!]);
+    await parking.deliver([third!]);
+    expect(parking.remembered()).toMatchObject({ letters: [0], parked: [2] });
+    await setUpFailing([], {}, { sink }).deliver([second!]);
+    expect([parking.applied(), parking.remembered()]).toEqual([
+      [1, 2],
+      { letters: [0], parked: [], isDraining: false },
+    ]);
+  });
+
   test('what is delivered below all that waits does not wait', async () => {
     const { deliver, redrive, handler, applied, remembered } = setUpFailing([5]);
     await deliver(keyed('aa', 0, 5));
