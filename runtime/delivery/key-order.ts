@@ -36,6 +36,8 @@ export interface KeyOrder {
     parked: ReadonlySet<Item>,
     isRepeated: (item: Item) => boolean,
   ): KeyChange | null;
+  /** Open letters whose record is settled: code that knows nothing of keys has applied it. `changeBy` closes them. */
+  readonly unclosed: readonly Item[];
   /** Partitions that may have parked records which wait for no letter. */
   readonly draining: ReadonlySet<number>;
 }
@@ -57,9 +59,13 @@ interface Known extends KeyState {
   readonly isParkedAt: ReadonlySet<number>;
 }
 
-/** Reads what is known of the items' keys, where there is anything to know, and keeps their order for one transaction. */
+/**
+ * Reads what is known of the items' keys, where there is anything to know, and keeps their order for one transaction.
+ * @param settled what else came, and is settled by the ledger
+ */
 export async function createKeyOrder(
   items: readonly Item[],
+  settled: readonly Item[],
   views: readonly LedgerView[],
   store: KeyStore | undefined,
   { consumer, arrival, ledger }: KeyOrderContext,
@@ -77,7 +83,8 @@ export async function createKeyOrder(
     const knowsLetter = counts.letters > 0 && (parks || arrival !== 'delivery' || wasLetter(item));
     return counts.parked > 0 || knowsLetter;
   };
-  const asked = store && views.some(({ keys }) => keys) ? items.filter(matters) : [];
+  const redriven = arrival === 'redrive' ? settled : [];
+  const asked = store && views.some(({ keys }) => keys) ? [...items, ...redriven].filter(matters) : [];
   const { states, parkedInAll } =
     asked.length === 0
       ? { states: [], parkedInAll: null }
@@ -98,6 +105,7 @@ export async function createKeyOrder(
 
   const stateOf = ({ raw }: Item) =>
     known.size === 0 || raw.key === null ? undefined : known.get(keyId(raw.partition, raw.key));
+  const unclosed = redriven.filter((item) => stateOf(item)?.letterAt.has(item.raw.offset));
   const isBehind = (state: Known, offset: number) =>
     (parks && state.firstLetter !== null && state.firstLetter < offset) ||
     (state.firstParked !== null && state.firstParked < offset);
@@ -173,7 +181,7 @@ export async function createKeyOrder(
     const letters = keyed.filter(({ failure }) => failure !== null);
     const applied = keyed.filter(({ failure }) => failure === null);
     const hasLetters = ({ raw }: Item) => (viewOf.get(raw.partition)!.keys?.letters ?? 0) > 0;
-    const closed = applied.filter((item) => hasLetters(item) && wasLetter(item));
+    const closed = [...unclosed, ...applied.filter((item) => hasLetters(item) && wasLetter(item))];
     // With `park-key`, a delivery overtakes no letter but one that its key was told not to wait for.
     const mayOvertake = (item: Item) => !parks || arrival !== 'delivery' || stateOf(item) !== undefined;
     // A copy of an event that was applied before it is no newer than that one.
@@ -209,6 +217,7 @@ export async function createKeyOrder(
   return {
     judge,
     mustPark,
+    unclosed,
     draining: nowDraining,
     failed(item) {
       const { raw } = item;

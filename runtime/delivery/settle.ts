@@ -189,11 +189,14 @@ export async function settle(
       const views = await opened.lockLedgers(context.ledger, requestsOf(items));
       replay ??= views.find((view) => view.replay)?.replay ?? undefined;
       const judged = judgeAll(items, views, context);
-      const order = await createKeyOrder(judged.fresh, views, opened.keys, context);
+      const order = await createKeyOrder(judged.fresh, judged.settled, views, opened.keys, context);
       const { fresh, ...known } = judgeByKey(judged, order);
       draining = order.draining;
       if (fresh.length === 0) {
         const parked: ReadonlySet<Item> = new Set();
+        phase = 'write';
+        const change = order.unclosed.length > 0 ? order.changeBy([], parked, () => false) : null;
+        if (change) await opened.keys!.write(context.ledger, change);
         return { ...known, done: [], parked, repeated: [], waiting: [], left: [], skipped: 0, handled: 0 };
       }
 

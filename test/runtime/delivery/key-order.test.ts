@@ -537,6 +537,33 @@ describe('deploys', () => {
     expect(await engine.redrive(before.letters, invocation())).toEqual(['overtaken']);
   });
 
+  test('a letter that a version before has applied opens its key when it is redriven once more', async () => {
+    const { sink, deliver, redrive, handler, applied, remembered } = setUpFailing([0, 3]);
+    await deliver(keyed('aabb'));
+    await deliver(keyed('bab', 0, 4));
+    // It settles a letter, and leaves the keys alone.
+    const applyAsBefore = (offset: number) =>
+      sink.transaction(async ({ lockLedgers, writeLedgers }) => {
+        const of = { topic: events.name, partition: 0 };
+        const range = { from: offset, to: offset + 1 };
+        const [view] = await lockLedgers(LEDGER, [{ ...of, ...range }]);
+        const { first, next, maxTimestamp } = view!;
+        const patch = { ...of, first: first!, next: next!, maxTimestamp, closed: [range] };
+        await writeLedgers(LEDGER, [{ ...patch, deadLettered: [], skipped: [] }]);
+      });
+    await applyAsBefore(0);
+    expect(remembered()).toMatchObject({ letters: expect.arrayContaining([0, 3]), parked: [1, 4, 5, 6] });
+    handler.bad.clear();
+    expect(await redrive([0])).toEqual(['duplicate']);
+    expect([applied(), remembered()]).toEqual([
+      [2, 1, 5],
+      { letters: [3], parked: [4, 6], isDraining: false },
+    ]);
+    await applyAsBefore(3);
+    expect(await redrive([0, 3])).toEqual(['duplicate', 'duplicate']);
+    expect([applied(), remembered()]).toEqual([[2, 1, 5, 4, 6], NOTHING]);
+  });
+
   test('while parking is off, an overtaken letter is waited for no longer', async () => {
     const sink = new MemorySink();
     const parking = setUpFailing([0], PARKING, { sink });
