@@ -171,8 +171,10 @@ export const ledgerMigrations: readonly Migration[] = [
 
       -- A key can have a megabyte, and an index entry cannot, so the first half of its SHA-256 finds it. What is counted here
       -- is never looked for in the other tables: without statistics, the planner may take the wrong way there.
+      --
+      -- The numbers of keys can be guessed, and given by who inserts: so they belong to a consumer, here and in each table below.
       CREATE TABLE millrace_key (
-        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        id bigint GENERATED ALWAYS AS IDENTITY,
         consumer text NOT NULL,
         epoch int NOT NULL,
         topic text NOT NULL,
@@ -183,6 +185,7 @@ export const ledgerMigrations: readonly Migration[] = [
         first_letter bigint,
         parked int NOT NULL DEFAULT 0,
         first_parked bigint,
+        PRIMARY KEY (consumer, id),
         UNIQUE (consumer, epoch, topic, partition, hash)
       ) WITH (fillfactor = 70);
       CREATE INDEX ON millrace_key (consumer, epoch, topic, partition)
@@ -197,7 +200,7 @@ export const ledgerMigrations: readonly Migration[] = [
         is_waited_for boolean NOT NULL,
         overtaken_by bigint,
         opened_at timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (key_id, "offset")
+        PRIMARY KEY (consumer, key_id, "offset")
       ) WITH (fillfactor = 70);
       COMMENT ON TABLE millrace_key_letter IS 'Open dead letters of records that have a key';
       COMMENT ON COLUMN millrace_key_letter.overtaken_by IS 'The offset of a newer record of its key that was applied since';
@@ -214,7 +217,7 @@ export const ledgerMigrations: readonly Migration[] = [
         value bytea,
         headers json,
         fault json,
-        PRIMARY KEY (key_id, "offset")
+        PRIMARY KEY (consumer, key_id, "offset")
       );
       COMMENT ON TABLE millrace_parked IS 'Records as they came, which wait behind a dead letter of their key';
 

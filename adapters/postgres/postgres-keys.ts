@@ -79,9 +79,9 @@ const readOf = (asked: string, keys: string) => `
   FROM (VALUES (1)) always (one) LEFT JOIN (
     SELECT k.topic, k.partition, replace(k.hash::text, '-', '') AS hash, k.first_letter, k.first_parked, k.parked,
       (SELECT coalesce(json_agg(json_build_array(l."offset", l.overtaken_by) ORDER BY l."offset"), '[]')
-       FROM millrace_key_letter l WHERE l.key_id = k.id AND l."offset" BETWEEN a.lowest AND a.highest) AS letters,
+       FROM millrace_key_letter l WHERE l.consumer = $1 AND l.key_id = k.id AND l."offset" BETWEEN a.lowest AND a.highest) AS letters,
       (SELECT coalesce(json_agg(p."offset" ORDER BY p."offset"), '[]')
-       FROM millrace_parked p WHERE p.key_id = k.id AND p."offset" BETWEEN a.lowest AND a.highest) AS parked_at
+       FROM millrace_parked p WHERE p.consumer = $1 AND p.key_id = k.id AND p."offset" BETWEEN a.lowest AND a.highest) AS parked_at
     FROM unnest(${asked})
     CROSS JOIN LATERAL (SELECT * ${keys}) k
   ) s ON true`;
@@ -120,7 +120,9 @@ const OPEN = `
     SELECT g.* FROM unnest($7::int[], $8::bigint[], $9::boolean[], $10::bigint[])
       AS g (n, at, is_waited_for, overtaken_by)
     JOIN known USING (n)
-    WHERE (SELECT l."offset" FROM millrace_key_letter l WHERE l.key_id = known.id AND l."offset" = g.at) IS NULL
+    WHERE NOT EXISTS (
+      SELECT FROM millrace_key_letter l WHERE l.consumer = $1 AND l.key_id = known.id AND l."offset" = g.at OFFSET 0
+    )
   ), kept AS (
     INSERT INTO millrace_key AS k (consumer, epoch, topic, partition, hash, key, letters, first_letter)
     SELECT $1, $2::int, topic, partition, hash, key, f.letters, f.first_letter
@@ -170,7 +172,8 @@ const found = (table: string) => `
     FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[]) AS g (topic, partition, hash, at)
     CROSS JOIN LATERAL (SELECT k.id ${KEY_OF('g')}) k
     CROSS JOIN LATERAL (
-      SELECT r.ctid AS place FROM ${table} r WHERE r.key_id = k.id AND r."offset" = g.at OFFSET 0
+      SELECT r.ctid AS place FROM ${table} r
+      WHERE r.consumer = $1 AND r.key_id = k.id AND r."offset" = g.at OFFSET 0
     ) r
   ), per_key AS (SELECT id, count(*)::int AS gone FROM found GROUP BY id),
   per_partition AS (SELECT topic, partition, count(*)::int AS gone FROM found GROUP BY 1, 2)`;
@@ -181,17 +184,17 @@ const deleted = (table: string) => `
 /** The lowest offset of a key's rows but for those found. */
 const firstOf = (table: string, condition: string) => `(
   SELECT r."offset" FROM ${table} r
-  WHERE r.key_id = k.id AND ${condition} AND (r.key_id, r."offset") NOT IN (SELECT id, at FROM found)
+  WHERE r.consumer = $1 AND r.key_id = k.id AND ${condition} AND (r.key_id, r."offset") NOT IN (SELECT id, at FROM found)
   ORDER BY r."offset" LIMIT 1
 )`;
 
 /** One that somebody had discarded was taken back: it is applied now. */
 const CLOSE = `
   WITH ${found('millrace_key_letter')}, gone AS (${deleted('millrace_key_letter')}), forgotten AS (
-    DELETE FROM millrace_key k USING per_key p WHERE k.id = p.id AND k.letters = p.gone AND k.parked = 0
+    DELETE FROM millrace_key k USING per_key p WHERE k.consumer = $1 AND k.id = p.id AND k.letters = p.gone AND k.parked = 0
   ), kept AS (
     UPDATE millrace_key k SET letters = k.letters - p.gone, first_letter = ${firstOf('millrace_key_letter', 'r.is_waited_for')}
-    FROM per_key p WHERE k.id = p.id AND NOT (k.letters = p.gone AND k.parked = 0)
+    FROM per_key p WHERE k.consumer = $1 AND k.id = p.id AND NOT (k.letters = p.gone AND k.parked = 0)
   ), wanted AS (
     UPDATE millrace_ledger_range s SET offsets = s.offsets - f.offsets
     FROM (SELECT topic, partition, range_agg(int8range(at, at + 1)) AS offsets FROM found GROUP BY 1, 2) f
@@ -204,10 +207,10 @@ const CLOSE = `
 
 const UNPARK = `
   WITH ${found('millrace_parked')}, gone AS (${deleted('millrace_parked')}), forgotten AS (
-    DELETE FROM millrace_key k USING per_key p WHERE k.id = p.id AND k.parked = p.gone AND k.letters = 0
+    DELETE FROM millrace_key k USING per_key p WHERE k.consumer = $1 AND k.id = p.id AND k.parked = p.gone AND k.letters = 0
   ), kept AS (
     UPDATE millrace_key k SET parked = k.parked - p.gone, first_parked = ${firstOf('millrace_parked', 'true')}
-    FROM per_key p WHERE k.id = p.id AND NOT (k.parked = p.gone AND k.letters = 0)
+    FROM per_key p WHERE k.consumer = $1 AND k.id = p.id AND NOT (k.parked = p.gone AND k.letters = 0)
   )
   UPDATE millrace_ledger l SET parked_records = l.parked_records - p.gone
   FROM per_partition p
@@ -218,7 +221,7 @@ const RELEASE = `
     UPDATE millrace_key_letter SET is_waited_for = false WHERE ctid = ANY (ARRAY(SELECT place FROM found))
   )
   UPDATE millrace_key k SET first_letter = ${firstOf('millrace_key_letter', 'r.is_waited_for')}
-  FROM per_key p WHERE k.id = p.id`;
+  FROM per_key p WHERE k.consumer = $1 AND k.id = p.id`;
 
 const OVERTAKE = `
   WITH overtaken AS (
@@ -227,7 +230,7 @@ const OVERTAKE = `
     CROSS JOIN LATERAL (SELECT k.id ${KEY_OF('g')}) k
     CROSS JOIN LATERAL (
       SELECT l.ctid AS place FROM millrace_key_letter l
-      WHERE l.key_id = k.id AND l."offset" < g.at AND l.overtaken_by IS NULL OFFSET 0
+      WHERE l.consumer = $1 AND l.key_id = k.id AND l."offset" < g.at AND l.overtaken_by IS NULL OFFSET 0
     ) l
     GROUP BY l.place, k.id
   ), per_key AS (SELECT id, max(by) AS by FROM overtaken GROUP BY id),
@@ -259,7 +262,7 @@ const NEXT_PARKED = `
     JOIN millrace_key k USING (topic, partition)
     CROSS JOIN LATERAL (
       SELECT r."offset", r.bytes FROM millrace_parked r
-      WHERE r.key_id = k.id AND r."offset" <= coalesce(k.first_letter, 9223372036854775807)
+      WHERE r.consumer = $1 AND r.key_id = k.id AND r."offset" <= coalesce(k.first_letter, 9223372036854775807)
       ORDER BY r."offset" LIMIT $5::int
     ) p
     WHERE k.consumer = $1 AND k.epoch = $2
@@ -269,8 +272,8 @@ const NEXT_PARKED = `
   )
   SELECT k.topic, k.partition, k.key, ${parkedColumns('p')}
   FROM next
-  JOIN millrace_key k USING (id)
-  JOIN millrace_parked p ON p.key_id = next.id AND p."offset" = next.at
+  JOIN millrace_key k ON k.consumer = $1 AND k.id = next.id
+  JOIN millrace_parked p ON p.consumer = $1 AND p.key_id = next.id AND p."offset" = next.at
   WHERE next.rank = 1 OR next.bytes <= $6::bigint
   ORDER BY next.n, next.at`;
 

@@ -23,13 +23,13 @@ const READ = `
   ) r USING (partition)
   LEFT JOIN (
     SELECT k.partition, range_agg(int8range(p."offset", p."offset" + 1))::text AS offsets
-    FROM millrace_key k JOIN millrace_parked p ON p.key_id = k.id
+    FROM millrace_key k JOIN millrace_parked p ON p.consumer = k.consumer AND p.key_id = k.id
     WHERE k.consumer = $1 AND k.epoch = $2 AND k.topic = $3
     GROUP BY k.partition
   ) p USING (partition)
   LEFT JOIN (
     SELECT k.partition, json_agg(json_build_array(l."offset", l.overtaken_by) ORDER BY l."offset") AS letters
-    FROM millrace_key k JOIN millrace_key_letter l ON l.key_id = k.id
+    FROM millrace_key k JOIN millrace_key_letter l ON l.consumer = k.consumer AND l.key_id = k.id
     WHERE k.consumer = $1 AND k.epoch = $2 AND k.topic = $3 AND l.overtaken_by IS NOT NULL
     GROUP BY k.partition
   ) o USING (partition)

@@ -12,10 +12,13 @@ const PAGE = { items: 1_000, bytes: 1_000_000 } as const;
 const MS = (at: string) => `floor(extract(epoch FROM ${at}) * 1000)::float8`;
 
 /** The first one of a key was parked before all that wait behind it. */
-const OLDEST = `(SELECT p.parked_at FROM millrace_parked p WHERE p.key_id = k.id AND p."offset" = k.first_parked)`;
+const OLDEST = `(
+  SELECT p.parked_at FROM millrace_parked p WHERE p.consumer = k.consumer AND p.key_id = k.id AND p."offset" = k.first_parked
+)`;
 
 const LAST_LETTER = `(
-  SELECT max(l."offset") FROM millrace_key_letter l WHERE l.key_id = k.id AND l.is_waited_for
+  SELECT max(l."offset") FROM millrace_key_letter l
+  WHERE l.consumer = k.consumer AND l.key_id = k.id AND l.is_waited_for
 )`;
 
 const WAITING = `k.partition, k.key, k.first_letter AS "blockedBy", ${LAST_LETTER} AS "lastLetter", k.parked AS records, ${MS(OLDEST)} AS "oldestAt"`;
@@ -34,7 +37,7 @@ const LIST = `
     ORDER BY k.id LIMIT $5::int + 1
   )
   SELECT page.id, page.rank = 1 OR (page.rank <= $5::int AND page.bytes <= $6::bigint) AS "fits", ${WAITING}
-  FROM page JOIN millrace_key k USING (id) ORDER BY page.id`;
+  FROM page JOIN millrace_key k ON k.consumer = $1 AND k.id = page.id ORDER BY page.id`;
 
 const FIND = `
   SELECT ${WAITING} FROM millrace_key k
@@ -44,15 +47,15 @@ const FIND = `
 const RECORDS = `
   WITH page AS (
     SELECT p.key_id, p."offset", row_number() OVER w AS rank, sum(p.bytes) OVER w AS bytes
-    FROM millrace_key k JOIN millrace_parked p ON p.key_id = k.id
+    FROM millrace_key k JOIN millrace_parked p ON p.consumer = k.consumer AND p.key_id = k.id
     WHERE ${OF_OWNER} AND k.partition = $4 AND k.hash = $5::uuid AND p."offset" >= $6
     WINDOW w AS (ORDER BY p."offset" ROWS UNBOUNDED PRECEDING)
     ORDER BY p."offset" LIMIT $7::int + 1
   )
   SELECT page.rank = 1 OR (page.rank <= $7::int AND page.bytes <= $8::bigint) AS "fits",
     k.topic, k.partition, k.key, ${parkedColumns('p')}
-  FROM page JOIN millrace_key k ON k.id = page.key_id
-  JOIN millrace_parked p ON p.key_id = page.key_id AND p."offset" = page."offset"
+  FROM page JOIN millrace_key k ON k.consumer = $1 AND k.id = page.key_id
+  JOIN millrace_parked p ON p.consumer = $1 AND p.key_id = page.key_id AND p."offset" = page."offset"
   ORDER BY p."offset"`;
 
 /** The waiting keys in a PostgreSQL sink, for any login that may read them. */

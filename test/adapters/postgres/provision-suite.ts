@@ -1,11 +1,13 @@
 /** What provision() promises, whatever the driver. Roles belong to the whole server, so names are new ones each time. */
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { provisionOperator } from '../../../adapters/postgres/operator-role.ts';
+import { createPostgresLedgers } from '../../../adapters/postgres/postgres-ledgers.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import { provision } from '../../../adapters/postgres/provision.ts';
 import type { SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
 import { identifier } from '../../../adapters/postgres/sql-values.ts';
-import { NO_CHANGE, type SqlTransaction } from '../../../runtime/delivery/sink.ts';
+import { createPostgresWaitingKeys } from '../../../adapters/postgres/waiting-keys.ts';
+import { type KeyChange, NO_CHANGE, type SqlTransaction } from '../../../runtime/delivery/sink.ts';
 import { OPERATOR_ROLE } from '../../../runtime/operator/operator.ts';
 
 export interface ProvisionFixture {
@@ -167,6 +169,49 @@ export function provisionSuite(open: () => ProvisionFixture): void {
       await expect(query(OPERATOR_ROLE, `DELETE ${both}`)).rejects.toMatchObject({
         code: expect.stringMatching(/^SINK_(MISCONFIGURED|UNAVAILABLE)$/),
       });
+    });
+
+    test('rows under the numbers of another consumer’s keys are in nobody’s way, and nobody sees them', async () => {
+      const at = { topic: 't', partition: 6, offset: 3, key: Buffer.from('k') };
+      const of = { consumer: readers, epoch: 1 };
+      const { rows } = await query(writers, 'SELECT coalesce(max(id), 0)::int AS id FROM millrace_key');
+      const ids = `generate_series(1, ${(rows[0]!.id as number) + 50})`;
+      for (const forged of [
+        `millrace_key (id, consumer, epoch, topic, partition, hash, key)
+           OVERRIDING SYSTEM VALUE SELECT id, current_user, 7, 't', id, '${ANY_UUID}', '' FROM ${ids} AS id
+           WHERE NOT EXISTS (SELECT FROM millrace_key k WHERE k.id = id.id)`,
+        `millrace_key_letter (key_id, "offset", consumer, is_waited_for)
+           SELECT id, 3, current_user, true FROM ${ids} AS id`,
+        `millrace_parked (key_id, "offset", consumer, "timestamp", timestamp_type, bytes)
+           SELECT id, n, current_user, 0, 'CREATE_TIME', 0 FROM ${ids} AS id, generate_series(3, 5) AS n`,
+      ]) {
+        await query(writers, `INSERT INTO ${forged} ON CONFLICT DO NOTHING`);
+      }
+      const record = { ...at, timestamp: 0, timestampType: 'CREATE_TIME', value: null, headers: [] } as const;
+      const park = async (driver: SqlDriver, change: Partial<KeyChange>) =>
+        new PostgresSink(driver).transaction(async ({ lockLedgers, keys }) => {
+          await lockLedgers(of, [{ ...at, from: 0, to: 1 }]);
+          await keys!.write(of, { ...NO_CHANGE, ...change });
+          return (await keys!.nextParked(of, [at], { records: 9, bytes: 999 })).map(({ offset }) => offset);
+        });
+      const driver = await open().as(readers);
+      await park(driver, {
+        opened: [{ ...at, isWaitedFor: true, overtakenBy: null }],
+        parked: [{ ...record, offset: 4 }],
+      });
+      // Whom no policy keeps from a row: an operator, and who owns the tables.
+      const reader = createPostgresWaitingKeys(open().admin);
+      const owner = { ...of, topic: 't' };
+      expect(await reader.find(owner, at.key)).toContainEqual(
+        expect.objectContaining({ partition: 6, blockedBy: 3, lastLetter: 3, records: 1 }),
+      );
+      const { items } = await reader.records(owner, at, 0);
+      expect(items.map(({ offset }) => offset)).toEqual([4]);
+      const ledgers = await createPostgresLedgers(open().admin).read(owner);
+      expect(ledgers.find(({ partition }) => partition === 6)).toMatchObject({
+        parked: [{ from: 4, to: 5 }],
+      });
+      expect(await park(open().admin, { closed: [at] })).toEqual([4]);
     });
 
     test('a consumer sees, adds and removes ids of its own ledgers’ events, and no other’s', async () => {
