@@ -180,8 +180,9 @@ export const ledgerMigrations: readonly Migration[] = [
         topic text NOT NULL,
         partition int NOT NULL,
         hash uuid NOT NULL,
-        key bytea NOT NULL,
+        key bytea,
         letters int NOT NULL DEFAULT 0,
+        opened_at timestamptz NOT NULL DEFAULT now(),
         first_letter bigint,
         parked int NOT NULL DEFAULT 0,
         first_parked bigint,
@@ -190,7 +191,10 @@ export const ledgerMigrations: readonly Migration[] = [
       ) WITH (fillfactor = 70);
       CREATE INDEX ON millrace_key (consumer, epoch, topic, partition)
         WHERE first_parked <= coalesce(first_letter, 9223372036854775807);
+      CREATE INDEX ON millrace_key (consumer, epoch, topic, partition, opened_at) WHERE parked = 0 AND first_letter IS NULL;
       COMMENT ON TABLE millrace_key IS 'Keys that have open dead letters or parked records';
+      COMMENT ON COLUMN millrace_key.key IS 'Only while records of it are parked: others know it that ask for it';
+      COMMENT ON COLUMN millrace_key.opened_at IS 'When its newest letter was opened';
       COMMENT ON COLUMN millrace_key.first_letter IS 'The lowest offset of those letters that later records wait for';
 
       CREATE TABLE millrace_key_letter (

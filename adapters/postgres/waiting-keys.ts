@@ -21,7 +21,7 @@ const LAST_LETTER = `(
   WHERE l.consumer = k.consumer AND l.key_id = k.id AND l.is_waited_for
 )`;
 
-const WAITING = `k.partition, k.key, k.first_letter AS "blockedBy", ${LAST_LETTER} AS "lastLetter", k.parked AS records, ${MS(OLDEST)} AS "oldestAt"`;
+const WAITING = `k.partition, k.first_letter AS "blockedBy", ${LAST_LETTER} AS "lastLetter", k.parked AS records, ${MS(OLDEST)} AS "oldestAt"`;
 
 const OF_OWNER = 'k.consumer = $1 AND k.epoch = $2 AND k.topic = $3';
 
@@ -36,7 +36,7 @@ const LIST = `
     WINDOW w AS (ORDER BY k.id ROWS UNBOUNDED PRECEDING)
     ORDER BY k.id LIMIT $5::int + 1
   )
-  SELECT page.id, page.rank = 1 OR (page.rank <= $5::int AND page.bytes <= $6::bigint) AS "fits", ${WAITING}
+  SELECT page.id, page.rank = 1 OR (page.rank <= $5::int AND page.bytes <= $6::bigint) AS "fits", k.key, ${WAITING}
   FROM page JOIN millrace_key k ON k.consumer = $1 AND k.id = page.id ORDER BY page.id`;
 
 const FIND = `
@@ -77,7 +77,7 @@ export function createPostgresWaitingKeys(driver: SqlDriver): WaitingKeyReader {
     },
     async find(of, key) {
       const rows = await query(FIND, [...owner(of), hashOf(key)]);
-      return rows.map((row) => waiting(of, row as unknown as WaitingKey));
+      return rows.map((row) => waiting(of, { ...(row as unknown as Omit<WaitingKey, 'key'>), key }));
     },
     async records(of, { partition, key }, from) {
       const rows = await query(RECORDS, [...owner(of), partition, hashOf(key), from, PAGE.items, PAGE.bytes]);

@@ -127,7 +127,10 @@ export interface OpenedLetter extends KeyPosition {
 
 /** What a transaction changes of what is remembered. Each list may be empty. */
 export interface KeyChange {
-  /** Letters that are open from now on; one that is open already keeps what is known of it. */
+  /**
+   * Letters that are open from now on; one that is open already keeps what is known of it. A sink may forget a key's letters
+   * 90 days after the newest, where no record waits.
+   */
   readonly opened: readonly OpenedLetter[];
   /** Letters whose record is applied, whoever had discarded them before. */
   readonly closed: readonly KeyPosition[];

@@ -6,7 +6,12 @@ import { createPostgresLedgers } from '../../../adapters/postgres/postgres-ledge
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import type { SqlConnection, SqlDriver } from '../../../adapters/postgres/sql-driver.ts';
 import { inTransaction } from '../../../adapters/postgres/sql-transaction.ts';
-import type { SinkTransaction, SqlTransaction } from '../../../runtime/delivery/sink.ts';
+import {
+  type KeyChange,
+  NO_CHANGE,
+  type SinkTransaction,
+  type SqlTransaction,
+} from '../../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { breakerSuite } from '../../ports/breaker-suite.ts';
 import { keySuite } from '../../ports/key-suite.ts';
@@ -151,6 +156,98 @@ export function postgresSuite(
         },
         { partition: 1, up_to_offset: null, up_to_time: null, is_new: true, dead_lettered: 0, skipped: 0 },
       ]);
+    });
+
+    describe('of dead letters that no record waits for', () => {
+      const of = { topic: 't', partition: 0 };
+      const at = (name: string, offset: number) => ({ ...of, offset, key: Buffer.from(name) });
+      const letter = (name: string, offset: number, isWaitedFor = false) => ({
+        ...at(name, offset),
+        isWaitedFor,
+        overtakenBy: null,
+      });
+      /** Writes a change, and tells how many statements that took. */
+      const change = async (consumer: string, of: Partial<KeyChange>) => {
+        const sent: string[] = [];
+        const sink = new PostgresSink(recording(database.driver, (sql) => sent.push(sql.trim())));
+        const key = { consumer, epoch: 1 };
+        return sink.transaction(async ({ lockLedgers, keys }) => {
+          await lockLedgers(key, [{ topic: 't', partition: 0, from: 0, to: 1 }]);
+          sent.length = 0;
+          await keys!.write(key, { ...NO_CHANGE, ...of });
+          return sent.length;
+        });
+      };
+      const counts = async (consumer: string) => {
+        const [row] = await query(
+          `SELECT (SELECT count(*)::int FROM millrace_key WHERE consumer = $1) AS keys,
+             (SELECT count(*)::int FROM millrace_key_letter WHERE consumer = $1) AS letters,
+             (SELECT sum(open_letters)::int FROM millrace_ledger WHERE consumer = $1) AS counted`,
+          [consumer],
+        );
+        return row;
+      };
+      const age = (consumer: string, days: number) =>
+        query(`UPDATE millrace_key SET opened_at = opened_at - $2 * interval '1 day' WHERE consumer = $1`, [
+          consumer,
+          days,
+        ]);
+
+      test('keeps no key’s bytes, and those of a key only while it has parked records', async () => {
+        const bytes = () =>
+          query(
+            `SELECT octet_length(key) AS bytes FROM millrace_key WHERE consumer = 'key-bytes' ORDER BY id`,
+          );
+        const [a, b] = [at('a'.repeat(100_000), 2), at('b', 9)];
+        const parked = {
+          ...a,
+          timestamp: 0,
+          timestampType: 'CREATE_TIME',
+          value: null,
+          headers: [],
+        } as const;
+        await change('key-bytes', { opened: [{ ...letter('', 1, true), key: a.key }, letter('b', 9)] });
+        expect(await bytes()).toEqual([{ bytes: null }, { bytes: null }]);
+        await change('key-bytes', { parked: [parked] });
+        await change('key-bytes', { parked: [{ ...parked, offset: 3 }], unparked: [a] });
+        expect(await bytes()).toEqual([{ bytes: 100_000 }, { bytes: null }]);
+        await change('key-bytes', { unparked: [{ ...a, offset: 3 }], closed: [b] });
+        expect(await bytes()).toEqual([{ bytes: null }]);
+      });
+
+      test('forgets them 90 days after the newest of the key, and what waits never', async () => {
+        const consumer = 'old-letters';
+        const opened = [letter('a', 1), letter('a', 2), letter('b', 3, true), letter('c', 4)];
+        await change(consumer, { opened });
+        await age(consumer, 89);
+        await change(consumer, { opened: [letter('c', 5)] });
+        expect(await counts(consumer)).toEqual({ keys: 3, letters: 5, counted: 5 });
+        await age(consumer, 2);
+        await change(consumer, { opened: [letter('d', 6)] });
+        expect(await counts(consumer)).toEqual({ keys: 3, letters: 4, counted: 4 });
+      });
+
+      test('also where no further one comes', async () => {
+        const applied = Array.from({ length: 20 }, (_, n) => at(`k${n}`, 10 + n));
+        await change('stale', { opened: [letter('a', 1)] });
+        await age('stale', 91);
+        await change('stale', { applied });
+        expect(await counts('stale')).toEqual({ keys: 0, letters: 0, counted: 0 });
+      });
+
+      test('asks which of few may be overtaken, and sends their keys alone', async () => {
+        const applied = Array.from({ length: 20 }, (_, n) => at(`k${n}`, 10 + n));
+        await change('few', { opened: [letter('a', 1), letter('k7', 2), letter('k8', 99)] });
+        expect(await change('few', { applied })).toBe(2);
+        const overtaken = `SELECT "offset", overtaken_by FROM millrace_key_letter WHERE consumer = 'few' ORDER BY 1`;
+        expect(await query(overtaken)).toEqual([
+          { offset: 1, overtaken_by: null },
+          { offset: 2, overtaken_by: 17 },
+          { offset: 99, overtaken_by: null },
+        ]);
+        // None is left that these can overtake.
+        expect(await change('few', { applied })).toBe(1);
+      });
     });
 
     test('adds two statements to BEGIN, COMMIT and the handler’s own, whatever the size of the batch', async () => {
