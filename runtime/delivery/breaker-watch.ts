@@ -18,11 +18,11 @@ import {
   type Seen,
 } from './breaker.ts';
 import type { AnyConsumer } from './consumer.ts';
-import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
+import { type Diagnosis, describeFailure, diagnose, wholeText } from './failure.ts';
 import { historyWith, type Item } from './item.ts';
 import type { Arrival, LedgerPatch, LedgerView } from './ledger.ts';
 import { LOGGED } from './metrics.ts';
-import { ownPlaceOf } from './own-frame.ts';
+import { placeOfThrow } from './own-frame.ts';
 import type { LedgerKey, Sink, SinkTransaction } from './sink.ts';
 
 /** The breaker of one run over records. */
@@ -274,11 +274,7 @@ function fingerprintOf({ stage, code, error, action }: Diagnosis): Fingerprint |
     // What is thrown can throw at anything it is asked.
     return { name: typeof error, file: null, function: null, line: null };
   }
-  const { message, stack } = describeFailure(
-    { stage, code, error, action, isUnclear: false },
-    { attempts: 0, firstFailedAt: 0, lastFailedAt: 0, earlier: [] },
-  );
-  const place = ownPlaceOf({ message, stack });
+  const place = placeOfThrow(wholeText(error));
   const name = classOf(error);
   return place ? { name, ...place } : { name, file: null, function: null, line: null };
 }

@@ -138,7 +138,7 @@ export function fingerprintId({ name, file, function: of }: Fingerprint): string
 
 /** In words: `TypeError in settleOrders (order-totals/consumer.ts:29)`. */
 export function fingerprintText({ name, file, function: of, line }: Fingerprint): string {
-  if (file === null) return `${name}, outside the project's own files`;
+  if (file === null) return `${name}, at a place that its stack does not name`;
   const at = line === null ? file : `${file}:${line}`;
   return of === null ? `${name} in ${at}` : `${name} in ${of} (${at})`;
 }

@@ -46,16 +46,34 @@ export function describeFailure(
     code,
     name,
     message,
-    stack: readable(() => (error instanceof Error ? String(error.stack ?? '') : ''), '').slice(
-      0,
-      MAX_STACK_CHARS,
-    ),
+    stack: shortened(wholeText(error)).slice(0, MAX_STACK_CHARS),
     causes: describeCauses(error),
     attempts: history.attempts,
     firstFailedAt: history.firstFailedAt,
     lastFailedAt: history.lastFailedAt,
     earlier: history.earlier,
   };
+}
+
+/** An error's name, message and stack as they are: none of it for a letter or a log. */
+export function wholeText(error: unknown): Record<'name' | 'message' | 'stack', string> {
+  const nothing = { name: typeof error, message: '', stack: '' };
+  return readable(
+    () =>
+      error instanceof Error
+        ? { name: String(error.name), message: String(error.message), stack: String(error.stack ?? '') }
+        : nothing,
+    nothing,
+  );
+}
+
+/** The stack with the message as a letter has it: what is cut off it would read as frames otherwise. */
+function shortened({ message, stack }: ReturnType<typeof wholeText>): string {
+  if (message.length <= MAX_MESSAGE_CHARS) return stack;
+  const at = stack.indexOf(message);
+  return at < 0
+    ? stack
+    : stack.slice(0, at) + message.slice(0, MAX_MESSAGE_CHARS) + stack.slice(at + message.length);
 }
 
 function describeCauses(error: unknown): FailureCause[] {

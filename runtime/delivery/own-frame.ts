@@ -34,23 +34,48 @@ function isFramework(path: string): boolean {
 const FRAME =
   /^ {4}at (?:(?:async |new |get |set )*([\p{ID_Continue}$.#<>-]+)(?: \[as [\p{ID_Continue}$.#<>-]+\])? \()?(?:file:\/\/)?([^\s():]+\.[cm]?[jt]sx?|node:[\w/]+):(\d{1,7}):\d{1,7}\)?$/u;
 
+/** The file has the folder that it is in; a function without a name has null. */
+interface Place {
+  readonly file: string;
+  readonly function: string | null;
+  readonly line: number;
+}
+
 /**
  * Where in the project's own code an error was thrown, as `orders/consumer.ts:29`; null where its stack does not say. Holds
  * nothing of the error's message, which can quote what a record holds.
  */
 export function ownFrameOf(failure: Pick<Failure, 'message' | 'stack'>): string | null {
-  const place = ownPlaceOf(failure);
+  const place = firstOwn(framesOf(failure));
   return place && `${place.file}:${place.line}`;
 }
 
-/** The same in parts. The file has the folder that it is in; a function without a name has null. */
-export function ownPlaceOf({ message, stack }: Pick<Failure, 'message' | 'stack'>): {
-  readonly file: string;
-  readonly function: string | null;
-  readonly line: number;
-} | null {
-  for (const line of framesOf({ message, stack })) {
-    const [, name = null, path = '', at] = FRAME.exec(line) ?? [];
+/** What a stack begins with: the name of the error, and the code that Node.js puts behind it. */
+const HEAD = /^[\p{ID_Continue}$.]+(?: \[\w+\])?$/u;
+
+/**
+ * As `ownFrameOf` in parts, of an error that was just thrown, with its whole text. Null also where the message was changed after the
+ * stack was made: nothing tells then where the old one, which may quote a record, ends and the frames begin.
+ */
+export function placeOfThrow({
+  name,
+  message,
+  stack,
+}: Record<'name' | 'message' | 'stack', string>): Place | null {
+  if (name.includes('\n')) return null;
+  const [first = ''] = stack.split('\n', 1);
+  // As V8 writes it: the name alone, or the name and the message.
+  const head = message === '' ? first : first.slice(0, Math.max(0, first.indexOf(': ')));
+  const header = message === '' ? head : `${head}: ${message}`;
+  if (!HEAD.test(head) || !stack.startsWith(`${header}\n`)) return null;
+  const lines = stack.slice(header.length + 1).split('\n');
+  const end = lines.findIndex((line) => !line.startsWith('    at '));
+  return firstOwn(end < 0 ? lines : lines.slice(0, end));
+}
+
+function firstOwn(frames: readonly string[]): Place | null {
+  for (const frame of frames) {
+    const [, name = null, path = '', at] = FRAME.exec(frame) ?? [];
     if (!path.includes('/') || isFramework(path)) continue;
     return { file: path.split('/').slice(-2).join('/'), function: name, line: Number(at) };
   }

@@ -336,6 +336,29 @@ describe('bad records', () => {
     expect(world.sink.breaker(LEDGER)).toHaveLength(1);
   });
 
+  test('what an error quotes of a record is no place in the code, and is neither logged nor kept', async () => {
+    for (const isChanged of [false, true]) {
+      const world = createWorld(1, { holdMs: 60_000 });
+      const deployed = world.deploy(async (records) => {
+        for (const { offset } of records) {
+          const error = new Error(
+            `${'x'.repeat(5_000)}\n    at jane_doe_${Math.floor(offset / 20)} (card/4111.ts:1:1)`,
+          );
+          expect(error.stack).toContain('jane_doe');
+          if (isChanged) error.message = 'no such customer';
+          throw error;
+        }
+      });
+      for (let round = 0; round < 5; round++) {
+        world.produce(20);
+        while (world.lag() > 0) await deployed.poll({ forMs: 30_000 });
+      }
+      expect(world.incidents().length).toBeGreaterThan(0);
+      expect(world.sink.breaker(LEDGER)).toHaveLength(1);
+      expect(JSON.stringify([world.logged, world.sink.breaker(LEDGER)])).not.toMatch(/jane_doe|4111/);
+    }
+  });
+
   test('a redrive of letters that fail again neither counts nor is held', async () => {
     const world = createWorld(1, { holdMs: 1_000 });
     world.produce(30);

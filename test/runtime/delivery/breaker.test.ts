@@ -153,5 +153,5 @@ test('the versions of the code that were used longest ago are forgotten', () => 
 test.each([
   [FINGERPRINT, 'TypeError in settle (orders/consumer.ts:29)'],
   [{ ...FINGERPRINT, function: null }, 'TypeError in orders/consumer.ts:29'],
-  [{ ...FINGERPRINT, file: null }, "TypeError, outside the project's own files"],
+  [{ ...FINGERPRINT, file: null }, 'TypeError, at a place that its stack does not name'],
 ])('%j reads %s', (fingerprint, text) => expect(fingerprintText(fingerprint)).toBe(text));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { framesOf, ownFrameOf } from '../../../runtime/delivery/own-frame.ts';
+import { describeFailure, diagnose } from '../../../runtime/delivery/failure.ts';
+import { framesOf, ownFrameOf, placeOfThrow } from '../../../runtime/delivery/own-frame.ts';
 
 const ROOT = new URL('../../../', import.meta.url).pathname;
 const HANDLE = '    at handle (file:///srv/app/lambdas/orders/consumer.ts:29:11)';
@@ -47,6 +48,15 @@ test('no frame holds anything of the message', () => {
   );
 });
 
+test('a message that a letter cuts off is no place either', () => {
+  const error = new Error(`${'x'.repeat(5_000)}\n    at jane_doe (card/4111.ts:1:1)`);
+  const history = { attempts: 1, firstFailedAt: 1, lastFailedAt: 1, earlier: [] };
+  const failure = describeFailure(diagnose('handle', error, 'HANDLER_FAILED'), history);
+  expect(failure.message).toHaveLength(4_096);
+  expect(ownFrameOf(failure)).toMatch(/^delivery\/own-frame\.test\.ts:/);
+  expect(failure.stack).not.toContain('jane_doe');
+});
+
 describe('a message that was changed after its stack was made', () => {
   const stack = `Error: no customer\n    at joe@example.com\n    at the customer (joe) of 4:5\n${HANDLE}`;
 
@@ -77,5 +87,42 @@ describe('a message that was changed after its stack was made', () => {
     '    at process.processTicksAndRejections (node:internal/process/task_queues:105:5)',
   ])('keeps the frame %j', (frame) => {
     expect(framesOf({ message: 'changed', stack: `Error: no customer\n${frame}` }, true)).toEqual([frame]);
+  });
+});
+
+describe('the place of an error that was just thrown', () => {
+  const FORGED = '    at jane_doe (card/4111.ts:1:1)';
+  const place = { file: 'orders/consumer.ts', function: 'handle', line: 29 };
+
+  test('is found behind any message', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.boolean(), (text, isForged) => {
+        const message = isForged ? `${text}\n${FORGED}\n${FORGED}` : text;
+        const header = message === '' ? 'Error' : `Error: ${message}`;
+        expect(placeOfThrow({ name: 'Error', message, stack: `${header}\n${HANDLE}` })).toEqual(place);
+      }),
+    );
+    const message = `${'x'.repeat(1_000_000)}\n${FORGED}`;
+    expect(placeOfThrow({ name: 'Error', message, stack: `Error: ${message}\n${HANDLE}` })).toEqual(place);
+  });
+
+  test.each([
+    ['TypeError [ERR_INVALID_ARG_TYPE]: no\n', 'TypeError', 'no'],
+    ['error: no\n', 'error', 'no'],
+    ['Orders.Refused: no: no\n', 'Orders.Refused', 'no: no'],
+  ])('is found behind %j', (header, name, message) => {
+    expect(placeOfThrow({ name, message, stack: `${header}${HANDLE}\nCaused by: x\n${FORGED}` })).toEqual(
+      place,
+    );
+  });
+
+  test.each([
+    ['a message that was changed since', 'Error', 'changed', `Error: it said\n${FORGED}\n`],
+    ['a message that was emptied since', 'Error', '', `Error: it said\n${FORGED}\n`],
+    ['a message that is a part of the old one', 'Error', 'said', `Error: it said\n${FORGED}\n`],
+    ['a name that ends the line', `it: no\n${FORGED}`, 'no', `it: no\n${FORGED}: no\n`],
+    ['a name of several words', 'it said', 'no', 'it said: no\n'],
+  ])('is unknown with %s', (_, name, message, header) => {
+    expect(placeOfThrow({ name, message, stack: `${header}${HANDLE}` })).toBeNull();
   });
 });
