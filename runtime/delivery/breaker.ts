@@ -29,7 +29,7 @@ export interface BreakerWindow extends Fingerprint {
   readonly openedAt: number | null;
   /** When they were last known to be held. */
   readonly heldAt: number;
-  /** How long they were held before `openedAt`. */
+  /** What it has used up of the time that its version of the code is held in all, before `openedAt`. */
   readonly heldMs: number;
   /** Whether others went through while records were held: the next failures are judged together with these. */
   readonly isDoubted: boolean;
@@ -47,8 +47,8 @@ const SHARE = 2;
 const SMALL_SHARE = 4;
 /** A record may decide which code it fails in, so a version of the code has no more fingerprints than this. */
 const MOST_WINDOWS = 16;
-/** For the fingerprints that there is no room for. */
-const OTHERS: Fingerprint = { name: 'Error', file: null, function: null, line: null };
+/** For the fingerprints that there is no room for, while all others are held. No class has such a name. */
+const OTHERS: Fingerprint = { name: 'More errors', file: null, function: null, line: null };
 const MOST_CODES = 4;
 /** Between two looks at what is held: several times the longest wait between two tries. */
 const LONGEST_GAP_MS = 60_000;
@@ -88,39 +88,54 @@ const NOTHING_FAILED = { failed: 0, handled: 0, handledBefore: 0, advanced: 0 };
 
 /** Judges a transaction's failures of one fingerprint. */
 export function judgeFailures(state: BreakerState, seen: Seen, failures: Failures): Judgement {
-  const { fingerprint } = failures;
-  const isSame = (window: BreakerWindow) =>
-    window.code === seen.code && fingerprintId(window) === fingerprintId(fingerprint);
-  const known = state.find(isSame);
-  const begun = (of: Fingerprint) => newWindow(of, seen, failures.handledBefore);
+  const { fingerprint, handledBefore } = failures;
+  const known = windowOf(state, seen.code, fingerprintId(fingerprint));
   if (known) return judged(state, known, seen, failures);
   const ofCode = state.filter(({ code }) => code === seen.code);
-  if (ofCode.length < MOST_WINDOWS) return judged(state, begun(fingerprint), seen, failures);
-  const [idle] = ofCode
-    .filter(({ openedAt, heldMs }) => openedAt === null && heldMs === 0)
-    .toSorted((a, b) => a.usedAt - b.usedAt);
-  if (idle) {
-    const others = state.filter((window) => window !== idle);
-    return judged(others, begun(fingerprint), seen, failures);
-  }
-  const shared = ofCode.find((window) => fingerprintId(window) === fingerprintId(OTHERS));
-  return judged(state, shared ?? begun(OTHERS), seen, failures);
+  if (ofCode.length < MOST_WINDOWS)
+    return judged(state, newWindow(fingerprint, seen, handledBefore), seen, failures);
+  const [idle] = ofCode.filter(isClosed).toSorted((a, b) => a.usedAt - b.usedAt);
+  if (!idle) return judged(state, newWindow(OTHERS, seen, handledBefore), seen, failures);
+  const others = state.filter((window) => window !== idle);
+  // What the version was held stays used up.
+  const begun = { ...newWindow(fingerprint, seen, handledBefore), heldMs: idle.heldMs };
+  return judged(others, begun, seen, failures);
+}
+
+/** Whether a version of the code has been held for as long as it may be: it never is again. */
+export function isSpent(state: BreakerState, { code, now, holdMs }: Omit<Seen, 'settled'>): boolean {
+  const ofCode = state.filter((window) => window.code === code);
+  const open = ofCode.filter((window) => !isClosed(window)).map((window) => spanOf(window, now));
+  return sumOf(ofCode.map(({ heldMs }) => heldMs)) + lengthOf(open) >= holdMs;
+}
+
+/** The window of a fingerprint, or the one that it shares. */
+function windowOf(state: BreakerState, code: string, id: string): BreakerWindow | undefined {
+  const ofCode = state.filter((window) => window.code === code);
+  const shared = fingerprintId(OTHERS);
+  return (
+    ofCode.find((window) => fingerprintId(window) === id) ??
+    ofCode.find((window) => fingerprintId(window) === shared && !isClosed(window))
+  );
+}
+
+function isClosed({ openedAt }: BreakerWindow): boolean {
+  return openedAt === null;
 }
 
 /** Looks at what is held again: null where nothing of this code is, or no longer. */
 export function review(state: BreakerState, seen: Seen, id: string): Judgement | null {
-  const window = state.find(
-    (each) => each.code === seen.code && each.openedAt !== null && fingerprintId(each) === id,
-  );
-  return window ? judged(state, window, seen, NOTHING_FAILED) : null;
+  const window = windowOf(state, seen.code, id);
+  return window && !isClosed(window) ? judged(state, window, seen, NOTHING_FAILED) : null;
 }
 
 /** Ends what was held: a record of it went through. */
 export function recovered(state: BreakerState, { code, now, settled }: Seen, id: string): BreakerState {
+  const over = windowOf(state, code, id);
   return state.map((window) =>
-    window.code === code && fingerprintId(window) === id && window.openedAt !== null
+    window === over && !isClosed(window)
       ? {
-          ...closed(window, now),
+          ...closed(state, window, now),
           failed: 0,
           handled: 0,
           settled,
@@ -169,7 +184,7 @@ function judged(
   seen: Seen,
   { failed, handled, handledBefore, advanced }: Omit<Failures, 'fingerprint'>,
 ): Judgement {
-  const { now, holdMs, settled } = seen;
+  const { now, settled } = seen;
   const answer = (window: BreakerWindow, heldUntil: number | null): Judgement => ({
     state: pruned([...state.filter((each) => each !== before), { ...window, usedAt: now }], seen.code),
     window,
@@ -178,18 +193,21 @@ function judged(
   });
   const wentOn = { ...before, handled: before.handled + Math.max(0, settled - before.settled), settled };
   let window: BreakerWindow = wentOn;
+  let isOver = false;
   if (window.openedAt !== null) {
+    // A clock that was ahead when it opened holds nothing for longer.
+    const held = { ...window, openedAt: Math.min(window.openedAt, now), heldAt: now };
     if (isHalf(window)) {
       // What is held is counted already, and so are those delivered again.
-      const heldUntil = heldUntilOf(window, seen);
-      if (heldUntil !== null) return answer({ ...window, heldAt: now }, heldUntil);
-      window = { ...window, heldAt: window.openedAt! + holdMs - window.heldMs };
+      const heldUntil = heldUntilOf(state, held, seen);
+      if (heldUntil !== null) return answer(held, heldUntil);
+      isOver = true;
+      window = closed(state, held, now);
     } else {
-      window = { ...closed(window, now), isDoubted: true };
+      window = { ...closed(state, window, now), isDoubted: true };
     }
   }
   if (failed === 0) return answer(window, null);
-  const isOver = window.openedAt !== null;
   const counted = { ...window, failed: window.failed + failed, handled: window.handled + handled };
   window = counted;
   if (!isOver && !isHalf(counted)) {
@@ -206,7 +224,7 @@ function judged(
     openedAt: now,
     heldAt: now,
   };
-  const heldUntil = heldUntilOf(opened, seen);
+  const heldUntil = heldUntilOf(state, opened, seen);
   if (heldUntil !== null) return answer(opened, heldUntil);
   return answer({ ...window, settled: settled + advanced }, null);
 }
@@ -216,17 +234,54 @@ function isHalf({ failed, handled, waiting }: BreakerWindow): boolean {
 }
 
 /** Null once the time is over. */
-function heldUntilOf({ openedAt, heldMs }: BreakerWindow, { now, holdMs }: Seen): number | null {
-  // A clock that was ahead when it opened holds nothing for longer.
-  const until = Math.min(openedAt!, now) + holdMs - heldMs;
+function heldUntilOf(state: BreakerState, window: BreakerWindow, { now, holdMs }: Seen): number | null {
+  const ofCode = state.filter(({ code }) => code === window.code);
+  const used = sumOf(ofCode.map((each) => (isSame(each, window) ? 0 : each.heldMs))) + window.heldMs;
+  const until = now + holdMs - used - lengthOf([[window.openedAt!, now], ...othersHeld(state, window, now)]);
   return until > now ? until : null;
 }
 
-/** Nobody may have looked for long, and what was held gone through meanwhile: that time was none of holding. */
-function closed(window: BreakerWindow, now: number): BreakerWindow {
-  const { openedAt, heldAt, heldMs } = window;
-  const until = Math.max(openedAt!, Math.min(now, heldAt + LONGEST_GAP_MS));
-  return { ...window, openedAt: null, waiting: 0, heldMs: heldMs + until - openedAt! };
+/**
+ * Nobody may have looked for long, and what was held gone through meanwhile: that time was none of holding. What is held
+ * under other fingerprints as well counts once, with the last of them.
+ */
+function closed(state: BreakerState, window: BreakerWindow, now: number): BreakerWindow {
+  const others = othersHeld(state, window, now);
+  const heldMs = lengthOf([spanOf(window, now), ...others]) - lengthOf(others);
+  return { ...window, openedAt: null, waiting: 0, heldMs: window.heldMs + heldMs };
+}
+
+type Span = readonly [from: number, to: number];
+
+/** While which other fingerprints of the same code were held, for all that is known. */
+function othersHeld(state: BreakerState, window: BreakerWindow, now: number): readonly Span[] {
+  const others = state.filter(
+    (each) => each.code === window.code && !isClosed(each) && !isSame(each, window),
+  );
+  return others.map((each) => spanOf(each, now));
+}
+
+function spanOf({ openedAt, heldAt }: BreakerWindow, now: number): Span {
+  return [openedAt!, Math.min(now, heldAt + LONGEST_GAP_MS)];
+}
+
+function isSame(a: BreakerWindow, b: BreakerWindow): boolean {
+  return fingerprintId(a) === fingerprintId(b);
+}
+
+/** How long the spans are together; where some overlap, that time counts once. */
+function lengthOf(spans: readonly Span[]): number {
+  let length = 0;
+  let end = Number.NEGATIVE_INFINITY;
+  for (const [from, to] of spans.toSorted(([a], [b]) => a - b)) {
+    length += Math.max(0, to - Math.max(from, end));
+    end = Math.max(end, to);
+  }
+  return length;
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0);
 }
 
 /** Without the versions of the code that were used longest ago. */

@@ -72,7 +72,7 @@ interface ConsumerDeclaration<Value, Kind extends SinkKind> {
   readonly onOvertaken?: 'refuse' | 'apply';
   /**
    * Holds records instead of dead-lettering them while the code, not the records, is broken.
-   * @default 15 minutes at most for each version of the code and each fingerprint
+   * @default 15 minutes at most for each version of the code, all failures together
    */
   readonly breaker?: false | { readonly holdMs?: number };
   /** Drops an event whose contract's `identity` was applied within the window. @default none: each record is an event */

@@ -199,7 +199,7 @@ describe('broken code', () => {
     expect(heldMs).toBeLessThan(HOLD_MS + 60_000);
     expect(world.letters.size).toBe(50);
 
-    // The time is used up for this code and fingerprint, and only for these.
+    // The time is used up for this code, and only for this.
     world.produce(50);
     expect((await world.deploy(settleOrders).poll()).heldBy).toBeNull();
     expect(world.letters.size).toBe(100);
@@ -207,6 +207,23 @@ describe('broken code', () => {
     expect((await world.deploy(settleOrders, 'code-2').poll()).heldBy).toMatchObject({
       code: 'CONSUMER_BROKEN',
     });
+  });
+
+  test('in two places, one after the other, is held for holdMs in all', async () => {
+    const world = createWorld(1, { holdMs: HOLD_MS });
+    const first = (value: unknown) => (value as { total: { cents: number } }).total.cents;
+    const second = (value: unknown) => (value as { total: { cents: number } }).total.cents;
+    const deployed = world.deploy(async (records) => {
+      for (const { value, offset } of records)
+        Math.floor(offset / 20) % 2 === 0 ? first(value) : second(value);
+    });
+    world.produce(200);
+    const startedAt = world.clock.now();
+    while (world.lag() > 0) await deployed.poll({ most: 20, forMs: 30_000 });
+    const heldMs = world.clock.now() - startedAt;
+    expect(heldMs).toBeGreaterThanOrEqual(HOLD_MS);
+    expect(heldMs).toBeLessThan(HOLD_MS + 120_000);
+    expect(world.letters.size).toBe(200);
   });
 
   test('one whole version of ten letters holds for several functions at once, each with its partition', async () => {

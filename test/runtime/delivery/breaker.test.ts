@@ -6,6 +6,7 @@ import {
   type Fingerprint,
   fingerprintId,
   fingerprintText,
+  isSpent,
   judgeFailures,
   recovered,
   review,
@@ -88,7 +89,60 @@ describe('a window', () => {
   });
 });
 
-test('whatever happens, one version of the code and one fingerprint hold for holdMs at most in all', () => {
+describe('one version of the code', () => {
+  const of = (name: string) => ({ fingerprint: { ...FINGERPRINT, name } });
+  const idOf = (name: string) => fingerprintId(of(name).fingerprint);
+
+  test('is held for holdMs in all, whatever fails one after the other', () => {
+    let state = judgeFailures([], seen(1_000, 0), failures(10, 10, of('A'))).state;
+    state = review(state, seen(1_000 + HOLD_MS, 0), idOf('A'))!.state;
+    expect(isSpent(state, seen(2_000_000, 0))).toBe(true);
+    expect(isSpent(state, seen(2_000_000, 0, 'code-2'))).toBe(false);
+    expect(judgeFailures(state, seen(2_000_000, 0), failures(10, 10, of('B'))).heldUntil).toBeNull();
+    expect(judgeFailures(state, seen(2_000_000, 0, 'code-2'), failures(10, 10, of('B'))).heldUntil).toBe(
+      2_000_000 + HOLD_MS,
+    );
+  });
+
+  test('is held for holdMs by places that fail at once, not for a share of it', () => {
+    let state = judgeFailures([], seen(1_000, 0), failures(10, 10, of('A'))).state;
+    const second = judgeFailures(state, seen(31_000, 0), failures(10, 10, of('B')));
+    expect(second.heldUntil).toBe(1_000 + HOLD_MS);
+    state = recovered(second.state, seen(61_000, 0), idOf('A'));
+    expect(review(state, seen(71_000, 0), idOf('B'))!.heldUntil).toBe(1_000 + HOLD_MS);
+    state = recovered(state, seen(91_000, 0), idOf('B'));
+    expect(state.reduce((sum, { heldMs }) => sum + heldMs, 0)).toBe(90_000);
+  });
+
+  test('has used up what it was held under fingerprints that are forgotten', () => {
+    let state = judgeFailures([], seen(1_000, 0), failures(10, 10, of('A'))).state;
+    state = recovered(state, seen(61_000, 0), idOf('A'));
+    for (let index = 0; index < 40; index++)
+      state = judgeFailures(state, seen(61_001 + index, 0), failures(1, 9, of(`B${index}`))).state;
+    expect(state).toHaveLength(16);
+    expect(judgeFailures(state, seen(100_000, 0), failures(10, 10)).heldUntil).toBe(
+      100_000 + HOLD_MS - 60_000,
+    );
+  });
+
+  test('holds no longer for a fingerprint that nobody looks at any more', () => {
+    const state = judgeFailures([], seen(1_000, 0), failures(10, 10, of('A'))).state;
+    const late = judgeFailures(state, seen(100_000_000, 0), failures(10, 10, of('B')));
+    expect(late.heldUntil).toBe(100_000_000 + HOLD_MS - 60_000);
+  });
+
+  test('has no more than 16 fingerprints, and what more is held shares one', () => {
+    let state: BreakerState = [];
+    for (let index = 0; index < 100; index++)
+      state = judgeFailures(state, seen(index + 1, 0), failures(20, 20, of(`Error${index}`))).state;
+    expect(state).toHaveLength(17);
+    expect(state.at(-1)).toMatchObject({ name: 'More errors', file: null });
+    expect(review(state, seen(200, 0), idOf('Error40'))!.heldUntil).toBe(1 + HOLD_MS);
+    expect(recovered(state, seen(200, 0), idOf('Error40')).at(-1)!.openedAt).toBeNull();
+  });
+});
+
+test('whatever happens, one version of the code holds for holdMs at most in all', () => {
   const step = fc.record({
     // What is held is looked at more often than once a minute.
     waitMs: fc.integer({ min: -2_000, max: 59_000 }),
@@ -96,6 +150,7 @@ test('whatever happens, one version of the code and one fingerprint hold for hol
     failed: fc.integer({ min: 0, max: 40 }),
     good: fc.integer({ min: 0, max: 40 }),
     recovers: fc.boolean(),
+    of: fc.integer({ min: 0, max: 19 }),
   });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
@@ -104,25 +159,36 @@ test('whatever happens, one version of the code and one fingerprint hold for hol
       let latest = now;
       let settled = 0;
       let heldMs = 0;
-      let heldUntil: number | null = null;
-      for (const { waitMs, settled: more, failed, good, recovers } of steps) {
+      const held = new Map<string, { fingerprint: Fingerprint; until: number }>();
+      const look = (id: string) => {
+        const judged = review(state, seen(now, settled), id);
+        if (judged) ({ state } = judged);
+        if (judged?.heldUntil) held.set(id, { ...held.get(id)!, until: judged.heldUntil });
+        else held.delete(id);
+      };
+      for (const { waitMs, settled: more, failed, good, recovers, of } of steps) {
         now = Math.max(1, now + waitMs);
-        if (heldUntil !== null && now > latest)
-          heldMs += Math.min(now, heldUntil) - Math.min(latest, heldUntil);
+        const until = Math.max(latest, ...[...held.values()].map((each) => each.until));
+        if (now > latest) heldMs += Math.min(now, until) - latest;
         latest = Math.max(latest, now);
         settled += more;
+        const fingerprint = { ...FINGERPRINT, name: `Error${of}` };
+        const id = fingerprintId(fingerprint);
         if (failed > 0) {
-          const judged = judgeFailures(state, seen(now, settled), failures(failed, failed + good));
-          ({ state, heldUntil } = judged);
-          if (heldUntil === null) settled += failed + good;
+          const judged = judgeFailures(
+            state,
+            seen(now, settled),
+            failures(failed, failed + good, { fingerprint }),
+          );
+          ({ state } = judged);
+          if (judged.heldUntil === null) settled += failed + good;
+          if (judged.heldUntil === null) held.delete(id);
+          else held.set(id, { fingerprint, until: judged.heldUntil });
         } else if (recovers) {
-          state = recovered(state, seen(now, settled), ID);
-          heldUntil = null;
-        } else {
-          const judged = review(state, seen(now, settled), ID);
-          if (judged) ({ state } = judged);
-          heldUntil = judged?.heldUntil ?? null;
+          state = recovered(state, seen(now, settled), id);
+          held.delete(id);
         }
+        for (const each of [...held.keys()]) look(each);
       }
       // A clock that steps back adds what it stepped back by.
       const backMs = steps.reduce((sum, { waitMs }) => sum + Math.max(0, -waitMs), 0);
@@ -130,16 +196,6 @@ test('whatever happens, one version of the code and one fingerprint hold for hol
     }),
     { numRuns: 500 },
   );
-});
-
-test('a version of the code has no more than 16 fingerprints, and the others share one', () => {
-  let state: BreakerState = [];
-  for (let index = 0; index < 100; index++) {
-    const fingerprint = { ...FINGERPRINT, name: `Error${index}` };
-    state = judgeFailures(state, seen(index + 1, 0), failures(20, 20, { fingerprint })).state;
-  }
-  expect(state).toHaveLength(17);
-  expect(state.at(-1)).toMatchObject({ name: 'Error', file: null });
 });
 
 test('the versions of the code that were used longest ago are forgotten', () => {
