@@ -296,7 +296,7 @@ function printPlan(
 function letterFate(verb: Verb, isGone: boolean): string {
   if (verb === 'release') return 'stays a dead letter, and counts as overtaken';
   return isGone
-    ? 'is not among the dead letters any more: there is nothing to export of it'
+    ? 'is not among the dead letters any more: the export lacks it'
     : 'discarded; the export keeps it';
 }
 

@@ -1,6 +1,6 @@
 /**
- * Events that were sent twice: of those with one identity, within a window of the log's time, one is applied and the others
- * are dropped. A copy has its event's key, so it comes in the same partition, and the ledger's lock keeps others away.
+ * Events that were sent twice: an event is applied, and copies of it (same identity, within a window of the log's time) are
+ * dropped. A copy has its event's key, so it comes in the same partition, and the ledger's lock keeps others away.
  */
 import type { AnyConsumer, OncePolicy } from './consumer.ts';
 import type { Item } from './item.ts';

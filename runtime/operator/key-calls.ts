@@ -40,7 +40,7 @@ export async function answerKeyCall(
     default:
       throw new MillraceError(
         'INPUT_INVALID',
-        `Nothing is known of the question ${JSON.stringify(call[0])} about parked keys. Deploy or start it again, so that it has this version.`,
+        `This version does not know the question ${JSON.stringify(call[0])} about parked keys. Deploy it or start it again, so that it has the version of the command line.`,
       );
   }
 }
