@@ -29,6 +29,11 @@ const TOTALS = `
   SELECT count(*)::int AS keys, coalesce(sum(parked), 0)::int AS records, ${MS(`min(${OLDEST})`)} AS "oldestAt"
   FROM millrace_key k WHERE ${OF_OWNER} AND k.parked > 0`;
 
+const IS_ANY_WAITING = `
+  SELECT EXISTS (
+    SELECT FROM millrace_key k WHERE ${OF_OWNER} AND (k.parked > 0 OR k.first_letter IS NOT NULL)
+  ) AS "isAny"`;
+
 const LIST = `
   WITH page AS (
     SELECT k.id, row_number() OVER w AS rank, sum(octet_length(k.key)) OVER w AS bytes
@@ -66,6 +71,10 @@ export function createPostgresWaitingKeys(driver: SqlDriver): WaitingKeyReader {
     async totals(of) {
       const [row] = await query(TOTALS, owner(of));
       return row as unknown as ParkedTotals;
+    },
+    async isAnyWaiting(of) {
+      const [row] = await query(IS_ANY_WAITING, owner(of));
+      return row?.isAny === true;
     },
     async list(of, from) {
       const rows = await query(LIST, [...owner(of), from, PAGE.items, PAGE.bytes]);

@@ -2,17 +2,20 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { systemClock } from '../../adapters/system/system-clock.ts';
+import { isArchive } from '../../runtime/archive/archive.ts';
 import { sendReleases } from '../../runtime/dead-letters/parking/send.ts';
 import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
 import { discardLetters, type ScannedLetter } from '../../runtime/dead-letters/reader.ts';
-import type { LetterOwner } from '../../runtime/dead-letters/resources.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
 import type { KeyRelease } from '../../runtime/delivery/release.ts';
+import { MillraceError } from '../../runtime/errors.ts';
 import { offsetsOfLetters, type PlacedLetter, placeOf } from '../../runtime/replay/evidence.ts';
+import { ledgerOwner } from '../../runtime/replay/ledgers.ts';
 import { loadApp } from '../app.ts';
 import { hint } from '../hints.ts';
 import { jsonOption, seconds } from '../options.ts';
 import { type PostgresOptions, postgresOption } from '../outside-options.ts';
+import { withWaitingKeys } from '../park/keys.ts';
 import { count, epilogue, plural, printJson, printLine, printNote } from '../terminal.ts';
 import { confirm, refuseUnasked } from './confirmation.ts';
 import { startFunction } from './consumer-function.ts';
@@ -84,7 +87,7 @@ export function discardCommand(): Command {
         const id = randomUUID();
         const path = options.export ?? join(folder.path, `discarded-${id}.jsonl`);
         const plan = { where, letters: planned.size, reason: options.reason, export: path };
-        const parks = await parksKeys(session.consumer);
+        const parks = await mayKeysWait(session, options);
         const function_ = parks ? await startFunction(session, options.postgres) : undefined;
         const result = await auditedAt(session, { id, action: 'discard', plan }, async (note) => {
           const file = openExport(path);
@@ -112,10 +115,28 @@ export function discardCommand(): Command {
     });
 }
 
-/** Whether later records of a letter's key wait for it: its consumer's function has to tell them that it is gone. */
-async function parksKeys({ name }: LetterOwner): Promise<boolean> {
+/**
+ * Whether later records of a letter's key may wait for it: its consumer's function then has to be told that it is gone. The
+ * declaration alone does not say so: a key that waited before its consumer stopped parking still waits.
+ */
+async function mayKeysWait(session: DlqSession, options: DiscardOptions): Promise<boolean> {
   const { consumers } = await loadApp();
-  return generationNamed(name, consumers)?.onDeadLetter === 'park-key';
+  const declared = generationNamed(session.consumer.name, consumers);
+  if (!declared || isArchive(declared)) return false;
+  if (declared.onDeadLetter === 'park-key') return true;
+  try {
+    return await withWaitingKeys(session, options, (keys) =>
+      keys.isAnyWaiting(ledgerOwner(session.consumer)),
+    );
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error;
+    // Its keys do not wait by what it declares: a sink that is down keeps nobody from discarding.
+    printNote(
+      `Whether keys wait for these letters is unknown: ${error.message} ` +
+        `To see it later: ${hint(['park', 'list', '--consumer', session.named], session.place)}`,
+    );
+    return false;
+  }
 }
 
 /** How many letters the function is told of before the first answer has come. */

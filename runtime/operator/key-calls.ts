@@ -7,6 +7,7 @@ import type { Page, WaitingKey, WaitingKeyReader } from '../replay/waiting-keys.
 /** A question as JSON; keys are base64. */
 export type KeyCall =
   | readonly ['totals']
+  | readonly ['isAnyWaiting']
   | readonly ['list', from: number]
   | readonly ['find', key: string]
   | readonly ['records', partition: number, key: string, from: number];
@@ -22,6 +23,8 @@ export async function answerKeyCall(
   switch (call[0]) {
     case 'totals':
       return reader.totals(of);
+    case 'isAnyWaiting':
+      return reader.isAnyWaiting(of);
     case 'list': {
       const { items, next } = await reader.list(of, call[1]);
       return { items: items.map(written), next };
@@ -51,6 +54,7 @@ export function createCallingKeys(
 ): WaitingKeyReader {
   return {
     totals: async (of) => (await ask(of, ['totals'])) as Awaited<ReturnType<WaitingKeyReader['totals']>>,
+    isAnyWaiting: async (of) => (await ask(of, ['isAnyWaiting'])) as boolean,
     async list(of, from) {
       const { items, next } = (await ask(of, ['list', from])) as Page<Written>;
       return { items: items.map(read), next };

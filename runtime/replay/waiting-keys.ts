@@ -32,6 +32,8 @@ export interface Page<Item> {
 /** Each method throws SINK_UNAVAILABLE where the sink does not answer. */
 export interface WaitingKeyReader {
   totals(of: LedgerOwner): Promise<ParkedTotals>;
+  /** Whether any key has parked records, or a letter that later ones would wait for: also of a consumer that no longer parks. */
+  isAnyWaiting(of: LedgerOwner): Promise<boolean>;
   /** The keys that have parked records. @param from 0, or a page's `next` */
   list(of: LedgerOwner, from: number): Promise<Page<WaitingKey>>;
   /** The key in each partition where it waits, also where nothing is parked behind its letter yet. */
@@ -47,6 +49,7 @@ export interface WaitingKeyReader {
 /** Of a sink that parks nothing: an archive. */
 export const NO_WAITING_KEYS: WaitingKeyReader = {
   totals: async () => ({ keys: 0, records: 0, oldestAt: null }),
+  isAnyWaiting: async () => false,
   list: async () => ({ items: [], next: null }),
   find: async () => [],
   records: async () => ({ items: [], next: null }),

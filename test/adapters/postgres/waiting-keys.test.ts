@@ -88,6 +88,8 @@ describe.each(['itself', 'a call away'])('the sink %s', (where) => {
       oldestAt: null,
     });
     expect(await keys().totals({ ...OF, epoch: 2 })).toMatchObject({ keys: 0 });
+    expect(await keys().isAnyWaiting(OF)).toBe(true);
+    expect(await keys().isAnyWaiting({ ...OF, consumer: 'other' })).toBe(false);
   });
 
   test('lists the keys that have parked records, in pages that fit an answer', async () => {
