@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { sendReleases } from '../../runtime/dead-letters/parking/send.ts';
+import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
 import { discardLetters, type StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import { type OffsetRange, union } from '../../runtime/delivery/offset-ranges.ts';
 import type { KeyRelease } from '../../runtime/delivery/release.ts';
@@ -40,19 +41,22 @@ Example:
 
 The letter stays a dead letter. It counts as overtaken from now on, so a redrive
 applies it only with --allow-overtaken. If its letter expired or was purged, this
-is how a key goes on.`;
+is how a key goes on. If parkLimit was reached, the same goes for the dead letters
+that later records of the key became.`;
 
 const SKIP_EXAMPLE = `
 Example:
   millrace park skip reader-4711 --reason "a test order"
 
-Millrace first writes the letter to a file, which "millrace dlq import" reads.`;
+Millrace first writes the letter to a file, which "millrace dlq import" reads. If
+parkLimit was reached, later records of the key are dead letters too: the key then
+waits for the next of them, and a redrive applies it.`;
 
 const DISCARD_EXAMPLE = `
 Example:
   millrace park discard reader-4711 --reason "a load test"
 
-Millrace first writes the letter and the parked records to a file, as JSON lines
+Millrace first writes the letters and the parked records to a file, as JSON lines
 with their bytes as base64. Discarded records count as settled: no redrive and no
 replay applies them. What arrives for the key from then on is applied.`;
 
@@ -75,7 +79,7 @@ export function skipCommand(): Command {
 export function discardCommand(): Command {
   return discarding(
     'discard',
-    'Discards the dead letter that a key waits for, and all that is parked behind it.',
+    'Discards all dead letters that a key waits for, and all that is parked behind them.',
   ).addHelpText('after', epilogue(DISCARD_EXAMPLE));
 }
 
@@ -120,8 +124,9 @@ export async function lettersOfKey(
     const { record, epoch } = copy.letter;
     if (record.topic !== topic || record.partition !== partition || epoch !== consumer.epoch) continue;
     if (record.offset < blockedBy || record.offset > lastLetter) continue;
-    // One whose bytes are elsewhere has no key here; its place is that of the letter the key waits for.
-    if (copy.payload ? record.offset === blockedBy : record.key?.equals(key)) found.push(copy);
+    // The place tells it where its bytes are lost.
+    const whole = record.offset === blockedBy ? undefined : await fetchIfKept(copy, resources.objects);
+    if (record.offset === blockedBy || whole?.record.key?.equals(key)) found.push(copy);
   }
   return found;
 }
@@ -136,7 +141,12 @@ async function release(
   const { named, consumer, folder } = session;
   const waiting = await findKey(keys, key, session, options);
   if (verb === 'skip' && waiting.blockedBy === null) throw waitsForNoLetter(session);
-  const letters = verb === 'release' ? [] : await lettersOfKey(waiting, session);
+  const letters =
+    verb === 'release'
+      ? []
+      : (await lettersOfKey(waiting, session)).filter(
+          ({ letter }) => verb === 'discard' || letter.record.offset === waiting.blockedBy,
+        );
   const parked =
     verb === 'discard' ? await allPages((from) => keys.records(ledgerOwner(consumer), waiting, from)) : [];
   const view: View = { topic: consumer.topic, showsValues: false };
@@ -156,6 +166,7 @@ async function release(
   };
   const action = verb === 'release' ? 'release' : 'discard';
   const line = progressLine();
+  let blockedAfter: number | null = null as number | null;
   const function_ = await startFunction(session, options.postgres);
   try {
     const result = await auditedAt(session, { id, action, plan }, async (note) => {
@@ -184,6 +195,7 @@ async function release(
           new Set(letters.map(({ ref }) => ref)),
           async () => {},
         );
+      blockedAfter = released.blockedBy;
       return {
         released: released.letters,
         discarded: released.discardedLetters + released.discardedParked,
@@ -194,7 +206,12 @@ async function release(
     });
     line.end();
     if (options.json) printJson(result);
-    else printEnd(verb, waiting, result, session);
+    else {
+      // A letter that was one before; any other is of a parked record that failed now.
+      const wasLetter =
+        blockedAfter !== null && waiting.lastLetter !== null && blockedAfter <= waiting.lastLetter;
+      printEnd(verb, waiting, result, wasLetter, session);
+    }
     if (result.blockedBy !== null) throw new CommandFailed();
   } finally {
     line.end();
@@ -223,7 +240,8 @@ function releasesOf(
     verb === 'release' || blockedBy === null
       ? []
       : [blockedBy, ...letters.map(({ letter }) => letter.record.offset)];
-  const below = lastLetter === null ? null : lastLetter + 1;
+  // What `parkLimit` made letters of is sound: after a skip, the key waits for the next of them.
+  const below = lastLetter === null || verb === 'skip' ? null : lastLetter + 1;
   return [...releases, { ...common, below, discardedLetters: rangesOf(discarded), discardedParked: [] }];
 }
 
@@ -287,13 +305,31 @@ function printPlan(
   printNote(
     [
       `${{ release: 'Release', skip: 'Skip', discard: 'Discard' }[verb]} the key ${keyText(waiting.key, view)} of ${session.named} (${session.at})`,
-      ...(id === null ? [] : [`  letter  ${id}`, `          ${letterFate(verb, isGone)}`]),
+      ...(id === null ? [] : [`  letter  ${id}`, `          ${letterOutcome(verb, isGone)}`]),
+      ...laterLetters(verb, waiting, letters),
       `  parked  ${verb === 'discard' ? `${plural(parked.length, 'record')}: discarded` : applied}`,
     ].join('\n'),
   );
 }
 
-function letterFate(verb: Verb, isGone: boolean): string {
+/** More than one only where `parkLimit` was reached. */
+function laterLetters(
+  verb: Verb,
+  { blockedBy, lastLetter }: WaitingKey,
+  letters: readonly StoredLetter[],
+): readonly string[] {
+  if (blockedBy === lastLetter) return [];
+  const later = new Set(letters.map(({ letter }) => letter.record.offset));
+  later.delete(blockedBy ?? -1);
+  const outcome = {
+    release: 'later letters of the key stay dead letters, too',
+    skip: 'the key then waits for its next letter',
+    discard: `and ${plural(later.size, 'later letter')} of the key: discarded`,
+  }[verb];
+  return [`          ${outcome} (parkLimit was reached)`];
+}
+
+function letterOutcome(verb: Verb, isGone: boolean): string {
   if (verb === 'release') return 'stays a dead letter, and counts as overtaken';
   return isGone
     ? 'is not among the dead letters any more: the export lacks it'
@@ -309,11 +345,18 @@ function printEnd(
     readonly blockedBy: string | null;
     readonly export: string | null;
   },
+  wasLetter: boolean,
   { named, place }: DlqSession,
 ): void {
   if (verb !== 'release')
     printLine(`${count(result.discarded)} discarded. What was exported is in ${result.export}.`);
-  if (result.blockedBy !== null) {
+  if (result.blockedBy !== null && wasLetter) {
+    printLine(`The key waits for its next dead letter: ${result.blockedBy}`);
+    printLine(`${plural(result.parked, 'record')} still parked behind it. To apply them all:`);
+    printLine(
+      `  ${hint(['dlq', 'redrive', '--consumer', named, '--where', `id=${result.blockedBy}`], place)}`,
+    );
+  } else if (result.blockedBy !== null) {
     printLine(`One of the parked records failed, and the key waits for it: ${result.blockedBy}`);
     printLine(`${plural(result.parked, 'record')} still parked behind it. To see why:`);
     printLine(`  ${hint(['dlq', 'show', result.blockedBy], place)}`);

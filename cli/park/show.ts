@@ -108,6 +108,9 @@ async function print(
         : LETTER_GONE,
     );
   }
+  const later = new Set(letters.map((each) => each.letter.record.offset));
+  later.delete(blockedBy ?? -1);
+  if (later.size > 0) say('', `and ${plural(later.size, 'later letter')} of the key: parkLimit was reached`);
   printLine(styled('dim', 'next'));
   for (const line of nextSteps(waiting, letter !== undefined, session, view)) printLine(`  ${line}`);
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -7,22 +8,29 @@ import { createTraffic } from '../fixtures/newsdesk/demo.ts';
 import { copyNewsdesk } from '../newsdesk.ts';
 import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millrace, millraceJson } from './millrace.ts';
+import { millrace, millraceJson, start, until } from './millrace.ts';
 
-// Each step is a process or several, and some of them start a PostgreSQL.
-jest.setTimeout(180_000);
+// Each step is a process or several.
+jest.setTimeout(120_000);
 
-/** Each step is a command of its own on the same folder, as a person gives them; they build on one another. */
+const PER_KEY = 6;
+
+/** Commands on the folder of one running `up`, as a person gives them; they build on one another. */
 describe('parked keys, from the command line', () => {
   let temporary: ReturnType<typeof createTemporaryFolder>;
   let project: string;
+  let consumerFile: string;
   let state: string[];
   /** While this file is there, the handler fails the articles below. */
   let bug: string;
-  let articles: readonly string[];
   const recordsOf = new Map<string, number>();
+  /** Articles with fewer records than may be parked, and with more. */
+  let few: readonly string[];
+  let many: readonly string[];
+  let waiting: ReadonlyMap<string, Key>;
+  let up: ReturnType<typeof start>;
 
-  beforeAll(() => {
+  beforeAll(async () => {
     temporary = createTemporaryFolder();
     project = join(temporary.path, 'project');
     state = ['--state', join(temporary.path, 'state')];
@@ -34,38 +42,55 @@ describe('parked keys, from the command line', () => {
       { length: 400 },
       (_, n): Pageview => traffic.next(Date.UTC(2026, 0, 1) + n * 40),
     );
-    writeFileSync(join(temporary.path, 'views.jsonl'), views.map((view) => JSON.stringify(view)).join('\n'));
+    const input = join(temporary.path, 'views.jsonl');
+    writeFileSync(input, views.map((view) => JSON.stringify(view)).join('\n'));
     for (const { contentId } of views) recordsOf.set(contentId, (recordsOf.get(contentId) ?? 0) + 1);
-    articles = [...recordsOf]
-      .flatMap(([id, records]) => (records >= 4 && records <= 25 ? [id] : []))
-      .slice(0, 4);
+    const between = (least: number, most: number) =>
+      [...recordsOf].flatMap(([id, records]) => (records >= least && records <= most ? [id] : []));
+    few = between(3, PER_KEY).slice(0, 4);
+    many = between(PER_KEY + 3, 30).slice(0, 2);
     copyNewsdesk(project);
-    const consumer = join(project, 'lambdas/editorial-analytics/consumer.ts');
-    const text = readFileSync(consumer, 'utf8')
+    consumerFile = join(project, 'lambdas/editorial-analytics/consumer.ts');
+    const failing = JSON.stringify([...few, ...many]);
+    const text = readFileSync(consumerFile, 'utf8')
       .replace(/^ *onOvertaken: 'apply',.*\n/m, '')
-      .replace("sink: 'postgres',", "sink: 'postgres', onDeadLetter: 'park-key',")
+      .replace(
+        "sink: 'postgres',",
+        `sink: 'postgres', onDeadLetter: 'park-key', parkLimit: { perKey: ${PER_KEY}, then: 'dead-letter' },`,
+      )
       .replace(
         'if (!isTime(occurredAt)) {',
-        `if (!isTime(occurredAt) || (existsSync(${JSON.stringify(bug)}) && ${JSON.stringify(articles)}.includes(contentId))) {`,
+        `if (!isTime(occurredAt) || (existsSync(${JSON.stringify(bug)}) && ${failing}.includes(contentId))) {`,
       );
-    writeFileSync(consumer, `import { existsSync } from 'node:fs';\n${text}`);
+    writeFileSync(consumerFile, `import { existsSync } from 'node:fs';\n${text}`);
+    up = start(['up', '--input', input, '--seed', '3', ...state], project);
   });
-  afterAll(() => temporary.remove());
+  afterAll(async () => {
+    const ended = once(up, 'exit');
+    up.kill('SIGINT');
+    if (up.exitCode === null) await ended;
+    temporary.remove();
+  });
 
   const run = (...args: string[]) => millrace([...args, ...state], '', project);
   const json = (...args: string[]) => millraceJson([...args, ...state], '', project);
-  const keys = async (): Promise<readonly Key[]> => (await json('park', 'list')).keys;
-  const viewsOf = async (article: string): Promise<number> => {
-    const sql = `select coalesce(sum(views), 0)::int as n from article_minute where content_id = '${article}'`;
-    return (await json('sql', sql))[0].n;
-  };
+  const overflowOf = (article: string) => recordsOf.get(article)! - 1 - PER_KEY;
 
   test('a failing key is listed with what is parked behind its letter', async () => {
-    const up = ['up', '--input', join(temporary.path, 'views.jsonl'), '--exit-when-drained', '--seed', '3'];
-    expect(await json(...up)).toMatchObject({ published: 400, deadLettered: 4, lag: 0 });
-    const found = await keys();
+    const letters = few.length + many.length + many.reduce((sum, article) => sum + overflowOf(article), 0);
+    let found: readonly Key[] = [];
+    await until(async () => {
+      const { consumers } = await json('status');
+      if (consumers[0]?.lag !== 0 || consumers[0].deadLetters !== letters) return false;
+      found = (await json('park', 'list')).keys;
+      return true;
+    });
+    waiting = new Map(found.map((each) => [each.key, each]));
     expect(new Map(found.map(({ key, records }) => [key, records]))).toEqual(
-      new Map(articles.map((article) => [article, recordsOf.get(article)! - 1])),
+      new Map([
+        ...few.map((article) => [article, recordsOf.get(article)! - 1] as const),
+        ...many.map((article) => [article, PER_KEY] as const),
+      ]),
     );
     expect(found[0]).toEqual({
       consumer: 'editorial-analytics',
@@ -78,41 +103,48 @@ describe('parked keys, from the command line', () => {
     });
   });
 
-  test('a released key whose next record fails waits again, and the command says so', async () => {
-    const { code, stdout } = await run('park', 'release', articles[3]!, '--yes', '--json');
+  test('a released key whose next record fails waits again, and a discard of that letter lets it go on', async () => {
+    const article = few[3]!;
+    const { code, stdout } = await run('park', 'release', article, '--yes', '--json');
     expect(code).toBe(1);
-    expect(JSON.parse(stdout)).toMatchObject({
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({
       released: 1,
       discarded: 0,
-      parked: recordsOf.get(articles[3]!)! - 2,
+      parked: recordsOf.get(article)! - 2,
       blockedBy: expect.stringContaining('editorial-analytics/'),
     });
     rmSync(bug);
+    const discard = ['dlq', 'discard', '--where', `id=${result.blockedBy}`, '--reason', 'by mistake'];
+    expect(await json(...discard, '--yes')).toMatchObject({ discarded: 1 });
   });
 
-  test('a letter that is discarded lets its key go on', async () => {
-    const article = articles[3]!;
-    const { blockedBy, records } = (await keys()).find(({ key }) => key === article)!;
-    const discard = ['dlq', 'discard', '--where', `id=${blockedBy}`, '--reason', 'sent by mistake', '--yes'];
+  test('a discard lets a key go on whose consumer no longer parks', async () => {
+    const declaration = readFileSync(consumerFile, 'utf8');
+    writeFileSync(
+      consumerFile,
+      declaration.replace(/onDeadLetter: 'park-key', parkLimit: \{.*?\},/, "onDeadLetter: 'continue',"),
+    );
+    const { blockedBy } = waiting.get(few[2]!)!;
+    const discard = ['dlq', 'discard', '--where', `id=${blockedBy}`, '--reason', 'by mistake', '--yes'];
     expect(await json(...discard)).toMatchObject({ discarded: 1 });
-    expect(await viewsOf(article)).toBe(records);
+    writeFileSync(consumerFile, declaration);
   });
 
   test('release applies what is parked, and its letter is overtaken', async () => {
-    const [article] = articles;
-    const { blockedBy } = (await keys()).find(({ key }) => key === article)!;
-    const { code, stdout } = await run('park', 'release', article!, '--yes');
+    const article = few[0]!;
+    const { code, stdout } = await run('park', 'release', article, '--yes');
     expect({ code, stdout }).toEqual({
       code: 0,
-      stdout: `${recordsOf.get(article!)! - 1} parked records of editorial-analytics applied. The key waits no longer.\n`,
+      stdout: `${recordsOf.get(article)! - 1} parked records of editorial-analytics applied. The key waits no longer.\n`,
     });
-    expect(await viewsOf(article!)).toBe(recordsOf.get(article!)! - 1);
-    await run('dlq', 'redrive', '--where', `id=${blockedBy}`, '--yes', '--json', '--wait', '5');
-    expect(await viewsOf(article!)).toBe(recordsOf.get(article!)! - 1);
+    const { blockedBy } = waiting.get(article)!;
+    const redrive = ['dlq', 'redrive', '--where', `id=${blockedBy}`, '--yes', '--json', '--wait', '5'];
+    expect(JSON.parse((await run(...redrive)).stdout)).toMatchObject({ applied: 0, overtaken: 1 });
   });
 
-  test('skip discards the letter, with an export, an audit entry and the reason', async () => {
-    const article = articles[1]!;
+  test('skip discards the letter, with an export and the reason', async () => {
+    const article = few[1]!;
     const file = join(temporary.path, 'skipped.jsonl');
     const skip = ['park', 'skip', article, '--reason', 'a test order', '--export', file, '--yes'];
     expect(await json(...skip)).toEqual({
@@ -122,57 +154,95 @@ describe('parked keys, from the command line', () => {
       blockedBy: null,
       export: file,
     });
-    expect(
-      readFileSync(file, 'utf8')
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line).record.key),
-    ).toEqual([Buffer.from(article).toString('base64')]);
-    expect(await viewsOf(article)).toBe(recordsOf.get(article)! - 1);
-    const noted = await json('dlq', 'audit');
-    // A redrive of a letter that is overtaken has nothing to do, and notes nothing.
-    const actions = noted.map(({ action }: { action: string }) => action);
-    expect(actions).toEqual(['release', 'discard', 'release', 'discard']);
-    expect(noted.at(-1)).toMatchObject({
-      plan: { command: 'park skip', key: article, reason: 'a test order' },
-    });
+    expect(linesOf(file).map((line) => line.record.key)).toEqual([Buffer.from(article).toString('base64')]);
   });
 
-  test('discard removes what is parked too, and the export has it', async () => {
-    const article = articles[2]!;
-    const records = recordsOf.get(article)!;
-    const file = join(temporary.path, 'discarded.jsonl');
-    const base64 = Buffer.from(article).toString('base64');
-    const discard = [
+  test('skip leaves the letters that parkLimit made, and the key waits for the next of them', async () => {
+    const article = many[0]!;
+    const file = join(temporary.path, 'first.jsonl');
+    const { code, stdout, stderr } = await run(
       'park',
-      'discard',
-      '--key-base64',
-      base64,
+      'skip',
+      article,
       '--reason',
-      'load',
+      'by mistake',
       '--export',
       file,
       '--yes',
-    ];
+    );
+    expect(stderr).toContain('the key then waits for its next letter (parkLimit was reached)');
+    expect(code).toBe(1);
+    expect(linesOf(file)).toHaveLength(1);
+    expect(stdout).toContain('1 discarded.');
+    const next = /The key waits for its next dead letter: (\S+)/.exec(stdout)?.[1];
+    expect(stdout).toContain(`--where id=${next}`);
+    const redrive = ['dlq', 'redrive', '--where', `id=${next}`, '--yes'];
+    expect(await json(...redrive)).toMatchObject({ planned: 1, applied: 1 });
+  });
+
+  test('discard removes all letters of the key and what is parked, and the export has it', async () => {
+    const article = many[1]!;
+    const records = recordsOf.get(article)!;
+    const file = join(temporary.path, 'discarded.jsonl');
+    const base64 = ['--key-base64', Buffer.from(article).toString('base64')];
+    const discard = ['park', 'discard', ...base64, '--reason', 'load', '--export', file, '--yes'];
     expect(await json(...discard)).toMatchObject({ discarded: records, parked: 0, blockedBy: null });
-    expect(readFileSync(file, 'utf8').trim().split('\n')).toHaveLength(records);
-    expect(await viewsOf(article)).toBe(0);
-    const audit = await json('audit', 'editorial-analytics');
-    expect(audit.unaccounted).toBe(0);
-    // An import takes the letter, and leaves out what was parked.
-    expect(await json('dlq', 'import', '--input', file)).toEqual({ imported: 1 });
+    expect(linesOf(file)).toHaveLength(records);
+    // An import takes the letters, and leaves out what was parked.
+    expect(await json('dlq', 'import', '--input', file)).toEqual({ imported: 1 + overflowOf(article) });
+  });
+
+  test('the tables have what was applied, the audit log what was done, and no record is unaccounted', async () => {
+    const rows: { content_id: string; n: number }[] = await json(
+      'sql',
+      'select content_id, sum(views)::int as n from article_minute group by 1',
+    );
+    const views = new Map(rows.map(({ content_id, n }) => [content_id, n]));
+    expect([...few, ...many].map((article) => views.get(article) ?? 0)).toEqual([
+      recordsOf.get(few[0]!)! - 1,
+      recordsOf.get(few[1]!)! - 1,
+      recordsOf.get(few[2]!)! - 1,
+      recordsOf.get(few[3]!)! - 2,
+      PER_KEY + 1,
+      0,
+    ]);
+    const noted: { action: string }[] = await json('dlq', 'audit');
+    expect(noted.map(({ action }) => action)).toEqual([
+      'release',
+      'discard',
+      'discard',
+      'release',
+      'discard',
+      'discard',
+      'redrive',
+      'discard',
+      'import',
+    ]);
+    expect(noted[4]).toMatchObject({
+      plan: { command: 'park skip', key: few[1]!, reason: 'a test order' },
+    });
+    expect((await json('audit', 'editorial-analytics')).unaccounted).toBe(0);
   });
 
   test('refuses an empty reason, a key that does not wait, and to go on unasked', async () => {
-    const empty = await run('park', 'skip', 'k', '--reason', ' ', '--yes');
+    const [empty, unasked, unknown] = await Promise.all([
+      run('park', 'skip', 'k', '--reason', ' ', '--yes'),
+      run('park', 'release', 'k'),
+      run('park', 'release', 'k', '--yes'),
+    ]);
     expect(empty).toMatchObject({ code: 2, stderr: expect.stringContaining("'--reason' is empty") });
-    const unasked = await run('park', 'release', 'k');
     expect(unasked).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
-    const unknown = await run('park', 'release', 'k', '--yes');
     expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining('park list') });
     expect(existsSync(bug)).toBe(false);
   });
 });
+
+function linesOf(file: string): { readonly record: { readonly key: string } }[] {
+  return readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
 
 interface Key {
   readonly key: string;
