@@ -23,7 +23,7 @@ export interface PostgresSeen extends SeenStore {
 }
 
 /**
- * Ids in one table, by the ledger's number and 16 bytes. A batch inserts its own and learns from the conflicts which were there:
+ * Ids in one table, by the ledger's number and 16 bytes. A batch looks its own up and then inserts those that are not there:
  * the ledger's lock keeps others of the partition away meanwhile.
  * @param locked the ledgers that the transaction has locked, by partition
  */
@@ -52,9 +52,9 @@ export function createPostgresSeen(
       const removed = new Map(
         (rows as unknown as readonly RemovedRow[]).filter(({ n }) => n < 0).map((row) => [-row.n, row]),
       );
-      for (const { ledger, before, most, sighted } of old) {
+      for (const { ledger, before, most } of old) {
         const row = removed.get(ledger);
-        seenSince.set(ledger, row && row.gone >= most - sighted ? row.at : before);
+        seenSince.set(ledger, row && row.gone >= most ? row.at : before);
       }
       return found;
     },
@@ -104,38 +104,46 @@ function oldOnes(
     const before = oldest - windowMs;
     const since = log_time?.seenSince ?? 0;
     // The log's time may have gone back.
-    return { ledger: id, before, since: since > before ? 0 : since, sighted, most: 2 * sighted + 1_000 };
+    return { ledger: id, before, since: since > before ? 0 : since, most: 2 * sighted + 1_000 };
   });
 }
 
-// In the order of the ledgers' numbers and ids, so that the pages of the index are visited one after the other.
+// In the order of the ledgers' numbers and ids, so that the pages of the index are visited one after the other. Looking
+// first costs less than ON CONFLICT, which looks too, and then inserts in two steps.
+//
+// Arrays in a SELECT of their own have the planner expect ten elements, whatever they have. It would else add up ten thousand
+// look-ups in a table without statistics, and compile the statement (jit_above_cost), for longer than the statement runs.
+// So nothing here may join `event` with anything but an index.
 const SEE = `
-  WITH event AS (
-    SELECT * FROM unnest($1::int[], $2::uuid[], $3::bigint[]) WITH ORDINALITY AS e (ledger, id, at, n)
+  WITH event AS MATERIALIZED (
+    SELECT e.*, s.at AS seen_at, s.row_id
+    FROM (
+      SELECT * FROM unnest((SELECT $1::int[]), (SELECT $2::uuid[]), (SELECT $3::bigint[]))
+        WITH ORDINALITY AS e (ledger, id, at, n)
+      ORDER BY ledger, id
+    ) e
+    LEFT JOIN LATERAL (
+      SELECT s.at, s.ctid AS row_id FROM millrace_seen s WHERE s.ledger = e.ledger AND s.id = e.id LIMIT 1
+    ) s ON true
   ), added AS (
-    INSERT INTO millrace_seen AS s (ledger, id, at)
-    SELECT ledger, id, at FROM event ORDER BY ledger, id
-    ON CONFLICT (ledger, id) DO UPDATE SET at = excluded.at WHERE abs(s.at - excluded.at) > $4::bigint
-    RETURNING s.ledger, s.id
+    INSERT INTO millrace_seen (ledger, id, at) SELECT ledger, id, at FROM event WHERE seen_at IS NULL
+  ), renewed AS (
+    UPDATE millrace_seen s SET at = e.at FROM event e WHERE s.ctid = e.row_id AND abs(e.seen_at - e.at) > $4::bigint
+  ), old AS MATERIALIZED (
+    SELECT s.*
+    FROM unnest((SELECT $5::int[]), (SELECT $6::bigint[]), (SELECT $7::bigint[]), (SELECT $8::int[])) AS p (ledger, since, before, most)
+    CROSS JOIN LATERAL (
+      SELECT s.ledger, s.at, s.ctid AS row_id FROM millrace_seen s
+      WHERE s.ledger = p.ledger AND s.at >= p.since AND s.at < p.before
+        AND s.ctid NOT IN (SELECT row_id FROM event WHERE abs(seen_at - at) > $4::bigint)
+      ORDER BY s.at LIMIT p.most
+    ) s
   ), removed AS (
-    DELETE FROM millrace_seen WHERE ctid = ANY (ARRAY(
-      SELECT x.ctid
-      FROM unnest($5::int[], $6::bigint[], $7::bigint[], $8::int[]) AS p (ledger, since, before, most)
-      CROSS JOIN LATERAL (
-        SELECT s.ctid, s.ledger, s.id FROM millrace_seen s
-        WHERE s.ledger = p.ledger AND s.at >= p.since AND s.at < p.before
-        ORDER BY s.at LIMIT p.most
-      ) x
-      -- One that is seen again now is renewed instead.
-      WHERE NOT EXISTS (SELECT FROM event e WHERE e.ledger = x.ledger AND e.id = x.id)
-    ))
-    RETURNING ledger, at
+    DELETE FROM millrace_seen WHERE ctid = ANY (ARRAY(SELECT row_id FROM old))
   )
-  SELECT e.n::int AS n, (SELECT s.at FROM millrace_seen s WHERE s.ledger = e.ledger AND s.id = e.id) AS at, 0 AS gone
-  FROM event e
-  WHERE NOT EXISTS (SELECT FROM added a WHERE a.ledger = e.ledger AND a.id = e.id)
+  SELECT n::int AS n, seen_at AS at, 0 AS gone FROM event WHERE abs(seen_at - at) <= $4::bigint
   UNION ALL
-  SELECT -ledger, max(at), count(*)::int FROM removed GROUP BY ledger`;
+  SELECT -ledger, max(at), count(*)::int FROM old GROUP BY ledger`;
 
 const FORGET = `
   DELETE FROM millrace_seen s USING unnest($1::int[], $2::uuid[]) AS e (ledger, id)

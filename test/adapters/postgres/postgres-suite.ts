@@ -19,6 +19,7 @@ import { seenSuite } from '../../ports/seen-suite.ts';
 import { type SinkFixture, type StoredLedger, sinkSuite } from '../../ports/sink-suite.ts';
 import { keysSuite } from './keys-suite.ts';
 import { migrateSuite } from './migrate-suite.ts';
+import { seenOfPostgresSuite } from './seen-suite.ts';
 import { valuesSuite } from './values-suite.ts';
 
 /** An empty database of the test's own. */
@@ -93,6 +94,7 @@ export function postgresSuite(
       },
     }));
     keysSuite(() => database.driver);
+    seenOfPostgresSuite(() => database.driver);
     migrateSuite(() => database.driver);
 
     test('whole ledgers have every kind of range, of all partitions and one epoch', async () => {
