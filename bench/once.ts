@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
+import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { startPostgres } from '../local/parts/postgres.ts';
 import type { Processes } from '../local/parts/processes.ts';
@@ -11,6 +13,10 @@ import { eachIsAnEvent, invocation, openEngine, totalViews } from './invocation-
 import { measure, type Result, resultOf } from './measure.ts';
 import { inPartitions, makeRecordChunks, RECORDS_PER_SECOND, STARTED_AT } from './pageviews.ts';
 import { openPool } from './real-parts.ts';
+
+/** What the ids of events are: of the newsroom's form, which is hashed, or one that begins with its time and is kept as it is. */
+const ID_KINDS = ['hashed', 'uuid-v7'] as const;
+type IdKind = (typeof ID_KINDS)[number];
 
 /** Of a hundred events, one was sent twice. */
 const ONE_IN = 100;
@@ -25,13 +31,26 @@ export async function benchOnce(
   rounds: number,
   ids: number,
   registry: SchemaRegistry,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const kind of ID_KINDS) results.push(await withIds(kind, processes, count, rounds, ids, registry));
+  return results;
+}
+
+async function withIds(
+  kind: IdKind,
+  processes: Processes,
+  count: number,
+  rounds: number,
+  ids: number,
+  registry: SchemaRegistry,
 ): Promise<Result> {
   const server = await startPostgres(processes, {
     fsync: true,
     settings: ['shared_buffers=3GB', 'max_wal_size=4GB', 'maintenance_work_mem=1GB'],
   });
   const warmUps = 3;
-  const events = await makeEvents(count, 1 + warmUps + rounds, registry);
+  const events = await makeEvents(kind, count, 1 + warmUps + rounds, registry);
   const windowMs = Math.floor((ids / RECORDS_PER_SECOND) * 1_000);
   const consumers = { ours: { ...eachIsAnEvent, once: { windowMs } }, floor: eachIsAnEvent };
   const pools = {
@@ -50,7 +69,7 @@ export async function benchOnce(
   // The first batch makes the ledgers.
   await contestants.ours();
   await contestants.floor();
-  await fill(pools.ours, ids, windowMs);
+  await fill(pools.ours, kind, ids, windowMs);
   const timings = await measure(contestants, { rounds, warmUps });
 
   const sent = (1 + warmUps + rounds) * count;
@@ -61,15 +80,20 @@ export async function benchOnce(
   if (Math.abs(rows[0].kept - ids) > ids / 10 + 5 * count)
     throw new Error(`${rows[0].kept} ids are kept, not ${ids}`);
   await Promise.all(Object.values(pools).map((pool) => pool.end()));
-  return resultOf('once', count, timings);
+  return resultOf(`once, ids ${kind}`, count, timings);
 }
 
 /** Batches that each begin with the last events of the one before. */
-async function makeEvents(count: number, batches: number, registry: SchemaRegistry) {
+async function makeEvents(kind: IdKind, count: number, batches: number, registry: SchemaRegistry) {
   const events: unknown[] = [];
   const next = new Array<number>(pageviews.partitions).fill(0);
   let before: readonly OutgoingRecord[] = [];
-  for await (const chunk of makeRecordChunks(count * batches, registry, count)) {
+  for await (const chunk of makeRecordChunks(
+    count * batches,
+    registry,
+    count,
+    kind === 'uuid-v7' ? uuidV7 : undefined,
+  )) {
     const again = before.slice(before.length - before.length / ONE_IN);
     events.push(encodeKafkaEvent(inPartitions([...again, ...chunk.slice(again.length)], 0, next)));
     before = chunk;
@@ -77,16 +101,24 @@ async function makeEvents(count: number, batches: number, registry: SchemaRegist
   return events;
 }
 
-async function fill(pool: pg.Pool, ids: number, windowMs: number): Promise<void> {
+/** RFC 9562: 48 bits of time, then random ones. */
+function uuidV7({ occurredAt }: Pageview): string {
+  const time = occurredAt.toString(16).padStart(12, '0');
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`;
+}
+
+async function fill(pool: pg.Pool, kind: IdKind, ids: number, windowMs: number): Promise<void> {
   // As a server has it whose autovacuum has been along: in the order of time, and without statistics at first. The indexes are
   // made afterwards, which is quicker, and as full as random ids leave them.
   await pool.query('ALTER TABLE millrace_seen DROP CONSTRAINT millrace_seen_pkey');
   await pool.query('DROP INDEX millrace_seen_ledger_at_idx');
   await pool.query(
     `INSERT INTO millrace_seen (ledger, id, at)
-     SELECT l.ids[1 + n % cardinality(l.ids)], gen_random_uuid(), $2::bigint + n * $3::bigint / $1::bigint
-     FROM (SELECT array_agg(id) AS ids FROM millrace_ledger WHERE topic = $4) l, generate_series(1, $1::bigint) n`,
-    [ids, STARTED_AT - windowMs, windowMs, pageviews.name],
+     SELECT l.ids[1 + n % cardinality(l.ids)],
+       CASE WHEN $5 THEN lpad(to_hex(at), 12, '0') || '7' || substr(r::text, 16) ELSE r::text END::uuid, at
+     FROM (SELECT array_agg(id) AS ids FROM millrace_ledger WHERE topic = $4) l, generate_series(1, $1::bigint) n,
+       LATERAL (SELECT $2::bigint + n * $3::bigint / $1::bigint AS at, gen_random_uuid() AS r) e`,
+    [ids, STARTED_AT - windowMs, windowMs, pageviews.name, kind === 'uuid-v7'],
   );
   await pool.query('ALTER TABLE millrace_seen ADD PRIMARY KEY (ledger, id) WITH (fillfactor = 70)');
   await pool.query('CREATE INDEX ON millrace_seen (ledger, at)');

@@ -30,6 +30,7 @@ export async function* makeRecordChunks(
   count: number,
   registry: SchemaRegistry,
   size = CHUNK_RECORDS,
+  idOf: (value: Pageview) => string = ({ eventId }) => eventId,
 ): AsyncGenerator<readonly OutgoingRecord[]> {
   const traffic = createTraffic(createSeededRandom(2026));
   const encoder = createEncoder(pageviews, registry);
@@ -37,7 +38,7 @@ export async function* makeRecordChunks(
     const values: Pageview[] = Array.from({ length: Math.min(size, count - made) }, (_, index) =>
       traffic.next(STARTED_AT + Math.floor(((made + index) * 1000) / RECORDS_PER_SECOND)),
     );
-    const encoded = await encoder.encodeBatch(values);
+    const encoded = await encoder.encodeBatch(values.map((value) => ({ ...value, eventId: idOf(value) })));
     yield encoded.map((result, index) => {
       if (!('record' in result)) throw new Error(`pageview ${made + index} breaks its contract`);
       return { ...result.record, timestamp: values[index]!.occurredAt };
