@@ -154,13 +154,50 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     return { items, stoppedBy: outcome.stoppedBy, draining: outcome.draining };
   }
 
-  /** Settles letters of one epoch. What halts one of several is its own: the others are settled without it. */
+  /** Settles letters of one epoch, in order. With several of a key, each is the first in its turn. */
   async function redriveLetters(
     letters: readonly DeadLetter[],
     epoch: number,
     invocation: Invocation,
     mayBeOvertaken: (letter: DeadLetter) => boolean,
   ): Promise<readonly Outcome[]> {
+    const outcomes = await redriveAtOnce(letters, epoch, invocation, mayBeOvertaken);
+    const isFurther = (at: number) => ['applied', 'duplicate', 'repeated'].includes(outcomes[at]!);
+    const keyOf = (at: number) => {
+      const { partition, key } = letters[at]!.record;
+      return key === null ? null : `${partition}/${key.toString('latin1')}`;
+    };
+    const ofKeys = Map.groupBy(letters.keys(), keyOf);
+    ofKeys.delete(null);
+    // One transaction for the next of each such key: to ask for all of them again each time would take forever.
+    let queues = [...ofKeys.values()]
+      .filter((ofKey) => ofKey.some(isFurther))
+      .map((ofKey) => ofKey.filter((at) => outcomes[at] === 'early'))
+      .filter((queue) => queue.length > 0);
+    while (queues.length > 0) {
+      const heads = queues.map(([head]) => head!).toSorted((a, b) => a - b);
+      const next = heads.map((at) => letters[at]!);
+      let settled: readonly Outcome[];
+      try {
+        settled = await redriveAtOnce(next, epoch, invocation, mayBeOvertaken);
+      } catch (error) {
+        // Those before them are settled, and are not to come again for these.
+        for (const { id } of next) log.error(NOT_REDRIVEN, haltFacts(id, error));
+        settled = next.map(() => 'returned');
+      }
+      for (const [index, at] of heads.entries()) outcomes[at] = settled[index]!;
+      queues = queues.flatMap(([head, ...rest]) => (isFurther(head!) && rest.length > 0 ? [rest] : []));
+    }
+    return outcomes;
+  }
+
+  /** Settles letters that do not wait for each other. What halts one of several is its own: the others are settled without it. */
+  async function redriveAtOnce(
+    letters: readonly DeadLetter[],
+    epoch: number,
+    invocation: Invocation,
+    mayBeOvertaken: (letter: DeadLetter) => boolean,
+  ): Promise<Outcome[]> {
     const { items, stoppedBy, draining } = await run(
       letters.map(({ record }) => record),
       'redrive',
@@ -180,26 +217,15 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       const isDone = ['applied', 'duplicate', 'repeated'].includes(outcome);
       return isDone && notDrained.has(raw.partition) ? 'returned' : outcome;
     });
-    if (!isHalt) {
-      // What they were behind is applied: with several letters of a key, each is the first in its turn.
-      const again = letters.filter((_, at) => outcomes[at] === 'early');
-      const isFurther = outcomes.includes('applied') || outcomes.includes('repeated');
-      if (again.length === 0 || !isFurther) return outcomes;
-      const later = await redriveLetters(again, epoch, invocation, mayBeOvertaken);
-      const ofLater = later.values();
-      return outcomes.map((outcome) => (outcome === 'early' ? ofLater.next().value! : outcome));
-    }
+    if (!isHalt) return outcomes;
     let halted = 0;
     for (const [at, letter] of letters.entries()) {
       if (items[at]!.outcome !== 'returned') continue;
       try {
-        [outcomes[at] = 'returned'] = await redriveLetters([letter], epoch, invocation, mayBeOvertaken);
+        [outcomes[at] = 'returned'] = await redriveAtOnce([letter], epoch, invocation, mayBeOvertaken);
       } catch (error) {
         if (++halted === letters.length) throw error;
-        log.error('Dead letter not redriven', {
-          id: letter.id,
-          ...factsOf(diagnose('handle', error, 'UNEXPECTED')),
-        });
+        log.error(NOT_REDRIVEN, haltFacts(letter.id, error));
       }
     }
     return outcomes;
@@ -287,6 +313,12 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       return outcomes;
     },
   };
+}
+
+const NOT_REDRIVEN = 'Dead letter not redriven';
+
+function haltFacts(id: string, error: unknown): Record<string, unknown> {
+  return { id, ...factsOf(diagnose('handle', error, 'UNEXPECTED')) };
 }
 
 /** What became of records, whatever the end. */

@@ -345,6 +345,23 @@ describe('parkLimit', () => {
     expect(await redrive([9])).toEqual(['early']);
   });
 
+  test('letters of one key that are redriven together are each settled in two tries at most', async () => {
+    const { deliver, engine, handler, applied, letters, remembered, reports, invocation } = setUpFailing(
+      [0],
+      limit(1, 9, 'dead-letter'),
+    );
+    await deliver([...keyed('a'.repeat(60)), ...keyed('b'.repeat(60), 1)]);
+    expect(letters).toHaveLength(59 + 59);
+    handler.bad.clear();
+    const before = reports.length;
+    const outcomes = await engine.redrive(letters, invocation());
+    expect(new Set(outcomes)).toEqual(new Set(['applied']));
+    expect(applied()).toHaveLength(120);
+    expect([remembered(0), remembered(1)]).toEqual([NOTHING, NOTHING]);
+    const asked = reports.slice(before).reduce((all, { records }) => all + records, 0);
+    expect(asked).toBeLessThanOrEqual(2 * letters.length);
+  });
+
   test('what could not be stored the first time is stored once', async () => {
     let refusals = 1;
     const inner = new MemorySink();
