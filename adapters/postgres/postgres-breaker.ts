@@ -13,11 +13,19 @@ const LOCK = `
 const SETTLED = `
   SELECT coalesce(sum(next - first), 0)::bigint AS settled FROM millrace_ledger WHERE consumer = $1 AND epoch = $2`;
 
+/** One statement, so of one moment. */
+const GLANCE = `
+  SELECT (SELECT state FROM millrace_breaker WHERE consumer = $1 AND epoch = $2) AS state, (${SETTLED}) AS settled`;
+
 const WRITE = 'UPDATE millrace_breaker SET state = $3, updated_at = now() WHERE consumer = $1 AND epoch = $2';
 
 /** The breaker's state in an open transaction of the sink. */
 export function createPostgresBreaker(open: OpenTransaction): BreakerStore {
   return {
+    async glance({ consumer, epoch }) {
+      const [row] = decodeRows(await open.query(GLANCE, [consumer, epoch]));
+      return { state: (row!.state ?? []) as BreakerState, settled: row!.settled as number };
+    },
     async read({ consumer, epoch }) {
       const [row] = decodeRows(await open.query(LOCK, [consumer, epoch]));
       const [ledgers] = decodeRows(await open.query(SETTLED, [consumer, epoch]));

@@ -10,6 +10,8 @@ import {
   type Fingerprint,
   fingerprintId,
   fingerprintText,
+  isSpent,
+  isSuspect,
   type Judgement,
   judgeFailures,
   LEAST_FAILED,
@@ -23,7 +25,7 @@ import { historyWith, type Item } from './item.ts';
 import type { Arrival, LedgerPatch, LedgerView } from './ledger.ts';
 import { LOGGED } from './metrics.ts';
 import { placeOfThrow } from './own-frame.ts';
-import type { LedgerKey, Sink, SinkTransaction } from './sink.ts';
+import type { BreakerStore, LedgerKey, Sink, SinkTransaction } from './sink.ts';
 
 /** The breaker of one run over records. */
 export interface Breaker {
@@ -32,14 +34,17 @@ export interface Breaker {
   /** What a record's failure on its own turns out to be: CONSUMER_BROKEN while the records that fail so are held. */
   diagnose(item: Item, diagnosis: Diagnosis): Diagnosis;
   /**
-   * Counts, in the transaction that settles them, the records that are about to become letters though the code may be to
-   * blame. Where it is, gives the first such record of each partition; none of them is given up then.
+   * Judges, in the transaction that settles them, the records that are about to become letters though the code may be to
+   * blame. Where it is, gives the first such record of each partition; none of them is given up then. Keeps the other
+   * functions of the consumer waiting, until the transaction ends, only where a hold may be about to begin.
    */
   admit(
     transaction: SinkTransaction<unknown>,
     done: readonly Item[],
     change: { readonly views: readonly LedgerView[]; readonly patches: readonly LedgerPatch[] },
   ): Promise<BrokenFrom | null>;
+  /** Counts what `admit` did not, once the letters are stored: no store is waited for with the count locked. */
+  count(transaction: SinkTransaction<unknown>): Promise<void>;
   /** Keeps what is held, and looks whether it still is to be, in a transaction of its own. Before each wait. */
   refresh(budgetMs: number): Promise<void>;
   /** Ends what is held where a record of it went through. */
@@ -124,6 +129,10 @@ export function createBreakers(
 
     /** Records that this run has applied since it last counted failures. */
     let handledBefore = 0;
+    /** A record whose failure was counted together with them, once its transaction is committed. */
+    let counted: Item | null = null;
+    /** Counts what the last call of `admit` was about. */
+    let uncounted: ((store: BreakerStore) => Promise<void>) | null = null;
 
     return {
       knows(items) {
@@ -146,39 +155,62 @@ export function createBreakers(
       },
 
       async admit({ breaker: store }, done, { views, patches }) {
+        uncounted = null;
         const failing = done.filter(
           ({ failure, fingerprint }) => fingerprint !== null && failure?.code === 'HANDLER_FAILED',
         );
         if (failing.length === 0 || !store) return null;
         const handled = done.filter(reachedHandler).length;
-        const read = await store.read(ledger);
-        let { state } = read;
+        const groups = Map.groupBy(failing, ({ fingerprint }) => fingerprintId(fingerprint!));
+        const advanced = advancedBy(views, patches);
+        const judge = (read: Awaited<ReturnType<BreakerStore['read']>>) => {
+          let { state } = read;
+          const judged = new Map<string, Judgement>();
+          for (const [id, items] of groups) {
+            const counts = { failed: items.length, handled, handledBefore, advanced };
+            const judgement = judgeFailures(state, seen(read.settled), {
+              ...counts,
+              fingerprint: items[0]!.fingerprint!,
+            });
+            judged.set(id, judgement);
+            if (judgement.heldUntil === null) ({ state } = judgement);
+          }
+          return { state, judged };
+        };
+        const glanced = await store.glance(ledger);
+        if (isSpent(glanced.state, seen(0))) {
+          for (const id of groups.keys()) held.delete(id);
+          return null;
+        }
+        let { state, judged } = judge(glanced);
+        const isHeld = () => [...judged.values()].some(({ heldUntil }) => heldUntil !== null);
+        if (!isHeld()) {
+          const count = async (locked: BreakerStore) => {
+            ({ state, judged } = judge(await locked.read(ledger)));
+            // What is stored already becomes letters: the hold begins with the next that fails.
+            if (isHeld()) return;
+            await locked.write(ledger, state);
+            counted = failing[0]!;
+          };
+          if ([...judged.values()].some(isSuspect)) await count(store);
+          else uncounted = count;
+        }
         const heldIds = new Set<string>();
-        for (const [id, items] of Map.groupBy(failing, ({ fingerprint }) => fingerprintId(fingerprint!))) {
-          const counts = { failed: items.length, handled, handledBefore };
-          const judged = judgeFailures(state, seen(read.settled), {
-            ...counts,
-            fingerprint: items[0]!.fingerprint!,
-            advanced: advancedBy(views, patches),
-          });
-          if (judged.heldUntil === null) {
-            state = judged.state;
+        for (const [id, { heldUntil }] of judged) {
+          if (heldUntil === null) {
             held.delete(id);
             continue;
           }
+          const items = groups.get(id)!;
           heldIds.add(id);
           held.set(id, {
             fingerprint: items[0]!.fingerprint!,
-            until: judged.heldUntil,
+            until: heldUntil,
             records: new Map(),
-            unkept: counts,
+            unkept: { failed: items.length, handled, handledBefore },
           });
         }
-        if (heldIds.size === 0) {
-          await store.write(ledger, state);
-          handledBefore = 0;
-          return null;
-        }
+        if (heldIds.size === 0) return null;
         const first = new Map<number, Item>();
         for (const item of failing) {
           const id = fingerprintId(item.fingerprint!);
@@ -195,6 +227,10 @@ export function createBreakers(
           first: [...first.values()],
           because: broken(consumer, held.get(fingerprintId(one!.fingerprint!))!),
         };
+      },
+
+      async count({ breaker: store }) {
+        if (uncounted) await uncounted(store!);
       },
 
       async refresh(budgetMs) {
@@ -225,6 +261,7 @@ export function createBreakers(
       },
 
       async settled(items, budgetMs) {
+        if (counted && items.includes(counted) && counted.outcome === 'deadLettered') handledBefore = 0;
         for (const { outcome } of items) if (outcome === 'applied') handledBefore++;
         if (held.size === 0) return;
         const through = new Set(
@@ -252,6 +289,7 @@ const NO_BREAKER: Breaker = {
     return diagnosis;
   },
   admit: async () => null,
+  count: async () => {},
   refresh: async () => {},
   settled: async () => {},
 };

@@ -109,6 +109,11 @@ export function isSpent(state: BreakerState, { code, now, holdMs }: Omit<Seen, '
   return sumOf(ofCode.map(({ heldMs }) => heldMs)) + lengthOf(open) >= holdMs;
 }
 
+/** Whether a transaction's failures may be the beginning of a hold: exact counting has to come before its letters. */
+export function isSuspect({ window }: Judgement): boolean {
+  return isHalf(window);
+}
+
 /** The window of a fingerprint, or the one that it shares. */
 function windowOf(state: BreakerState, code: string, id: string): BreakerWindow | undefined {
   const ofCode = state.filter((window) => window.code === code);

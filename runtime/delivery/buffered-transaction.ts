@@ -185,6 +185,7 @@ function breakerStore(
   take: (id: string) => Promise<void>,
 ): BreakerStore {
   return {
+    glance: (key) => statement(() => breaker.read(key)),
     read: (key) =>
       statement(async () => {
         await take(`breaker ${key.consumer}/${key.epoch}`);

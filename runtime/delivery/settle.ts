@@ -254,6 +254,7 @@ export async function settle(
       await storeLetters(letters, context);
 
       phase = 'write';
+      await context.breaker.count(opened);
       const change = order.changeBy(done, parked, (item) => once.isRepeated(item));
       if (change) await opened.keys!.write(context.ledger, change);
       await once.keep(done, parked);

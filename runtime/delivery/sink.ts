@@ -70,6 +70,8 @@ export interface SinkTransaction<Tx> {
 
 /** The breaker's state of each consumer, in the sink's transaction. */
 export interface BreakerStore {
+  /** As `read`, of what was committed last: locks nothing and waits for nobody. */
+  glance(key: LedgerKey): Promise<{ readonly state: BreakerState; readonly settled: number }>;
   /**
    * Locks the consumer's state until the transaction ends, and reads it, with how many offsets its ledgers have settled by
    * then. A transaction that locks ledgers locks them before: the other order could deadlock.

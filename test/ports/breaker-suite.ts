@@ -94,6 +94,23 @@ export function breakerSuite(
       expect((await read({ ...key, epoch: 2 })).settled).toBe(0);
     });
 
+    test('a glance sees what is committed, and waits for no lock', async () => {
+      const key = newKey();
+      const glance = () => sink.transaction(({ breaker }) => breaker!.glance(key));
+      expect(await glance()).toEqual({ state: [], settled: 0 });
+      await change(key, () => [window()]);
+      await sink.transaction(async ({ lockLedgers, writeLedgers, breaker }) => {
+        const at = { topic: 'breaker', partition: 0 };
+        await lockLedgers(key, [{ ...at, from: 0, to: 1 }]);
+        const patch = { maxTimestamp: 1, closed: [], deadLettered: [], skipped: [] };
+        await writeLedgers(key, [{ ...at, ...patch, first: 3, next: 7 }]);
+        await breaker!.read(key);
+        await breaker!.write(key, [window(), window({ name: 'Other' })]);
+        if (transactions === 'many') expect(await glance()).toEqual({ state: [window()], settled: 0 });
+      });
+      expect(await glance()).toMatchObject({ state: [{}, { name: 'Other' }], settled: 4 });
+    });
+
     test('transactions at once take turns, and none misses what another has counted', async () => {
       const key = newKey();
       const count = ([before = window({ failed: 0 })]: BreakerState) => [

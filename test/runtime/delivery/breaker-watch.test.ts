@@ -2,9 +2,12 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
+import { createBreakers } from '../../../runtime/delivery/breaker-watch.ts';
 import { type AnyConsumer, defineConsumer, type HandlerContext } from '../../../runtime/delivery/consumer.ts';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
 import { createEngine, type Delivered } from '../../../runtime/delivery/engine.ts';
+import { describeFailure, diagnose } from '../../../runtime/delivery/failure.ts';
+import { historyWith, newItem } from '../../../runtime/delivery/item.ts';
 import { type BatchReport, LOGGED } from '../../../runtime/delivery/metrics.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { createCollector } from '../../../runtime/publish/collect.ts';
@@ -31,6 +34,7 @@ function createWorld(partitions = 1, breaker: { readonly holdMs?: number } | fal
     (level: string) =>
     (message: string, fields: Record<string, unknown> = {}) =>
       void logged.push({ level, message, fields });
+  let onPut = async () => {};
   const next = new Array<number>(partitions).fill(0);
   const committed = new Array<number>(partitions).fill(0);
   const records: RawRecord[] = [];
@@ -48,7 +52,12 @@ function createWorld(partitions = 1, breaker: { readonly holdMs?: number } | fal
       random: createSeededRandom(1),
       registry: eventRegistry,
       sink,
-      deadLetters: { put: async (put) => put.forEach((letter) => void letters.set(letter.id, letter)) },
+      deadLetters: {
+        async put(put) {
+          await onPut();
+          for (const letter of put) letters.set(letter.id, letter);
+        },
+      },
       log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
       metrics: { report: (report) => void reports.push(report), reportRedrive() {} },
       code,
@@ -86,6 +95,9 @@ function createWorld(partitions = 1, breaker: { readonly holdMs?: number } | fal
     reports,
     logged,
     deploy,
+    whileStoring(what: () => Promise<void>) {
+      onPut = what;
+    },
     /** What a collector sends to. */
     producer: {
       send: async (
@@ -392,6 +404,93 @@ describe('bad records', () => {
     expect(new Set(outcomes)).toEqual(new Set(['deadLettered']));
     expect(world.sink.breaker(LEDGER)).toEqual(before);
   });
+});
+
+describe('while letters are stored', () => {
+  /** Whether the state could be locked, each time that letters were stored. */
+  const watch = (world: ReturnType<typeof createWorld>) => {
+    const found: boolean[] = [];
+    world.whileStoring(async () => {
+      const timer = new AbortController();
+      const over = new AbortController();
+      void world.clock.sleep(100, timer.signal).then(() => over.abort(new Error('locked')));
+      const locked = world.sink.transaction(({ breaker }) => breaker!.read(LEDGER), over.signal);
+      found.push(
+        await locked.then(
+          () => true,
+          () => false,
+        ),
+      );
+      timer.abort();
+    });
+    return found;
+  };
+
+  test('no function keeps the others from counting, where a few records fail for good', async () => {
+    const world = createWorld();
+    const found = watch(world);
+    const deployed = world.deploy(failing(({ offset }) => offset % 100 === 0));
+    for (let round = 0; round < 5; round++) {
+      world.produce(500);
+      expect((await deployed.poll({ forMs: 600_000 })).heldBy).toBeNull();
+    }
+    expect(world.letters.size).toBe(25);
+    expect(found.length).toBeGreaterThan(0);
+    expect(found).not.toContain(false);
+    expect(world.sink.breaker(LEDGER)).toMatchObject([{ failed: 5, handled: 500 }]);
+  });
+
+  test('no function does once the time is used up', async () => {
+    const world = createWorld(1, { holdMs: 1_000 });
+    const deployed = world.deploy(settleOrders);
+    world.produce(20);
+    while (world.lag() > 0) await deployed.poll();
+    const found = watch(world);
+    world.produce(50);
+    expect((await world.deploy(settleOrders).poll()).heldBy).toBeNull();
+    expect(world.letters.size).toBe(70);
+    expect(found.length).toBeGreaterThan(0);
+    expect(found).not.toContain(false);
+  });
+});
+
+test('records that were applied before count until a transaction with them is committed', async () => {
+  const sink = new MemorySink();
+  const consumer = defineConsumer({
+    name: LEDGER.consumer,
+    topic: events,
+    sink: 'postgres',
+    handle: async () => {},
+  }) as AnyConsumer;
+  const nothing = () => {};
+  const breaker = createBreakers(consumer, {
+    clock: createFakeClock(),
+    log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
+    sink,
+    code: 'code-1',
+  })(LEDGER, 'delivery');
+  const itemsOf = (from: number, count: number) =>
+    Array.from({ length: count }, (_, at) =>
+      newItem(eventRecord(0, from + at), { attempts: 0, firstFailedAt: null, earlier: [] }),
+    );
+  const applied = itemsOf(0, 15);
+  for (const item of applied) item.outcome = 'applied';
+  await breaker.settled(applied, 1_000);
+  const failed = itemsOf(15, 10);
+  for (const item of failed) {
+    const diagnosis = breaker.diagnose(item, diagnose('handle', new TypeError('no'), 'HANDLER_FAILED'));
+    item.failure = describeFailure(diagnosis, historyWith(item, 1));
+  }
+  const admit = (isCommitted: boolean) =>
+    sink.transaction(async (transaction) => {
+      const broken = await breaker.admit(transaction, failed, { views: [], patches: [] });
+      await breaker.count(transaction);
+      if (!isCommitted) throw new Error('rolled back');
+      return broken;
+    });
+  await expect(admit(false)).rejects.toThrow('rolled back');
+  expect(await admit(true)).toBeNull();
+  expect(sink.breaker(LEDGER)).toMatchObject([{ failed: 10, handled: 25 }]);
 });
 
 describe('an outsider who sends anything through the collector', () => {
