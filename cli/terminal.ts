@@ -94,9 +94,14 @@ export function isLiveTerminal(): boolean {
   return process.stdout.isTTY === true && process.env.TERM !== 'dumb';
 }
 
+/** What takes two columns, among the characters that are one code unit: those of two are two columns wide as it is. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/g;
+
 /** Columns that the text takes, its colours left out. */
 export function widthOf(text: string): number {
-  return stripVTControlCharacters(text).length;
+  const shown = stripVTControlCharacters(text);
+  return shown.length + (shown.match(WIDE)?.length ?? 0);
 }
 
 /** The text in lines of at most `columns`, broken at blanks; all but the first begin with `indent` blanks. */

@@ -57,6 +57,9 @@ export function resultText({ action, plan, result }: Pick<AuditEntry, 'action' |
 
 /** Undefined where the entry is none that this version writes. */
 const RESULTS: Partial<Record<Action, (result: Facts, plan: Facts) => string | undefined>> = {
+  // The plan has named the file.
+  discard: ({ export: file, ...counts }, plan) =>
+    factsOf(file === plan.export ? counts : { ...counts, export: file ?? null }),
   pause: pausedText('paused'),
   resume: pausedText('goes on'),
   replay({ isWhole, consumer: _, tables, records, ...counts }, { kind }) {
@@ -91,6 +94,7 @@ function detailsText(facts: Facts): string {
 /** `ratePerSecond: 100` as `rate per second 100`. */
 function factsOf(facts: Facts): string {
   return Object.entries(facts)
+    .filter(([, value]) => value !== null)
     .map(([name, value]) => {
       const words = name.replace(/Ms$/, '').replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
       if (name.endsWith('Ms')) return `${words} ${duration(Number(value))}`;

@@ -37,7 +37,7 @@ Example:
 ${WHERE_HELP}
 
 Nothing is lost: Millrace first writes the letters to a file, which
-"millrace dlq import" reads. The file holds the original bytes, personal data
+"millrace dlq import --input FILE" reads. The file holds the original bytes, personal data
 included; only its owner can read it. "millrace audit" and "millrace find" then
 say that these records were discarded.`;
 

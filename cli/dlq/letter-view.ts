@@ -17,11 +17,11 @@ import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
 import { framesOf } from '../../runtime/delivery/own-frame.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { timestampText } from '../../runtime/record.ts';
-import { count, plural, printable, styled, wrapped } from '../terminal.ts';
+import { count, plural, printable, styled, widthOf, wrapped } from '../terminal.ts';
 import { contractOf, type DlqSession, UNKNOWN_TOPIC } from './session.ts';
 
 const MAX_BYTES_SHOWN = 1_024;
-const MAX_KEY_CHARS = 40;
+const MAX_KEY_COLUMNS = 40;
 
 /** What stands for a text that can quote a record with personal data. */
 const HIDDEN = '(hidden: it can quote personal data)';
@@ -186,7 +186,17 @@ export function keyText(key: Buffer | null, view: View): string {
   const text = key.toString('utf8');
   const isText = key.length > 0 && Buffer.from(text).equals(key) && printable(text) === text;
   if (!isText || isKeyHidden(view)) return `<key of ${key.length} bytes>`;
-  return text.length > MAX_KEY_CHARS ? `${text.slice(0, MAX_KEY_CHARS - 1)}…` : text;
+  return cutTo(MAX_KEY_COLUMNS, text);
+}
+
+function cutTo(columns: number, text: string): string {
+  if (widthOf(text) <= columns) return text;
+  let cut = '';
+  for (const character of text) {
+    if (widthOf(cut + character) > columns - 1) break;
+    cut += character;
+  }
+  return `${cut}…`;
 }
 
 /** An error's text, for a person. */

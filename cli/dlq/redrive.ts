@@ -232,6 +232,8 @@ function printOvertakenHint(
   const filter = whereText({ ...where, overtaken: true });
   const words = ['--consumer', named, ...(filter === undefined ? [] : ['--where', filter])];
   printLine(`To see them: ${hint(['dlq', 'list', ...words], place)}`);
+  printLine('To apply them all the same, over newer state:');
+  printLine(`  ${hint(['dlq', 'redrive', ...words, '--allow-overtaken'], place)}`);
 }
 
 const NOTHING_DONE = summary({

@@ -5,7 +5,7 @@ import { CommandFailed } from '../command-failed.ts';
 import { keyText, type View } from '../dlq/letter-view.ts';
 import { consumerOption, showValuesOption } from '../dlq/options.ts';
 import { type DlqSession, inEachDlqSession } from '../dlq/session.ts';
-import { hint } from '../hints.ts';
+import { hint, shellQuoted } from '../hints.ts';
 import { jsonOption, wholeFrom } from '../options.ts';
 import {
   duration,
@@ -108,7 +108,7 @@ function printKeys(keys: readonly WaitingKey[], limit: number, session: DlqSessi
   for (const [at, row] of rows.entries()) {
     printLine(row);
     const [flag, base64] = keyWords(shown[at]!, view) ?? [];
-    if (flag === '--key-base64') printLine(styled('dim', `    --key-base64 ${base64}`));
+    if (flag === '--key-base64') printLine(styled('dim', `    --key-base64 ${shellQuoted(base64 ?? '')}`));
   }
   const more =
     keys.length > shown.length

@@ -48,9 +48,9 @@ const SKIP_EXAMPLE = `
 Example:
   millrace park skip reader-4711 --reason "a test order"
 
-Millrace first writes the letter to a file, which "millrace dlq import" reads. If
-parkLimit was reached, later records of the key are dead letters too: the key then
-waits for the next of them, and a redrive applies it.`;
+Millrace first writes the letter to a file: "millrace dlq import --input FILE"
+takes it back. If parkLimit was reached, later records of the key are dead letters
+too: the key then waits for the next of them, and a redrive applies it.`;
 
 const DISCARD_EXAMPLE = `
 Example:
@@ -210,7 +210,7 @@ async function release(
       // A letter that was one before; any other is of a parked record that failed now.
       const wasLetter =
         blockedAfter !== null && waiting.lastLetter !== null && blockedAfter <= waiting.lastLetter;
-      printEnd(verb, waiting, result, wasLetter, session);
+      printEnd(verb, result, wasLetter, session);
     }
     if (result.blockedBy !== null) throw new CommandFailed();
   } finally {
@@ -338,7 +338,6 @@ function letterOutcome(verb: Verb, isGone: boolean): string {
 
 function printEnd(
   verb: Verb,
-  before: WaitingKey,
   result: {
     readonly discarded: number;
     readonly parked: number;
@@ -349,7 +348,7 @@ function printEnd(
   { named, place }: DlqSession,
 ): void {
   if (verb !== 'release')
-    printLine(`${count(result.discarded)} discarded. What was exported is in ${result.export}.`);
+    printLine(`${plural(result.discarded, 'record')} discarded. The export is in ${result.export}.`);
   if (result.blockedBy !== null && wasLetter) {
     printLine(`The key waits for its next dead letter: ${result.blockedBy}`);
     printLine(`${plural(result.parked, 'record')} still parked behind it. To apply them all:`);
@@ -363,7 +362,7 @@ function printEnd(
   } else if (result.parked > 0) {
     printLine(`${plural(result.parked, 'record')} still parked; deliveries to the partition apply them.`);
   } else if (verb !== 'discard') {
-    printLine(`${plural(before.records, 'parked record')} of ${named} applied. The key waits no longer.`);
+    printLine(`What was parked with the key is applied. The key waits no longer.`);
   } else printLine('The key waits no longer.');
 }
 
