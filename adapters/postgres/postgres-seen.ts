@@ -161,14 +161,18 @@ function arrayOf(values: readonly (string | number)[]): string {
   return `{${values.join(',')}}`;
 }
 
-const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/;
+/** Of the versions that there are: https://www.rfc-editor.org/rfc/rfc9562#name-version-field (2026-11-27) */
+const UUID = /^[\da-f]{8}-[\da-f]{4}-[1-8][\da-f]{3}-[\da-f]{4}-[\da-f]{12}$/;
 
 /**
  * 16 bytes in the text of a uuid. An id that is one is its own: those that begin with their time stay together in the index.
- * Any other text, which may be as long as it likes, is the first half of its SHA-256.
+ * Any other text, which may be as long as it likes, is half of its SHA-256, marked with a version that no uuid has: nobody can
+ * send a uuid that passes for the id of another event.
  */
 function shortId(id: string): string {
-  return UUID.test(id) ? id : hash('sha256', id).slice(0, 32);
+  if (UUID.test(id)) return id;
+  const sha256 = hash('sha256', id);
+  return `${sha256.slice(0, 12)}f${sha256.slice(13, 32)}`;
 }
 
 async function query(open: OpenTransaction, sql: string, parameters: readonly unknown[]) {

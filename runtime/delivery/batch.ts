@@ -148,6 +148,8 @@ export async function settleBatch(
       await splitSlow(items, failed);
     } else if (isNobodysFault) {
       holds++;
+      // What is not held reads like a record's fault, yet none was tried: without a line nobody would know what is in the way.
+      if (diagnosis.action === 'retry') log.warn(LOGGED.held, { ...factsOf(diagnosis), holds });
       line.put(approach, items);
       return mayWaitFor(diagnosis) && wait(diagnosis, holds, []);
     } else if (sound.length === 1) {

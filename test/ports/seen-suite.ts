@@ -1,4 +1,5 @@
 /** What a sink that keeps the ids of events promises the engine. */
+import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { LedgerPatch } from '../../runtime/delivery/ledger.ts';
 import { type LogTime, NO_LOG_TIME } from '../../runtime/delivery/log-time.ts';
@@ -52,6 +53,16 @@ export function seenSuite(name: string, open: () => Promise<SeenFixture>): void 
         START,
       ]);
       expect(await see(key, [])).toEqual([]);
+    });
+
+    test('a uuid that is spelt like the hash of another id is an id of its own', async () => {
+      const sha256 = createHash('sha256').update('a').digest('hex');
+      for (const digits of [sha256, `${sha256.slice(0, 12)}f${sha256.slice(13)}`]) {
+        const forged = digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*/, '$1-$2-$3-$4-$5');
+        const key = newKey();
+        expect(await see(key, [sighting(forged, 1), sighting('a', 1)])).toEqual([null, null]);
+        expect(await see(key, [sighting('a', 2), sighting(forged, 2)])).toEqual([START + 1, START + 1]);
+      }
     });
 
     test('what it is seen again for within the window does not renew it', async () => {
