@@ -26,6 +26,7 @@ import type { Arrival, LedgerPatch, LedgerView } from './ledger.ts';
 import { LOGGED } from './metrics.ts';
 import { placeOfThrow } from './own-frame.ts';
 import type { BreakerStore, LedgerKey, Sink, SinkTransaction } from './sink.ts';
+import { within } from './within.ts';
 
 /** The breaker of one run over records. */
 export interface Breaker {
@@ -94,23 +95,18 @@ export function createBreakers(
       budgetMs: number,
       work: (state: BreakerState, settled: number) => BreakerState,
     ): Promise<boolean> => {
-      const timer = new AbortController();
-      const over = new AbortController();
-      void clock.sleep(budgetMs, timer.signal).then(() => {
-        if (!timer.signal.aborted) over.abort(new OutOfTime());
-      });
       try {
-        await sink.transaction(async ({ breaker: store }) => {
-          const { state, settled } = await store!.read(ledger);
-          await store!.write(ledger, work(state, settled));
-        }, over.signal);
+        await within(budgetMs, clock, (signal) =>
+          sink.transaction(async ({ breaker: store }) => {
+            const { state, settled } = await store!.read(ledger);
+            await store!.write(ledger, work(state, settled));
+          }, signal),
+        );
         return true;
       } catch (error) {
         const { stage, code } = diagnose('write', error, 'SINK_UNAVAILABLE');
         log.warn('How long records are held was not kept', { stage, code });
         return false;
-      } finally {
-        timer.abort();
       }
     };
 
@@ -293,9 +289,6 @@ const NO_BREAKER: Breaker = {
   refresh: async () => {},
   settled: async () => {},
 };
-
-/** The sink did not answer in time. */
-class OutOfTime extends Error {}
 
 function reachedHandler({ failure }: Item): boolean {
   return failure === null || (failure.stage !== 'decode' && failure.code !== 'PARK_LIMIT');

@@ -17,6 +17,7 @@ import {
 } from './release.ts';
 import type { Invocation } from './settle.ts';
 import { NO_CHANGE, type Sink } from './sink.ts';
+import { OutOfTime, within } from './within.ts';
 
 /** What is taken out of those parked at once: as much as a delivery brings, so that it is settled as one. */
 const DRAIN_AT_ONCE = { records: 5_000, bytes: 6 * 1024 * 1024 } as const;
@@ -110,7 +111,7 @@ export function createDrains({ consumer, sink, clock, log, settle }: DrainPorts)
   ): Promise<readonly RawRecord[]> {
     const of = { topic: consumer.topic.name, partition };
     const key = { consumer: consumer.name, epoch };
-    return within(budgetMs, (signal) =>
+    return within(budgetMs, clock, (signal) =>
       sink.transaction(async (opened) => {
         await opened.lockLedgers(key, [{ ...of, from: 0, to: 0 }]);
         const raws = await opened.keys!.nextParked(key, [of], DRAIN_AT_ONCE);
@@ -121,30 +122,13 @@ export function createDrains({ consumer, sink, clock, log, settle }: DrainPorts)
     );
   }
 
-  /** @throws OutOfTime where the work heeds its signal, and is not done in time */
-  async function within<Result>(
-    budgetMs: number,
-    work: (signal: AbortSignal) => Promise<Result>,
-  ): Promise<Result> {
-    const timer = new AbortController();
-    const over = new AbortController();
-    void clock.sleep(budgetMs, timer.signal).then(() => {
-      if (!timer.signal.aborted) over.abort(new OutOfTime());
-    });
-    try {
-      return await work(over.signal);
-    } finally {
-      timer.abort();
-    }
-  }
-
   async function release(of: KeyRelease, invocation: Invocation): Promise<(Released & KeyAfter) | null> {
     const usableMs = usableIn(invocation);
     /** Null where the time is over. */
     const inTime = <Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result | null> =>
       usableMs() <= 0
         ? Promise.resolve(null)
-        : within(usableMs(), work).catch((error: unknown) => {
+        : within(usableMs(), clock, work).catch((error: unknown) => {
             if (error instanceof OutOfTime) return null;
             throw error;
           });
@@ -174,6 +158,3 @@ function mayBeItsOwn(stoppedBy: Diagnosis): boolean {
 function keyText({ key }: RawRecord): string {
   return key!.toString('latin1');
 }
-
-/** No time is left to ask the sink. */
-class OutOfTime extends Error {}
