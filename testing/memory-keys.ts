@@ -1,6 +1,12 @@
 import { type BufferedKeys, ledgerId } from '../runtime/delivery/buffered-transaction.ts';
 import { type OffsetRange, subtract, union } from '../runtime/delivery/offset-ranges.ts';
-import type { KeyPosition, KeyState, KeyStore, LedgerKey } from '../runtime/delivery/sink.ts';
+import {
+  type KeyPosition,
+  type KeyState,
+  type KeyStore,
+  type LedgerKey,
+  parkedBytes,
+} from '../runtime/delivery/sink.ts';
 import type { RawRecord, TopicPartition } from '../runtime/record.ts';
 
 interface Letter extends KeyPosition {
@@ -50,7 +56,11 @@ export class MemoryKeys {
             states: statesOf(positions, (of) => get(key, of)),
             parkedInAll: [...new Map([...this.#partitions, ...changed])]
               .filter(([id]) => id.startsWith(`${key.consumer}/${key.epoch}/`))
-              .reduce((total, [, { parked }]) => total + parked.size, 0),
+              .flatMap(([, { parked }]) => [...parked.values()])
+              .reduce(
+                ({ records, bytes }, raw) => ({ records: records + 1, bytes: bytes + parkedBytes(raw) }),
+                { records: 0, bytes: 0 },
+              ),
           })),
         write: (key, { opened, closed, released, applied, parked, unparked, draining, discarded }) =>
           statement(() => {
@@ -109,7 +119,7 @@ export class MemoryKeys {
                   (letter) => letter.isWaitedFor && letter.offset < raw.offset && letter.key.equals(raw.key!),
                 );
                 if (waits) continue;
-                bytes += bytesOf(raw);
+                bytes += parkedBytes(raw);
                 if (next.length > 0 && (next.length >= most.records || bytes > most.bytes)) return next;
                 next.push(raw);
               }
@@ -148,13 +158,6 @@ function statesOf(positions: readonly KeyPosition[], get: (of: TopicPartition) =
       },
     ];
   });
-}
-
-function bytesOf({ key, value, headers }: RawRecord): number {
-  return headers.reduce(
-    (total, header) => total + header.name.length + (header.value?.length ?? 0),
-    key!.length + (value?.length ?? 0),
-  );
 }
 
 function inOrder<Value extends { readonly offset: number }>(of: ReadonlyMap<number, Value>): Value[] {

@@ -16,10 +16,11 @@ const KEY_OF = (asked: string) => `
 
 /** Keys that have a state, each with its letters and parked records from the lowest to the highest offset asked for. */
 const readOf = (asked: string, keys: string) => `
-  SELECT s.*, (
-    SELECT coalesce(sum(parked_records), 0)::int FROM millrace_ledger WHERE consumer = $1 AND epoch = $2
-  ) AS in_all
-  FROM (VALUES (1)) always (one) LEFT JOIN (
+  SELECT s.*, in_all.records AS records_in_all, in_all.bytes AS bytes_in_all
+  FROM (
+    SELECT coalesce(sum(parked_records), 0)::int AS records, coalesce(sum(parked_bytes), 0)::bigint AS bytes
+    FROM millrace_ledger WHERE consumer = $1 AND epoch = $2
+  ) in_all LEFT JOIN (
     SELECT k.topic, k.partition, replace(k.hash::text, '-', '') AS hash, k.first_letter, k.first_parked, k.parked,
       (SELECT coalesce(json_agg(json_build_array(l."offset", l.overtaken_by) ORDER BY l."offset"), '[]')
        FROM millrace_key_letter l WHERE l.consumer = $1 AND l.key_id = k.id AND l."offset" BETWEEN a.lowest AND a.highest) AS letters,
@@ -49,7 +50,8 @@ export interface ReadRow extends TopicPartition {
   readonly parked: number;
   readonly letters: readonly (readonly [offset: number, overtakenBy: number | null])[];
   readonly parked_at: readonly number[];
-  readonly in_all: number;
+  readonly records_in_all: number;
+  readonly bytes_in_all: number;
 }
 
 /** Letters that are open already are left as they are, and counted once. */
@@ -104,22 +106,27 @@ export const PARK = `
     SELECT kept.id, fresh.at, $1, fresh.stamp, fresh.timestamp_type, fresh.bytes, fresh.value, fresh.headers, fresh.fault
     FROM fresh JOIN key USING (n) JOIN kept USING (topic, partition, hash)
   )
-  UPDATE millrace_ledger l SET parked_records = l.parked_records + c.parked
-  FROM (SELECT topic, partition, count(*) AS parked FROM fresh JOIN key USING (n) GROUP BY 1, 2) c
+  UPDATE millrace_ledger l SET parked_records = l.parked_records + c.parked, parked_bytes = l.parked_bytes + c.bytes
+  FROM (
+    SELECT topic, partition, count(*) AS parked, sum(octet_length(key) + bytes)::bigint AS bytes
+    FROM fresh JOIN key USING (n) GROUP BY 1, 2
+  ) c
   WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = c.topic AND l.partition = c.partition`;
 
 /** The rows of positions that there are, with their keys as they were before. */
-const found = (table: string) => `
+const found = (table: string, bytes = '0') => `
   found AS (
-    SELECT k.id, g.topic, g.partition, g.at, r.place
+    SELECT k.id, g.topic, g.partition, g.at, r.place, r.bytes
     FROM unnest($3::text[], $4::int[], $5::uuid[], $6::bigint[]) AS g (topic, partition, hash, at)
-    CROSS JOIN LATERAL (SELECT k.id ${KEY_OF('g')}) k
+    CROSS JOIN LATERAL (SELECT * ${KEY_OF('g')}) k
     CROSS JOIN LATERAL (
-      SELECT r.ctid AS place FROM ${table} r
+      SELECT r.ctid AS place, ${bytes} AS bytes FROM ${table} r
       WHERE r.consumer = $1 AND r.key_id = k.id AND r."offset" = g.at OFFSET 0
     ) r
   ), per_key AS (SELECT id, count(*)::int AS gone FROM found GROUP BY id),
-  per_partition AS (SELECT topic, partition, count(*)::int AS gone FROM found GROUP BY 1, 2)`;
+  per_partition AS (
+    SELECT topic, partition, count(*)::int AS gone, sum(bytes)::bigint AS bytes FROM found GROUP BY 1, 2
+  )`;
 
 const deleted = (table: string) => `
   DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT place FROM found))`;
@@ -149,14 +156,14 @@ export const CLOSE = `
   WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = p.topic AND l.partition = p.partition`;
 
 export const UNPARK = `
-  WITH ${found('millrace_parked')}, gone AS (${deleted('millrace_parked')}), forgotten AS (
+  WITH ${found('millrace_parked', 'octet_length(k.key) + r.bytes')}, gone AS (${deleted('millrace_parked')}), forgotten AS (
     DELETE FROM millrace_key k USING per_key p WHERE k.consumer = $1 AND k.id = p.id AND k.parked = p.gone AND k.letters = 0
   ), kept AS (
     UPDATE millrace_key k SET parked = k.parked - p.gone, first_parked = ${firstOf('millrace_parked', 'true')},
       key = CASE WHEN k.parked > p.gone THEN k.key END
     FROM per_key p WHERE k.consumer = $1 AND k.id = p.id AND NOT (k.parked = p.gone AND k.letters = 0)
   )
-  UPDATE millrace_ledger l SET parked_records = l.parked_records - p.gone
+  UPDATE millrace_ledger l SET parked_records = l.parked_records - p.gone, parked_bytes = l.parked_bytes - p.bytes
   FROM per_partition p
   WHERE l.consumer = $1 AND l.epoch = $2 AND l.topic = p.topic AND l.partition = p.partition`;
 

@@ -163,9 +163,11 @@ export const ledgerMigrations: readonly Migration[] = [
       ALTER TABLE millrace_ledger
         ADD COLUMN open_letters int NOT NULL DEFAULT 0,
         ADD COLUMN parked_records int NOT NULL DEFAULT 0,
+        ADD COLUMN parked_bytes bigint NOT NULL DEFAULT 0,
         ADD COLUMN is_draining boolean NOT NULL DEFAULT false;
       COMMENT ON COLUMN millrace_ledger.open_letters IS 'Rows of millrace_key_letter';
       COMMENT ON COLUMN millrace_ledger.parked_records IS 'Rows of millrace_parked';
+      COMMENT ON COLUMN millrace_ledger.parked_bytes IS 'Their keys, values and headers';
       COMMENT ON COLUMN millrace_ledger.is_draining IS
         'Whether parked records may wait for no letter any more: the next batch applies them';
 

@@ -1,4 +1,5 @@
 /** Parked records as rows, whatever bytes they came with. */
+import { parkedBytes } from '../../runtime/delivery/sink.ts';
 import { type ErrorAction, type ErrorCode, MillraceError } from '../../runtime/errors.ts';
 import type { RawRecord, TimestampType } from '../../runtime/record.ts';
 import { column } from './sql-values.ts';
@@ -37,7 +38,7 @@ export function parkedParameters(records: readonly RawRecord[]): readonly unknow
     column(records, 'offset'),
     column(records, 'timestamp'),
     column(records, 'timestampType'),
-    records.map(bytesOf),
+    records.map((record) => parkedBytes({ ...record, key: null })),
     records.map(({ value }) => value),
     records.map(({ headers }) => (headers.length === 0 ? null : headersText(headers))),
     records.map(({ fault }) => (fault ? faultText(fault) : null)),
@@ -61,13 +62,6 @@ export function rawOf(row: ParkedRow): RawRecord {
     })),
     ...(fault && { fault: faultOf(fault) }),
   };
-}
-
-function bytesOf({ value, headers }: RawRecord): number {
-  return headers.reduce(
-    (total, header) => total + header.name.length + (header.value?.length ?? 0),
-    value?.length ?? 0,
-  );
 }
 
 function headersText(headers: RawRecord['headers']): string {

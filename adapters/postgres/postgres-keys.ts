@@ -68,7 +68,7 @@ export function createPostgresKeys(
         const row = isAny && found.get(`${of.topic}/${of.partition}/${hashOf(of.key)}`);
         return row ? [stateOf(of, row)] : [];
       });
-      return { states, parkedInAll: rows[0].in_all };
+      return { states, parkedInAll: { records: rows[0].records_in_all, bytes: rows[0].bytes_in_all } };
     },
 
     async write(key, change) {

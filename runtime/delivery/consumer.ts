@@ -63,7 +63,7 @@ interface ConsumerDeclaration<Value, Kind extends SinkKind> {
    * sink until the letter is applied, skipped or discarded, so that each key stays in order. @default 'continue'
    */
   readonly onDeadLetter?: 'continue' | 'park-key';
-  /** With `park-key`: how much may be parked. @default 10,000 records a key, 100,000 in all, then 'dead-letter' */
+  /** With `park-key`: how much may be parked. @default 10,000 records a key, 100,000 and 1 GiB in all, then 'dead-letter' */
   readonly parkLimit?: Partial<ParkLimit>;
   /**
    * What a redrive does with a letter after whose record a newer one of its key was applied. `refuse`: it stays a dead letter
@@ -128,11 +128,13 @@ export interface GiveUpPolicy {
   readonly afterAgeMs?: number;
 }
 
-/** How many records may wait behind dead letters. */
+/** How many records may wait behind dead letters, and how much they may hold. */
 export interface ParkLimit {
   readonly perKey: number;
   /** Of all keys of the consumer together. */
   readonly total: number;
+  /** Of the keys, values and headers of all of these records. */
+  readonly totalBytes: number;
   /** Whether a record beyond the limit becomes a dead letter, or its partition waits. */
   readonly then: 'dead-letter' | 'hold';
 }
@@ -206,7 +208,13 @@ export function consumerOf<Value, Kind extends SinkKind>(
     retry: { attempts: 3, baseMs: 100, maxMs: 5_000, ...declaration.retry },
     lag: { warning: 10_000, incident: 100_000, ...declaration.lag },
     // biome-ignore lint/suspicious/noThenProperty: a word of the declaration; nobody awaits a limit.
-    parkLimit: { perKey: 10_000, total: 100_000, then: 'dead-letter', ...declaration.parkLimit },
+    parkLimit: {
+      perKey: 10_000,
+      total: 100_000,
+      totalBytes: 2 ** 30,
+      then: 'dead-letter',
+      ...declaration.parkLimit,
+    },
     breaker: declaration.breaker !== false && { holdMs: 900_000, ...declaration.breaker },
   };
   const { name, batch, retry, lag, parkLimit, onDeadLetter, onOvertaken, breaker, once } = consumer;
@@ -276,6 +284,7 @@ export function consumerOf<Value, Kind extends SinkKind>(
   );
   checkWhole('parkLimit.perKey', parkLimit.perKey, 1, 1_000_000);
   checkWhole('parkLimit.total', parkLimit.total, parkLimit.perKey, 10_000_000);
+  checkWhole('parkLimit.totalBytes', parkLimit.totalBytes, 1, Number.MAX_SAFE_INTEGER);
   check(
     'parkLimit.then',
     parkLimit.then,

@@ -8,7 +8,14 @@ import type { AnyConsumer } from './consumer.ts';
 import type { Item } from './item.ts';
 import type { Arrival, LedgerView } from './ledger.ts';
 import { covers } from './offset-ranges.ts';
-import type { KeyChange, KeyPosition, KeyState, KeyStore, LedgerKey } from './sink.ts';
+import {
+  type KeyChange,
+  type KeyPosition,
+  type KeyState,
+  type KeyStore,
+  type LedgerKey,
+  parkedBytes,
+} from './sink.ts';
 
 /**
  * - `run`: the handler gets it, unless a record of its key before it fails.
@@ -149,9 +156,9 @@ export async function createKeyOrder(
     const overflow = new Map<Item, MillraceError>();
     const toPark = isEmpty() ? [] : done.filter(mustPark);
     if (toPark.length === 0) return { parked, overflow };
-    const { perKey, total, then } = consumer.parkLimit;
+    const { perKey, total, totalBytes, then } = consumer.parkLimit;
     // The first that park in these partitions: others may have parked enough already.
-    let inAll = parkedInAll ?? (await store!.read(ledger, [])).parkedInAll;
+    let { records, bytes } = parkedInAll ?? (await store!.read(ledger, [])).parkedInAll;
     const ofKey = new Map<string, number>();
     for (const item of toPark) {
       const id = keyId(item.raw.partition, item.raw.key!);
@@ -159,12 +166,15 @@ export async function createKeyOrder(
       // Those of a release are parked already.
       if (arrival === 'delivery' && before >= perKey) {
         overflow.set(item, limitError('perKey', perKey, then, item));
-      } else if (arrival === 'delivery' && inAll >= total) {
+      } else if (arrival === 'delivery' && records >= total) {
         overflow.set(item, limitError('total', total, then, item));
+      } else if (arrival === 'delivery' && bytes + parkedBytes(item.raw) > totalBytes) {
+        overflow.set(item, limitError('totalBytes', totalBytes, then, item));
       } else {
         parked.add(item);
         ofKey.set(id, before + 1);
-        inAll++;
+        records++;
+        bytes += parkedBytes(item.raw);
       }
     }
     return { parked, overflow };
@@ -271,7 +281,7 @@ function keyId(partition: number, key: Buffer): string {
 }
 
 function limitError(
-  field: 'perKey' | 'total',
+  field: 'perKey' | 'total' | 'totalBytes',
   limit: number,
   then: 'dead-letter' | 'hold',
   { raw: { topic, partition, offset } }: Item,

@@ -162,16 +162,30 @@ export const NO_CHANGE: KeyChange = {
   discarded: [],
 };
 
+export interface Parked {
+  readonly records: number;
+  /** As `parkedBytes` counts them. */
+  readonly bytes: number;
+}
+
+/** Of its key, value and headers. */
+export function parkedBytes({ key, value, headers }: RawRecord): number {
+  return headers.reduce(
+    (total, header) => total + header.name.length + (header.value?.length ?? 0),
+    (key?.length ?? 0) + (value?.length ?? 0),
+  );
+}
+
 /**
  * Letters and parked records by key, in the sink's transaction. Ask for partitions only whose ledgers this transaction has
  * locked: the lock is what keeps a key's order. A partition whose view has no `keys` has nothing to read.
  */
 export interface KeyStore {
-  /** The states of the keys that have one, by one statement; also how many records are parked for the consumer in all. */
+  /** The states of the keys that have one, by one statement; also what is parked for the consumer in all. */
   read(
     key: LedgerKey,
     positions: readonly KeyPosition[],
-  ): Promise<{ readonly states: readonly KeyState[]; readonly parkedInAll: number }>;
+  ): Promise<{ readonly states: readonly KeyState[]; readonly parkedInAll: Parked }>;
   /** Writes what has changed, and the counts of `LedgerView.keys`: one statement for each kind of change that there is. */
   write(key: LedgerKey, change: KeyChange): Promise<void>;
   /**

@@ -63,7 +63,10 @@ export function keySuite(name: string, open: () => Promise<KeyFixture>): void {
     test('remembers nothing at first, and a view says so', async () => {
       const key = newKey();
       expect(await counts(key)).toBeUndefined();
-      expect(await read(key, [position('a', 0)])).toEqual({ states: [], parkedInAll: 0 });
+      expect(await read(key, [position('a', 0)])).toEqual({
+        states: [],
+        parkedInAll: { records: 0, bytes: 0 },
+      });
       expect(await nextParked(key, 0)).toEqual([]);
     });
 
@@ -175,7 +178,7 @@ export function keySuite(name: string, open: () => Promise<KeyFixture>): void {
           state('a', { firstLetter: 3, firstParked: 5, parked: 3, parkedAt: [7] }),
           state('a', { ...at(1), firstParked: 7, parked: 1, parkedAt: [7] }),
         ],
-        parkedInAll: 5,
+        parkedInAll: { records: 5, bytes: 5 * 'avalue of 5'.length },
       });
     });
 
@@ -292,7 +295,10 @@ export function keySuite(name: string, open: () => Promise<KeyFixture>): void {
       ]);
       await write(key, { closed: [position('a', 2)] });
       expect(await counts(key)).toBeUndefined();
-      expect(await read(key, [position('a', 2)])).toEqual({ states: [], parkedInAll: 0 });
+      expect(await read(key, [position('a', 2)])).toEqual({
+        states: [],
+        parkedInAll: { records: 0, bytes: 0 },
+      });
     });
 
     test('opens, closes, parks and takes away in one change', async () => {
@@ -386,7 +392,7 @@ export function keySuite(name: string, open: () => Promise<KeyFixture>): void {
         expect(await counts(other)).toBeUndefined();
         expect(await read(other, [position('a', 3), position('b', 4)])).toEqual({
           states: [],
-          parkedInAll: 0,
+          parkedInAll: { records: 0, bytes: 0 },
         });
         expect(await nextParked(other, 0)).toEqual([]);
         await write(other, { closed: [position('a', 3)], unparked: [position('b', 4)] });
@@ -426,7 +432,7 @@ export function keySuite(name: string, open: () => Promise<KeyFixture>): void {
       });
       expect(seen).toEqual({
         states: [state('a', { firstLetter: 3, letters: [{ offset: 3, overtakenBy: null }] })],
-        parkedInAll: 1,
+        parkedInAll: { records: 1, bytes: 'bvalue of 4'.length },
         next: [4],
       });
     });

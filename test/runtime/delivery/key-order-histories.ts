@@ -59,7 +59,7 @@ const parkLimit = fc
     end: fc.constantFrom('dead-letter' as const, 'hold' as const),
   })
   // biome-ignore lint/suspicious/noThenProperty: a word of the declaration.
-  .map(({ perKey, more, end }) => ({ perKey, total: perKey + more, then: end }));
+  .map(({ perKey, more, end }) => ({ perKey, total: perKey + more, totalBytes: 2 ** 30, then: end }));
 const roomy = fc.constant({ onDeadLetter: 'park-key' } as const);
 export const parking = fc.oneof(
   roomy,

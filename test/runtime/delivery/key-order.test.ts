@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { AnyConsumer } from '../../../runtime/delivery/consumer.ts';
 import type { EnginePorts } from '../../../runtime/delivery/engine.ts';
 import { MOST_LETTERS } from '../../../runtime/delivery/settle.ts';
-import { type KeyChange, NO_CHANGE } from '../../../runtime/delivery/sink.ts';
+import { type KeyChange, NO_CHANGE, parkedBytes } from '../../../runtime/delivery/sink.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
 import { MemorySink } from '../../../testing/memory-sink.ts';
 import { eventRecord, events } from '../events.ts';
@@ -324,7 +324,7 @@ describe('parkLimit', () => {
   const limit = (perKey: number, total: number, end: 'dead-letter' | 'hold') => ({
     ...PARKING,
     // biome-ignore lint/suspicious/noThenProperty: a word of the declaration.
-    parkLimit: { perKey, total, then: end },
+    parkLimit: { perKey, total, totalBytes: 2 ** 30, then: end },
   });
 
   test('beyond it records become letters, each once, and redriven together they are applied in order', async () => {
@@ -360,6 +360,21 @@ describe('parkLimit', () => {
     expect([remembered(0), remembered(1)]).toEqual([NOTHING, NOTHING]);
     const asked = reports.slice(before).reduce((all, { records }) => all + records, 0);
     expect(asked).toBeLessThanOrEqual(2 * letters.length);
+  });
+
+  test('counts the bytes of all that is parked, of every partition', async () => {
+    const bytes = parkedBytes(keyed('a')[0]!);
+    const { deliver, letterOffsets, remembered } = setUpFailing([0], {
+      ...PARKING,
+      // biome-ignore lint/suspicious/noThenProperty: a word of the declaration.
+      parkLimit: { perKey: 9, total: 9, totalBytes: 3 * bytes, then: 'dead-letter' },
+    });
+    await deliver(keyed('aaa'));
+    await deliver(keyed('aaa', 0, 3));
+    expect([letterOffsets(), remembered().parked]).toEqual([
+      [0, 4, 5],
+      [1, 2, 3],
+    ]);
   });
 
   test('what could not be stored the first time is stored once', async () => {
