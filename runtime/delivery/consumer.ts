@@ -207,11 +207,11 @@ export function consumerOf<Value, Kind extends SinkKind>(
     batch: { maxRecords: 5_000, windowMs: 500, ...declaration.batch },
     retry: { attempts: 3, baseMs: 100, maxMs: 5_000, ...declaration.retry },
     lag: { warning: 10_000, incident: 100_000, ...declaration.lag },
-    // biome-ignore lint/suspicious/noThenProperty: a word of the declaration; nobody awaits a limit.
     parkLimit: {
       perKey: 10_000,
       total: 100_000,
       totalBytes: 2 ** 30,
+      // biome-ignore lint/suspicious/noThenProperty: a word of the declaration; nobody awaits a limit.
       then: 'dead-letter',
       ...declaration.parkLimit,
     },
