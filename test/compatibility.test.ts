@@ -214,6 +214,7 @@ describe.each(['a queue', 'a topic'])('a ledger of the version before, with its 
       '0006-keys',
       '0007-breaker',
       '0008-seen',
+      '0009-as-of-parked',
     ]);
     expect(await migrate(driver, of.consumer, editorialAnalytics.migrations)).toEqual([]);
     expect(await holes()).toEqual([

@@ -276,4 +276,31 @@ export const ledgerMigrations: readonly Migration[] = [
       CREATE POLICY consumers_have_their_own ON millrace_seen
         USING (ledger IN (SELECT l.id FROM millrace_ledger l WHERE l.consumer = current_user));`,
   },
+  {
+    // Apart from what changes the ledger: readers take the view first and the ledger after it.
+    name: '0009-as-of-parked',
+    sql: `
+      CREATE OR REPLACE VIEW millrace_as_of AS
+        SELECT coalesce(g.consumer, l.consumer) AS consumer, coalesce(g.number, 1) AS generation, l.topic, l.partition,
+          l.next AS up_to_offset,
+          CASE WHEN l.max_timestamp >= 0 THEN to_timestamp(l.max_timestamp / 1000.0) END AS up_to_time,
+          CASE WHEN l.next IS NOT NULL THEN l.updated_at END AS settled_at,
+          coalesce(h.dead_lettered, 0)::bigint AS dead_lettered,
+          coalesce(h.skipped, 0)::bigint AS skipped,
+          l.parked_records::bigint AS parked
+        FROM millrace_ledger l
+        LEFT JOIN LATERAL (
+          SELECT sum(upper(r) - lower(r)) FILTER (WHERE kind = 'dead-lettered') AS dead_lettered,
+            sum(upper(r) - lower(r)) FILTER (WHERE kind = 'skipped') AS skipped
+          FROM millrace_ledger_hole o, unnest(o.offsets) AS r
+          WHERE (o.consumer, o.epoch, o.topic, o.partition) = (l.consumer, l.epoch, l.topic, l.partition)
+        ) h ON true
+        LEFT JOIN millrace_generation g ON g.name = l.consumer
+        -- What readers see: of the others, the ledger itself tells.
+        WHERE coalesce(g.state, 'live') = 'live' AND NOT EXISTS (
+          SELECT FROM millrace_ledger newer
+          WHERE newer.consumer = l.consumer AND newer.topic = l.topic AND newer.epoch > l.epoch
+        );
+      COMMENT ON COLUMN millrace_as_of.parked IS 'Records below up_to_offset that wait behind a dead letter of their key';`,
+  },
 ];

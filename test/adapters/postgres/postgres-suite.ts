@@ -139,12 +139,12 @@ export function postgresSuite(
 
     test('how far the tables are can be read in the statement that reads them', async () => {
       await query(
-        `INSERT INTO millrace_ledger (consumer, epoch, topic, partition, first, next, max_timestamp, dead_lettered, passed_over)
-         VALUES ('as-of', 1, 't', 0, 0, 9, 5, '{}', '{}'), ('as-of', 2, 't', 0, 0, 50, 1500, '{[1,4)}', '{[10,12),[20,21)}'),
-           ('as-of', 2, 't', 1, NULL, NULL, -1, '{}', '{}')`,
+        `INSERT INTO millrace_ledger (consumer, epoch, topic, partition, first, next, max_timestamp, dead_lettered, passed_over, parked_records)
+         VALUES ('as-of', 1, 't', 0, 0, 9, 5, '{}', '{}', 9), ('as-of', 2, 't', 0, 0, 50, 1500, '{[1,4)}', '{[10,12),[20,21)}', 7),
+           ('as-of', 2, 't', 1, NULL, NULL, -1, '{}', '{}', 0)`,
       );
       const rows = await query(
-        `SELECT partition, up_to_offset, up_to_time, settled_at IS NULL AS is_new, dead_lettered, skipped
+        `SELECT partition, up_to_offset, up_to_time, settled_at IS NULL AS is_new, dead_lettered, skipped, parked
          FROM millrace_as_of WHERE consumer = 'as-of' ORDER BY partition`,
       );
       expect(rows).toEqual([
@@ -155,8 +155,17 @@ export function postgresSuite(
           is_new: false,
           dead_lettered: 3,
           skipped: 3,
+          parked: 7,
         },
-        { partition: 1, up_to_offset: null, up_to_time: null, is_new: true, dead_lettered: 0, skipped: 0 },
+        {
+          partition: 1,
+          up_to_offset: null,
+          up_to_time: null,
+          is_new: true,
+          dead_lettered: 0,
+          skipped: 0,
+          parked: 0,
+        },
       ]);
     });
 

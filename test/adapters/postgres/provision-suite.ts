@@ -55,6 +55,7 @@ export function provisionSuite(open: () => ProvisionFixture): void {
         'millrace/0006-keys',
         'millrace/0007-breaker',
         'millrace/0008-seen',
+        'millrace/0009-as-of-parked',
         `${readers}/0001-reader`,
         `${writers}/0001-writer`,
       ]);
