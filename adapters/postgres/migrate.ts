@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Migration } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { readerSchema } from '../../runtime/replay/generation.ts';
+import { inBriefLocks } from './brief-locks.ts';
 import { objectsIn, recordMade } from './own-schema.ts';
 import { asOwner, dropViews, type Grant, liveSchema, pointViews } from './reader-views.ts';
 import type { SqlDriver } from './sql-driver.ts';
@@ -39,7 +40,12 @@ export async function migrate(
 ): Promise<readonly string[]> {
   const applied: string[] = [];
   for (;;) {
-    const name = await inTransaction(driver, (open) => applyNext(open, scope, migrations, place));
+    const next = (open: OpenTransaction) => applyNext(open, scope, migrations, place);
+    // Every batch and every reader of the sink's own tables would wait behind a migration that waits for one of them. Tries
+    // become longer, because where many batches run, one of them is always under way; functions wait 10 seconds for a lock.
+    const name = await (place
+      ? inTransaction(driver, next)
+      : inBriefLocks(driver, next, { longestMs: 5_000 }));
     if (name === undefined) return applied;
     applied.push(name);
   }

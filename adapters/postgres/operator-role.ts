@@ -1,6 +1,6 @@
 import { OPERATOR_ROLE } from '../../runtime/operator/operator.ts';
+import { inBriefLocks } from './brief-locks.ts';
 import type { SqlDriver } from './sql-driver.ts';
-import { inTransaction } from './sql-transaction.ts';
 import { identifier } from './sql-values.ts';
 
 const KEY_TABLES = ['millrace_key', 'millrace_key_letter', 'millrace_parked'];
@@ -26,7 +26,7 @@ export async function provisionOperator(
   { pauses }: { readonly pauses: boolean },
 ): Promise<void> {
   const role = identifier(OPERATOR_ROLE);
-  await inTransaction(driver, (open) =>
+  await inBriefLocks(driver, (open) =>
     open.run(`
       SELECT pg_advisory_xact_lock(hashtextextended('millrace_migration', 0));
       DO $$ BEGIN

@@ -31,6 +31,32 @@ export function migrateSuite(driver: () => SqlDriver): void {
       expect(applied.flat().sort()).toEqual(['create-a', 'create-b']);
     });
 
+    test('a migration of the sink’s own gives up a lock that does not come, and is tried again', async () => {
+      const scope = newScope();
+      const waits: string[] = [];
+      // Where a batch holds the table, PostgreSQL says so once the time is over.
+      const busy: SqlDriver = {
+        async begin() {
+          const connection = await driver().begin();
+          return {
+            query: (sql, parameters) => connection.query(sql, parameters),
+            commit: (last) => connection.commit(last),
+            rollback: () => connection.rollback(),
+            retire: () => connection.retire(),
+            destroy: () => connection.destroy(),
+            async run(script) {
+              if (script.startsWith('SET LOCAL lock_timeout')) waits.push(script);
+              if (script.startsWith('DO') && waits.length < 3)
+                throw Object.assign(new Error('lock timeout'), { code: '55P03', severity: 'ERROR' });
+              return connection.run(script);
+            },
+          };
+        },
+      };
+      expect(await migrate(busy, scope, [create(scope, 'a')])).toEqual(['create-a']);
+      expect(waits.slice(0, 3).map((set) => Number(set.split('= ')[1]))).toEqual([400, 500, 625]);
+    });
+
     test('a migration runs under a lock that every other process would wait for', async () => {
       const scope = newScope();
       const held = `SELECT count(*)::int AS n FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()`;
