@@ -11,6 +11,11 @@ import type { LedgerKey, SeenStore, Sighting } from './sink.ts';
 export interface Once {
   /** Whether the handler is not to get the item: its event was applied, or one that the handler gets is a copy of it. */
   isRepeated(item: Item): boolean;
+  /**
+   * Whether an item that would be parked is a copy of an event that was applied before: then it is dropped at once. Drained
+   * later than the window, it would be applied again, and a rebuild, in which nothing waits, would drop it.
+   */
+  dropsInstead(item: Item): boolean;
   /** Tells that an item was given up: copies of it may be applied in its place. */
   failed(item: Item): void;
   /** Tells which items the handler has taken. */
@@ -46,6 +51,7 @@ interface Sent {
 
 const EACH_IS_AN_EVENT: Once = {
   isRepeated: () => false,
+  dropsInstead: () => false,
   failed() {},
   took() {},
   isSound: () => true,
@@ -56,7 +62,7 @@ const EACH_IS_AN_EVENT: Once = {
 /**
  * Looks up, by one statement, which of the items' events were applied before.
  * @param items in partition, then offset order
- * @param mustPark whether an item is parked: it is judged when it is drained
+ * @param mustPark whether an item is parked: what was not applied before is judged when it is drained
  */
 export async function createOnce(
   items: readonly Item[],
@@ -73,10 +79,12 @@ export async function createOnce(
   const sent = new Map<number, Map<string, Sent>>();
   const all: Sent[] = [];
   const sentOf = new Map<Item, Sent>();
+  /** Those that wait, which are no part of their events: what becomes of them is open. */
+  const waiting = new Map<Item, { readonly event: Sent; readonly time: number }>();
   for (const item of items) {
     const time = clocks.timeAt(item);
     const id = identityOf(item, identity);
-    if (id === null || mustPark(item)) continue;
+    if (id === null) continue;
     const { partition } = item.raw;
     const ofPartition = sent.get(partition) ?? new Map<string, Sent>();
     sent.set(partition, ofPartition);
@@ -87,13 +95,19 @@ export async function createOnce(
       ofPartition.set(id, event);
       all.push(event);
     }
+    if (mustPark(item)) {
+      waiting.set(item, { event, time });
+      continue;
+    }
     if (item.failure !== null) event.hasFailed = true;
     event.items.push(item);
     event.times.push(time);
     sentOf.set(item, event);
   }
   // Those of which nothing can be applied are not asked for.
-  const asked = all.filter(({ items }) => items.some(({ failure }) => failure === null));
+  const asked = all.filter(
+    ({ items }) => items.length === 0 || items.some(({ failure }) => failure === null),
+  );
   const seenAt = await store.see(
     ledger,
     asked.map(({ sighting }) => sighting),
@@ -104,6 +118,7 @@ export async function createOnce(
   const isWithin = (time: number, last: number | null) =>
     last !== null && Math.abs(time - last) <= once.windowMs;
   const taken = new Set<Item>();
+  const dropped = new Set<Item>();
   const repeated = new Map<Sent, ReadonlySet<Item>>();
   const isContested = ({ items, seenAt }: Sent) => items.length > 1 || seenAt !== null;
 
@@ -132,8 +147,15 @@ export async function createOnce(
 
   return {
     isRepeated(item) {
+      if (dropped.has(item)) return true;
       const event = sentOf.get(item);
       return event !== undefined && isContested(event) && repeatedOf(event).has(item);
+    },
+    dropsInstead(item) {
+      const waits = waiting.get(item);
+      if (!waits || item.failure !== null || !isWithin(waits.time, waits.event.seenAt)) return false;
+      dropped.add(item);
+      return true;
     },
     failed(item) {
       const event = sentOf.get(item);

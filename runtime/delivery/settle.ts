@@ -237,7 +237,7 @@ export async function settle(
         giveUp(rejected, sound, order, once);
       }
       const { done, waiting, left } = cut(fresh, isolated);
-      const parked = await parkAll(done, order, context);
+      const parked = await parkAll(done, order, once, context);
       if (!once.isSound(done, parked)) throw new OutOfOrder();
       const letters = done.filter((item) => item.failure !== null && !parked.has(item));
       if (letters.length > MOST_LETTERS) throw new TooManyLetters();
@@ -359,9 +359,12 @@ function cut(
 async function parkAll(
   done: readonly Item[],
   order: KeyOrder,
+  once: Once,
   { clock }: SettleContext,
 ): Promise<ReadonlySet<Item>> {
-  const { parked, overflow } = await order.park(done);
+  const { parked, overflow } = await order.park(
+    done.filter((item) => !order.mustPark(item) || !once.dropsInstead(item)),
+  );
   const held = new Map<number, Item>();
   for (const [item, error] of overflow) {
     const diagnosis = diagnose('handle', error, 'PARK_LIMIT');

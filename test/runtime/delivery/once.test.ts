@@ -272,6 +272,25 @@ describe('an id counts as seen only if its record was applied', () => {
     expect(await redrive()).toEqual(['applied']);
     expect(applied()).toEqual(['b@0/2', 'x@0/0', 'a@0/1']);
   });
+
+  test('a copy of what was applied is dropped where it would be parked, however late its key is drained', async () => {
+    const { deliver, redrive, mend, applied } = setUp({ parks: true });
+    const late = 10 * WINDOW_MS;
+    const log = logOf([
+      { id: 'a' },
+      { id: 'x', note: 'throw' },
+      { id: 'a' },
+      { id: 'b' },
+      // Others tell the log's time, by which the window of the first is long over.
+      ...Array.from({ length: 200 }, (_, n) => ({ id: `o${n}`, key: 'other', at: late + n })),
+    ]);
+    expect(await deliver(log.slice(0, 2))).toEqual(['applied', 'deadLettered']);
+    expect(await deliver(log.slice(2, 4))).toEqual(['repeated', 'parked']);
+    await deliver(log.slice(4));
+    mend();
+    expect(await redrive()).toEqual(['applied']);
+    expect(applied().filter((id) => !id.startsWith('o'))).toEqual(['a@0/0', 'x@0/1', 'b@0/3']);
+  });
 });
 
 test('however a log is cut into batches and redelivered, the same records are applied', async () => {
