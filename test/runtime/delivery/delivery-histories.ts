@@ -178,7 +178,7 @@ export async function redrive(
   }
   answer.result.forEach((outcome, index) => {
     const letter = letters[index]!;
-    if (outcome !== 'applied' && outcome !== 'duplicate') return;
+    if (!['applied', 'duplicate', 'repeated'].includes(outcome)) return;
     // Another letter of the record may have been stored meanwhile: what is acknowledged is this one.
     const isSettled = !world.letters.has(letter.id) || world.letters.get(letter.id) === letter;
     if (world.letters.get(letter.id) === letter) world.letters.delete(letter.id);
@@ -211,6 +211,7 @@ export function holdsAfterEachStep(world: World): void {
         world.letters.has(world.letterId(partition, offset)) ||
         parked.has(offset) ||
         discarded.has(offset) ||
+        world.isRepeated(partition, offset, applied) ||
         isOneOf(world.mayBeDropped, offset);
       if (!isAccounted) throw new Error(`${partition}/${offset} is lost`);
     }
@@ -233,7 +234,8 @@ export function holdsAfterEachStep(world: World): void {
       const isHole = ledger!.holes.some(({ from, to }) => offset >= from && offset < to);
       const states = { isHole, isApplied: applied.has(offset), isParked: parked.has(offset) };
       const is = Object.values(states).filter(Boolean).length;
-      if (is !== 1 && (is > 1 || !isOneOf(world.mayBeDropped, offset)))
+      const mayBeNone = isOneOf(world.mayBeDropped, offset) || world.isRepeated(partition, offset, applied);
+      if (is !== 1 && (is > 1 || !mayBeNone))
         throw new Error(`${partition}/${offset}: ${JSON.stringify(states)}`);
     }
 

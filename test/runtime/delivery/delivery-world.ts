@@ -4,6 +4,7 @@
  */
 
 import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
+import { defineTopic } from '../../../runtime/contract/contract.ts';
 import { settleMessages } from '../../../runtime/dead-letters/redrive/receive.ts';
 import { type AnyConsumer, defineConsumer } from '../../../runtime/delivery/consumer.ts';
 import {
@@ -52,6 +53,8 @@ export interface Trouble {
 export interface Partition {
   readonly records: RawRecord[];
   readonly natures: Nature[];
+  /** Of each record the offset at which its event was first sent. */
+  readonly sentAt: number[];
   /** The next offset the event source will deliver: everything before it, it has let go of. */
   cursor: number;
   /** Offsets the event source gave up on, or never meant to deliver, and that nobody applied since. */
@@ -85,8 +88,16 @@ export interface Remembered {
 
 /** What of a declaration a world may be told. */
 export type WorldDeclaration = Partial<
-  Pick<AnyConsumer, 'onDeadLetter' | 'onOvertaken' | 'parkLimit' | 'breaker'>
+  Pick<AnyConsumer, 'onDeadLetter' | 'onOvertaken' | 'parkLimit' | 'breaker' | 'once'>
 >;
+
+const identified = defineTopic<Event>({
+  name: events.name,
+  owner: 'tests',
+  key: 'id',
+  identity: 'id',
+  versions: events.versions,
+});
 
 const LEDGER = { consumer: 'world', epoch: 1 } as const;
 
@@ -128,6 +139,8 @@ export class World {
       natures: readonly Nature[];
       /** The default is one of its own for each record. */
       keys?: readonly (Buffer | null)[];
+      /** The default is that each was sent once. */
+      sentAt?: readonly number[];
       startsAt: number;
     }[],
     seed: number,
@@ -138,17 +151,19 @@ export class World {
     this.#sink = sink;
     this.#random = createSeededRandom(seed);
     this.#store = store;
-    this.partitions = partitions.map(({ natures, keys, startsAt }, partition) => {
+    this.partitions = partitions.map(({ natures, keys, sentAt, startsAt }, partition) => {
       const start = Math.min(startsAt, natures.length);
       const before = Array.from({ length: start }, (_, offset) => offset);
       const made: Partition = {
         records: [],
         natures: [],
+        sentAt: [],
         cursor: start,
         discarded: new Set(before),
         everDiscarded: new Set(before),
       };
-      for (const [offset, nature] of natures.entries()) this.append(made, partition, nature, keys?.[offset]);
+      for (const [offset, nature] of natures.entries())
+        this.append(made, partition, nature, keys?.[offset], sentAt?.[offset]);
       return made;
     });
     this.#consumer = this.#declare(declaration);
@@ -157,7 +172,7 @@ export class World {
   #declare(declaration: WorldDeclaration): AnyConsumer {
     return defineConsumer({
       name: 'world',
-      topic: events,
+      topic: declaration.once ? identified : events,
       // The world's sink stands in for PostgreSQL; the handler knows.
       sink: 'postgres',
       handle: (records, { tx, fail, replay }) => this.#handle(records, tx, fail, replay),
@@ -174,11 +189,11 @@ export class World {
   /** Another generation of the consumer: it has the same records from `startsAt` on, and all else of its own. */
   rebuilt(startsAt: readonly number[], seed: number, sink: WorldSink): World {
     const other = new World([], seed, undefined, sink);
-    for (const [partition, { records, natures }] of this.partitions.entries()) {
+    for (const [partition, { records, natures, sentAt }] of this.partitions.entries()) {
       const start = Math.min(startsAt[partition] ?? 0, records.length);
       const before = Array.from({ length: start }, (_, offset) => offset);
       const [discarded, everDiscarded] = [new Set(before), new Set(before)];
-      other.partitions.push({ records, natures, cursor: start, discarded, everDiscarded });
+      other.partitions.push({ records, natures, sentAt, cursor: start, discarded, everDiscarded });
       for (const [offset, nature] of natures.entries()) other.#failAsOften(nature, partition, offset);
     }
     return other;
@@ -188,12 +203,20 @@ export class World {
     if (nature.kind === 'flaky') this.#failuresLeft.set(`${partition}/${offset}`, nature.failures);
   }
 
-  append(of: Partition, partition: number, nature: Nature, key?: Buffer | null): void {
+  append(
+    of: Partition,
+    partition: number,
+    nature: Nature,
+    key?: Buffer | null,
+    sentAt = of.records.length,
+  ): void {
     const offset = of.records.length;
     this.#failAsOften(nature, partition, offset);
     of.natures.push(nature);
+    of.sentAt.push(sentAt);
     of.records.push(
       eventRecord(partition, offset, {
+        value: eventRecord(partition, sentAt).value,
         ...(nature.kind === 'garbage' && { value: Buffer.from('garbage') }),
         ...(nature.kind === 'odd' && { timestamp: nature.timestamp }),
         ...(key !== undefined && { key }),
@@ -239,6 +262,12 @@ export class World {
   /** Nothing, where the sink does not remember keys. */
   remembered(partition: number): Remembered {
     return this.#sink.remembered?.(partition) ?? { letters: new Map(), parked: new Map(), isDraining: false };
+  }
+
+  /** Whether another record of its event was applied. */
+  isRepeated(partition: number, offset: number, applied: Iterable<number>): boolean {
+    const { sentAt } = this.partitions[partition]!;
+    return [...applied].some((other) => other !== offset && sentAt[other] === sentAt[offset]);
   }
 
   letterId(partition: number, offset: number): string {

@@ -70,6 +70,23 @@ export const breaking = fc.record({
   onDeadLetter: fc.constantFrom('park-key' as const, 'continue' as const),
   breaker: fc.record({ holdMs: fc.constantFrom(1_000, 30_000, 900_000) }),
 });
+/** As what is given, of a topic whose events may be sent twice in a row; their times keep within the window. */
+export const sentTwice = (shape: ReturnType<typeof keyedPartitions>) =>
+  fc.tuple(shape, fc.array(fc.boolean(), { minLength: 40, maxLength: 40 })).map(([partitions, isCopy]) =>
+    partitions.map(({ natures, keys, startsAt }) => {
+      const sentAt: number[] = [];
+      for (const at of natures.keys()) sentAt.push(at > 0 && isCopy[at] ? sentAt[at - 1]! : at);
+      const calmed = natures.map((nature): Nature => (nature.kind === 'odd' ? { kind: 'good' } : nature));
+      return {
+        natures: sentAt.map((at) => calmed[at]!),
+        keys: sentAt.map((at) => keys[at]!),
+        sentAt,
+        startsAt,
+      };
+    }),
+  );
+export const ONCE = { once: { windowMs: 3_600_000 } } as const;
+
 export const continuing = fc.constant({ onDeadLetter: 'continue' } as const);
 
 const redriving = fc.record({
@@ -266,6 +283,7 @@ export class KeyedWorld {
   /** Each key's effects are in order, but for what somebody permitted, and for what was delivered late. */
   holds(): void {
     holdsAfterEachStep(this.world);
+    if (this.#declaration.once) this.#appliesEachEventOnce();
     this.world.partitions.forEach((of, partition) => {
       const isExempt = (offset: number) =>
         of.everDiscarded.has(offset) || this.permitted.has(this.world.letterId(partition, offset));
@@ -280,6 +298,13 @@ export class KeyedWorld {
         );
       }
       this.#remembersWhatIs(partition);
+    });
+  }
+
+  #appliesEachEventOnce(): void {
+    this.world.partitions.forEach(({ sentAt }, partition) => {
+      const events = this.world.effects(partition).map((offset) => sentAt[offset]);
+      assert.equal(new Set(events).size, events.length, `an event of ${partition} was applied twice`);
     });
   }
 
@@ -339,7 +364,7 @@ export class KeyedWorld {
         for (let before = 0; before < offset; before++) {
           if (!isSameKey(of.records[before]!.key, key) || isLate(before) || isSkipped(before)) continue;
           assert.ok(
-            seen.has(before),
+            seen.has(before) || this.world.isRepeated(partition, before, seen),
             `${partition}/${offset} was applied before ${before}, which has its key`,
           );
         }
@@ -408,7 +433,11 @@ export class KeyedWorld {
       const { letters, isDraining } = world.remembered(partition);
       for (const [offset, { kind }] of natures.entries()) {
         if (kind === 'garbage') assert.equal(applied.has(offset), false);
-        else if (!everDiscarded.has(offset) && !isDropped(partition, offset))
+        else if (
+          !everDiscarded.has(offset) &&
+          !isDropped(partition, offset) &&
+          !world.isRepeated(partition, offset, applied)
+        )
           assert.ok(applied.has(offset), `${partition}/${offset} is lost`);
       }
       for (const offset of letters.keys()) {

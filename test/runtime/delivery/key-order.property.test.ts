@@ -10,7 +10,9 @@ import {
   KeyedWorld,
   keyedOperation,
   keyedPartitions,
+  ONCE,
   parking,
+  sentTwice,
 } from './key-order-histories.ts';
 
 const CASES: readonly {
@@ -18,8 +20,21 @@ const CASES: readonly {
   readonly declaration: fc.Arbitrary<WorldDeclaration>;
   readonly parksAlways: boolean;
   readonly isBroken?: boolean;
+  readonly isSentTwice?: boolean;
 }[] = [
   { name: 'with park-key', declaration: parking, parksAlways: true },
+  {
+    name: 'with park-key and once',
+    declaration: parking.map((each) => ({ ...each, ...ONCE })),
+    parksAlways: true,
+    isSentTwice: true,
+  },
+  {
+    name: 'with continue and once',
+    declaration: continuing.map((each) => ({ ...each, ...ONCE })),
+    parksAlways: false,
+    isSentTwice: true,
+  },
   { name: 'with continue', declaration: continuing, parksAlways: false },
   { name: 'with a breaker', declaration: breaking, parksAlways: false, isBroken: true },
   {
@@ -32,12 +47,12 @@ const CASES: readonly {
 describe.each(POLLING_MODES)('a key in order around its dead letters, %s', (mode) => {
   test.each(CASES)(
     '$name',
-    async ({ declaration, parksAlways, isBroken = false }) => {
+    async ({ declaration, parksAlways, isBroken = false, isSentTwice = false }) => {
       // A limit, once declared, stays: records that wait beyond a lower one would be no fault.
       const history = declaration.chain((first) =>
         fc.record({
           first: fc.constant(first),
-          shape: keyedPartitions(isBroken),
+          shape: isSentTwice ? sentTwice(keyedPartitions(isBroken)) : keyedPartitions(isBroken),
           operations: fc.array(keyedOperation(parksAlways ? fc.constant(first) : declaration), {
             maxLength: 14,
           }),

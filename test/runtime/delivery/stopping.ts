@@ -58,6 +58,7 @@ export function stoppable<Tx extends object>(
     isWaiting: inner.isWaiting,
     ...(inner.keys && { keys: wrapAll(inner.keys) }),
     ...(inner.breaker && { breaker: wrapAll(inner.breaker) }),
+    ...(inner.seen && { seen: wrapAll(inner.seen) }),
   });
   return {
     async transaction(work, signal) {
