@@ -181,7 +181,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       try {
         settled = await redriveAtOnce(next, epoch, invocation, mayBeOvertaken);
       } catch (error) {
-        // Those before them are settled, and are not to come again for these.
+        // Those before them are settled, and are not delivered again for these.
         for (const { id } of next) log.error(NOT_REDRIVEN, haltFacts(id, error));
         settled = next.map(() => 'returned');
       }
