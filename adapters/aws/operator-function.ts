@@ -9,11 +9,11 @@ import { answerLogCalls } from '../../runtime/operator/log-calls.ts';
 import {
   OPERATOR_ROLE,
   type OperatorRequest,
+  parkedOf,
   type SampledConsumer,
 } from '../../runtime/operator/operator.ts';
 import { probeConsumer } from '../../runtime/probe/pipeline.ts';
 import { type ProbeReport, runProbe } from '../../runtime/probe/probe.ts';
-import type { ParkedTotals } from '../../runtime/replay/waiting-keys.ts';
 import { EmbeddedMetrics } from '../lambda/embedded-metrics.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { createPostgresLedgers } from '../postgres/postgres-ledgers.ts';
@@ -51,24 +51,6 @@ export function operatorFunction() {
   /** By the consumers that are looked at together: samples are kept from one minute to the next, while the function lives. */
   const watches = new Map<string, LagWatch>();
 
-  /** Of those that park. A database that does not answer leaves it unknown, and the lag is known all the same. */
-  const parkedOf = async (
-    consumers: readonly SampledConsumer[],
-  ): Promise<ReadonlyMap<string, ParkedTotals>> => {
-    const found = new Map<string, ParkedTotals>();
-    for (const { consumer, topic, parkedInEpoch: epoch } of consumers) {
-      if (epoch === undefined) continue;
-      try {
-        const keys = createPostgresWaitingKeys(await openDatabase());
-        found.set(consumer, await keys.totals({ consumer, epoch, topic }));
-      } catch (error) {
-        if (!(error instanceof MillraceError)) throw error;
-        log.error('Parked records unknown', { consumer, code: error.code, error });
-      }
-    }
-    return found;
-  };
-
   const sample = async (consumers: readonly SampledConsumer[]): Promise<{ readonly sampled: number }> => {
     const key = JSON.stringify(consumers);
     let watch = watches.get(key);
@@ -80,7 +62,11 @@ export function operatorFunction() {
           offsets: await openOffsets(),
           clock: systemClock,
           async factsOf() {
-            const parked = await parkedOf(consumers);
+            const parked = await parkedOf(
+              consumers,
+              async () => createPostgresWaitingKeys(await openDatabase()),
+              (consumer, error) => log.error('Parked records unknown', { consumer, code: error.code, error }),
+            );
             return (of) => ({
               retentionMs: retention.get(of.consumer) ?? null,
               deadLetters: null,

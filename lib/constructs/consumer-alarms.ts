@@ -246,7 +246,8 @@ function addParkedAlarm(alarms: Alarms, consumer: AnyConsumer, environment: stri
     when: 'at-least',
     datapoints: 1,
     of: 1,
-    missing: 'ignore',
+    // Of a consumer that no longer parks, it is written while anything is left.
+    missing: consumer.onDeadLetter === 'park-key' ? 'ignore' : 'not-breaching',
     happened: `Records of ${topic.name} have been parked for ${LONG_PARKED_MS / 3_600_000} hours behind dead letters of ${name}: its tables lack them. The alarm's value is the age of the oldest in milliseconds.`,
     command: `npx millrace park list --consumer ${name} --env ${environment}`,
   });

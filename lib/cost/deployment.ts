@@ -33,7 +33,7 @@ export interface Deployment {
   /** Mappings of queues: Lambda polls each all the time. */
   readonly queueMappings: number;
   readonly readers: readonly Reader[];
-  /** Consumers whose parked records are counted. */
+  /** Consumers that park, and whose parked records are counted. */
   readonly parking: number;
   /** The function that looks at every consumer; undefined where there is none. */
   readonly operator: { readonly memoryMb: number; readonly looksPerHour: number } | undefined;
@@ -144,8 +144,9 @@ export function deploymentOf(app: App, root: string, env: string, rebuild?: stri
           };
         }),
     ),
-    parking: appIn(app, environment).consumers.filter((consumer) => countsParked(environment, consumer))
-      .length,
+    parking: appIn(app, environment).consumers.filter(
+      (consumer) => consumer.onDeadLetter === 'park-key' && countsParked(environment, consumer),
+    ).length,
     operator: operatorFunction && {
       memoryMb: operatorFunction.Properties.MemorySize,
       looksPerHour: of('AWS::Events::Rule').length * MINUTES,

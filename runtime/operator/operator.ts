@@ -1,13 +1,16 @@
 /** What an environment's operator function is asked, and what it answers: it runs inside the network, for whoever may invoke it. */
+import { isArchive } from '../archive/archive.ts';
 import { type CapturedTable, capturedTables } from '../capture/table.ts';
 import { consumerIn } from '../consumer-in-environment.ts';
 import type { Contract } from '../contract/contract.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import type { Environment } from '../environment.ts';
+import { MillraceError } from '../errors.ts';
 import type { WatchedConsumer } from '../lag/sample.ts';
 import type { KafkaEvent } from '../lambda/kafka-event.ts';
 import type { TopicPartition } from '../record.ts';
 import type { LedgerOwner, WholeLedger } from '../replay/ledgers.ts';
+import type { ParkedTotals, WaitingKeyReader } from '../replay/waiting-keys.ts';
 import type { KeyCall } from './key-calls.ts';
 
 /** What the function logs in to the database as: it reads ledgers, and nothing else. */
@@ -19,6 +22,8 @@ export interface SampledConsumer extends Omit<WatchedConsumer, 'group'> {
   readonly retentionMs: number | 'forever' | null;
   /** The epoch of its ledger, where what it has parked is counted. @default nothing is counted */
   readonly parkedInEpoch?: number;
+  /** Whether it declares that it parks. What one that no longer does has left is told, and that there is nothing is not. */
+  readonly parks?: boolean;
 }
 
 /** A call of the log's reader (runtime/topics.ts), with its parameters in their order. */
@@ -68,17 +73,43 @@ export function sampledConsumers(
       windowMs: batch.windowMs,
       startingPosition,
       retentionMs: isOwn ? (keepsAll ? 'forever' : topic.retentionMs) : null,
-      ...(countsParked(environment, consumer) && { parkedInEpoch: epoch }),
+      ...(countsParked(environment, consumer) && {
+        parkedInEpoch: epoch,
+        parks: consumer.onDeadLetter === 'park-key',
+      }),
     };
   });
 }
 
-/** Whether the function counts what the consumer has parked. A look a minute would keep a database awake that pauses while nobody is connected. */
-export function countsParked(
-  { database }: Pick<Environment, 'database'>,
-  { onDeadLetter }: Pick<AnyConsumer, 'onDeadLetter'>,
-): boolean {
-  return onDeadLetter === 'park-key' && database.minCapacity > 0;
+/**
+ * Whether the function counts what the consumer has parked: also of one that no longer parks, whose keys may wait still. A look
+ * a minute would keep a database awake that pauses while nobody is connected.
+ */
+export function countsParked({ database }: Pick<Environment, 'database'>, consumer: AnyConsumer): boolean {
+  return !isArchive(consumer) && database.minCapacity > 0;
+}
+
+/**
+ * What consumers have parked, for their metrics. A sink that does not answer leaves it unknown, and the lag is known all the
+ * same.
+ */
+export async function parkedOf(
+  consumers: readonly SampledConsumer[],
+  openKeys: () => Promise<Pick<WaitingKeyReader, 'totals'>>,
+  onUnknown: (consumer: string, error: MillraceError) => void,
+): Promise<ReadonlyMap<string, ParkedTotals>> {
+  const found = new Map<string, ParkedTotals>();
+  for (const { consumer, topic, parkedInEpoch: epoch, parks } of consumers) {
+    if (epoch === undefined) continue;
+    try {
+      const totals = await (await openKeys()).totals({ consumer, epoch, topic });
+      if (parks || totals.records > 0) found.set(consumer, totals);
+    } catch (error) {
+      if (!(error instanceof MillraceError)) throw error;
+      onUnknown(consumer, error);
+    }
+  }
+  return found;
 }
 
 /** Of an app, what the function has to do with. */

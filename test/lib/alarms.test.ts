@@ -321,7 +321,7 @@ test('the oldest dead letter is an incident days before SQS deletes it', () => {
   });
 });
 
-test('what is parked for a day is a warning, of consumers that park on a database that does not pause', () => {
+test('what is parked for a day is a warning, on a database that does not pause', () => {
   const parking = consumerWith({ onDeadLetter: 'park-key' });
   const found = (env: string) =>
     resourcesOf(templatesOf(env, { consumers: [parking] })).find(
@@ -333,7 +333,9 @@ test('what is parked for a day is a warning, of consumers that park on a databas
     Statistic: 'Maximum',
   });
   expect(found('dev')).toBeUndefined();
-  expect(alarm('prod', 'parked-too-long')).toBeUndefined();
+  expect(found('prod')).toMatchObject({ TreatMissingData: 'ignore' });
+  // What it parked before it stopped parking still waits.
+  expect(alarm('prod', 'parked-too-long')).toMatchObject({ TreatMissingData: 'notBreaching' });
 });
 
 test('an invocation near its timeout is a warning', () => {
@@ -519,6 +521,7 @@ describe('the policy', () => {
         '3 of 4 × 300 s',
         'ignore',
       ],
+      'parked-too-long': ['Millrace ParkedOldestAge max', '>= 86400000', '1 of 1 × 300 s', 'notBreaching'],
       'silent-poller': ['AWS/Lambda PolledEventCount sum', '< 0', '3 of 3 × 300 s', 'breaching'],
       'give-up-failed': [
         'AWS/Lambda OnFailureDestinationDeliveryErrorCount sum',

@@ -65,7 +65,7 @@ test('a line is its quantity at its price', () => {
   expect(monthly(prod, 'broker storage')).toBeCloseTo(((25_000 * 7 * 86_400) / 1e9) * 0.1);
   expect(monthly(dev, 'broker storage')).toBeCloseTo(150 * 0.1);
   // Those of a consumer, of the collector and its throttling, and of looks at a consumer and at all of them.
-  expect(monthly(prod, 'own metrics')).toBeCloseTo((19 + 6 + 1) * 0.3);
+  expect(monthly(prod, 'own metrics')).toBeCloseTo((23 + 6 + 1) * 0.3);
 });
 
 test('the total is the sum of the lines, and every line costs something', () => {

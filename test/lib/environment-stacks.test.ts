@@ -152,6 +152,8 @@ describe('the operator function', () => {
           windowMs: 500,
           startingPosition: 'TRIM_HORIZON',
           retentionMs: 604_800_000,
+          parkedInEpoch: 1,
+          parks: false,
         },
       ],
     });
