@@ -276,12 +276,6 @@ export function consumerOf<Value, Kind extends SinkKind>(
     onDeadLetter === 'continue' || Object.keys(consumer.giveUp).length === 0,
     'nothing with onDeadLetter: "park-key", since a batch that is given up would leave its keys out of order',
   );
-  check(
-    'parkLimit',
-    declaration.parkLimit,
-    onDeadLetter === 'park-key' || declaration.parkLimit === undefined,
-    'nothing without onDeadLetter: "park-key"',
-  );
   checkWhole('parkLimit.perKey', parkLimit.perKey, 1, 1_000_000);
   checkWhole('parkLimit.total', parkLimit.total, parkLimit.perKey, 10_000_000);
   checkWhole('parkLimit.totalBytes', parkLimit.totalBytes, 1, Number.MAX_SAFE_INTEGER);
