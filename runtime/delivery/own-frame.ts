@@ -1,13 +1,17 @@
 import type { Failure } from './dead-letter.ts';
 
-/** The folder that holds `runtime/`: the package's `dist/`, or a checkout of this repository. As it stands in a stack. */
-const OWN_ROOT = import.meta.url.replace(/^file:\/\//, '').replace(/runtime\/delivery\/[^/]*$/, '');
+/** This file, as it stands in a stack; undefined in a function's bundle, which is no module. */
+const HERE: string | undefined = import.meta.url;
 
 /**
- * In a checkout the app is beside the framework. A function's source map names both from the checkout's folder, two folders
- * above the bundle, and Lambda has the bundle in `/var/task`: the checkout is then `/`.
+ * The folders that may hold `runtime/`: the package's `dist/`, or a checkout of this repository. A function's source map names
+ * its files from the checkout's folder, two folders above the bundle, and Lambda has the bundle in `/var/task`: the checkout is
+ * then `/`.
  */
-const OWN_ROOTS = import.meta.url.endsWith('.ts') ? [OWN_ROOT, '/'] : [OWN_ROOT];
+const OWN_ROOTS = [
+  ...(HERE === undefined ? [] : [HERE.replace(/^file:\/\//, '').replace(/runtime\/delivery\/[^/]*$/, '')]),
+  ...(HERE === undefined || HERE.endsWith('.ts') ? ['/'] : []),
+];
 
 /** The framework's own folders and files, in the package or in a checkout. A project can have folders of the same names. */
 const OWN_PATH = new RegExp(
