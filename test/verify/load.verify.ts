@@ -52,6 +52,7 @@ const BACKED_UP = [
   'millrace_key',
   'millrace_key_letter',
   'millrace_parked',
+  'millrace_seen',
 ];
 const POISON_KEY = /^poison-\d+$/;
 
