@@ -241,6 +241,7 @@ export const RULE_CASES: readonly RuleCase[] = [
         series: { [seriesOf('millrace_group_parked_oldest_age_seconds', labelsOf('orders'))]: '86000+60x20' },
         at: '13m',
         labels: labelsOf('orders'),
+        value: '1d 0h 6m 20s',
       },
     ],
     silent: [
