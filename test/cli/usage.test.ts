@@ -183,7 +183,7 @@ test('an input of which nothing can be published is a failure', async () => {
   );
   expect(JSON.parse(stdout)).toMatchObject({ published: 0, malformed: 1 });
   expect(code).toBe(1);
-});
+}, 120_000);
 
 describe('help', () => {
   test('of the whole lists the commands', async () => {

@@ -35,6 +35,8 @@ describe('up on Kafka', () => {
   let sink: string[];
   let article: string;
   let input: string[];
+  /** As many events again: the newsroom applies one that is sent twice once. */
+  let newInput: () => string[];
   let admin: pg.Client;
   let client: pg.Client;
 
@@ -51,13 +53,20 @@ describe('up on Kafka', () => {
     cluster = ['--kafka', brokers, ...state];
     sink = ['--postgres', database.href];
     const traffic = createTraffic(createSeededRandom(7));
-    const views = Array.from({ length: RECORDS }, (_, n) => traffic.next(Date.UTC(2026, 0, 1) + n * 40));
+    const newViews = () =>
+      Array.from({ length: RECORDS }, (_, n) => traffic.next(Date.UTC(2026, 0, 1) + n * 40));
+    const views = newViews();
     article = [...Map.groupBy(views, ({ contentId }) => contentId)].find(
       ([, of]) => of.length > 5 && of.length < 25,
     )![0];
-    const file = join(temporary.path, 'pageviews.jsonl');
-    writeFileSync(file, views.map((view) => JSON.stringify(view)).join('\n'));
-    input = [TOPIC, '--input', file, '--poison', '0.02', '--seed', '3'];
+    let files = 0;
+    const inputOf = (of: typeof views) => {
+      const file = join(temporary.path, `pageviews-${files++}.jsonl`);
+      writeFileSync(file, of.map((view) => JSON.stringify(view)).join('\n'));
+      return [TOPIC, '--input', file, '--poison', '0.02', '--seed', '3'];
+    };
+    input = inputOf(views);
+    newInput = () => inputOf(newViews());
   });
   afterAll(async () => {
     await client?.end();
@@ -204,7 +213,7 @@ describe('up on Kafka', () => {
     const drain = ['up', '--no-publish', '--exit-when-drained'];
     const sums = (of: readonly string[]) =>
       millraceJson(['sql', 'select sum(views) as n from article_minute', '--state', of.at(-1)!]);
-    const publish = () => millraceJson(['publish', ...input.slice(0, 3), '--kafka', brokers]);
+    const publish = () => millraceJson(['publish', ...newInput().slice(0, 3), '--kafka', brokers]);
     await Promise.all([one, two].map((each) => millraceJson([...drain, ...each])));
     await publish();
     await Promise.all([one, two].map((each) => millraceJson([...drain, ...each])));
@@ -228,7 +237,7 @@ describe('up on Kafka', () => {
 
     await millraceJson(['pause', 'editorial-analytics', ...cluster]);
     const before = await tables();
-    await millraceJson(['publish', ...input, ...cluster]);
+    await millraceJson(['publish', ...newInput(), ...cluster]);
     const { lag: unread } = await lag();
     expect(unread).toBeGreaterThanOrEqual(RECORDS + poisoned);
     const up = start(['up', '--no-publish', '--collector-port', '0', '--json', ...sink, ...cluster]);
