@@ -367,8 +367,17 @@ function keyOf(value: unknown): Buffer | null {
 class DecodedRecord<Value> implements ConsumerRecord<Value> {
   readonly raw: RawRecord;
   readonly value: Value;
-  arrival: ConsumerRecord<Value>['arrival'] = 'delivery';
-  overtaken = false;
+  declare readonly arrival: ConsumerRecord<Value>['arrival'];
+  declare readonly overtaken: boolean;
+
+  // On the class, for the few that came otherwise to have one of their own: there are thousands in a batch.
+  static {
+    const isWritable = { writable: true, configurable: true };
+    Object.defineProperties(DecodedRecord.prototype, {
+      arrival: { value: 'delivery', ...isWritable },
+      overtaken: { value: false, ...isWritable },
+    });
+  }
 
   constructor(raw: RawRecord, value: Value) {
     this.raw = raw;

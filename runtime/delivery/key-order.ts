@@ -28,6 +28,8 @@ import {
 type KeyVerdict = 'run' | 'parked' | 'settled' | 'early' | 'overtaken';
 
 export interface KeyOrder {
+  /** Whether nothing is known of any key by now: no record waits, and each `judge` is `run`. */
+  isIdle(): boolean;
   judge(item: Item): KeyVerdict;
   /** Whether the item has to wait by now: for what was there before, or for a record of its key that failed since. */
   mustPark(item: Item): boolean;
@@ -225,6 +227,7 @@ export async function createKeyOrder(
 
   const nowDraining = new Set(views.flatMap(({ partition, keys }) => (keys?.isDraining ? [partition] : [])));
   return {
+    isIdle: () => isEmpty() && arrival !== 'release',
     judge,
     mustPark,
     unclosed,

@@ -31,6 +31,8 @@ export function judgeByKey(
   judged: Judged,
   order: KeyOrder,
 ): Judged & { readonly overtaken: readonly Item[] } {
+  // The rule: nothing is remembered, and nothing has to be asked of each record.
+  if (order.isIdle()) return { ...judged, overtaken: [] };
   const fresh: Item[] = [];
   const settled = [...judged.settled];
   const early = [...judged.early];
