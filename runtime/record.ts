@@ -75,6 +75,11 @@ export function recordId(position: Position): string {
   return `${position.topic}/${position.partition}/${position.offset}`;
 }
 
+/** Tells a partition's keys apart by their bytes: two that are not UTF-8 may read the same. */
+export function keyId({ partition, key }: { readonly partition: number; readonly key: Buffer }): string {
+  return `${partition}/${key.toString('latin1')}`;
+}
+
 /** Where the key or the value of a packed record would begin, if it had one. */
 export const ABSENT = -1;
 

@@ -7,7 +7,7 @@ import {
   type LedgerKey,
   parkedBytes,
 } from '../runtime/delivery/sink.ts';
-import type { RawRecord, TopicPartition } from '../runtime/record.ts';
+import { keyId, type RawRecord, type TopicPartition } from '../runtime/record.ts';
 
 interface Letter extends KeyPosition {
   readonly isWaitedFor: boolean;
@@ -135,7 +135,7 @@ export class MemoryKeys {
 }
 
 function statesOf(positions: readonly KeyPosition[], get: (of: TopicPartition) => PartitionKeys): KeyState[] {
-  const byKey = Map.groupBy(positions, ({ partition, key }) => `${partition}/${key.toString('latin1')}`);
+  const byKey = Map.groupBy(positions, keyId);
   return [...byKey.values()].flatMap((asked): KeyState[] => {
     const { topic, partition, key } = asked[0]!;
     const { letters, parked } = get(asked[0]!);

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { KeyChange, KeyPosition, KeyState, KeyStore, LedgerKey } from '../../runtime/delivery/sink.ts';
-import type { RawRecord, TopicPartition } from '../../runtime/record.ts';
+import { keyId, type RawRecord, type TopicPartition } from '../../runtime/record.ts';
 import {
   CLOSE,
   DISCARD,
@@ -132,8 +132,9 @@ export function hashOf(key: Buffer): string {
 /** The keys of positions, each once, with the offsets asked for. */
 function byKey(positions: readonly KeyPosition[]): (Keyed & { readonly offsets: number[] })[] {
   const found = new Map<string, Keyed & { readonly offsets: number[] }>();
-  for (const { topic, partition, key, offset } of positions) {
-    const id = `${partition}/${key.toString('latin1')}/${topic}`;
+  for (const position of positions) {
+    const { topic, partition, key, offset } = position;
+    const id = `${topic}/${keyId(position)}`;
     const known = found.get(id);
     if (known) known.offsets.push(offset);
     else found.set(id, { topic, partition, key, offsets: [offset] });

@@ -68,7 +68,7 @@ export async function withWaitingKeys<Result>(
 
 /**
  * What waits with this key.
- * @throws INPUT_INVALID where nothing does, or where it waits in several partitions and none is named
+ * @throws INPUT_INVALID if no record of the key waits, or if the key waits in several partitions and --partition is missing
  */
 export async function findKey(
   keys: WaitingKeyReader,

@@ -6,7 +6,7 @@ import { systemClock } from '../../adapters/system/system-clock.ts';
 import { sendReleases } from '../../runtime/dead-letters/parking/send.ts';
 import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
 import { discardLetters, type StoredLetter } from '../../runtime/dead-letters/reader.ts';
-import { type OffsetRange, union } from '../../runtime/delivery/offset-ranges.ts';
+import { rangesOf } from '../../runtime/delivery/offset-ranges.ts';
 import type { KeyRelease } from '../../runtime/delivery/release.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { RawRecord } from '../../runtime/record.ts';
@@ -243,10 +243,6 @@ function releasesOf(
   // What `parkLimit` made letters of is sound: after a skip, the key waits for the next of them.
   const below = lastLetter === null || verb === 'skip' ? null : lastLetter + 1;
   return [...releases, { ...common, below, discardedLetters: rangesOf(discarded), discardedParked: [] }];
-}
-
-function rangesOf(offsets: readonly number[]): readonly OffsetRange[] {
-  return union(offsets.map((from) => ({ from, to: from + 1 })));
 }
 
 async function writeExport(

@@ -126,7 +126,7 @@ function attributesOf({ id, consumer, record, schemaId, failure }: DeadLetter): 
   };
 }
 
-function sha256Of(bytes: Buffer): string {
+export function sha256Of(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 

@@ -20,7 +20,7 @@ import {
   type Seen,
 } from './breaker.ts';
 import type { AnyConsumer } from './consumer.ts';
-import { type Diagnosis, describeFailure, diagnose, wholeText } from './failure.ts';
+import { type Diagnosis, diagnose, wholeText } from './failure.ts';
 import { historyWith, type Item } from './item.ts';
 import type { Arrival, LedgerPatch, LedgerView } from './ledger.ts';
 import { LOGGED } from './metrics.ts';
@@ -144,7 +144,7 @@ export function createBreakers(
         if (!item.fingerprint) return diagnosis;
         const known = held.get(fingerprintId(item.fingerprint));
         if (!known || known.until <= clock.now()) return diagnosis;
-        item.history = historyOfTry(item, diagnosis, clock.now());
+        item.history = historyWith(item, clock.now());
         item.tries = Math.max(1, item.tries);
         known.records.set(item.raw.partition, recordId(item.raw));
         return broken(consumer, known);
@@ -321,11 +321,6 @@ function classOf(error: unknown): string {
   } catch {
     return typeof error;
   }
-}
-
-function historyOfTry(item: Item, diagnosis: Diagnosis, now: number): Item['history'] {
-  const { attempts, firstFailedAt, earlier } = describeFailure(diagnosis, historyWith(item, now));
-  return { attempts, firstFailedAt, earlier };
 }
 
 /** How many offsets the ledgers gain. */

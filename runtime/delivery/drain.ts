@@ -1,6 +1,6 @@
 /** Parked records on their way into the handler: what waits for no letter is applied, in the order of each key. */
 import type { Clock, Logger } from '../ports.ts';
-import type { RawRecord } from '../record.ts';
+import { keyId, type RawRecord } from '../record.ts';
 import { factsOf } from './batch.ts';
 import type { AnyConsumer } from './consumer.ts';
 import { type Diagnosis, diagnose } from './failure.ts';
@@ -84,14 +84,14 @@ export function createDrains({ consumer, sink, clock, log, settle }: DrainPorts)
     while (usableMs() > 0) {
       try {
         const next = await nextParked(partition, epoch, usableMs());
-        const raws = next.filter((raw) => !stuck.has(keyText(raw)));
+        const raws = next.filter((raw) => !stuck.has(idOf(raw)));
         if (raws.length === 0) return { isDone: next.length === 0, stoppedBy: stuckFor };
         const { items, stoppedBy } = await settle(raws, epoch, invocation);
         const first = items.find(({ outcome }) => outcome === 'returned');
         if (!first) continue;
         stuckFor ??= stoppedBy;
         if (!stoppedBy || !mayBeItsOwn(stoppedBy) || stuck.size === MOST_STUCK) break;
-        stuck.add(keyText(first.raw));
+        stuck.add(idOf(first.raw));
       } catch (error) {
         const code = error instanceof OutOfTime ? 'SINK_UNAVAILABLE' : 'UNEXPECTED';
         return { isDone: false, stoppedBy: diagnose('write', error, code) };
@@ -150,11 +150,12 @@ export function createDrains({ consumer, sink, clock, log, settle }: DrainPorts)
   return { drain, release };
 }
 
-/** Whether a record may be held for what is no matter of other keys. */
+/** Whether a record may be held for a cause of its own, which other keys need not share. */
 function mayBeItsOwn(stoppedBy: Diagnosis): boolean {
   return mayBeARecords(stoppedBy) && stoppedBy.code !== 'CONSUMER_BROKEN';
 }
 
-function keyText({ key }: RawRecord): string {
-  return key!.toString('latin1');
+/** What is parked has a key. */
+function idOf({ partition, key }: RawRecord): string {
+  return keyId({ partition, key: key! });
 }

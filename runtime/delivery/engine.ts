@@ -4,7 +4,7 @@ import { createDecoder } from '../contract/codec.ts';
 import type { SchemaRegistry } from '../contract/registry.ts';
 import { MillraceError } from '../errors.ts';
 import type { Clock, Logger, Random } from '../ports.ts';
-import { type RawRecord, recordId } from '../record.ts';
+import { keyId, type RawRecord, recordId } from '../record.ts';
 import { type BatchOutcome, factsOf } from './batch.ts';
 import { createBreakers } from './breaker-watch.ts';
 import type { AnyConsumer } from './consumer.ts';
@@ -162,10 +162,10 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     mayBeOvertaken: (letter: DeadLetter) => boolean,
   ): Promise<readonly Outcome[]> {
     const outcomes = await redriveAtOnce(letters, epoch, invocation, mayBeOvertaken);
-    const isFurther = (at: number) => ['applied', 'duplicate', 'repeated'].includes(outcomes[at]!);
+    const isFurther = (at: number) => isSettled(outcomes[at]!);
     const keyOf = (at: number) => {
       const { partition, key } = letters[at]!.record;
-      return key === null ? null : `${partition}/${key.toString('latin1')}`;
+      return key === null ? null : keyId({ partition, key });
     };
     const ofKeys = Map.groupBy(letters.keys(), keyOf);
     ofKeys.delete(null);
@@ -214,8 +214,7 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
     const notDrained = await drains.drain(draining, epoch, invocation);
     // Where no delivery comes to go on with it, the letter's own message does.
     const outcomes = items.map(({ outcome, raw }) => {
-      const isDone = ['applied', 'duplicate', 'repeated'].includes(outcome);
-      return isDone && notDrained.has(raw.partition) ? 'returned' : outcome;
+      return isSettled(outcome) && notDrained.has(raw.partition) ? 'returned' : outcome;
     });
     if (!isHalt) return outcomes;
     let halted = 0;
@@ -313,6 +312,11 @@ export function createEngine(consumer: AnyConsumer, ports: EnginePorts): Engine 
       return outcomes;
     },
   };
+}
+
+/** Whether nothing is left to do for a letter. */
+function isSettled(outcome: Outcome): boolean {
+  return outcome === 'applied' || outcome === 'duplicate' || outcome === 'repeated';
 }
 
 const NOT_REDRIVEN = 'Dead letter not redriven';

@@ -4,6 +4,7 @@
  * rests on this file: the ledgers' locks keep every other transaction away from these keys meanwhile.
  */
 import { MillraceError } from '../errors.ts';
+import { keyId, type RawRecord } from '../record.ts';
 import type { AnyConsumer } from './consumer.ts';
 import type { Item } from './item.ts';
 import type { Arrival, LedgerView } from './ledger.ts';
@@ -100,7 +101,7 @@ export async function createKeyOrder(
       : await store!.read(ledger, asked.map(keyPositionOf));
   const known = new Map(
     states.map((state): [string, Known] => [
-      keyId(state.partition, state.key),
+      keyId(state),
       {
         ...state,
         letterAt: new Map(state.letters.map(({ offset, overtakenBy }) => [offset, overtakenBy])),
@@ -113,7 +114,7 @@ export async function createKeyOrder(
   const isEmpty = () => known.size === 0 && failedAt.size === 0;
 
   const stateOf = ({ raw }: Item) =>
-    known.size === 0 || raw.key === null ? undefined : known.get(keyId(raw.partition, raw.key));
+    known.size === 0 || raw.key === null ? undefined : known.get(idOf(raw));
   const unclosed = redriven.filter((item) => stateOf(item)?.letterAt.has(item.raw.offset));
   const isBehind = (state: Known, offset: number) =>
     (parks && state.firstLetter !== null && state.firstLetter < offset) ||
@@ -149,7 +150,7 @@ export async function createKeyOrder(
 
   function mustPark(item: Item): boolean {
     if (isEmpty() || arrival === 'redrive' || item.raw.key === null) return false;
-    const failed = failedAt.get(keyId(item.raw.partition, item.raw.key));
+    const failed = failedAt.get(idOf(item.raw));
     return (failed !== undefined && failed < item.raw.offset) || judge(item) === 'parked';
   }
 
@@ -163,7 +164,7 @@ export async function createKeyOrder(
     let { records, bytes } = parkedInAll ?? (await store!.read(ledger, [])).parkedInAll;
     const ofKey = new Map<string, number>();
     for (const item of toPark) {
-      const id = keyId(item.raw.partition, item.raw.key!);
+      const id = idOf(item.raw);
       const before = ofKey.get(id) ?? known.get(id)?.parked ?? 0;
       // Those of a release are parked already.
       if (arrival === 'delivery' && before >= perKey) {
@@ -235,21 +236,21 @@ export async function createKeyOrder(
     failed(item) {
       const { raw } = item;
       if (!mayBeWaitedFor(item)) return;
-      const id = keyId(raw.partition, raw.key!);
+      const id = idOf(raw);
       failedAt.set(id, Math.min(raw.offset, failedAt.get(id) ?? raw.offset));
     },
     tooLate(rejected, call) {
       const first = new Map<string, Item>();
       for (const item of rejected) {
         if (!mayBeWaitedFor(item)) continue;
-        const id = keyId(item.raw.partition, item.raw.key!);
+        const id = idOf(item.raw);
         const earlier = first.get(id);
         if (!earlier || item.raw.offset < earlier.raw.offset) first.set(id, item);
       }
       if (first.size === 0) return [];
       const late = new Set<Item>();
       for (const { raw } of call) {
-        const failed = raw.key === null ? undefined : first.get(keyId(raw.partition, raw.key));
+        const failed = raw.key === null ? undefined : first.get(idOf(raw));
         if (failed && raw.offset > failed.raw.offset) late.add(failed);
       }
       return [...late];
@@ -259,15 +260,20 @@ export async function createKeyOrder(
   };
 }
 
+/** Of a record that has a key. */
+function idOf({ partition, key }: RawRecord): string {
+  return keyId({ partition, key: key! });
+}
+
 function overtakerOf({ raw }: Item, newest: ReadonlyMap<string, Item>): number | null {
-  const applied = newest.get(keyId(raw.partition, raw.key!));
+  const applied = newest.get(idOf(raw));
   return applied && applied.raw.offset > raw.offset ? applied.raw.offset : null;
 }
 
 function newestOfEachKey(items: readonly Item[]): ReadonlyMap<string, Item> {
   const newest = new Map<string, Item>();
   for (const item of items) {
-    const id = keyId(item.raw.partition, item.raw.key!);
+    const id = idOf(item.raw);
     const other = newest.get(id);
     if (!other || other.raw.offset < item.raw.offset) newest.set(id, item);
   }
@@ -276,11 +282,6 @@ function newestOfEachKey(items: readonly Item[]): ReadonlyMap<string, Item> {
 
 function keyPositionOf({ raw: { topic, partition, offset, key } }: Item): KeyPosition {
   return { topic, partition, offset, key: key! };
-}
-
-/** By its bytes: two keys that are not UTF-8 may read the same. */
-function keyId(partition: number, key: Buffer): string {
-  return `${partition}/${key.toString('latin1')}`;
 }
 
 function limitError(

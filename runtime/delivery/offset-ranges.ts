@@ -9,6 +9,11 @@ export interface OffsetRange {
   readonly to: number;
 }
 
+/** Single offsets as ranges. */
+export function rangesOf(offsets: readonly number[]): OffsetRange[] {
+  return union(offsets.map((from) => ({ from, to: from + 1 })));
+}
+
 /** All offsets that are in any of the sets. */
 export function union(...sets: readonly (readonly OffsetRange[])[]): OffsetRange[] {
   const sorted = sets.flat().filter(({ from, to }) => from < to);

@@ -1,6 +1,6 @@
 /** What a person decides about a key whose records wait behind a letter, in one transaction of the sink. */
 import type { TopicPartition } from '../record.ts';
-import { covers, type OffsetRange, union } from './offset-ranges.ts';
+import { covers, type OffsetRange, rangesOf, union } from './offset-ranges.ts';
 import { type KeyPosition, type LedgerKey, NO_CHANGE, type Sink } from './sink.ts';
 
 /** Each part of it may be done twice: what is done already changes nothing. */
@@ -90,9 +90,7 @@ export async function releaseKey(
       released: letters.map(at),
       unparked: parked.map(at),
       discarded:
-        letters.length + parked.length === 0
-          ? []
-          : [{ ...of, offsets: union([...letters, ...parked].map((from) => ({ from, to: from + 1 }))) }],
+        letters.length + parked.length === 0 ? [] : [{ ...of, offsets: rangesOf([...letters, ...parked]) }],
       draining: isLeft ? [{ ...of, isDraining: true }] : [],
     });
 

@@ -150,8 +150,7 @@ export async function settle(
     for (const [item, failure] of rejected) {
       if (late.length > 0 && !late.includes(item)) continue;
       item.failure = failure;
-      order.failed(item);
-      once.failed(item);
+      gaveUp(item, order, once);
     }
     if (late.length > 0) throw new OutOfOrder();
     once.took(call);
@@ -219,10 +218,7 @@ export async function settle(
               diagnose: (item, diagnosis) => context.breaker.diagnose(item, diagnosis),
               judge(item, diagnosis, isForShow) {
                 const verdict = judgeFailure(item, diagnosis, context, isForShow);
-                if (verdict === 'failed') {
-                  order.failed(item);
-                  once.failed(item);
-                }
+                if (verdict === 'failed') gaveUp(item, order, once);
                 return verdict;
               },
               isOut: (item) => order.mustPark(item),
@@ -247,14 +243,16 @@ export async function settle(
       deadline.set(writingMs, () => abandon.abort(outOfTime(phase, writingMs, true)));
       phase = 'write';
       const { patches, skipped } = advanceAll(done, parked, views, once.timesAfter(done), context);
-      const settledHere = done.filter((item) => !parked.has(item));
-      const broken = await context.breaker.admit(opened, settledHere, { views, patches });
-      if (broken) throw new HeldFrom(broken.first, broken.because);
+      if (letters.length > 0) {
+        const settledHere = done.filter((item) => !parked.has(item));
+        const broken = await context.breaker.admit(opened, settledHere, { views, patches });
+        if (broken) throw new HeldFrom(broken.first, broken.because);
+      }
       phase = 'dead-letter';
       await storeLetters(letters, context);
 
       phase = 'write';
-      await context.breaker.count(opened);
+      if (letters.length > 0) await context.breaker.count(opened);
       const change = order.changeBy(done, parked, (item) => once.isRepeated(item));
       if (change) await opened.keys!.write(context.ledger, change);
       await once.keep(done, parked);
@@ -286,6 +284,12 @@ export async function settle(
   } finally {
     deadline.clear();
   }
+}
+
+/** Tells who keeps the order of keys, and the ids of events, that an item was given up. */
+function gaveUp(item: Item, order: KeyOrder, once: Once): void {
+  order.failed(item);
+  once.failed(item);
 }
 
 const NONE_REJECTED: Rejected = new Map();

@@ -5,7 +5,7 @@ import type { DeadLetterReader } from '../dead-letters/reader.ts';
 import type { DeadLetterResources } from '../dead-letters/resources.ts';
 import { beginningOf } from '../delivery/beginning.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
-import { intersect, type OffsetRange, subtract, union } from '../delivery/offset-ranges.ts';
+import { intersect, type OffsetRange, rangesOf, subtract, union } from '../delivery/offset-ranges.ts';
 import type { ObjectStore } from '../objects.ts';
 import type { TopicPartition } from '../record.ts';
 import { type LogReader, partitionsOf } from '../topics.ts';
@@ -199,7 +199,7 @@ export function offsetsOfLetters(letters: Iterable<PlacedLetter>): LetterOffsets
   );
   return Array.from(byPartition, ([key, of]) => {
     const [topic, epoch, partition] = JSON.parse(key) as [string, number, number];
-    const ranges = union(of.map(({ record: { offset } }) => ({ from: offset, to: offset + 1 })));
+    const ranges = rangesOf(of.map(({ record: { offset } }) => offset));
     return { topic, epoch, partition, ranges: ranges.map(({ from, to }) => [from, to] as const) };
   });
 }

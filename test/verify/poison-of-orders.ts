@@ -3,10 +3,12 @@
  * applies each event once: it is killed again and again, and its letters are redriven in the middle. What is compared is a
  * history of each order, which one change out of its order makes another.
  */
+
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from '@jest/globals';
 import { Admin } from '@platformatic/kafka';
 import pg from 'pg';
 import { openKafkaLog } from '../../adapters/kafka/kafka-log.ts';
@@ -248,4 +250,17 @@ export async function poisonOrders(records: number, kills: number, seed: number)
 
 function say(what: string): void {
   process.stderr.write(`poison: ${what}\n`);
+}
+
+/** What holds however long the run was. */
+export function expectInOrder(run: PoisonRun, records: number): void {
+  expect(run).toMatchObject({ missing: [], extra: [], waitingKeys: 0, letters: 0, parkedRows: 0 });
+  expect(run.audit).toEqual({
+    unaccounted: 0,
+    applied: run.records - run.junk,
+    parked: 0,
+    discarded: run.junk,
+  });
+  expect(run.records).toBe(records + run.junk);
+  expect(run.redrivenInTheMiddle).toBeGreaterThan(0);
 }

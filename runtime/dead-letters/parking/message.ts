@@ -2,7 +2,6 @@
  * What a person decides about a key whose records wait, as a message of the consumer's redrive queue: on a laptop and on AWS it
  * goes through the consumer's function, with that function's own rights. docs/dead-letters.md lists its fields.
  */
-import { createHash } from 'node:crypto';
 import type { OffsetRange } from '../../delivery/offset-ranges.ts';
 import type { KeyRelease } from '../../delivery/release.ts';
 import { MillraceError } from '../../errors.ts';
@@ -10,7 +9,7 @@ import { MOST_PARTITION } from '../../lambda/kafka-event.ts';
 import type { ObjectStore } from '../../objects.ts';
 import { Fields, parseJson, unreadable } from '../fields.ts';
 import { MAX_MESSAGE_BYTES, messageBytes, type OutgoingMessage } from '../queue.ts';
-import { PAYLOAD_PREFIX } from '../queue-letters.ts';
+import { PAYLOAD_PREFIX, sha256Of } from '../queue-letters.ts';
 
 /**
  * Above a dead letter's version, which has no `kind`: a function of a version that knows only dead letters checks the version
@@ -27,7 +26,7 @@ export interface ReleaseMessage {
   readonly release: KeyRelease;
 }
 
-/** Whether the message's body is one of these, of any minor version. Most are dead letters of up to a megabyte: none is parsed. */
+/** Whether the body is a release, of any minor version. It does not parse the body: most are dead letters of up to a megabyte. */
 export function isReleaseMessage(body: string): boolean {
   return /^\{"version":"2\.\d{1,4}","kind":/.test(body);
 }
@@ -110,10 +109,6 @@ function rangesIn(fields: Fields, name: string): readonly OffsetRange[] {
 
 /** Of one range: a message names offsets that a person has seen, and none by the million. */
 const MOST_OFFSETS = 100_000;
-
-function sha256Of(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex');
-}
 
 function unknownKind(): MillraceError {
   return new MillraceError(

@@ -1,6 +1,7 @@
 /** Which letters a redrive gives back, in which order, and which it leaves out. */
 import { letterKey } from '../../delivery/dead-letter.ts';
 import type { ObjectStore } from '../../objects.ts';
+import { keyId } from '../../record.ts';
 import { fetchIfKept } from '../queue-letters.ts';
 import type { DeadLetterReader, StoredLetter } from '../reader.ts';
 import { type LetterFilter, matches } from '../triage.ts';
@@ -60,7 +61,7 @@ export async function chooseLetters(
     const recordKey = await recordKeyOf(copy, objects);
     if (recordKey === null) continue;
     const { record, epoch } = copy.letter;
-    const id = `${epoch}/${record.topic}/${record.partition}/${recordKey.toString('latin1')}`;
+    const id = `${epoch}/${record.topic}/${keyId({ partition: record.partition, key: recordKey })}`;
     ofKey.set(id, (ofKey.get(id) ?? new Map<string, number>()).set(key, record.offset));
   }
   const behind = new Map<string, string>();
