@@ -1,5 +1,4 @@
 import { MillraceError } from '../errors.ts';
-import type { Clock } from '../ports.ts';
 import type { ConsumerRecord } from '../record.ts';
 import type { Breaker } from './breaker-watch.ts';
 import { type Diagnosis, describeFailure, diagnose } from './failure.ts';
@@ -12,6 +11,7 @@ import { advanceAll, judgeAll, judgeByKey, requestsOf } from './ledgers.ts';
 import { type LetterContext, letterIdOf, storeLetters } from './letters.ts';
 import { createOnce, type Once } from './once.ts';
 import type { Sink, SinkTransaction } from './sink.ts';
+import { createDeadline } from './within.ts';
 
 /** One run of the function. */
 export interface Invocation {
@@ -317,24 +317,6 @@ export class HeldFrom extends Error {
     this.first = first;
     this.because = because;
   }
-}
-
-/** What is to be done once a time is over; the next `set` replaces the last. */
-function createDeadline(clock: Clock) {
-  let timer = new AbortController();
-  return {
-    set(ms: number, onOver: () => void): void {
-      timer.abort();
-      timer = new AbortController();
-      const { signal } = timer;
-      void clock.sleep(ms, signal).then(() => {
-        if (!signal.aborted) onOver();
-      });
-    },
-    clear(): void {
-      timer.abort();
-    },
-  };
 }
 
 /** What of the records is settled now, what waits behind a record of its own partition, and what is left for later. */

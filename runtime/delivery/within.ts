@@ -9,14 +9,30 @@ export async function within<Result>(
   clock: Clock,
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
-  const timer = new AbortController();
   const over = new AbortController();
-  void clock.sleep(budgetMs, timer.signal).then(() => {
-    if (!timer.signal.aborted) over.abort(new OutOfTime());
-  });
+  const deadline = createDeadline(clock);
+  deadline.set(budgetMs, () => over.abort(new OutOfTime()));
   try {
     return await work(over.signal);
   } finally {
-    timer.abort();
+    deadline.clear();
   }
+}
+
+/** What is to be done once a time is over; the next `set` replaces the last. */
+export function createDeadline(clock: Clock) {
+  let timer = new AbortController();
+  return {
+    set(ms: number, onOver: () => void): void {
+      timer.abort();
+      timer = new AbortController();
+      const { signal } = timer;
+      void clock.sleep(ms, signal).then(() => {
+        if (!signal.aborted) onOver();
+      });
+    },
+    clear(): void {
+      timer.abort();
+    },
+  };
 }
