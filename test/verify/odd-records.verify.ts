@@ -1,4 +1,5 @@
 /** Whatever a real broker takes from a producer: the good records are applied, the others are letters, and nothing waits. */
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { Producer } from '@platformatic/kafka';
@@ -44,13 +45,15 @@ beforeAll(async () => {
     clientId: 'odd',
     bootstrapBrokers: [node!.address],
   });
-  const registry = createContractSchemaRegistry([pageviews]);
-  const [encoded] = await createEncoder(pageviews, registry).encodeBatch([
-    exampleEvent(pageviews, Date.now()),
-  ]);
-  const good = (encoded as { record: { key: Buffer; value: Buffer } }).record;
-  const send = (message: object) =>
-    producer.send({ messages: [{ topic: pageviews.name, ...good, ...message } as never] });
+  const encoder = createEncoder(pageviews, createContractSchemaRegistry([pageviews]));
+  // An event of its own each time: the newsroom counts one that is sent twice once.
+  const send = async (message: object) => {
+    const [encoded] = await encoder.encodeBatch([
+      { ...exampleEvent(pageviews, Date.now()), eventId: randomUUID() },
+    ]);
+    const { key, value } = (encoded as { record: { key: Buffer; value: Buffer } }).record;
+    return producer.send({ messages: [{ topic: pageviews.name, key, value, ...message } as never] });
+  };
   for (const [at, timestamp] of TIMESTAMPS.entries()) {
     const key = Buffer.from(`odd ${at}`);
     await send({ key, timestamp });
