@@ -57,14 +57,15 @@ export default {
       comment: 'One list of consumers: the function that migrates takes it from the app.',
       from: { path: '^lambdas/migrations/index[.]ts$' },
     },
-    only('demo', ['contracts', 'runtime']),
+    only('demo', ['contracts', 'runtime', 'console/ui']),
     // Projects that use the package, by its exports.
     only('examples', ['runtime', 'adapters', 'lib', 'testing']),
     // A package of its own.
     only('create', []),
     // These are handed an app: none of them knows a contract, a consumer or a config of its own.
     only('local', ['runtime', 'adapters']),
-    only('cli', ['runtime', 'adapters', 'local', 'lib/cost']),
+    only('cli', ['runtime', 'adapters', 'local', 'console', 'lib/cost']),
+    only('console', ['runtime']),
     only('lib', ['runtime', 'adapters/files']),
     {
       name: 'constructs-know-no-stack',

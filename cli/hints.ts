@@ -16,7 +16,7 @@ export function hint(words: readonly string[], place: Place = {}): string {
   return ['npx millrace', ...words.map(shellQuoted), ...placeFlags(place)].join(' ');
 }
 
-function placeFlags({ state, env, kafka, kafkaAuth, registry }: Place): readonly string[] {
+export function placeFlags({ state, env, kafka, kafkaAuth, registry }: Place): readonly string[] {
   const flags: [string, string | undefined][] = [
     ['--env', env],
     // On AWS the folder has nothing but the journals of redrives.

@@ -64,6 +64,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'let a paused consumer read again',
     load: async () => (await import('./pause.ts')).pauseCommand('resume'),
   },
+  console: {
+    summary: 'look at everything in a browser, starting from what is wrong',
+    load: async () => (await import('./console.ts')).consoleCommand(),
+  },
   exporter: {
     summary: 'serve the lag of consumer groups to Prometheus',
     load: async () => (await import('./exporter.ts')).exporterCommand(),

@@ -39,6 +39,10 @@ export const ERRORS = {
   REQUEST_UNSUPPORTED: row('halt', 'The collector does not accept this method, content type or encoding.'),
   ORIGIN_REFUSED: row('halt', "The request comes from a page whose origin is not on the collector's list."),
 
+  // Pages that this machine serves.
+  PAGE_REFUSED: row('halt', 'The request does not come from a page that this server opened.'),
+  PAGE_UNKNOWN: row('halt', 'The server has no page and no answer at this path.'),
+
   // Kafka itself.
   KAFKA_UNAVAILABLE: row('hold', 'No Kafka broker could be reached, or none answered in time.'),
   KAFKA_REFUSED: row(

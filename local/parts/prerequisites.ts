@@ -91,6 +91,21 @@ export const openssl: Prerequisite = {
   find: once(() => onPath.map((path) => join(path, 'openssl')).find((path) => existsSync(path))),
 };
 
+export const chromium: Prerequisite = {
+  name: 'Chromium',
+  debian: 'apt-get install chromium',
+  macos: 'brew install --cask chromium',
+  find: once(() =>
+    [
+      ...onPath.flatMap((path) =>
+        ['chromium', 'chromium-browser', 'google-chrome'].map((name) => join(path, name)),
+      ),
+      '/Applications/Chromium.app/Contents/MacOS/Chromium',
+      '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+    ].find((path) => existsSync(path)),
+  ),
+};
+
 /** The path of the command. @throws PREREQUISITE_MISSING */
 export function required(prerequisite: Prerequisite): string {
   checkPrerequisites([prerequisite]);

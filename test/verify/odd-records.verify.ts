@@ -49,7 +49,7 @@ beforeAll(async () => {
   // An event of its own each time: the newsroom counts one that is sent twice once.
   const send = async (message: object) => {
     const [encoded] = await encoder.encodeBatch([
-      { ...exampleEvent(pageviews, Date.now()), eventId: randomUUID() },
+      { ...(exampleEvent(pageviews, Date.now()) as object), eventId: randomUUID() },
     ]);
     const { key, value } = (encoded as { record: { key: Buffer; value: Buffer } }).record;
     return producer.send({ messages: [{ topic: pageviews.name, key, value, ...message } as never] });

@@ -1,0 +1,63 @@
+/** The scripts and styles of pages: built once with the package, and in a checkout at the first start. */
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { MillraceError } from '../runtime/errors.ts';
+import type { Asset } from './page-server.ts';
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+/** The console's own: `/assets/console.js`, `/assets/console.css` and the icon. */
+export async function consoleAssets(): Promise<Readonly<Record<string, Asset>>> {
+  const built = fileURLToPath(new URL('ui/', import.meta.url));
+  const icon = { '/assets/icon.svg': { type: TYPES['.svg']!, body: ICON } };
+  // Compiled, what was built stands beside this file.
+  if (extname(import.meta.url) === '.js') {
+    const files = ['console.js', 'console.css'].map((name) => [
+      `/assets/${name}`,
+      fileAsset(`${built}${name}`),
+    ]);
+    return { ...icon, ...Object.fromEntries(files) };
+  }
+  return { ...icon, ...(await bundled(`${built}console.tsx`)) };
+}
+
+/**
+ * A page's script with all it imports, styles included: `NAME.tsx` becomes `/assets/NAME.js` and `/assets/NAME.css`. Plain
+ * JavaScript is served as it is, and needs no esbuild.
+ * @throws APP_INVALID where it cannot be bundled
+ */
+export async function bundled(path: string): Promise<Readonly<Record<string, Asset>>> {
+  const name = basename(path, extname(path));
+  if (/\.m?js$/.test(path)) {
+    const style = path.replace(/\.m?js$/, '.css');
+    return {
+      [`/assets/${name}.js`]: fileAsset(path),
+      ...(existsSync(style) && { [`/assets/${name}.css`]: fileAsset(style) }),
+    };
+  }
+  try {
+    const { bundlePage } = await import('./bundle-page.ts');
+    const files = await bundlePage(path);
+    return Object.fromEntries(
+      files.map(({ name: file, text }) => [`/assets/${file}`, { type: TYPES[extname(file)]!, body: text }]),
+    );
+  } catch (cause) {
+    throw new MillraceError(
+      'APP_INVALID',
+      `The page ${path} cannot be bundled: ${(cause as Error).message.split('\n')[0]}. Correct it; TypeScript needs esbuild, which "npm install --save-dev esbuild" adds.`,
+      { cause, details: { path } },
+    );
+  }
+}
+
+function fileAsset(path: string): Asset {
+  return { type: TYPES[extname(path).replace('.mjs', '.js')]!, body: readFileSync(path) };
+}
+
+/** A wheel in a race: the mark of every page. */
+const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#12324a"/><g fill="none" stroke="#7fd1c4" stroke-width="2.6" stroke-linecap="round"><circle cx="16" cy="14" r="7.2"/><path d="M16 6.8v14.4M8.8 14h14.4M10.9 8.9l10.2 10.2M21.1 8.9L10.9 19.1"/><path d="M5 26c3.7-2.6 7.3 2.6 11 0s7.3-2.6 11 0"/></g></svg>`;

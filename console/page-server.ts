@@ -1,0 +1,274 @@
+/** Serves pages and what they ask for to browsers on this machine, and to nobody else. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
+import { type EventStream, openEventStream } from './event-stream.ts';
+import { createGuard, type Guard } from './guard.ts';
+
+export interface Asset {
+  readonly type: string;
+  readonly body: string | Uint8Array;
+}
+
+/** What a page's script asks for. The answer is JSON; a stream's is its events, and it ends with the page. */
+export type Route = (
+  | { readonly method: 'GET' | 'POST'; answer(request: RouteRequest): unknown }
+  | { readonly method: 'GET'; stream(events: EventStream, request: RouteRequest): unknown }
+) & {
+  /** Segments that begin with a colon match anything, as in `/api/actions/:id/pause`. */
+  readonly path: string;
+};
+
+export interface RouteRequest {
+  /** What the colons stand for, decoded. */
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  /** Of a POST: its JSON. */
+  readonly body: unknown;
+  /** Aborts when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+}
+
+export interface PageServerOptions {
+  /** By their paths, such as `/assets/console.js`. Read at each request. */
+  readonly assets: Readonly<Record<string, Asset>>;
+  /** The page at a path that is no asset and no route; undefined where there is none. */
+  page(path: string): string | undefined;
+  readonly routes: (guard: Guard) => readonly Route[];
+  /** 0 for any that is free. */
+  readonly port: number;
+  /** Any free port, where that one is taken. @default false: it is refused */
+  readonly orAnyPort?: boolean;
+}
+
+export interface PageServer {
+  /** With the token: whoever has it can open the page. */
+  readonly url: string;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+const HOST = '127.0.0.1';
+const MAX_BODY_BYTES = 1_048_576;
+
+/** Nothing inline, nothing from elsewhere, in nobody's frame. */
+const HEADERS: Readonly<Record<string, string>> = {
+  'Content-Security-Policy': [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+  ].join('; '),
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Cache-Control': 'no-store',
+};
+
+/** What a failed call ends with; any other error is 500. */
+const STATUSES: Partial<Record<ErrorCode, number>> = {
+  INPUT_INVALID: 400,
+  DEAD_LETTER_NOT_FOUND: 404,
+  TOPIC_UNKNOWN: 404,
+  STATE_IN_USE: 409,
+};
+
+/** @throws INPUT_INVALID when the port is taken */
+export async function servePages(options: PageServerOptions): Promise<PageServer> {
+  const guard = createGuard();
+  const routes = options.routes(guard).map((route) => ({ route, matches: matcher(route.path) }));
+  let port = 0;
+
+  const handle = async (request: IncomingMessage, response: ServerResponse) => {
+    for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+    const refusal = guard.refusal(request, port);
+    if (refusal) return refuse(response, refusal.status, 'PAGE_REFUSED', refusal.message);
+    const url = new URL(request.url ?? '/', `http://${HOST}`);
+    const token = url.searchParams.get('token');
+    if (token !== null && request.method === 'GET' && guard.opens(token))
+      return signIn(url, request, response);
+    if (!guard.isSignedIn(request, port)) return notSignedIn(url, response);
+
+    const asset = options.assets[url.pathname];
+    const isReading = request.method === 'GET' || request.method === 'HEAD';
+    if (asset && isReading) return send(response, 200, asset.type, asset.body);
+    for (const { route, matches } of routes) {
+      const parameters = matches(url.pathname);
+      if (!parameters || route.method !== request.method) continue;
+      return call(route, { parameters, query: url.searchParams }, request, response);
+    }
+    const page = isReading && !url.pathname.startsWith('/api/') ? options.page(url.pathname) : undefined;
+    if (page !== undefined) return send(response, 200, 'text/html; charset=utf-8', page);
+    refuse(response, 404, 'PAGE_UNKNOWN', `There is nothing at ${url.pathname}.`);
+  };
+
+  /** The cookie takes the token's place, so that it is in no history and no bookmark. */
+  const signIn = (url: URL, request: IncomingMessage, response: ServerResponse) => {
+    url.searchParams.delete('token');
+    const path = `${url.pathname.replace(/^\/+/, '/')}${url.search}`;
+    response.setHeader('Set-Cookie', guard.cookie(port));
+    // A browser that comes from another site leaves out a strict cookie on the way; from this page it goes along.
+    const site = request.headers['sec-fetch-site'];
+    if (site === undefined || site === 'none' || site === 'same-origin')
+      return response.writeHead(303, { Location: path }).end();
+    send(response, 200, 'text/html; charset=utf-8', opening(path));
+  };
+
+  const call = async (
+    route: Route,
+    { parameters, query }: Pick<RouteRequest, 'parameters' | 'query'>,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ) => {
+    const gone = new AbortController();
+    response.on('close', () => gone.abort());
+    const asked = { parameters, query, signal: gone.signal };
+    try {
+      if ('stream' in route) {
+        const events = openEventStream(response);
+        await route.stream(events, { ...asked, body: undefined });
+        return response.end();
+      }
+      if (route.method === 'POST' && !guard.mayWrite(request))
+        return refuse(response, 403, 'PAGE_REFUSED', 'The request lacks the header of the page.');
+      const body = route.method === 'POST' ? await bodyOf(request) : undefined;
+      const answer = await route.answer({ ...asked, body });
+      send(response, 200, 'application/json', JSON.stringify(answer ?? null));
+    } catch (error) {
+      if (response.headersSent) return response.destroy();
+      const { code, message } = error instanceof MillraceError ? error : unexpected(error as Error);
+      refuse(response, STATUSES[code] ?? 500, code, message);
+    }
+  };
+
+  const server = createServer((request, response) => {
+    handle(request, response).catch(() => response.destroy());
+  });
+  port = await listen(server, options);
+  return {
+    url: `http://${HOST}:${port}/?token=${guard.token}`,
+    port,
+    async close() {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+async function listen(
+  server: ReturnType<typeof createServer>,
+  { port, orAnyPort = false }: PageServerOptions,
+): Promise<number> {
+  const on = async (wanted: number) => {
+    server.listen(wanted, HOST);
+    await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  };
+  try {
+    return await on(port);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
+    if (orAnyPort) return on(0);
+    throw new MillraceError(
+      'INPUT_INVALID',
+      `Port ${port} of ${HOST} is in use. Choose another, or 0 for any free port.`,
+      { cause, details: { port } },
+    );
+  }
+}
+
+/** What the path's colons stand for; undefined where it is another path. */
+function matcher(path: string): (given: string) => Readonly<Record<string, string>> | undefined {
+  const wanted = path.split('/');
+  return (given) => {
+    const segments = given.split('/');
+    if (segments.length !== wanted.length) return undefined;
+    const parameters: Record<string, string> = {};
+    for (const [at, segment] of wanted.entries()) {
+      if (!segment.startsWith(':')) {
+        if (segment !== segments[at]) return undefined;
+        continue;
+      }
+      const text = decoded(segments[at]!);
+      if (text === undefined) return undefined;
+      parameters[segment.slice(1)] = text;
+    }
+    return parameters;
+  };
+}
+
+function decoded(segment: string): string | undefined {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws INPUT_INVALID where it is no JSON, or too large to be a page's */
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  const invalid = (problem: string) =>
+    new MillraceError('INPUT_INVALID', `${problem} Send JSON, up to ${MAX_BODY_BYTES} bytes.`);
+  if (!/^application\/json(?:;|$)/.test(request.headers['content-type'] ?? ''))
+    throw invalid('The request is not application/json.');
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES) throw invalid('The request is too large.');
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    throw invalid('The request holds no JSON.');
+  }
+}
+
+function send(response: ServerResponse, status: number, type: string, body: string | Uint8Array): void {
+  response.writeHead(status, { 'Content-Type': type }).end(body);
+}
+
+function refuse(response: ServerResponse, status: number, code: ErrorCode, message: string): void {
+  send(response, status, 'application/json', JSON.stringify({ error: { code, message } }));
+}
+
+function notSignedIn(url: URL, response: ServerResponse): void {
+  const message = 'Open the page by the URL that the command printed: it holds a token.';
+  if (url.pathname.startsWith('/api/')) refuse(response, 401, 'PAGE_REFUSED', message);
+  else send(response, 401, 'text/html; charset=utf-8', plainPage('Not signed in', `<p>${message}</p>`));
+}
+
+/** An error that nobody foresaw: its text may quote a record, so it stays here. */
+function unexpected(error: Error): { readonly code: 'UNEXPECTED'; readonly message: string } {
+  process.stderr.write(`${error.stack ?? error}\n`);
+  return { code: 'UNEXPECTED', message: 'This is a bug in Millrace. The terminal has the details.' };
+}
+
+function opening(path: string): string {
+  return plainPage(
+    'Opening',
+    '<p>Opening …</p>',
+    `<meta http-equiv="refresh" content="0;url=${escaped(path)}">`,
+  );
+}
+
+function plainPage(title: string, body: string, head = ''): string {
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title} · Millrace</title>${head}</head><body><main><h1>${title}</h1>${body}</main></body></html>`;
+}
+
+/** Text that is safe in HTML, also in quotes. */
+export function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (each) => `&#${each.charCodeAt(0)};`);
+}

@@ -1,0 +1,5 @@
+import type { PageProps } from '../page.ts';
+
+export function ParkedPage({ status }: PageProps) {
+  return <h1>Parked {status?.consumers.length}</h1>;
+}

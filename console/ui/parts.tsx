@@ -1,0 +1,164 @@
+/** Small parts that several pages have. */
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Verdict as VerdictName } from '../operations.ts';
+import { CallFailed } from './api.ts';
+import { printable, TONES } from './words.ts';
+
+export function Verdict({ of }: { readonly of: VerdictName }) {
+  const { tone, sign } = TONES[of];
+  return (
+    <span class={`verdict ${tone}`}>
+      <span aria-hidden="true">{sign}</span>
+      {of.replace('_', ' ')}
+    </span>
+  );
+}
+
+/** A command of the CLI that does or shows the same, to copy. */
+export function Command({ text, label = 'Command' }: { readonly text: string; readonly label?: string }) {
+  const [isCopied, setCopied] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard.writeText(text);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 2_000);
+  };
+  return (
+    <fieldset class="command" aria-label={label}>
+      <code>{text}</code>
+      <button type="button" onClick={copy}>
+        {isCopied ? 'Copied' : 'Copy'}
+      </button>
+    </fieldset>
+  );
+}
+
+/** Text that somebody else wrote, and of which no part is markup. */
+export function Foreign({ text, class: name = '' }: { readonly text: string; readonly class?: string }) {
+  return (
+    <bdi class={name} dir="auto">
+      {printable(text)}
+    </bdi>
+  );
+}
+
+/** @param label what a screen reader says instead */
+export function Sparkline({
+  values,
+  label,
+}: {
+  readonly values: readonly (number | null)[];
+  readonly label: string;
+}) {
+  const known = values.flatMap((value) => (value === null ? [] : [value]));
+  if (known.length < 2) return <span class="muted">…</span>;
+  const most = Math.max(...known, 1);
+  const points = values.flatMap((value, at): [number, number][] =>
+    value === null ? [] : [[(at / (values.length - 1)) * 100, 30 - (value / most) * 28]],
+  );
+  const line = points.map(([x, y], at) => `${at === 0 ? 'M' : 'L'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');
+  return (
+    <svg class="spark" viewBox="0 0 100 32" preserveAspectRatio="none" role="img" aria-label={label}>
+      <path class="area" d={`${line}L${points.at(-1)![0]} 32L${points[0]![0]} 32Z`} />
+      <path d={line} />
+    </svg>
+  );
+}
+
+/** What an asking for something is at. */
+export type Loaded<Value> =
+  | { readonly value: Value; readonly error?: undefined; readonly isLoading: boolean }
+  | { readonly value?: undefined; readonly error: CallFailed; readonly isLoading: boolean }
+  | { readonly value?: undefined; readonly error?: undefined; readonly isLoading: true };
+
+/**
+ * Asks again whenever `key` changes, and each `everyMs`. Shows what was there until the answer comes.
+ * @param key what the answer depends on; null asks nothing
+ */
+export function useLoaded<Value>(
+  key: string | null,
+  load: (signal: AbortSignal) => Promise<Value>,
+  everyMs?: number,
+): Loaded<Value> & { reload(): void } {
+  const [loaded, setLoaded] = useState<Loaded<Value>>({ isLoading: true });
+  const [times, setTimes] = useState(0);
+  const latest = useRef(load);
+  latest.current = load;
+  useEffect(() => {
+    if (key === null) return;
+    const gone = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    setLoaded((before) => ({ ...before, isLoading: true }) as Loaded<Value>);
+    const ask = async () => {
+      try {
+        const value = await latest.current(gone.signal);
+        if (!gone.signal.aborted) setLoaded({ value, isLoading: false });
+      } catch (error) {
+        if (gone.signal.aborted) return;
+        const failed = error instanceof CallFailed ? error : new CallFailed('UNEXPECTED', String(error));
+        setLoaded({ error: failed, isLoading: false });
+      }
+      if (everyMs !== undefined && !gone.signal.aborted) timer = setTimeout(ask, everyMs);
+    };
+    void ask();
+    return () => {
+      gone.abort();
+      clearTimeout(timer);
+    };
+  }, [key, everyMs, times]);
+  return { ...loaded, reload: () => setTimes((before) => before + 1) };
+}
+
+/** The value, or why it is not there. */
+export function Showing<Value>({
+  loaded,
+  children,
+}: {
+  readonly loaded: Loaded<Value>;
+  readonly children: (value: Value) => ComponentChildren;
+}) {
+  if (loaded.error) return <Problem code={loaded.error.code} text={loaded.error.message} />;
+  if (loaded.value === undefined) return <p class="muted">Loading …</p>;
+  return <>{children(loaded.value)}</>;
+}
+
+export function Problem({ code, text }: { readonly code?: string; readonly text: string }) {
+  return (
+    <div class="notice bad" role="alert">
+      <Foreign text={text} /> {code && <code>[{code}]</code>}
+    </div>
+  );
+}
+
+/** Links to the pages of a list before and after this one. */
+export function Pager({
+  shown,
+  total,
+  noun,
+  onFirst,
+  onNext,
+}: {
+  readonly shown: number;
+  readonly total: number;
+  readonly noun: string;
+  readonly onFirst?: (() => void) | undefined;
+  readonly onNext?: (() => void) | undefined;
+}) {
+  return (
+    <div class="row">
+      <span class="muted" role="status">
+        {shown.toLocaleString('en-US')} of {total.toLocaleString('en-US')} {noun}
+      </span>
+      {onFirst && (
+        <button type="button" onClick={onFirst}>
+          First page
+        </button>
+      )}
+      {onNext && (
+        <button type="button" onClick={onNext}>
+          Next page
+        </button>
+      )}
+    </div>
+  );
+}

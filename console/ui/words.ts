@@ -1,0 +1,71 @@
+/** Numbers, times and records' own text, as a person reads them. */
+import type { Verdict } from '../operations.ts';
+
+export function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+export function known(value: number | null): string {
+  return value === null ? '?' : count(value);
+}
+
+export function plural(value: number, noun: string, several = `${noun}s`): string {
+  return `${count(value)} ${value === 1 ? noun : several}`;
+}
+
+/** `45s`, `3m 20s`, `2h 5m`, `3d 4h`. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  const units: readonly [number, string][] = [
+    [86_400, 'd'],
+    [3_600, 'h'],
+    [60, 'm'],
+    [1, 's'],
+  ];
+  const at = units.findIndex(([size]) => seconds >= size);
+  if (at < 0) return '0s';
+  const [size, unit] = units[at]!;
+  const next = units[at + 1];
+  const rest = next ? Math.floor((seconds % size) / next[0]) : 0;
+  return `${Math.floor(seconds / size)}${unit}${next && rest > 0 ? ` ${rest}${next[1]}` : ''}`;
+}
+
+export function clockTime(ms: number): string {
+  return new Date(ms).toLocaleTimeString('en-GB');
+}
+
+/** `12:04:31` today, `25 Nov, 12:04` before. */
+export function moment(ms: number, nowMs = Date.now()): string {
+  const date = new Date(ms);
+  if (date.toDateString() === new Date(nowMs).toDateString()) return clockTime(ms);
+  const day = date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
+  return `${day}, ${date.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })}`;
+}
+
+export type Tone = 'bad' | 'warn' | 'good' | 'unknown';
+
+/** How bad a verdict is, and the sign that says so without colour. */
+export const TONES: Readonly<Record<Verdict, { readonly tone: Tone; readonly sign: string }>> = {
+  LOST: { tone: 'bad', sign: '✕' },
+  AT_RISK: { tone: 'bad', sign: '!' },
+  BLOCKED: { tone: 'bad', sign: '■' },
+  STALLED: { tone: 'bad', sign: '❚❚' },
+  RISING: { tone: 'warn', sign: '▲' },
+  BEHIND: { tone: 'warn', sign: '◆' },
+  SILENT: { tone: 'warn', sign: '○' },
+  RECOVERING: { tone: 'good', sign: '▼' },
+  UNKNOWN: { tone: 'unknown', sign: '?' },
+  OK: { tone: 'good', sign: '✓' },
+  IDLE: { tone: 'good', sign: '–' },
+};
+
+/** What shows nothing, or turns around what follows: shown by its number, so that no text passes for another. */
+const UNSEEN =
+  /[[\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\ufff9-\ufffb]--[\ufe0e\ufe0f]]/gv;
+
+/** Text that somebody else wrote, safe to read: what cannot be seen is shown by its number. */
+export function printable(text: string): string {
+  return text
+    .replace(UNSEEN, (each) => `<U+${each.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}>`)
+    .replace(/[^\P{Cc}\n\t]/gu, '�');
+}
