@@ -1,0 +1,523 @@
+/** A pipeline made up for pages: every verdict, many letters, and texts that mean harm. Acts on nothing. */
+import type {
+  ActionPlan,
+  ActionRequest,
+  ActionState,
+  AuditRow,
+  ConsumerLook,
+  FailureGroup,
+  LedgerBar,
+  LetterRow,
+  Operations,
+  Page,
+  PageQuery,
+  ParkedKey,
+  PartitionLook,
+  Place,
+  Series,
+  Verdict,
+} from '../../console/operations.ts';
+import { MillraceError } from '../../runtime/errors.ts';
+
+export interface SampleOptions {
+  readonly allowsActions?: boolean;
+  readonly showsValues?: boolean;
+  /** @default 15,000 */
+  readonly groups?: number;
+  /** Of the largest group. @default 100,000 */
+  readonly letters?: number;
+  readonly nowMs?: number;
+}
+
+/** What a record may hold: markup, text that turns around, terminal codes, broken UTF-8 as a reader shows it. */
+export const HOSTILE = [
+  '<script>globalThis.pwned=1</script>',
+  '<img src=x onerror="globalThis.pwned=1">',
+  '"><svg onload=globalThis.pwned=1>',
+  'javascript:globalThis.pwned=1',
+  '\u202eevil\u202c reversed',
+  '\u001b[31mred\u001b[0m',
+  'broken \ufffd\ufffd utf-8',
+  'zero\u200bwidth',
+  "'; DROP TABLE article_minute; --",
+  'x'.repeat(300),
+] as const;
+
+const VERDICTS: readonly Verdict[] = [
+  'LOST',
+  'AT_RISK',
+  'BLOCKED',
+  'STALLED',
+  'RISING',
+  'BEHIND',
+  'SILENT',
+  'RECOVERING',
+  'UNKNOWN',
+  'OK',
+  'IDLE',
+];
+const NAMES = [
+  'order-totals',
+  'billing',
+  'editorial-analytics',
+  'search-index',
+  'recommendations',
+  'mail-digest',
+  'sports-ticker',
+  'archive-of-pageviews',
+  'comments',
+  'subscriptions',
+  'ads-viewability',
+];
+const TOPIC = 'news.pageviews';
+const CODES = ['HANDLER_FAILED', 'AVRO_TRUNCATED', 'FRAME_UNKNOWN', 'SCHEMA_UNKNOWN', 'HANDLER_REJECTED'];
+
+export function sampleOperations(options: SampleOptions = {}): Operations {
+  const { allowsActions = false, showsValues = false } = options;
+  const { groups: groupCount = 15_000, letters: letterCount = 100_000 } = options;
+  const now = options.nowMs ?? Date.now();
+  const place: Place = {
+    app: 'newsroom',
+    kind: 'laptop',
+    at: '.millrace',
+    flags: '',
+    consumers: NAMES,
+    topics: [TOPIC, 'shop.orders', `odd.${HOSTILE[0]}`],
+    allowsActions,
+    showsValues,
+  };
+  const groups = Array.from({ length: groupCount }, (_, at) => groupOf(at, letterCount, now));
+  const actions: Running[] = [];
+
+  return {
+    place: async () => place,
+    async status() {
+      const consumers = NAMES.map((name, at) => lookOf(name, VERDICTS[at]!, at));
+      const series = Object.fromEntries(NAMES.map((name, at) => [name, seriesOf(at, 60, Date.now())]));
+      return { at: Date.now(), place, consumers, series, problem: null };
+    },
+    async consumer(name) {
+      const at = NAMES.indexOf(name);
+      if (at < 0) throw new MillraceError('INPUT_INVALID', `There is no consumer ${JSON.stringify(name)}.`);
+      return {
+        look: lookOf(name, VERDICTS[at]!, at),
+        series: seriesOf(at, 360, Date.now()),
+        marks: [
+          { at: Date.now() - 50 * 60_000, kind: 'deploy', text: 'deploy of version 41' },
+          { at: Date.now() - 31 * 60_000, kind: 'incident', text: `${VERDICTS[at]}: SINK_UNAVAILABLE` },
+          { at: Date.now() - 12 * 60_000, kind: 'recovery', text: 'RECOVERING' },
+          { at: Date.now() - 5 * 60_000, kind: 'action', text: `redrive by ${HOSTILE[0]}` },
+        ],
+        ledger: Array.from({ length: 12 }, (_, partition) => barOf(partition)),
+        ledgerProblem: null,
+        generations: [
+          { name, number: 1, isLive: true, lag: 0, state: 'live', commands: [] },
+          {
+            name: `${name}-g2`,
+            number: 2,
+            isLive: false,
+            lag: 1_204,
+            state: 'rebuilding: 1,204 records to go',
+            commands: [`npx millrace rebuild promote ${name}`, `npx millrace rebuild drop ${name}`],
+          },
+        ],
+      };
+    },
+    groups: async (query) =>
+      pageOf(
+        groups.filter(({ consumer }) => !query.consumer || consumer === query.consumer),
+        query,
+        (group) => `${group.code} ${group.errorName} ${group.location} ${group.keys.map(({ key }) => key)}`,
+      ),
+    async letters({ fingerprint, ...query }) {
+      const group = groups.find((each) => each.fingerprint === fingerprint) ?? groups[0]!;
+      const from = Number(query.cursor ?? 0);
+      const limit = query.limit ?? 50;
+      const length = Math.max(0, Math.min(limit, group.count - from));
+      return {
+        items: Array.from({ length }, (_, at) => letterOf(group, from + at, now)),
+        total: group.count,
+        next: from + limit < group.count ? String(from + limit) : null,
+        asOf: Date.now(),
+        problem: null,
+      };
+    },
+    async letter(id, reveal) {
+      const [consumer = '', topic = '', partition, offset] = id.split('/');
+      const row = { ...letterOf(groups[0]!, Number(offset), now), id };
+      const hidden = !reveal;
+      const value = {
+        contentId: HOSTILE[0],
+        sessionId: HOSTILE[4],
+        text: `${HOSTILE[1]}${'y'.repeat(2_000)}`,
+      };
+      const shape = { contentId: '<string of 35>', sessionId: '<string of 18>', text: '<string of 2044>' };
+      return {
+        ...row,
+        consumer,
+        topic,
+        partition: Number(partition),
+        offset: Number(offset),
+        timestamp: new Date(now - 60_000).toISOString(),
+        schemaId: '0d5f8a3e-1f39-4b7c-9a44-5f1f0f4d2a11',
+        schemaVersion: 1,
+        readerVersion: 2,
+        schemaDifferences: [
+          'v2 adds referrer, with the default null.',
+          'v2 widens engagedMs from int to long.',
+        ],
+        isMasked: hidden,
+        isRevealable: true,
+        decoded: JSON.stringify(hidden ? shape : value, null, 2),
+        decodeProblem: null,
+        bytes: ['key', 'value', 'header trace-id', `header ${HOSTILE[0]}`].map((name) => ({
+          name,
+          size: hidden ? 35 : 64,
+          rows: hidden
+            ? []
+            : Array.from({ length: 4 }, (_, at) => ({
+                at: at * 16,
+                hex: '3c 73 63 72 69 70 74 3e 00 ff fe 61 62 63 64 65',
+                text: '<script>...abcde',
+              })),
+          isCut: false,
+        })),
+        error: {
+          name: 'TypeError',
+          message: hidden ? '(hidden: it can quote personal data)' : HOSTILE[1],
+          stack: [
+            'at handle (order-totals/consumer.ts:29:11)',
+            'at settle (runtime/delivery/settle.ts:88:5)',
+          ],
+        },
+        causes: [{ name: 'Error', message: hidden ? '(hidden: it can quote personal data)' : HOSTILE[5] }],
+        earlier: [
+          {
+            at: new Date(now - 3_600_000).toISOString(),
+            stage: 'handle',
+            code: 'HANDLER_FAILED',
+            message: hidden ? '(hidden: it can quote personal data)' : HOSTILE[0],
+          },
+        ],
+        function: 'order-totals 41, request 6f1c',
+        wouldPass: {
+          isPassing: true,
+          text: "It decodes by v2, today's contract. The handler was not run.",
+        },
+        history: auditRows(2, now),
+        where: `id=${id}`,
+        command: `npx millrace dlq show ${id}`,
+      };
+    },
+    parked: async (query) =>
+      pageOf(
+        Array.from({ length: 230 }, (_, at) => parkedOf(at)),
+        query,
+        ({ key }) => key,
+      ),
+    async find({ topic, key }) {
+      const outcomes = ['applied', 'dead-lettered', 'parked', 'skipped', 'pending'];
+      return {
+        records: outcomes.map((outcome, at) => ({
+          partition: 5,
+          offset: 1_040 + at,
+          timestamp: new Date(now - at * 90_000).toISOString(),
+          key: key ?? '/about',
+          outcomes: {
+            billing: { outcome: 'applied', letter: null },
+            'order-totals': {
+              outcome,
+              letter: outcome === 'dead-lettered' ? `order-totals/${topic}/5/${1_040 + at}` : null,
+            },
+          },
+        })),
+        looked: 12_311,
+        unreadable: 2,
+        isWhole: true,
+        command: `npx millrace find ${topic} --key ${key}`,
+      };
+    },
+    auditLog: async (query) =>
+      pageOf(auditRows(400, now), query, ({ who, plan, result }) => `${who} ${plan} ${result}`),
+    plan: async (request) => planOf(request, groups),
+    async start(request, confirmation) {
+      if (!allowsActions)
+        throw new MillraceError('INPUT_INVALID', 'This console only looks. Start it with --allow-actions.');
+      const plan = planOf(request, groups);
+      if (confirmation !== plan.confirmation)
+        throw new MillraceError(
+          'INPUT_INVALID',
+          `You typed ${JSON.stringify(confirmation)}, not ${JSON.stringify(plan.confirmation)}: nothing was done.`,
+        );
+      const running: Running = {
+        id: `action-${actions.length + 1}`,
+        plan,
+        startedAt: Date.now(),
+        pausedMs: 0,
+        pausedAt: null,
+        cancelledAt: null,
+      };
+      actions.unshift(running);
+      return stateOf(running);
+    },
+    actions: async () => actions.map(stateOf),
+    async steer(id, to) {
+      const running = actions.find((each) => each.id === id);
+      if (!running) throw new MillraceError('INPUT_INVALID', `There is no action ${JSON.stringify(id)}.`);
+      if (to === 'pause') running.pausedAt ??= Date.now();
+      if (to === 'resume' && running.pausedAt !== null) {
+        running.pausedMs += Date.now() - running.pausedAt;
+        running.pausedAt = null;
+      }
+      if (to === 'cancel') running.cancelledAt ??= Date.now();
+      return stateOf(running);
+    },
+    async close() {},
+  };
+}
+
+/** The same numbers for the same words. */
+function chance(...words: readonly (string | number)[]): number {
+  let hash = 2_166_136_261;
+  for (const letter of words.join('/')) hash = Math.imul(hash ^ letter.charCodeAt(0), 16_777_619) >>> 0;
+  return (Math.imul(hash ^ (hash >>> 15), 2_246_822_507) >>> 0) / 2 ** 32;
+}
+
+function lookOf(consumer: string, verdict: Verdict, at: number): ConsumerLook {
+  const isBad = at < 7;
+  const lag = verdict === 'UNKNOWN' ? null : isBad ? 1_000 * (9 - at) ** 3 : at * 3;
+  const partitions = Array.from({ length: at === 3 ? 120 : 12 }, (_, partition): PartitionLook => {
+    const isStuck = isBad && partition === 5;
+    return {
+      partition,
+      verdict: verdict === 'UNKNOWN' ? 'UNKNOWN' : isStuck ? verdict : 'OK',
+      lag: verdict === 'UNKNOWN' ? null : isStuck ? lag : 0,
+      ageMs: isStuck ? 1_934_000 : 0,
+      committed: 10_000,
+      start: 1_000,
+      end: 10_000 + (isStuck ? (lag ?? 0) : 0),
+      why: isStuck ? 'Offset 10,000 has failed 22 times with HANDLER_FAILED.' : null,
+    };
+  });
+  return {
+    consumer,
+    group: consumer,
+    topic: TOPIC,
+    verdict,
+    lag,
+    ageMs: verdict === 'UNKNOWN' ? null : isBad ? 1_934_000 : 0,
+    drainMs: verdict === 'STALLED' ? null : isBad ? 420_000 : 0,
+    drain: verdict === 'STALLED' ? 'never' : verdict === 'UNKNOWN' ? '?' : isBad ? '6m 40s to 7m 30s' : '0s',
+    headroom: isBad ? '6d 4h' : '-',
+    headroomMs: isBad ? 532_800_000 : null,
+    inPerSecond: verdict === 'UNKNOWN' ? null : 1_240.5,
+    outPerSecond: verdict === 'UNKNOWN' ? null : isBad ? 220 : 1_240,
+    deadLetters: verdict === 'UNKNOWN' ? null : at === 0 ? 100_275 : at * 3,
+    parked: at === 1 ? { keys: 230, records: 4_021, oldestAgeMs: 5_400_000 } : null,
+    heldBy: verdict === 'BLOCKED' ? 'SINK_UNAVAILABLE' : null,
+    isPaused: at === 6,
+    warning: 10_000,
+    incident: 100_000,
+    deployedAt: Date.now() - 3_000_000 * (at + 1),
+    evidence: isBad
+      ? [
+          `Nothing has been committed for 32m 14s, while ${lag?.toLocaleString('en-US')} records wait.`,
+          'Partition 5 holds 98 % of them.',
+          'The sink has not answered 22 tries: SINK_UNAVAILABLE.',
+        ]
+      : ['It keeps up.'],
+    partitions,
+    command: `npx millrace lag explain ${consumer}`,
+  };
+}
+
+function seriesOf(at: number, length: number, nowMs: number): Series {
+  const steps = Array.from({ length }, (_, step) => step);
+  const isBad = at < 7;
+  return {
+    at: steps.map((step) => nowMs - (length - 1 - step) * 10_000),
+    lag: steps.map((step) =>
+      at === 8 ? null : isBad ? step ** 2 * (9 - at) : Math.round(chance(at, step) * 40),
+    ),
+    ageMs: steps.map((step) =>
+      at === 8 ? null : isBad ? step * 5_000 : Math.round(chance(at, step, 'age') * 900),
+    ),
+    inPerSecond: steps.map((step) => 1_200 + Math.round(chance(at, step, 'in') * 90)),
+    outPerSecond: steps.map((step) => (isBad ? 200 : 1_200) + Math.round(chance(at, step, 'out') * 90)),
+  };
+}
+
+function barOf(partition: number): LedgerBar {
+  const segments = Array.from({ length: partition === 5 ? 300 : 4 }, (_, at) => {
+    const from = 1_500 + at * (partition === 5 ? 27 : 2_000);
+    const kind = (['dead-letter', 'parked', 'skipped', 'discarded'] as const)[at % 4]!;
+    return { kind, from, to: from + 1 + Math.floor(chance(partition, at) * 12) };
+  });
+  return {
+    partition,
+    start: 1_000,
+    end: 10_600,
+    first: 0,
+    next: 10_000,
+    counts: { settled: 9_880, deadLetters: 60, parked: 30, skipped: 30, pending: 600 },
+    segments,
+  };
+}
+
+function groupOf(at: number, letterCount: number, now: number): FailureGroup {
+  const consumer = NAMES[at % 3]!;
+  const code = CODES[at % CODES.length]!;
+  const count = at === 0 ? letterCount : 1 + Math.floor(chance('group', at) ** 4 * 900);
+  const isCode = code.startsWith('HANDLER');
+  return {
+    consumer,
+    fingerprint: `f${at.toString(16).padStart(7, '0')}`,
+    code,
+    summary: isCode ? 'The handler threw.' : 'The value ends before its framing header does.',
+    stage: isCode ? 'handle' : 'decode',
+    topic: at % 97 === 3 ? `odd.${HOSTILE[0]}` : TOPIC,
+    errorName: at % 50 === 1 ? HOSTILE[at % HOSTILE.length]! : isCode ? 'TypeError' : 'MillraceError',
+    location: isCode ? `${consumer}/consumer.ts:${20 + (at % 4_000)}` : null,
+    count,
+    overtaken: at === 0 ? 1_204 : at % 7 === 0 ? 1 : 0,
+    partitions: [at % 12, (at + 5) % 12].toSorted((a, b) => a - b),
+    keys: [
+      {
+        key: at % 20 === 0 ? HOSTILE[at % HOSTILE.length]! : `/news/2026/article-${at % 300}`,
+        count: Math.ceil(count * 0.9),
+      },
+      { key: '/about', count: Math.floor(count * 0.1) },
+    ],
+    keyCount: 2 + (at % 40),
+    firstSeenAt: now - 7_200_000 - at * 1_000,
+    lastSeenAt: now - 30_000 - at * 500,
+    expiresAt: at % 4 === 0 ? null : now + (at % 9 === 1 ? 7_200_000 : 900_000_000),
+    introducedBy: at % 5 === 0 ? '41' : null,
+    histogram: Array.from({ length: 24 }, (_, bucket) => Math.floor(chance(at, bucket) * 40)),
+    isBeyondRedrive: code === 'AVRO_TRUNCATED',
+    before:
+      code === 'FRAME_UNKNOWN' ? ["A redrive helps only after you correct the contract's framing."] : [],
+    where: `error=${code},at=${consumer}/consumer.ts:${20 + (at % 4_000)}`,
+    sample: `${consumer}/${TOPIC}/${at % 12}/${1_000 + at}`,
+    command: `npx millrace dlq redrive --consumer ${consumer} --where error=${code}`,
+  };
+}
+
+function letterOf(group: FailureGroup, at: number, now: number): LetterRow {
+  const offset = 1_000 + at;
+  return {
+    id: `${group.consumer}/${TOPIC}/${at % 12}/${offset}`,
+    key: at % 25 === 3 ? HOSTILE[at % HOSTILE.length]! : `/news/2026/article-${at % 300}`,
+    code: group.code,
+    stage: group.stage,
+    partition: at % 12,
+    offset,
+    attempts: 3,
+    firstFailedAt: now - 60_000 - at * 20,
+    lastFailedAt: now - 50_000 - at * 20,
+    overtakenBy: at % 40 === 7 ? offset + 12 : null,
+    reason: `${group.errorName}: (hidden: it can quote personal data)`,
+  };
+}
+
+function parkedOf(at: number): ParkedKey {
+  const key = at % 20 === 1 ? HOSTILE[at % HOSTILE.length]! : `reader-${4_700 + at}`;
+  return {
+    consumer: 'billing',
+    topic: 'shop.orders',
+    partition: at % 12,
+    key,
+    keyBase64: Buffer.from(key).toString('base64'),
+    records: 1 + (at % 60),
+    oldestAgeMs: 5_400_000 - at * 10_000,
+    blockedBy: at % 30 === 7 ? null : `billing/shop.orders/${at % 12}/${900 + at}`,
+    command: `npx millrace park show --consumer billing reader-${4_700 + at}`,
+  };
+}
+
+function auditRows(length: number, now: number): readonly AuditRow[] {
+  const actions = ['redrive', 'discard', 'pause', 'reveal', 'release'];
+  return Array.from({ length }, (_, at) => ({
+    id: `entry-${at}`,
+    action: actions[at % actions.length]!,
+    consumer: NAMES[at % 3]!,
+    who: at % 40 === 5 ? HOSTILE[0] : 'ada@newsroom',
+    begunAt: new Date(now - at * 600_000).toISOString(),
+    endedAt: at === 3 ? null : new Date(now - at * 600_000 + 42_000).toISOString(),
+    plan: `275 letters: error=HANDLER_FAILED, at most 100 a second`,
+    result: at === 3 ? 'under way, or it was killed' : '275 applied',
+  }));
+}
+
+function planOf(request: ActionRequest, groups: readonly FailureGroup[]): ActionPlan {
+  const group = groups.find(({ where }) => 'where' in request && where === request.where);
+  const count = 'where' in request ? (group?.count ?? 275) : 12;
+  const overtaken = group?.overtaken ?? 3;
+  return {
+    request,
+    count,
+    overtaken,
+    lines: [
+      `${count.toLocaleString('en-US')} dead letters of ${request.consumer}`,
+      `without ${overtaken} overtaken letters`,
+      '5 letters first, then the others if those were applied',
+      'at most 100 a second; stops when 20 have failed again',
+    ],
+    refusal: count === 0 ? 'No dead letters match.' : null,
+    confirmation: request.consumer,
+    command: `npx millrace dlq redrive --consumer ${request.consumer}`,
+  };
+}
+
+interface Running {
+  readonly id: string;
+  readonly plan: ActionPlan;
+  readonly startedAt: number;
+  pausedMs: number;
+  pausedAt: number | null;
+  cancelledAt: number | null;
+}
+
+/** A hundred letters a second. */
+function stateOf({ id, plan, startedAt, pausedMs, pausedAt, cancelledAt }: Running): ActionState {
+  const runningMs = (cancelledAt ?? pausedAt ?? Date.now()) - startedAt - pausedMs;
+  const planned = plan.count - plan.overtaken;
+  const sent = Math.min(planned, runningMs < 1_500 ? 5 : Math.floor(runningMs / 10));
+  const isOver = sent === planned || cancelledAt !== null;
+  return {
+    id,
+    request: plan.request,
+    command: plan.command,
+    phase: cancelledAt !== null ? 'cancelled' : isOver ? 'done' : pausedAt !== null ? 'paused' : 'running',
+    isCanary: runningMs < 1_500 && !isOver,
+    startedAt,
+    endedAt: isOver ? Date.now() : null,
+    planned: plan.count,
+    sent,
+    applied: Math.max(0, sent - 2),
+    alreadyApplied: 1,
+    failed: Math.min(1, sent),
+    overtaken: plan.overtaken,
+    remaining: planned - sent,
+    arrived: 4,
+    text: isOver ? `${Math.max(0, sent - 2)} applied, 1 failed again.` : '',
+  };
+}
+
+function pageOf<Item>(
+  all: readonly Item[],
+  { cursor = '0', limit = 50, search = '' }: PageQuery,
+  textOf: (item: Item) => string,
+): Page<Item> {
+  const wanted = search.toLowerCase();
+  const found = wanted === '' ? all : all.filter((item) => textOf(item).toLowerCase().includes(wanted));
+  const from = Number(cursor);
+  const next = from + limit < found.length ? String(from + limit) : null;
+  return {
+    items: found.slice(from, from + limit),
+    total: found.length,
+    next,
+    asOf: Date.now(),
+    problem: null,
+  };
+}
