@@ -7,6 +7,7 @@ import { checkDeclarations, checkTables } from './declarations.ts';
 import type { AnyConsumer } from './delivery/consumer.ts';
 import type { EnvironmentSettings } from './environment.ts';
 import { MillraceError } from './errors.ts';
+import type { DemoPage } from './page.ts';
 import type { Random } from './ports.ts';
 import type { CollectLimits } from './publish/collect.ts';
 
@@ -42,6 +43,8 @@ export interface Demo {
   input?(salt: Buffer): LineParser;
   /** The live view lists what this query gives, read only, twice a second at most: a label and a number, best first. */
   readonly panel?: { readonly title: string; readonly sql: string };
+  /** A page that `millrace up` serves beside it. @default none */
+  readonly page?: DemoPage;
   /** A query for a person to run when `millrace up` has ended. */
   readonly query?: string;
 }
@@ -92,7 +95,15 @@ export function defineApp(app: App): App {
       `demo.topic is ${demo.topic.name}, which contracts does not list. List the topic's contract`,
     );
   }
+  if (demo?.page) checkPage(demo.page, all);
   return all.length === consumers.length ? app : { ...app, consumers: all };
+}
+
+function checkPage({ consumer, queries }: DemoPage, consumers: readonly AnyConsumer[]): void {
+  if (consumers.every(({ name }) => name !== consumer))
+    throw invalid(`demo.page.consumer is ${consumer}, which consumers does not list. List the consumer`);
+  if (Object.keys(queries).length === 0)
+    throw invalid('demo.page.queries is empty. Give one query at least, by a name of yours');
 }
 
 /** Archives of the tables that no consumer archives. */
