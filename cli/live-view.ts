@@ -37,6 +37,8 @@ export interface Snapshot {
     readonly title: string;
     readonly rows: readonly { readonly label: string; readonly value: number }[];
   } | null;
+  /** URLs of the pages that are served. @default none */
+  readonly pages?: { readonly newsroom: string | null; readonly console: string | null };
   /** @default none */
   readonly rebuilding?: readonly Rebuilding[];
   /** The newest last. */
@@ -58,6 +60,7 @@ export function renderView(snapshot: Snapshot, { columns, rows }: { columns: num
   const width = Math.min(columns, MAX_WIDTH);
   const head = [
     title(snapshot, width),
+    ...pageLines(snapshot),
     ...holdLines(snapshot, width),
     ...pausedConsumers(snapshot.lags).flatMap((text) =>
       wrapped(printable(text), width, 2).map((line) => styled('yellow', line)),
@@ -90,6 +93,13 @@ function title({ phase, source, state, elapsedMs }: Snapshot, width: number): st
   const left = `${styled('bold', 'millrace')}  ${phase}: ${printable(source)}`;
   const right = styled('dim', `${state}  ${clockTime(elapsedMs)}`);
   return left + ' '.repeat(Math.max(2, width - widthOf(left) - widthOf(right))) + right;
+}
+
+function pageLines({ pages, phase }: Snapshot): readonly string[] {
+  if (!pages || phase === 'done') return [];
+  return (['newsroom', 'console'] as const).flatMap((name) =>
+    pages[name] === null ? [] : [`${styled('dim', name.padEnd(9))}${pages[name]}`],
+  );
 }
 
 function holdLines(snapshot: Snapshot, width: number): readonly string[] {

@@ -19,6 +19,10 @@ import { count, printNote } from './terminal.ts';
 
 export interface Progress {
   setPhase(phase: Snapshot['phase']): void;
+  /** Which pages are served, for the head of the picture. */
+  setPages(pages: Snapshot['pages']): void;
+  /** The newest look at the consumers, and when it was. */
+  looked(): { readonly at: number; readonly consumers: Snapshot['lags'] };
   /** Records left to consume, as last seen; null where that is unknown. */
   lag(): number | null;
   /** Leaves the last picture standing. */
@@ -51,10 +55,11 @@ export function startProgress(options: ProgressOptions): Progress {
   const sampler = createSampler(options);
   const logUpdate = createLogUpdate(process.stdout);
   let { phase } = options;
+  let pages: Snapshot['pages'];
 
   const draw = () => {
     const { columns = 80, rows = 24 } = process.stdout;
-    logUpdate(renderView(sampler.snapshot(phase), { columns, rows }));
+    logUpdate(renderView({ ...sampler.snapshot(phase), ...(pages && { pages }) }, { columns, rows }));
   };
   const timers = [
     setInterval(sampler.sample, SAMPLE_MS),
@@ -64,6 +69,10 @@ export function startProgress(options: ProgressOptions): Progress {
     setPhase(next) {
       phase = next;
     },
+    setPages(served) {
+      pages = served;
+    },
+    looked: sampler.looked,
     lag: () => totalLag(sampler.snapshot(phase).lags),
     async stop() {
       for (const timer of timers) clearInterval(timer);
@@ -92,6 +101,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
     consumers: [],
   };
   let lags: Snapshot['lags'] = [];
+  let lookedAt = 0;
   let rebuilding: NonNullable<Snapshot['rebuilding']> = [];
   let panelRows: Snapshot['panel'] = null;
   let said: ReturnType<RunLog['events']>[number] | undefined;
@@ -99,6 +109,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
   const look = async () => {
     // Not the sink: it may be busy for long, and the view goes on.
     lags = await stack.lag();
+    lookedAt = Date.now();
     rebuilding = await stack.rebuilding();
     publishedPerSecond.note();
     appliedPerSecond.note();
@@ -119,6 +130,7 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
     async sample(): Promise<void> {
       await Promise.all([lookAgain(), lookIntoSinkAgain()]);
     },
+    looked: () => ({ at: lookedAt, consumers: lags }),
     snapshot: (phase: Snapshot['phase']): Snapshot => ({
       phase,
       source,

@@ -41,6 +41,7 @@ import { createRunLog } from './run-log.ts';
 import { printComplaints, type ReportContext, type RunReport, reportLines, runReport } from './run-report.ts';
 import { type RunRandom, runRandom } from './seeds.ts';
 import { count, isLiveTerminal, plural, printJson, printLine, printNote } from './terminal.ts';
+import { NO_PAGES, serveUpPages, type UpPages } from './up-pages.ts';
 
 export interface UpOptions extends ArchiveOptions, KafkaOptions, PostgresOptions, RegistryOptions {
   readonly input?: readonly string[];
@@ -51,6 +52,7 @@ export interface UpOptions extends ArchiveOptions, KafkaOptions, PostgresOptions
   readonly seed: number;
   readonly collectorPort?: number;
   readonly collectorOrigin?: readonly string[];
+  readonly pagePort?: number;
   readonly polling: Polling['mode'];
   readonly exitWhenDrained?: true;
   readonly duration?: number;
@@ -129,7 +131,7 @@ async function run(
     printNote('Stopped during the start: nothing was published or consumed.');
     throw new CommandFailed(QUIT_AT_ONCE);
   }
-  const { stores, stack, runLog, random } = started;
+  const { stores, stack, runLog, random, onBatch } = started;
   const control = await serveControl(folder, {
     ...stack.generations,
     status: () => stack.lag(),
@@ -142,6 +144,7 @@ async function run(
     deliver: ({ consumer, event }) => stack.deliver(consumer, event),
   });
   let collector: CollectorServer | undefined;
+  let pages = NO_PAGES;
   const startedAt = performance.now();
   let feed: Feed | undefined;
   const feedCounts = () => {
@@ -163,6 +166,17 @@ async function run(
   try {
     // First: where its port is taken, nothing is to be published.
     collector = await openCollector(app, stores, registry, options, runLog.log);
+    if (!options.exitWhenDrained) {
+      pages = await serveUpPages({
+        app,
+        stack,
+        looked: progress.looked,
+        onBatch,
+        pagePort: options.pagePort,
+      });
+    }
+    announce(pages, collector, options);
+    progress.setPages(pages);
     if (options.publish) feed = openFeed(app, folder, stores, registry, options, random);
     await Promise.race([enough(feed, options, interrupts), stack.halted]);
     await collector?.close();
@@ -194,6 +208,7 @@ async function run(
   } finally {
     await collector?.close();
     feed?.stop();
+    await pages.close();
     await progress.stop();
     control.close();
     await stack.close();
@@ -205,6 +220,7 @@ async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegi
   const stores = await openStores(folder, storesOptions(options));
   const runLog = createRunLog(app.consumers);
   const random = runRandom(options.seed);
+  const told = new Set<(consumer: string) => void>();
   await noteWhatIsThere(app, stores, options);
   const topicsElsewhere = options.kafka ? `, topics in ${stores.log.at}` : '';
   if (!options.json) printNote(`Starting (state in ${options.state}${topicsElsewhere}) …`);
@@ -224,7 +240,10 @@ async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegi
     },
     random: random.faults,
     log: runLog.log,
-    onReport: runLog.onReport,
+    onReport(report) {
+      runLog.onReport(report);
+      for (const tell of told) tell(report.consumer);
+    },
     holds: runLog.holds,
     consume: 'everything',
   });
@@ -232,7 +251,20 @@ async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegi
     const pause = stores.pauses.of(name);
     if (pause) printNote(pausedNote(name, pause, options));
   }
-  return { stores, stack, runLog, random };
+  return {
+    stores,
+    stack,
+    runLog,
+    random,
+    onBatch: (tell: (consumer: string) => void) => void told.add(tell),
+  };
+}
+
+/** The first line of `--json`: scripts rely on it. */
+function announce(pages: UpPages, collector: CollectorServer | undefined, { json }: UpOptions): void {
+  const { newsroom, console } = pages;
+  if (json) printJson({ event: 'listening', newsroom, console, collector: collector?.url ?? null });
+  else if (newsroom) printNote(`Newsroom: ${newsroom}`);
 }
 
 function pausedNote(name: string, { by, at }: Pause, place: UpOptions): string {

@@ -35,8 +35,9 @@ Examples:
 
 An input holds one JSON value a line, or whatever the app's demo reads: for the
 newsroom, a web server's access log. An app without a demo publishes generated
-values of all its contracts. While "up" runs, it also takes events by HTTP, but
-not with --exit-when-drained.
+values of all its contracts. While "up" runs, it also takes events by HTTP and
+serves the demo's page, but not with --exit-when-drained. With --json, the first
+line on stdout has the addresses.
 ${KAFKA_HELP}
 ${REGISTRY_HELP}`;
 
@@ -73,6 +74,11 @@ export function upCommand(): Command {
       '--collector-origin <origin...>',
       'origins whose pages may send events to it; "*" allows all',
       webOrigin,
+    )
+    .option(
+      '--page-port <n>',
+      "where the app's page listens on 127.0.0.1 (default: 4182, or any free one)",
+      tcpPort,
     )
     .option('--exit-when-drained', 'end when everything is published and consumed')
     .option('--duration <seconds>', 'publish for this long, then drain and end', seconds)
@@ -141,6 +147,7 @@ function refuseContradictions(
     duration,
     collectorPort,
     collectorOrigin,
+    pagePort,
   }: GivenOptions,
   command: Command,
 ) {
@@ -156,6 +163,8 @@ function refuseContradictions(
     refuse(
       "the collector does not run with '--exit-when-drained', because its events never end. Leave one out.",
     );
+  if (exitWhenDrained && pagePort !== undefined)
+    refuse("no page is served with '--exit-when-drained', because nobody would see it. Leave one out.");
   if (exitWhenDrained && publish && !input && duration === undefined) {
     refuse(
       "option '--exit-when-drained' needs an end, and traffic has none. Add --duration, --input or --no-publish.",

@@ -11,19 +11,26 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
+/** A wheel in a race. */
+const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#12324a"/><g fill="none" stroke="#7fd1c4" stroke-width="2.6" stroke-linecap="round"><circle cx="16" cy="14" r="7.2"/><path d="M16 6.8v14.4M8.8 14h14.4M10.9 8.9l10.2 10.2M21.1 8.9L10.9 19.1"/><path d="M5 26c3.7-2.6 7.3 2.6 11 0s7.3-2.6 11 0"/></g></svg>`;
+
+/** The mark of every page. */
+export const pageIcon: Readonly<Record<string, Asset>> = {
+  '/assets/icon.svg': { type: TYPES['.svg']!, body: ICON },
+};
+
 /** The console's own: `/assets/console.js`, `/assets/console.css` and the icon. */
 export async function consoleAssets(): Promise<Readonly<Record<string, Asset>>> {
   const built = fileURLToPath(new URL('ui/', import.meta.url));
-  const icon = { '/assets/icon.svg': { type: TYPES['.svg']!, body: ICON } };
   // Compiled, what was built stands beside this file.
   if (extname(import.meta.url) === '.js') {
     const files = ['console.js', 'console.css'].map((name) => [
       `/assets/${name}`,
       fileAsset(`${built}${name}`),
     ]);
-    return { ...icon, ...Object.fromEntries(files) };
+    return { ...pageIcon, ...Object.fromEntries(files) };
   }
-  return { ...icon, ...(await bundled(`${built}console.tsx`)) };
+  return { ...pageIcon, ...(await bundled(`${built}console.tsx`)) };
 }
 
 /**
@@ -58,6 +65,3 @@ export async function bundled(path: string): Promise<Readonly<Record<string, Ass
 function fileAsset(path: string): Asset {
   return { type: TYPES[extname(path).replace('.mjs', '.js')]!, body: readFileSync(path) };
 }
-
-/** A wheel in a race: the mark of every page. */
-const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#12324a"/><g fill="none" stroke="#7fd1c4" stroke-width="2.6" stroke-linecap="round"><circle cx="16" cy="14" r="7.2"/><path d="M16 6.8v14.4M8.8 14h14.4M10.9 8.9l10.2 10.2M21.1 8.9L10.9 19.1"/><path d="M5 26c3.7-2.6 7.3 2.6 11 0s7.3-2.6 11 0"/></g></svg>`;

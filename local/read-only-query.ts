@@ -26,7 +26,7 @@ export const TABLES = `
   GROUP BY c.oid, n.nspname, c.relname ORDER BY c.relname, n.nspname`;
 
 /** The names that readers use first, then the ledger's and what else there is. */
-const READERS_PATH = `
+export const READERS_PATH = `
   SELECT set_config('search_path', coalesce(string_agg(quote_ident(nspname), ', ' ORDER BY nspname) || ', ', '') || 'public', true)
   FROM pg_namespace WHERE nspname LIKE '%-reader'`;
 

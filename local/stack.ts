@@ -3,6 +3,7 @@
  * PostgreSQL and each consumer's function have threads of their own, so that none of them can stop this one.
  */
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { migrateTables } from '../adapters/postgres/consumer-schema.ts';
 import { createPostgresGenerations } from '../adapters/postgres/generations.ts';
 import { ledgerMigrations } from '../adapters/postgres/ledger-migrations.ts';
@@ -25,6 +26,7 @@ import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import type { BatchResponse } from '../runtime/lambda/kafka-batch.ts';
 import type { KafkaEvent } from '../runtime/lambda/kafka-event.ts';
 import type { Polling } from '../runtime/lambda/mapping.ts';
+import type { DemoPage, PageData } from '../runtime/page.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
 import { generationOf } from '../runtime/replay/generation.ts';
 import { createArchiveLedgers, type LedgerReader, ledgerOwner } from '../runtime/replay/ledgers.ts';
@@ -42,6 +44,7 @@ import type { Hold } from './holds.ts';
 import { totalLag, watchLag } from './lag.ts';
 import { bindLedger, bindTopic, noteLedger } from './ledger-origin.ts';
 import { type LedgerTotals, readLedgerTotals, totalsOf } from './ledger-totals.ts';
+import { readPageData } from './page-data.ts';
 import { patientReader } from './patient-reader.ts';
 import { prepareTopics } from './prepare-topics.ts';
 import type { QueryResult } from './read-only-query.ts';
@@ -78,6 +81,9 @@ export interface StackOptions {
 
 // A share of invocations says something only where there are many: a small input would fit in one.
 const FAULTY_BATCH_RECORDS = 200;
+
+/** How long a look at the consumers waits for what is parked. */
+const PARKED_MS = 1_000;
 
 const POLLING: { readonly [Mode in Polling['mode']]: Polling } = {
   'on-demand': { mode: 'on-demand' },
@@ -123,6 +129,8 @@ export interface Stack {
   deliver(consumer: string, event: KafkaEvent): Promise<BatchResponse>;
   /** Runs one statement that changes nothing. @throws INPUT_INVALID when it is refused, or does not end in time */
   query(sql: string, limits?: QueryLimits): Promise<QueryResult>;
+  /** One snapshot of what a page of the app shows. @throws what the sink throws, where it is down or refuses a query */
+  pageData(page: DemoPage): Promise<PageData>;
   /** What may be done to the consumers' generations. */
   readonly generations: GenerationCalls;
   /** The rebuilds that go on. */
@@ -269,7 +277,11 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
     consumers: () => consumers.map((declared) => ({ declared, runs: generations.liveOf(declared) })),
     groupOf,
     deadLetters: (consumer) => stores.deadLettersIn(consumer),
-    parked: async (consumer) => (isArchive(consumer) ? null : keys.totals(ledgerOwner(consumer))),
+    // A sink that does not answer must not keep the verdict from saying so.
+    parked: async (consumer) =>
+      isArchive(consumer)
+        ? null
+        : Promise.race([keys.totals(ledgerOwner(consumer)), sleep(PARKED_MS, null, { ref: false })]),
     runner({ name }) {
       const slowest = handling()
         .filter(({ consumer }) => consumer === name)
@@ -342,6 +354,7 @@ async function startOn(local: LocalSink, options: StackOptions): Promise<Stack> 
       return (answer ?? { batchItemFailures: [] }) as BatchResponse;
     },
     query: (sql, limits) => local.query(sql, limits),
+    pageData: (page) => readPageData(sink, page, systemClock.now),
     generations: generations.calls,
     async rebuilding() {
       return Promise.all(

@@ -23,7 +23,7 @@ const RATE_WINDOW_MS = 60_000;
 /** Work and no commit for so long, or for three batch windows, is a stall whatever the reason. */
 const STALL_MS = 300_000;
 /** What every record waits for may be over after a moment. */
-const HELD_MS = 5_000;
+const HELD_MS = 3_000;
 /** An error that comes back so often at one offset does not pass by itself. */
 const BLOCKING_FAILURES = 3;
 /** Said only once it is certain: it does not pass without another deploy. */

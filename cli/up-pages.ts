@@ -1,0 +1,66 @@
+/** The pages that `millrace up` serves beside the run, for this machine's browser alone. */
+import { resolve } from 'node:path';
+import { bundled, pageIcon } from '../console/assets.ts';
+import { serveLivePage } from '../console/live-page.ts';
+import type { Stack } from '../local/stack.ts';
+import type { ConsumerStatus } from '../runtime/lag/status.ts';
+import { freshnessOf } from '../runtime/page.ts';
+import type { LoadedApp } from './app.ts';
+
+export interface UpPages {
+  /** Their URLs hold tokens. Null where there is none. */
+  readonly newsroom: string | null;
+  readonly console: string | null;
+  close(): Promise<void>;
+}
+
+export interface UpPagesOptions {
+  readonly app: LoadedApp;
+  readonly stack: Pick<Stack, 'pageData'>;
+  /** The newest look at the consumers, and when it was. */
+  readonly looked: () => { readonly at: number; readonly consumers: readonly ConsumerStatus[] };
+  /** Calls back after each batch, whichever consumer's. */
+  readonly onBatch: (told: (consumer: string) => void) => void;
+  /** @default 4182, or any that is free */
+  readonly pagePort?: number | undefined;
+}
+
+const PAGE_PORT = 4182;
+
+/** With `--exit-when-drained` there is nobody to look. */
+export const NO_PAGES: UpPages = { newsroom: null, console: null, async close() {} };
+
+/** @throws APP_INVALID where the page's script cannot be bundled; INPUT_INVALID when the port is taken */
+export async function serveUpPages(options: UpPagesOptions): Promise<UpPages> {
+  const newsroom = await serveNewsroom(options);
+  return {
+    newsroom: newsroom?.url ?? null,
+    // The console's slot.
+    console: null,
+    async close() {
+      await newsroom?.close();
+    },
+  };
+}
+
+async function serveNewsroom({ app, stack, looked, onBatch, pagePort }: UpPagesOptions) {
+  const { demo: { page } = {}, root, consumers } = app;
+  if (!page || consumers.every(({ name }) => name !== page.consumer)) return undefined;
+  const served = await serveLivePage({
+    title: page.title,
+    assets: { ...pageIcon, ...(await bundled(resolve(root, page.script))) },
+    port: pagePort ?? PAGE_PORT,
+    orAnyPort: pagePort === undefined,
+    read: () => stack.pageData(page),
+    freshness() {
+      const { at, consumers: statuses } = looked();
+      const status = statuses.find(({ consumer }) => consumer === page.consumer);
+      return status ? freshnessOf(status, at) : null;
+    },
+  });
+  onBatch((consumer) => {
+    // A later generation's is not what readers see, but it may become that any time.
+    if (consumer.startsWith(page.consumer)) served.changed();
+  });
+  return served;
+}
