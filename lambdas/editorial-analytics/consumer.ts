@@ -61,13 +61,18 @@ function isTime(epochMs: number): boolean {
   return epochMs >= 0 && epochMs <= LAST_TIME_MS;
 }
 
+/** When the minute began. */
+function minuteOf(epochMs: number): number {
+  return Math.floor(epochMs / MINUTE_MS) * MINUTE_MS;
+}
+
 function addToArticle(
   articles: Map<string, Map<number, ArticleMinute>>,
   contentId: string,
   occurredAt: number,
   engagedMs: number,
 ): void {
-  const startMs = Math.floor(occurredAt / MINUTE_MS) * MINUTE_MS;
+  const startMs = minuteOf(occurredAt);
   const minutes = articles.get(contentId) ?? new Map<number, ArticleMinute>();
   const row = minutes.get(startMs) ?? { contentId, minute: new Date(startMs), views: 0, engagedMs: 0 };
   row.views++;
@@ -115,12 +120,13 @@ async function flushArticles(tx: SqlTransaction, rows: readonly ArticleMinute[])
 
 async function flushSessions(tx: SqlTransaction, rows: readonly Session[]): Promise<void> {
   await tx.query(
-    `INSERT INTO session_engagement AS total (session_id, first_seen, last_seen, pageviews, engaged_ms)
-     SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[], $5::bigint[])
+    `INSERT INTO session_engagement AS total (session_id, first_seen, last_seen, pageviews, engaged_ms, last_minute)
+     SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::timestamptz[])
      ORDER BY 1
      ON CONFLICT (session_id) DO UPDATE SET
        first_seen = least(total.first_seen, excluded.first_seen),
        last_seen = greatest(total.last_seen, excluded.last_seen),
+       last_minute = greatest(total.last_minute, excluded.last_minute),
        pageviews = total.pageviews + excluded.pageviews,
        engaged_ms = total.engaged_ms + excluded.engaged_ms`,
     [
@@ -129,6 +135,7 @@ async function flushSessions(tx: SqlTransaction, rows: readonly Session[]): Prom
       rows.map(({ lastSeen }) => new Date(lastSeen)),
       rows.map(({ pageviews }) => pageviews),
       rows.map(({ engagedMs }) => engagedMs),
+      rows.map(({ lastSeen }) => new Date(minuteOf(lastSeen))),
     ],
   );
 }
