@@ -1,4 +1,6 @@
 /** For who looks at ledgers from outside: beside a running `up`, or on a folder that nobody runs on. */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { createPostgresLedgers } from '../adapters/postgres/postgres-ledgers.ts';
 import { createPostgresWaitingKeys } from '../adapters/postgres/waiting-keys.ts';
 import { systemClock } from '../adapters/system/system-clock.ts';
@@ -75,6 +77,7 @@ function folderLedgers(folder: StateFolder): LedgerReader {
     read: (of) =>
       askOrRead(
         folder,
+        of,
         () => askOwner(folder, 'ledgers', of),
         ({ readFolderSink }) =>
           readFolderSink(folder, 'millrace_ledger', [], (driver) => createPostgresLedgers(driver).read(of)),
@@ -87,6 +90,8 @@ export function folderKeys(folder: StateFolder): WaitingKeyReader {
   return createCallingKeys((owner, call) =>
     askOrRead(
       folder,
+      // Of what waits, the records alone are large.
+      call[0] === 'records' ? undefined : { owner, call },
       () => askOwner(folder, 'keys', { owner, call }),
       async ({ readFolderSink }) => {
         const nothing = await answerKeyCall(NO_WAITING_KEYS, owner, call);
@@ -98,18 +103,33 @@ export function folderKeys(folder: StateFolder): WaitingKeyReader {
   );
 }
 
+/** What was read of a sink, by folder and question, with the sink's version then; the newest last. */
+const answers = new Map<string, { readonly version: string; readonly result: unknown }>();
+const MOST_ANSWERS = 100;
+
+/** @param question names what is read, among all that is read of a folder's sink; undefined where it is not remembered */
 async function askOrRead<Result>(
   folder: StateFolder,
+  question: unknown,
   ask: () => Promise<{ readonly result: Result } | undefined>,
   read: (stack: typeof import('./stack.ts')) => Promise<Result>,
 ): Promise<Result> {
+  const key = `${folder.path} ${JSON.stringify(question)}`;
   for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += RETRY_MS) {
     const answered = await ask();
     if (answered) return answered.result;
+    // Opening the sink takes most of a second and keeps "up" waiting, and a page that stays open asks again and again.
+    const before = question === undefined ? undefined : answers.get(key);
+    if (before !== undefined && before.version === sinkVersion(folder)) return before.result as Result;
     const lock = tryLockStateFolder(folder, 'look');
     if (lock) {
       try {
-        return await read(await import('./stack.ts'));
+        const result = await read(await import('./stack.ts'));
+        const version = sinkVersion(folder);
+        answers.delete(key);
+        if (question !== undefined && version !== undefined) answers.set(key, { version, result });
+        if (answers.size > MOST_ANSWERS) answers.delete(answers.keys().next().value!);
+        return result;
       } finally {
         lock.release();
       }
@@ -117,4 +137,13 @@ async function askOrRead<Result>(
     await systemClock.sleep(RETRY_MS);
   }
   throw stateInUse(folder);
+}
+
+/**
+ * Another after everybody who has had the sink open, because PostgreSQL writes this file when it starts and when it ends;
+ * undefined where there is no sink.
+ */
+function sinkVersion({ files }: StateFolder): string | undefined {
+  const control = statSync(join(files.sink, 'global/pg_control'), { bigint: true, throwIfNoEntry: false });
+  return control && `${control.ino} ${control.mtimeNs}`;
 }

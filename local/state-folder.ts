@@ -208,6 +208,12 @@ export function isRunning(folder: StateFolder): boolean {
   return readOwner(folder)?.purpose === 'run';
 }
 
+/** Since when a process has run on the folder, in epoch milliseconds; null where the last one that had it only looked. */
+export function runningSince(folder: StateFolder): number | null {
+  const owner = readOwner(folder);
+  return owner?.purpose === 'run' ? Date.parse(owner.since) : null;
+}
+
 /** STATE_IN_USE, naming the process that has the folder. */
 export function stateInUse(folder: StateFolder): MillraceError {
   const owner = readOwner(folder);

@@ -334,6 +334,7 @@ async function functionOf(calls: AwsCalls, FunctionName: string): Promise<Functi
       stateReason: found.StateReason ?? null,
       lastUpdate: found.LastUpdateStatus ?? 'unknown',
       lastUpdateReason: found.LastUpdateStatusReason ?? null,
+      changedAt: found.LastModified === undefined ? null : Date.parse(found.LastModified),
       logGroup: found.LoggingConfig?.LogGroup ?? `/aws/lambda/${FunctionName}`,
       vpcId: VpcId || null,
       subnetIds: SubnetIds,

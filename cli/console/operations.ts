@@ -2,31 +2,34 @@
 import type { Operations } from '../../console/operations.ts';
 import type { LoadedApp } from '../app.ts';
 import { createActions } from './actions.ts';
-import { readAudit } from './audit.ts';
+import { createAuditLog } from './audit.ts';
 import { type ConsoleContext, type ConsoleOptions, placeOf } from './context.ts';
 import { createFailures } from './failures.ts';
 import { findInTopic } from './find.ts';
-import { consumerDetail } from './ledger.ts';
+import { createConsumerDetail } from './ledger.ts';
 import { showLetter } from './letter.ts';
-import { listParked } from './parked.ts';
+import { createParkedList } from './parked.ts';
 import { createStatus } from './status.ts';
 
-/** @throws STATE_UNREADABLE where nothing has run in the folder yet */
+/** Where nothing has run yet, its answers say so until something has. */
 export async function createOperations(app: LoadedApp, options: ConsoleOptions): Promise<Operations> {
   const context: ConsoleContext = { app, options, place: placeOf(app, options) };
   const status = await createStatus(context);
+  const auditLog = createAuditLog(context);
+  const detail = createConsumerDetail(context, status, auditLog);
+  const parked = createParkedList(context);
   const failures = createFailures(context);
   const actions = createActions(context, failures);
   return {
     place: async () => context.place,
     status: () => status.look(),
-    consumer: (name) => consumerDetail(name, context, status),
+    consumer: (name) => detail(name),
     groups: (query) => failures.groups(query),
     letters: (query) => failures.letters(query),
     letter: (id, reveal) => showLetter(id, reveal, context),
-    parked: (query) => listParked(query, context),
+    parked: (query) => parked(query),
     find: (query, signal) => findInTopic(query, context, signal),
-    auditLog: (query) => readAudit(query, context),
+    auditLog: (query) => auditLog.page(query),
     plan: (request) => actions.plan(request),
     start: (request, confirmation) => actions.start(request, confirmation),
     actions: async () => actions.list(),

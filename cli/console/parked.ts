@@ -1,6 +1,89 @@
+/** The keys that have parked records, those that have waited longest first, as `park list` has them. */
+import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { Page, PageQuery, ParkedKey } from '../../console/operations.ts';
-import type { ConsoleContext } from './context.ts';
+import { ledgerOwner } from '../../runtime/replay/ledgers.ts';
+import { allPages, type WaitingKey } from '../../runtime/replay/waiting-keys.ts';
+import { isKeyHidden, keyText, type View } from '../dlq/letter-view.ts';
+import { chooseConsumers, type DlqSession, inDlqSession } from '../dlq/session.ts';
+import { keyWords, letterIdOf, withWaitingKeys } from '../park/keys.ts';
+import { hintWithSink } from '../rebuild/session.ts';
+import type { ConsoleContext, ConsoleOptions } from './context.ts';
+import { pageOf } from './paging.ts';
+import { recently } from './recent.ts';
 
-export async function listParked(_query: PageQuery, _context: ConsoleContext): Promise<Page<ParkedKey>> {
-  return { items: [], total: 0, next: null, asOf: Date.now(), problem: null };
+const KEPT_MS = 2_000;
+/** An environment's keys are invocations of its operator function. */
+const KEPT_DEPLOYED_MS = 15_000;
+
+export type ParkedList = (query: PageQuery) => Promise<Page<ParkedKey>>;
+
+export function createParkedList({ options }: ConsoleContext): ParkedList {
+  /** One that cannot be reached does not hide the others'. */
+  const read = async (name: string | undefined) => {
+    const rows: Waiting[] = [];
+    const problems: string[] = [];
+    for (const owner of await chooseConsumers(name, options)) {
+      try {
+        rows.push(...(await inDlqSession(owner, options, (session) => waitingIn(session, options))));
+      } catch (error) {
+        problems.push(`${owner.named ?? owner.name}: ${(error as Error).message}`);
+      }
+    }
+    return {
+      rows: rows.toSorted((a, b) => (a.oldestAt ?? 0) - (b.oldestAt ?? 0)),
+      problem: problems.length === 0 ? null : problems.join(' '),
+    };
+  };
+  const asked = recently((name) => read(name === '' ? undefined : name), {
+    keptMs: options.env === undefined ? KEPT_MS : KEPT_DEPLOYED_MS,
+    clock: systemClock,
+  });
+  return async (query) => {
+    const { answer, asOf } = await asked(query.consumer ?? '');
+    const { items, ...page } = pageOf(answer.rows, query, textOf);
+    const now = systemClock.now();
+    return {
+      ...page,
+      items: items.map(({ oldestAt, ...row }) => ({
+        ...row,
+        oldestAgeMs: oldestAt === null ? null : Math.max(0, now - oldestAt),
+      })),
+      asOf,
+      problem: answer.problem,
+    };
+  };
+}
+
+type Waiting = Omit<ParkedKey, 'oldestAgeMs'> & Pick<WaitingKey, 'oldestAt'>;
+
+async function waitingIn(session: DlqSession, options: ConsoleOptions): Promise<readonly Waiting[]> {
+  const owner = ledgerOwner(session.consumer);
+  const keys = await withWaitingKeys(session, options, (reader) =>
+    allPages((from) => reader.list(owner, from)),
+  );
+  const view: View = { topic: session.consumer.topic, showsValues: options.showValues === true };
+  return keys.map((waiting) => {
+    const { topic, partition, key, records, oldestAt } = waiting;
+    const words = keyWords(waiting, view);
+    const of = ['--consumer', session.named];
+    return {
+      consumer: session.named,
+      topic,
+      partition,
+      key: keyText(key, view),
+      keyBase64: isKeyHidden(view) ? null : key.toString('base64'),
+      records,
+      oldestAt,
+      blockedBy: letterIdOf(waiting, session),
+      command: hintWithSink(words ? ['park', 'show', ...of, ...words] : ['park', 'list', ...of], {
+        ...session.place,
+        ...(options.postgres !== undefined && { postgres: options.postgres }),
+      }),
+    };
+  });
+}
+
+/** Of a key that is hidden, nothing can be found by what it holds. */
+function textOf({ consumer, topic, partition, key, blockedBy }: Waiting): string {
+  return [consumer, topic, partition, key, blockedBy].join(' ');
 }

@@ -88,7 +88,7 @@ export async function ownerOfLetter(name: string, options: DlqSessionOptions): P
 }
 
 /** For what only looks: the consumer that is named, or every one. @throws INPUT_INVALID where there is no such consumer */
-async function chooseConsumers(
+export async function chooseConsumers(
   name: string | undefined,
   options: DlqSessionOptions,
 ): Promise<readonly Owner[]> {

@@ -8,7 +8,7 @@ import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { type LoadedApp, loadApp } from '../app.ts';
 import { otherNames } from '../consumers.ts';
-import { hint, shellQuoted } from '../hints.ts';
+import { hint, type Place, shellQuoted } from '../hints.ts';
 import { either } from '../terminal.ts';
 import { type GenerationHost, type HostOptions, openGenerationHost } from './host.ts';
 
@@ -45,15 +45,7 @@ export async function inSession<Result>(
       consumer,
       folder,
       host,
-      next(words) {
-        const postgres =
-          options.postgres === undefined
-            ? ''
-            : ` --postgres ${shellQuoted(withoutPassword(options.postgres))}`;
-        const archive =
-          options.archive === undefined ? '' : ` --archive ${shellQuoted(`s3://${options.archive}`)}`;
-        return hint(words, options) + postgres + archive;
-      },
+      next: (words) => hintWithSink(words, options),
       audited: (entry, act) =>
         audited(
           { objects: host.stores.deadLettersOf(consumer).objects, clock: systemClock },
@@ -64,6 +56,18 @@ export async function inSession<Result>(
   } finally {
     await host.close();
   }
+}
+
+/** A command that reaches the sink, for a person to copy. */
+export function hintWithSink(
+  words: readonly string[],
+  { postgres, archive, ...place }: Place & Pick<HostOptions, 'postgres' | 'archive'>,
+): string {
+  return [
+    hint(words, place),
+    ...(postgres === undefined ? [] : ['--postgres', shellQuoted(withoutPassword(postgres))]),
+    ...(archive === undefined ? [] : ['--archive', shellQuoted(`s3://${archive}`)]),
+  ].join(' ');
 }
 
 /** @throws INPUT_INVALID where there is no such consumer, or it is an archive */

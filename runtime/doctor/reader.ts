@@ -59,6 +59,8 @@ export interface FunctionFacts {
   readonly stateReason: string | null;
   readonly lastUpdate: string;
   readonly lastUpdateReason: string | null;
+  /** When its code or its settings last changed, in epoch milliseconds; null where Lambda does not say. */
+  readonly changedAt: number | null;
   readonly logGroup: string;
   readonly vpcId: string | null;
   readonly subnetIds: readonly string[];

@@ -156,10 +156,17 @@ export function idleSince(points: readonly Point[]): number | null {
   return since;
 }
 
-/** Which of these times to remember: the older, the further apart. `newest` is one of them. */
+/**
+ * Which of these times to remember: the older, the further apart. `newest` is one of them.
+ * @param gapShare how far apart, as a share of their age. @default 1/8, some forty in an hour
+ */
 export function thinned<Item extends { readonly at: number }>(
   items: readonly Item[],
-  { keptMs, leastGapMs }: { readonly keptMs: number; readonly leastGapMs: number },
+  {
+    keptMs,
+    leastGapMs,
+    gapShare = 1 / 8,
+  }: { readonly keptMs: number; readonly leastGapMs: number; readonly gapShare?: number },
 ): Item[] {
   const newest = items.at(-1);
   if (!newest) return [];
@@ -169,7 +176,7 @@ export function thinned<Item extends { readonly at: number }>(
     const age = newest.at - item.at;
     const before = kept.at(-1);
     if (age > keptMs) continue;
-    const gap = Math.max(leastGapMs, age / 8);
+    const gap = Math.max(leastGapMs, age * gapShare);
     if (item !== newest && before && item.at - before.at < gap) continue;
     kept.push(item);
   }

@@ -337,6 +337,7 @@ describe('a function', () => {
       stateReason: null,
       lastUpdate: 'Successful',
       lastUpdateReason: null,
+      changedAt: null,
       logGroup: 'g',
       vpcId: null,
       subnetIds: [],
