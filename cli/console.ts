@@ -4,10 +4,17 @@ import { serveConsole } from '../console/server.ts';
 import { loadApp } from './app.ts';
 import type { ConsoleOptions } from './console/context.ts';
 import { createOperations } from './console/operations.ts';
+import { CONSOLE_PORT } from './console/thread.ts';
 import { envOption } from './environment-session.ts';
 import { watchInterrupts } from './interrupts.ts';
 import { checkEnvironment, jsonOption, stateOption, tcpPort } from './options.ts';
-import { kafkaAuthOption, kafkaOption, postgresOption } from './outside-options.ts';
+import {
+  archiveEndpointOption,
+  archiveOption,
+  kafkaAuthOption,
+  kafkaOption,
+  postgresOption,
+} from './outside-options.ts';
 import { registryOption } from './registry-option.ts';
 import { epilogue, printJson, printLine, printNote } from './terminal.ts';
 
@@ -23,8 +30,6 @@ looks, unless you allow actions. Each action shows the command that does the sam
 asks for the consumer's name, and goes to the audit log under your name. "up"
 serves the same console.`;
 
-const DEFAULT_PORT = 4181;
-
 interface CommandOptions extends ConsoleOptions {
   readonly port?: number;
   readonly json?: true;
@@ -35,7 +40,7 @@ export function consoleCommand(): Command {
     .description('Serves a web page that starts from what is wrong, and leads to the safe action.')
     .option(
       '--port <n>',
-      `where it listens on 127.0.0.1 (default: ${DEFAULT_PORT}, or any free one)`,
+      `where it listens on 127.0.0.1 (default: ${CONSOLE_PORT}, or any free one)`,
       tcpPort,
     )
     .option('--allow-actions', 'let the page redrive, discard and release')
@@ -46,6 +51,8 @@ export function consoleCommand(): Command {
     .addOption(kafkaAuthOption())
     .addOption(registryOption())
     .addOption(postgresOption())
+    .addOption(archiveOption())
+    .addOption(archiveEndpointOption())
     .addOption(jsonOption('print {url} in one line when it listens'))
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: CommandOptions, command: Command) => {
@@ -53,7 +60,7 @@ export function consoleCommand(): Command {
       if (options.env !== undefined) checkEnvironment(command, options.env, app.environments);
       const interrupts = watchInterrupts();
       const operations = await createOperations(app, options);
-      const listening = { port: options.port ?? DEFAULT_PORT, orAnyPort: options.port === undefined };
+      const listening = { port: options.port ?? CONSOLE_PORT, orAnyPort: options.port === undefined };
       const server = await serveConsole({ operations, assets: await consoleAssets(), ...listening });
       try {
         if (options.json) printJson({ url: server.url });

@@ -6,6 +6,7 @@ import type { Stack } from '../local/stack.ts';
 import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import { freshnessOf } from '../runtime/page.ts';
 import type { LoadedApp } from './app.ts';
+import type { ConsoleThread } from './console/thread.ts';
 
 export interface UpPages {
   /** Their URLs hold tokens. Null where there is none. */
@@ -21,6 +22,7 @@ export interface UpPagesOptions {
   readonly looked: () => { readonly at: number; readonly consumers: readonly ConsumerStatus[] };
   /** Calls back after each batch, whichever consumer's. */
   readonly onBatch: (told: (consumer: string) => void) => void;
+  readonly consoleThread: ConsoleThread;
   /** @default 4182, or any that is free */
   readonly pagePort?: number | undefined;
 }
@@ -32,13 +34,12 @@ export const NO_PAGES: UpPages = { newsroom: null, console: null, async close() 
 
 /** @throws APP_INVALID where the page's script cannot be bundled; INPUT_INVALID when the port is taken */
 export async function serveUpPages(options: UpPagesOptions): Promise<UpPages> {
-  const newsroom = await serveNewsroom(options);
+  const [newsroom, consoleUrl] = await Promise.all([serveNewsroom(options), options.consoleThread.serve()]);
   return {
     newsroom: newsroom?.url ?? null,
-    // The console's slot.
-    console: null,
+    console: consoleUrl,
     async close() {
-      await newsroom?.close();
+      await Promise.all([newsroom?.close(), options.consoleThread.close()]);
     },
   };
 }

@@ -27,6 +27,7 @@ import { answerKeyCall } from '../runtime/operator/key-calls.ts';
 import type { Logger, Random } from '../runtime/ports.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
+import { type ConsoleThread, startConsoleThread } from './console/thread.ts';
 import { hint, shellQuoted } from './hints.ts';
 import { type Interrupts, watchInterrupts } from './interrupts.ts';
 import {
@@ -53,6 +54,8 @@ export interface UpOptions extends ArchiveOptions, KafkaOptions, PostgresOptions
   readonly collectorPort?: number;
   readonly collectorOrigin?: readonly string[];
   readonly pagePort?: number;
+  readonly consolePort?: number;
+  readonly allowActions?: true;
   readonly polling: Polling['mode'];
   readonly exitWhenDrained?: true;
   readonly duration?: number;
@@ -80,11 +83,14 @@ export async function runUp(options: UpOptions): Promise<void> {
   const folder = openStateFolder(options.state);
   const lock = await lockStateFolder(folder);
   const interrupts = watchInterrupts();
+  let consoleThread: ConsoleThread | undefined;
   try {
     if (options.fresh) clearStateFolder(folder);
+    // First, because it loads while the rest starts.
+    if (!options.exitWhenDrained) consoleThread = startConsoleThread(consoleOptions(options), printNote);
     const shown: { progress?: Progress } = {};
     const ran = await Promise.race([
-      run(app, folder, registry, options, interrupts, shown),
+      run(app, folder, registry, options, interrupts, { shown, consoleThread }),
       interrupts.second,
     ]);
     // The terminal has written ^C behind the picture.
@@ -106,9 +112,27 @@ export async function runUp(options: UpOptions): Promise<void> {
     if (error instanceof CommandFailed) throw error;
     throw diskFull(folder.path, error as Error) ?? error;
   } finally {
+    consoleThread?.abandon();
     interrupts.ignore();
     lock.release();
   }
+}
+
+/** It looks at the same places as the run. */
+function consoleOptions(options: UpOptions) {
+  const { state, kafka, kafkaAuth, registry, postgres, archive, archiveEndpoint } = options;
+  const { allowActions, consolePort } = options;
+  return {
+    state,
+    ...(kafka && { kafka }),
+    ...(kafkaAuth && { kafkaAuth }),
+    ...(registry && { registry }),
+    ...(postgres !== undefined && { postgres }),
+    ...(archive !== undefined && { archive }),
+    ...(archiveEndpoint !== undefined && { archiveEndpoint }),
+    ...(allowActions && { allowActions }),
+    ...(consolePort !== undefined && { consolePort }),
+  };
 }
 
 /** Without a Kafka that a connector writes to, nothing captures the tables. */
@@ -123,7 +147,10 @@ async function run(
   registry: SchemaRegistry,
   options: UpOptions,
   interrupts: Interrupts,
-  shown: { progress?: Progress },
+  {
+    shown,
+    consoleThread,
+  }: { readonly shown: { progress?: Progress }; readonly consoleThread: ConsoleThread | undefined },
 ): Promise<{ readonly report: RunReport; readonly context: ReportContext }> {
   // Nothing is under way yet that would have to be ended well.
   const started = await Promise.race([startUp(app, folder, registry, options), interrupts.first]);
@@ -166,12 +193,13 @@ async function run(
   try {
     // First: where its port is taken, nothing is to be published.
     collector = await openCollector(app, stores, registry, options, runLog.log);
-    if (!options.exitWhenDrained) {
+    if (consoleThread) {
       pages = await serveUpPages({
         app,
         stack,
         looked: progress.looked,
         onBatch,
+        consoleThread,
         pagePort: options.pagePort,
       });
     }
@@ -264,7 +292,10 @@ async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegi
 function announce(pages: UpPages, collector: CollectorServer | undefined, { json }: UpOptions): void {
   const { newsroom, console } = pages;
   if (json) printJson({ event: 'listening', newsroom, console, collector: collector?.url ?? null });
-  else if (newsroom) printNote(`Newsroom: ${newsroom}`);
+  else {
+    if (newsroom) printNote(`Newsroom: ${newsroom}`);
+    if (console) printNote(`Console: ${console}`);
+  }
 }
 
 function pausedNote(name: string, { by, at }: Pause, place: UpOptions): string {

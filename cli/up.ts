@@ -35,9 +35,9 @@ Examples:
 
 An input holds one JSON value a line, or whatever the app's demo reads: for the
 newsroom, a web server's access log. An app without a demo publishes generated
-values of all its contracts. While "up" runs, it also takes events by HTTP and
-serves the demo's page, but not with --exit-when-drained. With --json, the first
-line on stdout has the addresses.
+values of all its contracts. While "up" runs, it also takes events by HTTP, and
+serves the console and the demo's page, but not with --exit-when-drained. With
+--json, the first line on stdout has the addresses.
 ${KAFKA_HELP}
 ${REGISTRY_HELP}`;
 
@@ -80,6 +80,12 @@ export function upCommand(): Command {
       "where the app's page listens on 127.0.0.1 (default: 4182, or any free one)",
       tcpPort,
     )
+    .option(
+      '--console-port <n>',
+      'where the console listens on 127.0.0.1 (default: 4181, or any free one)',
+      tcpPort,
+    )
+    .option('--allow-actions', 'let the console redrive, discard and release')
     .option('--exit-when-drained', 'end when everything is published and consumed')
     .option('--duration <seconds>', 'publish for this long, then drain and end', seconds)
     .addOption(stateOption())
@@ -148,6 +154,8 @@ function refuseContradictions(
     collectorPort,
     collectorOrigin,
     pagePort,
+    consolePort,
+    allowActions,
   }: GivenOptions,
   command: Command,
 ) {
@@ -163,6 +171,8 @@ function refuseContradictions(
     refuse(
       "the collector does not run with '--exit-when-drained', because its events never end. Leave one out.",
     );
+  if (exitWhenDrained && (consolePort !== undefined || allowActions))
+    refuse("no console is served with '--exit-when-drained', because nobody would see it. Leave one out.");
   if (exitWhenDrained && pagePort !== undefined)
     refuse("no page is served with '--exit-when-drained', because nobody would see it. Leave one out.");
   if (exitWhenDrained && publish && !input && duration === undefined) {

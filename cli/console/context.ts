@@ -3,9 +3,9 @@ import type { Place } from '../../console/operations.ts';
 import type { LoadedApp } from '../app.ts';
 import type { DlqSessionOptions } from '../dlq/session.ts';
 import { placeFlags } from '../hints.ts';
-import type { PostgresOptions } from '../outside-options.ts';
+import type { ArchiveOptions, PostgresOptions } from '../outside-options.ts';
 
-export interface ConsoleOptions extends DlqSessionOptions, PostgresOptions {
+export interface ConsoleOptions extends ArchiveOptions, DlqSessionOptions, PostgresOptions {
   readonly allowActions?: true;
   readonly showValues?: true;
 }

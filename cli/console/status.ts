@@ -81,6 +81,8 @@ export async function createStatus(
     } catch (error) {
       problem = (error as Error).message;
       await leave();
+    } finally {
+      if (isClosed) await leave();
     }
   };
 
@@ -126,7 +128,7 @@ export async function createStatus(
     async close() {
       isClosed = true;
       clearTimeout(timer);
-      await Promise.race([looking, patience()]);
+      // A look that is under way closes behind itself.
       await leave();
     },
   };
