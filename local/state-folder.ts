@@ -13,6 +13,7 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createPrivately } from '../adapters/sqlite/open-database.ts';
 import { MillraceError } from '../runtime/errors.ts';
 
 const MARKER = 'millrace.json';
@@ -182,8 +183,7 @@ export function lockReplay({ path }: StateFolder, consumer: string): StateLock {
 }
 
 function openLock(file: string): DatabaseSync {
-  // SQLite would make it for everybody to read.
-  writeFileSync(file, '', { flag: 'a', mode: FILE_MODE });
+  createPrivately(file);
   return new DatabaseSync(file, { timeout: 0 });
 }
 

@@ -20,8 +20,7 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
   let database: DatabaseSync | undefined;
   try {
     mkdirSync(dirname(path), { recursive: true });
-    // SQLite would make it for everybody to read; the files beside it have the modes of this one.
-    writeFileSync(path, '', { flag: 'a', mode: 0o600 });
+    createPrivately(path);
     database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     migrate(database, path, migrations);
@@ -30,6 +29,19 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
     database?.close();
     if (isReadOnly(cause) && existsSync(path)) return openReadOnly(path, migrations);
     throw openingError(path, cause);
+  }
+}
+
+/**
+ * Makes the file where there is none: SQLite would make it for everybody to read, and the files beside it have its mode. One that
+ * is there is not opened, because whoever closes a file lets go of all locks that its process has on it, SQLite's among them:
+ * https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_ (2026-11-27).
+ */
+export function createPrivately(path: string): void {
+  try {
+    writeFileSync(path, '', { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 

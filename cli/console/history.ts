@@ -25,7 +25,8 @@ export interface History {
   marks(): readonly Mark[];
 }
 
-export function createHistory(): History {
+/** @param deploy what one is called: on a laptop new code comes with a start */
+export function createHistory(deploy: 'deployed' | 'started'): History {
   let samples: readonly Sample[] = [];
   let marks: readonly Mark[] = [];
   /** Undefined until a verdict said either. */
@@ -50,7 +51,7 @@ export function createHistory(): History {
       marks = marks.filter((each) => at - each.at <= KEPT_MS);
       if (look.deployedAt !== null && look.deployedAt !== deployedAt) {
         deployedAt = look.deployedAt;
-        if (at - deployedAt <= KEPT_MS) mark({ at: deployedAt, kind: 'deploy', text: 'deployed' });
+        if (at - deployedAt <= KEPT_MS) mark({ at: deployedAt, kind: 'deploy', text: deploy });
       }
       // Who cannot look knows of no recovery.
       if (verdict === 'UNKNOWN') return;

@@ -87,7 +87,7 @@ export async function createStatus(
   };
 
   const historyOf = (consumer: string): History => {
-    const known = histories.get(consumer) ?? createHistory();
+    const known = histories.get(consumer) ?? createHistory(isDeployed ? 'deployed' : 'started');
     histories.set(consumer, known);
     return known;
   };

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -179,6 +179,16 @@ describe('the lock', () => {
     });
     lock.release();
     (await lockStateFolder(folder)).release();
+  });
+
+  test('stays its owner’s where another thread of the owner tries to take it', async () => {
+    const folder = openStateFolder(path);
+    const lock = await lockStateFolder(folder);
+    expect(tryLockStateFolder(folder, 'look')).toBeUndefined();
+    const other = `new (require('node:sqlite').DatabaseSync)(process.argv[1]).exec('BEGIN EXCLUSIVE')`;
+    const { stderr } = spawnSync(process.execPath, ['-e', other, join(path, 'lock.sqlite')]);
+    expect(stderr.toString()).toContain('database is locked');
+    lock.release();
   });
 
   test('is waited for while its owner only looks', async () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -41,4 +42,21 @@ describe('a database that may only be read', () => {
       /has format 1; .* reads up to 2\. Make the folder writable/,
     );
   });
+});
+
+/** A console beside a run has the run's files open in the run's own process, time and again. */
+test('a file that this process opens twice is not let go of by the second', () => {
+  const folder = createTemporaryFolder();
+  const path = join(folder.path, 'a.sqlite');
+  const first = openDatabase(path, MIGRATIONS);
+  first.exec('INSERT INTO a VALUES (7)');
+  openDatabase(path, MIGRATIONS).close();
+  // Whoever believes to be the last one takes the file's log of changes away.
+  const other = `new (require('node:sqlite').DatabaseSync)(process.argv[1]).exec('INSERT INTO a VALUES (8)')`;
+  expect(spawnSync(process.execPath, ['-e', other, path]).status).toBe(0);
+  first.exec('INSERT INTO a VALUES (9)');
+  const reading = openReadOnly(path, MIGRATIONS);
+  expect(reading.prepare('SELECT x FROM a ORDER BY x').all()).toEqual([{ x: 7 }, { x: 8 }, { x: 9 }]);
+  for (const each of [reading, first]) each.close();
+  folder.remove();
 });
