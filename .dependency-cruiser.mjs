@@ -92,7 +92,7 @@ export default {
       comment:
         "A user's own contracts and consumers must not turn the framework's tests red: these use test/fixtures.",
       severity: 'error',
-      from: { path: '^test/(adapters|bin|cli|fixtures|lib|local|ports|runtime|[^/]+[.]ts$)' },
+      from: { path: '^test/(adapters|bin|cli|console|fixtures|lib|local|ports|runtime|[^/]+[.]ts$)' },
       to: { path: '^(contracts|demo|lambdas)/|^millrace[.]config[.]ts$|^test/(contracts|demo|lambdas)/' },
     },
     {

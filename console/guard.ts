@@ -1,6 +1,6 @@
 /** Who may ask a page's server anything: a browser on this machine that was given the page's URL, and no other page in it. */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 
 export interface Guard {
   /** The word in the first URL. It opens the page for as long as the server runs. */
@@ -37,20 +37,15 @@ export function createGuard(): Guard {
     csrf,
     // Ports share cookies: two servers on this machine each have a name of their own.
     cookie: (port) => `${cookieName(port)}=${session}; HttpOnly; SameSite=Strict; Path=/`,
-    refusal({ headers, url = '' }, port) {
-      const own = [`127.0.0.1:${port}`, `localhost:${port}`];
+    refusal({ method, headers, rawHeaders, url = '' }, port) {
       // A page can have a name of its own lead to this machine (DNS rebinding); the request names what it was sent to.
-      if (!own.includes(headers.host?.toLowerCase() ?? '') || !url.startsWith('/'))
-        return { status: 421, message: `This page is served as ${own[0]} only.` };
+      const host = headers.host?.toLowerCase() ?? '';
+      const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length;
+      if (hosts !== 1 || !isOwn(host, port) || !url.startsWith('/'))
+        return { status: 421, message: `This page is served as http://127.0.0.1:${port} only.` };
       const { origin } = headers;
-      if (origin !== undefined && !own.some((host) => origin === `http://${host}`))
-        return { status: 403, message: 'The request comes from another page.' };
-      // A link leads here by a navigation; nothing else of another page is answered.
-      const site = headers['sec-fetch-site'];
-      const isElsewhere = site !== undefined && site !== 'same-origin' && site !== 'none';
-      if (isElsewhere && headers['sec-fetch-mode'] !== 'navigate')
-        return { status: 403, message: 'The request comes from another page.' };
-      return undefined;
+      if (origin !== undefined && origin !== `http://${host}`) return FOREIGN;
+      return isElsewhere(headers) && !isLink(method, url, headers) ? FOREIGN : undefined;
     },
     isSignedIn({ headers }, port) {
       const pairs = (headers.cookie ?? '').split(';').map((pair) => pair.trim());
@@ -62,6 +57,30 @@ export function createGuard(): Guard {
     opens: (word) => same(word, token),
     mayWrite: ({ headers }) => same(String(headers[CSRF_HEADER] ?? ''), csrf),
   };
+}
+
+const FOREIGN: Refusal = { status: 403, message: 'The request comes from another page.' };
+
+/** Browsers leave out the port where it is HTTP's own. */
+function isOwn(host: string, port: number): boolean {
+  return ['127.0.0.1', 'localhost'].some(
+    (name) => host === `${name}:${port}` || (port === 80 && host === name),
+  );
+}
+
+/** Other ports of this machine are another origin, yet the same site: they get the cookie, and are told apart by this. */
+function isElsewhere({ 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
+  return site !== undefined && site !== 'same-origin' && site !== 'none';
+}
+
+/** A person may follow a link from elsewhere to a page, in a window of its own; nothing else of another page is answered. */
+function isLink(method: string | undefined, url: string, headers: IncomingHttpHeaders): boolean {
+  return (
+    method === 'GET' &&
+    !url.startsWith('/api/') &&
+    headers['sec-fetch-mode'] === 'navigate' &&
+    headers['sec-fetch-dest'] === 'document'
+  );
 }
 
 function cookieName(port: number): string {

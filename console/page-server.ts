@@ -65,6 +65,7 @@ const HEADERS: Readonly<Record<string, string>> = {
     "form-action 'self'",
     "frame-ancestors 'none'",
     "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
   ].join('; '),
   'X-Content-Type-Options': 'nosniff',
   'X-Frame-Options': 'DENY',
@@ -92,14 +93,15 @@ export async function servePages(options: PageServerOptions): Promise<PageServer
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
     const refusal = guard.refusal(request, port);
     if (refusal) return refuse(response, refusal.status, 'PAGE_REFUSED', refusal.message);
-    const url = new URL(request.url ?? '/', `http://${HOST}`);
+    // Of two texts, not of a base: "//evil.example" is a path here, and no host.
+    const url = new URL(`http://${HOST}${request.url}`);
     const token = url.searchParams.get('token');
     if (token !== null && request.method === 'GET' && guard.opens(token))
       return signIn(url, request, response);
     if (!guard.isSignedIn(request, port)) return notSignedIn(url, response);
 
-    const asset = options.assets[url.pathname];
     const isReading = request.method === 'GET' || request.method === 'HEAD';
+    const asset = Object.hasOwn(options.assets, url.pathname) && options.assets[url.pathname];
     if (asset && isReading) return send(response, 200, asset.type, asset.body);
     for (const { route, matches } of routes) {
       const parameters = matches(url.pathname);
@@ -222,6 +224,9 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
     new MillraceError('INPUT_INVALID', `${problem} Send JSON, up to ${MAX_BODY_BYTES} bytes.`);
   if (!/^application\/json(?:;|$)/.test(request.headers['content-type'] ?? ''))
     throw invalid('The request is not application/json.');
+  // Said before it is read: one that is hung up on in the middle hears no answer.
+  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES)
+    throw invalid('The request is too large.');
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -252,7 +257,8 @@ function notSignedIn(url: URL, response: ServerResponse): void {
 
 /** An error that nobody foresaw: its text may quote a record, so it stays here. */
 function unexpected(error: Error): { readonly code: 'UNEXPECTED'; readonly message: string } {
-  process.stderr.write(`${error.stack ?? error}\n`);
+  // It may quote what moves a terminal's cursor, or worse.
+  process.stderr.write(`${String(error.stack ?? error).replace(/[^\P{Cc}\n\t]/gu, '�')}\n`);
   return { code: 'UNEXPECTED', message: 'This is a bug in Millrace. The terminal has the details.' };
 }
 

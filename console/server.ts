@@ -1,4 +1,5 @@
 /** The console: its page, and what its script asks for. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError } from '../runtime/errors.ts';
 import type { ActionRequest, Operations, PageQuery } from './operations.ts';
 import { type Asset, type PageServer, type Route, servePages } from './page-server.ts';
@@ -46,13 +47,7 @@ function routes(operations: Operations, csrf: string): readonly Route[] {
       async stream(events, { signal }) {
         while (!signal.aborted) {
           events.send('status', await operations.status());
-          await new Promise<void>((resolve) => {
-            const timer = setTimeout(resolve, LOOK_MS);
-            signal.addEventListener('abort', () => {
-              clearTimeout(timer);
-              resolve();
-            });
-          });
+          await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
         }
       },
     },
@@ -105,7 +100,7 @@ function routes(operations: Operations, csrf: string): readonly Route[] {
       method: 'POST',
       path: '/api/actions',
       answer: ({ body }) =>
-        operations.start(requestOf((body as { request?: unknown }).request), textOf(body, 'confirmation')),
+        operations.start(requestOf((body as { request?: unknown } | null)?.request), textOf(body, 'confirmation')),
     },
     ...(['pause', 'resume', 'cancel'] as const).map(
       (to): Route => ({
