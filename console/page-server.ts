@@ -147,6 +147,8 @@ export async function servePages(options: PageServerOptions): Promise<PageServer
       send(response, 200, 'application/json', JSON.stringify(answer ?? null));
     } catch (error) {
       if (response.headersSent) return response.destroy();
+      // Nobody reads the rest of a body that is too large.
+      if (!request.complete) response.setHeader('Connection', 'close');
       const { code, message } = error instanceof MillraceError ? error : unexpected(error as Error);
       refuse(response, STATUSES[code] ?? 500, code, message);
     }
@@ -242,7 +244,7 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
 }
 
 function send(response: ServerResponse, status: number, type: string, body: string | Uint8Array): void {
-  response.writeHead(status, { 'Content-Type': type }).end(body);
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) }).end(body);
 }
 
 function refuse(response: ServerResponse, status: number, code: ErrorCode, message: string): void {

@@ -100,7 +100,10 @@ function routes(operations: Operations, csrf: string): readonly Route[] {
       method: 'POST',
       path: '/api/actions',
       answer: ({ body }) =>
-        operations.start(requestOf((body as { request?: unknown } | null)?.request), textOf(body, 'confirmation')),
+        operations.start(
+          requestOf((body as { request?: unknown } | null)?.request),
+          textOf(body, 'confirmation'),
+        ),
     },
     ...(['pause', 'resume', 'cancel'] as const).map(
       (to): Route => ({

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createGuard, CSRF_HEADER } from '../../console/guard.ts';
+import { CSRF_HEADER, createGuard } from '../../console/guard.ts';
 
 const PORT = 4181;
 const guard = createGuard();
