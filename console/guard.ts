@@ -5,7 +5,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 export interface Guard {
   /** The word in the first URL. It opens the page for as long as the server runs. */
   readonly token: string;
-  /** Sent by the page's own script with every request that does something; no other page can read it. */
+  /** Sent by the page's own script with every request that does something. It is in no cookie and no answer to one. */
   readonly csrf: string;
   /** What the browser keeps from the first URL on. */
   cookie(port: number): string;

@@ -113,10 +113,13 @@ export async function servePages(options: PageServerOptions): Promise<PageServer
     refuse(response, 404, 'PAGE_UNKNOWN', `There is nothing at ${url.pathname}.`);
   };
 
-  /** The cookie takes the token's place, so that it is in no history and no bookmark. */
+  /**
+   * The cookie takes the token's place, so that it is in no history and no bookmark. Cookies know no ports: a server on another
+   * one gets this cookie along when its page is opened. What writes is therefore told to the page alone, behind the #.
+   */
   const signIn = (url: URL, request: IncomingMessage, response: ServerResponse) => {
     url.searchParams.delete('token');
-    const path = `${url.pathname.replace(/^\/+/, '/')}${url.search}`;
+    const path = `${url.pathname.replace(/^\/+/, '/')}${url.search}#csrf=${guard.csrf}`;
     response.setHeader('Set-Cookie', guard.cookie(port));
     // A browser that comes from another site leaves out a strict cookie on the way; from this page it goes along.
     const site = request.headers['sec-fetch-site'];
@@ -141,7 +144,12 @@ export async function servePages(options: PageServerOptions): Promise<PageServer
         return response.end();
       }
       if (route.method === 'POST' && !guard.mayWrite(request))
-        return refuse(response, 403, 'PAGE_REFUSED', 'The request lacks the header of the page.');
+        return refuse(
+          response,
+          403,
+          'PAGE_REFUSED',
+          'The page may not write: open it by the URL that the command printed.',
+        );
       const body = route.method === 'POST' ? await bodyOf(request) : undefined;
       const answer = await route.answer({ ...asked, body });
       send(response, 200, 'application/json', JSON.stringify(answer ?? null));

@@ -33,13 +33,13 @@ export function serveConsole({ operations, assets, ...listening }: ConsoleOption
     ...listening,
     assets,
     page: () => PAGE,
-    routes: ({ csrf }) => routes(operations, csrf),
+    routes: () => routes(operations),
   });
 }
 
-function routes(operations: Operations, csrf: string): readonly Route[] {
+function routes(operations: Operations): readonly Route[] {
   return [
-    { method: 'GET', path: '/api/session', answer: async () => ({ csrf, place: await operations.place() }) },
+    { method: 'GET', path: '/api/session', answer: async () => ({ place: await operations.place() }) },
     { method: 'GET', path: '/api/status', answer: () => operations.status() },
     {
       method: 'GET',

@@ -2,7 +2,6 @@
 import type { Place } from '../operations.ts';
 
 export interface Session {
-  readonly csrf: string;
   readonly place: Place;
 }
 
@@ -16,12 +15,19 @@ export class CallFailed extends Error {
   }
 }
 
-let csrf = '';
+const KEPT = 'millrace-csrf';
 
-export async function openSession(): Promise<Session> {
-  const session = await read<Session>('/api/session');
-  csrf = session.csrf;
-  return session;
+export function openSession(): Promise<Session> {
+  keepWord();
+  return read<Session>('/api/session');
+}
+
+/** Signing in left the word for writing behind the address. Storage is for this port alone, where cookies are for every one. */
+function keepWord(): void {
+  const word = /^#csrf=([\w-]+)$/.exec(location.hash)?.[1];
+  if (word === undefined) return;
+  localStorage.setItem(KEPT, word);
+  history.replaceState(null, '', location.pathname + location.search);
 }
 
 type Words = Readonly<Record<string, string | number | readonly string[] | undefined | null>>;
@@ -44,7 +50,10 @@ export async function read<Answer>(path: string, words: Words = {}, signal?: Abo
 
 /** @throws CallFailed */
 export async function write<Answer>(path: string, body: unknown): Promise<Answer> {
-  const headers = { 'content-type': 'application/json', 'x-millrace-csrf': csrf };
+  const headers = {
+    'content-type': 'application/json',
+    'x-millrace-csrf': localStorage.getItem(KEPT) ?? '',
+  };
   return answerOf(
     await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) }).catch(unreachable),
   );

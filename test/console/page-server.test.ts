@@ -74,10 +74,10 @@ test('without the cookie nothing is answered but how to open the page', async ()
 });
 
 test('the token becomes a cookie, and leaves the address', async () => {
-  const { raw, own, server, ask } = await open();
+  const { raw, own, server, ask, guard } = await open();
   const { pathname, search } = new URL(server.url);
   const { status, headers } = await raw({ target: pathname + search, head: [own] });
-  expect([status, headers.location]).toEqual([303, '/']);
+  expect([status, headers.location]).toEqual([303, `/#csrf=${guard.csrf}`]);
   const cookie = headers['set-cookie']!;
   expect(cookie).toMatch(/; HttpOnly; SameSite=Strict; Path=\/$/);
   expect((await raw({ target: '/api/status', head: [own, `Cookie: ${cookie.split(';')[0]}`] })).body).toBe(
@@ -105,7 +105,7 @@ test('signing in leads nowhere but to this server, whatever the path', async () 
     const target = `${path}${path.includes('?') ? '&' : '?'}token=${guard.token}`;
     const { status, headers } = await raw({ target, head: [own] });
     expect([path, status]).toEqual([path, 303]);
-    return headers.location!;
+    return headers.location!.replace(/#csrf=.*$/, '');
   };
   const origin = `http://127.0.0.1:${port}`;
   for (const [path, location] of [
@@ -140,7 +140,7 @@ test('a browser that comes from another site is sent on by the page: it leaves o
     head: [own, 'Sec-Fetch-Site: cross-site', 'Sec-Fetch-Mode: navigate', 'Sec-Fetch-Dest: document'],
   });
   expect([status, headers['set-cookie']]).toEqual([200, expect.stringContaining('millrace-')]);
-  expect(body).toContain('content="0;url=/failures?q=%22%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E"');
+  expect(body).toContain('content="0;url=/failures?q=%22%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E#csrf=');
   expect(body).not.toContain('<script');
   expect(body).not.toContain(guard.token);
 });

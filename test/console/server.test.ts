@@ -21,7 +21,7 @@ async function open(overrides: Partial<Operations> = {}) {
   const cookie = opened.headers.get('set-cookie')!.split(';')[0]!;
   const get = (path: string, signal?: AbortSignal) =>
     fetch(origin + path, { headers: { cookie }, ...(signal && { signal }) });
-  const { csrf } = await bodyOf(await get('/api/session'));
+  const csrf = opened.headers.get('location')!.split('#csrf=')[1]!;
   const post = (path: string, body: unknown, headers: Readonly<Record<string, string>> = {}) =>
     fetch(origin + path, {
       method: 'POST',
@@ -87,6 +87,18 @@ test('a look asks for no secret value: only a POST with the header of the page r
   expect(letter).toHaveBeenCalledTimes(1);
   expect((await post('/api/letter/reveal', { id })).status).toBe(200);
   expect(letter.mock.calls[1]).toEqual([id, true]);
+});
+
+test('the cookie alone writes nothing: a server on another port of this machine gets it along', async () => {
+  const start = jest.fn(sampleOperations({ groups: 5 }).start);
+  const { get, post } = await open({ start });
+  const answers = await Promise.all(
+    ['/', '/api/session', '/api/status', '/api/actions'].map(async (path) => (await get(path)).text()),
+  );
+  const words = new Set(answers.join(' ').match(/[\w-]{43}/g));
+  for (const word of [...words, ''])
+    expect((await post('/api/actions', { request: REDRIVE }, { [CSRF_HEADER]: word })).status).toBe(403);
+  expect(start).not.toHaveBeenCalled();
 });
 
 test('an action reaches the operations as the page sent it, with what was typed', async () => {
