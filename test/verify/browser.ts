@@ -10,9 +10,10 @@ export type Theme = (typeof THEMES)[number];
 /** A phone, a laptop and a wall screen. */
 export const WIDTHS = [320, 1280, 2560] as const;
 
-export function startBrowser(): Promise<Browser> {
+/** @param args more of the command line, such as names that lead here */
+export function startBrowser(args: readonly string[] = []): Promise<Browser> {
   // As root, Chromium refuses to start with its sandbox; it opens nothing but our own pages.
-  return chromium.launch({ executablePath: required(installed), args: ['--no-sandbox'] });
+  return chromium.launch({ executablePath: required(installed), args: ['--no-sandbox', ...args] });
 }
 
 export function newContext(browser: Browser, theme: Theme = 'light', width = 1280): Promise<BrowserContext> {
