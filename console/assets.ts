@@ -19,18 +19,26 @@ export const pageIcon: Readonly<Record<string, Asset>> = {
   '/assets/icon.svg': { type: TYPES['.svg']!, body: ICON },
 };
 
-/** The console's own: `/assets/console.js`, `/assets/console.css` and the icon. */
+/** Runs before anything is painted: the theme that was chosen is there from the first moment. */
+const THEME = `try {
+  const theme = localStorage.getItem('millrace-theme');
+  if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
+} catch {}
+`;
+
+/** The console's own: `/assets/console.js`, `/assets/console.css`, the theme's script and the icon. */
 export async function consoleAssets(): Promise<Readonly<Record<string, Asset>>> {
   const built = fileURLToPath(new URL('ui/', import.meta.url));
+  const own = { ...pageIcon, '/assets/theme.js': { type: TYPES['.js']!, body: THEME } };
   // Compiled, what was built stands beside this file.
   if (extname(import.meta.url) === '.js') {
     const files = ['console.js', 'console.css'].map((name) => [
       `/assets/${name}`,
       fileAsset(`${built}${name}`),
     ]);
-    return { ...pageIcon, ...Object.fromEntries(files) };
+    return { ...own, ...Object.fromEntries(files) };
   }
-  return { ...pageIcon, ...(await bundled(`${built}console.tsx`)) };
+  return { ...own, ...(await bundled(`${built}console.tsx`)) };
 }
 
 /**

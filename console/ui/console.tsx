@@ -3,6 +3,7 @@ import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { StatusAnswer } from '../operations.ts';
 import { openSession, type Session } from './api.ts';
+import { Frame } from './frame.tsx';
 import { AuditPage } from './pages/audit.tsx';
 import { ConsumerPage } from './pages/consumer.tsx';
 import { FailuresPage } from './pages/failures.tsx';
@@ -12,9 +13,11 @@ import { LetterPage } from './pages/letter.tsx';
 import { NowPage } from './pages/now.tsx';
 import { ParkedPage } from './pages/parked.tsx';
 import { RedrivePage } from './pages/redrive.tsx';
-import { Problem } from './parts.tsx';
-import { followLinks, go, type Location, useLocation } from './place.ts';
+import { Problem, Title } from './parts.tsx';
+import { followLinks, useLocation } from './place.ts';
 import './style.css';
+import './frame.css';
+import { needsYou, printable } from './words.ts';
 
 const PAGES = {
   '': { title: 'Now', of: NowPage },
@@ -28,88 +31,38 @@ const PAGES = {
   audit: { title: 'Audit log', of: AuditPage },
 } as const;
 
-const LINKS = [
-  ['', 'Now'],
-  ['failures', 'Failures'],
-  ['parked', 'Parked keys'],
-  ['redrive', 'Redrives'],
-  ['audit', 'Audit log'],
-] as const;
-
 function App({ session }: { readonly session: Session }) {
   const location = useLocation();
   const { status, isLive } = useStatus();
-  const [name = '', ...rest] = location.path.split('/').slice(1).map(decodeURIComponent);
+  const [name = '', ...rest] = location.path.split('/').slice(1).map(decoded);
   const page = name in PAGES ? PAGES[name as keyof typeof PAGES] : undefined;
-  const heading = [...rest, page?.title ?? 'Not found'].join(' · ');
+  const heading = [...rest, page?.title ?? 'Not found'].map(printable).join(' · ');
+  const needing = status?.consumers.filter(({ verdict }) => needsYou(verdict)).length ?? 0;
   useEffect(() => {
-    document.title = `${heading} · ${session.place.app} · Millrace`;
-  }, [heading]);
+    document.title = `${needing > 0 ? `(${needing}) ` : ''}${heading} · ${session.place.app} · Millrace`;
+  }, [heading, needing]);
   const Page = page?.of;
   return (
-    <>
-      <a class="skip" href="#main">
-        Skip to the page
-      </a>
-      <header class="bar">
-        <a class="mark" href="/">
-          <img src="/assets/icon.svg" alt="" />
-          {session.place.app}
-          <span class="muted">{session.place.at}</span>
-        </a>
-        <nav aria-label="Pages">
-          {LINKS.map(([path, title]) => (
-            <a key={path} href={`/${path}`} aria-current={path === name ? 'page' : undefined}>
-              {title}
-            </a>
-          ))}
-        </nav>
-        <Finder session={session} location={location} />
-      </header>
-      <main id="main" tabIndex={-1}>
-        {!isLive && (
-          <div class="notice warn" role="alert">
-            The console does not answer. What you see is old; it goes on when its command runs again.
-          </div>
-        )}
-        {Page ? (
-          <Page session={session} location={location} status={status} rest={rest} />
-        ) : (
+    <Frame session={session} location={location} status={status} isLive={isLive} page={name}>
+      {Page ? (
+        <Page key={location.path} session={session} location={location} status={status} rest={rest} />
+      ) : (
+        <>
+          <Title text="Not found" />
           <Problem text={`There is no page ${location.path}.`} />
-        )}
-      </main>
-    </>
+        </>
+      )}
+    </Frame>
   );
 }
 
-/** Looks a record up by its key, from every page. */
-function Finder({ session, location }: { readonly session: Session; readonly location: Location }) {
-  const { topics } = session.place;
-  const find = (event: SubmitEvent) => {
-    event.preventDefault();
-    const words = new FormData(event.currentTarget as HTMLFormElement);
-    const query = new URLSearchParams({ topic: String(words.get('topic')), key: String(words.get('key')) });
-    go(`/find?${query}`);
-  };
-  return (
-    <search class="finder">
-      <form class="row" onSubmit={find}>
-        <label class="hidden-text" for="find-topic">
-          Topic
-        </label>
-        <select id="find-topic" name="topic" value={location.query.get('topic') ?? topics[0]}>
-          {topics.map((topic) => (
-            <option key={topic}>{topic}</option>
-          ))}
-        </select>
-        <label class="hidden-text" for="find-key">
-          Key
-        </label>
-        <input id="find-key" name="key" placeholder="Find a key …" required size={12} />
-        <button type="submit">Find</button>
-      </form>
-    </search>
-  );
+/** As it is, where it is no text in percent signs. */
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
 }
 
 /** The newest look at all consumers, pushed as it is made. */

@@ -3,7 +3,73 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Verdict as VerdictName } from '../operations.ts';
 import { CallFailed } from './api.ts';
-import { printable, TONES } from './words.ts';
+import { hasMoved } from './place.ts';
+import { duration, moment, printable, TONES } from './words.ts';
+
+/**
+ * A page's heading, and what stands beside it. Each page shows one, at once: whoever came here from another page is led to it,
+ * so that a screen reader says where they are.
+ */
+export function Title({
+  text,
+  children,
+}: {
+  readonly text: ComponentChildren;
+  readonly children?: ComponentChildren;
+}) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (hasMoved()) heading.current?.focus({ preventScroll: true });
+  }, []);
+  return (
+    <header class="title">
+      <h1 ref={heading} tabIndex={-1}>
+        {text}
+      </h1>
+      {children}
+    </header>
+  );
+}
+
+/** How long ago something was; the moment itself on a closer look. */
+export function Ago({ at, nowMs = Date.now() }: { readonly at: number; readonly nowMs?: number }) {
+  return (
+    <time dateTime={new Date(at).toISOString()} title={moment(at, nowMs)}>
+      {duration(nowMs - at)} ago
+    </time>
+  );
+}
+
+/** Keeps the keyboard inside, and gives it back at its end. Escape and the button close it. */
+export function Dialog({
+  isOpen,
+  title,
+  onClose,
+  children,
+}: {
+  readonly isOpen: boolean;
+  readonly title: string;
+  readonly onClose: () => void;
+  readonly children: ComponentChildren;
+}) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const { current } = dialog;
+    if (isOpen && !current?.open) current?.showModal();
+    else if (!isOpen) current?.close();
+  }, [isOpen]);
+  return (
+    <dialog ref={dialog} aria-label={title} onClose={onClose}>
+      <header class="top">
+        <h2>{title}</h2>
+        <button type="button" class="quiet" onClick={onClose}>
+          Close
+        </button>
+      </header>
+      {isOpen && children}
+    </dialog>
+  );
+}
 
 export function Verdict({ of }: { readonly of: VerdictName }) {
   const { tone, sign } = TONES[of];

@@ -7,6 +7,15 @@ export interface Location {
 }
 
 const CHANGED = 'millrace:place';
+let moved = false;
+addEventListener('popstate', () => {
+  moved = true;
+});
+
+/** Whether this page was reached from another one of the console, not by loading it. */
+export function hasMoved(): boolean {
+  return moved;
+}
 
 function current(): Location {
   return { path: location.pathname, query: new URLSearchParams(location.search) };
@@ -30,6 +39,7 @@ export function useLocation(): Location {
 export function go(to: string, isSame = false): void {
   if (isSame) history.replaceState(null, '', to);
   else {
+    moved = true;
     history.pushState(null, '', to);
     scrollTo(0, 0);
   }

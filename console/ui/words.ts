@@ -59,6 +59,37 @@ export const TONES: Readonly<Record<Verdict, { readonly tone: Tone; readonly sig
   IDLE: { tone: 'good', sign: '–' },
 };
 
+/** Whether a consumer waits for a person. */
+export function needsYou(verdict: Verdict): boolean {
+  return TONES[verdict].tone !== 'good';
+}
+
+/** `2 of 7 consumers need you`, `All 7 consumers keep up`. */
+export function headline(verdicts: readonly Verdict[]): string {
+  const all = verdicts.length;
+  const needing = verdicts.filter(needsYou).length;
+  if (all === 0) return 'No consumers yet';
+  if (all === 1) return needing === 1 ? 'The consumer needs you' : 'The consumer keeps up';
+  if (needing === 0) return `All ${count(all)} consumers keep up`;
+  return `${count(needing)} of ${count(all)} consumers ${needing === 1 ? 'needs' : 'need'} you`;
+}
+
+/** In three or four characters: `7`, `842`, `1.2k`, `15k`, `2.5m`. */
+export function brief(value: number): string {
+  return new Intl.NumberFormat('en-US', {
+    notation: 'compact',
+    maximumFractionDigits: value < 10_000 ? 1 : 0,
+  })
+    .format(value)
+    .toLowerCase();
+}
+
+/** A sum of which some parts may be unknown; null where all are. */
+export function sum(values: readonly (number | null | undefined)[]): number | null {
+  const known = values.flatMap((value) => value ?? []);
+  return known.length === 0 ? null : known.reduce((total, value) => total + value, 0);
+}
+
 /** What shows nothing, or turns around what follows: shown by its number, so that no text passes for another. */
 const UNSEEN =
   /[[\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\ufff9-\ufffb]--[\ufe0e\ufe0f]]/gv;

@@ -1,0 +1,187 @@
+/** What stands around every page: where this is, how all consumers are, and where else to look. */
+import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
+import type { StatusAnswer } from '../operations.ts';
+import type { Session } from './api.ts';
+import { Keys } from './keys.tsx';
+import { Verdict } from './parts.tsx';
+import { go, type Location } from './place.ts';
+import { useTheme } from './theme.ts';
+import { brief, count, headline, printable, sum } from './words.ts';
+
+interface FrameProps {
+  readonly session: Session;
+  readonly location: Location;
+  readonly status: StatusAnswer | null;
+  readonly isLive: boolean;
+  /** The page's name in the URL. */
+  readonly page: string;
+  readonly children: ComponentChildren;
+}
+
+/** Pages that belong to another one of the bar. */
+const PARENTS: Readonly<Record<string, string>> = { consumers: '', group: 'failures', letters: 'failures' };
+
+export function Frame({ session, location, status, isLive, page, children }: FrameProps) {
+  const [areKeysShown, showKeys] = useState(false);
+  const { app, at, allowsActions } = session.place;
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the page
+      </a>
+      <header class="bar">
+        <a class="home" href="/" aria-label={`${app}: now`}>
+          <img src="/assets/icon.svg" alt="" />
+          {app}
+        </a>
+        <span class="at">{at}</span>
+        {allowsActions ? (
+          <span class="badge acts">actions allowed</span>
+        ) : (
+          <span class="badge" title="Started without --allow-actions">
+            read-only
+          </span>
+        )}
+        <div class="tools">
+          <Finder session={session} location={location} />
+          <ThemeButton />
+          <button type="button" aria-label="Keys" title="Keys (?)" onClick={() => showKeys(true)}>
+            ?
+          </button>
+        </div>
+      </header>
+      <div class="tabs">
+        <Pages page={page} status={status} />
+        <Health status={status} isLive={isLive} />
+      </div>
+      <main id="main" tabIndex={-1}>
+        {!isLive && (
+          <div class="notice warn" role="alert">
+            The console does not answer. What you see is old; it goes on when its command runs again.
+          </div>
+        )}
+        {children}
+      </main>
+      <Keys isShown={areKeysShown} show={showKeys} />
+    </>
+  );
+}
+
+function Pages({ page, status }: { readonly page: string; readonly status: StatusAnswer | null }) {
+  const letters = sum((status?.consumers ?? []).map(({ deadLetters }) => deadLetters));
+  const keys = sum((status?.consumers ?? []).map(({ parked }) => parked?.keys));
+  const links: readonly [path: string, title: string, counted?: [number | null, string]][] = [
+    ['', 'Now'],
+    ['failures', 'Failures', [letters, 'dead letters']],
+    ['parked', 'Parked keys', [keys, 'parked keys']],
+    ['redrive', 'Redrives'],
+    ['audit', 'Audit log'],
+  ];
+  return (
+    <nav aria-label="Pages">
+      <ul>
+        {links.map(([path, title, counted]) => (
+          <li key={path}>
+            <a href={`/${path}`} aria-current={path === (PARENTS[page] ?? page) ? 'page' : undefined}>
+              {title}
+              {counted && <Count value={counted[0]} noun={counted[1]} />}
+            </a>
+          </li>
+        ))}
+      </ul>
+    </nav>
+  );
+}
+
+function Count({ value, noun }: { readonly value: number | null; readonly noun: string }) {
+  return (
+    <span class="count">
+      {value !== null && (
+        <>
+          <span aria-hidden="true" title={`${count(value)} ${noun}`}>
+            {brief(value)}
+          </span>
+          <span class="hidden-text">
+            {count(value)} {noun}
+          </span>
+        </>
+      )}
+    </span>
+  );
+}
+
+/** The worst verdict, and how many consumers need somebody: said aloud when it changes. */
+function Health({ status, isLive }: { readonly status: StatusAnswer | null; readonly isLive: boolean }) {
+  const worst = status?.consumers[0];
+  return (
+    <div role="status">
+      {worst && (
+        <a class="health" href="/">
+          <Verdict of={isLive ? worst.verdict : 'UNKNOWN'} />
+          <span class="words">{headline(status.consumers.map(({ verdict }) => verdict))}</span>
+        </a>
+      )}
+    </div>
+  );
+}
+
+const ICONS = {
+  system: (
+    <>
+      <circle cx="8" cy="8" r="6" />
+      <path class="full" d="M8 2a6 6 0 0 1 0 12Z" />
+    </>
+  ),
+  light: (
+    <>
+      <circle cx="8" cy="8" r="2.8" />
+      <path d="M8 1v1.4M8 13.6V15M1 8h1.4M13.6 8H15M3 3l1 1M12 12l1 1M3 13l1-1M12 4l1-1" />
+    </>
+  ),
+  dark: <path d="M13.5 9.6A6 6 0 0 1 6.4 2.5a6 6 0 1 0 7.1 7.1Z" />,
+} as const;
+
+function ThemeButton() {
+  const { theme, next, toNext } = useTheme();
+  const label = `Theme: ${theme}. Change it to ${next}.`;
+  return (
+    <button type="button" aria-label={label} title={label} onClick={toNext}>
+      <svg viewBox="0 0 16 16" aria-hidden="true">
+        {ICONS[theme]}
+      </svg>
+    </button>
+  );
+}
+
+/** Looks a record up by its key, from every page. */
+function Finder({ session, location }: { readonly session: Session; readonly location: Location }) {
+  const { topics } = session.place;
+  const find = (event: SubmitEvent) => {
+    event.preventDefault();
+    const words = new FormData(event.currentTarget as HTMLFormElement);
+    const query = new URLSearchParams({ topic: String(words.get('topic')), key: String(words.get('key')) });
+    go(`/find?${query}`);
+  };
+  return (
+    <search>
+      <form onSubmit={find}>
+        <label class="hidden-text" for="find-topic">
+          Topic
+        </label>
+        <select id="find-topic" name="topic" value={location.query.get('topic') ?? topics[0]}>
+          {topics.map((topic) => (
+            <option key={topic} value={topic}>
+              {printable(topic)}
+            </option>
+          ))}
+        </select>
+        <label class="hidden-text" for="find-key">
+          Key
+        </label>
+        <input id="find-key" name="key" placeholder="Find a key …" aria-keyshortcuts="/" required />
+        <button type="submit">Find</button>
+      </form>
+    </search>
+  );
+}
