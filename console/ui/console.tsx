@@ -1,4 +1,7 @@
 /** The console's script: its frame, and which page its URL names. */
+// First, so that what a page says of its own parts counts.
+import './style.css';
+import './frame.css';
 import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { StatusAnswer } from '../operations.ts';
@@ -15,8 +18,6 @@ import { ParkedPage } from './pages/parked.tsx';
 import { RedrivePage } from './pages/redrive.tsx';
 import { Problem, Title } from './parts.tsx';
 import { followLinks, useLocation } from './place.ts';
-import './style.css';
-import './frame.css';
 import { needsYou, printable } from './words.ts';
 
 const PAGES = {

@@ -162,7 +162,12 @@ export function useLoaded<Value>(
       } catch (error) {
         if (gone.signal.aborted) return;
         const failed = error instanceof CallFailed ? error : new CallFailed('UNEXPECTED', String(error));
-        setLoaded({ error: failed, isLoading: false });
+        // Every page says that the console does not answer; what is there is still worth reading.
+        setLoaded((before) =>
+          failed.code === 'UNREACHABLE' && before.value !== undefined
+            ? { ...before, isLoading: false }
+            : { error: failed, isLoading: false },
+        );
       }
       if (everyMs !== undefined && !gone.signal.aborted) timer = setTimeout(ask, everyMs);
     };

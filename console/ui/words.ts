@@ -42,6 +42,12 @@ export function moment(ms: number, nowMs = Date.now()): string {
   return `${day}, ${date.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })}`;
 }
 
+/** `1,240/s`, `0.3/s`; `?` where it is unknown. */
+export function rate(perSecond: number | null): string {
+  if (perSecond === null) return '?';
+  return `${perSecond > 0 && perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond))}/s`;
+}
+
 export type Tone = 'bad' | 'warn' | 'good' | 'unknown';
 
 /** How bad a verdict is, and the sign that says so without colour. */
