@@ -165,7 +165,7 @@ export function useLoaded<Value>(
         // Every page says that the console does not answer; what is there is still worth reading.
         setLoaded((before) =>
           failed.code === 'UNREACHABLE' && before.value !== undefined
-            ? { ...before, isLoading: false }
+            ? { value: before.value, isLoading: false }
             : { error: failed, isLoading: false },
         );
       }
