@@ -42,7 +42,8 @@ export function Heat({
   href,
 }: {
   readonly partitions: readonly PartitionLook[];
-  readonly href: string;
+  /** Where a click leads; nowhere without it. */
+  readonly href?: string;
 }) {
   const verdicts = partitions.map(({ partition, verdict }) => `${partition} ${verdict}`).join();
   // Hundreds of cells that are as they were two seconds ago are not compared one by one.
@@ -65,8 +66,13 @@ export function Heat({
     if (partition) target.title = sentence(partition);
   };
   const size = partitions.length > 128 ? 'tiny' : partitions.length > 40 ? 'narrow' : '';
-  return (
-    <a class={`heat ${size}`} href={href} aria-label={summary(partitions)} onPointerOver={explain}>
+  const name = `heat ${size}`;
+  return href === undefined ? (
+    <div class={name} role="img" aria-label={summary(partitions)} onPointerOver={explain}>
+      {cells}
+    </div>
+  ) : (
+    <a class={name} href={href} aria-label={summary(partitions)} onPointerOver={explain}>
       {cells}
     </a>
   );

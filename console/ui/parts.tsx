@@ -33,9 +33,10 @@ export function Title({
 
 /** How long ago something was; the moment itself on a closer look. */
 export function Ago({ at, nowMs = Date.now() }: { readonly at: number; readonly nowMs?: number }) {
+  const ms = nowMs - at;
   return (
     <time dateTime={new Date(at).toISOString()} title={moment(at, nowMs)}>
-      {duration(nowMs - at)} ago
+      {duration(ms < 60_000 ? ms : ms - (ms % 60_000))} ago
     </time>
   );
 }
@@ -134,8 +135,8 @@ export function Sparkline({
 /** What an asking for something is at. */
 export type Loaded<Value> =
   | { readonly value: Value; readonly error?: undefined; readonly isLoading: boolean }
-  | { readonly value?: undefined; readonly error: CallFailed; readonly isLoading: boolean }
-  | { readonly value?: undefined; readonly error?: undefined; readonly isLoading: true };
+  | { readonly value?: never; readonly error: CallFailed; readonly isLoading: boolean }
+  | { readonly value?: never; readonly error?: undefined; readonly isLoading: true };
 
 /**
  * Asks again whenever `key` changes, and each `everyMs`. Shows what was there until the answer comes.
