@@ -170,6 +170,17 @@ export interface PageQuery {
   readonly limit?: number | undefined;
 }
 
+/** In which order groups come: that with the most letters, the newest failure, the latest to appear, or the next to expire first. */
+export const GROUP_SORTS = ['count', 'newest', 'introduced', 'expiry'] as const;
+export type GroupSort = (typeof GROUP_SORTS)[number];
+
+export interface GroupQuery extends PageQuery {
+  /** That group alone. */
+  readonly fingerprint?: string | undefined;
+  /** @default count */
+  readonly sort?: GroupSort | undefined;
+}
+
 /** Letters that failed alike. */
 export interface FailureGroup {
   readonly consumer: string;
@@ -395,7 +406,7 @@ export interface Operations {
   /** Looks once; the watch behind it remembers what it has seen. */
   status(): Promise<StatusAnswer>;
   consumer(name: string): Promise<ConsumerAnswer>;
-  groups(query: PageQuery): Promise<Page<FailureGroup>>;
+  groups(query: GroupQuery): Promise<Page<FailureGroup>>;
   letters(query: LetterQuery): Promise<Page<LetterRow>>;
   /** @param reveal notes it in the audit log before it shows anything */
   letter(id: string, reveal: boolean): Promise<LetterAnswer>;

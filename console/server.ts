@@ -1,7 +1,7 @@
 /** The console: its page, and what its script asks for. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError } from '../runtime/errors.ts';
-import type { ActionRequest, Operations, PageQuery } from './operations.ts';
+import { type ActionRequest, GROUP_SORTS, type GroupQuery, type Operations, type PageQuery } from './operations.ts';
 import { type Asset, type PageServer, type Route, servePages } from './page-server.ts';
 
 export interface ConsoleOptions {
@@ -57,7 +57,7 @@ function routes(operations: Operations): readonly Route[] {
       path: '/api/consumers/:name',
       answer: ({ parameters }) => operations.consumer(parameters.name!),
     },
-    { method: 'GET', path: '/api/groups', answer: ({ query }) => operations.groups(pageQuery(query)) },
+    { method: 'GET', path: '/api/groups', answer: ({ query }) => operations.groups(groupQuery(query)) },
     {
       method: 'GET',
       path: '/api/letters',
@@ -126,6 +126,15 @@ function pageQuery(query: URLSearchParams): PageQuery {
     search: query.get('search') ?? undefined,
     cursor: query.get('cursor') ?? undefined,
   };
+}
+
+/** @throws INPUT_INVALID for an order that there is not */
+function groupQuery(query: URLSearchParams): GroupQuery {
+  const asked = query.get('sort');
+  const sort = GROUP_SORTS.find((each) => each === asked);
+  if (asked !== null && sort === undefined)
+    throw new MillraceError('INPUT_INVALID', `sort is one of ${GROUP_SORTS.join(', ')}.`);
+  return { ...pageQuery(query), fingerprint: query.get('fingerprint') ?? undefined, sort };
 }
 
 function textOf(body: unknown, field: string): string {

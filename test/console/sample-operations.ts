@@ -6,6 +6,7 @@ import type {
   AuditRow,
   ConsumerLook,
   FailureGroup,
+  GroupSort,
   LedgerBar,
   LetterRow,
   Operations,
@@ -125,7 +126,10 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
     },
     groups: async (query) =>
       pageOf(
-        groups.filter(({ consumer }) => !query.consumer || consumer === query.consumer),
+        groups
+          .filter(({ consumer }) => !query.consumer || consumer === query.consumer)
+          .filter(({ fingerprint }) => !query.fingerprint || fingerprint === query.fingerprint)
+          .toSorted(ORDERS[query.sort ?? 'count']),
         query,
         (group) => `${group.code} ${group.errorName} ${group.location} ${group.keys.map(({ key }) => key)}`,
       ),
@@ -275,6 +279,13 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
     async close() {},
   };
 }
+
+const ORDERS: Readonly<Record<GroupSort, (a: FailureGroup, b: FailureGroup) => number>> = {
+  count: (a, b) => b.count - a.count,
+  newest: (a, b) => b.lastSeenAt - a.lastSeenAt,
+  introduced: (a, b) => b.firstSeenAt - a.firstSeenAt,
+  expiry: (a, b) => (a.expiresAt ?? Number.POSITIVE_INFINITY) - (b.expiresAt ?? Number.POSITIVE_INFINITY),
+};
 
 /** The same numbers for the same words. */
 function chance(...words: readonly (string | number)[]): number {

@@ -1,5 +1,187 @@
+/** What fails, in groups of letters that failed alike: the way from "something is wrong" to what to do about it. */
+import type { FailureGroup, GroupSort, Page, StatusAnswer } from '../../operations.ts';
+import { read } from '../api.ts';
+import { Expiry, Filters, Histogram, Pages, Total, Unread } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
+import { Foreign, Showing, useLoaded } from '../parts.tsx';
+import { count, moment, plural } from '../words.ts';
 
-export function FailuresPage({ status }: PageProps) {
-  return <h1>Failures {status?.consumers.length}</h1>;
+const REFRESH_MS = 5_000;
+const SORTS: Readonly<Record<GroupSort, string>> = {
+  count: 'Most letters first',
+  newest: 'Newest failure first',
+  introduced: 'Latest to appear first',
+  expiry: 'First to expire first',
+};
+
+export function FailuresPage({ session, location, status }: PageProps) {
+  const { query } = location;
+  const words = {
+    consumer: query.get('consumer'),
+    search: query.get('search'),
+    sort: query.get('sort'),
+    cursor: query.get('cursor'),
+  };
+  const loaded = useLoaded<Page<FailureGroup>>(
+    JSON.stringify(words),
+    (signal) => read('/api/groups', words, signal),
+    REFRESH_MS,
+  );
+  return (
+    <>
+      <div class="title">
+        <h1>Failures</h1>
+        {loaded.value && <Total page={loaded.value} noun="group" />}
+      </div>
+      <Filters
+        session={session}
+        location={location}
+        search="Code, error, file, key, version …"
+        sorts={SORTS}
+      />
+      <Showing loaded={loaded}>
+        {(page) => (
+          <>
+            <Unread problem={page.problem} />
+            {page.items.length === 0 ? (
+              <Nothing isFiltered={Boolean(words.consumer ?? words.search)} />
+            ) : (
+              <Groups groups={page.items} status={status} isBusy={loaded.isLoading} />
+            )}
+            <Pages page={page} location={location} noun="group" />
+          </>
+        )}
+      </Showing>
+    </>
+  );
+}
+
+function Nothing({ isFiltered }: { readonly isFiltered: boolean }) {
+  return (
+    <div class={`notice ${isFiltered ? '' : 'good'}`}>
+      {isFiltered ? (
+        <>
+          No failure matches. <a href="/failures">Show all failures</a>
+        </>
+      ) : (
+        'No dead letters: every record was applied, or waits to be read.'
+      )}
+    </div>
+  );
+}
+
+function Groups({
+  groups,
+  status,
+  isBusy,
+}: {
+  readonly groups: readonly FailureGroup[];
+  readonly status: StatusAnswer | null;
+  readonly isBusy: boolean;
+}) {
+  return (
+    <table class="stacks groups" aria-busy={isBusy}>
+      <caption class="hidden-text">Dead letters, grouped by what failed</caption>
+      <thead>
+        <tr>
+          <th scope="col">Failure</th>
+          <th scope="col" class="number">
+            Letters
+          </th>
+          <th scope="col">Failed when</th>
+          <th scope="col">Keys</th>
+          <th scope="col">Since version</th>
+          <th scope="col">Expires</th>
+        </tr>
+      </thead>
+      <tbody>
+        {groups.map((group) => (
+          <Row key={`${group.consumer}/${group.fingerprint}`} group={group} share={shareOf(group, status)} />
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+export function groupPath({ consumer, fingerprint }: Pick<FailureGroup, 'consumer' | 'fingerprint'>): string {
+  return `/group/${encodeURIComponent(consumer)}/${encodeURIComponent(fingerprint)}`;
+}
+
+/** Of all dead letters of its consumer; null where nobody knows how many there are. */
+export function shareOf(group: FailureGroup, status: StatusAnswer | null): number | null {
+  const all = status?.consumers.find(({ consumer }) => consumer === group.consumer)?.deadLetters ?? null;
+  return all === null || all < group.count ? null : group.count / all;
+}
+
+function Row({ group, share }: { readonly group: FailureGroup; readonly share: number | null }) {
+  const percent = share === null ? null : Math.max(1, Math.round(share * 100));
+  return (
+    <tr class="linked">
+      <th scope="row">
+        <a class="whole" href={groupPath(group)}>
+          <code>{group.code}</code>
+        </a>
+        <div>
+          <Foreign class="error-name" text={group.errorName} />
+          {group.location !== null && (
+            <>
+              {' at '}
+              <Foreign class="mono" text={group.location} />
+            </>
+          )}
+        </div>
+        <div class="muted">{group.summary}</div>
+        <div class="muted small">
+          <Foreign text={group.consumer} /> · {group.stage}
+          {group.isBeyondRedrive && <span class="tag warn">cannot be redriven</span>}
+        </div>
+      </th>
+      <td class="number" data-label="Letters">
+        <strong>{count(group.count)}</strong>
+        <div class="muted small">
+          {percent === null ? 'share unknown' : `${percent} % of its consumer`}
+        </div>
+        {group.overtaken > 0 && <div class="small">{count(group.overtaken)} overtaken</div>}
+      </td>
+      <td data-label="Failed when" class="when">
+        <Histogram
+          values={group.histogram}
+          label={`${plural(group.count, 'letter')} between ${moment(group.firstSeenAt)} and ${moment(group.lastSeenAt)}`}
+        />
+        <div class="small ends">
+          <span>{moment(group.firstSeenAt)}</span>
+          <span>{moment(group.lastSeenAt)}</span>
+        </div>
+      </td>
+      <td data-label="Keys" class="keys">
+        <Keys group={group} most={2} />
+      </td>
+      <td data-label="Since version">
+        {group.introducedBy === null ? (
+          <span class="muted">unknown</span>
+        ) : (
+          <Foreign class="mono" text={group.introducedBy} />
+        )}
+      </td>
+      <td data-label="Expires">
+        <Expiry at={group.expiresAt} />
+      </td>
+    </tr>
+  );
+}
+
+/** The keys with the most letters, and how many more there are. */
+export function Keys({ group, most }: { readonly group: FailureGroup; readonly most: number }) {
+  const shown = group.keys.slice(0, most);
+  const left = group.keyCount - shown.length;
+  return (
+    <ul class="plain small">
+      {shown.map(({ key, count: letters }) => (
+        <li key={key} class="key">
+          <Foreign class="mono clip" text={key} /> <span class="muted">× {count(letters)}</span>
+        </li>
+      ))}
+      {left > 0 && <li class="muted">{plural(left, 'key')} more</li>}
+    </ul>
+  );
 }

@@ -1,5 +1,293 @@
+/** One group of letters that failed alike: what is known of it, what to do first, and the way to do it. */
+import { useState } from 'preact/hooks';
+import type { FailureGroup, LetterRow, Page, StatusAnswer } from '../../operations.ts';
+import { pathWith, read } from '../api.ts';
+import { Expiry, Filters, Histogram, Pages, Total, Unread, When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
+import { Command, Foreign, Problem, Showing, useLoaded } from '../parts.tsx';
+import { count, moment, plural } from '../words.ts';
+import { Keys, shareOf } from './failures.tsx';
 
-export function GroupPage({ status }: PageProps) {
-  return <h1>Group {status?.consumers.length}</h1>;
+const REFRESH_MS = 5_000;
+
+export function GroupPage({ session, location, status, rest }: PageProps) {
+  const [consumer = '', fingerprint = ''] = rest;
+  const loaded = useLoaded<Page<FailureGroup>>(
+    `${consumer}/${fingerprint}`,
+    (signal) => read('/api/groups', { consumer, fingerprint, limit: 1 }, signal),
+    REFRESH_MS,
+  );
+  return (
+    <Showing loaded={loaded}>
+      {(page) => {
+        const group = page.items.find((each) => each.fingerprint === fingerprint);
+        if (!group) return <Gone consumer={consumer} problem={page.problem} />;
+        return (
+          <>
+            <Heading group={group} />
+            <div class="beside">
+              <Facts group={group} status={status} />
+              <NextSteps group={group} />
+            </div>
+            <Letters session={session} location={location} group={group} />
+          </>
+        );
+      }}
+    </Showing>
+  );
+}
+
+function Gone({ consumer, problem }: { readonly consumer: string; readonly problem: string | null }) {
+  const failures = pathWith('/failures', { consumer });
+  const audit = pathWith('/audit', { consumer });
+  return (
+    <>
+      <h1>No letters are left in this group</h1>
+      <Unread problem={problem} />
+      <p>
+        They were applied, discarded, or expired. <a href={audit}>The audit log</a> has what was done;{' '}
+        <a href={failures}>failures of {consumer}</a> has what is left.
+      </p>
+    </>
+  );
+}
+
+function Heading({ group }: { readonly group: FailureGroup }) {
+  return (
+    <header class="heading">
+      <nav aria-label="Where this is" class="small">
+        <a href="/failures">Failures</a> /{' '}
+        <a href={pathWith('/failures', { consumer: group.consumer })}>
+          <Foreign text={group.consumer} />
+        </a>
+      </nav>
+      <h1>
+        <Foreign text={group.errorName} />
+        {group.location !== null && (
+          <>
+            {' '}
+            at <Foreign class="mono" text={group.location} />
+          </>
+        )}
+      </h1>
+      <p>
+        <code>{group.code}</code> <span class="muted">{group.summary}</span>
+      </p>
+    </header>
+  );
+}
+
+function Facts({ group, status }: { readonly group: FailureGroup; readonly status: StatusAnswer | null }) {
+  const share = shareOf(group, status);
+  return (
+    <section class="card" aria-labelledby="facts">
+      <h2 id="facts">What is known</h2>
+      <div class="when">
+        <Histogram
+          values={group.histogram}
+          label={`${plural(group.count, 'letter')} between ${moment(group.firstSeenAt)} and ${moment(group.lastSeenAt)}`}
+        />
+        <div class="small ends">
+          <span>{moment(group.firstSeenAt)}</span>
+          <span class="muted">letters by when they last failed</span>
+          <span>{moment(group.lastSeenAt)}</span>
+        </div>
+      </div>
+      <dl class="facts">
+        <div>
+          <dt>Letters</dt>
+          <dd>
+            <strong>{count(group.count)}</strong>
+            {share !== null && (
+              <span class="muted"> ({Math.max(1, Math.round(share * 100))} % of its consumer)</span>
+            )}
+          </dd>
+        </div>
+        <div>
+          <dt>Overtaken</dt>
+          <dd>{group.overtaken === 0 ? 'none' : count(group.overtaken)}</dd>
+        </div>
+        <div>
+          <dt>Expires</dt>
+          <dd>
+            <Expiry at={group.expiresAt} />
+          </dd>
+        </div>
+        <div>
+          <dt>Since version</dt>
+          <dd>
+            {group.introducedBy === null ? 'unknown' : <Foreign class="mono" text={group.introducedBy} />}
+          </dd>
+        </div>
+        <div>
+          <dt>Stage</dt>
+          <dd>{group.stage}</dd>
+        </div>
+        <div>
+          <dt>Topic</dt>
+          <dd>
+            <Foreign class="mono" text={group.topic} />
+          </dd>
+        </div>
+        <div>
+          <dt>Partitions</dt>
+          <dd>{listed(group.partitions)}</dd>
+        </div>
+        <div>
+          <dt>Last failed</dt>
+          <dd>
+            <When at={group.lastSeenAt} />
+          </dd>
+        </div>
+        <div class="wide">
+          <dt>Keys: {count(group.keyCount)}</dt>
+          <dd>
+            <Keys group={group} most={5} />
+          </dd>
+        </div>
+      </dl>
+    </section>
+  );
+}
+
+/** `0, 1, 2 and 9 more`. */
+function listed(partitions: readonly number[]): string {
+  const most = 12;
+  const shown = partitions.slice(0, most).join(', ');
+  return partitions.length > most ? `${shown} and ${partitions.length - most} more` : shown;
+}
+
+/** What has to change first, and the way on: a plan, before anything happens. */
+function NextSteps({ group }: { readonly group: FailureGroup }) {
+  const { consumer, where } = group;
+  const redrivable = group.count - group.overtaken;
+  const redrive = where === null ? null : pathWith('/redrive', { consumer, where });
+  const discard = where === null ? null : pathWith('/redrive', { kind: 'discard', consumer, where });
+  return (
+    <section class="card steps" aria-labelledby="next">
+      <h2 id="next">What to do</h2>
+      {group.isBeyondRedrive && (
+        <p class="notice warn">
+          No change lets these records through: a redrive fails again. Discard them, with the reason.
+        </p>
+      )}
+      {group.before.length > 0 && (
+        <>
+          <h3>Before a redrive</h3>
+          <ul class="hints">
+            {group.before.map((each) => (
+              <li key={each}>
+                <Foreign text={each} />
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      {redrive === null || discard === null ? (
+        <Problem text="No conditions choose exactly these letters. Open one of them, or use the command." />
+      ) : (
+        <div class="row">
+          <a class={`button ${group.isBeyondRedrive ? '' : 'primary'}`} href={redrive}>
+            Redrive {redrivable === 1 ? 'this letter' : `these ${count(redrivable)} letters`} …
+          </a>
+          <a class={`button ${group.isBeyondRedrive ? 'primary' : ''}`} href={discard}>
+            Discard …
+          </a>
+        </div>
+      )}
+      <p class="muted small">Each of them shows its plan first. Nothing happens until you start it.</p>
+      <Command text={group.command} label="The command that shows this group" />
+    </section>
+  );
+}
+
+function Letters({
+  session,
+  location,
+  group,
+}: Pick<PageProps, 'session' | 'location'> & { readonly group: FailureGroup }) {
+  const words = {
+    consumer: group.consumer,
+    fingerprint: group.fingerprint,
+    search: location.query.get('search'),
+    cursor: location.query.get('cursor'),
+  };
+  const loaded = useLoaded<Page<LetterRow>>(
+    JSON.stringify(words),
+    (signal) => read('/api/letters', words, signal),
+    REFRESH_MS,
+  );
+  return (
+    <section class="part" aria-labelledby="letters">
+      <div class="title">
+        <h2 id="letters">Letters</h2>
+        {loaded.value && <Total page={loaded.value} noun="letter" />}
+      </div>
+      <Filters session={session} location={location} search="Key, position, reason …" isOfOneConsumer />
+      <Showing loaded={loaded}>
+        {(page) => (
+          <>
+            <Unread problem={page.problem} />
+            <LetterTable letters={page.items} isBusy={loaded.isLoading} />
+            <Pages page={page} location={location} noun="letter" />
+          </>
+        )}
+      </Showing>
+    </section>
+  );
+}
+
+export function letterPath(id: string): string {
+  return `/letters/${id.split('/').map(encodeURIComponent).join('/')}`;
+}
+
+function LetterTable({ letters, isBusy }: { readonly letters: readonly LetterRow[]; readonly isBusy: boolean }) {
+  if (letters.length === 0) return <p class="muted">No letter matches.</p>;
+  return (
+    <table class="stacks" aria-busy={isBusy}>
+      <caption class="hidden-text">Dead letters of this group</caption>
+      <thead>
+        <tr>
+          <th scope="col">Letter</th>
+          <th scope="col">Key</th>
+          <th scope="col">Reason</th>
+          <th scope="col" class="number">
+            Attempts
+          </th>
+          <th scope="col">Last failed</th>
+          <th scope="col">Overtaken</th>
+        </tr>
+      </thead>
+      <tbody>
+        {letters.map((letter) => (
+          <tr key={letter.id} class="linked">
+            <th scope="row">
+              <a class="whole mono" href={letterPath(letter.id)}>
+                {letter.partition}/{letter.offset}
+              </a>
+            </th>
+            <td data-label="Key">
+              <Foreign class="mono clip" text={letter.key} />
+            </td>
+            <td data-label="Reason" class="reason">
+              <Foreign class="clip" text={letter.reason} />
+            </td>
+            <td data-label="Attempts" class="number">
+              {letter.attempts}
+            </td>
+            <td data-label="Last failed">
+              <When at={letter.lastFailedAt} />
+            </td>
+            <td data-label="Overtaken">
+              {letter.overtakenBy === null ? (
+                <span class="muted">no</span>
+              ) : (
+                <span class="tag warn">by {count(letter.overtakenBy)}</span>
+              )}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
 }

@@ -1,0 +1,199 @@
+/** Lists that filter and page: their whole state is in the URL, so that back, forward and a copied link work. */
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Page } from '../operations.ts';
+import { pathWith } from './api.ts';
+import type { PageProps } from './page.ts';
+import { Foreign } from './parts.tsx';
+import { go, type Location } from './place.ts';
+import { count, duration, moment, plural } from './words.ts';
+
+/** Long enough that a word is one question, short enough that nobody waits for it. */
+const TYPING_MS = 120;
+const DAY_MS = 86_400_000;
+
+type Words = Readonly<Record<string, string | undefined>>;
+
+/** The same page with these words of its query changed; of a list that begins at its first page again. */
+export function hrefWith(location: Location, changes: Words): string {
+  const words = new Map<string, string[]>();
+  for (const [name, value] of location.query) words.set(name, [...(words.get(name) ?? []), value]);
+  return pathWith(location.path, { ...Object.fromEntries(words), cursor: undefined, ...changes });
+}
+
+/** A text that follows the URL, and that the URL follows once nobody has typed for a moment. */
+function useTyped(location: Location, name: string): readonly [string, (text: string) => void] {
+  const inUrl = location.query.get(name) ?? '';
+  const [text, setText] = useState(inUrl);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const latest = useRef(location);
+  latest.current = location;
+  useEffect(() => setText(inUrl), [inUrl]);
+  useEffect(() => () => clearTimeout(timer.current), [location.path]);
+  const type = (typed: string) => {
+    setText(typed);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => go(hrefWith(latest.current, { [name]: typed }), true), TYPING_MS);
+  };
+  return [text, type];
+}
+
+/** What narrows a list down. */
+export function Filters({
+  session,
+  location,
+  search,
+  sorts,
+  isOfOneConsumer = false,
+}: Pick<PageProps, 'session' | 'location'> & {
+  /** What can be searched for, as the field's hint. */
+  readonly search: string;
+  readonly sorts?: Readonly<Record<string, string>>;
+  readonly isOfOneConsumer?: boolean;
+}) {
+  const [typed, type] = useTyped(location, 'search');
+  const { consumers } = session.place;
+  const choose = (name: string) => (event: Event) =>
+    go(hrefWith(location, { [name]: (event.currentTarget as HTMLSelectElement).value }), true);
+  return (
+    <search class="filters">
+      <label class="field grows">
+        <span>Search</span>
+        <input
+          type="search"
+          value={typed}
+          placeholder={search}
+          onInput={(event) => type(event.currentTarget.value)}
+        />
+      </label>
+      {!isOfOneConsumer && consumers.length > 1 && (
+        <label class="field">
+          <span>Consumer</span>
+          <select value={location.query.get('consumer') ?? ''} onChange={choose('consumer')}>
+            <option value="">All consumers</option>
+            {consumers.map((name) => (
+              <option key={name}>{name}</option>
+            ))}
+          </select>
+        </label>
+      )}
+      {sorts && (
+        <label class="field">
+          <span>Order</span>
+          <select value={location.query.get('sort') ?? ''} onChange={choose('sort')}>
+            {Object.entries(sorts).map(([value, title]) => (
+              <option key={value} value={value}>
+                {title}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+    </search>
+  );
+}
+
+/** Where in a list this is, and the way on. The links push, so that back is the page before. */
+export function Pages<Item>({
+  page,
+  location,
+  noun,
+  several,
+}: {
+  readonly page: Page<Item>;
+  readonly location: Location;
+  readonly noun: string;
+  readonly several?: string;
+}) {
+  const isFirst = !location.query.has('cursor');
+  if (isFirst && page.next === null && page.items.length === page.total) return null;
+  return (
+    <nav class="pages" aria-label={`Pages of ${several ?? `${noun}s`}`}>
+      <span class="muted">
+        {count(page.items.length)} of {plural(page.total, noun, several)} on this page
+      </span>
+      {!isFirst && (
+        <a class="button" href={hrefWith(location, {})}>
+          First page
+        </a>
+      )}
+      {page.next !== null && (
+        <a class="button" rel="next" href={hrefWith(location, { cursor: page.next })}>
+          Next page
+        </a>
+      )}
+    </nav>
+  );
+}
+
+/** How many there are, and how old the answer is. Read out when it changes, and not at each refresh. */
+export function Total<Item>({
+  page,
+  noun,
+  several,
+}: {
+  readonly page: Page<Item>;
+  readonly noun: string;
+  readonly several?: string;
+}) {
+  return (
+    <p class="muted">
+      <span role="status">{plural(page.total, noun, several)}</span>, as of {moment(page.asOf)}
+    </p>
+  );
+}
+
+/** What of a list could not be read. */
+export function Unread({ problem }: { readonly problem: string | null }) {
+  if (problem === null) return null;
+  return (
+    <div class="notice warn" role="status">
+      <strong>This list is not whole.</strong> <Foreign text={problem} />
+    </div>
+  );
+}
+
+/** A time, and how long ago it is. */
+export function When({ at }: { readonly at: number }) {
+  return (
+    <time dateTime={new Date(at).toISOString()} title={new Date(at).toISOString()}>
+      {moment(at)} <span class="muted">({duration(Date.now() - at)} ago)</span>
+    </time>
+  );
+}
+
+/** When the store deletes something: a warning on its last day. */
+export function Expiry({ at }: { readonly at: number | null }) {
+  if (at === null) return <>never</>;
+  const left = at - Date.now();
+  const text = left <= 0 ? 'now' : `in ${duration(left)}`;
+  if (left > DAY_MS) return <>{text}</>;
+  return (
+    <strong class="soon">
+      <span aria-hidden="true">▲ </span>
+      {text}
+    </strong>
+  );
+}
+
+/** How many came when: bars of equal length of time. @param label what a screen reader says instead */
+export function Histogram({ values, label }: { readonly values: readonly number[]; readonly label: string }) {
+  const most = Math.max(...values, 1);
+  const bars = values
+    .map((value, at) => {
+      const height = value === 0 ? 0 : Math.max(2, (value / most) * 30);
+      return `M${at * 4} 31v${-height.toFixed(1)}h3v${height.toFixed(1)}z`;
+    })
+    .join('');
+  return (
+    <svg
+      class="histogram"
+      viewBox={`0 0 ${values.length * 4 - 1} 32`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label}
+    >
+      <path class="base" d={`M0 31.5h${values.length * 4}`} />
+      <path d={bars} />
+    </svg>
+  );
+}
