@@ -1,7 +1,13 @@
 /** The console: its page, and what its script asks for. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError } from '../runtime/errors.ts';
-import { type ActionRequest, GROUP_SORTS, type GroupQuery, type Operations, type PageQuery } from './operations.ts';
+import {
+  type ActionRequest,
+  GROUP_SORTS,
+  type GroupQuery,
+  type Operations,
+  type PageQuery,
+} from './operations.ts';
 import { type Asset, type PageServer, type Route, servePages } from './page-server.ts';
 
 export interface ConsoleOptions {

@@ -79,7 +79,7 @@ export function Filters({
       {sorts && (
         <label class="field">
           <span>Order</span>
-          <select value={location.query.get('sort') ?? ''} onChange={choose('sort')}>
+          <select value={location.query.get('sort') ?? Object.keys(sorts)[0]} onChange={choose('sort')}>
             {Object.entries(sorts).map(([value, title]) => (
               <option key={value} value={value}>
                 {title}

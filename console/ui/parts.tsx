@@ -187,11 +187,11 @@ export function Showing<Value>({
   children,
 }: {
   readonly loaded: Loaded<Value>;
-  readonly children: (value: Value) => ComponentChildren;
+  readonly children: (value: Exclude<Value, undefined>) => ComponentChildren;
 }) {
   if (loaded.error) return <Problem code={loaded.error.code} text={loaded.error.message} />;
   if (loaded.value === undefined) return <p class="muted">Loading …</p>;
-  return <>{children(loaded.value)}</>;
+  return <>{children(loaded.value as Exclude<Value, undefined>)}</>;
 }
 
 export function Problem({ code, text }: { readonly code?: string; readonly text: string }) {

@@ -1,5 +1,108 @@
+/** Who did what, and what came of it. */
+import type { AuditRow, Page } from '../../operations.ts';
+import { read } from '../api.ts';
+import { Filters, Pages, Total, Unread, When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
+import { Command, Foreign, Showing, useLoaded } from '../parts.tsx';
+import { duration } from '../words.ts';
 
-export function AuditPage({ status }: PageProps) {
-  return <h1>Audit {status?.consumers.length}</h1>;
+const REFRESH_MS = 5_000;
+
+export function AuditPage({ session, location }: PageProps) {
+  const { query } = location;
+  const words = {
+    consumer: query.get('consumer'),
+    search: query.get('search'),
+    cursor: query.get('cursor'),
+  };
+  const loaded = useLoaded<Page<AuditRow>>(
+    JSON.stringify(words),
+    (signal) => read('/api/audit', words, signal),
+    REFRESH_MS,
+  );
+  const command = [
+    'npx millrace dlq audit',
+    words.consumer && `--consumer ${words.consumer}`,
+    session.place.flags,
+  ];
+  return (
+    <>
+      <div class="title">
+        <h1>Audit log</h1>
+        {loaded.value && <Total page={loaded.value} noun="entry" several="entries" />}
+      </div>
+      <Filters session={session} location={location} search="Who, plan, result …" />
+      <Showing loaded={loaded}>
+        {(page) => (
+          <>
+            <Unread problem={page.problem} />
+            {page.items.length === 0 ? (
+              <p class="muted">
+                {words.search || words.consumer ? 'No entry matches.' : 'Nobody has changed anything yet.'}
+              </p>
+            ) : (
+              <AuditRows rows={page.items} isBusy={loaded.isLoading} />
+            )}
+            <Pages page={page} location={location} noun="entry" several="entries" />
+          </>
+        )}
+      </Showing>
+      <Command text={command.filter(Boolean).join(' ')} label="The command that shows the same" />
+    </>
+  );
+}
+
+export function AuditRows({
+  rows,
+  isBusy = false,
+  isOfOneConsumer = false,
+}: {
+  readonly rows: readonly AuditRow[];
+  readonly isBusy?: boolean;
+  readonly isOfOneConsumer?: boolean;
+}) {
+  return (
+    <table class="stacks" aria-busy={isBusy}>
+      <caption class="hidden-text">What was done, newest first</caption>
+      <thead>
+        <tr>
+          <th scope="col">What</th>
+          <th scope="col">Who</th>
+          {!isOfOneConsumer && <th scope="col">Consumer</th>}
+          <th scope="col">Plan</th>
+          <th scope="col">Result</th>
+          <th scope="col">When</th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map((row) => (
+          <tr key={row.id}>
+            <th scope="row">{row.action}</th>
+            <td data-label="Who">
+              <Foreign class="clip" text={row.who} />
+            </td>
+            {!isOfOneConsumer && (
+              <td data-label="Consumer">
+                <Foreign text={row.consumer} />
+              </td>
+            )}
+            <td data-label="Plan" class="reason">
+              <Foreign text={row.plan} />
+            </td>
+            <td data-label="Result" class="reason">
+              <Foreign text={row.result} />
+            </td>
+            <td data-label="When">
+              <When at={Date.parse(row.begunAt)} />
+              <div class="muted small">
+                {row.endedAt === null
+                  ? 'no end is known'
+                  : `took ${duration(Date.parse(row.endedAt) - Date.parse(row.begunAt))}`}
+              </div>
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
 }

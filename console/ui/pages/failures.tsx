@@ -138,9 +138,7 @@ function Row({ group, share }: { readonly group: FailureGroup; readonly share: n
       </th>
       <td class="number" data-label="Letters">
         <strong>{count(group.count)}</strong>
-        <div class="muted small">
-          {percent === null ? 'share unknown' : `${percent} % of its consumer`}
-        </div>
+        <div class="muted small">{percent === null ? 'share unknown' : `${percent} % of its consumer`}</div>
         {group.overtaken > 0 && <div class="small">{count(group.overtaken)} overtaken</div>}
       </td>
       <td data-label="Failed when" class="when">

@@ -1,5 +1,4 @@
 /** One group of letters that failed alike: what is known of it, what to do first, and the way to do it. */
-import { useState } from 'preact/hooks';
 import type { FailureGroup, LetterRow, Page, StatusAnswer } from '../../operations.ts';
 import { pathWith, read } from '../api.ts';
 import { Expiry, Filters, Histogram, Pages, Total, Unread, When } from '../listing.tsx';
@@ -241,7 +240,13 @@ export function letterPath(id: string): string {
   return `/letters/${id.split('/').map(encodeURIComponent).join('/')}`;
 }
 
-function LetterTable({ letters, isBusy }: { readonly letters: readonly LetterRow[]; readonly isBusy: boolean }) {
+function LetterTable({
+  letters,
+  isBusy,
+}: {
+  readonly letters: readonly LetterRow[];
+  readonly isBusy: boolean;
+}) {
   if (letters.length === 0) return <p class="muted">No letter matches.</p>;
   return (
     <table class="stacks" aria-busy={isBusy}>

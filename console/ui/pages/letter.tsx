@@ -1,5 +1,215 @@
+/** One dead letter: why it failed, what it holds, and whether it would pass now. */
+import { useEffect, useState } from 'preact/hooks';
+import type { LetterAnswer } from '../../operations.ts';
+import { CallFailed, pathWith, read, write } from '../api.ts';
+import { When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
+import { Command, Foreign, Problem, Showing, useLoaded } from '../parts.tsx';
+import { count, plural } from '../words.ts';
+import { AuditRows } from './audit.tsx';
+import { RecordCard } from './letter-record.tsx';
 
-export function LetterPage({ status }: PageProps) {
-  return <h1>Letter {status?.consumers.length}</h1>;
+export function LetterPage({ rest, session }: PageProps) {
+  const id = rest.join('/');
+  const loaded = useLoaded<LetterAnswer>(id, (signal) => read('/api/letter', { id }, signal));
+  const [revealed, setRevealed] = useState<LetterAnswer | null>(null);
+  const [refused, setRefused] = useState<CallFailed | null>(null);
+  useEffect(() => {
+    setRevealed(null);
+    setRefused(null);
+  }, [id]);
+  const reveal = async () => {
+    setRefused(null);
+    try {
+      setRevealed(await write<LetterAnswer>('/api/letter/reveal', { id }));
+      document.getElementById('record')?.focus();
+    } catch (error) {
+      setRefused(error instanceof CallFailed ? error : new CallFailed('UNEXPECTED', String(error)));
+    }
+  };
+  return (
+    <Showing loaded={loaded}>
+      {(first) => {
+        const letter = revealed?.id === id ? revealed : first;
+        return (
+          <>
+            <Heading letter={letter} />
+            <div class="beside">
+              <Failure letter={letter} />
+              <NextSteps letter={letter} />
+            </div>
+            {refused && <Problem code={refused.code} text={refused.message} />}
+            <RecordCard letter={letter} showsValues={session.place.showsValues} onReveal={reveal} />
+            <Schema letter={letter} />
+            <Attempts letter={letter} />
+            <section class="part" aria-labelledby="done">
+              <h2 id="done">What people did to it</h2>
+              {letter.history.length === 0 ? (
+                <p class="muted">Nothing yet.</p>
+              ) : (
+                <AuditRows rows={letter.history} isOfOneConsumer />
+              )}
+            </section>
+          </>
+        );
+      }}
+    </Showing>
+  );
+}
+
+function Heading({ letter }: { readonly letter: LetterAnswer }) {
+  return (
+    <header class="heading">
+      <nav aria-label="Where this is" class="small">
+        <a href="/failures">Failures</a> /{' '}
+        <a href={pathWith('/failures', { consumer: letter.consumer })}>
+          <Foreign text={letter.consumer} />
+        </a>
+      </nav>
+      <h1>
+        Dead letter <span class="mono">{`${letter.partition}/${letter.offset}`}</span>
+      </h1>
+      <p>
+        Key <Foreign class="mono" text={letter.key} />
+        <span class="muted">
+          {' in partition '}
+          {letter.partition} of <Foreign class="mono" text={letter.topic} />, written {letter.timestamp}
+        </span>
+      </p>
+    </header>
+  );
+}
+
+function Failure({ letter }: { readonly letter: LetterAnswer }) {
+  const { error } = letter;
+  return (
+    <section class="card part" aria-labelledby="why">
+      <h2 id="why">Why it failed</h2>
+      <p>
+        <code>{letter.code}</code> <span class="muted">in stage</span> {letter.stage}
+      </p>
+      <ol class="causes plain">
+        <li>
+          <strong>
+            <Foreign text={error.name} />
+          </strong>{' '}
+          <Foreign class="lines" text={error.message} />
+        </li>
+        {letter.causes.map((cause, at) => (
+          <li key={at}>
+            <span class="muted">caused by</span>{' '}
+            <strong>
+              <Foreign text={cause.name} />
+            </strong>{' '}
+            <Foreign class="lines" text={cause.message} />
+          </li>
+        ))}
+      </ol>
+      {error.stack.length > 0 && (
+        <ol class="stack plain mono" aria-label="Stack">
+          {error.stack.map((line, at) => (
+            <li key={at}>
+              <Foreign text={line} />
+            </li>
+          ))}
+        </ol>
+      )}
+      <p class="muted small">
+        <Foreign text={letter.function} />
+      </p>
+    </section>
+  );
+}
+
+function NextSteps({ letter }: { readonly letter: LetterAnswer }) {
+  const { wouldPass, consumer, where } = letter;
+  return (
+    <section class="card steps" aria-labelledby="next">
+      <h2 id="next">Would it pass now?</h2>
+      <p class={`notice ${wouldPass.isPassing ? 'good' : 'bad'}`}>
+        <strong>{wouldPass.isPassing ? '✓ It can be read.' : '✕ No.'}</strong>{' '}
+        <Foreign text={wouldPass.text} />
+      </p>
+      {letter.overtakenBy !== null && (
+        <p class="notice warn">
+          <strong>▲ Overtaken</strong> by offset {count(letter.overtakenBy)}: a newer record of its key was
+          applied. A redrive leaves this letter out unless you allow it.
+        </p>
+      )}
+      <div class="row">
+        <a class="button primary" href={pathWith('/redrive', { consumer, where })}>
+          Redrive this letter …
+        </a>
+        <a class="button" href={pathWith('/redrive', { kind: 'discard', consumer, where })}>
+          Discard …
+        </a>
+      </div>
+      <p class="muted small">Each of them shows its plan first. Nothing happens until you start it.</p>
+      <Command text={letter.command} label="The command that shows this letter" />
+    </section>
+  );
+}
+
+function Schema({ letter }: { readonly letter: LetterAnswer }) {
+  const { schemaId, schemaVersion, readerVersion, schemaDifferences } = letter;
+  return (
+    <section class="part" aria-labelledby="schema">
+      <h2 id="schema">Schema</h2>
+      <p>
+        Written with{' '}
+        {schemaVersion === null ? 'a version that the contract does not have' : `v${schemaVersion}`}
+        {schemaId !== null && (
+          <>
+            {' '}
+            (id <Foreign class="mono" text={schemaId} />)
+          </>
+        )}
+        , read with {readerVersion === null ? 'an unknown version' : `v${readerVersion}`}.
+      </p>
+      {schemaDifferences.length === 0 ? (
+        <p class="muted">
+          {schemaVersion !== null && schemaVersion === readerVersion
+            ? 'The two are the same.'
+            : 'No differences are known.'}
+        </p>
+      ) : (
+        <ul class="hints">
+          {schemaDifferences.map((each) => (
+            <li key={each}>
+              <Foreign text={each} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+/** The newest failure first; the list of earlier ones comes oldest first. */
+function Attempts({ letter }: { readonly letter: LetterAnswer }) {
+  const earlier = letter.earlier.toSorted((a, b) => b.at.localeCompare(a.at));
+  return (
+    <section class="part" aria-labelledby="attempts">
+      <h2 id="attempts">
+        Failures <span class="muted">{plural(letter.attempts, 'attempt')} in all</span>
+      </h2>
+      <ol class="timeline plain">
+        <li>
+          <When at={letter.lastFailedAt} /> <code>{letter.code}</code> in stage {letter.stage}:{' '}
+          <Foreign class="clip" text={letter.reason} />
+        </li>
+        {earlier.map((each) => (
+          <li key={each.at}>
+            <When at={Date.parse(each.at)} /> <code>{each.code}</code> in stage {each.stage}:{' '}
+            <Foreign class="clip" text={each.message} />
+          </li>
+        ))}
+        {letter.firstFailedAt < letter.lastFailedAt && (
+          <li class="muted">
+            <When at={letter.firstFailedAt} /> It failed for the first time.
+          </li>
+        )}
+      </ol>
+    </section>
+  );
 }

@@ -1,5 +1,145 @@
+/** Keys that wait behind a dead letter of their own, and how they go on. */
+import type { Page, ParkedKey } from '../../operations.ts';
+import { pathWith, read } from '../api.ts';
+import { Filters, Pages, Total, Unread } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
+import { Command, Foreign, Showing, useLoaded } from '../parts.tsx';
+import { count, duration } from '../words.ts';
+import { letterPath } from './group.tsx';
 
-export function ParkedPage({ status }: PageProps) {
-  return <h1>Parked {status?.consumers.length}</h1>;
+const REFRESH_MS = 5_000;
+
+export function ParkedPage({ session, location }: PageProps) {
+  const { query } = location;
+  const words = {
+    consumer: query.get('consumer'),
+    search: query.get('search'),
+    cursor: query.get('cursor'),
+  };
+  const loaded = useLoaded<Page<ParkedKey>>(
+    JSON.stringify(words),
+    (signal) => read('/api/parked', words, signal),
+    REFRESH_MS,
+  );
+  const command = [
+    'npx millrace park list',
+    words.consumer && `--consumer ${words.consumer}`,
+    session.place.flags,
+  ];
+  return (
+    <>
+      <div class="title">
+        <h1>Parked keys</h1>
+        {loaded.value && <Total page={loaded.value} noun="key" />}
+      </div>
+      <details class="explains">
+        <summary>
+          A parked key waits for a dead letter of its own. Redrive that letter, or let the key go on:
+        </summary>
+        <dl class="facts">
+          <div>
+            <dt>Release</dt>
+            <dd>Applies what is parked. The letter stays a dead letter, and is overtaken.</dd>
+          </div>
+          <div>
+            <dt>Skip</dt>
+            <dd>Discards the letter, and applies what is parked.</dd>
+          </div>
+          <div>
+            <dt>Discard</dt>
+            <dd>Discards the letter and what is parked. An export keeps both.</dd>
+          </div>
+        </dl>
+      </details>
+      <Filters session={session} location={location} search="Key, letter …" />
+      <Showing loaded={loaded}>
+        {(page) => (
+          <>
+            <Unread problem={page.problem} />
+            {page.items.length === 0 ? (
+              <div class={`notice ${words.search || words.consumer ? '' : 'good'}`}>
+                {words.search || words.consumer ? 'No parked key matches.' : 'No key waits.'}
+              </div>
+            ) : (
+              <Keys keys={page.items} isBusy={loaded.isLoading} />
+            )}
+            <Pages page={page} location={location} noun="key" />
+          </>
+        )}
+      </Showing>
+      <Command text={command.filter(Boolean).join(' ')} label="The command that shows the same" />
+    </>
+  );
+}
+
+function Keys({ keys, isBusy }: { readonly keys: readonly ParkedKey[]; readonly isBusy: boolean }) {
+  return (
+    <table class="stacks" aria-busy={isBusy}>
+      <caption class="hidden-text">Parked keys, those that have waited longest first</caption>
+      <thead>
+        <tr>
+          <th scope="col">Key</th>
+          <th scope="col">Consumer</th>
+          <th scope="col" class="number">
+            Parked
+          </th>
+          <th scope="col">Waits since</th>
+          <th scope="col">Behind the letter</th>
+          <th scope="col">Let it go on</th>
+        </tr>
+      </thead>
+      <tbody>
+        {keys.map((key) => (
+          <tr key={`${key.consumer}/${key.topic}/${key.partition}/${key.keyBase64 ?? key.command}`}>
+            <th scope="row">
+              <Foreign class="mono clip" text={key.key} />
+            </th>
+            <td data-label="Consumer">
+              <Foreign text={key.consumer} />
+              <div class="muted small">
+                <Foreign class="clip" text={key.topic} /> / {key.partition}
+              </div>
+            </td>
+            <td data-label="Parked" class="number">
+              {count(key.records)}
+            </td>
+            <td data-label="Waits since">
+              {key.oldestAgeMs === null ? 'unknown' : duration(key.oldestAgeMs)}
+            </td>
+            <td data-label="Behind the letter">
+              {key.blockedBy === null ? (
+                <span class="tag warn">▲ gone: release it</span>
+              ) : (
+                <a class="mono" href={letterPath(key.blockedBy)}>
+                  {key.blockedBy.split('/').slice(-2).join('/')}
+                </a>
+              )}
+            </td>
+            <td data-label="Let it go on">
+              <Choices of={key} />
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Choices({ of }: { readonly of: ParkedKey }) {
+  if (of.keyBase64 === null) return <Command text={of.command} label="The command that shows this key" />;
+  const to = (kind: string) =>
+    pathWith('/redrive', { kind, consumer: of.consumer, partition: of.partition, key: of.keyBase64 });
+  return (
+    <div class="row choices">
+      <a class="button" href={to('park-release')}>
+        Release …<span class="hidden-text"> key {of.key}</span>
+      </a>
+      <a class="button" href={to('park-skip')}>
+        Skip …<span class="hidden-text"> key {of.key}</span>
+      </a>
+      <a class="button" href={to('park-discard')}>
+        Discard …<span class="hidden-text"> key {of.key}</span>
+      </a>
+    </div>
+  );
 }

@@ -1,5 +1,166 @@
+/** Actions: what this console has started, the plan of a new one, and one under way. */
+import type { ActionRequest, ActionState } from '../../operations.ts';
+import { read } from '../api.ts';
+import { When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
+import { Command, Foreign, Showing, useLoaded } from '../parts.tsx';
+import { count } from '../words.ts';
+import { PlanPage } from './plan.tsx';
+import { ProgressPage } from './progress.tsx';
 
-export function RedrivePage({ status }: PageProps) {
-  return <h1>Redrive {status?.consumers.length}</h1>;
+const REFRESH_MS = 2_000;
+
+export function RedrivePage(props: PageProps) {
+  const [id] = props.rest;
+  if (id !== undefined && id !== '') return <ProgressPage key={id} {...props} id={id} />;
+  if (props.location.query.has('consumer')) return <PlanPage {...props} />;
+  return <Started {...props} />;
+}
+
+/** What each kind of action is called. */
+export const ACTIONS: Readonly<
+  Record<
+    ActionRequest['kind'],
+    { readonly title: string; readonly noun: string; readonly needsReason: boolean; readonly about: string }
+  >
+> = {
+  redrive: {
+    title: 'Redrive',
+    noun: 'letter',
+    needsReason: false,
+    about:
+      'Gives dead letters back to the consumer that failed them. What was applied before stays as it is.',
+  },
+  discard: {
+    title: 'Discard',
+    noun: 'letter',
+    needsReason: true,
+    about: 'Removes dead letters without applying them. An export on disk keeps them.',
+  },
+  'park-release': {
+    title: 'Release',
+    noun: 'parked record',
+    needsReason: false,
+    about: 'Applies what is parked behind the letter. The letter stays a dead letter, and is overtaken.',
+  },
+  'park-skip': {
+    title: 'Skip',
+    noun: 'parked record',
+    needsReason: true,
+    about:
+      'Discards the letter that the key waits for, and applies what is parked. An export keeps the letter.',
+  },
+  'park-discard': {
+    title: 'Discard parked',
+    noun: 'parked record',
+    needsReason: true,
+    about: 'Discards the letter and all that is parked behind it. An export keeps both.',
+  },
+};
+
+export const PHASES: Readonly<
+  Record<ActionState['phase'], readonly [tone: string, sign: string, word: string]>
+> = {
+  running: ['warn', '▶', 'under way'],
+  paused: ['unknown', '❚❚', 'paused'],
+  done: ['good', '✓', 'done'],
+  cancelled: ['unknown', '■', 'cancelled'],
+  failed: ['bad', '✕', 'stopped'],
+};
+
+export function Phase({ of }: { readonly of: ActionState['phase'] }) {
+  const [tone, sign, word] = PHASES[of];
+  return (
+    <span class={`verdict ${tone}`}>
+      <span aria-hidden="true">{sign}</span>
+      {word}
+    </span>
+  );
+}
+
+function Started({ session }: PageProps) {
+  const loaded = useLoaded<readonly ActionState[]>(
+    'actions',
+    (signal) => read('/api/actions', {}, signal),
+    REFRESH_MS,
+  );
+  return (
+    <>
+      <h1>Redrives and other actions</h1>
+      <Showing loaded={loaded}>
+        {(actions) =>
+          actions.length === 0 ? (
+            <div class="notice">
+              This console has started nothing. A redrive begins at <a href="/failures">a failure</a>;{' '}
+              <a href="/audit">the audit log</a> has what was done before and elsewhere.
+            </div>
+          ) : (
+            <Table actions={actions} />
+          )
+        }
+      </Showing>
+      <Command
+        text={['npx millrace dlq audit', session.place.flags].filter(Boolean).join(' ')}
+        label="The command that shows all that was done"
+      />
+    </>
+  );
+}
+
+function Table({ actions }: { readonly actions: readonly ActionState[] }) {
+  return (
+    <table class="stacks">
+      <caption class="hidden-text">What this console has started, newest first</caption>
+      <thead>
+        <tr>
+          <th scope="col">What</th>
+          <th scope="col">State</th>
+          <th scope="col" class="number">
+            Planned
+          </th>
+          <th scope="col" class="number">
+            Applied
+          </th>
+          <th scope="col" class="number">
+            Failed again
+          </th>
+          <th scope="col">Which</th>
+          <th scope="col">Started</th>
+        </tr>
+      </thead>
+      <tbody>
+        {actions.map((action) => (
+          <tr key={action.id} class="linked">
+            <th scope="row">
+              <a class="whole" href={`/redrive/${encodeURIComponent(action.id)}`}>
+                {ACTIONS[action.request.kind].title}: <Foreign text={action.request.consumer} />
+              </a>
+            </th>
+            <td data-label="State">
+              <Phase of={action.phase} />
+            </td>
+            <td data-label="Planned" class="number">
+              {count(action.planned)}
+            </td>
+            <td data-label="Applied" class="number">
+              {count(action.applied)}
+            </td>
+            <td data-label="Failed again" class="number">
+              {count(action.failed)}
+            </td>
+            <td data-label="Which" class="reason">
+              {'where' in action.request ? (
+                <Foreign class="mono clip" text={action.request.where || 'all of them'} />
+              ) : (
+                `a key of partition ${action.request.partition}`
+              )}
+            </td>
+            <td data-label="Started">
+              <When at={action.startedAt} />
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
 }

@@ -1,0 +1,295 @@
+/** An action under way: where it is, how to stop it, and what it ended with. */
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { ActionState } from '../../operations.ts';
+import { CallFailed, pathWith, read, write } from '../api.ts';
+import type { PageProps } from '../page.ts';
+import { Command, Foreign, Problem, Showing, useLoaded } from '../parts.tsx';
+import { count, duration, plural } from '../words.ts';
+import { ACTIONS, Phase } from './redrive.tsx';
+
+const LOOK_MS = 600;
+
+export function ProgressPage({ session, id }: PageProps & { readonly id: string }) {
+  const [isOver, setOver] = useState(false);
+  const loaded = useLoaded<ActionState | null>(
+    id,
+    async (signal) => {
+      const actions = await read<readonly ActionState[]>('/api/actions', {}, signal);
+      return actions.find((each) => each.id === id) ?? null;
+    },
+    isOver ? undefined : LOOK_MS,
+  );
+  const ended = loaded.value?.endedAt ?? null;
+  useEffect(() => setOver(ended !== null), [ended]);
+  return (
+    <Showing loaded={loaded}>
+      {(action) =>
+        action === null ? <Forgotten /> : <Action action={action} isAllowed={session.place.allowsActions} />
+      }
+    </Showing>
+  );
+}
+
+function Forgotten() {
+  return (
+    <>
+      <h1>This console does not know the action</h1>
+      <p>
+        A console remembers what it started until it ends. <a href="/audit">The audit log</a> has all that was
+        done; <a href="/redrive">here is what this console has started</a>.
+      </p>
+    </>
+  );
+}
+
+/** Where a redrive is on its way. */
+export function Steps({
+  at,
+  canary,
+}: {
+  readonly at: 'plan' | 'canary' | 'rest' | 'over';
+  readonly canary: number;
+}) {
+  const steps = [
+    ['plan', 'Plan'],
+    ...(canary > 0 ? ([['canary', `First ${count(canary)}`]] as const) : []),
+    ['rest', canary > 0 ? 'The others' : 'All letters'],
+    ['over', 'Result'],
+  ] as const;
+  const current = steps.findIndex(([name]) => name === at);
+  return (
+    <ol class="stages plain" aria-label="Steps">
+      {steps.map(([name, title], index) => (
+        <li
+          key={name}
+          class={index < current ? 'past' : index === current ? 'now' : ''}
+          aria-current={index === current ? 'step' : undefined}
+        >
+          <span aria-hidden="true" class="bullet">
+            {index < current ? '✓' : index + 1}
+          </span>
+          {title}
+          {index < current && <span class="hidden-text"> (done)</span>}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Action({ action, isAllowed }: { readonly action: ActionState; readonly isAllowed: boolean }) {
+  const { request, phase } = action;
+  const { title, about } = ACTIONS[request.kind];
+  const isOver = action.endedAt !== null;
+  return (
+    <>
+      <header class="heading">
+        <nav aria-label="Where this is" class="small">
+          <a href="/redrive">Redrives and other actions</a>
+        </nav>
+        <div class="title">
+          <h1>
+            {title}: <Foreign text={request.consumer} />
+          </h1>
+          <Phase of={phase} />
+        </div>
+        <p class="muted">{about}</p>
+      </header>
+      {request.kind === 'redrive' && (
+        <Steps at={isOver ? 'over' : action.isCanary ? 'canary' : 'rest'} canary={request.canary} />
+      )}
+      <p class="hidden-text" role="status">
+        {milestone(action)}
+      </p>
+      {isOver && <Ending action={action} />}
+      <section class="card part" aria-labelledby="progress">
+        <h2 id="progress">Progress</h2>
+        <Bar action={action} />
+        <Numbers action={action} />
+        {!isOver && <Steering action={action} isAllowed={isAllowed} />}
+      </section>
+      <section class="card part" aria-labelledby="meanwhile">
+        <h2 id="meanwhile">What came in meanwhile</h2>
+        {action.arrived === 0 ? (
+          <p class="muted">Nothing that matches has failed since it began.</p>
+        ) : (
+          <p>
+            <strong>{plural(action.arrived, 'letter')}</strong> that match became dead letters since it began.
+            They are not part of this plan, and none of the numbers above counts them.{' '}
+            <a href={pathWith('/failures', { consumer: request.consumer, sort: 'newest' })}>
+              Show the newest failures
+            </a>
+          </p>
+        )}
+      </section>
+      <section class="part" aria-labelledby="same">
+        <h2 id="same">The same by command</h2>
+        <Command text={action.command} label="The command that does the same" />
+      </section>
+    </>
+  );
+}
+
+/** What a screen reader says: at each step and each quarter, not at each look. */
+function milestone(action: ActionState): string {
+  const { phase, planned, remaining } = action;
+  if (action.endedAt !== null) return `${ACTIONS[action.request.kind].title} ended. ${action.text}`;
+  if (phase === 'paused') return 'Paused. Nothing more is sent.';
+  if (action.isCanary) return 'The first letters are on trial.';
+  const quarter = planned === 0 ? 0 : Math.floor(((planned - remaining) / planned) * 4);
+  return `Under way: ${quarter * 25} percent have a result.`;
+}
+
+const PARTS = [
+  ['applied', 'Applied', 'good', '✓'],
+  ['alreadyApplied', 'Applied before', 'before', '='],
+  ['failed', 'Failed again', 'bad', '✕'],
+  ['overtaken', 'Overtaken, left out', 'warn', '▲'],
+  ['remaining', 'Without a result', 'rest', '·'],
+] as const;
+
+function Bar({ action }: { readonly action: ActionState }) {
+  const all = PARTS.reduce((sum, [name]) => sum + action[name], 0);
+  const settled = all - action.remaining;
+  const percent = all === 0 ? 0 : Math.floor((settled / all) * 100);
+  return (
+    <div
+      class="progress"
+      role="progressbar"
+      aria-label="Letters with a result"
+      aria-valuemin={0}
+      aria-valuemax={all}
+      aria-valuenow={settled}
+      aria-valuetext={`${percent} percent: ${count(settled)} of ${count(all)}`}
+    >
+      {PARTS.map(([name, , tone]) => (
+        <span key={name} class={tone} style={{ flexGrow: action[name] }} />
+      ))}
+    </div>
+  );
+}
+
+function Numbers({ action }: { readonly action: ActionState }) {
+  const { request } = action;
+  const isRedrive = request.kind === 'redrive';
+  const elapsed = (action.endedAt ?? Date.now()) - action.startedAt;
+  return (
+    <>
+      <dl class="facts big">
+        {PARTS.filter(([name]) => isRedrive || (name !== 'alreadyApplied' && name !== 'overtaken')).map(
+          ([name, title, tone, sign]) => (
+            <div key={name} class={tone}>
+              <dt>
+                <span class="key" aria-hidden="true">
+                  {sign}
+                </span>
+                {!isRedrive && name === 'applied' ? 'Done' : title}
+              </dt>
+              <dd>{count(action[name])}</dd>
+            </div>
+          ),
+        )}
+      </dl>
+      <p class="muted">
+        {count(action.sent)} of {plural(action.planned, ACTIONS[request.kind].noun)} sent,{' '}
+        {action.endedAt === null ? 'for' : 'in'} {duration(elapsed)}
+        {isRedrive && `, at most ${count(request.rate)} a second`}.
+        {isRedrive && action.phase === 'running' && action.remaining > request.rate && (
+          <> About {duration((action.remaining / request.rate) * 1_000)} to go.</>
+        )}
+      </p>
+    </>
+  );
+}
+
+/** Pause, resume and cancel. */
+function Steering({ action, isAllowed }: { readonly action: ActionState; readonly isAllowed: boolean }) {
+  const [failed, setFailed] = useState<CallFailed | null>(null);
+  const [asked, setAsked] = useState<'pause' | 'resume' | 'cancel' | null>(null);
+  const dialog = useRef<HTMLDialogElement>(null);
+  const isPaused = action.phase === 'paused';
+  // Until the next look shows that it took effect.
+  useEffect(() => setAsked(null), [action.phase]);
+  const steer = async (to: 'pause' | 'resume' | 'cancel') => {
+    dialog.current?.close();
+    setFailed(null);
+    setAsked(to);
+    try {
+      await write<ActionState>(`/api/actions/${encodeURIComponent(action.id)}/${to}`, {});
+    } catch (error) {
+      setAsked(null);
+      setFailed(error instanceof CallFailed ? error : new CallFailed('UNEXPECTED', String(error)));
+    }
+  };
+  const toggle = isPaused ? 'resume' : 'pause';
+  return (
+    <>
+      <div class="row">
+        <button type="button" disabled={!isAllowed} onClick={() => steer(toggle)}>
+          {asked === 'pause'
+            ? 'Pausing …'
+            : asked === 'resume'
+              ? 'Resuming …'
+              : isPaused
+                ? 'Resume'
+                : 'Pause'}
+        </button>
+        <button
+          type="button"
+          class="danger"
+          disabled={!isAllowed}
+          onClick={() => dialog.current?.showModal()}
+        >
+          {asked === 'cancel' ? 'Cancelling …' : 'Cancel …'}
+        </button>
+        <span class="muted">
+          {isPaused
+            ? 'Paused: nothing more is sent until you resume.'
+            : 'A pause sends nothing more until you resume.'}
+        </span>
+      </div>
+      {failed && <Problem code={failed.code} text={failed.message} />}
+      <dialog ref={dialog} aria-labelledby="cancel-title" aria-describedby="cancel-text">
+        <h2 id="cancel-title">Cancel what is left?</h2>
+        <div id="cancel-text" class="part">
+          <p>
+            <strong>What was sent cannot be taken back:</strong> {plural(action.sent, 'letter')} were sent,{' '}
+            {count(action.applied)} of them are applied. Those on their way still get their result.
+          </p>
+          <p>What was not sent stays as it is. You can start again at any time: nothing is applied twice.</p>
+        </div>
+        <div class="row">
+          <button type="button" onClick={() => dialog.current?.close()}>
+            Let it go on
+          </button>
+          <button type="button" class="danger" onClick={() => steer('cancel')}>
+            Cancel what is left
+          </button>
+        </div>
+      </dialog>
+    </>
+  );
+}
+
+function Ending({ action }: { readonly action: ActionState }) {
+  const { consumer } = action.request;
+  const isWell = action.phase === 'done' && action.failed === 0;
+  const tone = isWell ? 'good' : action.phase === 'failed' ? 'bad' : 'warn';
+  const links = (
+    <>
+      <a href={pathWith('/failures', { consumer })}>Failures that are left</a>
+      <a href={pathWith('/audit', { consumer })}>Audit log</a>
+      <a href={`/consumers/${encodeURIComponent(consumer)}`}>
+        <Foreign text={consumer} />
+      </a>
+    </>
+  );
+  return (
+    <div class={`notice ${tone} part`}>
+      <p>
+        <strong>{isWell ? '✓ Done.' : action.phase === 'cancelled' ? '■ Cancelled.' : '▲ It ended.'}</strong>{' '}
+        <Foreign text={action.text} />
+      </p>
+      <div class="row">{links}</div>
+    </div>
+  );
+}
