@@ -2,6 +2,7 @@
 // First, so that what a page says of its own parts counts.
 import './style.css';
 import './frame.css';
+import './pages.css';
 import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { StatusAnswer } from '../operations.ts';

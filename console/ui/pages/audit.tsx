@@ -3,7 +3,7 @@ import type { AuditRow, Page } from '../../operations.ts';
 import { read } from '../api.ts';
 import { Filters, Pages, Total, Unread, When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Showing, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { duration } from '../words.ts';
 
 const REFRESH_MS = 5_000;
@@ -27,10 +27,9 @@ export function AuditPage({ session, location }: PageProps) {
   ];
   return (
     <>
-      <div class="title">
-        <h1>Audit log</h1>
+      <Title text="Audit log">
         {loaded.value && <Total page={loaded.value} noun="entry" several="entries" />}
-      </div>
+      </Title>
       <Filters session={session} location={location} search="Who, plan, result …" />
       <Showing loaded={loaded}>
         {(page) => (
@@ -62,7 +61,7 @@ export function AuditRows({
   readonly isOfOneConsumer?: boolean;
 }) {
   return (
-    <table class="stacks" aria-busy={isBusy}>
+    <table class="stack" aria-busy={isBusy}>
       <caption class="hidden-text">What was done, newest first</caption>
       <thead>
         <tr>

@@ -3,7 +3,7 @@ import type { FailureGroup, GroupSort, Page, StatusAnswer } from '../../operatio
 import { read } from '../api.ts';
 import { Expiry, Filters, Histogram, Pages, Total, Unread } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Foreign, Showing, useLoaded } from '../parts.tsx';
+import { Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, moment, plural } from '../words.ts';
 
 const REFRESH_MS = 5_000;
@@ -29,10 +29,7 @@ export function FailuresPage({ session, location, status }: PageProps) {
   );
   return (
     <>
-      <div class="title">
-        <h1>Failures</h1>
-        {loaded.value && <Total page={loaded.value} noun="group" />}
-      </div>
+      <Title text="Failures">{loaded.value && <Total page={loaded.value} noun="group" />}</Title>
       <Filters
         session={session}
         location={location}
@@ -80,7 +77,7 @@ function Groups({
   readonly isBusy: boolean;
 }) {
   return (
-    <table class="stacks groups" aria-busy={isBusy}>
+    <table class="stack groups" aria-busy={isBusy}>
       <caption class="hidden-text">Dead letters, grouped by what failed</caption>
       <thead>
         <tr>
@@ -118,7 +115,7 @@ function Row({ group, share }: { readonly group: FailureGroup; readonly share: n
   return (
     <tr class="linked">
       <th scope="row">
-        <a class="whole" href={groupPath(group)}>
+        <a class="whole" data-row href={groupPath(group)}>
           <code>{group.code}</code>
         </a>
         <div>

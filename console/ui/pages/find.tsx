@@ -4,7 +4,7 @@ import type { FindAnswer } from '../../operations.ts';
 import { pathWith, read } from '../api.ts';
 import { When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Showing, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { go } from '../place.ts';
 import { count, plural, type Tone } from '../words.ts';
 import { letterPath } from './group.tsx';
@@ -27,7 +27,7 @@ export function FindPage({ session, location }: PageProps) {
   const asked = JSON.stringify(words);
   return (
     <>
-      <h1>Find records</h1>
+      <Title text="Find records" />
       <Form key={`form ${asked}`} words={words} topics={session.place.topics} />
       {words.key === '' && words.where.length === 0 ? (
         <p class="muted">Give a key, or a field's value. The search says what became of each record.</p>
@@ -133,7 +133,7 @@ function Found({ answer, topic }: { readonly answer: FindAnswer; readonly topic:
         </div>
       )}
       {records.length > 0 && (
-        <table class="stacks">
+        <table class="stack">
           <caption class="hidden-text">Records found, and what became of each</caption>
           <thead>
             <tr>

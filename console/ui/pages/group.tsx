@@ -3,7 +3,7 @@ import type { FailureGroup, LetterRow, Page, StatusAnswer } from '../../operatio
 import { pathWith, read } from '../api.ts';
 import { Expiry, Filters, Histogram, Pages, Total, Unread, When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Problem, Showing, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, moment, plural } from '../words.ts';
 import { Keys, shareOf } from './failures.tsx';
 
@@ -16,63 +16,96 @@ export function GroupPage({ session, location, status, rest }: PageProps) {
     (signal) => read('/api/groups', { consumer, fingerprint, limit: 1 }, signal),
     REFRESH_MS,
   );
+  const group = loaded.value?.items.find((each) => each.fingerprint === fingerprint);
+  const isGone = loaded.value !== undefined && !group;
   return (
-    <Showing loaded={loaded}>
-      {(page) => {
-        const group = page.items.find((each) => each.fingerprint === fingerprint);
-        if (!group) return <Gone consumer={consumer} problem={page.problem} />;
-        return (
-          <>
-            <Heading group={group} />
-            <div class="beside">
-              <Facts group={group} status={status} />
-              <NextSteps group={group} />
-            </div>
-            <Letters session={session} location={location} group={group} />
-          </>
-        );
-      }}
-    </Showing>
+    <>
+      <Heading consumer={consumer} group={group} isGone={isGone} />
+      <Showing loaded={loaded}>
+        {(page) =>
+          group ? (
+            <>
+              <div class="beside">
+                <Facts group={group} status={status} />
+                <NextSteps group={group} />
+              </div>
+              <Letters session={session} location={location} group={group} />
+            </>
+          ) : (
+            <Gone consumer={consumer} problem={page.problem} />
+          )
+        }
+      </Showing>
+    </>
   );
 }
 
 function Gone({ consumer, problem }: { readonly consumer: string; readonly problem: string | null }) {
-  const failures = pathWith('/failures', { consumer });
-  const audit = pathWith('/audit', { consumer });
   return (
     <>
-      <h1>No letters are left in this group</h1>
       <Unread problem={problem} />
-      <p>
-        They were applied, discarded, or expired. <a href={audit}>The audit log</a> has what was done;{' '}
-        <a href={failures}>failures of {consumer}</a> has what is left.
+      <p class="prose">
+        They were applied, discarded, or they expired.{' '}
+        <a href={pathWith('/audit', { consumer })}>The audit log</a> has what was done.{' '}
+        <a href={pathWith('/failures', { consumer })}>
+          Failures of <Foreign text={consumer} />
+        </a>{' '}
+        has what is left.
       </p>
     </>
   );
 }
 
-function Heading({ group }: { readonly group: FailureGroup }) {
+/** Stands at once, and holds the room of what is still to come. */
+function Heading({
+  consumer,
+  group,
+  isGone,
+}: {
+  readonly consumer: string;
+  readonly group: FailureGroup | undefined;
+  readonly isGone: boolean;
+}) {
   return (
-    <header class="heading">
-      <nav aria-label="Where this is" class="small">
-        <a href="/failures">Failures</a> /{' '}
-        <a href={pathWith('/failures', { consumer: group.consumer })}>
-          <Foreign text={group.consumer} />
-        </a>
-      </nav>
-      <h1>
-        <Foreign text={group.errorName} />
-        {group.location !== null && (
-          <>
-            {' '}
-            at <Foreign class="mono" text={group.location} />
-          </>
-        )}
-      </h1>
-      <p>
-        <code>{group.code}</code> <span class="muted">{group.summary}</span>
-      </p>
-    </header>
+    <div class="heading">
+      <Trail consumer={consumer} />
+      <Title
+        text={
+          group ? (
+            <>
+              <Foreign text={group.errorName} />
+              {group.location !== null && (
+                <>
+                  {' at '}
+                  <Foreign class="mono" text={group.location} />
+                </>
+              )}
+            </>
+          ) : isGone ? (
+            'No letters are left in this group'
+          ) : (
+            'Failure group'
+          )
+        }
+      />
+      {!isGone && (
+        <p>
+          <code>{group?.code ?? ' '}</code> <span class="muted">{group?.summary}</span>
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** The way back up from one of a consumer's failures. */
+export function Trail({ consumer }: { readonly consumer: string }) {
+  return (
+    <nav aria-label="Where this is" class="trail">
+      <a href="/failures">Failures</a> <span aria-hidden="true">/</span>{' '}
+      <a href={pathWith('/failures', { consumer })}>
+        <Foreign text={consumer} />
+      </a>
+    </nav>
   );
 }
 
@@ -217,7 +250,7 @@ function Letters({
     REFRESH_MS,
   );
   return (
-    <section class="part" aria-labelledby="letters">
+    <section class="section" aria-labelledby="letters">
       <div class="title">
         <h2 id="letters">Letters</h2>
         {loaded.value && <Total page={loaded.value} noun="letter" />}
@@ -249,7 +282,7 @@ function LetterTable({
 }) {
   if (letters.length === 0) return <p class="muted">No letter matches.</p>;
   return (
-    <table class="stacks" aria-busy={isBusy}>
+    <table class="stack" aria-busy={isBusy}>
       <caption class="hidden-text">Dead letters of this group</caption>
       <thead>
         <tr>
@@ -267,7 +300,7 @@ function LetterTable({
         {letters.map((letter) => (
           <tr key={letter.id} class="linked">
             <th scope="row">
-              <a class="whole mono" href={letterPath(letter.id)}>
+              <a class="whole mono" data-row href={letterPath(letter.id)}>
                 {letter.partition}/{letter.offset}
               </a>
             </th>

@@ -18,7 +18,7 @@ export function RecordCard({
   readonly onReveal: () => Promise<void>;
 }) {
   return (
-    <section class="card part" aria-labelledby="record">
+    <section class="card section" aria-labelledby="record">
       <div class="title">
         <h2 id="record" tabIndex={-1}>
           The record
@@ -32,7 +32,7 @@ export function RecordCard({
         </p>
       )}
       <div class="halves">
-        <div class="part">
+        <div class="section">
           <h3>Decoded</h3>
           {letter.decoded !== null && <LongText text={letter.decoded} label="The decoded value" />}
           {letter.decodeProblem !== null && (
@@ -41,7 +41,7 @@ export function RecordCard({
             </p>
           )}
         </div>
-        <div class="part">
+        <div class="section">
           <h3>Bytes, as they came</h3>
           {letter.bytes.map((bytes, at) => (
             <Bytes key={at} bytes={bytes} isMasked={letter.isMasked} />
@@ -133,7 +133,7 @@ function Bytes({ bytes, isMasked }: { readonly bytes: BytesView; readonly isMask
       {rows.length > 0 ? (
         <Scroller label={`Bytes of ${printable(name)}, as hex and text`}>
           {rows.map(({ at, hex, text }) => (
-            <div key={at}>
+            <div key={at} class="row-of-bytes">
               <span class="muted">{at.toString(16).padStart(4, '0')}</span>
               {`  ${hex.padEnd(47)}  `}
               <bdi>{printable(text)}</bdi>

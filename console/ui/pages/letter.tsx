@@ -4,9 +4,10 @@ import type { LetterAnswer } from '../../operations.ts';
 import { CallFailed, pathWith, read, write } from '../api.ts';
 import { When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Problem, Showing, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, plural } from '../words.ts';
 import { AuditRows } from './audit.tsx';
+import { Trail } from './group.tsx';
 import { RecordCard } from './letter-record.tsx';
 
 export function LetterPage({ rest, session }: PageProps) {
@@ -28,62 +29,71 @@ export function LetterPage({ rest, session }: PageProps) {
     }
   };
   return (
-    <Showing loaded={loaded}>
-      {(first) => {
-        const letter = revealed?.id === id ? revealed : first;
-        return (
-          <>
-            <Heading letter={letter} />
-            <div class="beside">
-              <Failure letter={letter} />
-              <NextSteps letter={letter} />
-            </div>
-            {refused && <Problem code={refused.code} text={refused.message} />}
-            <RecordCard letter={letter} showsValues={session.place.showsValues} onReveal={reveal} />
-            <Schema letter={letter} />
-            <Attempts letter={letter} />
-            <section class="part" aria-labelledby="done">
-              <h2 id="done">What people did to it</h2>
-              {letter.history.length === 0 ? (
-                <p class="muted">Nothing yet.</p>
-              ) : (
-                <AuditRows rows={letter.history} isOfOneConsumer />
-              )}
-            </section>
-          </>
-        );
-      }}
-    </Showing>
+    <>
+      <Heading id={rest} letter={loaded.value} />
+      <Showing loaded={loaded}>
+        {(first) => {
+          const letter = revealed?.id === id ? revealed : first;
+          return (
+            <>
+              <div class="beside">
+                <Failure letter={letter} />
+                <NextSteps letter={letter} />
+              </div>
+              {refused && <Problem code={refused.code} text={refused.message} />}
+              <RecordCard letter={letter} showsValues={session.place.showsValues} onReveal={reveal} />
+              <Schema letter={letter} />
+              <Attempts letter={letter} />
+              <section class="section" aria-labelledby="done">
+                <h2 id="done">What people did to it</h2>
+                {letter.history.length === 0 ? (
+                  <p class="muted">Nothing yet.</p>
+                ) : (
+                  <AuditRows rows={letter.history} isOfOneConsumer />
+                )}
+              </section>
+            </>
+          );
+        }}
+      </Showing>
+    </>
   );
 }
 
-function Heading({ letter }: { readonly letter: LetterAnswer }) {
+/** Most of it is in the id, so it stands at once. */
+function Heading({
+  id: [consumer = '', topic = '', partition, offset],
+  letter,
+}: {
+  readonly id: readonly string[];
+  readonly letter: LetterAnswer | undefined;
+}) {
   return (
-    <header class="heading">
-      <nav aria-label="Where this is" class="small">
-        <a href="/failures">Failures</a> /{' '}
-        <a href={pathWith('/failures', { consumer: letter.consumer })}>
-          <Foreign text={letter.consumer} />
-        </a>
-      </nav>
-      <h1>
-        Dead letter <span class="mono">{`${letter.partition}/${letter.offset}`}</span>
-      </h1>
-      <p>
-        Key <Foreign class="mono" text={letter.key} />
-        <span class="muted">
-          {' in partition '}
-          {letter.partition} of <Foreign class="mono" text={letter.topic} />, written {letter.timestamp}
-        </span>
+    <div class="heading">
+      <Trail consumer={consumer} />
+      <Title
+        text={
+          <>
+            Dead letter <span class="mono">{`${partition}/${offset}`}</span>
+          </>
+        }
+      />
+      <p class="muted">
+        Partition {partition}, offset {offset} of <Foreign class="mono" text={topic} />
+        {letter && (
+          <>
+            , written {letter.timestamp}, key <Foreign class="mono clip" text={letter.key} />
+          </>
+        )}
       </p>
-    </header>
+    </div>
   );
 }
 
 function Failure({ letter }: { readonly letter: LetterAnswer }) {
   const { error } = letter;
   return (
-    <section class="card part" aria-labelledby="why">
+    <section class="card section" aria-labelledby="why">
       <h2 id="why">Why it failed</h2>
       <p>
         <code>{letter.code}</code> <span class="muted">in stage</span> {letter.stage}
@@ -106,7 +116,7 @@ function Failure({ letter }: { readonly letter: LetterAnswer }) {
         ))}
       </ol>
       {error.stack.length > 0 && (
-        <ol class="stack plain mono" aria-label="Stack">
+        <ol class="trace plain mono" aria-label="Stack">
           {error.stack.map((line, at) => (
             <li key={at}>
               <Foreign text={line} />
@@ -153,7 +163,7 @@ function NextSteps({ letter }: { readonly letter: LetterAnswer }) {
 function Schema({ letter }: { readonly letter: LetterAnswer }) {
   const { schemaId, schemaVersion, readerVersion, schemaDifferences } = letter;
   return (
-    <section class="part" aria-labelledby="schema">
+    <section class="section" aria-labelledby="schema">
       <h2 id="schema">Schema</h2>
       <p>
         Written with{' '}
@@ -189,7 +199,7 @@ function Schema({ letter }: { readonly letter: LetterAnswer }) {
 function Attempts({ letter }: { readonly letter: LetterAnswer }) {
   const earlier = letter.earlier.toSorted((a, b) => b.at.localeCompare(a.at));
   return (
-    <section class="part" aria-labelledby="attempts">
+    <section class="section" aria-labelledby="attempts">
       <h2 id="attempts">
         Failures <span class="muted">{plural(letter.attempts, 'attempt')} in all</span>
       </h2>

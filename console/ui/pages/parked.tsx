@@ -3,7 +3,7 @@ import type { Page, ParkedKey } from '../../operations.ts';
 import { pathWith, read } from '../api.ts';
 import { Filters, Pages, Total, Unread } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Showing, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, duration } from '../words.ts';
 import { letterPath } from './group.tsx';
 
@@ -28,10 +28,7 @@ export function ParkedPage({ session, location }: PageProps) {
   ];
   return (
     <>
-      <div class="title">
-        <h1>Parked keys</h1>
-        {loaded.value && <Total page={loaded.value} noun="key" />}
-      </div>
+      <Title text="Parked keys">{loaded.value && <Total page={loaded.value} noun="key" />}</Title>
       <details class="explains">
         <summary>
           A parked key waits for a dead letter of its own. Redrive that letter, or let the key go on:
@@ -74,7 +71,7 @@ export function ParkedPage({ session, location }: PageProps) {
 
 function Keys({ keys, isBusy }: { readonly keys: readonly ParkedKey[]; readonly isBusy: boolean }) {
   return (
-    <table class="stacks" aria-busy={isBusy}>
+    <table class="stack" aria-busy={isBusy}>
       <caption class="hidden-text">Parked keys, those that have waited longest first</caption>
       <thead>
         <tr>

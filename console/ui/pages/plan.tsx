@@ -4,7 +4,7 @@ import type { ActionPlan, ActionRequest, ActionState } from '../../operations.ts
 import { CallFailed, write } from '../api.ts';
 import { hrefWith } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Problem, Showing, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
 import { go } from '../place.ts';
 import { count, plural } from '../words.ts';
 import { Steps } from './progress.tsx';
@@ -57,8 +57,8 @@ export function PlanPage({ session, location }: PageProps) {
   const { title, about, needsReason } = ACTIONS[asked.kind];
   return (
     <>
-      <header class="heading">
-        <nav aria-label="Where this is" class="small">
+      <div class="heading">
+        <nav aria-label="Where this is" class="trail">
           {asked.kind.startsWith('park') ? (
             <a href="/parked">Parked keys</a>
           ) : (
@@ -67,16 +67,20 @@ export function PlanPage({ session, location }: PageProps) {
             </a>
           )}
         </nav>
-        <h1>
-          {title}: <Foreign text={asked.consumer} />
-        </h1>
+        <Title
+          text={
+            <>
+              {title}: <Foreign text={asked.consumer} />
+            </>
+          }
+        />
         <p class="muted">{about}</p>
-      </header>
+      </div>
       {asked.kind === 'redrive' && <Steps at="plan" canary={asked.canary} />}
       <Showing loaded={loaded}>
         {(plan) => (
           <div class="beside">
-            <section class="card part" aria-labelledby="plan" aria-busy={loaded.isLoading}>
+            <section class="card section" aria-labelledby="plan" aria-busy={loaded.isLoading}>
               <h2 id="plan">The plan</h2>
               <Counts plan={plan} />
               <ul class="hints">
@@ -115,7 +119,7 @@ function Counts({ plan }: { readonly plan: ActionPlan }) {
   const isRedrive = request.kind === 'redrive';
   const isWhole = !isRedrive || request.allowOvertaken;
   return (
-    <dl class="facts big">
+    <dl class="facts numbers">
       <div>
         <dt>{`${ACTIONS[request.kind].noun}s`}</dt>
         <dd>{count(isWhole ? plan.count : Math.max(0, plan.count - plan.overtaken))}</dd>
@@ -233,6 +237,7 @@ function Confirmation({
       const { id } = await write<ActionState>('/api/actions', { request, confirmation: typed });
       // In the plan's place: back leads to where the plan was asked for, and starts nothing twice.
       go(`/redrive/${encodeURIComponent(id)}`, true);
+      scrollTo(0, 0);
     } catch (error) {
       setStarting(false);
       setFailed(error instanceof CallFailed ? error : new CallFailed('UNEXPECTED', String(error)));
@@ -247,7 +252,7 @@ function Confirmation({
     );
   const isOff = !allowsActions || isRefused;
   return (
-    <form class="card part" aria-labelledby="start" onSubmit={start}>
+    <form class="card section" aria-labelledby="start" onSubmit={start}>
       <h2 id="start">Start it</h2>
       {isRefused && (
         <div class="notice bad" role="status">
@@ -307,7 +312,7 @@ function Confirmation({
         {isStarting ? 'Starting …' : startWords(request, plan, title)}
       </button>
       {failed && <Problem code={failed.code} text={failed.message} />}
-      <div class="part">
+      <div class="section">
         <h3>The same by command</h3>
         <Command text={plan.command} label="The command that does the same" />
       </div>

@@ -1,9 +1,9 @@
 /** An action under way: where it is, how to stop it, and what it ended with. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { ActionState } from '../../operations.ts';
 import { CallFailed, pathWith, read, write } from '../api.ts';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Problem, Showing, useLoaded } from '../parts.tsx';
+import { Command, Dialog, Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, duration, plural } from '../words.ts';
 import { ACTIONS, Phase } from './redrive.tsx';
 
@@ -33,7 +33,7 @@ export function ProgressPage({ session, id }: PageProps & { readonly id: string 
 function Forgotten() {
   return (
     <>
-      <h1>This console does not know the action</h1>
+      <Title text="This console does not know the action" />
       <p>
         A console remembers what it started until it ends. <a href="/audit">The audit log</a> has all that was
         done; <a href="/redrive">here is what this console has started</a>.
@@ -82,18 +82,21 @@ function Action({ action, isAllowed }: { readonly action: ActionState; readonly 
   const isOver = action.endedAt !== null;
   return (
     <>
-      <header class="heading">
-        <nav aria-label="Where this is" class="small">
+      <div class="heading">
+        <nav aria-label="Where this is" class="trail">
           <a href="/redrive">Redrives and other actions</a>
         </nav>
-        <div class="title">
-          <h1>
-            {title}: <Foreign text={request.consumer} />
-          </h1>
+        <Title
+          text={
+            <>
+              {title}: <Foreign text={request.consumer} />
+            </>
+          }
+        >
           <Phase of={phase} />
-        </div>
+        </Title>
         <p class="muted">{about}</p>
-      </header>
+      </div>
       {request.kind === 'redrive' && (
         <Steps at={isOver ? 'over' : action.isCanary ? 'canary' : 'rest'} canary={request.canary} />
       )}
@@ -101,13 +104,13 @@ function Action({ action, isAllowed }: { readonly action: ActionState; readonly 
         {milestone(action)}
       </p>
       {isOver && <Ending action={action} />}
-      <section class="card part" aria-labelledby="progress">
+      <section class="card section" aria-labelledby="progress">
         <h2 id="progress">Progress</h2>
         <Bar action={action} />
         <Numbers action={action} />
         {!isOver && <Steering action={action} isAllowed={isAllowed} />}
       </section>
-      <section class="card part" aria-labelledby="meanwhile">
+      <section class="card section" aria-labelledby="meanwhile">
         <h2 id="meanwhile">What came in meanwhile</h2>
         {action.arrived === 0 ? (
           <p class="muted">Nothing that matches has failed since it began.</p>
@@ -121,7 +124,7 @@ function Action({ action, isAllowed }: { readonly action: ActionState; readonly 
           </p>
         )}
       </section>
-      <section class="part" aria-labelledby="same">
+      <section class="section" aria-labelledby="same">
         <h2 id="same">The same by command</h2>
         <Command text={action.command} label="The command that does the same" />
       </section>
@@ -174,7 +177,7 @@ function Numbers({ action }: { readonly action: ActionState }) {
   const elapsed = (action.endedAt ?? Date.now()) - action.startedAt;
   return (
     <>
-      <dl class="facts big">
+      <dl class="facts numbers">
         {PARTS.filter(([name]) => isRedrive || (name !== 'alreadyApplied' && name !== 'overtaken')).map(
           ([name, title, tone, sign]) => (
             <div key={name} class={tone}>
@@ -205,12 +208,12 @@ function Numbers({ action }: { readonly action: ActionState }) {
 function Steering({ action, isAllowed }: { readonly action: ActionState; readonly isAllowed: boolean }) {
   const [failed, setFailed] = useState<CallFailed | null>(null);
   const [asked, setAsked] = useState<'pause' | 'resume' | 'cancel' | null>(null);
-  const dialog = useRef<HTMLDialogElement>(null);
+  const [isAsking, setAsking] = useState(false);
   const isPaused = action.phase === 'paused';
   // Until the next look shows that it took effect.
   useEffect(() => setAsked(null), [action.phase]);
   const steer = async (to: 'pause' | 'resume' | 'cancel') => {
-    dialog.current?.close();
+    setAsking(false);
     setFailed(null);
     setAsked(to);
     try {
@@ -233,12 +236,7 @@ function Steering({ action, isAllowed }: { readonly action: ActionState; readonl
                 ? 'Resume'
                 : 'Pause'}
         </button>
-        <button
-          type="button"
-          class="danger"
-          disabled={!isAllowed}
-          onClick={() => dialog.current?.showModal()}
-        >
+        <button type="button" class="danger" disabled={!isAllowed} onClick={() => setAsking(true)}>
           {asked === 'cancel' ? 'Cancelling …' : 'Cancel …'}
         </button>
         <span class="muted">
@@ -248,24 +246,23 @@ function Steering({ action, isAllowed }: { readonly action: ActionState; readonl
         </span>
       </div>
       {failed && <Problem code={failed.code} text={failed.message} />}
-      <dialog ref={dialog} aria-labelledby="cancel-title" aria-describedby="cancel-text">
-        <h2 id="cancel-title">Cancel what is left?</h2>
-        <div id="cancel-text" class="part">
+      <Dialog isOpen={isAsking} title="Cancel what is left?" onClose={() => setAsking(false)}>
+        <div class="section">
           <p>
-            <strong>What was sent cannot be taken back:</strong> {plural(action.sent, 'letter')} were sent,{' '}
-            {count(action.applied)} of them are applied. Those on their way still get their result.
+            <strong>What was sent cannot be taken back:</strong> {plural(action.sent, 'letter')} were sent,
+            and {count(action.applied)} of them are applied. Those on their way still get a result.
           </p>
           <p>What was not sent stays as it is. You can start again at any time: nothing is applied twice.</p>
+          <div class="row">
+            <button type="button" class="danger" onClick={() => steer('cancel')}>
+              Cancel what is left
+            </button>
+            <button type="button" onClick={() => setAsking(false)}>
+              Let it go on
+            </button>
+          </div>
         </div>
-        <div class="row">
-          <button type="button" onClick={() => dialog.current?.close()}>
-            Let it go on
-          </button>
-          <button type="button" class="danger" onClick={() => steer('cancel')}>
-            Cancel what is left
-          </button>
-        </div>
-      </dialog>
+      </Dialog>
     </>
   );
 }
@@ -284,7 +281,7 @@ function Ending({ action }: { readonly action: ActionState }) {
     </>
   );
   return (
-    <div class={`notice ${tone} part`}>
+    <div class={`notice ${tone} section`}>
       <p>
         <strong>{isWell ? '✓ Done.' : action.phase === 'cancelled' ? '■ Cancelled.' : '▲ It ended.'}</strong>{' '}
         <Foreign text={action.text} />

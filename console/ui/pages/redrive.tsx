@@ -3,7 +3,7 @@ import type { ActionRequest, ActionState } from '../../operations.ts';
 import { read } from '../api.ts';
 import { When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Showing, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { count } from '../words.ts';
 import { PlanPage } from './plan.tsx';
 import { ProgressPage } from './progress.tsx';
@@ -86,7 +86,7 @@ function Started({ session }: PageProps) {
   );
   return (
     <>
-      <h1>Redrives and other actions</h1>
+      <Title text="Redrives and other actions" />
       <Showing loaded={loaded}>
         {(actions) =>
           actions.length === 0 ? (
@@ -109,7 +109,7 @@ function Started({ session }: PageProps) {
 
 function Table({ actions }: { readonly actions: readonly ActionState[] }) {
   return (
-    <table class="stacks">
+    <table class="stack">
       <caption class="hidden-text">What this console has started, newest first</caption>
       <thead>
         <tr>
@@ -132,7 +132,7 @@ function Table({ actions }: { readonly actions: readonly ActionState[] }) {
         {actions.map((action) => (
           <tr key={action.id} class="linked">
             <th scope="row">
-              <a class="whole" href={`/redrive/${encodeURIComponent(action.id)}`}>
+              <a class="whole" data-row href={`/redrive/${encodeURIComponent(action.id)}`}>
                 {ACTIONS[action.request.kind].title}: <Foreign text={action.request.consumer} />
               </a>
             </th>
