@@ -82,13 +82,21 @@ function Groups({
       <thead>
         <tr>
           <th scope="col">Failure</th>
-          <th scope="col" class="number">
+          <th scope="col" class="number letters">
             Letters
           </th>
-          <th scope="col">Failed when</th>
-          <th scope="col">Keys</th>
-          <th scope="col">Since version</th>
-          <th scope="col">Expires</th>
+          <th scope="col" class="when">
+            Failed when
+          </th>
+          <th scope="col" class="keys">
+            Keys
+          </th>
+          <th scope="col" class="since">
+            Since version
+          </th>
+          <th scope="col" class="expires">
+            Expires
+          </th>
         </tr>
       </thead>
       <tbody>
@@ -116,27 +124,26 @@ function Row({ group, share }: { readonly group: FailureGroup; readonly share: n
     <tr class="linked">
       <th scope="row">
         <a class="whole" data-row href={groupPath(group)}>
-          <code>{group.code}</code>
-        </a>
-        <div>
-          <Foreign class="error-name" text={group.errorName} />
+          <Foreign text={group.errorName} />
           {group.location !== null && (
             <>
               {' at '}
               <Foreign class="mono" text={group.location} />
             </>
           )}
+        </a>
+        <div>
+          <code>{group.code}</code> <span class="muted">{group.summary}</span>
         </div>
-        <div class="muted">{group.summary}</div>
         <div class="muted small">
-          <Foreign text={group.consumer} /> · {group.stage}
+          <Foreign text={group.consumer} />, in stage {group.stage}
           {group.isBeyondRedrive && <span class="tag warn">cannot be redriven</span>}
         </div>
       </th>
       <td class="number" data-label="Letters">
         <strong>{count(group.count)}</strong>
-        <div class="muted small">{percent === null ? 'share unknown' : `${percent} % of its consumer`}</div>
-        {group.overtaken > 0 && <div class="small">{count(group.overtaken)} overtaken</div>}
+        {percent !== null && <div class="muted small">{percent} % of its consumer</div>}
+        {group.overtaken > 0 && <div class="muted small">{count(group.overtaken)} overtaken</div>}
       </td>
       <td data-label="Failed when" class="when">
         <Histogram

@@ -228,7 +228,7 @@ function NextSteps({ group }: { readonly group: FailureGroup }) {
         </div>
       )}
       <p class="muted small">Each of them shows its plan first. Nothing happens until you start it.</p>
-      <Command text={group.command} label="The command that shows this group" />
+      <Command text={group.command} label="The command that does the same" />
     </section>
   );
 }

@@ -124,35 +124,30 @@ function LongText({ text, label }: { readonly text: string; readonly label: stri
 
 function Bytes({ bytes, isMasked }: { readonly bytes: BytesView; readonly isMasked: boolean }) {
   const { name, size, rows, isCut } = bytes;
+  const title = (
+    <>
+      <Foreign text={name} />{' '}
+      <span class="muted">
+        {size === null ? 'null' : plural(size, 'byte')}
+        {rows.length === 0 && isMasked && (size ?? 0) > 0 && ', hidden'}
+      </span>
+    </>
+  );
+  if (rows.length === 0) return <p>{title}</p>;
   return (
     <details class="bytes" open={name === 'key' || name === 'value'}>
-      <summary>
-        <Foreign class="clip" text={name} />{' '}
-        <span class="muted">{size === null ? 'null' : plural(size, 'byte')}</span>
-      </summary>
-      {rows.length > 0 ? (
-        <Scroller label={`Bytes of ${printable(name)}, as hex and text`}>
-          {rows.map(({ at, hex, text }) => (
-            <div key={at} class="row-of-bytes">
-              <span class="muted">{at.toString(16).padStart(4, '0')}</span>
-              {`  ${hex.padEnd(47)}  `}
-              <bdi>{printable(text)}</bdi>
-            </div>
-          ))}
-        </Scroller>
-      ) : (
-        <p class="muted small">
-          {size === null
-            ? 'There is none.'
-            : size === 0
-              ? 'It is empty.'
-              : isMasked
-                ? 'Hidden.'
-                : 'Not shown.'}
-        </p>
-      )}
+      <summary>{title}</summary>
+      <Scroller label={`Bytes of ${printable(name)}, as hex and text`}>
+        {rows.map(({ at, hex, text }) => (
+          <div key={at} class="row-of-bytes">
+            <span class="muted">{at.toString(16).padStart(4, '0')}</span>
+            {`  ${hex.padEnd(47)}  `}
+            <bdi>{printable(text)}</bdi>
+          </div>
+        ))}
+      </Scroller>
       {isCut && (
-        <p class="muted small">The first {plural(rows.length * 16, 'byte')}. The command below has all.</p>
+        <p class="muted small">The first {plural(rows.length * 16, 'byte')}. The command above has all.</p>
       )}
     </details>
   );

@@ -201,17 +201,21 @@ function Attempts({ letter }: { readonly letter: LetterAnswer }) {
   return (
     <section class="section" aria-labelledby="attempts">
       <h2 id="attempts">
-        Failures <span class="muted">{plural(letter.attempts, 'attempt')} in all</span>
+        How it failed before <span class="muted">{plural(letter.attempts, 'attempt')} in all</span>
       </h2>
       <ol class="timeline plain">
         <li>
-          <When at={letter.lastFailedAt} /> <code>{letter.code}</code> in stage {letter.stage}:{' '}
-          <Foreign class="clip" text={letter.reason} />
+          <When at={letter.lastFailedAt} /> <code>{letter.code}</code> in stage {letter.stage}
+          <div>
+            <Foreign class="clip" text={letter.reason} />
+          </div>
         </li>
         {earlier.map((each) => (
           <li key={each.at}>
-            <When at={Date.parse(each.at)} /> <code>{each.code}</code> in stage {each.stage}:{' '}
-            <Foreign class="clip" text={each.message} />
+            <When at={Date.parse(each.at)} /> <code>{each.code}</code> in stage {each.stage}
+            <div>
+              <Foreign class="clip" text={each.message} />
+            </div>
           </li>
         ))}
         {letter.firstFailedAt < letter.lastFailedAt && (

@@ -4,7 +4,7 @@ import { pathWith, read } from '../api.ts';
 import { Filters, Pages, Total, Unread } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
-import { count, duration } from '../words.ts';
+import { count, duration, printable } from '../words.ts';
 import { letterPath } from './group.tsx';
 
 const REFRESH_MS = 5_000;
@@ -29,11 +29,12 @@ export function ParkedPage({ session, location }: PageProps) {
   return (
     <>
       <Title text="Parked keys">{loaded.value && <Total page={loaded.value} noun="key" />}</Title>
-      <details class="explains">
-        <summary>
-          A parked key waits for a dead letter of its own. Redrive that letter, or let the key go on:
-        </summary>
-        <dl class="facts">
+      <div class="section">
+        <p class="prose">
+          Each key waits for a dead letter of its own. Redrive that letter to keep the order, or let the key
+          go on without it:
+        </p>
+        <dl class="facts choices-told">
           <div>
             <dt>Release</dt>
             <dd>Applies what is parked. The letter stays a dead letter, and is overtaken.</dd>
@@ -47,7 +48,7 @@ export function ParkedPage({ session, location }: PageProps) {
             <dd>Discards the letter and what is parked. An export keeps both.</dd>
           </div>
         </dl>
-      </details>
+      </div>
       <Filters session={session} location={location} search="Key, letter …" />
       <Showing loaded={loaded}>
         {(page) => (
@@ -80,7 +81,7 @@ function Keys({ keys, isBusy }: { readonly keys: readonly ParkedKey[]; readonly 
           <th scope="col" class="number">
             Parked
           </th>
-          <th scope="col">Waits since</th>
+          <th scope="col">Waits for</th>
           <th scope="col">Behind the letter</th>
           <th scope="col">Let it go on</th>
         </tr>
@@ -94,15 +95,13 @@ function Keys({ keys, isBusy }: { readonly keys: readonly ParkedKey[]; readonly 
             <td data-label="Consumer">
               <Foreign text={key.consumer} />
               <div class="muted small">
-                <Foreign class="clip" text={key.topic} /> / {key.partition}
+                <Foreign text={key.topic} />/{key.partition}
               </div>
             </td>
             <td data-label="Parked" class="number">
               {count(key.records)}
             </td>
-            <td data-label="Waits since">
-              {key.oldestAgeMs === null ? 'unknown' : duration(key.oldestAgeMs)}
-            </td>
+            <td data-label="Waits for">{key.oldestAgeMs === null ? 'unknown' : duration(key.oldestAgeMs)}</td>
             <td data-label="Behind the letter">
               {key.blockedBy === null ? (
                 <span class="tag warn">▲ gone: release it</span>
@@ -128,14 +127,14 @@ function Choices({ of }: { readonly of: ParkedKey }) {
     pathWith('/redrive', { kind, consumer: of.consumer, partition: of.partition, key: of.keyBase64 });
   return (
     <div class="row choices">
-      <a class="button" href={to('park-release')}>
-        Release …<span class="hidden-text"> key {of.key}</span>
+      <a class="button" data-row href={to('park-release')}>
+        Release …<span class="hidden-text"> key {printable(of.key)}</span>
       </a>
       <a class="button" href={to('park-skip')}>
-        Skip …<span class="hidden-text"> key {of.key}</span>
+        Skip …<span class="hidden-text"> key {printable(of.key)}</span>
       </a>
       <a class="button" href={to('park-discard')}>
-        Discard …<span class="hidden-text"> key {of.key}</span>
+        Discard …<span class="hidden-text"> key {printable(of.key)}</span>
       </a>
     </div>
   );

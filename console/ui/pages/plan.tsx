@@ -121,12 +121,12 @@ function Counts({ plan }: { readonly plan: ActionPlan }) {
   return (
     <dl class="facts numbers">
       <div>
-        <dt>{`${ACTIONS[request.kind].noun}s`}</dt>
+        <dt>{isRedrive ? 'Letters to redrive' : ACTIONS[request.kind].nouns}</dt>
         <dd>{count(isWhole ? plan.count : Math.max(0, plan.count - plan.overtaken))}</dd>
       </div>
       {isRedrive && (
         <div>
-          <dt>{isWhole ? 'of them overtaken' : 'overtaken, left out'}</dt>
+          <dt>{isWhole ? 'Overtaken, among them' : 'Overtaken, left out'}</dt>
           <dd>{count(plan.overtaken)}</dd>
         </div>
       )}
@@ -169,7 +169,7 @@ function Settings({
   );
   return (
     <fieldset class="settings">
-      <legend>How</legend>
+      <legend>Pace and limits</legend>
       <div class="row">
         {field('canary', request.canary, 0, 'Letters to try first')}
         {field('rate', request.rate, 1, 'Letters a second, at most')}

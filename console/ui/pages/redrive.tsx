@@ -21,12 +21,19 @@ export function RedrivePage(props: PageProps) {
 export const ACTIONS: Readonly<
   Record<
     ActionRequest['kind'],
-    { readonly title: string; readonly noun: string; readonly needsReason: boolean; readonly about: string }
+    {
+      readonly title: string;
+      readonly noun: string;
+      readonly nouns: string;
+      readonly needsReason: boolean;
+      readonly about: string;
+    }
   >
 > = {
   redrive: {
     title: 'Redrive',
     noun: 'letter',
+    nouns: 'Letters',
     needsReason: false,
     about:
       'Gives dead letters back to the consumer that failed them. What was applied before stays as it is.',
@@ -34,18 +41,21 @@ export const ACTIONS: Readonly<
   discard: {
     title: 'Discard',
     noun: 'letter',
+    nouns: 'Letters',
     needsReason: true,
     about: 'Removes dead letters without applying them. An export on disk keeps them.',
   },
   'park-release': {
     title: 'Release',
     noun: 'parked record',
+    nouns: 'Parked records',
     needsReason: false,
     about: 'Applies what is parked behind the letter. The letter stays a dead letter, and is overtaken.',
   },
   'park-skip': {
     title: 'Skip',
     noun: 'parked record',
+    nouns: 'Parked records',
     needsReason: true,
     about:
       'Discards the letter that the key waits for, and applies what is parked. An export keeps the letter.',
@@ -53,6 +63,7 @@ export const ACTIONS: Readonly<
   'park-discard': {
     title: 'Discard parked',
     noun: 'parked record',
+    nouns: 'Parked records',
     needsReason: true,
     about: 'Discards the letter and all that is parked behind it. An export keeps both.',
   },
