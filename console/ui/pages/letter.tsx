@@ -42,8 +42,10 @@ export function LetterPage({ rest, session }: PageProps) {
               </div>
               {refused && <Problem code={refused.code} text={refused.message} />}
               <RecordCard letter={letter} showsValues={session.place.showsValues} onReveal={reveal} />
-              <Schema letter={letter} />
-              <Attempts letter={letter} />
+              <div class="halves">
+                <Attempts letter={letter} />
+                <Schema letter={letter} />
+              </div>
               <section class="section" aria-labelledby="done">
                 <h2 id="done">What people did to it</h2>
                 {letter.history.length === 0 ? (
@@ -82,7 +84,7 @@ function Heading({
         Partition {partition}, offset {offset} of <Foreign class="mono" text={topic} />
         {letter && (
           <>
-            , written {letter.timestamp}, key <Foreign class="mono clip" text={letter.key} />
+            , written {letter.timestamp}, key <Foreign class="mono" text={letter.key} />
           </>
         )}
       </p>

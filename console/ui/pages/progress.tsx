@@ -1,5 +1,5 @@
 /** An action under way: where it is, how to stop it, and what it ended with. */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ActionState } from '../../operations.ts';
 import { CallFailed, pathWith, read, write } from '../api.ts';
 import type { PageProps } from '../page.ts';
@@ -46,9 +46,12 @@ function Forgotten() {
 export function Steps({
   at,
   canary,
+  brokenAt = null,
 }: {
   readonly at: 'plan' | 'canary' | 'rest' | 'over';
   readonly canary: number;
+  /** The step that did not come to its end. */
+  readonly brokenAt?: 'canary' | 'rest' | null;
 }) {
   const steps = [
     ['plan', 'Plan'],
@@ -62,14 +65,16 @@ export function Steps({
       {steps.map(([name, title], index) => (
         <li
           key={name}
-          class={index < current ? 'past' : index === current ? 'now' : ''}
+          class={name === brokenAt ? 'broken' : index < current ? 'past' : index === current ? 'now' : ''}
           aria-current={index === current ? 'step' : undefined}
         >
           <span aria-hidden="true" class="bullet">
-            {index < current ? '✓' : index + 1}
+            {name === brokenAt ? '■' : index < current ? '✓' : index + 1}
           </span>
           {title}
-          {index < current && <span class="hidden-text"> (done)</span>}
+          {index < current && (
+            <span class="hidden-text">{name === brokenAt ? ' (not finished)' : ' (done)'}</span>
+          )}
         </li>
       ))}
     </ol>
@@ -80,6 +85,9 @@ function Action({ action, isAllowed }: { readonly action: ActionState; readonly 
   const { request, phase } = action;
   const { title, about } = ACTIONS[request.kind];
   const isOver = action.endedAt !== null;
+  const wasOver = useRef(isOver);
+  const isBroken = action.phase === 'cancelled' || action.phase === 'failed';
+  const stage = action.isCanary ? 'canary' : 'rest';
   return (
     <>
       <div class="heading">
@@ -98,17 +106,20 @@ function Action({ action, isAllowed }: { readonly action: ActionState; readonly 
         <p class="muted">{about}</p>
       </div>
       {request.kind === 'redrive' && (
-        <Steps at={isOver ? 'over' : action.isCanary ? 'canary' : 'rest'} canary={request.canary} />
+        <Steps at={isOver ? 'over' : stage} canary={request.canary} brokenAt={isBroken ? stage : null} />
       )}
       <p class="hidden-text" role="status">
         {milestone(action)}
       </p>
-      {isOver && <Ending action={action} />}
       <section class="card section" aria-labelledby="progress">
         <h2 id="progress">Progress</h2>
         <Bar action={action} />
         <Numbers action={action} />
-        {!isOver && <Steering action={action} isAllowed={isAllowed} />}
+        {isOver ? (
+          <Ending action={action} isNews={!wasOver.current} />
+        ) : (
+          <Steering action={action} isAllowed={isAllowed} />
+        )}
       </section>
       <section class="card section" aria-labelledby="meanwhile">
         <h2 id="meanwhile">What came in meanwhile</h2>
@@ -267,7 +278,12 @@ function Steering({ action, isAllowed }: { readonly action: ActionState; readonl
   );
 }
 
-function Ending({ action }: { readonly action: ActionState }) {
+/** @param isNews it ended while somebody looked: they are led to it, as the buttons that they had are gone */
+function Ending({ action, isNews }: { readonly action: ActionState; readonly isNews: boolean }) {
+  const notice = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (isNews && document.activeElement === document.body) notice.current?.focus();
+  }, []);
   const { consumer } = action.request;
   const isWell = action.phase === 'done' && action.failed === 0;
   const tone = isWell ? 'good' : action.phase === 'failed' ? 'bad' : 'warn';
@@ -281,7 +297,7 @@ function Ending({ action }: { readonly action: ActionState }) {
     </>
   );
   return (
-    <div class={`notice ${tone} section`}>
+    <div ref={notice} tabIndex={-1} class={`notice ${tone} section`}>
       <p>
         <strong>{isWell ? '✓ Done.' : action.phase === 'cancelled' ? '■ Cancelled.' : '▲ It ended.'}</strong>{' '}
         <Foreign text={action.text} />
