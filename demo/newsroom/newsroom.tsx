@@ -69,15 +69,14 @@ function Masthead({
       </h1>
       <p class="fresh">
         {freshness && isConnected && <VerdictSign freshness={freshness} />}
-        {data?.asOf == null ? (
+        {data?.asOf == null || picture?.newest == null ? (
           'Nothing is counted yet'
+        ) : !picture.isLive ? (
+          <strong>The newest minute is {minute(picture.newest)}</strong>
         ) : (
           <span>
             Counted up to <time dateTime={new Date(data.asOf).toISOString()}>{moment(data.asOf, nowMs)}</time>
           </span>
-        )}
-        {picture?.newest != null && !picture.isLive && (
-          <strong>The newest minute is {minute(picture.newest)}</strong>
         )}
       </p>
       <p class="clock" aria-hidden="true">
@@ -101,7 +100,7 @@ function Banner({ notice, verdict }: { readonly notice: Notice; readonly verdict
   return (
     <section class={`banner ${notice.tone}`} aria-label="How old the numbers are">
       <p class="says" role="status">
-        {verdict !== undefined && <b>{verdict.replace('_', ' ')}</b>} {notice.text}
+        {verdict !== undefined && <b>{verdict.replace('_', ' ')}:</b>} {notice.text}
       </p>
       {notice.evidence.map((fact) => (
         <p key={fact.slice(0, 20)} class="why">
@@ -126,7 +125,7 @@ function Site({
   return (
     <section class="site" aria-label="The whole site">
       <dl class="figures">
-        <Figure name="sessions now" value={count(sessions)} />
+        <Figure name={isLive ? 'sessions now' : 'sessions, last 5 minutes'} value={count(sessions)} />
         <Figure name="views a minute" value={count(Math.round(viewsPerMinute))} />
         {engagedMs !== null && <Figure name="engaged a view" value={seconds(engagedMs)} />}
       </dl>

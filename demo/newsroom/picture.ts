@@ -90,10 +90,10 @@ function sum(values: readonly number[]): number {
   return values.reduce((all, value) => all + value, 0);
 }
 
-/** The first part of a path: `sport` of `/sport/cup-final-1200`. What is no such path is of the site itself. */
+/** The first part of a path: `sport` of `/sport/cup-final-1200`; what is in no part is `site`. */
 export function sectionOf(id: string): string {
   const [, section] = /^\/([^/?#\s]{1,40})\/[^/?#]/u.exec(id) ?? [];
-  return section === undefined ? 'front page' : words(section).toLowerCase();
+  return section === undefined ? 'site' : words(section).toLowerCase();
 }
 
 /** The last part of a path as words: `Cup final` of `/sport/cup-final-1200`; other ids as they are. */
