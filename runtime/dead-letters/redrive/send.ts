@@ -1,6 +1,6 @@
 /**
  * Giving chosen dead letters back to the consumer that failed them: a few first, the rest only if those were applied,
- * each sent before it is taken off the reader, with a journal that a killed redrive goes on from.
+ * each sent before it is taken off the reader, with a journal that a killed redrive goes on from, and steered while it runs.
  */
 
 import { MillraceError } from '../../errors.ts';
@@ -36,7 +36,16 @@ export interface RedrivePorts {
   readonly redrive: Queue;
   readonly objects: ObjectStore;
   readonly clock: Clock;
+  /** What a person wants of the redrive now; asked before anything is sent. @default always `go` */
+  readonly steering?: () => Steering;
 }
+
+/**
+ * - `go`: it goes on.
+ * - `pause`: nothing is sent; results still come in.
+ * - `cancel`: nothing is sent any more, whatever is said later. What was sent cannot be taken back.
+ */
+export type Steering = 'go' | 'pause' | 'cancel';
 
 /** `planned` is the sum of `applied`, `alreadyApplied`, `failed`, `overtaken` and `remaining`. */
 export interface RedriveProgress {
@@ -55,6 +64,12 @@ export interface RedriveProgress {
   readonly heldBack: number;
 }
 
+/** What a redrive has come to. */
+export interface RedriveEnd extends RedriveProgress {
+  /** Present where it was cancelled before everything was sent. What was not sent is on the reader. */
+  readonly cancelled?: true;
+}
+
 /** SQS takes ten messages a request. */
 const SEND_BATCH = 10;
 const POLL_MS = 250;
@@ -69,10 +84,10 @@ export async function runRedrive(
   journal: RedriveJournal,
   ports: RedrivePorts,
   options: RedriveOptions,
-  onProgress: (progress: RedriveProgress) => void = () => {},
-): Promise<RedriveProgress> {
+  onProgress: (progress: RedriveProgress, isCanary: boolean) => void = () => {},
+): Promise<RedriveEnd> {
   const { plan } = journal;
-  const { reader, redrive, objects, clock } = ports;
+  const { reader, redrive, objects, clock, steering = () => 'go' } = ports;
   const readResults = redriveResultsReader(objects, plan.id);
   const letterOf = new Map(
     [...plan.letters].flatMap(([key, copies]) => copies.map((copy) => [copy, key] as const)),
@@ -82,6 +97,13 @@ export async function runRedrive(
   let heldBack = 0;
   /** How many were sent when no result came any more. */
   let gaveUpAt = -1;
+  let isCanary = options.canary > 0 && plan.letters.size > options.canary;
+  let isCancelled = false as boolean;
+  const steered = (): Steering => {
+    const wanted = isCancelled ? 'cancel' : steering();
+    isCancelled = wanted === 'cancel';
+    return wanted;
+  };
 
   const progress = async (): Promise<RedriveProgress> => {
     results = new Map([...(await readResults())].filter(([key]) => plan.letters.has(key)));
@@ -97,12 +119,13 @@ export async function runRedrive(
       remaining: plan.letters.size - all.length,
       heldBack,
     };
-    onProgress(now);
+    onProgress(now, isCanary);
     return now;
   };
 
   const stopAtFailures = (now: RedriveProgress, maxFailures: number) => {
-    if (now.failed >= maxFailures) throw stopped(plan, now, `${now.failed} of ${now.sent} failed again`);
+    if (now.failed >= maxFailures && steered() !== 'cancel')
+      throw stopped(plan, now, `${now.failed} of ${now.sent} failed again`);
   };
 
   /** Whether a letter has to wait for an earlier one of its key: one that is neither applied nor known to be gone. */
@@ -117,29 +140,34 @@ export async function runRedrive(
   /**
    * Sends letters until so many are sent in all, and takes every copy of what is sent off the reader.
    * @param before the letters that the last pass has found; undefined where there was none
-   * @returns the letters that this one has found
+   * @returns the letters that this one has found; undefined where a pause or a cancel ended it
    */
   const pass = async (
     limit: number,
     maxFailures: number,
     before: ReadonlySet<string> | undefined,
-  ): Promise<ReadonlySet<string>> => {
+  ): Promise<ReadonlySet<string> | undefined> => {
     const found = new Set<string>();
     const waiting = new Set<string>();
     /** Copies to take away, and of each letter among them that is yet to be sent, one. */
     let batch: StoredLetter[] = [];
     const fresh = new Map<string, StoredLetter>();
-    const flush = async () => {
+    /** False where nothing may be sent now. */
+    const flush = async (): Promise<boolean> => {
       if (fresh.size > 0) {
+        const messages = await Promise.all(
+          [...fresh.values()].map((stored) => messageOf(stored, plan, objects)),
+        );
         await clock.sleep(Math.max(0, nextSendAt - clock.now()));
+        if (steered() !== 'go') return false;
         nextSendAt = clock.now() + (fresh.size * 1_000) / options.ratePerSecond;
-        const messages = [...fresh.values()].map((stored) => messageOf(stored, plan, objects));
-        await redrive.send(await Promise.all(messages));
+        await redrive.send(messages);
         journal.noteSent([...fresh.keys()]);
         fresh.clear();
       }
       await reader.remove(batch);
       batch = [];
+      return true;
     };
     const batchSize = Math.max(1, Math.min(SEND_BATCH, Math.floor(options.ratePerSecond)));
     for await (const copy of reader.scan()) {
@@ -156,21 +184,32 @@ export async function runRedrive(
       }
       batch.push(copy);
       if (batch.length < batchSize) continue;
-      await flush();
+      // A scan is not kept waiting: on SQS, what it has shown is hidden from others for as long as it lasts.
+      if (!(await flush())) return undefined;
       stopAtFailures(await progress(), maxFailures);
     }
-    if (batch.length > 0) await flush();
+    if (batch.length > 0 && !(await flush())) return undefined;
     heldBack = waiting.size;
     return found;
+  };
+
+  /** Waits while it is paused. False where it is cancelled. */
+  const mayGoOn = async (maxFailures: number): Promise<boolean> => {
+    while (steered() === 'pause') {
+      await clock.sleep(POLL_MS);
+      stopAtFailures(await progress(), maxFailures);
+    }
+    return !isCancelled;
   };
 
   /** In passes, as what the next ones wait for is applied: of each key a letter at a time. */
   const sendUpTo = async (limit: number, maxFailures: number) => {
     let found: ReadonlySet<string> | undefined;
-    for (;;) {
+    while (await mayGoOn(maxFailures)) {
       const sentBefore = journal.sent.size;
       const hasLooked = found !== undefined;
       found = await pass(limit, maxFailures, found);
+      if (!found) continue;
       if (heldBack === 0 || (hasLooked && journal.sent.size === sentBefore)) return;
       stopAtFailures(await waitForResults(), maxFailures);
       if (journal.sent.size === gaveUpAt) return;
@@ -186,7 +225,8 @@ export async function runRedrive(
       await clock.sleep(POLL_MS);
       const before = now;
       now = await progress();
-      if (now.remaining < before.remaining) quietMs = 0;
+      // Whoever pauses wants it to wait.
+      if (now.remaining < before.remaining || steered() === 'pause') quietMs = 0;
     }
     return now;
   };
@@ -199,6 +239,7 @@ export async function runRedrive(
       const wanted = options.canary + now.overtaken - plan.leftOut;
       await sendUpTo(Math.max(wanted, journal.sent.size), 1);
       now = await waitForResults();
+      if (steered() === 'cancel') return;
       stopAtFailures(now, 1);
       if (results.size < journal.sent.size) {
         throw stopped(
@@ -210,10 +251,12 @@ export async function runRedrive(
     }
   };
 
-  if (options.canary > 0 && plan.letters.size > options.canary) await tryFirst();
+  if (isCanary) await tryFirst();
+  isCanary = false;
   await progress();
   await sendUpTo(plan.letters.size, options.maxFailures);
-  return waitForResults();
+  const wasCut = isCancelled && journal.sent.size < plan.letters.size;
+  return { ...(await waitForResults()), ...(wasCut && { cancelled: true as const }) };
 }
 
 /** A message goes back as it stands in its queue, so what a later minor version wrote into it is kept. */

@@ -10,7 +10,11 @@ import type { Queue } from '../../../../runtime/dead-letters/queue.ts';
 import { fetchPayload } from '../../../../runtime/dead-letters/queue-letters.ts';
 import { discardLetters, type StoredLetter } from '../../../../runtime/dead-letters/reader.ts';
 import { chooseLetters } from '../../../../runtime/dead-letters/redrive/plan.ts';
-import { type RedriveJournal, runRedrive } from '../../../../runtime/dead-letters/redrive/send.ts';
+import {
+  type RedriveJournal,
+  runRedrive,
+  type Steering,
+} from '../../../../runtime/dead-letters/redrive/send.ts';
 import { deadLetterResources } from '../../../../runtime/dead-letters/resources.ts';
 import { type LetterFilter, matches } from '../../../../runtime/dead-letters/triage.ts';
 import { defineConsumer } from '../../../../runtime/delivery/consumer.ts';
@@ -80,6 +84,8 @@ const operation = fc.oneof(
       filter,
       canary: fc.integer({ min: 0, max: 2 }),
       killAt: fc.option(fc.integer({ min: 0, max: 12 })),
+      /** What a person wants each time that it is asked for; `go` from then on. */
+      steering: fc.array(fc.constantFrom<Steering>('go', 'go', 'go', 'pause', 'cancel'), { maxLength: 8 }),
       trouble,
     }),
   },
@@ -210,10 +216,17 @@ class DlqSession {
   }
 
   /** By the redriver, while the function consumes. One that was killed is gone on with. */
-  async redrive({ filter, canary, killAt, trouble }: Extract<Operation, { op: 'redrive' }>): Promise<void> {
+  async redrive({
+    filter,
+    canary,
+    killAt,
+    steering,
+    trouble,
+  }: Extract<Operation, { op: 'redrive' }>): Promise<void> {
     this.#journal ??= await this.plan(filter);
     const journal = this.#journal;
     let calls = 0;
+    let asked = 0;
     const mayBeKilled = async <Result>(call: () => Promise<Result>): Promise<Result> => {
       if (calls++ === killAt) throw new Killed();
       const result = await call();
@@ -250,6 +263,7 @@ class DlqSession {
           redrive,
           objects: this.objects,
           clock: this.clock,
+          steering: () => steering[asked++] ?? 'go',
         },
         { ratePerSecond: 10, canary, maxFailures: 2, patienceMs: 2_000 },
       );
@@ -335,7 +349,14 @@ class DlqSession {
       if (round === 1) await this.resources.mover.move({ maxPerSecond: 1_000 });
       if (round === 2) {
         this.#journal = undefined;
-        await this.redrive({ op: 'redrive', filter: {}, canary: 0, killAt: null, trouble: calm });
+        await this.redrive({
+          op: 'redrive',
+          filter: {},
+          canary: 0,
+          killAt: null,
+          steering: [],
+          trouble: calm,
+        });
       }
       await this.clock.sleep(VISIBILITY_MS);
       while (await this.consume(calm));
