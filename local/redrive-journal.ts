@@ -39,7 +39,7 @@ type Entry =
 
 export interface OpenJournal extends RedriveJournal {
   readonly begunAt: string;
-  /** No redrive goes on with it any more. */
+  /** No redrive goes on with it any more. Again it does nothing. */
   end(): void;
 }
 
@@ -83,6 +83,7 @@ export function findJournal(
 
 function journal(path: string, plan: PlanEntry, entries: readonly Entry[]): OpenJournal {
   const sent = new Set(entries.flatMap((entry) => (entry.type === 'sent' ? entry.ids : [])));
+  let isEnded = false;
   return {
     plan: {
       id: plan.id,
@@ -98,7 +99,10 @@ function journal(path: string, plan: PlanEntry, entries: readonly Entry[]): Open
       append(path, { type: 'sent', ids });
       for (const id of ids) sent.add(id);
     },
-    end: () => append(path, { type: 'ended' }),
+    end() {
+      if (!isEnded) append(path, { type: 'ended' });
+      isEnded = true;
+    },
   };
 }
 

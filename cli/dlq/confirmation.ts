@@ -1,7 +1,27 @@
 import { createInterface, type ReadLineOptions } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { CommandFailed } from '../command-failed.ts';
-import { printNote } from '../terminal.ts';
+import { columnsOf, printNote, wrapped } from '../terminal.ts';
+
+/** What is about to be done: a line that says all, and facts by a word each. A fact without one goes on with the one before. */
+export interface PlanWords {
+  readonly head: string;
+  readonly facts: readonly (readonly [name: string, text: string])[];
+}
+
+/** Columns before a fact. */
+const INDENT = 10;
+
+/** Shows the plan that the person is about to confirm. */
+export function printPlan({ head, facts }: PlanWords): void {
+  const room = columnsOf(process.stderr) - INDENT;
+  const lines = facts.flatMap(([name, text]) =>
+    name === ''
+      ? wrapped(text, room).map((line) => ' '.repeat(INDENT) + line)
+      : [`  ${name.padEnd(INDENT - 2)}${text}`],
+  );
+  printNote([head, ...lines].join('\n'));
+}
 
 interface Confirmable {
   readonly yes?: true;

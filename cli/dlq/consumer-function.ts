@@ -11,10 +11,23 @@ import type { DlqSession } from './session.ts';
 const TAKE_OVER_MS = 200;
 
 /**
- * On a laptop somebody has to run the consumer: the process that holds the folder does, and as soon as there is none, this
- * one. On AWS the function is there.
+ * Does the work while somebody runs the consumer. On a laptop that is the process that holds the folder, and as soon as there
+ * is none, this one. On AWS the function is there.
  */
-export async function startFunction(
+export async function withFunction<Result>(
+  session: DlqSession,
+  postgres: string | undefined,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const function_ = await startFunction(session, postgres);
+  try {
+    return await work();
+  } finally {
+    await function_.stop();
+  }
+}
+
+async function startFunction(
   session: DlqSession,
   postgres: string | undefined,
 ): Promise<{ stop(): Promise<void> }> {

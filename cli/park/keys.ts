@@ -74,7 +74,7 @@ export async function findKey(
   keys: WaitingKeyReader,
   key: Buffer,
   session: DlqSession,
-  { partition }: KeyOptions,
+  { partition }: Pick<KeyOptions, 'partition'>,
 ): Promise<WaitingKey> {
   const waiting = (await keys.find(ledgerOwner(session.consumer), key)).filter(
     (each) => partition === undefined || each.partition === partition,
@@ -104,7 +104,10 @@ function keyJson(key: Buffer, view: View): { readonly key: string | null; readon
 }
 
 /** The words by which a command names the key again. Its bytes are left out where they are personal data, or very many. */
-export function keyWords({ key, partition }: WaitingKey, view: View): readonly string[] | undefined {
+export function keyWords(
+  { key, partition }: Pick<WaitingKey, 'key' | 'partition'>,
+  view: View,
+): readonly string[] | undefined {
   if (isKeyHidden(view) || key.length > MOST_BYTES) return undefined;
   const named =
     isText(key) && !key.toString().startsWith('-')

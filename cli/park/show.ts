@@ -30,7 +30,7 @@ import {
   withKey,
   withWaitingKeys,
 } from './keys.ts';
-import { lettersOfKey } from './release.ts';
+import { lettersOfKey } from './release-run.ts';
 
 const EXAMPLE = `
 Examples:
