@@ -230,7 +230,7 @@ export function whyText({ named, place }: DlqSession): string {
   return `To see why: ${hint(['dlq', 'triage', '--consumer', named], place)}`;
 }
 
-export function overtakenLines({ named, place }: DlqSession, filter: LetterFilter): readonly string[] {
+function overtakenLines({ named, place }: DlqSession, filter: LetterFilter): readonly string[] {
   const text = whereText({ ...filter, overtaken: true });
   const words = ['--consumer', named, ...(text === undefined ? [] : ['--where', text])];
   return [

@@ -13,7 +13,7 @@ import { createTraffic } from '../fixtures/newsdesk/demo.ts';
 import { editorialAnalytics } from '../fixtures/newsdesk/lambdas/editorial-analytics/consumer.ts';
 import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millrace, millraceJson, start, TABLES, until } from './millrace.ts';
+import { finished, millrace, millraceJson, start, TABLES, until } from './millrace.ts';
 
 // Each step is a process or several, and some of them start a PostgreSQL.
 jest.setTimeout(120_000);
@@ -282,6 +282,41 @@ test('a redrive runs the consumer itself once the process that ran it has gone',
     up.kill('SIGINT');
     await gone;
     expect(await redriven).toMatchObject({ planned: 6, applied: 6, remaining: 0 });
+  } finally {
+    temporary.remove();
+  }
+});
+
+test('Ctrl-C cancels a redrive: what was sent has its results, and the same command is a new redrive', async () => {
+  const temporary = createTemporaryFolder();
+  const state = ['--state', join(temporary.path, 'state')];
+  placeSink(state[1]!);
+  try {
+    const traffic = createTraffic(createSeededRandom(7));
+    const view = traffic.next(Date.UTC(2026, 0, 1));
+    const views = Array.from({ length: 8 }, (_, n) => JSON.stringify({ ...view, eventId: `e${n}` }));
+    const failing = ['up', '--input', '-', '--exit-when-drained', '--fail', `contentId=${view.contentId}`];
+    await millraceJson([...failing, ...state], views.join('\n'));
+
+    const slow = ['dlq', 'redrive', '--yes', '--rate', '1', '--canary', '0', '--json', ...state];
+    const child = start(slow);
+    const ended = finished(child);
+    await until(async () => (await lettersLeft(state)) < 8);
+    child.kill('SIGINT');
+    const { code, stdout, stderr } = await ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain('Cancelling: nothing more is sent.');
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ planned: 8, failed: 0, cancelled: true });
+    expect(result.applied).toBeGreaterThan(0);
+    expect(result.remaining).toBe(8 - result.applied);
+    expect(await lettersLeft(state)).toBe(result.remaining);
+    const [entry] = await millraceJson(['dlq', 'audit', ...state]);
+    expect(entry.result).toMatchObject({ sent: result.applied, cancelled: true });
+
+    const again = await millrace(['dlq', 'redrive', '--yes', ...state]);
+    expect(again.stderr).not.toContain('Going on');
+    expect(again.stdout).toContain(`${result.remaining} applied.`);
   } finally {
     temporary.remove();
   }
