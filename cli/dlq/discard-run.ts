@@ -140,10 +140,12 @@ export function discardEndLines(
   { copies }: PlannedDiscard,
   { named, place }: DlqSession,
 ): readonly string[] {
+  const all = count(copies.size);
+  if (cancelled && discarded === 0)
+    return [`Cancelled before anything was discarded: all ${all} stay dead letters.`];
+  const cut = cancelled ? [`Cancelled: ${count(copies.size - discarded)} of ${all} stay dead letters.`] : [];
   return [
-    ...(cancelled
-      ? [`Cancelled: ${count(copies.size - discarded)} of ${count(copies.size)} stay dead letters.`]
-      : []),
+    ...cut,
     `${count(discarded)} discarded. They are in ${path}; to take them back:`,
     `  ${hint(['dlq', 'import', '--consumer', named, '--input', path], place)}`,
   ];

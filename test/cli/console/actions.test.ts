@@ -250,6 +250,19 @@ describe('actions of the console', () => {
     expect(alike(entry)).toEqual(alike(await newest()));
   });
 
+  test('a discard that is cancelled at once leaves everything where it is, and cannot be paused', async () => {
+    const waiting = await letters();
+    await actions.plan(discard(''));
+    const { id } = await actions.start(discard(''), CONSUMER);
+    expect(() => actions.steer(id, 'pause')).toThrow('Only a redrive');
+    actions.steer(id, 'cancel');
+    const end = await ended(seen(id));
+    expect(end).toMatchObject({ phase: 'cancelled', applied: 0, remaining: waiting.length });
+    expect(end.text).toContain('Cancelled before anything was discarded');
+    expect(await letters()).toEqual(waiting);
+    expect(await newest()).toMatchObject({ result: { discarded: 0, cancelled: true } });
+  });
+
   test('a discard is refused while letters are given back elsewhere', async () => {
     const [one] = await letters();
     const lock = lockLetters(existingStateFolder(state), CONSUMER, 'give-back');
@@ -293,7 +306,9 @@ describe('actions of the console', () => {
         `npx millrace park ${verb} ${mine.key} --partition ${mine.partition}` +
           `${verb === 'release' ? '' : " --reason 'a test order'"} --consumer ${CONSUMER} --state ${state}`,
       );
-      expect(await done(request)).toMatchObject({
+      const begun = await actions.start(request, CONSUMER);
+      expect(() => actions.steer(begun.id, 'cancel')).toThrow('cannot be cancelled');
+      expect(await ended(begun)).toMatchObject({
         phase: 'done',
         planned: plan.count,
         remaining: 0,
