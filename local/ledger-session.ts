@@ -103,8 +103,8 @@ export function folderKeys(folder: StateFolder): WaitingKeyReader {
   );
 }
 
-/** What was read of a sink, by folder and question, with the sink's version then; the newest last. */
-const answers = new Map<string, { readonly version: string; readonly result: unknown }>();
+/** What this process has read of each folder's sink, by question; worth something as long as nobody else has had the sink open. */
+const remembered = new Map<string, { version: string | undefined; readonly answers: Map<string, unknown> }>();
 const MOST_ANSWERS = 100;
 
 /** @param question names what is read, among all that is read of a folder's sink; undefined where it is not remembered */
@@ -114,21 +114,25 @@ async function askOrRead<Result>(
   ask: () => Promise<{ readonly result: Result } | undefined>,
   read: (stack: typeof import('./stack.ts')) => Promise<Result>,
 ): Promise<Result> {
-  const key = `${folder.path} ${JSON.stringify(question)}`;
+  const known = remembered.get(folder.path) ?? { version: undefined, answers: new Map<string, unknown>() };
+  remembered.set(folder.path, known);
+  const isAsRead = () => known.version !== undefined && known.version === sinkVersion(folder);
+  const key = JSON.stringify(question);
   for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += RETRY_MS) {
     const answered = await ask();
     if (answered) return answered.result;
     // Opening the sink takes most of a second and keeps "up" waiting, and a page that stays open asks again and again.
-    const before = question === undefined ? undefined : answers.get(key);
-    if (before !== undefined && before.version === sinkVersion(folder)) return before.result as Result;
+    if (question !== undefined && known.answers.has(key) && isAsRead())
+      return known.answers.get(key) as Result;
     const lock = tryLockStateFolder(folder, 'look');
     if (lock) {
       try {
+        if (!isAsRead()) known.answers.clear();
         const result = await read(await import('./stack.ts'));
-        const version = sinkVersion(folder);
-        answers.delete(key);
-        if (question !== undefined && version !== undefined) answers.set(key, { version, result });
-        if (answers.size > MOST_ANSWERS) answers.delete(answers.keys().next().value!);
+        // By opening it, this process has changed the version, and nothing else.
+        known.version = sinkVersion(folder);
+        if (question !== undefined) known.answers.set(key, result);
+        if (known.answers.size > MOST_ANSWERS) known.answers.delete(known.answers.keys().next().value!);
         return result;
       } finally {
         lock.release();
