@@ -38,6 +38,7 @@ const ENVIRONMENT_LOOK_MS = 30_000;
 const EARLY = 0.75;
 /** A look that takes longer is not waited for where there is an earlier one. */
 const PATIENCE_MS = 1_000;
+const FIRST_PATIENCE_MS = 5_000;
 const DEPLOYED_MS = 300_000;
 
 /** Begins to look at once. Never rejects: what keeps it from looking is in its answers. */
@@ -73,7 +74,9 @@ export async function createStatus(
       if (session && session.version !== versionOf(options)) await leave();
       // To open a folder makes files in it: the version of after that is the one to compare with.
       session ??= { lag: await open(), version: versionOf(options) };
-      const [statuses, changedAt] = await Promise.all([session.lag.look(), deployedAt()]);
+      const statuses = await session.lag.look();
+      // Behind the look, which has taken the name of a run that is over from the folder.
+      const changedAt = await deployedAt();
       consumers = statuses.map((status) => lookOf(status, options, changedAt(status.consumer)));
       seenAt = clock.now();
       problem = null;
@@ -118,25 +121,32 @@ export async function createStatus(
       askedAt = clock.now();
       if (!isClosed && !looking && askedAt - begunAt >= lookMs * EARLY) void look();
       else schedule();
-      if (seenAt === undefined && problem === null) await looking;
-      else if (looking) await Promise.race([looking, patience()]);
+      const isFirst = seenAt === undefined && problem === null;
+      if (looking) await Promise.race([looking, patience(isFirst ? FIRST_PATIENCE_MS : PATIENCE_MS)]);
       const series = consumers.map(({ consumer }) => [consumer, historyOf(consumer).sparkline()] as const);
-      return { at: seenAt ?? clock.now(), place, consumers, series: Object.fromEntries(series), problem };
+      return {
+        at: seenAt ?? clock.now(),
+        place,
+        consumers,
+        series: Object.fromEntries(series),
+        problem: problem ?? (seenAt === undefined ? 'The first look has not ended yet.' : null),
+      };
     },
     history: (consumer) => ({ series: historyOf(consumer).series(), marks: historyOf(consumer).marks() }),
     newest: (name) => consumers.find(({ consumer }) => consumer === name),
     async close() {
       isClosed = true;
       clearTimeout(timer);
-      // A look that is under way closes behind itself.
+      // It closes behind itself where it takes longer.
+      if (looking) await Promise.race([looking, patience(PATIENCE_MS)]);
       await leave();
     },
   };
 }
 
-function patience(): Promise<void> {
+function patience(ms: number): Promise<void> {
   return new Promise((resolve) => {
-    setTimeout(resolve, PATIENCE_MS).unref();
+    setTimeout(resolve, ms).unref();
   });
 }
 
