@@ -115,9 +115,9 @@ function Count({ value, noun }: { readonly value: number | null; readonly noun: 
 function Health({ status, isLive }: { readonly status: StatusAnswer | null; readonly isLive: boolean }) {
   const worst = status?.consumers[0];
   return (
-    <div role="status">
+    <div class="health" role="status">
       {worst && (
-        <a class="health" href="/">
+        <a href="/">
           <Verdict of={isLive ? worst.verdict : 'UNKNOWN'} />
           <span class="words">{headline(status.consumers.map(({ verdict }) => verdict))}</span>
         </a>

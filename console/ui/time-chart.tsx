@@ -281,7 +281,7 @@ function drawMarks(
     ctx.lineWidth = 1.5 * uPlot.pxRatio;
     ctx.setLineDash(MARKS[kind].dash.map((each) => each * uPlot.pxRatio));
     line(ctx, [x, top], [x, top + height]);
-    const size = 8 * uPlot.pxRatio;
+    const size = Number.parseFloat(font ?? '12') * 0.68 * uPlot.pxRatio;
     // Numbers that would cover each other: the list below has them all.
     if (font !== null && x - taken > 2 * size) {
       taken = x;

@@ -39,6 +39,17 @@ export function ConsumerPage({ session, status, rest }: PageProps) {
             reads <Foreign text={look.topic} /> as group <Foreign text={look.group} />
           </span>
         )}
+        <ul class="chips aside">
+          <li>
+            <a href={pathWith('/failures', { consumer: name })}>Its failures</a>
+          </li>
+          <li>
+            <a href={pathWith('/parked', { consumer: name })}>Parked keys</a>
+          </li>
+          <li>
+            <a href={pathWith('/audit', { consumer: name })}>Audit log</a>
+          </li>
+        </ul>
       </Title>
       {look && <Facts look={look} />}
       <Showing loaded={loaded}>{(answer) => <Details answer={answer} place={session.place} />}</Showing>
@@ -123,9 +134,6 @@ function Facts({ look }: { readonly look: ConsumerLook }) {
         <a class="figure" href={pathWith('/failures', { consumer })}>
           {known(deadLetters)}
         </a>
-        <div class="small">
-          <a href={pathWith('/audit', { consumer })}>Audit log</a>
-        </div>
       </Fact>
       <Fact name="Parked keys">
         <a class="figure" href={pathWith('/parked', { consumer })}>

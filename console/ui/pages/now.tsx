@@ -312,18 +312,26 @@ function trend(series: Series | undefined): string {
   return `Lag over ${span}: from ${known(first)} to ${known(last)}`;
 }
 
-/** The order stays while somebody is in the list: a row does not slip away from under a pointer. */
+/**
+ * The order changes with a verdict, not with each number, and not while somebody is in the list: a row does not slip away from
+ * under a pointer.
+ */
 function useSteadyOrder(
   consumers: readonly ConsumerLook[],
   list: { readonly current: HTMLElement | null },
 ): readonly ConsumerLook[] {
-  const order = useRef<readonly string[]>([]);
-  const isHeld = list.current?.matches(':hover, :focus-within') ?? false;
+  const steady = useRef({ order: [] as readonly string[], verdicts: '' });
   const names = consumers.map(({ consumer }) => consumer);
-  const before = order.current.filter((name) => names.includes(name));
-  order.current = isHeld ? [...before, ...names.filter((name) => !before.includes(name))] : names;
-  const places = new Map(order.current.map((name, at) => [name, at]));
-  return consumers.toSorted((a, b) => places.get(a.consumer)! - places.get(b.consumer)!);
+  const verdicts = consumers
+    .map(({ consumer, verdict }) => `${consumer} ${verdict}`)
+    .toSorted()
+    .join();
+  const { current } = steady;
+  const isHeld = list.current?.matches(':hover, :focus-within') ?? false;
+  if (verdicts !== current.verdicts && !isHeld) steady.current = { order: names, verdicts };
+  const places = new Map(steady.current.order.map((name, at) => [name, at]));
+  const placeOf = ({ consumer }: ConsumerLook) => places.get(consumer) ?? names.length;
+  return consumers.toSorted((a, b) => placeOf(a) - placeOf(b));
 }
 
 /** A row that moves keeps the keyboard: browsers take it from what is moved in the page. */
