@@ -69,8 +69,9 @@ export function Frame({ session, location, status, isLive, page, children }: Fra
 }
 
 function Pages({ page, status }: { readonly page: string; readonly status: StatusAnswer | null }) {
-  const letters = sum((status?.consumers ?? []).map(({ deadLetters }) => deadLetters));
-  const keys = sum((status?.consumers ?? []).map(({ parked }) => parked?.keys));
+  // A consumer that parks nothing has none parked; how many letters it has may be unknown.
+  const letters = status && sum(status.consumers.map(({ deadLetters }) => deadLetters));
+  const keys = status && sum(status.consumers.map(({ parked }) => parked?.keys ?? 0));
   const links: readonly [path: string, title: string, counted?: [number | null, string]][] = [
     ['', 'Now'],
     ['failures', 'Failures', [letters, 'dead letters']],

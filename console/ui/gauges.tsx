@@ -14,12 +14,12 @@ export function Drain({
     drainMs === null || headroomMs === null ? null : Math.min(1, drainMs / Math.max(headroomMs, 1));
   const isNever = drain === 'never';
   const tone = isNever || share === 1 ? 'bad' : share !== null && share > 0.25 ? 'warn' : 'good';
-  const width = isNever ? 1 : share;
+  const width = lag === 0 ? 0 : isNever ? 1 : share;
   return (
     <div class="drain">
       <div class="figure">{lag === 0 ? 'drained' : isNever ? 'never' : drain}</div>
       <div class={`track ${tone} ${width === null ? 'none' : ''}`} aria-hidden="true">
-        {width !== null && <span style={{ width: `${width * 100}%` }} />}
+        {width !== null && width > 0 && <span style={{ width: `${width * 100}%` }} />}
       </div>
       <div class="muted small">
         {headroom === '-'

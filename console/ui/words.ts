@@ -76,7 +76,7 @@ export function headline(verdicts: readonly Verdict[]): string {
   const needing = verdicts.filter(needsYou).length;
   if (all === 0) return 'No consumers yet';
   if (all === 1) return needing === 1 ? 'The consumer needs you' : 'The consumer keeps up';
-  if (needing === 0) return `All ${count(all)} consumers keep up`;
+  if (needing === 0) return all === 2 ? 'Both consumers keep up' : `All ${count(all)} consumers keep up`;
   return `${count(needing)} of ${count(all)} consumers ${needing === 1 ? 'needs' : 'need'} you`;
 }
 
