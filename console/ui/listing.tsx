@@ -1,6 +1,6 @@
 /** Lists that filter and page: their whole state is in the URL, so that back, forward and a copied link work. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { Page } from '../operations.ts';
+import type { Page, Place } from '../operations.ts';
 import { pathWith } from './api.ts';
 import type { PageProps } from './page.ts';
 import { Foreign } from './parts.tsx';
@@ -90,6 +90,12 @@ export function Filters({
       )}
     </search>
   );
+}
+
+/** The command that lists the same. A consumer that the app does not have is left out: a link can hold anything. */
+export function commandFor(words: string, consumer: string | null, { consumers, flags }: Place): string {
+  const ofOne = consumer !== null && consumers.includes(consumer) ? `--consumer ${consumer}` : '';
+  return ['npx millrace', words, ofOne, flags].filter((each) => each !== '').join(' ');
 }
 
 /** Where in a list this is, and the way on. The links push, so that back is the page before. */

@@ -1,7 +1,7 @@
 /** Who did what, and what came of it. */
 import type { AuditRow, Page } from '../../operations.ts';
 import { read } from '../api.ts';
-import { Filters, Pages, Total, Unread, When } from '../listing.tsx';
+import { commandFor, Filters, Pages, Total, Unread, When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { duration } from '../words.ts';
@@ -20,11 +20,7 @@ export function AuditPage({ session, location }: PageProps) {
     (signal) => read('/api/audit', words, signal),
     REFRESH_MS,
   );
-  const command = [
-    'npx millrace dlq audit',
-    words.consumer && `--consumer ${words.consumer}`,
-    session.place.flags,
-  ];
+  const command = commandFor('dlq audit', words.consumer, session.place);
   return (
     <>
       <Title text="Audit log">
@@ -46,7 +42,7 @@ export function AuditPage({ session, location }: PageProps) {
           </>
         )}
       </Showing>
-      <Command text={command.filter(Boolean).join(' ')} label="The command that shows the same" />
+      <Command text={command} label="The command that shows the same" />
     </>
   );
 }

@@ -88,7 +88,7 @@ function Groups({
           <th scope="col" class="when">
             Failed when
           </th>
-          <th scope="col" class="keys">
+          <th scope="col" class="of-keys">
             Keys
           </th>
           <th scope="col" class="since">
@@ -155,7 +155,7 @@ function Row({ group, share }: { readonly group: FailureGroup; readonly share: n
           <span>{moment(group.lastSeenAt)}</span>
         </div>
       </td>
-      <td data-label="Keys" class="keys">
+      <td data-label="Keys" class="of-keys">
         <Keys group={group} most={2} />
       </td>
       <td data-label="Since version">

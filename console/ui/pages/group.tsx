@@ -166,6 +166,12 @@ function Facts({ group, status }: { readonly group: FailureGroup; readonly statu
           <dd>{listed(group.partitions)}</dd>
         </div>
         <div>
+          <dt>First failed</dt>
+          <dd>
+            <When at={group.firstSeenAt} />
+          </dd>
+        </div>
+        <div>
           <dt>Last failed</dt>
           <dd>
             <When at={group.lastSeenAt} />

@@ -1,7 +1,7 @@
 /** Keys that wait behind a dead letter of their own, and how they go on. */
 import type { Page, ParkedKey } from '../../operations.ts';
 import { pathWith, read } from '../api.ts';
-import { Filters, Pages, Total, Unread } from '../listing.tsx';
+import { commandFor, Filters, Pages, Total, Unread } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, duration, printable } from '../words.ts';
@@ -21,11 +21,7 @@ export function ParkedPage({ session, location }: PageProps) {
     (signal) => read('/api/parked', words, signal),
     REFRESH_MS,
   );
-  const command = [
-    'npx millrace park list',
-    words.consumer && `--consumer ${words.consumer}`,
-    session.place.flags,
-  ];
+  const command = commandFor('park list', words.consumer, session.place);
   return (
     <>
       <Title text="Parked keys">{loaded.value && <Total page={loaded.value} noun="key" />}</Title>
@@ -65,7 +61,7 @@ export function ParkedPage({ session, location }: PageProps) {
           </>
         )}
       </Showing>
-      <Command text={command.filter(Boolean).join(' ')} label="The command that shows the same" />
+      <Command text={command} label="The command that shows the same" />
     </>
   );
 }

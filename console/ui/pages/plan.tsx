@@ -1,5 +1,5 @@
 /** What an action would do, before it does anything: numbers, order, pace, and the name to type. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { ActionPlan, ActionRequest, ActionState } from '../../operations.ts';
 import { CallFailed, write } from '../api.ts';
 import { hrefWith } from '../listing.tsx';
@@ -7,21 +7,28 @@ import type { PageProps } from '../page.ts';
 import { Command, Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
 import { go } from '../place.ts';
 import { count, plural } from '../words.ts';
+import { ACTIONS } from './actions.tsx';
 import { Steps } from './progress.tsx';
-import { ACTIONS } from './redrive.tsx';
 
 const TYPING_MS = 300;
 /** What the command has, too. */
 const DEFAULTS = { canary: 5, rate: 100, failures: 20 } as const;
+const LEAST = { canary: 0, rate: 1, failures: 1 } as const;
+const TITLES = {
+  canary: 'Letters to try first',
+  rate: 'Letters a second, at most',
+  failures: 'Stop after failures',
+} as const;
+type Setting = keyof typeof DEFAULTS;
 
 /** @param query the URL's: what is asked for, and how */
 function requestOf(query: URLSearchParams, reason: string): ActionRequest {
   const consumer = query.get('consumer') ?? '';
   const where = query.get('where') ?? '';
   const kind = query.get('kind') ?? 'redrive';
-  const whole = (name: keyof typeof DEFAULTS, least: number) => {
+  const whole = (name: Setting) => {
     const value = Number(query.get(name) ?? DEFAULTS[name]);
-    return Number.isSafeInteger(value) && value >= least ? value : DEFAULTS[name];
+    return Number.isSafeInteger(value) && value >= LEAST[name] ? value : DEFAULTS[name];
   };
   if (kind === 'park-release' || kind === 'park-skip' || kind === 'park-discard') {
     const partition = Number(query.get('partition') ?? 0);
@@ -33,10 +40,21 @@ function requestOf(query: URLSearchParams, reason: string): ActionRequest {
     consumer,
     where,
     allowOvertaken: query.get('overtaken') === 'yes',
-    canary: whole('canary', 0),
-    rate: whole('rate', 1),
-    maxFailures: whole('failures', 1),
+    canary: whole('canary'),
+    rate: whole('rate'),
+    maxFailures: whole('failures'),
   };
+}
+
+/** What is no number for a setting, in words; null where all are. */
+function wrongSetting(query: URLSearchParams): string | null {
+  for (const [name, least] of Object.entries(LEAST)) {
+    const text = query.get(name);
+    const value = Number(text);
+    if (text !== null && !(Number.isSafeInteger(value) && value >= least))
+      return `${TITLES[name as Setting]}: type a whole number from ${least}.`;
+  }
+  return null;
 }
 
 /** The value, once it has not changed for a moment. */
@@ -51,9 +69,9 @@ function useSettled<Value>(value: Value): Value {
 
 export function PlanPage({ session, location }: PageProps) {
   const [reason, setReason] = useState('');
-  const settled = useSettled(reason);
-  const asked = requestOf(location.query, settled);
-  const loaded = useLoaded<ActionPlan>(JSON.stringify(asked), () => write('/api/plan', asked));
+  const asked = requestOf(location.query, reason);
+  const settled = useSettled(JSON.stringify(asked));
+  const loaded = useLoaded<ActionPlan>(settled, () => write('/api/plan', JSON.parse(settled)));
   const { title, about, needsReason } = ACTIONS[asked.kind];
   return (
     <>
@@ -96,22 +114,38 @@ export function PlanPage({ session, location }: PageProps) {
                   <Foreign class="mono" text={asked.where === '' ? '(all dead letters)' : asked.where} />
                 </p>
               )}
+              {'keyBase64' in asked && (
+                <p>
+                  <span class="muted">Key</span> <Foreign class="mono" text={keyText(asked.keyBase64)} />{' '}
+                  <span class="muted">in partition {asked.partition}</span>
+                </p>
+              )}
               {asked.kind === 'redrive' && <Settings request={asked} plan={plan} location={location} />}
             </section>
             <Confirmation
               plan={plan}
               allowsActions={session.place.allowsActions}
-              isSettled={!loaded.isLoading && settled === reason}
+              isSettled={!loaded.isLoading && settled === JSON.stringify(asked)}
+              wrong={asked.kind === 'redrive' ? wrongSetting(location.query) : null}
               reason={reason}
               {...(asked.kind !== 'redrive' && { onReason: setReason })}
               needsReason={needsReason}
-              request={{ ...asked, ...('reason' in asked && { reason }) }}
+              request={asked}
             />
           </div>
         )}
       </Showing>
     </>
   );
+}
+
+/** As the list of parked keys has it; what is no text shows as such. */
+function keyText(base64: string): string {
+  try {
+    return new TextDecoder().decode(Uint8Array.from(atob(base64), (each) => each.charCodeAt(0)));
+  } catch {
+    return base64;
+  }
 }
 
 function Counts({ plan }: { readonly plan: ActionPlan }) {
@@ -144,26 +178,17 @@ function Settings({
   readonly plan: ActionPlan;
   readonly location: PageProps['location'];
 }) {
-  const latest = useRef(location);
-  latest.current = location;
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  const set = (name: string, value: string, afterMs = 0) => {
-    clearTimeout(timer.current);
-    timer.current = setTimeout(() => go(hrefWith(latest.current, { [name]: value }), true), afterMs);
-  };
-  const field = (name: string, value: number, least: number, title: string) => (
+  const set = (name: string, value: string) => go(hrefWith(location, { [name]: value }), true);
+  const field = (name: Setting, value: number) => (
     <label class="field">
-      <span>{title}</span>
+      <span>{TITLES[name]}</span>
       <input
         type="number"
-        min={least}
+        min={LEAST[name]}
         step={1}
-        required
+        placeholder={String(DEFAULTS[name])}
         defaultValue={value}
-        onInput={(event) => {
-          const { value: typed, validity } = event.currentTarget;
-          if (validity.valid) set(name, typed, TYPING_MS);
-        }}
+        onInput={(event) => set(name, event.currentTarget.value)}
       />
     </label>
   );
@@ -171,9 +196,9 @@ function Settings({
     <fieldset class="settings">
       <legend>Pace and limits</legend>
       <div class="row">
-        {field('canary', request.canary, 0, 'Letters to try first')}
-        {field('rate', request.rate, 1, 'Letters a second, at most')}
-        {field('failures', request.maxFailures, 1, 'Stop after failures')}
+        {field('canary', request.canary)}
+        {field('rate', request.rate)}
+        {field('failures', request.maxFailures)}
       </div>
       {plan.overtaken > 0 && (
         <label class="check">
@@ -197,6 +222,7 @@ function Confirmation({
   request,
   allowsActions,
   isSettled,
+  wrong: wrongWords,
   reason,
   onReason,
   needsReason,
@@ -207,6 +233,8 @@ function Confirmation({
   readonly allowsActions: boolean;
   /** Whether the plan is that of the request. */
   readonly isSettled: boolean;
+  /** What of the settings is no number. */
+  readonly wrong: string | null;
   readonly reason: string;
   readonly onReason?: (reason: string) => void;
   readonly needsReason: boolean;
@@ -231,7 +259,8 @@ function Confirmation({
     if (needsReason && reason.trim() === '') return wrong('reason', 'Say why: the audit log keeps it.');
     if (typed !== plan.confirmation) return wrong('typed', `Type ${plan.confirmation} to start.`);
     setProblem(null);
-    setFailed(null);
+    setFailed(wrongWords === null ? null : new CallFailed('INPUT_INVALID', wrongWords));
+    if (wrongWords !== null) return;
     setStarting(true);
     try {
       const { id } = await write<ActionState>('/api/actions', { request, confirmation: typed });

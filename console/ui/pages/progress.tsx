@@ -5,7 +5,7 @@ import { CallFailed, pathWith, read, write } from '../api.ts';
 import type { PageProps } from '../page.ts';
 import { Command, Dialog, Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, duration, plural } from '../words.ts';
-import { ACTIONS, Phase } from './redrive.tsx';
+import { ACTIONS, Phase } from './actions.tsx';
 
 const LOOK_MS = 600;
 

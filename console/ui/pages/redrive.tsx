@@ -1,10 +1,11 @@
 /** Actions: what this console has started, the plan of a new one, and one under way. */
-import type { ActionRequest, ActionState } from '../../operations.ts';
+import type { ActionState } from '../../operations.ts';
 import { read } from '../api.ts';
-import { When } from '../listing.tsx';
+import { commandFor, When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { count } from '../words.ts';
+import { ACTIONS, Phase } from './actions.tsx';
 import { PlanPage } from './plan.tsx';
 import { ProgressPage } from './progress.tsx';
 
@@ -15,78 +16,6 @@ export function RedrivePage(props: PageProps) {
   if (id !== undefined && id !== '') return <ProgressPage key={id} {...props} id={id} />;
   if (props.location.query.has('consumer')) return <PlanPage {...props} />;
   return <Started {...props} />;
-}
-
-/** What each kind of action is called. */
-export const ACTIONS: Readonly<
-  Record<
-    ActionRequest['kind'],
-    {
-      readonly title: string;
-      readonly noun: string;
-      readonly nouns: string;
-      readonly needsReason: boolean;
-      readonly about: string;
-    }
-  >
-> = {
-  redrive: {
-    title: 'Redrive',
-    noun: 'letter',
-    nouns: 'Letters',
-    needsReason: false,
-    about:
-      'Gives dead letters back to the consumer that failed them. What was applied before stays as it is.',
-  },
-  discard: {
-    title: 'Discard',
-    noun: 'letter',
-    nouns: 'Letters',
-    needsReason: true,
-    about: 'Removes dead letters without applying them. An export on disk keeps them.',
-  },
-  'park-release': {
-    title: 'Release',
-    noun: 'parked record',
-    nouns: 'Parked records',
-    needsReason: false,
-    about: 'Applies what is parked behind the letter. The letter stays a dead letter, and is overtaken.',
-  },
-  'park-skip': {
-    title: 'Skip',
-    noun: 'parked record',
-    nouns: 'Parked records',
-    needsReason: true,
-    about:
-      'Discards the letter that the key waits for, and applies what is parked. An export keeps the letter.',
-  },
-  'park-discard': {
-    title: 'Discard parked',
-    noun: 'parked record',
-    nouns: 'Parked records',
-    needsReason: true,
-    about: 'Discards the letter and all that is parked behind it. An export keeps both.',
-  },
-};
-
-export const PHASES: Readonly<
-  Record<ActionState['phase'], readonly [tone: string, sign: string, word: string]>
-> = {
-  running: ['warn', '▶', 'under way'],
-  paused: ['unknown', '❚❚', 'paused'],
-  done: ['good', '✓', 'done'],
-  cancelled: ['unknown', '■', 'cancelled'],
-  failed: ['bad', '✕', 'stopped'],
-};
-
-export function Phase({ of }: { readonly of: ActionState['phase'] }) {
-  const [tone, sign, word] = PHASES[of];
-  return (
-    <span class={`verdict ${tone}`}>
-      <span aria-hidden="true">{sign}</span>
-      {word}
-    </span>
-  );
 }
 
 function Started({ session }: PageProps) {
@@ -111,7 +40,7 @@ function Started({ session }: PageProps) {
         }
       </Showing>
       <Command
-        text={['npx millrace dlq audit', session.place.flags].filter(Boolean).join(' ')}
+        text={commandFor('dlq audit', null, session.place)}
         label="The command that shows all that was done"
       />
     </>
