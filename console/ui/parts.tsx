@@ -201,36 +201,3 @@ export function Problem({ code, text }: { readonly code?: string; readonly text:
     </div>
   );
 }
-
-/** Links to the pages of a list before and after this one. */
-export function Pager({
-  shown,
-  total,
-  noun,
-  onFirst,
-  onNext,
-}: {
-  readonly shown: number;
-  readonly total: number;
-  readonly noun: string;
-  readonly onFirst?: (() => void) | undefined;
-  readonly onNext?: (() => void) | undefined;
-}) {
-  return (
-    <div class="row">
-      <span class="muted" role="status">
-        {shown.toLocaleString('en-US')} of {total.toLocaleString('en-US')} {noun}
-      </span>
-      {onFirst && (
-        <button type="button" onClick={onFirst}>
-          First page
-        </button>
-      )}
-      {onNext && (
-        <button type="button" onClick={onNext}>
-          Next page
-        </button>
-      )}
-    </div>
-  );
-}

@@ -108,18 +108,19 @@ function Groups({
   );
 }
 
-export function groupPath({ consumer, fingerprint }: Pick<FailureGroup, 'consumer' | 'fingerprint'>): string {
+function groupPath({ consumer, fingerprint }: Pick<FailureGroup, 'consumer' | 'fingerprint'>): string {
   return `/group/${encodeURIComponent(consumer)}/${encodeURIComponent(fingerprint)}`;
 }
 
-/** Of all dead letters of its consumer; null where nobody knows how many there are. */
-export function shareOf(group: FailureGroup, status: StatusAnswer | null): number | null {
+/** How many of its consumer's dead letters these are, as `12 %`; null where nobody knows. */
+export function shareOf(group: FailureGroup, status: StatusAnswer | null): string | null {
   const all = status?.consumers.find(({ consumer }) => consumer === group.consumer)?.deadLetters ?? null;
-  return all === null || all < group.count ? null : group.count / all;
+  if (all === null || all < group.count) return null;
+  const percent = Math.round((group.count / all) * 100);
+  return percent < 1 ? 'under 1 %' : `${percent} %`;
 }
 
-function Row({ group, share }: { readonly group: FailureGroup; readonly share: number | null }) {
-  const percent = share === null ? null : Math.max(1, Math.round(share * 100));
+function Row({ group, share }: { readonly group: FailureGroup; readonly share: string | null }) {
   return (
     <tr class="linked">
       <th scope="row">
@@ -142,7 +143,7 @@ function Row({ group, share }: { readonly group: FailureGroup; readonly share: n
       </th>
       <td class="number" data-label="Letters">
         <strong>{count(group.count)}</strong>
-        {percent !== null && <div class="muted small">{percent} % of its consumer</div>}
+        {share !== null && <div class="muted small">{share} of its consumer</div>}
         {group.overtaken > 0 && <div class="muted small">{count(group.overtaken)} overtaken</div>}
       </td>
       <td data-label="Failed when" class="when">

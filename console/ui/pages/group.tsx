@@ -130,9 +130,7 @@ function Facts({ group, status }: { readonly group: FailureGroup; readonly statu
           <dt>Letters</dt>
           <dd>
             <strong>{count(group.count)}</strong>
-            {share !== null && (
-              <span class="muted"> ({Math.max(1, Math.round(share * 100))} % of its consumer)</span>
-            )}
+            <div class="muted small">{share ?? 'an unknown share'} of its consumer</div>
           </dd>
         </div>
         <div>
