@@ -85,17 +85,28 @@ export function Verdict({ of }: { readonly of: VerdictName }) {
 /** A command of the CLI that does or shows the same, to copy. */
 export function Command({ text, label = 'Command' }: { readonly text: string; readonly label?: string }) {
   const [isCopied, setCopied] = useState(false);
+  const shown = useRef<HTMLElement>(null);
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    setCopied(true);
-    setTimeout(() => setCopied(false), 2_000);
+    try {
+      await navigator.clipboard.writeText(text);
+      setCopied(true);
+      setTimeout(() => setCopied(false), 2_000);
+    } catch {
+      // The browser keeps its clipboard to itself: what is selected can be copied by hand.
+      getSelection()?.selectAllChildren(shown.current!);
+    }
   };
   return (
     <fieldset class="command" aria-label={label}>
-      <code>{text}</code>
+      <code ref={shown} dir="ltr">
+        {printable(text)}
+      </code>
       <button type="button" onClick={copy}>
         {isCopied ? 'Copied' : 'Copy'}
       </button>
+      <span class="hidden-text" role="status">
+        {isCopied && 'Copied'}
+      </span>
     </fieldset>
   );
 }

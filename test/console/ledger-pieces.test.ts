@@ -86,6 +86,11 @@ describe('the pieces of a ledger bar', () => {
               (piece) => piece.kind === segment.kind && piece.from <= segment.from && piece.to >= segment.to,
             ),
           ).toBe(true);
+        for (const kind of new Set(pieces.map((piece) => piece.kind))) {
+          const alike = pieces.filter((piece) => piece.kind === kind);
+          for (const [at, { x, width: wide }] of alike.slice(0, -1).entries())
+            expect(alike[at + 1]!.x).toBeGreaterThan(x + wide);
+        }
         expect(pieces.length).toBeLessThanOrEqual(3 + (4 * width) / 3 + 4);
       }),
     );
