@@ -241,10 +241,10 @@ function drawThresholds(
 ): void {
   const { ctx } = plot;
   const { left, width } = plot.bbox;
-  let above = Number.POSITIVE_INFINITY;
+  let above = Number.NEGATIVE_INFINITY;
   for (const [value, name, text] of [
-    [warning, '--warn', 'warning'],
     [incident, '--bad', 'incident'],
+    [warning, '--warn', 'warning'],
   ] as const) {
     if (value > (plot.scales.y!.max ?? 0)) continue;
     const y = plot.valToPos(value, 'y', true);
@@ -257,7 +257,7 @@ function drawThresholds(
     ctx.textAlign = 'right';
     ctx.textBaseline = 'bottom';
     // One on top of the other, neither could be read.
-    if (above - y > 18 * uPlot.pxRatio) ctx.fillText(`${text} ${brief(value)}`, left + width - 4, y - 2);
+    if (y - above > 18 * uPlot.pxRatio) ctx.fillText(`${text} ${brief(value)}`, left + width - 4, y - 2);
     above = y;
     ctx.restore();
   }
