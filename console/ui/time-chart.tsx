@@ -35,7 +35,8 @@ const PANES: readonly Pane[] = [
     title: 'Oldest unread',
     lines: [{ of: 'ageMs', name: 'oldest unread', colour: '--series-2' }],
     text: (value) => (value === null ? 'unknown' : duration(value)),
-    short: (value) => duration(value).split(' ')[0]!,
+    short: (value) =>
+      value < 10_000 ? `${Number((value / 1_000).toFixed(1))}s` : duration(value).split(' ')[0]!,
   },
   {
     title: 'Rate',
@@ -55,6 +56,9 @@ const MARKS: Readonly<Record<Mark['kind'], { readonly colour: string; readonly d
   recovery: { colour: '--good', dash: [2, 3] },
   action: { colour: '--unknown', dash: [8, 3, 2, 3] },
 };
+
+/** An axis this short says its seconds. */
+const SECONDS_BELOW_MS = 600_000;
 
 interface ChartProps {
   readonly series: Series;
@@ -137,7 +141,11 @@ export function TimeChart({ series, marks, look }: ChartProps) {
           ...axis,
           size: isLast ? rem * 1.8 : rem * 0.4,
           space: rem * 6,
-          values: (_, ticks) => ticks.map((tick) => (isLast ? clockTime(tick).slice(0, 5) : '')),
+          values: (plot, ticks) => {
+            const { min = 0, max = 0 } = plot.scales.x ?? {};
+            const digits = max - min < SECONDS_BELOW_MS ? 8 : 5;
+            return ticks.map((tick) => (isLast ? clockTime(tick).slice(0, digits) : ''));
+          },
         },
         {
           ...axis,

@@ -16,7 +16,7 @@ import { Ledger } from '../ledger.tsx';
 import type { PageProps } from '../page.ts';
 import { Ago, Command, Foreign, Problem, Showing, Title, useLoaded, Verdict } from '../parts.tsx';
 import { TimeChart } from '../time-chart.tsx';
-import { clockTime, count, duration, known, moment, plural, rate, TONES } from '../words.ts';
+import { clockTime, count, duration, known, moment, needsYou, plural, rate, TONES } from '../words.ts';
 import './consumer.css';
 
 const EVERY_MS = 2_000;
@@ -177,7 +177,7 @@ function Evidence({ look, place }: { readonly look: ConsumerLook; readonly place
     ['npx millrace', ...words, ...(place.flags === '' ? [] : [place.flags])].join(' ');
   return (
     <div class="evidence">
-      <section class={`notice ${TONES[verdict].tone}`} aria-label="Why">
+      <section class={`notice ${needsYou(verdict) ? TONES[verdict].tone : ''}`} aria-label="Why">
         <h2>
           Why <Verdict of={verdict} />
         </h2>
@@ -311,7 +311,7 @@ function Generations({
           ))}
         </article>
       ))}
-      {rows.length <= 1 && (
+      {rows.every(({ commands }) => commands.length === 0) && (
         <div class="card section">
           <p class="muted small">
             A rebuild fills a new generation beside the live one, until you promote it:
