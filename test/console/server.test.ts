@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { afterEach, expect, jest, test } from '@jest/globals';
 import { CSRF_HEADER } from '../../console/guard.ts';
-import type { Operations } from '../../console/operations.ts';
+import { GROUP_SORTS, type Operations } from '../../console/operations.ts';
 import type { PageServer } from '../../console/page-server.ts';
 import { serveConsole } from '../../console/server.ts';
 import { sampleOperations } from './sample-operations.ts';
@@ -74,6 +74,26 @@ test('a list comes in pages, and no page is larger than it may be', async () => 
   expect([second.items.length, second.next]).toEqual([180, null]);
   for (const limit of ['0', '-1', '201', '1.5', 'x', '', '1e9', 'NaN'])
     expect([limit, (await get(`/api/groups?limit=${limit}`)).status]).toEqual([limit, 400]);
+});
+
+test('groups come in an order that there is, and one comes alone by its fingerprint', async () => {
+  const groups = jest.fn(sampleOperations({ groups: 9 }).groups);
+  const { get } = await open({ groups });
+  const [alone] = (await bodyOf(await get('/api/groups?fingerprint=f0000007'))).items;
+  expect(alone.fingerprint).toBe('f0000007');
+  for (const sort of GROUP_SORTS) await get(`/api/groups?sort=${sort}&search=a&consumer=billing`);
+  expect(groups.mock.calls.slice(1).map(([query]) => query)).toEqual(
+    GROUP_SORTS.map((sort) => ({
+      limit: 50,
+      consumer: 'billing',
+      search: 'a',
+      cursor: undefined,
+      fingerprint: undefined,
+      sort,
+    })),
+  );
+  for (const sort of ['', 'COUNT', 'toString', 'count,newest'])
+    expect([sort, (await get(`/api/groups?sort=${sort}`)).status]).toEqual([sort, 400]);
 });
 
 test('a look asks for no secret value: only a POST with the header of the page reveals', async () => {
