@@ -5,7 +5,7 @@ import { pathWith } from './api.ts';
 import type { PageProps } from './page.ts';
 import { Foreign } from './parts.tsx';
 import { go, type Location } from './place.ts';
-import { count, duration, moment, plural } from './words.ts';
+import { count, duration, moment, plural, printable } from './words.ts';
 
 /** Long enough that a word is one question, short enough that nobody waits for it. */
 const TYPING_MS = 120;
@@ -51,7 +51,9 @@ export function Filters({
   readonly isOfOneConsumer?: boolean;
 }) {
   const [typed, type] = useTyped(location, 'search');
-  const { consumers } = session.place;
+  const ofConsumer = location.query.get('consumer') ?? '';
+  // Letters of a consumer that the app no longer has are there, too.
+  const consumers = [...new Set([...session.place.consumers, ofConsumer])].filter((name) => name !== '');
   const choose = (name: string) => (event: Event) =>
     go(hrefWith(location, { [name]: (event.currentTarget as HTMLSelectElement).value }), true);
   return (
@@ -68,10 +70,12 @@ export function Filters({
       {!isOfOneConsumer && consumers.length > 1 && (
         <label class="field">
           <span>Consumer</span>
-          <select value={location.query.get('consumer') ?? ''} onChange={choose('consumer')}>
+          <select value={ofConsumer} onChange={choose('consumer')}>
             <option value="">All consumers</option>
             {consumers.map((name) => (
-              <option key={name}>{name}</option>
+              <option key={name} value={name}>
+                {printable(name)}
+              </option>
             ))}
           </select>
         </label>

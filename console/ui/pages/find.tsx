@@ -6,7 +6,7 @@ import { When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { go } from '../place.ts';
-import { count, plural, type Tone } from '../words.ts';
+import { count, plural, printable, type Tone } from '../words.ts';
 import { letterPath } from './group.tsx';
 
 interface Words {
@@ -58,8 +58,8 @@ function Form({ words, topics }: { readonly words: Words; readonly topics: reado
         <span>Topic</span>
         <select name="topic" defaultValue={words.topic}>
           {topics.map((topic) => (
-            <option key={topic} selected={topic === words.topic}>
-              {topic}
+            <option key={topic} value={topic} selected={topic === words.topic}>
+              {printable(topic)}
             </option>
           ))}
         </select>
@@ -164,7 +164,7 @@ function Found({ answer, topic }: { readonly answer: FindAnswer; readonly topic:
                   )}
                 </td>
                 {consumers.map((name) => (
-                  <td key={name} data-label={name}>
+                  <td key={name} data-label={printable(name)}>
                     <Outcome of={record.outcomes[name]} />
                   </td>
                 ))}

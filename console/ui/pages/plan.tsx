@@ -284,7 +284,7 @@ function Confirmation({
     <form class="card section" aria-labelledby="start" onSubmit={start}>
       <h2 id="start">Start it</h2>
       {isRefused && (
-        <div class="notice bad" role="status">
+        <div class="notice bad" role="status" id="refusal">
           <Foreign text={plan.refusal!} />
         </div>
       )}
@@ -336,7 +336,7 @@ function Confirmation({
         class={request.kind === 'redrive' || request.kind === 'park-release' ? 'primary' : 'primary danger'}
         disabled={isOff}
         aria-disabled={isStarting || !isSettled}
-        aria-describedby={allowsActions ? undefined : 'read-only'}
+        aria-describedby={isRefused ? 'refusal' : allowsActions ? undefined : 'read-only'}
       >
         {isStarting ? 'Starting …' : startWords(request, plan, title)}
       </button>

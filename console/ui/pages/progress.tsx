@@ -121,20 +121,22 @@ function Action({ action, isAllowed }: { readonly action: ActionState; readonly 
           <Steering action={action} isAllowed={isAllowed} />
         )}
       </section>
-      <section class="card section" aria-labelledby="meanwhile">
-        <h2 id="meanwhile">What came in meanwhile</h2>
-        {action.arrived === 0 ? (
-          <p class="muted">Nothing that matches has failed since it began.</p>
-        ) : (
-          <p>
-            <strong>{plural(action.arrived, 'letter')}</strong> that match became dead letters since it began.
-            They are not part of this plan, and none of the numbers above counts them.{' '}
-            <a href={pathWith('/failures', { consumer: request.consumer, sort: 'newest' })}>
-              Show the newest failures
-            </a>
-          </p>
-        )}
-      </section>
+      {'where' in request && (
+        <section class="card section" aria-labelledby="meanwhile">
+          <h2 id="meanwhile">What came in meanwhile</h2>
+          {action.arrived === 0 ? (
+            <p class="muted">Nothing that matches has failed since it began.</p>
+          ) : (
+            <p>
+              <strong>{plural(action.arrived, 'letter')}</strong> that match became dead letters since it
+              began. They are not part of this plan, and none of the numbers above counts them.{' '}
+              <a href={pathWith('/failures', { consumer: request.consumer, sort: 'newest' })}>
+                Show the newest failures
+              </a>
+            </p>
+          )}
+        </section>
+      )}
       <section class="section" aria-labelledby="same">
         <h2 id="same">The same by command</h2>
         <Command text={action.command} label="The command that does the same" />
@@ -285,11 +287,16 @@ function Ending({ action, isNews }: { readonly action: ActionState; readonly isN
     if (isNews && document.activeElement === document.body) notice.current?.focus();
   }, []);
   const { consumer } = action.request;
+  const isOfKey = 'keyBase64' in action.request;
   const isWell = action.phase === 'done' && action.failed === 0;
   const tone = isWell ? 'good' : action.phase === 'failed' ? 'bad' : 'warn';
   const links = (
     <>
-      <a href={pathWith('/failures', { consumer })}>Failures that are left</a>
+      {isOfKey ? (
+        <a href={pathWith('/parked', { consumer })}>Parked keys that are left</a>
+      ) : (
+        <a href={pathWith('/failures', { consumer })}>Failures that are left</a>
+      )}
       <a href={pathWith('/audit', { consumer })}>Audit log</a>
       <a href={`/consumers/${encodeURIComponent(consumer)}`}>
         <Foreign text={consumer} />
