@@ -72,12 +72,14 @@ export function AuditRows({
       <tbody>
         {rows.map((row) => (
           <tr key={row.id}>
-            <th scope="row">{row.action}</th>
+            <th scope="row" class="name">
+              {row.action}
+            </th>
             <td data-label="Who">
               <Foreign class="clip" text={row.who} />
             </td>
             {!isOfOneConsumer && (
-              <td data-label="Consumer">
+              <td data-label="Consumer" class="name">
                 <Foreign text={row.consumer} />
               </td>
             )}
