@@ -26,7 +26,7 @@ const APART_MS = 500;
 const READ_SHARE = 0.2;
 /** Windows move on, though nothing is committed. */
 const QUIET_MS = 10_000;
-const FRESHNESS_MS = 1_000;
+const FRESHNESS_MS = 250;
 /** How long `GET /data` waits for a sink that may be down. */
 const ANSWER_MS = 2_000;
 
@@ -38,9 +38,12 @@ export async function serveLivePage(options: LivePageOptions): Promise<LivePage>
     for (const viewer of viewers) viewer.send(event, value);
   };
   const reader = createReader(read, (data) => everyone('data', data));
+  let toldAt = 0;
   const tellFreshness = () => {
     const now = freshness();
-    if (now) everyone('freshness', now);
+    if (!now || now.at === toldAt) return;
+    toldAt = now.at;
+    everyone('freshness', now);
   };
   let ticking: ReturnType<typeof setInterval> | undefined;
 
