@@ -70,7 +70,7 @@ function Masthead({
       <p class="fresh">
         {freshness && isConnected && <VerdictSign freshness={freshness} />}
         {data?.asOf == null || picture?.newest == null ? (
-          'Nothing is counted yet'
+          ''
         ) : !picture.isLive ? (
           <strong>The newest minute is {minute(picture.newest)}</strong>
         ) : (
@@ -157,7 +157,7 @@ function Figure({ name, value }: { readonly name: string; readonly value: string
 function Nothing({ isKnown }: { readonly isKnown: boolean }) {
   return (
     <section class="nothing">
-      <h2>{isKnown ? 'Nothing has been read yet' : 'Looking …'}</h2>
+      <h2>{isKnown ? 'Nothing is counted yet' : 'Looking …'}</h2>
       <p>
         {isKnown
           ? 'The first pageview that is consumed appears here within a second.'

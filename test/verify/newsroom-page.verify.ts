@@ -116,7 +116,7 @@ async function settled(page: Page, served: LivePage, state: string): Promise<voi
     held: '.banner.bad',
     hostile: 'text=evitisop',
     'old-log': 'text=The newest minute is 3 Mar 2025',
-    empty: 'text=Nothing has been read yet',
+    empty: 'text=Nothing is counted yet',
   }[state]!;
   served.changed();
   await page.goto(served.url);
@@ -147,7 +147,7 @@ describe('the newsroom of npm start', () => {
 
   test('an article that somebody reads is on the page within a second of its commit', async () => {
     const { page, listening, up, context } = await opened('article', '--no-publish');
-    await page.locator('text=Nothing has been read yet').waitFor();
+    await page.locator('text=Nothing is counted yet').waitFor();
     const contentId = '/science/a-comet-over-the-harbour-77';
     const event = {
       eventId: 'event-1',
