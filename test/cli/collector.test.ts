@@ -97,7 +97,9 @@ describe('millrace up takes events by HTTP', () => {
     const ended = once(up, 'close');
     up.kill('SIGINT');
     expect(await ended).toEqual([0, null]);
-    expect(JSON.parse(printed.stdout)).toMatchObject({ published: 3, applied: 3, lag: 0, complaints: [] });
+    const [listening, summary] = printed.stdout.split('\n').map((line) => line && JSON.parse(line));
+    expect(listening).toMatchObject({ event: 'listening', collector: expect.stringContaining('http://') });
+    expect(summary).toMatchObject({ published: 3, applied: 3, lag: 0, complaints: [] });
     await expect(post(curl.event)).rejects.toThrow('fetch failed');
   });
 });

@@ -181,7 +181,9 @@ test('an input of which nothing can be published is a failure', async () => {
     ['up', '--input', '-', '--exit-when-drained', '--json', '--state', useless],
     'neither JSON nor a log\n',
   );
-  expect(JSON.parse(stdout)).toMatchObject({ published: 0, malformed: 1 });
+  const [listening, summary] = stdout.split('\n').map((line) => line && JSON.parse(line));
+  expect(listening).toEqual({ event: 'listening', newsroom: null, console: null, collector: null });
+  expect(summary).toMatchObject({ published: 0, malformed: 1 });
   expect(code).toBe(1);
 }, 120_000);
 
