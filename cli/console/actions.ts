@@ -57,17 +57,29 @@ const COUNT_MS = 2_000;
 /** Counting takes at most a twentieth of the time. */
 const COUNT_SHARE = 20;
 
-export function createActions({ options, place }: ConsoleContext, failures: Failures): Actions {
+/** The lists of letters, which actions change, and which read the same queues. */
+export interface LetterLists extends Pick<Failures, 'forget'> {
+  /** Does work while no list of the consumer's letters is read. @default at once */
+  alone?<Result>(consumer: string, work: () => Promise<Result>): Promise<Result>;
+}
+
+export function createActions({ options, place }: ConsoleContext, lists: LetterLists): Actions {
   const plans = new Map<string, Prepared>();
   let actions: UnderWay[] = [];
   let isClosed = false;
+
+  /** On SQS whoever reads letters hides them from others: a plan would lack them, and a redrive leave them out. */
+  const alone = <Result>(consumer: string, work: () => Promise<Result>): Promise<Result> =>
+    options.env === undefined || !lists.alone ? work() : lists.alone(consumer, work);
 
   const prepare = async (given: ActionRequest): Promise<Prepared> => {
     const request = fixed(given);
     const owner = await chooseConsumer(request.consumer, options);
     const of = { request, named: owner.named ?? owner.name, consumer: owner.name };
     try {
-      const action = await inDlqSession(owner, options, (session) => planAction(request, session, options));
+      const action = await alone(of.named, () =>
+        inDlqSession(owner, options, (session) => planAction(request, session, options)),
+      );
       return { ...of, action, refusal: action.refusal };
     } catch (error) {
       // A key that waits no more, a consumer that is no longer declared. An outage is no answer.
@@ -88,7 +100,12 @@ export function createActions({ options, place }: ConsoleContext, failures: Fail
   const underWay = (consumer: string) =>
     actions.find(({ state }) => state.endedAt === null && state.request.consumer === consumer);
 
-  const run = async (own: UnderWay, { action, consumer }: Prepared, request: ActionRequest) => {
+  const refuseSecond = (consumer: string) => {
+    const other = underWay(consumer);
+    if (other) throw new MillraceError('STATE_IN_USE', inUseText(other.state));
+  };
+
+  const run = async (own: UnderWay, { action, named, consumer }: Prepared, request: ActionRequest) => {
     const { startedAt } = own.state;
     const set = (changes: Partial<ActionState>) => {
       own.state = { ...own.state, ...changes };
@@ -119,42 +136,38 @@ export function createActions({ options, place }: ConsoleContext, failures: Fail
       }
     };
     try {
-      const { phase, lines } = await inDlqSession(
-        await chooseConsumer(request.consumer, options),
-        options,
-        act,
-      );
+      const owner = await chooseConsumer(request.consumer, options);
+      const { phase, lines } = await alone(named, () => inDlqSession(owner, options, act));
       set({ phase, text: lines.join('\n') });
     } catch (error) {
       set({ phase: 'failed', text: failureText(error) });
     }
     set({ endedAt: systemClock.now(), isCanary: false });
-    failures.forget(request.consumer);
+    lists.forget(request.consumer);
   };
 
   return {
-    async plan(request) {
-      const prepared = await prepare(request);
-      remember(request, prepared);
-      const { request: planned, named, action, refusal } = prepared;
+    async plan(given) {
+      const other = underWay(given.consumer);
+      const prepared: Prepared = other
+        ? { ...unplanned(given), refusal: inUseText(other.state) }
+        : await prepare(given);
+      if (!other) remember(given, prepared);
+      const { request, named, action, refusal } = prepared;
       const { count, overtaken, lines } = action ?? { count: 0, overtaken: 0, lines: [] };
-      const other = underWay(request.consumer);
       return {
-        request: planned,
+        request,
         count,
         overtaken,
         lines,
-        refusal:
-          (other && inUseText(other.state)) ??
-          refusal ??
-          reasonRefusal(request) ??
-          (place.allowsActions ? null : READ_ONLY),
+        refusal: refusal ?? reasonRefusal(given) ?? (place.allowsActions ? null : READ_ONLY),
         confirmation: named,
-        command: commandOf(planned, options),
+        command: commandOf(request, options),
       };
     },
     async start(given, confirmation) {
       if (!place.allowsActions) throw refused(READ_ONLY);
+      refuseSecond(given.consumer);
       const known = plans.get(planKey(given));
       // What stood in the way may be gone.
       const planned = known?.refusal === null ? known : await prepare(given);
@@ -165,8 +178,8 @@ export function createActions({ options, place }: ConsoleContext, failures: Fail
       }
       const noReason = reasonRefusal(given);
       if (noReason !== null) throw refused(noReason);
-      const other = underWay(given.consumer);
-      if (other) throw new MillraceError('STATE_IN_USE', inUseText(other.state));
+      // Another may have begun meanwhile; from here on nothing is waited for.
+      refuseSecond(given.consumer);
       if (refusal !== null || !action) throw refused(refusal ?? 'Nothing was planned.');
       if (isClosed) throw refused('The console is ending. Nothing was done.');
       const request = 'where' in given ? { ...given, where: (planned.request as typeof given).where } : given;
@@ -224,6 +237,12 @@ const STEERING = { pause: 'pause', resume: 'go', cancel: 'cancel' } as const;
 
 const READ_ONLY =
   'This console only looks. End it, and start it with --allow-actions; or run the command that does the same.';
+
+/** Of a request that is not planned: what it is about changes as we speak. */
+function unplanned(given: ActionRequest): Omit<Prepared, 'refusal'> {
+  const { consumer } = given;
+  return { request: fixed(given), named: consumer, consumer, action: undefined };
+}
 
 /** What is chosen, and nothing of how: numbers and reasons may yet change. */
 function planKey(request: ActionRequest): string {

@@ -46,11 +46,7 @@ describe('actions of the console', () => {
     const all = { state, ...options };
     return createActions(
       { app, options: all, place: placeOf(app, all) },
-      {
-        groups: async () => Promise.reject(new Error('not asked')),
-        letters: async () => Promise.reject(new Error('not asked')),
-        forget: (consumer) => forgotten.push(consumer),
-      },
+      { forget: (consumer) => forgotten.push(consumer) },
     );
   };
 
@@ -272,14 +268,21 @@ describe('actions of the console', () => {
   });
 
   test('what was planned is done, and nothing that matches later', async () => {
-    const waiting = await letters();
-    await actions.plan(discard(''));
-    await publishPoison();
-    await until(async () => (await letters()).length === waiting.length + 1);
-    const poison = (await letters()).find((id) => !waiting.includes(id))!;
-    const { count } = await actions.plan(discard(`id=${poison}`));
-    expect(count).toBe(1);
-    expect(await done(discard(`id=${poison}`))).toMatchObject({ applied: 1 });
+    const poison = discard('stage=decode', 'not sent yet');
+    const { length } = await letters();
+    await publishPoison('one');
+    await until(async () => (await letters()).length === length + 1);
+    expect(await actions.plan(poison)).toMatchObject({ count: 1 });
+    await publishPoison('other');
+    await until(async () => (await letters()).length === length + 2);
+    expect(await done({ ...poison, reason: 'not Avro' })).toMatchObject({
+      planned: 1,
+      applied: 1,
+      arrived: 0,
+    });
+    expect(await newest()).toMatchObject({ plan: { letters: 1, reason: 'not Avro' } });
+    expect(await letters()).toHaveLength(length + 1);
+    expect(await done(poison)).toMatchObject({ planned: 1, applied: 1 });
   });
 
   test('keys are released, skipped and discarded as by the commands', async () => {
@@ -341,7 +344,7 @@ describe('actions of the console', () => {
     const begun = await actions.start(redrive('', { rate: 1 }), CONSUMER);
     await until(async () => seen(begun.id).sent > 0);
     expect(actions.steer(begun.id, 'pause')).toMatchObject({ phase: 'paused' });
-    await publishPoison();
+    await publishPoison('poison');
     await until(async () => seen(begun.id).arrived === 1);
     expect(seen(begun.id)).toMatchObject({ phase: 'paused', endedAt: null });
     expect(seen(begun.id).sent).toBeLessThan(waiting.length);
@@ -410,9 +413,9 @@ describe('actions of the console', () => {
     });
   });
 
-  async function publishPoison(): Promise<void> {
+  async function publishPoison(key: string): Promise<void> {
     const stores = await openStores(existingStateFolder(state));
-    await stores.log.send(TOPIC, [{ key: Buffer.from('poison'), value: Buffer.from('{}') }]);
+    await stores.log.send(TOPIC, [{ key: Buffer.from(key), value: Buffer.from('{}') }]);
     await stores.close();
   }
 });
