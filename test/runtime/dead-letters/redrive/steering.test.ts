@@ -143,11 +143,11 @@ describe('a pause', () => {
 
   test('keeps the canary on trial for longer than there is patience', async () => {
     let isUp = false;
-    const { reader, run, elapsedMs } = open(() => (isUp ? 'applied' : null));
-    await reader.put([deadLetter({ offset: 1 }), deadLetter({ offset: 2 }), deadLetter({ offset: 4 })]);
+    const { reader, run, sends, elapsedMs } = open(() => (isUp ? 'applied' : null));
+    await reader.put([1, 2, 3].map((offset) => deadLetter({ offset, key: null })));
     const { end } = await run({ canary: 2, patienceMs: 1_000 }, () => {
-      isUp = elapsedMs() > 70_000;
-      return elapsedMs() < 140_000 ? 'pause' : 'go';
+      isUp = elapsedMs() > 50_000;
+      return sends.length === 2 && elapsedMs() < 100_000 ? 'pause' : 'go';
     });
     expect(end).toMatchObject({ applied: 3, remaining: 0 });
   });
@@ -187,6 +187,13 @@ describe('a cancel', () => {
     await reader.put(letters(20));
     const { end } = await run({ canary: 2 }, () => (sends.length === 0 ? 'go' : 'cancel'));
     expect(end).toMatchObject({ sent: 2, failed: 2, remaining: 18, cancelled: true });
+  });
+
+  test('beside too many failures is a cancel, and no stop', async () => {
+    const { reader, run, sends } = open(() => 'failed-again');
+    await reader.put(Array.from({ length: 40 }, (_, offset) => deadLetter({ offset, key: null })));
+    const { end } = await run({ maxFailures: 5 }, () => (sends.length < 20 ? 'go' : 'cancel'));
+    expect(end).toMatchObject({ sent: 20, failed: 20, remaining: 20, cancelled: true });
   });
 
   test('after everything was sent changes nothing, and the end does not claim it', async () => {
