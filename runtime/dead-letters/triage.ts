@@ -1,7 +1,8 @@
 /** Which dead letters there are: choosing some, and grouping them by what went wrong. */
-
+import { createHash } from 'node:crypto';
 import { letterKey } from '../delivery/dead-letter.ts';
 import { ownFrameOf } from '../delivery/own-frame.ts';
+import { type LetterSummary, type SummarizedLetter, summaryOf } from './letter-summary.ts';
 import type { ScannedLetter } from './reader.ts';
 
 /** Every condition given has to hold. */
@@ -24,32 +25,75 @@ export interface LetterFilter {
   readonly overtaken?: boolean;
 }
 
-/** A copy that cannot be read matches by `error` alone. */
+/** What conditions ask of a letter; one that cannot be read has the stage `unreadable`. */
+export interface FilterFacts {
+  readonly id: string;
+  readonly errorCode: string;
+  readonly stage: string;
+  readonly topic: string;
+  readonly partition: number | undefined;
+  readonly offset: number | undefined;
+  readonly schemaId: string | undefined;
+  readonly lastFailedAt: number;
+  readonly isOvertaken: boolean;
+  /** Where in the project's code the error was thrown; null where nothing says. */
+  readonly at: string | null;
+}
+
+/** What cannot be read matches by `error` alone. */
 export function matches(copy: ScannedLetter, filter: LetterFilter): boolean {
-  if (!('letter' in copy)) {
-    const { error, ...others } = filter;
-    return (error === undefined || error === copy.error.code) && Object.keys(others).length === 0;
-  }
+  if (!('letter' in copy)) return isUnreadableMeant(copy.error.code, filter);
   const { id, record, schemaId, failure } = copy.letter;
+  return meets(
+    {
+      id,
+      errorCode: failure.code,
+      stage: failure.stage,
+      topic: record.topic,
+      partition: record.partition,
+      offset: record.offset,
+      schemaId: schemaId ?? undefined,
+      lastFailedAt: failure.lastFailedAt,
+      isOvertaken: copy.overtakenBy !== undefined,
+      // A stack is only read where somebody asks for it.
+      at: filter.at === undefined ? null : ownFrameOf(failure),
+    },
+    filter,
+  );
+}
+
+/** The same of a letter whose facts are known. */
+export function matchesFacts(facts: FilterFacts, filter: LetterFilter): boolean {
+  return facts.stage === UNREADABLE ? isUnreadableMeant(facts.errorCode, filter) : meets(facts, filter);
+}
+
+/** The stage of what cannot be read. */
+const UNREADABLE = 'unreadable';
+
+function isUnreadableMeant(errorCode: string, { error, ...others }: LetterFilter): boolean {
+  return (error === undefined || error === errorCode) && Object.keys(others).length === 0;
+}
+
+function meets(facts: FilterFacts, filter: LetterFilter): boolean {
   const { offset, since, until } = filter;
   const is = (wanted: unknown, got: unknown) => wanted === undefined || wanted === got;
   return (
-    is(filter.error, failure.code) &&
-    is(filter.stage, failure.stage) &&
-    is(filter.topic, record.topic) &&
-    is(filter.partition, record.partition) &&
-    is(filter.schema, schemaId) &&
-    is(filter.id, id) &&
-    is(filter.overtaken, copy.overtakenBy !== undefined) &&
-    (filter.at === undefined || filter.at === ownFrameOf(failure)) &&
-    (offset === undefined || (record.offset >= offset.from && record.offset <= offset.to)) &&
-    (since === undefined || failure.lastFailedAt >= since) &&
-    (until === undefined || failure.lastFailedAt < until)
+    is(filter.error, facts.errorCode) &&
+    is(filter.stage, facts.stage) &&
+    is(filter.topic, facts.topic) &&
+    is(filter.partition, facts.partition) &&
+    is(filter.schema, facts.schemaId) &&
+    is(filter.id, facts.id) &&
+    is(filter.overtaken, facts.isOvertaken) &&
+    is(filter.at, facts.at) &&
+    (offset === undefined || (facts.offset! >= offset.from && facts.offset! <= offset.to)) &&
+    (since === undefined || facts.lastFailedAt >= since) &&
+    (until === undefined || facts.lastFailedAt < until)
   );
 }
 
 /** Letters that failed alike: by code, stage, topic, the error's name and the place in the project's code that threw it. */
-export interface LetterGroup {
+export interface LetterGroup extends Omit<LetterSummary, 'histogram' | 'introducedBy'> {
   readonly consumer: string;
   readonly errorCode: string;
   readonly stage: string;
@@ -57,32 +101,10 @@ export interface LetterGroup {
   readonly errorName: string;
   /** As `orders/consumer.ts:29`; null where the stack names no file of the project. */
   readonly location: string | null;
-  /** Where all of the group have the same; so with `schemaId`. */
-  readonly partition?: number;
-  readonly schemaId?: string;
-  /** Every partition of the group, in order. */
-  readonly partitions: readonly number[];
-  /** The record keys with the most letters, the first three, and how many keys there are. */
-  readonly keys: readonly KeyCount[];
-  readonly keyCount: number;
   /** What the group was split by besides, by the name in `by`. */
   readonly split: Readonly<Record<string, string>>;
-  /** Letters; copies of one letter count once. */
-  readonly count: number;
-  /** How many of them were overtaken: a newer record of their key was applied since. */
-  readonly overtaken: number;
-  /** Epoch milliseconds: when the first of them first failed, and the last of them last. */
-  readonly firstSeenAt: number;
-  readonly lastSeenAt: number;
-  /** Epoch milliseconds, from which the store's retention counts. */
-  readonly oldestStoredAt: number;
   /** One letter's id, and its error's name and message. */
   readonly sample: { readonly id: string; readonly name: string; readonly message: string };
-}
-
-export interface KeyCount {
-  readonly key: string;
-  readonly count: number;
 }
 
 /** What may split a group further. `message` is the error's, its numbers and quoted texts left out. */
@@ -94,8 +116,6 @@ export interface Wording {
   key(bytes: Buffer | null, topic: string): string;
   header(bytes: Buffer | null, topic: string): string;
 }
-
-const MOST_KEYS = 3;
 
 /** Groups copies as they come; keeps no letter. The largest group first. */
 export class Triage {
@@ -114,10 +134,9 @@ export class Triage {
   add(copy: ScannedLetter): boolean {
     const facts = factsOf(copy);
     const split = this.#by.map((by): [Split, string] => [by, splitOf(by, copy, facts)]);
-    const { errorCode, stage, topic, name, location } = facts;
-    const key = JSON.stringify([errorCode, stage, topic, name, location, ...split]);
+    const key = JSON.stringify([...failureOf(facts), ...split]);
     const known = this.#groups.get(key);
-    const group = known ?? new OpenGroup(facts, Object.fromEntries(this.#shown(split, topic)));
+    const group = known ?? new OpenGroup(facts, Object.fromEntries(this.#shown(split, facts.topic)));
     if (!known) this.#groups.set(key, group);
     group.add(facts);
     return known === undefined;
@@ -140,7 +159,7 @@ export class Triage {
 }
 
 /** What a copy is split by: bytes as base64 behind a mark, so that none at all is another. */
-function splitOf(by: Split, copy: ScannedLetter, { partition, schemaId, message }: Facts): string {
+function splitOf(by: Split, copy: ScannedLetter, { partition, schemaId, message }: LetterFacts): string {
   if (by === 'partition') return String(partition ?? '');
   if (by === 'schema') return schemaId ?? '';
   if (by === 'message') return alike(message);
@@ -161,111 +180,109 @@ function alike(message: string): string {
     .slice(0, 200);
 }
 
-interface Facts {
+/** What letters that failed alike have in common. */
+function failureOf({ errorCode, stage, topic, name, location }: LetterFacts): readonly (string | null)[] {
+  return [errorCode, stage, topic, name, location];
+}
+
+/** Names a group, the same in every scan and process: a hash of what its letters have in common. */
+export function fingerprintOf(facts: LetterFacts): string {
+  return createHash('sha256')
+    .update(JSON.stringify(failureOf(facts)))
+    .digest('hex')
+    .slice(0, 16);
+}
+
+/** What is known of a letter among others, without its value and headers. */
+export interface LetterFacts extends FilterFacts, SummarizedLetter {
   readonly letterKey: string;
-  /** The record's key; undefined where its bytes are elsewhere. */
-  readonly recordKey: Buffer | null | undefined;
+  /** As `at`, of what the project's code can be to blame for: reading a value is none of it. */
   readonly location: string | null;
-  readonly id: string;
-  readonly errorCode: string;
-  readonly stage: string;
-  readonly topic: string;
-  readonly partition: number | undefined;
-  readonly schemaId: string | undefined;
-  readonly firstFailedAt: number;
-  readonly lastFailedAt: number;
-  readonly storedAt: number;
-  readonly isOvertaken: boolean;
   readonly name: string;
   readonly message: string;
 }
 
-function factsOf(copy: ScannedLetter): Facts {
+export function factsOf(copy: ScannedLetter): LetterFacts {
   if (!('letter' in copy)) {
     const { error, storedAt } = copy;
     return {
       letterKey: copy.ref,
       recordKey: undefined,
       location: null,
+      at: null,
       id: copy.ref,
       errorCode: error.code,
-      stage: 'unreadable',
+      stage: UNREADABLE,
       topic: '',
       partition: undefined,
+      offset: undefined,
       schemaId: undefined,
       firstFailedAt: storedAt,
       lastFailedAt: storedAt,
       storedAt,
       isOvertaken: false,
+      functionVersion: '',
       name: error.name,
       message: error.message,
     };
   }
   const { letter, storedAt } = copy;
-  const { code, stage, firstFailedAt, lastFailedAt, name, message } = letter.failure;
-  const { topic, partition } = letter.record;
+  const { code, stage, firstFailedAt, lastFailedAt, name, message, earlier } = letter.failure;
+  const { topic, partition, offset, key } = letter.record;
+  const at = ownFrameOf(letter.failure);
   return {
     letterKey: letterKey(letter),
-    recordKey: copy.payload ? undefined : letter.record.key,
-    // A value that cannot be read is no fault of the project's code.
-    location: stage === 'handle' || stage === 'write' ? ownFrameOf(letter.failure) : null,
+    recordKey: copy.payload ? undefined : key === null ? '' : `=${key.toString('base64')}`,
+    location: stage === 'handle' || stage === 'write' ? at : null,
+    at,
     id: letter.id,
     errorCode: code,
     stage,
     topic,
     partition,
+    offset,
     schemaId: letter.schemaId ?? undefined,
     firstFailedAt,
     lastFailedAt,
     storedAt,
     isOvertaken: copy.overtakenBy !== undefined,
+    // Of one that was redriven, only the newest failure's version is known.
+    functionVersion: earlier.length === 0 ? letter.functionVersion : '',
     name,
     message,
   };
 }
 
 class OpenGroup {
-  readonly #first: Facts;
+  readonly #first: LetterFacts;
   readonly #split: Readonly<Record<string, string>>;
-  readonly #letters = new Set<string>();
-  readonly #overtaken = new Set<string>();
-  readonly #partitions = new Set<number>();
-  /** Letters by record key, which is base64 behind a mark; none where the record has none. */
-  readonly #keys = new Map<string, number>();
-  #partition: number | undefined;
-  #schemaId: string | undefined;
-  #firstSeenAt: number;
-  #lastSeenAt: number;
-  #oldestStoredAt: number;
+  /** By `letterKey`: copies of one letter are one. */
+  readonly #letters = new Map<string, SummarizedLetter>();
 
-  constructor(first: Facts, split: Readonly<Record<string, string>>) {
+  constructor(first: LetterFacts, split: Readonly<Record<string, string>>) {
     this.#first = first;
     this.#split = split;
-    this.#partition = first.partition;
-    this.#schemaId = first.schemaId;
-    this.#firstSeenAt = first.firstFailedAt;
-    this.#lastSeenAt = first.lastFailedAt;
-    this.#oldestStoredAt = first.storedAt;
   }
 
-  add(facts: Facts): void {
-    if (facts.partition !== undefined) this.#partitions.add(facts.partition);
-    if (facts.recordKey !== undefined && !this.#letters.has(facts.letterKey)) {
-      const key = facts.recordKey === null ? '' : `=${facts.recordKey.toString('base64')}`;
-      this.#keys.set(key, (this.#keys.get(key) ?? 0) + 1);
-    }
-    this.#letters.add(facts.letterKey);
-    if (facts.isOvertaken) this.#overtaken.add(facts.letterKey);
-    if (facts.partition !== this.#partition) this.#partition = undefined;
-    if (facts.schemaId !== this.#schemaId) this.#schemaId = undefined;
-    this.#firstSeenAt = Math.min(this.#firstSeenAt, facts.firstFailedAt);
-    this.#lastSeenAt = Math.max(this.#lastSeenAt, facts.lastFailedAt);
-    this.#oldestStoredAt = Math.min(this.#oldestStoredAt, facts.storedAt);
+  add(facts: LetterFacts): void {
+    const { partition, schemaId, recordKey, functionVersion } = facts;
+    const known = this.#letters.get(facts.letterKey) ?? facts;
+    // Without its texts, so that a group keeps no message but its first letter's.
+    this.#letters.set(facts.letterKey, {
+      partition,
+      schemaId,
+      recordKey,
+      functionVersion,
+      firstFailedAt: Math.min(known.firstFailedAt, facts.firstFailedAt),
+      lastFailedAt: Math.max(known.lastFailedAt, facts.lastFailedAt),
+      storedAt: Math.min(known.storedAt, facts.storedAt),
+      isOvertaken: known.isOvertaken || facts.isOvertaken,
+    });
   }
 
   close(consumer: string, wording: Wording): LetterGroup {
     const { errorCode, stage, topic, id, name, message, location } = this.#first;
-    const keys = [...this.#keys].sort(([, a], [, b]) => b - a).slice(0, MOST_KEYS);
+    const { keys, histogram: _, introducedBy: __, ...summary } = summaryOf([...this.#letters.values()]);
     return {
       consumer,
       errorCode,
@@ -273,20 +290,12 @@ class OpenGroup {
       topic,
       errorName: name,
       location,
-      ...(this.#partition !== undefined && { partition: this.#partition }),
-      ...(this.#schemaId !== undefined && { schemaId: this.#schemaId }),
-      partitions: [...this.#partitions].sort((a, b) => a - b),
-      keys: keys.map(([key, count]) => ({
+      ...summary,
+      keys: keys.map(({ key, count }) => ({
         key: wording.key(key === '' ? null : Buffer.from(key.slice(1), 'base64'), topic),
         count,
       })),
-      keyCount: this.#keys.size,
       split: this.#split,
-      count: this.#letters.size,
-      overtaken: this.#overtaken.size,
-      firstSeenAt: this.#firstSeenAt,
-      lastSeenAt: this.#lastSeenAt,
-      oldestStoredAt: this.#oldestStoredAt,
       sample: { id, name, message },
     };
   }
