@@ -79,6 +79,7 @@ export function openSqliteQueues({
   const selectRange = database.prepare(
     `SELECT ${MESSAGE_COLUMNS} FROM messages WHERE queue = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?`,
   );
+  const selectOne = database.prepare(`SELECT ${MESSAGE_COLUMNS} FROM messages WHERE queue = ? AND id = ?`);
   const selectLast = database.prepare('SELECT coalesce(max(id), 0) AS id FROM messages WHERE queue = ?');
   const selectNames = database.prepare('SELECT DISTINCT queue FROM messages ORDER BY queue');
   const count = database.prepare('SELECT count(*) AS depth FROM messages WHERE queue = ?');
@@ -158,6 +159,10 @@ export function openSqliteQueues({
         if (page.length < PAGE) return;
         after = page.at(-1)!.id;
       }
+    },
+    async find(id) {
+      const row = asking(name, () => selectOne.get(name, id) as MessageRow | undefined);
+      return row && toMessage(row);
     },
     async depth() {
       return asking(name, () => count.get(name)!.depth as number);

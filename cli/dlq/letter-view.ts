@@ -3,6 +3,7 @@
 import type { AvroSchema, SchemaNode } from '../../runtime/avro/schema.ts';
 import { parseShape } from '../../runtime/avro/schema-parser.ts';
 import type { Contract } from '../../runtime/contract/contract.ts';
+import type { SchemaId, SchemaRegistry } from '../../runtime/contract/registry.ts';
 import { decodeByWriter, type WrittenValue } from '../../runtime/dead-letters/decode-value.ts';
 import { encodeDeadLetter, encodeWithPointer } from '../../runtime/dead-letters/json-envelope.ts';
 import {
@@ -24,7 +25,7 @@ const MAX_BYTES_SHOWN = 1_024;
 const MAX_KEY_COLUMNS = 40;
 
 /** What stands for a text that can quote a record with personal data. */
-const HIDDEN = '(hidden: it can quote personal data)';
+export const HIDDEN = '(hidden: it can quote personal data)';
 
 /** What of a letter may be seen. */
 export interface View {
@@ -62,7 +63,17 @@ export async function viewOf(
     return isTagged ? hidden : { topic: consumer.topic, showsValues };
   }
   const { record, schemaId } = copy.letter;
-  const topic = contractOf(record.topic, session);
+  return viewOfTopic(contractOf(record.topic, session), schemaId, registry, showsValues);
+}
+
+/** The same of any record of a topic. */
+export async function viewOfTopic(
+  topic: View['topic'] | undefined,
+  schemaId: SchemaId | null,
+  registry: SchemaRegistry,
+  showsValues: boolean,
+): Promise<View> {
+  const hidden = { topic: UNKNOWN_TOPIC, showsValues };
   if (!topic) return hidden;
   if (showsValues || schemaId === null) return { topic, showsValues };
   try {
@@ -91,7 +102,7 @@ function personalDataIn({ topic, writer }: View): PersonalData {
 }
 
 /** The view of a value that was read: what its writer's schema tags counts. */
-function withWriter(view: View, written: WrittenValue | undefined): View {
+export function withWriter(view: View, written: WrittenValue | undefined): View {
   return written && 'writer' in written ? stricter(view, { ...view, writer: written.writer }) : view;
 }
 
@@ -165,7 +176,8 @@ function guarded({ record, failure, ...fields }: Envelope, view: View): object {
   };
 }
 
-function shownValue(
+/** The value with the shape of what the view hides. */
+export function shownValue(
   written: Extract<WrittenValue, { readonly value: unknown }>,
   { topic, showsValues }: View,
 ): unknown {
@@ -254,7 +266,7 @@ export function letterLines(
 }
 
 /** What JSON has no word for: bytes as base64, and numbers that no double holds as text. */
-function jsonOf(value: unknown): unknown {
+export function jsonOf(value: unknown): unknown {
   if (typeof value === 'bigint') return String(value);
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
   if (Array.isArray(value)) return value.map(jsonOf);
@@ -266,14 +278,29 @@ function bytesLines(name: string, bytes: Buffer | null, isHidden: boolean): read
   const size = bytes === null ? 'null' : plural(bytes.length, 'byte');
   const title = `${styled('dim', name)} ${size}${isHidden && bytes !== null ? ', hidden' : ''}`;
   if (bytes === null || isHidden) return [title];
-  const lines = [title];
-  for (let at = 0; at < Math.min(bytes.length, MAX_BYTES_SHOWN); at += 16) {
-    const row = bytes.subarray(at, at + 16);
-    const hex = Array.from(row, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
-    const text = row.toString('latin1').replace(/[^\x20-\x7e]/g, '.');
-    lines.push(`  ${at.toString(16).padStart(6, '0')}  ${hex.padEnd(47)}  ${text}`);
-  }
+  const lines = [
+    title,
+    ...bytesRows(bytes, MAX_BYTES_SHOWN).map(
+      ({ at, hex, text }) => `  ${at.toString(16).padStart(6, '0')}  ${hex.padEnd(47)}  ${text}`,
+    ),
+  ];
   const more = bytes.length - MAX_BYTES_SHOWN;
   if (more > 0) lines.push(`  … ${count(more)} more ${more === 1 ? 'byte' : 'bytes'}: --json has them all`);
   return lines;
+}
+
+/** The first bytes in rows of 16, as hexadecimal and as text; what is no printable ASCII is a dot there. */
+export function bytesRows(
+  bytes: Buffer,
+  most: number,
+): readonly { readonly at: number; readonly hex: string; readonly text: string }[] {
+  const length = Math.ceil(Math.min(bytes.length, most) / 16);
+  return Array.from({ length }, (_, index) => {
+    const row = bytes.subarray(index * 16, index * 16 + 16);
+    return {
+      at: index * 16,
+      hex: Array.from(row, (byte) => byte.toString(16).padStart(2, '0')).join(' '),
+      text: row.toString('latin1').replace(/[^\x20-\x7e]/g, '.'),
+    };
+  });
 }

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { DeadLetterReader, StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
-import { letterKey } from '../../runtime/delivery/dead-letter.ts';
+import { type DeadLetter, letterKey } from '../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { loadApp } from '../app.ts';
 import { CommandFailed } from '../command-failed.ts';
@@ -152,12 +152,8 @@ export function showCommand(): Command {
     .action(async (id: string, options: ShowOptions) => {
       const [consumer = ''] = id.split('/', 1);
       await inDlqSession(await ownerOfLetter(consumer, options), options, async (session) => {
-        let found: StoredLetter | undefined;
         const { reader, problem } = await markedReader(session, options);
-        for await (const copy of reader.scan()) {
-          if ('letter' in copy && copy.letter.id === id) found = newer(found, copy);
-        }
-        if (!found) throw notFound(id, session.place);
+        const found = await letterWithId(id, reader, session.place);
         printUnknown(problem());
         const letter = await openLetter(found, session);
         const view = await viewOf(found, session, options.showValues === true);
@@ -166,18 +162,36 @@ export function showCommand(): Command {
         for (const line of letterLines(letter, written, view, textColumnsOf())) printLine(line);
         const { consumers } = await loadApp();
         if (!generationNamed(consumer, consumers)) return;
-        const words = ['--consumer', session.named, '--where', `id=${id}`];
-        const next = isBeyondRedrive(letter.failure.code)
-          ? ['dlq', 'discard', ...words, '--reason', 'sent by mistake']
-          : ['dlq', 'redrive', ...words];
         printLine(styled('dim', 'next'));
         for (const line of beforeRedrive(letter.failure.code)) printLine(`  ${line}`);
         if (found.overtakenBy !== undefined) {
           for (const line of overtakenLines(found.overtakenBy, textColumnsOf())) printLine(`  ${line}`);
         }
-        printLine(`  ${hint(next, session.place)}`);
+        printLine(`  ${hint(actionOn(letter, session.named), session.place)}`);
       });
     });
+}
+
+/** The copy with the newest failure. @throws DEAD_LETTER_NOT_FOUND */
+export async function letterWithId(
+  id: string,
+  reader: Pick<DeadLetterReader, 'scan'>,
+  place: Place,
+): Promise<StoredLetter> {
+  let found: StoredLetter | undefined;
+  for await (const copy of reader.scan()) {
+    if ('letter' in copy && copy.letter.id === id) found = newer(found, copy);
+  }
+  if (!found) throw notFound(id, place);
+  return found;
+}
+
+/** The command that does something about one letter, as words. */
+export function actionOn({ id, failure }: DeadLetter, consumer: string): readonly string[] {
+  const words = ['--consumer', consumer, '--where', `id=${id}`];
+  return isBeyondRedrive(failure.code)
+    ? ['dlq', 'discard', ...words, '--reason', 'sent by mistake']
+    : ['dlq', 'redrive', ...words];
 }
 
 /** A mark that is only there where it is known. */

@@ -121,7 +121,7 @@ function ownerNamed(name: string, owners: readonly Owner[]): Owner {
 }
 
 /** A generation's letters are those of a consumer of its own. */
-interface Owner extends LetterOwner {
+export interface Owner extends LetterOwner {
   /** How commands name it. @default its own name */
   readonly named?: string;
 }

@@ -163,50 +163,71 @@ function nextSteps(
   // A discard keeps such messages as they stand, and an import may not read them either.
   if (group.stage === 'unreadable') return wrapped(unreadableText(group), columns - INDENT).map(indented);
   const { errorCode, sample } = group;
-  const step = (name: string, text: string) => indented(`${styled('dim', name.padEnd(8))}${text}`);
+  const step = (name: string, words: readonly string[]) =>
+    indented(`${styled('dim', name.padEnd(8))}${hint(words, place)}`);
   const where = whereOf(group, groups, chosen);
-  const to = (...words: string[]) => hint(['dlq', ...words], place);
-  const looking = [step('look', to('show', sample.id))];
+  const looking = step('look', ['dlq', 'show', sample.id]);
+  const doing = actionsOn(group, where, { consumer, isDeclared }).map((words) => step(words[1]!, words));
   if (isBeyondRedrive(errorCode)) {
-    const reason = ['--reason', 'sent by mistake'];
     return [
-      ...looking,
+      looking,
       indented(`A redrive cannot help: the bytes are wrong. Fix the producer${where ? ', then:' : '.'}`),
-      ...(where ? [step('discard', to('discard', '--consumer', consumer, '--where', where, ...reason))] : []),
+      ...doing,
     ];
   }
-  if (!isDeclared) {
-    return [
-      ...looking,
-      step('export', to('export', '--consumer', consumer, '--output', `${consumer}.jsonl`)),
-    ];
-  }
-  if (group.overtaken === group.count) {
-    const reason = ['--reason', 'overtaken'];
-    return [
-      ...looking,
-      ...wrapped(OVERTAKEN, columns - INDENT).map(indented),
-      ...(where
-        ? [
-            step('redrive', to('redrive', '--consumer', consumer, '--where', where, '--allow-overtaken')),
-            step('discard', to('discard', '--consumer', consumer, '--where', where, ...reason)),
-          ]
-        : []),
-    ];
-  }
-  return [
-    ...looking,
-    ...beforeRedrive(errorCode).map(indented),
-    ...(where ? [step('redrive', to('redrive', '--consumer', consumer, '--where', where))] : []),
-  ];
+  if (!isDeclared) return [looking, ...doing];
+  const before =
+    group.overtaken === group.count ? wrapped(OVERTAKEN, columns - INDENT) : beforeRedrive(errorCode);
+  return [looking, ...before.map(indented), ...doing];
 }
 
+/** The commands that do something about a group, as words; the first is the one to take. None where no --where chooses it. */
+export function actionsOn(
+  {
+    stage,
+    errorCode,
+    overtaken,
+    count: letters,
+  }: Pick<LetterGroup, 'stage' | 'errorCode' | 'overtaken' | 'count'>,
+  where: string | undefined,
+  { consumer, isDeclared }: Pick<TriageView, 'consumer' | 'isDeclared'>,
+): readonly (readonly string[])[] {
+  if (stage === 'unreadable') return [];
+  const isHopeless = isBeyondRedrive(errorCode);
+  if (!isDeclared && !isHopeless)
+    return [['dlq', 'export', '--consumer', consumer, '--output', `${consumer}.jsonl`]];
+  if (where === undefined) return [];
+  const on = (verb: string, ...options: string[]) => [
+    'dlq',
+    verb,
+    '--consumer',
+    consumer,
+    '--where',
+    where,
+    ...options,
+  ];
+  if (isHopeless) return [on('discard', '--reason', 'sent by mistake')];
+  if (overtaken === letters)
+    return [on('redrive', '--allow-overtaken'), on('discard', '--reason', 'overtaken')];
+  return [on('redrive')];
+}
+
+/** What of a group a --where can tell. */
+type ChosenGroup = Pick<
+  LetterGroup,
+  'errorCode' | 'location' | 'stage' | 'topic' | 'partition' | 'schemaId' | 'split'
+>;
+
 /** A --where for exactly the group's letters, of those that were chosen; undefined where there is none. */
-function whereOf(group: ShownGroup, groups: readonly ShownGroup[], chosen: LetterFilter): string | undefined {
+export function whereOf(
+  group: ChosenGroup,
+  groups: readonly ChosenGroup[],
+  chosen: LetterFilter,
+): string | undefined {
   const { errorCode, location, stage, topic, partition, schemaId, split } = group;
   let filter: LetterFilter = { error: errorCode, ...chosen };
   let others = groups.filter((each) => each !== group && each.errorCode === errorCode);
-  const narrow = (isOther: (each: ShownGroup) => boolean, condition: LetterFilter, isNeeded = false) => {
+  const narrow = (isOther: (each: ChosenGroup) => boolean, condition: LetterFilter, isNeeded = false) => {
     const left = others.filter((each) => !isOther(each));
     if (left.length === others.length && !isNeeded) return;
     filter = { ...filter, ...condition };
@@ -224,7 +245,8 @@ function whereOf(group: ShownGroup, groups: readonly ShownGroup[], chosen: Lette
   return others.length === 0 ? whereText(filter) : undefined;
 }
 
-function unreadableText({ errorCode }: ShownGroup): string {
+/** What helps with messages that are no letters to this version. */
+export function unreadableText({ errorCode }: Pick<LetterGroup, 'errorCode'>): string {
   return errorCode === 'DEAD_LETTER_VERSION_UNKNOWN'
     ? 'A newer Millrace wrote these letters. To read and redrive them, update Millrace.'
     : 'This Millrace cannot read these messages, so it cannot redrive them. Find what wrote them.';

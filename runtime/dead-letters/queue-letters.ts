@@ -17,7 +17,7 @@ import {
   type Queue,
   type QueueMessage,
 } from './queue.ts';
-import type { DeadLetterReader } from './reader.ts';
+import type { DeadLetterReader, StoredLetter, UnreadableLetter } from './reader.ts';
 
 /**
  * A dead letter as a message of a queue: the JSON envelope as its body, what one searches by as its attributes. What is
@@ -158,18 +158,24 @@ export function createQueueReader({ queue }: { readonly queue: Queue }): DeadLet
     return shown;
   };
 
+  const shownAs = (message: QueueMessage): StoredLetter | UnreadableLetter => {
+    const { id, body, attributes, sentAt } = message;
+    const shown = { ref: id, storedAt: sentAt, message: { body, attributes } };
+    try {
+      return withReceipt(message, { ...shown, ...decodeEnvelope(body) });
+    } catch (error) {
+      if (!(error instanceof MillraceError)) throw error;
+      return withReceipt(message, { ...shown, error });
+    }
+  };
+
   return {
     async *scan() {
-      for await (const message of queue.scan()) {
-        const { id, body, attributes, sentAt } = message;
-        const shown = { ref: id, storedAt: sentAt, message: { body, attributes } };
-        try {
-          yield withReceipt(message, { ...shown, ...decodeEnvelope(body) });
-        } catch (error) {
-          if (!(error instanceof MillraceError)) throw error;
-          yield withReceipt(message, { ...shown, error });
-        }
-      }
+      for await (const message of queue.scan()) yield shownAs(message);
+    },
+    async find(ref) {
+      const message = await queue.find?.(ref);
+      return message && shownAs(message);
     },
     async remove(copies) {
       await queue.delete(copies.flatMap((copy) => receipts.get(copy) ?? []));

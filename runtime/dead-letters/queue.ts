@@ -43,6 +43,8 @@ export interface Queue {
    * raises receive counts, misses what somebody else is holding, and releases what was not deleted when the loop ends.
    */
   scan(): AsyncIterable<QueueMessage>;
+  /** One message by its id; undefined where it is gone. @default only a scan shows messages, as on SQS */
+  find?(id: string): Promise<QueueMessage | undefined>;
   /** Messages in the queue, hidden ones included; a guess where the queue is distributed. */
   depth(): Promise<number>;
 }

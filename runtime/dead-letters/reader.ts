@@ -38,6 +38,11 @@ export interface DeadLetterReader {
    * @throws QUEUE_UNAVAILABLE, OBJECT_STORE_UNAVAILABLE, TOPIC_UNKNOWN
    */
   scan(): AsyncIterable<StoredLetter | UnreadableLetter>;
+  /**
+   * The copy of this `ref` without a scan; undefined where it is gone, or where the store shows nothing but in a scan.
+   * @throws QUEUE_UNAVAILABLE
+   */
+  find?(ref: string): Promise<StoredLetter | UnreadableLetter | undefined>;
   /** Deletes copies. One that is gone already is no error. Call it within a minute of `scan`. */
   remove(copies: readonly (StoredLetter | UnreadableLetter)[]): Promise<void>;
 }
@@ -58,6 +63,12 @@ export function joinReaders(readers: Readonly<Record<string, DeadLetterReader>>)
           yield shown;
         }
       }
+    },
+    async find(ref) {
+      const [, name = '', own = ''] = /^([^:]*):(.*)$/s.exec(ref) ?? [];
+      const reader = Object.hasOwn(readers, name) ? readers[name] : undefined;
+      const found = await reader?.find?.(own);
+      return found && { ...found, ref };
     },
     async remove(copies) {
       const known = copies.map((copy) => cameFrom.get(copy)).filter((each) => each !== undefined);
