@@ -65,7 +65,8 @@ export function foundLines(
   return [...lines, ...nextLines(found, outcomes, view)];
 }
 
-function letterId(consumer: string, { topic, partition, offset }: FoundRecord['raw']): string {
+/** Of the letter that a record became. */
+export function letterId(consumer: string, { topic, partition, offset }: FoundRecord['raw']): string {
   return `${consumer}/${topic}/${partition}/${offset}`;
 }
 

@@ -1,9 +1,16 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { contractsAmong, type Topic } from '../runtime/contract/contract.ts';
+import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { MillraceError } from '../runtime/errors.ts';
 import { type FoundOutcome, type RecordOutcome, toldOutcome } from '../runtime/replay/audit.ts';
 import { type Condition, checkCondition, parseCondition } from '../runtime/replay/conditions.ts';
-import { type FoundRecord, findRecords, outcomesOfRecords } from '../runtime/replay/find.ts';
+import {
+  type FoundRecord,
+  findRecords,
+  outcomesOfRecords,
+  type SearchProgress,
+  type SearchResult,
+} from '../runtime/replay/find.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
 import { otherNames } from './consumers.ts';
@@ -35,12 +42,9 @@ ends the search and shows what it found. Values are shown only with --show-value
 
 const INTERRUPTED = 130;
 
-interface FindOptions extends EvidenceOptions, RegistryOptions {
+interface FindOptions extends FindRequest {
   readonly key?: string;
-  readonly everyPartition?: true;
-  readonly where?: readonly Condition[];
   readonly since?: number;
-  readonly limit: number;
   readonly showValues?: true;
   readonly json?: true;
 }
@@ -80,36 +84,22 @@ export function findCommand(): Command {
 }
 
 async function find(topic: Topic<never>, app: LoadedApp, options: FindOptions): Promise<void> {
-  const consumers = app.consumers.filter((each) => each.topic.name === topic.name);
-  const session = await openEvidence(options);
   const interrupts = watchInterrupts();
   const stop = new AbortController();
   interrupts.first.then(() => stop.abort());
   const line = progressLine();
   try {
-    const { log } = session;
-    const registry = session.registry ?? (await openRegistry(options.registry, contractsAmong([topic])));
-    const search = { ...options, topic, log, registry, where: options.where ?? [] };
-    const result = await findRecords(
-      { ...search, everywhere: options.everyPartition },
+    const { result, outcomes, told, declaredNames } = await findWithOutcomes(
+      topic,
+      app,
+      options,
       ({ looked, found, left }) =>
         line.show(`${plural(looked, 'record')} looked at, ${count(found)} found, up to ${count(left)} left`),
       stop.signal,
     ).finally(() => line.end());
-    const sources = await Promise.all(consumers.map((consumer) => session.sourcesOf(consumer)));
-    const outcomes = await outcomesOfRecords(
-      result.found.map(({ raw }) => raw),
-      sources,
-    );
-    // A generation that was promoted is called as its consumer, but its letters and its ledger have its own name.
-    const declaredNames = new Map(sources.map((source, at) => [source.consumer.name, consumers[at]!.name]));
-    const named = (each: Readonly<Record<string, FoundOutcome>>) =>
-      Object.fromEntries(
-        Object.entries(each).map(([name, outcome]) => [declaredNames.get(name)!, toldOutcome(outcome)]),
-      );
     if (options.json) {
       printJson({
-        records: result.found.map((each, at) => toJson(each, named(outcomes[at]!), options.showValues)),
+        records: result.found.map((each, at) => toJson(each, told[at]!, options.showValues)),
       });
     } else if (result.found.length === 0) {
       for (const text of nothingFoundLines(topic.name, result, options)) printLine(text);
@@ -130,6 +120,56 @@ async function find(topic: Topic<never>, app: LoadedApp, options: FindOptions): 
     }
   } finally {
     interrupts.ignore();
+  }
+}
+
+export interface FindRequest extends EvidenceOptions, RegistryOptions {
+  readonly key?: string | undefined;
+  readonly everyPartition?: true;
+  readonly where?: readonly Condition[];
+  readonly since?: number | undefined;
+  readonly limit: number;
+}
+
+export interface Found {
+  readonly result: SearchResult;
+  /** One a record, by the consumer's own name: a generation's letters and ledger have it. */
+  readonly outcomes: readonly Readonly<Record<string, FoundOutcome>>[];
+  /** The same as people are told, by the name that the consumer is declared with. */
+  readonly told: readonly Readonly<Record<string, RecordOutcome>>[];
+  readonly declaredNames: ReadonlyMap<string, string>;
+  readonly registry: SchemaRegistry;
+}
+
+/** Searches a topic, and asks every consumer of it what became of each record. @throws as `findRecords`, `openEvidence` */
+export async function findWithOutcomes(
+  topic: Topic<never>,
+  app: Pick<LoadedApp, 'consumers'>,
+  options: FindRequest,
+  onProgress: (progress: SearchProgress) => void,
+  signal: AbortSignal,
+): Promise<Found> {
+  const consumers = app.consumers.filter((each) => each.topic.name === topic.name);
+  const session = await openEvidence(options);
+  try {
+    const { log } = session;
+    const registry = session.registry ?? (await openRegistry(options.registry, contractsAmong([topic])));
+    const search = { ...options, topic, log, registry, where: options.where ?? [] };
+    const result = await findRecords({ ...search, everywhere: options.everyPartition }, onProgress, signal);
+    const sources = await Promise.all(consumers.map((consumer) => session.sourcesOf(consumer)));
+    const outcomes = await outcomesOfRecords(
+      result.found.map(({ raw }) => raw),
+      sources,
+    );
+    // A generation that was promoted is called as its consumer, but its letters and its ledger have its own name.
+    const declaredNames = new Map(sources.map((source, at) => [source.consumer.name, consumers[at]!.name]));
+    const told = outcomes.map((each) =>
+      Object.fromEntries(
+        Object.entries(each).map(([name, outcome]) => [declaredNames.get(name)!, toldOutcome(outcome)]),
+      ),
+    );
+    return { result, outcomes, told, declaredNames, registry };
+  } finally {
     await session.close();
   }
 }
@@ -144,7 +184,7 @@ function toJson(
 }
 
 /** @throws INPUT_INVALID where the app has no such topic, with the closest name */
-function topicNamed(name: string, { contracts, consumers }: LoadedApp): Topic<never> {
+export function topicNamed(name: string, { contracts, consumers }: LoadedApp): Topic<never> {
   const topics = [...contracts, ...consumers.map(({ topic }) => topic as Topic<never>)];
   const found = topics.find((each) => each.name === name);
   if (found) return found;
@@ -156,7 +196,8 @@ function topicNamed(name: string, { contracts, consumers }: LoadedApp): Topic<ne
   );
 }
 
-function where(text: string, earlier: readonly Condition[] = []): readonly Condition[] {
+/** Adds a condition to those before. @throws InvalidArgumentError */
+export function where(text: string, earlier: readonly Condition[] = []): readonly Condition[] {
   const condition = parseCondition(text);
   if (condition) return [...earlier, condition];
   throw new InvalidArgumentError(

@@ -231,6 +231,7 @@ export interface LetterRow {
   readonly key: string;
   readonly code: string;
   readonly stage: string;
+  /** -1 where the message cannot be read; so is the offset. */
   readonly partition: number;
   readonly offset: number;
   readonly attempts: number;
@@ -254,7 +255,7 @@ export interface LetterAnswer extends LetterRow {
   readonly schemaDifferences: readonly string[];
   /** Whether values are hidden: then `decoded`, `bytes` and `headers` hold shapes and sizes. */
   readonly isMasked: boolean;
-  /** Whether it can be revealed here. False: it is tagged, and `--show-values` was not given. */
+  /** Whether a reveal shows more than this. False where it was revealed, or all of it is tagged and `--show-values` was not given. */
   readonly isRevealable: boolean;
   /** The value as indented JSON; null where it cannot be decoded, with why in `decodeProblem`. */
   readonly decoded: string | null;

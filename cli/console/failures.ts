@@ -1,14 +1,271 @@
-import type { FailureGroup, LetterQuery, LetterRow, Page, PageQuery } from '../../console/operations.ts';
+/** Failures as lists: groups of letters that failed alike, and their letters, from a snapshot that is some seconds old at most. */
+import { systemClock } from '../../adapters/system/system-clock.ts';
+import type {
+  FailureGroup,
+  GroupQuery,
+  LetterQuery,
+  LetterRow,
+  Page,
+  PageQuery,
+} from '../../console/operations.ts';
+import { type LetterFilter, matchesFacts } from '../../runtime/dead-letters/triage.ts';
+import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
+import { ERRORS, type ErrorCode, MillraceError } from '../../runtime/errors.ts';
+import type { Clock } from '../../runtime/ports.ts';
+import { parseWhere } from '../dlq/options.ts';
+import type { Owner } from '../dlq/session.ts';
+import { actionsOn, beforeRedrive, isBeyondRedrive, unreadableText, whereOf } from '../dlq/triage-view.ts';
+import { hint } from '../hints.ts';
 import type { ConsoleContext } from './context.ts';
+import { asInput } from './input.ts';
+import type { Snapshot, SnapshotGroup, SnapshotLetter } from './letter-snapshot.ts';
+import { type LetterSource, letterSource, Snapshots } from './snapshots.ts';
 
 export interface Failures {
-  groups(query: PageQuery): Promise<Page<FailureGroup>>;
+  /** Groups of all consumers, or of one; those with the most letters first unless the query says otherwise. */
+  groups(query: GroupQuery): Promise<Page<FailureGroup>>;
+  /** The newest failure first. */
   letters(query: LetterQuery): Promise<Page<LetterRow>>;
   /** Has the next question read the store again: something was done to the consumer's letters. */
   forget(consumer: string): void;
+  /** Where a letter was when the store was read last; undefined where nobody has seen it. */
+  locate(id: string): { readonly owner: Owner; readonly letter: SnapshotLetter } | undefined;
+  /** How many letters match, came since, and are none of those planned: by the newest snapshot, which is some seconds old at most. */
+  arrived(
+    consumer: string,
+    filter: LetterFilter,
+    sinceMs: number,
+    isPlanned: (letter: Pick<DeadLetter, 'id' | 'epoch'>) => boolean,
+  ): Promise<number>;
+  /**
+   * Does work with the consumer's letters while no scan of ours runs: on SQS, a scan hides what it reads. Lists are answered
+   * meanwhile; do not ask for what was forgotten in it.
+   */
+  alone<Result>(consumer: string, work: () => Promise<Result>): Promise<Result>;
+  /** Ends scans that are under way. */
+  close(): Promise<void>;
 }
 
-export function createFailures(_context: ConsoleContext): Failures {
-  const none = { items: [], total: 0, next: null, asOf: Date.now(), problem: null };
-  return { groups: async () => none, letters: async () => none, forget() {} };
+const DEFAULT_LIMIT = 50;
+
+interface ShownGroup {
+  readonly group: SnapshotGroup;
+  readonly snapshot: Snapshot;
+}
+
+/** What a list is ordered by, in turn: greater numbers first, then texts from A to Z. */
+type Place = readonly [number, number, string];
+type Sort = NonNullable<GroupQuery['sort']>;
+
+const PLACES: Readonly<Record<Sort, (group: SnapshotGroup) => readonly [number, number]>> = {
+  count: ({ count, firstSeenAt }) => [count, -firstSeenAt],
+  newest: ({ lastSeenAt, count }) => [lastSeenAt, count],
+  oldest: ({ firstSeenAt, count }) => [-firstSeenAt, count],
+};
+
+export function createFailures(
+  context: ConsoleContext,
+  source: LetterSource = letterSource(context),
+  clock: Pick<Clock, 'now'> = systemClock,
+): Failures {
+  const snapshots = new Snapshots(source, clock);
+  let sorted:
+    | { readonly of: readonly Snapshot[]; readonly sort: Sort; readonly list: readonly ShownGroup[] }
+    | undefined;
+
+  /** Sorted once, however many pages of it are turned. */
+  const sortedGroups = (of: readonly Snapshot[], sort: Sort): readonly ShownGroup[] => {
+    const isKnown =
+      sorted?.sort === sort &&
+      sorted.of.length === of.length &&
+      of.every((each, at) => each === sorted!.of[at]);
+    if (sorted && isKnown) return sorted.list;
+    const list = of
+      .flatMap((snapshot) => Array.from(snapshot.groups.values(), (group) => ({ group, snapshot })))
+      .sort((a, b) => compare(placeOfGroup(a, sort), placeOfGroup(b, sort)));
+    sorted = { of, sort, list };
+    return list;
+  };
+
+  return {
+    async groups({ consumer, search, sort = 'count', ...query }) {
+      if (!Object.hasOwn(PLACES, sort))
+        throw new MillraceError('INPUT_INVALID', `sort is ${Object.keys(PLACES).join(', ')}.`);
+      const of = await snapshots.of(consumer);
+      const meant = meantBy(search);
+      const all = sortedGroups(of, sort);
+      const found = meant
+        ? all.filter(
+            ({ group }) => meant(group.searched) || group.letters.some((each) => meant(each.searchedKey)),
+          )
+        : all;
+      const shown = page(found, query, (each) => placeOfGroup(each, sort));
+      return { ...shown, items: shown.items.map((each) => toGroup(each, context)), ...stateOf(of, clock) };
+    },
+    async letters({ consumer, fingerprint, where, search, ...query }) {
+      const filter = where === undefined ? undefined : asInput(() => parseWhere(where));
+      const of = await snapshots.of(consumer);
+      const meant = meantBy(search);
+      const all = of.flatMap((each) =>
+        fingerprint === undefined ? each.letters : (each.groups.get(fingerprint)?.letters ?? []),
+      );
+      const found =
+        filter || meant
+          ? all.filter((each) => (!filter || matchesFacts(each, filter)) && (!meant || isMeant(each, meant)))
+          : all;
+      const shown = page(found, query, placeOfLetter);
+      return { ...shown, items: shown.items.map(toRow), ...stateOf(of, clock) };
+    },
+    forget: (consumer) => snapshots.forget(consumer),
+    locate(id) {
+      for (const { owner, snapshot } of snapshots.known()) {
+        // The newest failure comes first.
+        const letter = snapshot.letters.find((each) => each.id === id);
+        if (letter) return { owner, letter };
+      }
+      return undefined;
+    },
+    async arrived(consumer, filter, sinceMs, isPlanned) {
+      const of = await snapshots.of(consumer);
+      return of
+        .flatMap(({ letters }) => letters)
+        .filter((each) => each.storedAt >= sinceMs && matchesFacts(each, filter) && !isPlanned(each)).length;
+    },
+    alone: (consumer, work) => snapshots.alone(consumer, work),
+    close: () => snapshots.close(),
+  };
+}
+
+/** Tells texts in lower case that hold the word; undefined where there is none. */
+function meantBy(search: string | undefined): ((text: string) => boolean) | undefined {
+  const word = search?.trim().toLowerCase() ?? '';
+  return word === '' ? undefined : (text) => text.includes(word);
+}
+
+function isMeant({ group, searchedKey, id }: SnapshotLetter, meant: (text: string) => boolean): boolean {
+  return meant(group.searched) || meant(searchedKey) || meant(id.toLowerCase());
+}
+
+function placeOfGroup({ group, snapshot }: ShownGroup, sort: Sort): Place {
+  return [...PLACES[sort](group), `${snapshot.consumer}\n${group.fingerprint}`];
+}
+
+function placeOfLetter({ lastFailedAt, letterKey }: SnapshotLetter): Place {
+  return [lastFailedAt, 0, letterKey];
+}
+
+function compare(a: Place, b: Place): number {
+  return b[0] - a[0] || b[1] - a[1] || (a[2] < b[2] ? -1 : a[2] > b[2] ? 1 : 0);
+}
+
+/** What comes behind the cursor's place, which need not be there any more. */
+function page<Item>(
+  sorted: readonly Item[],
+  { cursor, limit = DEFAULT_LIMIT }: PageQuery,
+  placeOf: (item: Item) => Place,
+): Pick<Page<Item>, 'items' | 'total' | 'next'> {
+  const after = cursor === undefined ? undefined : placeIn(cursor);
+  const from = after === undefined ? 0 : firstBehind(sorted, (item) => compare(placeOf(item), after) > 0);
+  const items = sorted.slice(from, from + limit);
+  const isLast = from + limit >= sorted.length;
+  return { items, total: sorted.length, next: isLast ? null : cursorOf(placeOf(items.at(-1)!)) };
+}
+
+function firstBehind<Item>(sorted: readonly Item[], isBehind: (item: Item) => boolean): number {
+  let [from, to] = [0, sorted.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (isBehind(sorted[middle]!)) to = middle;
+    else from = middle + 1;
+  }
+  return from;
+}
+
+function cursorOf(place: Place): string {
+  return Buffer.from(JSON.stringify(place)).toString('base64url');
+}
+
+/** @throws INPUT_INVALID where it is none that a page ended with */
+function placeIn(cursor: string): Place {
+  try {
+    const [first, second, name, ...others] = JSON.parse(Buffer.from(cursor, 'base64url').toString());
+    if (Number.isFinite(first) && Number.isFinite(second) && typeof name === 'string' && others.length === 0)
+      return [first, second, name];
+  } catch {
+    // Said below.
+  }
+  throw new MillraceError(
+    'INPUT_INVALID',
+    'cursor is none that a page of this list ended with. Leave it out.',
+  );
+}
+
+function stateOf(of: readonly Snapshot[], clock: Pick<Clock, 'now'>): Pick<Page<never>, 'asOf' | 'problem'> {
+  const problems = of.flatMap(({ problem }) => problem ?? []);
+  return {
+    asOf: of.length === 0 ? clock.now() : Math.min(...of.map(({ asOf }) => asOf)),
+    problem: problems.length === 0 ? null : problems.join('\n'),
+  };
+}
+
+function toRow(letter: SnapshotLetter): LetterRow {
+  const { id, key, errorCode, stage, partition, offset, attempts, firstFailedAt, lastFailedAt } = letter;
+  return {
+    id,
+    key,
+    code: errorCode,
+    stage,
+    partition: partition ?? -1,
+    offset: offset ?? -1,
+    attempts,
+    firstFailedAt,
+    lastFailedAt,
+    overtakenBy: letter.overtakenBy,
+    reason: letter.reason,
+  };
+}
+
+function toGroup({ group, snapshot }: ShownGroup, { options }: ConsoleContext): FailureGroup {
+  const { errorCode, stage, letters } = group;
+  const { consumer, isDeclared, retentionMs } = snapshot;
+  const isUnreadable = stage === 'unreadable';
+  const where = isUnreadable ? undefined : whereIn(snapshot, group);
+  const looking = isUnreadable ? ['dlq', 'triage', '--consumer', consumer] : ['dlq', 'show', letters[0]!.id];
+  const [action = looking] = actionsOn(group, where, { consumer, isDeclared });
+  return {
+    consumer,
+    fingerprint: group.fingerprint,
+    code: errorCode,
+    summary: Object.hasOwn(ERRORS, errorCode) ? ERRORS[errorCode as ErrorCode].summary : '',
+    stage,
+    topic: group.topic,
+    errorName: group.errorName,
+    location: group.location,
+    count: group.count,
+    overtaken: group.overtaken,
+    partitions: group.partitions,
+    keys: group.keys,
+    keyCount: group.keyCount,
+    firstSeenAt: group.firstSeenAt,
+    lastSeenAt: group.lastSeenAt,
+    expiresAt: retentionMs === null ? null : group.oldestStoredAt + retentionMs,
+    introducedBy: group.introducedBy,
+    histogram: group.histogram,
+    isBeyondRedrive: isBeyondRedrive(errorCode),
+    before: isUnreadable ? [unreadableText(group)] : beforeRedrive(errorCode),
+    where: where ?? null,
+    sample: letters[0]!.id,
+    command: hint(action, options),
+  };
+}
+
+const wheres = new WeakMap<SnapshotGroup, { readonly where: string | undefined }>();
+
+/** Worked out when a group is shown: it takes a look at all others. */
+function whereIn({ groups }: Snapshot, group: SnapshotGroup): string | undefined {
+  const known = wheres.get(group);
+  if (known) return known.where;
+  const where = whereOf(group, [...groups.values()], {});
+  wheres.set(group, { where });
+  return where;
 }

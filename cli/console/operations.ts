@@ -26,7 +26,7 @@ export async function createOperations(app: LoadedApp, options: ConsoleOptions):
     consumer: (name) => detail(name),
     groups: (query) => failures.groups(query),
     letters: (query) => failures.letters(query),
-    letter: (id, reveal) => showLetter(id, reveal, context),
+    letter: (id, reveal) => showLetter(id, reveal, context, failures),
     parked: (query) => parked(query),
     find: (query, signal) => findInTopic(query, context, signal),
     auditLog: (query) => auditLog.page(query),
@@ -36,6 +36,7 @@ export async function createOperations(app: LoadedApp, options: ConsoleOptions):
     steer: async (id, to) => actions.steer(id, to),
     async close() {
       await actions.close();
+      await failures.close();
       await status.close();
     },
   };

@@ -17,6 +17,7 @@ export function planText({
   if (LETTER_ACTIONS.includes(action)) return letterPlanText(action, consumer, plan);
   // The code is a hash, for programs.
   const { kind, generation, records, env, rate, code: _, ...others } = plan;
+  if (action === 'reveal') return revealText(plan);
   if (action === 'release') return `release of a key of ${consumer}${detailsText(plan)}`;
   const what =
     kind === 'shadow'
@@ -33,6 +34,11 @@ export function planText({
     typeof rate === 'number' ? `, at most ${rate}/s` : '',
     detailsText(others),
   ].join('');
+}
+
+function revealText({ letter, personalData, ...others }: Facts): string {
+  const personal = personalData === undefined ? '' : `, personal data ${personalData}`;
+  return `reveal of letter ${letter}${personal}${detailsText(others)}`;
 }
 
 function letterPlanText(action: Action, consumer: string, plan: Facts): string {
@@ -60,6 +66,7 @@ const RESULTS: Partial<Record<Action, (result: Facts, plan: Facts) => string | u
   // The plan has named the file.
   discard: ({ export: file, ...counts }, plan) =>
     factsOf(file === plan.export ? counts : { ...counts, export: file ?? null }),
+  reveal: () => 'its values were shown in the console',
   pause: pausedText('paused'),
   resume: pausedText('goes on'),
   replay({ isWhole, consumer: _, tables, records, ...counts }, { kind }) {

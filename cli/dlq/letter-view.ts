@@ -36,12 +36,18 @@ export interface View {
   readonly showsValues: boolean;
 }
 
-export async function openLetter(stored: StoredLetter, { resources }: DlqSession): Promise<DeadLetter> {
+export async function openLetter(
+  stored: StoredLetter,
+  { resources }: Pick<DlqSession, 'resources'>,
+): Promise<DeadLetter> {
   return fetchPayload(stored, resources.objects);
 }
 
 /** The value by its writer's schema. */
-export async function writtenValueOf({ record }: DeadLetter, session: DlqSession): Promise<WrittenValue> {
+export async function writtenValueOf(
+  { record }: DeadLetter,
+  session: Pick<DlqSession, 'consumer' | 'contracts' | 'registry'>,
+): Promise<WrittenValue> {
   const contract = contractOf(record.topic, session) ?? session.consumer.topic;
   return decodeByWriter(record.value, contract, session.registry);
 }
@@ -120,6 +126,11 @@ export function isGuarded(view: View): boolean {
 /** Whether it leaves out the key, too. */
 export function isKeyHidden(view: View): boolean {
   return !view.showsValues && personalDataIn(view).isKeyTagged;
+}
+
+/** Whether nothing of a value may be seen but its shape: nobody knows what its contract tags. */
+export function hidesEveryField(view: View): boolean {
+  return !view.showsValues && personalDataIn(view).fields === null;
 }
 
 /** The letter as an export has it, with its value decoded beside its bytes; masked where the view is guarded. */

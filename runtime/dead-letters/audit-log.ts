@@ -4,7 +4,7 @@ import type { Clock } from '../ports.ts';
 /** What the keys of entries begin with. */
 export const AUDIT_PREFIX = 'audit/';
 
-/** Something that a person did to a consumer or its dead letters. */
+/** Something that a person did to a consumer or its dead letters, or saw of one. */
 export interface AuditEntry {
   readonly id: string;
   readonly action:
@@ -13,6 +13,7 @@ export interface AuditEntry {
     | 'discard'
     | 'import'
     | 'release'
+    | 'reveal'
     | 'pause'
     | 'resume'
     | 'replay'
@@ -70,10 +71,14 @@ export async function audited<Result extends Readonly<Record<string, unknown>>>(
   return result;
 }
 
-/** Oldest first. */
-export async function readAuditLog(objects: ObjectStore): Promise<readonly AuditEntry[]> {
+/**
+ * Oldest first.
+ * @param from ISO 8601: entries that were begun before are not read. @default all
+ */
+export async function readAuditLog(objects: ObjectStore, from = ''): Promise<readonly AuditEntry[]> {
   const entries: AuditEntry[] = [];
   for await (const { key } of objects.list(AUDIT_PREFIX)) {
+    if (key < `${AUDIT_PREFIX}${from}`) continue;
     const body = await objects.get(key);
     if (body) entries.push(JSON.parse(body.toString()));
   }

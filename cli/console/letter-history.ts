@@ -1,0 +1,86 @@
+/** What people have done to one letter, as far as the audit log tells. */
+import type { AuditRow } from '../../console/operations.ts';
+import { type AuditEntry, readAuditLog } from '../../runtime/dead-letters/audit-log.ts';
+import {
+  factsOf,
+  type LetterFacts,
+  type LetterFilter,
+  matchesFacts,
+} from '../../runtime/dead-letters/triage.ts';
+import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
+import type { ObjectStore } from '../../runtime/objects.ts';
+import type { LetterOffsets } from '../../runtime/replay/evidence.ts';
+import { planText, resultText } from '../dlq/audit-words.ts';
+import { parseWhere } from '../dlq/options.ts';
+
+/** Newest first: entries that name the letter, and those whose conditions it met, by its failure now or one before a redrive. */
+export async function historyOf(
+  letter: DeadLetter,
+  auditLogs: readonly ObjectStore[],
+): Promise<readonly AuditRow[]> {
+  // Nothing was done to it before it was a letter.
+  const from = isoText(letter.failure.firstFailedAt);
+  const entries: AuditEntry[] = [];
+  for (const objects of auditLogs) entries.push(...(await readAuditLog(objects, from)));
+  return entries
+    .filter((entry) => entry.consumer === letter.consumer && isAbout(entry, letter))
+    .sort((a, b) => b.begunAt.localeCompare(a.begunAt))
+    .map(auditRow);
+}
+
+export function auditRow(entry: AuditEntry): AuditRow {
+  const { id, action, consumer, who, begunAt, endedAt } = entry;
+  return { id, action, consumer, who, begunAt, endedAt, plan: planText(entry), result: resultText(entry) };
+}
+
+function isAbout({ action, plan, progress }: AuditEntry, letter: DeadLetter): boolean {
+  if (plan.letter === letter.id) return true;
+  const offsets = progress?.offsets ?? plan.offsets;
+  if (Array.isArray(offsets)) return offsets.some((each: LetterOffsets) => isAmong(letter, each));
+  // A move takes the whole queue.
+  if (action === 'move') return true;
+  return (action === 'redrive' || action === 'discard') && hasMet(letter, plan.where);
+}
+
+function isAmong({ epoch, record }: DeadLetter, of: LetterOffsets): boolean {
+  return (
+    of.topic === record.topic &&
+    of.epoch === epoch &&
+    of.partition === record.partition &&
+    of.ranges.some(([from, to]) => record.offset >= from && record.offset < to)
+  );
+}
+
+/** Of earlier failures only the stage, the code and the time are known; whether it was overtaken then, nobody knows. */
+function hasMet(letter: DeadLetter, where: unknown): boolean {
+  const filter = filterIn(where);
+  if (!filter) return false;
+  const { overtaken: _, ...conditions } = filter;
+  const { at: __, ...before } = conditions;
+  const facts = factsOf({ letter, ref: '', storedAt: 0, payload: null, message: null });
+  const earlier = letter.failure.earlier.map(
+    ({ code, stage, failedAt }): LetterFacts => ({
+      ...facts,
+      errorCode: code,
+      stage,
+      lastFailedAt: failedAt,
+    }),
+  );
+  return matchesFacts(facts, conditions) || earlier.some((each) => matchesFacts(each, before));
+}
+
+/** The conditions as an entry has them, in words; undefined where this version does not know them. */
+function filterIn(where: unknown): LetterFilter | undefined {
+  if (where === 'all') return {};
+  if (typeof where !== 'string') return undefined;
+  try {
+    return parseWhere(where);
+  } catch {
+    return undefined;
+  }
+}
+
+function isoText(epochMs: number): string {
+  // A time that no date can hold comes from a producer.
+  return Math.abs(epochMs) <= 8.64e15 ? new Date(epochMs).toISOString() : '';
+}
