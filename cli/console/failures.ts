@@ -105,13 +105,13 @@ export function createFailures(
     async letters({ consumer, fingerprint, where, search, ...query }) {
       const filter = where === undefined ? undefined : asInput(() => parseWhere(where));
       const of = await snapshots.of(consumer);
-      const meant = meantBy(search);
+      const isMeant = meantLetters(search);
       const all = of.flatMap((each) =>
         fingerprint === undefined ? each.letters : (each.groups.get(fingerprint)?.letters ?? []),
       );
       const found =
-        filter || meant
-          ? all.filter((each) => (!filter || matchesFacts(each, filter)) && (!meant || isMeant(each, meant)))
+        filter || isMeant
+          ? all.filter((each) => (!filter || matchesFacts(each, filter)) && (!isMeant || isMeant(each)))
           : all;
       const shown = page(found, query, placeOfLetter);
       return { ...shown, items: shown.items.map(toRow), ...stateOf(of, clock) };
@@ -142,8 +142,20 @@ function meantBy(search: string | undefined): ((text: string) => boolean) | unde
   return word === '' ? undefined : (text) => text.includes(word);
 }
 
-function isMeant({ group, searchedKey, id }: SnapshotLetter, meant: (text: string) => boolean): boolean {
-  return meant(group.searched) || meant(searchedKey) || meant(id.toLowerCase());
+/** A group is asked once, however many letters it has. Ids are copied, not typed: they match as they are. */
+function meantLetters(search: string | undefined): ((letter: SnapshotLetter) => boolean) | undefined {
+  const meant = meantBy(search);
+  if (!meant) return undefined;
+  const asTyped = search!.trim();
+  const groups = new Map<SnapshotGroup, boolean>();
+  return ({ group, searchedKey, id }) => {
+    let isGroupMeant = groups.get(group);
+    if (isGroupMeant === undefined) {
+      isGroupMeant = meant(group.searched);
+      groups.set(group, isGroupMeant);
+    }
+    return isGroupMeant || meant(searchedKey) || id.includes(asTyped);
+  };
 }
 
 function placeOfGroup({ group, snapshot }: ShownGroup, sort: Sort): Place {
@@ -259,13 +271,31 @@ function toGroup({ group, snapshot }: ShownGroup, { options }: ConsoleContext): 
   };
 }
 
-const wheres = new WeakMap<SnapshotGroup, { readonly where: string | undefined }>();
+const neighbours = new WeakMap<Snapshot, (group: SnapshotGroup) => readonly SnapshotGroup[]>();
 
-/** Worked out when a group is shown: it takes a look at all others. */
-function whereIn({ groups }: Snapshot, group: SnapshotGroup): string | undefined {
-  const known = wheres.get(group);
-  if (known) return known.where;
-  const where = whereOf(group, [...groups.values()], {});
-  wheres.set(group, { where });
-  return where;
+function whereIn(snapshot: Snapshot, group: SnapshotGroup): string | undefined {
+  const besides = neighbours.get(snapshot) ?? neighboursIn(snapshot);
+  neighbours.set(snapshot, besides);
+  return whereOf(group, besides(group), {});
+}
+
+/**
+ * Of thousands of groups, the few that decide which conditions a group needs: those that no condition tells from it, and one of
+ * each kind that a condition does.
+ */
+function neighboursIn({ groups }: Snapshot): (group: SnapshotGroup) => readonly SnapshotGroup[] {
+  const all = [...groups.values()];
+  const twinOf = ({ errorCode, stage, topic, location }: SnapshotGroup) =>
+    JSON.stringify([errorCode, stage, topic, location]);
+  const twins = Map.groupBy(all, twinOf);
+  const kinds = new Map<string, SnapshotGroup[]>();
+  for (const each of all) {
+    const kind = JSON.stringify([each.errorCode, each.stage, each.topic]);
+    const known = kinds.get(kind);
+    if (!known) kinds.set(kind, [each]);
+    // A second one tells that the location matters.
+    else if (known.length === 1 && known[0]!.location !== each.location) known.push(each);
+  }
+  const byCode = Map.groupBy([...kinds.values()].flat(), ({ errorCode }) => errorCode);
+  return (group) => [...new Set([...twins.get(twinOf(group))!, ...byCode.get(group.errorCode)!])];
 }

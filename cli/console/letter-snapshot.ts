@@ -8,6 +8,7 @@ import {
 } from '../../runtime/dead-letters/letter-summary.ts';
 import type { ScannedLetter } from '../../runtime/dead-letters/reader.ts';
 import {
+  alikeOf,
   type FilterFacts,
   factsOf,
   fingerprintOf,
@@ -144,10 +145,10 @@ export async function readSnapshot(
     letter.group.letters.push(letter);
   }
   const closed = new Map<string, SnapshotGroup>();
-  for (const [fingerprint, group] of groups) {
+  for (const group of groups.values()) {
     if (slice.isOver()) await slice.next();
     // All of its letters have failed in another way since.
-    if (group.letters.length > 0) closed.set(fingerprint, close(group));
+    if (group.letters.length > 0) closed.set(group.fingerprint, close(group));
   }
   return {
     consumer: session.named,
@@ -170,12 +171,12 @@ function groupOf(
   groups: Map<string, OpenGroup>,
   kept: (text: string) => string,
 ): OpenGroup {
-  const fingerprint = fingerprintOf(facts);
-  const known = groups.get(fingerprint);
+  const alike = alikeOf(facts);
+  const known = groups.get(alike);
   if (known) return known;
   const { errorCode, stage, topic, name, location } = facts;
   const group: OpenGroup = {
-    fingerprint,
+    fingerprint: fingerprintOf(facts),
     errorCode,
     stage,
     topic: kept(topic),
@@ -183,7 +184,7 @@ function groupOf(
     location,
     letters: [],
   };
-  groups.set(fingerprint, group);
+  groups.set(alike, group);
   return group;
 }
 
@@ -252,19 +253,20 @@ function identityOf(recordKey: string): string {
   return `#${createHash('sha256').update(recordKey).digest('base64')}`;
 }
 
+/** Holds nothing of the text that it was cut from, as a slice would. */
 function cut(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most)}…` : text;
+  if (text.length <= most) return text;
+  return Buffer.from(`${text.slice(0, most)}…`, 'utf16le').toString('utf16le');
 }
 
-/** Each text once, and nothing of the larger text that it was cut from. */
+/** Each text once: of keys and reasons, there are few. */
 function createKeptTexts(): (text: string) => string {
   const texts = new Map<string, string>();
   return (text) => {
     const known = texts.get(text);
     if (known !== undefined) return known;
-    const own = Buffer.from(text, 'utf16le').toString('utf16le');
-    texts.set(own, own);
-    return own;
+    texts.set(text, text);
+    return text;
   };
 }
 

@@ -180,6 +180,11 @@ function alike(message: string): string {
     .slice(0, 200);
 }
 
+/** The same for letters that failed alike, and for no others. */
+export function alikeOf(facts: LetterFacts): string {
+  return JSON.stringify(failureOf(facts));
+}
+
 /** What letters that failed alike have in common. */
 function failureOf({ errorCode, stage, topic, name, location }: LetterFacts): readonly (string | null)[] {
   return [errorCode, stage, topic, name, location];
@@ -187,10 +192,7 @@ function failureOf({ errorCode, stage, topic, name, location }: LetterFacts): re
 
 /** Names a group, the same in every scan and process: a hash of what its letters have in common. */
 export function fingerprintOf(facts: LetterFacts): string {
-  return createHash('sha256')
-    .update(JSON.stringify(failureOf(facts)))
-    .digest('hex')
-    .slice(0, 16);
+  return createHash('sha256').update(alikeOf(facts)).digest('hex').slice(0, 16);
 }
 
 /** What is known of a letter among others, without its value and headers. */
