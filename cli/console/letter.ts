@@ -42,7 +42,7 @@ import type { ConsoleContext } from './context.ts';
 import type { Failures } from './failures.ts';
 import { historyOf } from './letter-history.ts';
 import type { LetterSession, SnapshotLetter } from './letter-snapshot.ts';
-import { letterSource } from './snapshots.ts';
+import { type LetterSource, letterSource } from './snapshots.ts';
 
 const MAX_BYTES_SHOWN = 4_096;
 const MAX_HEADERS_SHOWN = 50;
@@ -60,12 +60,13 @@ export async function showLetter(
   reveal: boolean,
   context: ConsoleContext,
   failures: Failures,
+  source: LetterSource = letterSource(context),
 ): Promise<LetterAnswer> {
   const located = failures.locate(id);
   if (located?.letter.stage === 'unreadable') throw unreadable(located.letter);
   const [consumer = ''] = id.split('/', 1);
   const owner = located?.owner ?? (await ownerOfLetter(consumer, context.options));
-  return letterSource(context).inSession(owner, async (session) => {
+  return source.inSession(owner, async (session) => {
     const stored = await find(id, located?.letter, session, failures);
     const letter = await openLetter(stored, session);
     const hidden = await viewOf(stored, session, false);
