@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { createMemoryObjects } from '../../../adapters/memory/memory-objects.ts';
 import { historyOf } from '../../../cli/console/letter-history.ts';
 import { AUDIT_PREFIX, type AuditEntry } from '../../../runtime/dead-letters/audit-log.ts';
+import { createFakeClock } from '../../../testing/fake-clock.ts';
+import { createMemoryObjects } from '../../../testing/memory-objects.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
 const letter = deadLetter({ partition: 3, offset: 42 });
@@ -19,7 +20,7 @@ async function actionsOn(
   of: typeof letter,
   ...entries: readonly Partial<AuditEntry>[]
 ): Promise<readonly string[]> {
-  const objects = createMemoryObjects();
+  const objects = createMemoryObjects({ clock: createFakeClock() });
   for (const [n, entry] of entries.entries()) {
     const begunAt = entry.begunAt ?? `2026-02-0${n + 1}T00:00:00.000Z`;
     const whole = {
