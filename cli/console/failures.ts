@@ -3,6 +3,7 @@ import { systemClock } from '../../adapters/system/system-clock.ts';
 import type {
   FailureGroup,
   GroupQuery,
+  GroupSort,
   LetterQuery,
   LetterRow,
   Page,
@@ -55,12 +56,14 @@ interface ShownGroup {
 
 /** What a list is ordered by, in turn: greater numbers first, then texts from A to Z. */
 type Place = readonly [number, number, string];
-type Sort = NonNullable<GroupQuery['sort']>;
 
-const PLACES: Readonly<Record<Sort, (group: SnapshotGroup) => readonly [number, number]>> = {
-  count: ({ count, firstSeenAt }) => [count, -firstSeenAt],
-  newest: ({ lastSeenAt, count }) => [lastSeenAt, count],
-  oldest: ({ firstSeenAt, count }) => [-firstSeenAt, count],
+const PLACES: Readonly<Record<GroupSort, (shown: ShownGroup) => readonly [number, number]>> = {
+  count: ({ group: { count, firstSeenAt } }) => [count, -firstSeenAt],
+  newest: ({ group: { lastSeenAt, count } }) => [lastSeenAt, count],
+  introduced: ({ group: { firstSeenAt, count } }) => [firstSeenAt, count],
+  // What never expires comes last, the oldest first.
+  expiry: ({ group: { oldestStoredAt }, snapshot: { retentionMs } }) =>
+    retentionMs === null ? [-Number.MAX_VALUE, -oldestStoredAt] : [-(oldestStoredAt + retentionMs), 0],
 };
 
 export function createFailures(
@@ -70,11 +73,11 @@ export function createFailures(
 ): Failures {
   const snapshots = new Snapshots(source, clock);
   let sorted:
-    | { readonly of: readonly Snapshot[]; readonly sort: Sort; readonly list: readonly ShownGroup[] }
+    | { readonly of: readonly Snapshot[]; readonly sort: GroupSort; readonly list: readonly ShownGroup[] }
     | undefined;
 
   /** Sorted once, however many pages of it are turned. */
-  const sortedGroups = (of: readonly Snapshot[], sort: Sort): readonly ShownGroup[] => {
+  const sortedGroups = (of: readonly Snapshot[], sort: GroupSort): readonly ShownGroup[] => {
     const isKnown =
       sorted?.sort === sort &&
       sorted.of.length === of.length &&
@@ -88,12 +91,12 @@ export function createFailures(
   };
 
   return {
-    async groups({ consumer, search, sort = 'count', ...query }) {
-      if (!Object.hasOwn(PLACES, sort))
-        throw new MillraceError('INPUT_INVALID', `sort is ${Object.keys(PLACES).join(', ')}.`);
+    async groups({ consumer, search, fingerprint, sort = 'count', ...query }) {
       const of = await snapshots.of(consumer);
       const meant = meantBy(search);
-      const all = sortedGroups(of, sort);
+      const sorted = sortedGroups(of, sort);
+      const all =
+        fingerprint === undefined ? sorted : sorted.filter(({ group }) => group.fingerprint === fingerprint);
       const found = meant
         ? all.filter(
             ({ group }) => meant(group.searched) || group.letters.some((each) => meant(each.searchedKey)),
@@ -158,8 +161,9 @@ function meantLetters(search: string | undefined): ((letter: SnapshotLetter) => 
   };
 }
 
-function placeOfGroup({ group, snapshot }: ShownGroup, sort: Sort): Place {
-  return [...PLACES[sort](group), `${snapshot.consumer}\n${group.fingerprint}`];
+function placeOfGroup(shown: ShownGroup, sort: GroupSort): Place {
+  const { group, snapshot } = shown;
+  return [...PLACES[sort](shown), `${snapshot.consumer}\n${group.fingerprint}`];
 }
 
 function placeOfLetter({ lastFailedAt, letterKey }: SnapshotLetter): Place {

@@ -3,12 +3,18 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createFailures, type Failures } from '../../../cli/console/failures.ts';
 import { parseWhere } from '../../../cli/dlq/options.ts';
-import type { FailureGroup, GroupQuery, LetterRow, Page } from '../../../console/operations.ts';
+import {
+  type FailureGroup,
+  GROUP_SORTS,
+  type GroupQuery,
+  type LetterRow,
+  type Page,
+} from '../../../console/operations.ts';
 import { type Contract, defineTopic } from '../../../runtime/contract/contract.ts';
 import type { ScannedLetter } from '../../../runtime/dead-letters/reader.ts';
 import { matches } from '../../../runtime/dead-letters/triage.ts';
 import { letterKey } from '../../../runtime/delivery/dead-letter.ts';
-import { MillraceError } from '../../../runtime/errors.ts';
+import { type ErrorCode, MillraceError } from '../../../runtime/errors.ts';
 import { CONTEXT, copyOf, lettersAtHand, thrownAt } from './letters-at-hand.ts';
 
 const CODES = ['HANDLER_FAILED', 'AVRO_TRUNCATED', 'SINK_REJECTED'] as const;
@@ -99,10 +105,10 @@ async function everyPage<Item>(
 describe('groups', () => {
   test('hold each letter once, by its newest failure, and conditions that choose exactly theirs', async () => {
     await fc.assert(
-      fc.asyncProperty(scanned, fc.constantFrom('count', 'newest', 'oldest'), async (copies, sort) => {
+      fc.asyncProperty(scanned, fc.constantFrom(...GROUP_SORTS), async (copies, sort) => {
         const { failures } = failuresOf({ c: copies });
         const newest = newestOf(copies);
-        const groups = await everyGroup(failures, { sort: sort as 'count' });
+        const groups = await everyGroup(failures, { sort });
         expect(groups.reduce((sum, { count }) => sum + count, 0)).toBe(newest.length);
         expect(new Set(groups.map(({ fingerprint }) => fingerprint)).size).toBe(groups.length);
         for (const group of groups) {
@@ -154,6 +160,34 @@ describe('groups', () => {
         command: 'npx millrace dlq redrive --consumer c --where error=HANDLER_FAILED',
       },
     ]);
+  });
+
+  test.each([
+    ['count', ['HANDLER_FAILED', 'SINK_REJECTED', 'AVRO_TRUNCATED']],
+    ['newest', ['AVRO_TRUNCATED', 'SINK_REJECTED', 'HANDLER_FAILED']],
+    ['introduced', ['SINK_REJECTED', 'AVRO_TRUNCATED', 'HANDLER_FAILED']],
+    ['expiry', ['AVRO_TRUNCATED', 'HANDLER_FAILED', 'SINK_REJECTED']],
+  ] as const)('come by %s', async (sort, codes) => {
+    const failing = (code: ErrorCode, storedAt: number, firstFailedAt: number, lastFailedAt: number) => ({
+      storedAt,
+      failure: { code, firstFailedAt, lastFailedAt },
+    });
+    const { failures } = failuresOf(
+      {
+        c: [
+          copyOf({ offset: 1, ...failing('HANDLER_FAILED', 20, 1, 5) }),
+          copyOf({ offset: 2, ...failing('HANDLER_FAILED', 20, 1, 5) }),
+          copyOf({ offset: 3, ...failing('SINK_REJECTED', 30, 3, 6) }),
+          copyOf({ offset: 4, ...failing('AVRO_TRUNCATED', 10, 2, 7) }),
+        ],
+      },
+      { retentionMs: 100 },
+    );
+    const groups = await everyGroup(failures, { sort });
+    const order = groups.map(({ code }) => code);
+    expect(sort === 'count' ? order[0] : order).toEqual(sort === 'count' ? codes[0] : codes);
+    const { fingerprint } = groups[1]!;
+    expect((await failures.groups({ fingerprint })).items).toEqual([groups[1]]);
   });
 
   test('a letter that was redriven does not say which version it first failed in', async () => {
