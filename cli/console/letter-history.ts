@@ -8,15 +8,15 @@ import {
   matchesFacts,
 } from '../../runtime/dead-letters/triage.ts';
 import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
-import type { ObjectStore } from '../../runtime/objects.ts';
 import type { LetterOffsets } from '../../runtime/replay/evidence.ts';
-import { planText, resultText } from '../dlq/audit-words.ts';
 import { parseWhere } from '../dlq/options.ts';
+import type { DlqSession } from '../dlq/session.ts';
+import { auditRow } from './audit.ts';
 
 /** Newest first: entries that name the letter, and those whose conditions it met, by its failure now or one before a redrive. */
 export async function historyOf(
   letter: DeadLetter,
-  auditLogs: readonly ObjectStore[],
+  { auditLogs, named }: Pick<DlqSession, 'auditLogs' | 'named'>,
 ): Promise<readonly AuditRow[]> {
   // Nothing was done to it before it was a letter.
   const from = isoText(letter.failure.firstFailedAt);
@@ -25,12 +25,7 @@ export async function historyOf(
   return entries
     .filter((entry) => entry.consumer === letter.consumer && isAbout(entry, letter))
     .sort((a, b) => b.begunAt.localeCompare(a.begunAt))
-    .map(auditRow);
-}
-
-export function auditRow(entry: AuditEntry): AuditRow {
-  const { id, action, consumer, who, begunAt, endedAt } = entry;
-  return { id, action, consumer, who, begunAt, endedAt, plan: planText(entry), result: resultText(entry) };
+    .map((entry) => auditRow(entry, named, entry.id));
 }
 
 function isAbout({ action, plan, progress }: AuditEntry, letter: DeadLetter): boolean {

@@ -166,7 +166,7 @@ async function answerOf(
     })),
     function: `${letter.functionName} ${letter.functionVersion}, request ${letter.requestId}`,
     wouldPass: await wouldPass(letter, topic, session),
-    history: await historyOf(letter, session.auditLogs),
+    history: await historyOf(letter, session),
     where: whereText({ id }) ?? `id=${id}`,
     command: hint(isDeclared ? actionOn(letter, named) : ['dlq', 'show', id], place),
   };

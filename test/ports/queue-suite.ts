@@ -521,6 +521,19 @@ export function exactQueueSuite(name: string, open: () => Promise<QueueFixture>)
     const summary = (messages: readonly QueueMessage[]) =>
       messages.map(({ body, receiveCount }) => [body, receiveCount]);
 
+    test('finds one message by its id, hidden or not, and none that is gone or another queue has', async () => {
+      queue = await fixture.openQueue();
+      await send('a', 'b');
+      const [{ id }] = (await scan()) as [QueueMessage];
+      expect(await queue.find?.(id)).toMatchObject({ id, body: 'a' });
+      const [received] = await receive(1);
+      expect(await queue.find?.(id)).toMatchObject({ id, body: 'a' });
+      expect(await (await fixture.openQueue()).find?.(id)).toBeUndefined();
+      await queue.delete([received!.receipt]);
+      expect(await queue.find?.(id)).toBeUndefined();
+      expect(await queue.find?.('no id')).toBeUndefined();
+    });
+
     test('gives the oldest first, to the millisecond of their visibility', async () => {
       queue = await fixture.openQueue();
       await send('a', 'b', 'c');

@@ -37,7 +37,7 @@ async function actionsOn(
       Buffer.from(JSON.stringify({ ...whole, begunAt })),
     );
   }
-  return (await historyOf(of, [objects])).map(({ id }) => id);
+  return (await historyOf(of, { auditLogs: [objects], named: 'c' })).map(({ id }) => id);
 }
 
 describe('the history of a letter', () => {
