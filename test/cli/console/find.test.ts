@@ -1,59 +1,43 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createContractSchemaRegistry } from '../../../adapters/contract-schema-registry.ts';
-import type { LoadedApp } from '../../../cli/app.ts';
+import { loadApp } from '../../../cli/app.ts';
 import { type ConsoleContext, placeOf } from '../../../cli/console/context.ts';
 import { findInTopic } from '../../../cli/console/find.ts';
 import { openStateFolder } from '../../../local/state-folder.ts';
 import { openStores } from '../../../local/stores.ts';
-import { defineApp } from '../../../runtime/app.ts';
 import { createEncoder } from '../../../runtime/contract/codec.ts';
-import { type Contract, defineTopic } from '../../../runtime/contract/contract.ts';
-import { defineConsumer } from '../../../runtime/delivery/consumer.ts';
+import type { Contract } from '../../../runtime/contract/contract.ts';
 import { createTemporaryFolder } from '../../temporary-folder.ts';
 
-interface Visit {
-  readonly page: string;
-  readonly mail: string;
-}
-const visits = (name: string, key: keyof Visit) =>
-  defineTopic<Visit>({
-    name,
-    owner: 'web',
-    key,
-    partitions: 3,
-    versions: [
-      {
-        version: 1,
-        schema: {
-          type: 'record',
-          name: 'Visit',
-          fields: [
-            { name: 'page', type: 'string' },
-            { name: 'mail', type: 'string', pii: true },
-          ],
-        },
-      },
-    ],
-  });
-const byPage = visits('visits', 'page');
-const byMail = visits('people', 'mail');
+const runtime = (path: string) => new URL(`../../../runtime/${path}`, import.meta.url).href;
+const CONFIG = `
+import { defineApp } from '${runtime('app.ts')}';
+import { defineTopic } from '${runtime('contract/contract.ts')}';
+import { defineConsumer } from '${runtime('delivery/consumer.ts')}';
 
-const app = defineApp({
-  name: 'visits',
-  contracts: [byPage, byMail],
-  consumers: [
-    defineConsumer({ name: 'reader', topic: byPage, sink: 'postgres', migrations: [], async handle() {} }),
-  ],
-  environments: {},
-}) as unknown as LoadedApp;
+const fields = [{ name: 'page', type: 'string' }, { name: 'mail', type: 'string', pii: true }];
+const versions = [{ version: 1, schema: { type: 'record', name: 'Visit', fields } }];
+const visits = defineTopic({ name: 'visits', owner: 'web', key: 'page', partitions: 3, versions });
+const people = defineTopic({ name: 'people', owner: 'web', key: 'mail', partitions: 3, versions });
+const reader = defineConsumer({ name: 'reader', topic: visits, sink: 'postgres', migrations: [], async handle() {} });
+export default defineApp({ name: 'visits', contracts: [visits, people], consumers: [reader], environments: {} });
+`;
 
 describe('find', () => {
-  const { path, remove } = createTemporaryFolder();
-  const options = { state: path };
-  const context: ConsoleContext = { app, options, place: placeOf(app, options) };
+  const { path: folder, remove } = createTemporaryFolder();
+  const path = join(folder, 'state');
+  const before = process.cwd();
+  let context: ConsoleContext;
   beforeAll(async () => {
+    writeFileSync(join(folder, 'millrace.config.ts'), CONFIG);
+    process.chdir(folder);
+    const app = await loadApp();
+    const options = { state: path };
+    context = { app, options, place: placeOf(app, options) };
     const stores = await openStores(openStateFolder(path));
-    for (const topic of [byPage, byMail] as readonly Contract<never>[]) {
+    for (const topic of app.contracts as readonly Contract<never>[]) {
       await stores.log.prepareTopic(topic as never);
       const values = Array.from({ length: 240 }, (_, n) => ({ page: `/${n % 2}`, mail: `SECRET-${n % 4}` }));
       const encoded = await createEncoder(topic, createContractSchemaRegistry([topic])).encodeBatch(values);
@@ -64,7 +48,10 @@ describe('find', () => {
     }
     await stores.close();
   });
-  afterAll(remove);
+  afterAll(() => {
+    process.chdir(before);
+    remove();
+  });
   const find = (query: Parameters<typeof findInTopic>[0], signal = new AbortController().signal) =>
     findInTopic(query, context, signal);
 
