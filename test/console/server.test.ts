@@ -115,7 +115,7 @@ test('the cookie alone writes nothing: a server on another port of this machine 
   const answers = await Promise.all(
     ['/', '/api/session', '/api/status', '/api/actions'].map(async (path) => (await get(path)).text()),
   );
-  const words = new Set(answers.join(' ').match(/[\w-]{43}/g));
+  const words = new Set(answers.join(' ').match(/[\w-]{32,}/g));
   for (const word of [...words, ''])
     expect((await post('/api/actions', { request: REDRIVE }, { [CSRF_HEADER]: word })).status).toBe(403);
   expect(start).not.toHaveBeenCalled();
