@@ -111,11 +111,16 @@ export function Command({ text, label = 'Command' }: { readonly text: string; re
   );
 }
 
+/** A browser takes seconds to lay out a line of 1 MB; the commands have all of it. */
+const MOST_SHOWN = 10_000;
+
 /** Text that somebody else wrote, and of which no part is markup. */
 export function Foreign({ text, class: name = '' }: { readonly text: string; readonly class?: string }) {
+  const more = text.length - MOST_SHOWN;
   return (
     <bdi class={name} dir="auto">
-      {printable(text)}
+      {printable(text.slice(0, MOST_SHOWN))}
+      {more > 0 && ` … and ${more.toLocaleString('en-US')} more characters`}
     </bdi>
   );
 }

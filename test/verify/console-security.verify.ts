@@ -280,7 +280,7 @@ describe.each([
 });
 
 describe('DNS rebinding', () => {
-  test('a name of the attacker’s that leads to the console’s port is answered by nobody', async () => {
+  test("a name of the attacker's that leads to the console's port is answered by nobody", async () => {
     const sample = watched(sampleOperations({ allowsActions: true, groups: 5 }));
     const server = await serveConsole({ operations: sample.operations, assets: {}, port: 0 });
     const context = await newContext(browser);

@@ -18,18 +18,22 @@ export const ATTACKS = [
   '<style>*{display:none}</style><base href="https://evil.example/"><meta http-equiv=refresh content=0>',
 ] as const;
 
-/** Names by which code finds things: an attack there would be another thing, and none that anybody can write. */
+/** Names by which code finds things, and words that only we write: an attack there would be nobody's. */
 const WORDS = new Set([
   'action',
   'app',
   'at',
+  'blockedBy',
   'code',
   'confirmation',
   'consumer',
   'consumers',
   'cursor',
   'fingerprint',
+  'drain',
   'flags',
+  'group',
+  'headroom',
   'id',
   'keyBase64',
   'kind',
@@ -39,6 +43,8 @@ const WORDS = new Set([
   'phase',
   'sample',
   'stage',
+  'state',
+  'summary',
   'begunAt',
   'endedAt',
   'timestamp',
