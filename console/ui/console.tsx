@@ -72,13 +72,24 @@ function useStatus(): { readonly status: StatusAnswer | null; readonly isLive: b
   const [status, setStatus] = useState<StatusAnswer | null>(null);
   const [isLive, setLive] = useState(true);
   useEffect(() => {
-    const events = new EventSource('/api/live');
-    events.addEventListener('status', ({ data }) => {
-      setLive(true);
-      setStatus(JSON.parse(data));
-    });
-    events.addEventListener('error', () => setLive(false));
-    return () => events.close();
+    let events: EventSource | undefined;
+    // A browser has six connections to a server: pages that nobody looks at leave theirs to the others.
+    const follow = () => {
+      events?.close();
+      if (document.hidden) return;
+      events = new EventSource('/api/live');
+      events.addEventListener('status', ({ data }) => {
+        setLive(true);
+        setStatus(JSON.parse(data));
+      });
+      events.addEventListener('error', () => setLive(false));
+    };
+    follow();
+    document.addEventListener('visibilitychange', follow);
+    return () => {
+      document.removeEventListener('visibilitychange', follow);
+      events?.close();
+    };
   }, []);
   return { status, isLive };
 }

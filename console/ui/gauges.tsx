@@ -2,7 +2,7 @@
 import { useMemo } from 'preact/hooks';
 import type { ConsumerLook, PartitionLook, Verdict } from '../operations.ts';
 import { Verdict as VerdictMark } from './parts.tsx';
-import { count, duration, known, plural, TONES } from './words.ts';
+import { count, duration, known, plural, printable, TONES } from './words.ts';
 
 /** How much of the time that the records have left the draining of them takes. */
 export function Drain({
@@ -100,7 +100,7 @@ function worst(partitions: readonly PartitionLook[]): Verdict {
 
 function sentence({ partition, verdict, lag, ageMs, why }: PartitionLook): string {
   const age = ageMs === null || lag === 0 ? '' : `, the oldest ${duration(ageMs)} old`;
-  return `Partition ${partition}: ${verdict.replace('_', ' ')}, ${known(lag)} unread${age}.${why ? ` ${why}` : ''}`;
+  return `Partition ${partition}: ${verdict.replace('_', ' ')}, ${known(lag)} unread${age}.${why ? ` ${printable(why)}` : ''}`;
 }
 
 function summary(partitions: readonly PartitionLook[]): string {

@@ -4,7 +4,7 @@ import type { ConsumerLook, Series, StatusAnswer, Verdict as VerdictName } from 
 import { pathWith } from '../api.ts';
 import { Drain, Heat, Stuck } from '../gauges.tsx';
 import type { PageProps } from '../page.ts';
-import { Ago, Command, Problem, Sparkline, Title, Verdict } from '../parts.tsx';
+import { Ago, Command, Foreign, Problem, Sparkline, Title, Verdict } from '../parts.tsx';
 import { go, type Location } from '../place.ts';
 import { count, duration, headline, known, needsYou, plural, rate, TONES } from '../words.ts';
 import './now.css';
@@ -67,7 +67,8 @@ function NextStep({ consumers }: { readonly consumers: readonly ConsumerLook[] }
     return (
       <section class={`next notice ${TONES[verdict].tone}`} aria-label="Next step">
         <p class="say">
-          <Verdict of={verdict} /> <b>{consumer}</b>: {worst.evidence[0] ?? 'No reason is known.'}
+          <Verdict of={verdict} /> <b>{consumer}</b>:{' '}
+          <Foreign text={worst.evidence[0] ?? 'No reason is known.'} />
         </p>
         <div class="row">
           <a class="button primary" href={consumerPath(consumer)}>
@@ -218,7 +219,7 @@ function Consumer({
           <div class="row">
             <Verdict of={verdict} />
             {isPaused && <span class="badge">paused</span>}
-            <span class="muted small">{topic}</span>
+            <Foreign class="muted small" text={topic} />
           </div>
         </th>
         <td data-label="Lag">
@@ -268,7 +269,11 @@ function Consumer({
           <div class="under">
             <Heat partitions={partitions} href={consumerPath(consumer)} />
             <Stuck partitions={partitions} />
-            {!isWell && look.evidence[0] && <p class="why">{look.evidence[0]}</p>}
+            {!isWell && look.evidence[0] && (
+              <p class="why">
+                <Foreign text={look.evidence[0]} />
+              </p>
+            )}
           </div>
         </td>
       </tr>
