@@ -52,7 +52,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await browser?.close();
-  up?.kill('SIGKILL');
+  if (up?.kill('SIGKILL')) await once(up, 'exit');
   site?.close();
   site?.closeAllConnections();
   temporary.remove();

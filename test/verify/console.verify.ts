@@ -53,15 +53,7 @@ async function afterTheBug(name: string): Promise<readonly string[]> {
   const state = ['--state', join(temporary.path, name)];
   await millraceJson(['publish', 'news.pageviews', '--input', input, ...state]);
   const bug = ['--fail', `contentId=${article}`];
-  await millraceJson([
-    'up',
-    '--no-publish',
-    '--exit-when-drained',
-    '--collector-port',
-    '0',
-    ...bug,
-    ...state,
-  ]);
+  await millraceJson(['up', '--no-publish', '--exit-when-drained', ...bug, ...state]);
   expect(await millraceJson(['dlq', 'list', ...state])).toHaveLength(failing);
   return state;
 }
