@@ -48,7 +48,7 @@ describe('the pieces of a ledger bar', () => {
     expect(deleted).toMatchObject({ from: 0, to: 250, x: 0, width: 50 });
   });
 
-  test('a single letter among a thousand million offsets can be seen', () => {
+  test('a single letter among a billion offsets can be seen', () => {
     const letter = { kind: 'dead-letter', from: 999_999_999, to: 1_000_000_000 } as const;
     const pieces = piecesOf(bar({ next: 1_000_000_000, end: 1_000_000_000, segments: [letter] }), 400);
     const drawn = pieces.find(({ kind }) => kind === 'dead-letter')!;
