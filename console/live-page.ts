@@ -75,7 +75,7 @@ export async function serveLivePage(options: LivePageOptions): Promise<LivePage>
       }),
     },
   ];
-  const html = pageOf(title, Object.keys(assets));
+  const html = liveDocument(title, Object.keys(assets));
   const server = await servePages({
     ...listening,
     assets,
@@ -147,7 +147,8 @@ function createReader(read: () => Promise<PageData>, onData: (data: PageData) =>
   };
 }
 
-function pageOf(title: string, assets: readonly string[]): string {
+/** The page itself. Its addresses are relative, so that it may stand anywhere. @param assets their paths, such as `/assets/newsroom.js` */
+export function liveDocument(title: string, assets: readonly string[]): string {
   const each = (end: string, tag: (path: string) => string) =>
     assets
       .filter((path) => path.endsWith(end))
@@ -160,7 +161,7 @@ function pageOf(title: string, assets: readonly string[]): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>${escaped(title)}</title>
-<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
+<link rel="icon" href="assets/icon.svg" type="image/svg+xml">
 ${each('.css', (path) => `<link rel="stylesheet" href="${path}">`)}
 ${each('.js', (path) => `<script type="module" src="${path}"></script>`)}
 </head>

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
+import { PAGE_HEADERS } from '../runtime/page.ts';
 import { type EventStream, openEventStream } from './event-stream.ts';
 import { createGuard, type Guard } from './guard.ts';
 
@@ -52,29 +53,6 @@ export interface PageServer {
 const HOST = '127.0.0.1';
 const MAX_BODY_BYTES = 1_048_576;
 
-/** Nothing inline, nothing from elsewhere, in nobody's frame. */
-const HEADERS: Readonly<Record<string, string>> = {
-  'Content-Security-Policy': [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self' data:",
-    "font-src 'self'",
-    "connect-src 'self'",
-    "base-uri 'none'",
-    "form-action 'self'",
-    "frame-ancestors 'none'",
-    "require-trusted-types-for 'script'",
-    "trusted-types 'none'",
-  ].join('; '),
-  'X-Content-Type-Options': 'nosniff',
-  'X-Frame-Options': 'DENY',
-  'Referrer-Policy': 'no-referrer',
-  'Cross-Origin-Opener-Policy': 'same-origin',
-  'Cross-Origin-Resource-Policy': 'same-origin',
-  'Cache-Control': 'no-store',
-};
-
 /** What a failed call ends with; any other error is 500. */
 const STATUSES: Partial<Record<ErrorCode, number>> = {
   INPUT_INVALID: 400,
@@ -90,7 +68,7 @@ export async function servePages(options: PageServerOptions): Promise<PageServer
   let port = 0;
 
   const handle = async (request: IncomingMessage, response: ServerResponse) => {
-    for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+    for (const [name, value] of Object.entries(PAGE_HEADERS)) response.setHeader(name, value);
     const refusal = guard.refusal(request, port);
     if (refusal) return refuse(response, refusal.status, 'PAGE_REFUSED', refusal.message);
     // Of two texts, not of a base: "//evil.example" is a path here, and no host.

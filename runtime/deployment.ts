@@ -43,6 +43,9 @@ export function operatorFunctionName(env: string): string {
   return deployedName(env, 'operator');
 }
 
+/** What the function of a deployed page is called, behind the name of its environment. */
+export const PAGE_PART = 'collector-page';
+
 export function registryName(env: string): string {
   return environmentName(env);
 }
@@ -133,8 +136,12 @@ export const SETTINGS = {
   allowedOrigins: 'MILLRACE_ALLOWED_ORIGINS',
   /** `true` where the migrations make the probe's table as well. */
   probe: 'MILLRACE_PROBE',
+  /** For the migrations: the consumer whose tables a deployed page shows; left out where none is deployed. */
+  pageConsumer: 'MILLRACE_PAGE_CONSUMER',
   /** Lambda's own. */
   region: 'AWS_REGION',
+  /** Lambda's own: where the function's code is. */
+  codeFolder: 'LAMBDA_TASK_ROOT',
 } as const;
 
 /** A version and its id in `SETTINGS.schemaIds`. No topic has a slash in its name. */

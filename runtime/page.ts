@@ -1,5 +1,6 @@
 /** A page of the app's own, such as the newsroom's: what an app declares, and what the page's script is given. */
 import type { ConsumerStatus, LagVerdict } from './lag/status.ts';
+import { duration, moment } from './lag/words.ts';
 
 /** A page that shows a consumer's tables while they fill. */
 export interface DemoPage {
@@ -11,7 +12,10 @@ export interface DemoPage {
   readonly script: string;
   /** The consumer whose tables it shows: the page says how fresh they are. */
   readonly consumer: string;
-  /** Read only, by names of the page's own. Each runs within a second of a commit, twice a second at most. */
+  /**
+   * Read only, by names of the page's own. Each runs within a second of a commit, twice a second at most. On AWS it sees the
+   * tables of `consumer` alone.
+   */
   readonly queries: Readonly<Record<string, string>>;
 }
 
@@ -61,7 +65,7 @@ export interface PageAnswer {
  * The page's queries as one statement, so that they see one snapshot: one row, with `as_of` in epoch milliseconds and `rows` as
  * JSON, by the queries' names. Run it read only, as a role that may read the consumer's tables and `millrace_as_of`.
  */
-export function pageStatement({ consumer, queries }: DemoPage): string {
+export function pageStatement({ consumer, queries }: Pick<DemoPage, 'consumer' | 'queries'>): string {
   // The line break ends a comment of the query's own.
   const rows = Object.entries(queries).map(
     ([name, sql]) => `${quoted(name)}, (SELECT coalesce(json_agg(q), '[]') FROM (${sql}\n) AS q)`,
@@ -95,3 +99,87 @@ export function freshnessOf(
   const since = ageMs === null ? lastProgressAt : at - ageMs;
   return { at, consumer, verdict, isPaused, evidence, old: isOld ? { since } : null, lag };
 }
+
+/** What the tables themselves tell of how fresh they are: `millrace_as_of` of the page's consumer. Times are epoch milliseconds. */
+export interface TablesAsOf {
+  /** The database's own time. */
+  readonly at: number;
+  /** The newest time among the records that the tables hold; null before the first. */
+  readonly asOf: number | null;
+  /** When the consumer last settled anything; null before the first time. */
+  readonly settledAt: number | null;
+}
+
+/** A site that people read has a record a minute; and what is on its way through a healthy consumer takes less. */
+const FRESH_MS = 120_000;
+
+/**
+ * How far behind the numbers are, by the tables alone: without the log's end, nobody can tell a topic without records from a
+ * consumer that has stopped. That is UNKNOWN, and the page says since when the numbers are old.
+ */
+export function freshnessByTables(consumer: string, { at, asOf, settledAt }: TablesAsOf): PageFreshness {
+  const freshness = (verdict: LagVerdict, because: string, since: number | null = asOf): PageFreshness => ({
+    at,
+    consumer,
+    verdict,
+    isPaused: false,
+    evidence: [because],
+    old: verdict === 'OK' ? null : { since },
+    lag: null,
+  });
+  if (asOf === null || settledAt === null)
+    return freshness('UNKNOWN', `${consumer} has applied no record yet.`, null);
+  // A producer's clock may be ahead.
+  const behindMs = Math.max(0, settledAt - asOf);
+  if (at - settledAt > FRESH_MS)
+    return freshness(
+      'UNKNOWN',
+      `Nothing has been applied since ${moment(settledAt)}: nothing was published, or ${consumer} has stopped. "millrace status" tells which.`,
+    );
+  if (behindMs > FRESH_MS)
+    return freshness('BEHIND', `${consumer} applies records that are ${duration(behindMs)} old.`);
+  return freshness('OK', `Records up to ${moment(asOf)} are counted.`);
+}
+
+/** What a deployed page's function logs in to the database as: it reads the reader views of the page's consumer, and nothing else. */
+export const PAGE_ROLE = 'millrace-page';
+
+/** What the function of a deployed page is given beside its code: no consumer's, and nothing of the app but this. */
+export interface DeployedPage extends Pick<DemoPage, 'consumer' | 'queries'> {
+  /** The HTML of `/page/live`. Its addresses are relative. */
+  readonly document: string;
+  /** What it loads, by the file's name, as text: script, style and icon. */
+  readonly assets: Readonly<Record<string, { readonly type: string; readonly body: string }>>;
+}
+
+/** The file beside the function's code that has it, as JSON. */
+export const PAGE_FILE = 'page.json';
+
+/** The names that browsers load a page's files by. A page without a style has no such file. */
+export function pageFiles({ script }: Pick<DemoPage, 'script'>): readonly string[] {
+  const name = script.replace(/^.*\//, '').replace(/\.\w+$/, '');
+  return [`${name}.js`, `${name}.css`, 'icon.svg'];
+}
+
+/** Of every answer to a browser: nothing inline, nothing from elsewhere, in nobody's frame, and kept nowhere. */
+export const PAGE_HEADERS: Readonly<Record<string, string>> = {
+  'Content-Security-Policy': [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ].join('; '),
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Cache-Control': 'no-store',
+};

@@ -1,5 +1,6 @@
 import { isArchive } from '../../runtime/archive/archive.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
+import { SETTINGS } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import {
   answerGenerationRequest,
@@ -11,6 +12,7 @@ import { probeConsumer } from '../../runtime/probe/pipeline.ts';
 import { PowertoolsLogger } from '../lambda/powertools-logger.ts';
 import { createPostgresGenerations } from '../postgres/generations.ts';
 import { provisionOperator } from '../postgres/operator-role.ts';
+import { provisionPage, withdrawPage } from '../postgres/page-role.ts';
 import { provision } from '../postgres/provision.ts';
 import type { SqlDriver } from '../postgres/sql-driver.ts';
 import { inTransaction } from '../postgres/sql-transaction.ts';
@@ -44,6 +46,7 @@ export function migrationFunction(consumers: readonly AnyConsumer[]): (event?: u
   const all = flag('probe') ? [...consumers, probeConsumer] : consumers;
   return migrationHandler(all, driver, {
     pauses: flag('databasePauses'),
+    pageConsumer: process.env[SETTINGS.pageConsumer],
     clock: systemClock,
     log: new PowertoolsLogger('migrations'),
   });
@@ -53,7 +56,18 @@ export function migrationFunction(consumers: readonly AnyConsumer[]): (event?: u
 export function migrationHandler(
   consumers: readonly AnyConsumer[],
   driver: SqlDriver,
-  { pauses, clock, log }: { readonly pauses: boolean; readonly clock: Clock; readonly log: Logger },
+  {
+    pauses,
+    pageConsumer,
+    clock,
+    log,
+  }: {
+    readonly pauses: boolean;
+    /** The consumer whose tables a deployed page shows. @default there is no such page, and nobody logs in for it */
+    readonly pageConsumer?: string | undefined;
+    readonly clock: Clock;
+    readonly log: Logger;
+  },
 ): (event?: unknown) => Promise<Migrated | GenerationAnswer> {
   const migrate = async (): Promise<Migrated> => {
     await untilAnswering(driver, { clock, log });
@@ -63,6 +77,8 @@ export function migrationHandler(
       { pauses },
     );
     await provisionOperator(driver, { pauses });
+    if (pageConsumer === undefined) await withdrawPage(driver);
+    else await provisionPage(driver, { consumer: pageConsumer, pauses });
     log.info('Database up to date', { applied });
     return { applied };
   };

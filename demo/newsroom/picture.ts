@@ -138,7 +138,8 @@ export function noticeOf(freshness: PageFreshness | null, time: (ms: number) => 
   }
   const since = old.since === null ? 'The numbers are old' : `The numbers are old since ${time(old.since)}`;
   if (verdict === 'RECOVERING') return { tone: 'good', text: `${since}, and catching up.`, evidence: why };
-  const isMild = verdict === 'BEHIND' || verdict === 'RISING';
+  // UNKNOWN may be a quiet night, where only the tables could be asked.
+  const isMild = ['BEHIND', 'RISING', 'UNKNOWN'].includes(verdict);
   return { tone: isMild ? 'warn' : 'bad', text: `${since}.`, evidence: why };
 }
 

@@ -1,6 +1,8 @@
 /** What provision() promises, whatever the driver. Roles belong to the whole server, so names are new ones each time. */
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { provisionOperator } from '../../../adapters/postgres/operator-role.ts';
+import { createPageReader } from '../../../adapters/postgres/page-reader.ts';
+import { provisionPage, withdrawPage } from '../../../adapters/postgres/page-role.ts';
 import { createPostgresLedgers } from '../../../adapters/postgres/postgres-ledgers.ts';
 import { PostgresSink } from '../../../adapters/postgres/postgres-sink.ts';
 import { provision } from '../../../adapters/postgres/provision.ts';
@@ -9,6 +11,7 @@ import { identifier } from '../../../adapters/postgres/sql-values.ts';
 import { createPostgresWaitingKeys } from '../../../adapters/postgres/waiting-keys.ts';
 import { type KeyChange, NO_CHANGE, type SqlTransaction } from '../../../runtime/delivery/sink.ts';
 import { OPERATOR_ROLE } from '../../../runtime/operator/operator.ts';
+import { PAGE_ROLE } from '../../../runtime/page.ts';
 
 export interface ProvisionFixture {
   /** Connects as a role that may create roles. */
@@ -291,6 +294,119 @@ export function provisionSuite(open: () => ProvisionFixture): void {
       for (const writing of [`DELETE ${of}`, ledger('me')]) {
         await expect(asOperator(writing)).rejects.toMatchObject({ code: refused });
       }
+    });
+
+    describe('a page', () => {
+      const shown = `shown-${run}`;
+      const other = `other-${run}`;
+      const tables = [
+        { name: shown, migrations: [table('article')] },
+        { name: other, migrations: [table('secret')] },
+      ];
+      const asPage = (sql: string) => query(PAGE_ROLE, sql);
+      const ofShown = (view: string) => `"${shown}-reader".${view}`;
+      const queries = { articles: 'SELECT n FROM article ORDER BY n -- by number' };
+      const readPage = async (changes: Record<string, string> = {}) =>
+        createPageReader(await open().as(PAGE_ROLE), {
+          consumer: shown,
+          queries: { ...queries, ...changes },
+        })();
+
+      beforeAll(async () => {
+        await provision(open().admin, tables);
+        await query(shown, 'INSERT INTO article (n) VALUES (7), (8)');
+        for (const pauses of [true, false]) await provisionPage(open().admin, { consumer: shown, pauses });
+      }, 120_000);
+
+      test('sees what readers of its consumer see, with how fresh that is, in one answer', async () => {
+        const empty = await readPage();
+        expect(empty.data).toMatchObject({ asOf: null, rows: { articles: [{ n: 7 }, { n: 8 }] } });
+        expect(empty.freshness).toMatchObject({ consumer: shown, verdict: 'UNKNOWN', old: { since: null } });
+        const asOf = Date.now() - 1_000;
+        await query(
+          shown,
+          ledger(shown)
+            .replace('partition)', 'partition, first, next, max_timestamp, updated_at)')
+            .replace('0)', `0, 0, 5, ${asOf}, now())`),
+        );
+        const { data, freshness } = await readPage();
+        expect(data!.asOf).toBe(asOf);
+        expect(freshness).toMatchObject({ verdict: 'OK', old: null, lag: null });
+        expect(Math.abs(data!.at - Date.now())).toBeLessThan(60_000);
+      });
+
+      test('sees no table of it, no other consumer, no ledger and nothing that is parked', async () => {
+        for (const relation of [
+          `"${shown}".article`,
+          `"${other}-reader".secret`,
+          `"${other}".secret`,
+          'millrace_ledger',
+          'millrace_ledger_hole',
+          'millrace_parked',
+          'millrace_key',
+          'millrace_seen',
+        ]) {
+          await expect(asPage(`SELECT * FROM ${relation}`)).rejects.toMatchObject({
+            code: 'SINK_MISCONFIGURED',
+          });
+        }
+      });
+
+      test('changes nothing, whatever it asks for', async () => {
+        const refused = { code: expect.stringMatching(/^SINK_/) };
+        for (const sql of [
+          `INSERT INTO ${ofShown('article')} (n) VALUES (1)`,
+          `DELETE FROM ${ofShown('article')}`,
+          `CREATE TABLE ${ofShown('mine')} (n int)`,
+          'CREATE TABLE public.mine (n int)',
+        ])
+          await expect(asPage(sql)).rejects.toMatchObject(refused);
+        for (const sql of [
+          "SELECT set_config('transaction_read_only', 'off', true) AS off",
+          'SELECT lo_create(0) AS made',
+          `WITH gone AS (DELETE FROM article RETURNING n) SELECT n FROM gone`,
+          'SELECT 1 AS one) AS q), (SELECT 2',
+        ])
+          await expect(readPage({ hostile: sql })).rejects.toMatchObject(refused);
+        expect((await readPage()).data!.rows.articles).toHaveLength(2);
+      });
+
+      test('its transaction writes nothing and its statement ends, whoever’s login it has', async () => {
+        const reader = createPageReader(open().admin, {
+          consumer: shown,
+          queries: {
+            settings: `SELECT current_setting('transaction_read_only') AS "readOnly",
+              current_setting('statement_timeout') AS timeout`,
+          },
+        });
+        expect((await reader()).data!.rows.settings).toEqual([{ readOnly: 'on', timeout: '5s' }]);
+      });
+
+      test('sees a table that a later deployment adds', async () => {
+        const [own] = tables;
+        await provision(open().admin, [{ ...own!, migrations: [...own!.migrations, table('later')] }]);
+        expect((await asPage(`SELECT * FROM ${ofShown('later')}`)).rows).toEqual([]);
+      });
+
+      test('of another consumer sees the first one no more', async () => {
+        await provisionPage(open().admin, { consumer: other, pauses: false });
+        expect((await asPage(`SELECT * FROM "${other}-reader".secret`)).rows).toEqual([]);
+        const before = asPage(`SELECT * FROM ${ofShown('article')}`);
+        await expect(before).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+        const [own] = tables;
+        const more = [...own!.migrations, table('later'), table('latest')];
+        await provision(open().admin, [{ ...own!, migrations: more }]);
+        const latest = asPage(`SELECT * FROM ${ofShown('latest')}`);
+        await expect(latest).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' });
+      });
+
+      test('that is gone leaves no role behind', async () => {
+        for (let times = 0; times < 2; times++) await withdrawPage(open().admin);
+        const roles = new PostgresSink(open().admin).transaction(({ tx }) =>
+          (tx as SqlTransaction).query(`SELECT rolname FROM pg_roles WHERE rolname = '${PAGE_ROLE}'`),
+        );
+        expect((await roles).rows).toEqual([]);
+      });
     });
   });
 }

@@ -1,0 +1,3 @@
+import { pageFunction } from '../page-function.ts';
+
+export const handler = pageFunction();
