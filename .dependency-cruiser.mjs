@@ -66,7 +66,17 @@ export default {
     only('local', ['runtime', 'adapters']),
     only('cli', ['runtime', 'adapters', 'local', 'console', 'lib/cost']),
     only('console', ['runtime']),
-    only('lib', ['runtime', 'adapters/files']),
+    {
+      ...only('lib', ['runtime', 'adapters/files']),
+      from: { path: '^lib/', pathNot: '^lib/constructs/write-page[.]ts$' },
+    },
+    {
+      ...only('lib', ['runtime', 'console/(assets|live-page)[.]ts']),
+      name: 'a-deployed-page-is-the-one-of-the-laptop',
+      comment:
+        'A command of its own, while a function is bundled: it writes the same document and files as millrace up serves.',
+      from: { path: '^lib/constructs/write-page[.]ts$' },
+    },
     {
       name: 'constructs-know-no-stack',
       severity: 'error',

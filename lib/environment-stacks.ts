@@ -8,6 +8,7 @@ import { checkAgainstApp, checkCollectable, checkDeployable } from '../runtime/d
 import { hasOperator } from '../runtime/deployment.ts';
 import type { Environment, SubnetGroup } from '../runtime/environment.ts';
 import { OPERATOR_ROLE } from '../runtime/operator/operator.ts';
+import { PAGE_ROLE } from '../runtime/page.ts';
 import { probeConsumer } from '../runtime/probe/pipeline.ts';
 import {
   type RebuildInEnvironment,
@@ -39,12 +40,14 @@ import { WarehouseStack } from './stacks/warehouse-stack.ts';
 export function addEnvironmentStacks(
   app: Construct,
   environment: Environment,
-  declared: Pick<App, 'contracts' | 'consumers' | 'collected' | 'tables'>,
+  declared: Pick<App, 'contracts' | 'consumers' | 'collected' | 'tables' | 'demo'>,
   request: RebuildRequest = {},
 ): void {
   const { contracts, consumers, collected = [], tables } = appIn(declared, environment);
   for (const consumer of consumers) checkDeployable(consumer, environment);
   checkAgainstApp(environment, { ...declared, contracts, consumers, tables });
+  // Where the environment has none, nothing of it is deployed.
+  const page = environment.collector?.page && declared.demo?.page;
   const operations = new OperationsStack(app, environment);
   const network = new NetworkStack(app, environment, operations);
   const cluster = addCluster(app, environment, network, operations);
@@ -52,11 +55,12 @@ export function addEnvironmentStacks(
   const users = [
     ...consumers.filter((consumer) => !isArchive(consumer)).map(({ name }) => name),
     ...(hasOperator(environment) ? [OPERATOR_ROLE] : []),
+    ...(page ? [PAGE_ROLE] : []),
   ];
   const database = new DatabaseStack(app, environment, network, operations, users);
   const deadLetters = new DeadLettersStack(app, environment);
   const archive = consumers.some(isArchive) ? new ArchiveStack(app, environment) : undefined;
-  const migrations = new MigrationsStack(app, environment, database, { network, operations });
+  const migrations = new MigrationsStack(app, environment, database, { network, operations }, page?.consumer);
   const surroundings = { network, operations, cluster, contracts: topics, database, deadLetters, archive };
   const captures = databasesOf(tables).map(
     (each) => new CaptureStack(app, environment, each, tables, surroundings),
@@ -78,7 +82,7 @@ export function addEnvironmentStacks(
     : undefined;
   const rebuild = rebuildIn(environment, declared, request);
   if (rebuild) addCandidate(app, rebuild, declared, surroundings, migrations);
-  const collector = addCollector(app, environment, collected, surroundings);
+  const collector = addCollector(app, environment, collected, surroundings, page && { page, migrations });
   new HealthStack(app, environment, {
     cluster,
     database,
@@ -129,11 +133,12 @@ function addCollector(
   environment: Environment,
   collected: readonly Contract<never>[],
   surroundings: CollectorSurroundings,
+  shown: ConstructorParameters<typeof CollectorStack>[4],
 ): CollectorStack | undefined {
   const { collector } = environment;
   if (!collector || collected.length === 0) return undefined;
   collected.forEach(checkCollectable);
-  return new CollectorStack(app, { ...environment, collector }, collected, surroundings);
+  return new CollectorStack(app, { ...environment, collector }, collected, surroundings, shown);
 }
 
 function addCluster(

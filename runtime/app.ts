@@ -30,7 +30,7 @@ export interface App {
   readonly demo?: Demo;
 }
 
-/** Traffic and a panel of the app's own for `millrace up`. Nothing of it is deployed. */
+/** Traffic and a panel of the app's own for `millrace up`. Nothing of it is deployed, but the page where an environment has `collector.page`. */
 export interface Demo {
   /** Where the traffic and the files of `--input` go. */
   readonly topic: Contract<never>;
@@ -43,7 +43,7 @@ export interface Demo {
   input?(salt: Buffer): LineParser;
   /** The live view lists what this query gives, read only, twice a second at most: a label and a number, best first. */
   readonly panel?: { readonly title: string; readonly sql: string };
-  /** A page that `millrace up` serves beside it. @default none */
+  /** A page that `millrace up` serves beside it, and an environment with `collector.page`. @default none */
   readonly page?: DemoPage;
   /** A query for a person to run when `millrace up` has ended. */
   readonly query?: string;

@@ -5,10 +5,11 @@ import { didYouMean } from './closest-name.ts';
 import { consumerIn, overfullGroup, provisionedIn } from './consumer-in-environment.ts';
 import type { Contract } from './contract/contract.ts';
 import { type AnyConsumer, RANGES } from './delivery/consumer.ts';
-import { deadLetterQueueName, deployedName } from './deployment.ts';
+import { deadLetterQueueName, deployedName, PAGE_PART } from './deployment.ts';
 import { type Environment, MAX_GROUP_MAPPINGS, MAX_POLLERS, refuse } from './environment.ts';
 import { MillraceError } from './errors.ts';
 import { OPERATOR_ROLE } from './operator/operator.ts';
+import { PAGE_ROLE } from './page.ts';
 import { staleTables } from './warehouse/environment.ts';
 
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
@@ -20,7 +21,17 @@ const MAX_QUEUE_NAME = 80;
 const RESOURCE_NAME = /^[a-zA-Z0-9-]+$/;
 
 /** What an environment has under these names already. */
-const TAKEN = ['archive', 'cluster', 'collector', 'database', 'migrations', 'operator', OPERATOR_ROLE];
+const TAKEN = [
+  'archive',
+  'cluster',
+  'collector',
+  'database',
+  'migrations',
+  'operator',
+  OPERATOR_ROLE,
+  PAGE_PART,
+  PAGE_ROLE,
+];
 
 /**
  * What a laptop allows and AWS, or this environment, does not.
@@ -68,8 +79,9 @@ export function checkDeployable(consumer: AnyConsumer, { name: environment, poll
  */
 export function checkAgainstApp(
   environment: Environment,
-  { contracts, consumers, tables = [] }: Pick<App, 'contracts' | 'consumers' | 'tables'>,
+  declared: Pick<App, 'contracts' | 'consumers' | 'collected' | 'tables' | 'demo'>,
 ): void {
+  const { contracts, consumers, tables = [] } = declared;
   const { name, existingTopics = [], capture } = environment;
   const deadLetterTopics = consumers.filter((each) => each.deadLetter === 'kafka');
   const topics = [
@@ -100,8 +112,35 @@ export function checkAgainstApp(
     );
   }
   for (const consumer of consumers) checkOverrides(environment, consumer);
+  checkPage(environment, declared);
   checkFreshness(environment, tables, consumers);
   checkPollerGroups(environment, consumers);
+}
+
+/** A page stands behind the collector's API, and shows tables of PostgreSQL. */
+function checkPage(
+  { name, collector }: Environment,
+  { consumers, collected = [], demo }: Pick<App, 'consumers' | 'collected' | 'demo'>,
+): void {
+  if (!collector?.page) return;
+  const refusePage = (allowed: string, next: string) =>
+    refuse(`${name}.collector.page`, collector.page, allowed, next);
+  if (!demo?.page)
+    refusePage(
+      'nothing, because the app has no page',
+      'Declare demo.page in millrace.config.ts, or take this out.',
+    );
+  if (collected.length === 0)
+    refusePage(
+      'nothing, because there is no collector without a topic',
+      'List a topic in collected, or take this out.',
+    );
+  const shown = consumers.find((each) => each.name === demo?.page?.consumer);
+  if (shown && isArchive(shown))
+    refusePage(
+      `nothing, because demo.page shows ${shown.name}, an archive without tables`,
+      'Name a consumer with tables in demo.page.consumer.',
+    );
 }
 
 /** A warehouse that is promised to be five minutes old at most has to be so by the sum of all waits. */

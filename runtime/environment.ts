@@ -147,6 +147,20 @@ export interface CollectorSettings {
   readonly maxConcurrency?: number;
   /** Of AWS WAF's, regional, of this account and region: stands in front of the collector. @default none */
   readonly webAclArn?: string;
+  /** Serves the app's page (`demo.page`) behind the same API, read only, to whoever is signed in: docs/deploy.md. @default there is none */
+  readonly page?: PageSettings;
+}
+
+/** A page that shows a consumer's tables, for people with a login. */
+export interface PageSettings {
+  /**
+   * How API Gateway tells who is signed in. `iam`: requests are signed by whoever has the policy `millrace-<env>-page`.
+   * `userPoolArn`: a Cognito user pool's id token in the header `Authorization`; everybody in the pool may read. `lambdaArn`: a
+   * Lambda authorizer of your own, of this account and region, is asked about each request, cookies included.
+   */
+  readonly authorizer: 'iam' | { readonly userPoolArn: string } | { readonly lambdaArn: string };
+  /** How many instances of its function may run, each with a connection to the database and a query a second. @default 5 */
+  readonly maxConcurrency?: number;
 }
 
 export const SUBNET_GROUPS = ['brokers', 'functions', 'databases'] as const;
@@ -281,6 +295,11 @@ const MAX_CONNECTIONS = 3_000;
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (2026-11-26)
 const MAX_ORIGINS_CHARACTERS = 800;
 const WEB_ACL_ARN = /^arn:aws:wafv2:[a-z0-9-]+:\d{12}:regional\/webacl\/[A-Za-z0-9_-]+\/[0-9a-f-]+$/;
+const USER_POOL_ARN = /^arn:aws:cognito-idp:[a-z0-9-]+:\d{12}:userpool\/[A-Za-z0-9_-]+$/;
+const FUNCTION_ARN = /^arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,64}$/;
+const DEFAULT_PAGE_CONCURRENCY = 5;
+/** More viewers than that share what an instance has read in the last second. */
+const MAX_PAGE_CONCURRENCY = 100;
 const TOPIC_ARN = /^arn:aws:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/;
 const EMAIL = /^[^\s@:]+@[^\s@:]+\.[^\s@:]+$/;
 const SECURITY_GROUP = /^sg-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
@@ -474,7 +493,7 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
   if (settings.warehouse) checkWarehouse(settings.warehouse, check);
   if (settings.archive) checkArchiveStorage(settings.archive, check);
   if (collector) {
-    const { allowedOrigins, rate, burst, maxConcurrency, webAclArn } = collector;
+    const { allowedOrigins, rate, burst, maxConcurrency, webAclArn, page } = collector;
     check(
       'collector.allowedOrigins',
       allowedOrigins,
@@ -495,6 +514,16 @@ function checkSettings(name: string, settings: EnvironmentSettings): void {
       checkWhole('collector.maxConcurrency', maxConcurrency, 1, MAX_CONNECTIONS);
     if (webAclArn !== undefined) {
       check('collector.webAclArn', webAclArn, WEB_ACL_ARN.test(webAclArn), 'the ARN of a regional web ACL');
+    }
+    if (page !== undefined) {
+      check(
+        'collector.page.authorizer',
+        page.authorizer,
+        isAuthorizer(page.authorizer),
+        '"iam", { userPoolArn } with the ARN of a Cognito user pool, or { lambdaArn } with the ARN of a function without a version',
+      );
+      if (page.maxConcurrency !== undefined)
+        checkWhole('collector.page.maxConcurrency', page.maxConcurrency, 1, MAX_PAGE_CONCURRENCY);
     }
   }
 }
@@ -529,6 +558,19 @@ function checkAddresses(
 /** Of what `notifications` lists; the others are e-mail addresses. */
 export function isTopicArn(target: string): boolean {
   return TOPIC_ARN.test(target);
+}
+
+/** What a page's function reserves, where there is one: each instance reads the tables once a second at most. */
+export function pageConcurrency(collector: CollectorSettings | undefined): number {
+  return collector?.page ? (collector.page.maxConcurrency ?? DEFAULT_PAGE_CONCURRENCY) : 0;
+}
+
+/** There is no page without a login, whatever a config in JavaScript says. */
+function isAuthorizer(authorizer: PageSettings['authorizer'] | undefined): boolean {
+  if (typeof authorizer !== 'object' || authorizer === null) return authorizer === 'iam';
+  const isArn = (arn: unknown, pattern: RegExp) => typeof arn === 'string' && pattern.test(arn);
+  if ('userPoolArn' in authorizer) return isArn(authorizer.userPoolArn, USER_POOL_ARN);
+  return 'lambdaArn' in authorizer && isArn(authorizer.lambdaArn, FUNCTION_ARN);
 }
 
 /** Pages in the clear are those of a developer's own machine. */

@@ -21,8 +21,9 @@ import {
   SourceMapMode,
 } from 'aws-cdk-lib/aws-lambda-nodejs';
 import type { Construct } from 'constructs';
-import { SETTINGS } from '../../runtime/deployment.ts';
+import { PAGE_PART, SETTINGS } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import type { DemoPage } from '../../runtime/page.ts';
 import type { EnvironmentStack } from '../environment-stack.ts';
 import { PARTS, type Part } from './bundle-parts.ts';
 import { bootstrapBrokers, type Cluster, kafkaArn } from './cluster.ts';
@@ -30,6 +31,7 @@ import type { Network, Operations } from './surroundings.ts';
 
 const PG_UNUSED = fileURLToPath(new URL('../../adapters/postgres/pg-unused.cjs', import.meta.url));
 const BUNDLE_PARTS = fileURLToPath(new URL(`bundle-parts${extname(import.meta.url)}`, import.meta.url));
+const WRITE_PAGE = fileURLToPath(new URL(`write-page${extname(import.meta.url)}`, import.meta.url));
 
 /** What stands in a bundle for a package: less of it, or none. */
 export const ALIASES = {
@@ -62,15 +64,35 @@ export const BUNDLING = {
   },
 };
 
-/** Puts parts (bundle-parts.ts) beside a function's own file. */
-function withParts(parts: readonly Part[]): ICommandHooks {
+/** Puts parts (bundle-parts.ts), and a page's files (write-page.ts), beside a function's own file. */
+function withParts(parts: readonly Part[], page: BundledPage | undefined): ICommandHooks {
+  const command = (...words: readonly string[]) =>
+    [process.execPath, ...words].map((word) => `"${word}"`).join(' ');
   return {
     beforeBundling: () => [],
     beforeInstall: () => [],
     afterBundling: (_inputDir, outputDir) => [
-      [process.execPath, BUNDLE_PARTS, outputDir, ...parts].map((word) => `"${word}"`).join(' '),
+      command(BUNDLE_PARTS, outputDir, ...parts),
+      // As base64, so that no shell reads what its queries hold.
+      ...(page
+        ? [
+            command(
+              WRITE_PAGE,
+              outputDir,
+              page.root,
+              Buffer.from(JSON.stringify(page.declared)).toString('base64'),
+            ),
+          ]
+        : []),
     ],
   };
+}
+
+/** A page of the app's, whose files stand beside the function's code. */
+export interface BundledPage {
+  /** The folder of the app. */
+  readonly root: string;
+  readonly declared: DemoPage;
 }
 
 export interface BundledFunctionProps {
@@ -87,6 +109,8 @@ export interface BundledFunctionProps {
   readonly environment: Readonly<Record<string, string>>;
   /** What it needs beside its own code. */
   readonly parts: readonly Part[];
+  /** @default it has no page */
+  readonly page?: DemoPage;
   /** Topics that it writes to, none where it only connects: it gets `#msk`, the cluster's brokers, and the rights. */
   readonly writesTo?: { readonly cluster: Cluster; readonly topics: readonly string[] };
 }
@@ -116,12 +140,14 @@ export class BundledFunction extends NodejsFunction {
     const entry = entryOf(appRoot, props.folder);
     const isOwn = OWN.includes(props.folder);
     const project = isOwn ? packageOf(entry) : resolve(appRoot);
+    const parts: readonly Part[] = writesTo ? [...props.parts, '#msk'] : props.parts;
+    const page = props.page && { root: resolve(appRoot), declared: props.page };
     super(scope, id, {
       entry,
       // The CDK wants the entry under it, and looks for esbuild from there on upwards.
       projectRoot: project,
       depsLockFilePath: join(project, isOwn ? 'package.json' : 'package-lock.json'),
-      bundling: { ...BUNDLING, commandHooks: withParts(writesTo ? [...props.parts, '#msk'] : props.parts) },
+      bundling: { ...BUNDLING, commandHooks: withParts(parts, page) },
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
       functionName: props.functionName,
@@ -245,7 +271,7 @@ function packageOf(file: string): string {
 export const ARCHIVE_FOLDER = 'archive';
 
 /** Functions of our own, which no app has a folder for: names that no consumer of an app may have. */
-const OWN = ['millrace-probe', 'operator'];
+const OWN: readonly string[] = ['millrace-probe', 'operator', PAGE_PART];
 
 function entryOf(appRoot: string, folder: string): string {
   if (OWN.includes(folder)) {

@@ -8,6 +8,7 @@ import {
   EndpointType,
   LambdaIntegration,
   LogGroupLogDestination,
+  type MethodDeploymentOptions,
   ResponseType,
   RestApi,
 } from 'aws-cdk-lib/aws-apigateway';
@@ -20,6 +21,7 @@ import type { CollectorSettings } from '../../runtime/environment.ts';
 import type { EnvironmentStack } from '../environment-stack.ts';
 
 export const STAGE = 'v1';
+export const EVENTS_PATH = '/events/{topic}';
 
 /** As long as API Gateway waits: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html (2026-11-25) */
 const INTEGRATION_TIMEOUT = Duration.seconds(29);
@@ -46,6 +48,8 @@ export interface CollectorApiProps extends CollectorSettings {
   readonly apiName: string;
   readonly handler: IFunction;
   readonly accessLogs: LogGroup;
+  /** Limits and metrics of other methods than the collector's own. @default there are none, and the stage counts them all together */
+  readonly others?: Readonly<Record<string, MethodDeploymentOptions>> | undefined;
 }
 
 /**
@@ -55,10 +59,11 @@ export interface CollectorApiProps extends CollectorSettings {
 export class CollectorApi extends Construct {
   /** Ends in `/v1/`. */
   readonly url: string;
+  readonly api: RestApi;
 
   constructor(scope: EnvironmentStack, id: string, props: CollectorApiProps) {
     super(scope, id);
-    const { apiName, handler, accessLogs, rate, burst, webAclArn } = props;
+    const { apiName, handler, accessLogs, rate, burst, webAclArn, others } = props;
     const api = new RestApi(this, 'Api', {
       restApiName: apiName,
       description: 'Takes events over HTTP',
@@ -71,6 +76,18 @@ export class CollectorApi extends Construct {
         throttlingBurstLimit: burst,
         accessLogDestination: new LogGroupLogDestination(accessLogs),
         accessLogFormat: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
+        ...(others && {
+          methodOptions: {
+            // Counted apart: a failing page is no failing collector.
+            [`${EVENTS_PATH}/POST`]: {
+              throttlingRateLimit: rate,
+              throttlingBurstLimit: burst,
+              dataTraceEnabled: false,
+              metricsEnabled: true,
+            },
+            ...others,
+          },
+        }),
       },
     });
     const resource = api.node.defaultChild as CfnRestApi;
@@ -79,7 +96,8 @@ export class CollectorApi extends Construct {
     resource.securityPolicy = 'SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09';
     resource.endpointAccessMode = 'STRICT';
 
-    const events = api.root.addResource('events').addResource('{topic}');
+    this.api = api;
+    const events = api.root.resourceForPath(EVENTS_PATH);
     const integration = new LambdaIntegration(handler, {
       proxy: true,
       allowTestInvoke: false,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { App as CdkApp } from 'aws-cdk-lib';
 import type { App } from '../../runtime/app.ts';
 import { appIn } from '../../runtime/app-in-environment.ts';
-import { operatorFunctionName, SETTINGS } from '../../runtime/deployment.ts';
+import { deployedName, operatorFunctionName, SETTINGS } from '../../runtime/deployment.ts';
 import { type Environment, resolveEnvironment } from '../../runtime/environment.ts';
 import { countsParked } from '../../runtime/operator/operator.ts';
 import { addEnvironmentStacks } from '../environment-stacks.ts';
@@ -90,7 +90,10 @@ export function deploymentOf(app: App, root: string, env: string, rebuild?: stri
   const scaling = databaseCluster?.ServerlessV2ScalingConfiguration ?? {};
   const collectorFunction = stacks
     .find(({ stackName }) => stackName.endsWith('-collector'))
-    ?.resources.find(({ Type, Properties }) => Type === 'AWS::Lambda::Function' && Properties.VpcConfig);
+    ?.resources.find(
+      ({ Type, Properties }) =>
+        Type === 'AWS::Lambda::Function' && Properties.FunctionName === deployedName(env, 'collector'),
+    );
   const operatorFunction = all.find(
     ({ Type, Properties }) =>
       Type === 'AWS::Lambda::Function' && Properties.FunctionName === operatorFunctionName(env),

@@ -178,7 +178,8 @@ function consumerRows(
   ];
 }
 
-function collectorRows({ target, apiName, functionName, topics }: CollectorStack): IWidget[][] {
+function collectorRows(collector: CollectorStack): IWidget[][] {
+  const { target, functionName, topics } = collector;
   const events = (metric: CollectMetricName) =>
     topics.map((topic) => collectedEvents(target.name, topic, metric));
   return [
@@ -187,8 +188,8 @@ function collectorRows({ target, apiName, functionName, topics }: CollectorStack
       graph(
         'Requests | milliseconds, p99',
         8,
-        (['Count', '4XXError', '5XXError'] as const).map((metric) => requestMetric(apiName, metric)),
-        [latencyOf(apiName)],
+        (['Count', '4XXError', '5XXError'] as const).map((metric) => requestMetric(collector, metric)),
+        [latencyOf(collector)],
       ),
       graph('Events', 8, [...events('Accepted'), ...events('Refused'), ...events('Failed')]),
       graph(

@@ -23,11 +23,13 @@ const TRIGGER_WAITS = Duration.minutes(14);
  * its policy may ask it for generations of tables.
  */
 export class MigrationsStack extends EnvironmentStack {
+  /** @param pageConsumer whose tables the environment's page shows, where it has one */
   constructor(
     scope: Construct,
     environment: Environment,
     database: DatabaseStack,
     surroundings: { readonly network: NetworkStack; readonly operations: OperationsStack },
+    pageConsumer?: string,
   ) {
     super(scope, 'migrations', environment, {
       description: "Millrace: the database's roles and tables",
@@ -48,6 +50,7 @@ export class MigrationsStack extends EnvironmentStack {
         [SETTINGS.databaseUser]: database.administrator,
         [SETTINGS.probe]: String(environment.probe === true),
         [SETTINGS.databasePauses]: String(environment.database.minCapacity === 0),
+        ...(pageConsumer !== undefined && { [SETTINGS.pageConsumer]: pageConsumer }),
       },
     });
     database.grantAdminister(fn);

@@ -64,6 +64,8 @@ export class NetworkStack extends EnvironmentStack {
   readonly migrations: SecurityGroup;
   /** Where the environment has a collector. */
   readonly collector: SecurityGroup | undefined;
+  /** Where the environment has a page behind the collector's API. */
+  readonly page: SecurityGroup | undefined;
   readonly proxy: SecurityGroup;
   readonly database: SecurityGroup;
   /** Of the connector of each database that the environment captures, by the database's name. */
@@ -81,6 +83,8 @@ export class NetworkStack extends EnvironmentStack {
     this.collector =
       environment.collector &&
       this.addGroup('Collector', 'The function that takes events by HTTP, from outside of this network');
+    this.page =
+      environment.collector?.page && this.addGroup('Page', 'The function that reads tables for the page');
     this.migrations = this.addGroup('Migrations', 'The function that migrates the database');
     this.proxy = this.addGroup('Proxy', 'RDS Proxy');
     this.database = this.addGroup('Database', 'Aurora PostgreSQL');
@@ -157,7 +161,7 @@ export class NetworkStack extends EnvironmentStack {
   }
 
   private addFlows(): void {
-    const { brokers, functions, migrations, proxy, database } = this;
+    const { brokers, functions, migrations, page, proxy, database } = this;
     const kafka = Port.tcp(PORTS.brokers);
     const postgres = Port.tcp(PORTS.database);
     functions.connections.allowTo(brokers, kafka, 'consumers write dead letters to Kafka, IAM over TLS');
@@ -178,9 +182,11 @@ export class NetworkStack extends EnvironmentStack {
     migrations.connections.allowTo(database, postgres, 'migrations to the database');
     if (this.target.database.proxy) {
       functions.connections.allowTo(proxy, postgres, 'consumers to the proxy');
+      page?.connections.allowTo(proxy, postgres, 'the page to the proxy');
       proxy.connections.allowTo(database, postgres, 'the proxy to the database');
     } else {
       functions.connections.allowTo(database, postgres, 'consumers to the database');
+      page?.connections.allowTo(database, postgres, 'the page to the database');
     }
   }
 

@@ -4,7 +4,7 @@ import { consumerIn, mostPollers, overfullGroup, provisionedIn } from '../consum
 import type { Contract } from '../contract/contract.ts';
 import { REDRIVE_CONCURRENCY } from '../dead-letters/resources.ts';
 import { deployedName, environmentName } from '../deployment.ts';
-import { type Environment, MAX_GROUP_MAPPINGS, MAX_POLLERS, ZONES } from '../environment.ts';
+import { type Environment, MAX_GROUP_MAPPINGS, MAX_POLLERS, pageConcurrency, ZONES } from '../environment.ts';
 import { deployCommand, revertCommand } from './commands.ts';
 import { type Line, linesOf, type Observed } from './line.ts';
 import type { AlarmFacts, Declared, LimitFacts, StackFacts, ZoneFacts } from './reader.ts';
@@ -204,7 +204,10 @@ export function judgeConcurrency(
       stack: deployedName(env, `consumer-${name}`),
       amount: reservedConcurrency,
     })),
-    { stack: deployedName(env, 'collector'), amount: collector?.maxConcurrency ?? 0 },
+    {
+      stack: deployedName(env, 'collector'),
+      amount: (collector?.maxConcurrency ?? 0) + pageConcurrency(collector),
+    },
   ].map(({ stack, amount }) => ({ amount, isMade: hasReserved(stacks.get(stack)) }));
   const reserved = sum(reserving.map(({ amount }) => amount));
   const toReserve = (made: readonly (boolean | null)[]) =>

@@ -9,6 +9,7 @@ import {
   deployedName,
   environmentName,
   operatorFunctionName,
+  PAGE_PART,
   pausedParameterName,
   redriveQueueName,
   registryName,
@@ -114,7 +115,7 @@ export async function examineDeployment({
   }
 
   onProgress('functions and mappings');
-  const functions = await functionsOf(env, app, names, reader);
+  const functions = await functionsOf(environment, app, names, reader);
   lines.push(...functions.map(({ name, stack, seen }) => judgeFunction(env, name, stack, seen)));
   for (const consumer of app.consumers) {
     const mappings = await observe(() => reader.mappings(deployedName(env, consumer.name)));
@@ -251,19 +252,26 @@ interface SeenFunction {
   readonly seen: Observed<FunctionFacts | null>;
 }
 
-/** Of the consumers, the collector and the migrations: each is called as its stack, but for `consumer-`. */
+/** Of the consumers, the collector, its page and the migrations: each is called as its stack, but for `consumer-` and the page. */
 async function functionsOf(
-  env: string,
+  { name: env, collector }: Environment,
   { consumers }: Pick<Declared, 'consumers'>,
   stacks: readonly string[],
   reader: DeploymentReader,
 ): Promise<readonly SeenFunction[]> {
   const parts = ['migrations', ...consumers.map(({ name }) => `consumer-${name}`), 'collector', 'operator'];
   const own = parts.filter((part) => stacks.includes(deployedName(env, part)));
-  return inTurn(own, async (part) => {
-    const name = deployedName(env, part.replace(/^consumer-/, ''));
-    return { name, stack: deployedName(env, part), seen: await observe(() => reader.function(name)) };
-  });
+  const named = own.flatMap((part) => [
+    { name: deployedName(env, part.replace(/^consumer-/, '')), stack: deployedName(env, part) },
+    ...(part === 'collector' && collector?.page
+      ? [{ name: deployedName(env, PAGE_PART), stack: deployedName(env, part) }]
+      : []),
+  ]);
+  return inTurn(named, async ({ name, stack }) => ({
+    name,
+    stack,
+    seen: await observe(() => reader.function(name)),
+  }));
 }
 
 async function alarmLines(

@@ -41,6 +41,8 @@ const onRds = resourcesOf(
   }),
 );
 
+const paging = resourcesOf(templatesOf('prod', withVariant(VARIANTS['a page for whoever IAM lets in']!)));
+
 const nameOf = ({ Properties }: Resource): string => Properties.AlarmName;
 const alarmsOf = (env: string) => byEnvironment[env]!.filter(({ Type }) => ALARM_TYPES.includes(Type));
 /** The alarms that notify, by the part of their name that says which: composites for those that can be suppressed. */
@@ -188,9 +190,20 @@ const PROCEDURES = [
   'was-it-processed.md',
 ];
 
+test('a page has one alarm more, on the dashboard with its runbook', () => {
+  const own = paging.filter(({ Type }) => ALARM_TYPES.includes(Type));
+  const before = new Set(alarmsOf('prod').map(nameOf));
+  const [added, ...others] = own.filter((each) => !before.has(nameOf(each)));
+  expect(others).toEqual([]);
+  expect(nameOf(added!)).toBe('millrace-prod-collector-page-failing');
+  expect(textOf(added!)).toMatch(/\nRunbook: docs\/runbooks\/page-failing\.md$/);
+  const board = JSON.stringify(paging.filter(({ Type }) => Type === 'AWS::CloudWatch::Dashboard'));
+  expect(board).toContain(`:alarm:${nameOf(added!)}`);
+});
+
 test('every runbook has an alarm or an alert, or is of something that somebody sets out to do', () => {
-  const alarms = [...ENVIRONMENT_NAMES.flatMap(alarmsOf), ...capturing, ...onRds].filter(({ Type }) =>
-    ALARM_TYPES.includes(Type),
+  const alarms = [...ENVIRONMENT_NAMES.flatMap(alarmsOf), ...capturing, ...onRds, ...paging].filter(
+    ({ Type }) => ALARM_TYPES.includes(Type),
   );
   const kinds = alarms.map((each) => textOf(each));
   const unused = readdirSync(RUNBOOKS).filter(

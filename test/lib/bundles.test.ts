@@ -4,11 +4,17 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { exampleEvent } from '../../local/publishing/generated-traffic.ts';
 import { SETTINGS } from '../../runtime/deployment.ts';
+import { PAGE_FILE } from '../../runtime/page.ts';
 import { captured } from '../fixtures/newsdesk/captured.ts';
 import { pageviews } from '../fixtures/newsdesk/contracts/news.pageviews/topic.ts';
+import newsdesk from '../fixtures/newsdesk/millrace.config.ts';
+import { page, paged } from '../fixtures/newsdesk/paged.ts';
 import { bundlesOf, DEAD_LETTERS_IN_KAFKA } from './synthesized.ts';
 
 const MAX_BYTES = 256_000;
+const withPage = {
+  collector: { ...newsdesk.environments.dev!.collector!, page: { authorizer: 'iam' } },
+} as const;
 
 const bundles = bundlesOf({});
 const codeOf = (folder: string) => readFileSync(join(folder, 'index.js'), 'utf8');
@@ -25,6 +31,10 @@ const [archiving] = bundlesOf({
   consumers: captured.consumers.filter(({ name }) => name === 'news-pageviews-archive'),
 }).filter((folder) => existsSync(join(folder, 's3.js')));
 
+const [paging] = bundlesOf({ demo: paged.demo!, settings: withPage }).filter((folder) =>
+  existsSync(join(folder, PAGE_FILE)),
+);
+
 const LAMBDAS = new URL('../fixtures/newsdesk/lambdas/', import.meta.url);
 // The archives' entry is of another app: captured.ts.
 const entries = readdirSync(LAMBDAS).filter(
@@ -36,7 +46,7 @@ test('each function has a bundle', () => {
   expect(bundles).toHaveLength(entries.length + 1);
 });
 
-describe.each([...bundles, writing!, archiving!])('%#', (folder) => {
+describe.each([...bundles, writing!, archiving!, paging!])('%#', (folder) => {
   const code = codeOf(folder);
 
   test('is under 256 kB, minified', () => {
@@ -94,6 +104,49 @@ test('a consumer that starts loads what logs in to its database, and no other cl
 
 test('an archive has no client of a database', () => {
   expect(existsSync(join(archiving!, 'rds.js'))).toBe(false);
+});
+
+describe('the page’s function', () => {
+  const answer = (event: object) => {
+    const given = { httpMethod: 'GET', headers: {}, pathParameters: null, path: '', ...event };
+    const context = '{ getRemainingTimeInMillis: () => 10_000 }';
+    const script = `require('./index.js').handler(${JSON.stringify(given)}, ${context})
+      .then(({ statusCode, body }) => console.error(JSON.stringify({ statusCode, body })))
+      .finally(() => process.exit())`;
+    const stderr = run(paging!, script, {
+      AWS_REGION: 'eu-west-1',
+      AWS_ACCESS_KEY_ID: 'nobody',
+      AWS_SECRET_ACCESS_KEY: 'nothing',
+      LAMBDA_TASK_ROOT: paging!,
+      MILLRACE_ENVIRONMENT: 'dev',
+      MILLRACE_DATABASE_HOST: '127.0.0.2',
+      MILLRACE_DATABASE_NAME: 'millrace',
+    });
+    return JSON.parse(stderr.trim().split('\n').at(-1)!) as { statusCode: number; body: string };
+  };
+
+  test('has the page’s queries as they are, and no code of a consumer', () => {
+    const { queries, consumer } = JSON.parse(readFileSync(join(paging!, PAGE_FILE), 'utf8'));
+    expect({ queries, consumer }).toEqual({ queries: page.queries, consumer: page.consumer });
+    expect(codeOf(paging!)).not.toContain('article_minute');
+  });
+
+  test('answers with the document, and with the files that it names', () => {
+    const { statusCode, body } = answer({ resource: '/page/live' });
+    expect(statusCode).toBe(200);
+    expect(body).toContain('<title>Most read &#38; &#34;more&#34;</title>');
+    const files = [...body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path!);
+    expect(files.toSorted()).toEqual(['assets/icon.svg', 'assets/most-read.css', 'assets/most-read.js']);
+    const file = answer({ resource: '/page/assets/{file}', pathParameters: { file: 'most-read.js' } });
+    expect(file).toMatchObject({ statusCode: 200, body: expect.stringContaining("fetch('data')") });
+  });
+
+  test('says that the tables do not answer, where nothing does', () => {
+    expect(answer({ resource: '/page/data' })).toMatchObject({
+      statusCode: 503,
+      body: expect.stringContaining('SINK_UNAVAILABLE'),
+    });
+  });
 });
 
 describe('the collector answers, and says what it cannot reach', () => {

@@ -19,6 +19,15 @@ describe.each(ENVIRONMENT_NAMES)('%s', (env) => {
   });
 });
 
+describe('prod with a page', () => {
+  const variant = VARIANTS['a page for whoever IAM lets in']!;
+  const templates = templatesOf(variant.env, { ...withVariant(variant), validates: true });
+
+  test('collector', () => {
+    expect(scrubbed(templates.collector!.toJSON())).toMatchSnapshot();
+  });
+});
+
 describe('prod with a captured table and an archive', () => {
   const variant = VARIANTS['a captured table and an archive']!;
   const templates = templatesOf(variant.env, { ...withVariant(variant), validates: true });

@@ -4,6 +4,7 @@ import { afterAll } from '@jest/globals';
 import { App, Stack, Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { addEnvironmentStacks } from '../../lib/environment-stacks.ts';
+import type { Demo } from '../../runtime/app.ts';
 import type { CapturedTable } from '../../runtime/capture/table.ts';
 import type { Contract } from '../../runtime/contract/contract.ts';
 import { type AnyConsumer, defineConsumer } from '../../runtime/delivery/consumer.ts';
@@ -23,6 +24,7 @@ export interface SynthesisOptions {
   readonly contracts?: readonly Contract<never>[];
   readonly consumers?: readonly AnyConsumer[];
   readonly tables?: readonly CapturedTable[];
+  readonly demo?: Demo;
   /** @default those of the contracts that the newsdesk collects */
   readonly collected?: readonly Contract<never>[];
   /** The folder with lambdas/ in it. @default the newsdesk's */
@@ -61,6 +63,7 @@ export function withVariant({ env, settings, consumer, app = newsdesk, rebuild }
     settings: settings(newsdesk.environments[env]!),
     consumers: app.consumers.map((each) => ({ ...each, ...consumer })),
     tables: app.tables ?? [],
+    ...(app.demo && { demo: app.demo }),
   };
 }
 
@@ -70,7 +73,7 @@ export const DEAD_LETTERS_IN_KAFKA = { consumers: [consumerWith({ deadLetter: 'k
 /** The CDK app of an environment, as bin/app.ts builds it. */
 export function appOf(env: string, options: SynthesisOptions = {}): App {
   const { settings = {}, root = NEWSDESK, account, rebuild, bundles = false, validates = false } = options;
-  const { contracts, consumers, tables = [] } = { ...newsdesk, ...options };
+  const { contracts, consumers, tables = [], demo } = { ...newsdesk, ...options };
   const isCollected = (each: Contract<never>) => newsdesk.collected!.some(({ name }) => name === each.name);
   const { collected = contracts.filter(isCollected) } = options;
   const app = new App({
@@ -84,7 +87,8 @@ export function appOf(env: string, options: SynthesisOptions = {}): App {
   Validations.of(app).acknowledge({ id: 'Annotation::millrace:plugin-not-built', reason: 'a test' });
   const environments = { [env]: { ...newsdesk.environments[env]!, ...settings } };
   const environment = resolveEnvironment({ environments, root }, { env, account });
-  addEnvironmentStacks(app, environment, { contracts, consumers, collected, tables }, rebuild);
+  const declared = { contracts, consumers, collected, tables, ...(demo && { demo }) };
+  addEnvironmentStacks(app, environment, declared, rebuild);
   return app;
 }
 

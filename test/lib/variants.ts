@@ -7,6 +7,9 @@ import type { EnvironmentSettings } from '../../runtime/environment.ts';
 import type { RebuildRequest } from '../../runtime/rebuild-in-environment.ts';
 import type { WarehouseSettings } from '../../runtime/warehouse/environment.ts';
 import { captured } from '../fixtures/newsdesk/captured.ts';
+import { paged } from '../fixtures/newsdesk/paged.ts';
+
+export const LAMBDA_ARN = 'arn:aws:lambda:eu-west-1:123456789012:function:newsroom-login';
 
 export interface Variant {
   /** The environment that it changes. */
@@ -113,6 +116,18 @@ export const VARIANTS: Readonly<Record<string, Variant>> = {
   'a promoted generation, and the one before it': {
     env: 'prod',
     settings: () => ({ consumers: { [CONSUMER]: { generations: [2, 1] } } }),
+  },
+  'a page for whoever IAM lets in': {
+    env: 'prod',
+    settings: ({ collector }) => ({ collector: { ...collector!, page: { authorizer: 'iam' } } }),
+    app: paged,
+  },
+  'a page behind an authorizer of their own, and no proxy': {
+    env: 'dev',
+    settings: ({ collector }) => ({
+      collector: { ...collector!, page: { authorizer: { lambdaArn: LAMBDA_ARN }, maxConcurrency: 2 } },
+    }),
+    app: paged,
   },
   'a probe': {
     env: 'staging',

@@ -101,6 +101,14 @@ describe('settings that AWS would refuse are refused before', () => {
         },
       },
     ],
+    ...[
+      'iam' as const,
+      { userPoolArn: 'arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI' },
+      { lambdaArn: 'arn:aws:lambda:eu-west-1:123456789012:function:newsroom-login' },
+    ].map((authorizer): [string, EnvironmentSettings] => [
+      `a page by ${JSON.stringify(authorizer)}`,
+      { ...dev, collector: { ...collector, page: { authorizer, maxConcurrency: 2 } } },
+    ]),
     ['a network of somebody else', { ...dev, network }],
     ['a cluster of somebody else', { ...dev, network, brokers: theirs }],
     [
@@ -338,6 +346,27 @@ describe('settings that AWS would refuse are refused before', () => {
       'collector.maxConcurrency',
       { ...dev, collector: { ...collector, maxConcurrency: 0.5 } },
       /is 0.5; it takes a whole number from 1 to 3000/,
+    ],
+    ...[
+      undefined,
+      null,
+      'none',
+      'NONE',
+      '',
+      {},
+      { userPoolArn: 'eu-west-1_AbCdEfGhI' },
+      { lambdaArn: 'arn:aws:lambda:eu-west-1:123456789012:function:login:$LATEST' },
+      { lambdaArn: '*' },
+      { lambdaArn: ['arn:aws:lambda:eu-west-1:123456789012:function:login'] },
+    ].map((authorizer): [string, EnvironmentSettings, RegExp] => [
+      'collector.page.authorizer',
+      { ...dev, collector: { ...collector, page: { authorizer: authorizer as never } } },
+      /(is missing|is .+); it takes "iam", \{ userPoolArn \}/,
+    ]),
+    [
+      'collector.page.maxConcurrency',
+      { ...dev, collector: { ...collector, page: { authorizer: 'iam', maxConcurrency: 0 } } },
+      /is 0; it takes a whole number from 1 to 100/,
     ],
     [
       'collector.webAclArn',

@@ -678,6 +678,22 @@ describe('the account', () => {
     expect(judged([pageviews as never])).toBe('fail');
   });
 
+  test('reserves what a page has, where there is one', () => {
+    const { collector, ...others } = environment('dev');
+    const judged = (page: object) =>
+      told(
+        judgeConcurrency(
+          { consumers: [], collected: [pageviews as never] },
+          { ...others, collector: { ...collector!, ...page } },
+          new Map(),
+          limits(1_000),
+        ),
+      );
+    expect(judged({})).toMatch(/reserve 0\.$/);
+    expect(judged({ page: { authorizer: 'iam' } })).toMatch(/reserve 5\.$/);
+    expect(judged({ page: { authorizer: 'iam', maxConcurrency: 7 } })).toMatch(/reserve 7\.$/);
+  });
+
   test('has pollers enough, for what AWS documents', () => {
     expect(told(judgePollers({ consumers: [consumer] }, environment('dev')))).toMatch(/^pass: On demand/);
     expect(told(judgePollers({ consumers: [consumer] }, environment('prod')))).toBe(
