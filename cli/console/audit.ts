@@ -91,7 +91,7 @@ async function rowAt(key: string, objects: ObjectStore, consumer: string): Promi
 }
 
 /** @param id tells the entry from others: its key, because a rebuild and its promote share an id */
-function auditRow(entry: AuditEntry, consumer: string, id: string): AuditRow {
+export function auditRow(entry: AuditEntry, consumer: string, id: string): AuditRow {
   const { action, who, begunAt, endedAt } = entry;
   return {
     id,

@@ -53,8 +53,6 @@ describe('how fresh a page is', () => {
 
 test('the queries of a page are one statement, whatever their names and comments', () => {
   const sql = pageStatement({
-    title: 'Page',
-    script: 'page.js',
     consumer: "o'clock",
     queries: { "it's": 'SELECT 1 -- one' },
   });
