@@ -16,15 +16,19 @@ export interface PersonalData {
 
 type Tagged = Pick<Contract<never>, 'versions' | 'key'>;
 
-const known = new WeakMap<Tagged['versions'], PersonalData>();
-const knownByWriter = new WeakMap<SchemaNode, WeakMap<Tagged['versions'], PersonalData>>();
+/** By versions, and by key: two topics can have the same versions, and different fields as their keys. */
+type Known = WeakMap<Tagged['versions'], Map<string, PersonalData>>;
+const known: Known = new WeakMap();
+const knownByWriter = new WeakMap<SchemaNode, Known>();
 
 /** @param writer a schema that the app may not have: a producer can register a version with a tag before the app is deployed */
 export function personalDataOf(contract: Tagged, writer?: SchemaNode): PersonalData {
   const cache = writer ? (knownByWriter.get(writer) ?? new WeakMap()) : known;
   if (writer) knownByWriter.set(writer, cache);
-  const found = cache.get(contract.versions) ?? findPersonalData(contract, writer);
-  cache.set(contract.versions, found);
+  const byKey = cache.get(contract.versions) ?? new Map<string, PersonalData>();
+  cache.set(contract.versions, byKey);
+  const found = byKey.get(contract.key) ?? findPersonalData(contract, writer);
+  byKey.set(contract.key, found);
   return found;
 }
 

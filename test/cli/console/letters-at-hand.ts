@@ -9,7 +9,7 @@ import type { DeadLetter, Failure } from '../../../runtime/delivery/dead-letter.
 import { MillraceError } from '../../../runtime/errors.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
-export const orders = defineTopic<{ readonly id: string }>({
+const orders = defineTopic<{ readonly id: string }>({
   name: 'orders',
   owner: 'shop',
   key: 'id',
