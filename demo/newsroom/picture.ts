@@ -30,7 +30,7 @@ export interface Article {
   readonly isBreaking: boolean;
 }
 
-export const MINUTES = 60;
+const MINUTES = 60;
 const NOW_MINUTES = 5;
 const MINUTE_MS = 60_000;
 /** What was read longer ago is history. */

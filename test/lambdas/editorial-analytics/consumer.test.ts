@@ -20,6 +20,17 @@ describe('editorial-analytics', () => {
     await clear();
   });
 
+  /** Sessions whose last minute is not the one of when they were last seen. */
+  const wrongMinutes = async () => {
+    const { rows } = await sink.transaction(({ tx }) =>
+      tx.query<{ n: number }>(
+        `SELECT count(*)::int AS n FROM session_engagement
+         WHERE last_minute IS DISTINCT FROM date_trunc('minute', last_seen, 'UTC')`,
+      ),
+    );
+    return rows[0]!.n;
+  };
+
   const view: fc.Arbitrary<View> = fc.record({
     contentId: fc.constantFrom('/', '/a', '/A', '/ä', '/blog "quoted", {braced}', '\\', 'NULL', ''),
     sessionId: fc.constantFrom('s1', 's2', 's3'),
@@ -36,6 +47,7 @@ describe('editorial-analytics', () => {
         await clear();
         for (const batch of batches) expect(await handleBatch(sink, batch)).toEqual([]);
         expect(await readTables(sink)).toEqual(expectedTables(batches.flat()));
+        expect(await wrongMinutes()).toBe(0);
       }),
       { numRuns: 60 },
     );
