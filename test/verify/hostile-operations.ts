@@ -4,7 +4,7 @@ import type { Operations } from '../../console/operations.ts';
 const LONG_LINE = 1_048_576;
 
 /** Broken UTF-8 as decoders show it, and halves of surrogate pairs, which JSON can carry. */
-export const ATTACKS = [
+const ATTACKS = [
   '<script>globalThis.pwned=1</script>',
   '</code></pre></bdi><img src=x onerror="globalThis.pwned=1">',
   '"><svg onload=globalThis.pwned=1><iframe srcdoc="<script>parent.pwned=1</script>">',
