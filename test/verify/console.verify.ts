@@ -80,7 +80,7 @@ async function open(state: readonly string[]): Promise<Page> {
 async function expectApplied(page: Page, state: readonly string[]): Promise<void> {
   const rows = page.locator('main').getByText(/redrive/i);
   await rows.first().waitFor();
-  expect(await page.textContent('main')).toContain(`${failing} applied`);
+  expect(await page.textContent('main')).toContain(`applied ${failing}`);
   const [entry] = (await millraceJson(['dlq', 'audit', ...state])) as readonly { readonly action: string }[];
   expect(entry).toMatchObject({
     action: 'redrive',
