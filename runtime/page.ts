@@ -65,7 +65,10 @@ export interface PageAnswer {
  * The page's queries as one statement, so that they see one snapshot: one row, with `as_of` in epoch milliseconds and `rows` as
  * JSON, by the queries' names. Run it read only, as a role that may read the consumer's tables and `millrace_as_of`.
  */
-export function pageStatement({ consumer, queries }: Pick<DemoPage, 'consumer' | 'queries'>): string {
+export function pageStatement({
+  consumer,
+  queries,
+}: Pick<DemoPage, 'consumer' | 'queries'> & Partial<DemoPage>): string {
   // The line break ends a comment of the query's own.
   const rows = Object.entries(queries).map(
     ([name, sql]) => `${quoted(name)}, (SELECT coalesce(json_agg(q), '[]') FROM (${sql}\n) AS q)`,
