@@ -186,8 +186,9 @@ describe('a handler bug that doubled one article', () => {
     });
     const exited = once(child, 'exit');
     await until(async () => (await run('rebuild', 'list', CONSUMER)).some(isCandidate));
+    const { number } = (await run('rebuild', 'list', CONSUMER)).find(isCandidate);
     expect(await run('audit', CONSUMER)).toMatchObject({ unaccounted: 0 });
-    expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toMatchObject({ generation: 6 });
+    expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toMatchObject({ generation: number });
     expect((await exited)[0]).toBe(1);
     expect(stderr).toMatch(/dropped meanwhile.*\[REBUILD_REFUSED\]/s);
   });
@@ -201,10 +202,11 @@ describe('a handler bug that doubled one article', () => {
     });
     child.kill('SIGKILL');
     await exited;
+    const { number } = (await run('rebuild', 'list', CONSUMER)).find(isCandidate);
     edit(SOUND, `${SOUND} // another version`);
     const refused = await millrace(['rebuild', CONSUMER, '--yes', ...state], '', project);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/begun with other code.*\[REBUILD_REFUSED\]/s);
-    expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toMatchObject({ generation: 7 });
+    expect(await run('rebuild', 'drop', CONSUMER, '--yes')).toMatchObject({ generation: number });
   });
 });
