@@ -366,8 +366,14 @@ export type ActionRequest =
 
 /** What would happen, before anything does. */
 export interface ActionPlan {
+  /** Names the plan to `start`, which acts on what it saw and on nothing else. It is forgotten behind newer plans. */
+  readonly id: string;
   readonly request: ActionRequest;
+  /** What it acts on: dead letters, and parked records. */
   readonly count: number;
+  /** Letters that match and are left out, because newer records of their keys were applied. */
+  readonly leftOut: number;
+  /** Of those that it acts on: overtaken, and let in by `allowOvertaken`. */
   readonly overtaken: number;
   /** In words, a fact each. */
   readonly lines: readonly string[];
@@ -415,8 +421,12 @@ export interface Operations {
   find(query: FindQuery, signal: AbortSignal): Promise<FindAnswer>;
   auditLog(query: PageQuery): Promise<Page<AuditRow>>;
   plan(request: ActionRequest): Promise<ActionPlan>;
-  /** @throws INPUT_INVALID where actions are not allowed, or the confirmation is another word */
-  start(request: ActionRequest, confirmation: string): Promise<ActionState>;
+  /**
+   * Does what the plan says, with the request's canary, rate, limit and reason.
+   * @throws INPUT_INVALID where actions are not allowed, the confirmation is another word, a reason is missing, or there is no such
+   * plan any more; STATE_IN_USE while another action of the consumer runs
+   */
+  start(planId: string, request: ActionRequest, confirmation: string): Promise<ActionState>;
   actions(): Promise<readonly ActionState[]>;
   /** Of what is under way: a pause sends nothing more until it is resumed; a cancel ends it. What was sent cannot be taken back. */
   steer(id: string, to: 'pause' | 'resume' | 'cancel'): Promise<ActionState>;

@@ -108,6 +108,7 @@ function routes(operations: Operations): readonly Route[] {
       path: '/api/actions',
       answer: ({ body }) =>
         operations.start(
+          textOf(body, 'plan'),
           requestOf((body as { request?: unknown } | null)?.request),
           textOf(body, 'confirmation'),
         ),

@@ -31,7 +31,7 @@ export async function createOperations(app: LoadedApp, options: ConsoleOptions):
     find: (query, signal) => findInTopic(query, context, signal),
     auditLog: (query) => auditLog.page(query),
     plan: (request) => actions.plan(request),
-    start: (request, confirmation) => actions.start(request, confirmation),
+    start: (planId, request, confirmation) => actions.start(planId, request, confirmation),
     actions: async () => actions.list(),
     steer: async (id, to) => actions.steer(id, to),
     async close() {
