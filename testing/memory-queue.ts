@@ -76,6 +76,10 @@ export function createMemoryQueues({ clock }: { readonly clock: Clock }): Queues
           if (message) yield view(message);
         }
       },
+      async find(id) {
+        const message = messages.get(id);
+        return message && view(message);
+      },
       async depth() {
         return messages.size;
       },
