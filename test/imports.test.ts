@@ -7,6 +7,7 @@ const FOLDERS = [
   'bench',
   'bin',
   'cli',
+  'console',
   'contracts',
   'create',
   'demo',

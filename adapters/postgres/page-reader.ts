@@ -9,7 +9,7 @@ import {
 import { readerSchema } from '../../runtime/replay/generation.ts';
 import { PAGE_STATEMENT_MS } from './page-role.ts';
 import type { SqlDriver } from './sql-driver.ts';
-import { inTransaction } from './sql-transaction.ts';
+import { inRolledBackTransaction } from './sql-transaction.ts';
 import { decodeRows, searchPath } from './sql-values.ts';
 
 /** A row of `statementOf`. */
@@ -35,7 +35,7 @@ export function createPageReader(
   const statement = statementOf(page);
   const opening = `SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = ${PAGE_STATEMENT_MS}; ${searchPath(readerSchema(consumer))}`;
   return async (signal) => {
-    const result = await inTransaction(
+    const result = await inRolledBackTransaction(
       driver,
       async (open) => {
         await open.run(opening);

@@ -36,6 +36,24 @@ export async function inTransaction<Result>(
   work: (transaction: OpenTransaction) => Promise<Result>,
   signal?: AbortSignal,
 ): Promise<Result> {
+  return within(driver, work, 'commit', signal);
+}
+
+/** The same, rolled back whatever `work` does: not all that writes is refused in a read-only transaction (`lo_create`, before 16). */
+export async function inRolledBackTransaction<Result>(
+  driver: SqlDriver,
+  work: (transaction: OpenTransaction) => Promise<Result>,
+  signal?: AbortSignal,
+): Promise<Result> {
+  return within(driver, work, 'rollback', signal);
+}
+
+async function within<Result>(
+  driver: SqlDriver,
+  work: (transaction: OpenTransaction) => Promise<Result>,
+  end: 'commit' | 'rollback',
+  signal: AbortSignal | undefined,
+): Promise<Result> {
   signal?.throwIfAborted();
   const transaction = new Transaction(signal);
   const aborted = Promise.withResolvers<never>();
@@ -45,7 +63,7 @@ export async function inTransaction<Result>(
   };
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    return await Promise.race([run(driver, transaction, work), aborted.promise]);
+    return await Promise.race([run(driver, transaction, work, end), aborted.promise]);
   } finally {
     signal?.removeEventListener('abort', onAbort);
   }
@@ -55,6 +73,7 @@ async function run<Result>(
   driver: SqlDriver,
   transaction: Transaction,
   work: (transaction: OpenTransaction) => Promise<Result>,
+  end: 'commit' | 'rollback',
 ): Promise<Result> {
   await transaction.begin(driver);
   let result: Result;
@@ -64,7 +83,7 @@ async function run<Result>(
     await transaction.rollback();
     throw error;
   }
-  await transaction.commit();
+  await transaction[end]();
   return result;
 }
 

@@ -34,6 +34,7 @@ test('the README’s pipeline, followed word for word, runs and leaves the tests
     'adapters',
     'bin',
     'cli',
+    'console',
     'contracts',
     'demo',
     'lambdas',

@@ -18,8 +18,8 @@ const url = part('MILLRACE_TEST_POSTGRES');
 
 let databases = 0;
 
-function openPool({ href }: URL, max: number) {
-  const pool = new pg.Pool({ connectionString: href, max });
+function openPool({ href }: URL, max: number, idleMs = 10_000) {
+  const pool = new pg.Pool({ connectionString: href, max, idleTimeoutMillis: idleMs });
   // Its end() does not wait until the server has heard of it: DROP DATABASE may find a session, and end it.
   pool.on('error', () => {});
   return pool;
@@ -56,7 +56,8 @@ describe('provision() on PostgreSQL', () => {
   const logIn = (user: string) => {
     const of = new URL(url!);
     Object.assign(of, { pathname: database.name, username: encodeURIComponent(user) });
-    const pool = openPool(of, 2);
+    // The server has few connections, and the suite many logins.
+    const pool = openPool(of, 2, 1);
     pools.push(pool);
     return pool;
   };

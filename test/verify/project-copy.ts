@@ -6,7 +6,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** A copy of the project, with one declaration otherwise, for what the commands make of that. @returns `folder` */
 export function copyProject(folder: string, file: string, from: string, to: string): string {
-  const parts = ['adapters', 'bin', 'cli', 'contracts', 'demo', 'lambdas', 'local', 'runtime'];
+  const parts = ['adapters', 'bin', 'cli', 'console', 'contracts', 'demo', 'lambdas', 'local', 'runtime'];
   for (const each of [...parts, 'millrace.config.ts', 'package.json']) {
     cpSync(join(ROOT, each), join(folder, each), { recursive: true });
   }
