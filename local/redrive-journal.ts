@@ -7,11 +7,14 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { RedrivePlan } from '../runtime/dead-letters/redrive/plan.ts';
 import type { RedriveJournal } from '../runtime/dead-letters/redrive/send.ts';
+import { MillraceError } from '../runtime/errors.ts';
+import { openLock, SQLITE_BUSY, type StateLock } from './state-folder.ts';
 
 /** What a redrive was asked for. The same asked again goes on with it, if it was killed. */
 export interface RedriveRequest {
@@ -30,6 +33,7 @@ interface PlanEntry extends Omit<RedriveRequest, 'mayBeOvertaken'> {
   // Absent where an earlier version began the redrive.
   readonly behind?: readonly (readonly [id: string, before: string])[];
   readonly leftOut?: number;
+  readonly overtaken?: number;
   readonly mayBeOvertaken?: boolean;
 }
 type Entry =
@@ -39,6 +43,13 @@ type Entry =
 
 export interface OpenJournal extends RedriveJournal {
   readonly begunAt: string;
+  /** Whether a process works with it now. Looking keeps nobody from it. */
+  isTaken(): boolean;
+  /**
+   * Takes the journal for the redrive that works with it, with what others have noted since it was read.
+   * @throws STATE_IN_USE while another redrive works with it; INPUT_INVALID if it was ended since
+   */
+  take(): StateLock;
   /** No redrive goes on with it any more. Again it does nothing. */
   end(): void;
 }
@@ -54,6 +65,7 @@ export function beginJournal(folder: string, request: RedriveRequest, plan: Redr
     letters: [...plan.letters],
     behind: [...plan.behind],
     leftOut: plan.leftOut,
+    overtaken: plan.overtaken,
   };
   const path = join(folder, `${plan.id}.jsonl`);
   append(path, entry);
@@ -83,6 +95,7 @@ export function findJournal(
 
 function journal(path: string, plan: PlanEntry, entries: readonly Entry[]): OpenJournal {
   const sent = new Set(entries.flatMap((entry) => (entry.type === 'sent' ? entry.ids : [])));
+  const lockFile = path.replace(/\.jsonl$/, '.lock');
   let isEnded = false;
   return {
     plan: {
@@ -91,10 +104,39 @@ function journal(path: string, plan: PlanEntry, entries: readonly Entry[]): Open
       letters: new Map(plan.letters),
       behind: new Map(plan.behind),
       leftOut: plan.leftOut ?? 0,
+      overtaken: plan.overtaken ?? 0,
       mayBeOvertaken: plan.mayBeOvertaken ?? false,
     },
     begunAt: plan.begunAt,
     sent,
+    isTaken: () => existsSync(lockFile) && tryLock(lockFile, 'look') === undefined,
+    take() {
+      const lock = tryLock(lockFile, 'take');
+      if (!lock)
+        throw new MillraceError(
+          'STATE_IN_USE',
+          `Redrive ${plan.id} of ${plan.consumer} is running in another process. Nothing was done. Wait for its end, or cancel it there.`,
+          { details: { redrive: plan.id } },
+        );
+      const release = () => {
+        // Nobody goes on with it, so nobody needs its lock.
+        if (isEnded) rmSync(lockFile, { force: true });
+        lock.release();
+      };
+      for (const entry of readEntries(path)) {
+        isEnded ||= entry.type === 'ended';
+        if (entry.type === 'sent') for (const id of entry.ids) sent.add(id);
+      }
+      if (isEnded) {
+        release();
+        throw new MillraceError(
+          'INPUT_INVALID',
+          `Redrive ${plan.id} of ${plan.consumer} has ended since this was planned. Nothing was done. Plan it again.`,
+          { details: { redrive: plan.id } },
+        );
+      }
+      return { release };
+    },
     noteSent(ids) {
       append(path, { type: 'sent', ids });
       for (const id of ids) sent.add(id);
@@ -104,6 +146,24 @@ function journal(path: string, plan: PlanEntry, entries: readonly Entry[]): Open
       isEnded = true;
     },
   };
+}
+
+/** Longer than a look, which would else keep a redrive from its own journal. */
+const LOCK_PATIENCE_MS = 500;
+
+/** Undefined where a redrive has it. */
+function tryLock(file: string, to: 'look' | 'take'): StateLock | undefined {
+  const database = openLock(file, to === 'take' ? LOCK_PATIENCE_MS : 0);
+  try {
+    database.exec(to === 'take' ? 'BEGIN EXCLUSIVE' : 'SELECT count(*) FROM sqlite_schema');
+  } catch (error) {
+    database.close();
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return undefined;
+    throw error;
+  }
+  const lock = { release: () => database.close() };
+  if (to === 'look') lock.release();
+  return lock;
 }
 
 function append(path: string, entry: Entry): void {

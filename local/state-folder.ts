@@ -20,7 +20,7 @@ const MARKER = 'millrace.json';
 const LOCK = 'lock.sqlite';
 const OWNER = 'owner.json';
 const FORMAT = 1;
-const SQLITE_BUSY = 5;
+export const SQLITE_BUSY = 5;
 const LONGEST_LOOK_MS = 15_000;
 const RETRY_MS = 50;
 
@@ -182,9 +182,10 @@ export function lockReplay({ path }: StateFolder, consumer: string): StateLock {
   return { release: () => database.close() };
 }
 
-function openLock(file: string): DatabaseSync {
+/** @param timeout how long whoever takes the lock waits for another to let go of it, in milliseconds */
+export function openLock(file: string, timeout = 0): DatabaseSync {
   createPrivately(file);
-  return new DatabaseSync(file, { timeout: 0 });
+  return new DatabaseSync(file, { timeout });
 }
 
 /**

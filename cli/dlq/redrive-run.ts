@@ -90,7 +90,8 @@ export interface RedriveHooks {
 /**
  * Gives the planned letters back, with a journal and an entry in the audit log. Once it is cancelled, no redrive goes on with it,
  * also where this process is killed before what was sent has its results.
- * @throws REDRIVE_STOPPED, and what `runRedrive` throws; STATE_IN_USE while the consumer's letters are discarded
+ * @throws REDRIVE_STOPPED, and what `runRedrive` throws; STATE_IN_USE while the consumer's letters are discarded, or another process
+ * goes on with the same redrive; INPUT_INVALID if another has ended it since
  */
 export async function doRedrive(
   session: DlqSession,
@@ -116,6 +117,7 @@ export async function doRedrive(
   const plan = { where, letters: letters.size, leftOut, mayBeOvertaken, ...settings };
   const ports = { ...session.resources, clock: systemClock, steering: steered };
   return withFunction(session, postgres, async () => {
+    const lock = journal.take();
     try {
       const end = await auditedAt(session, { id, action: 'redrive', plan }, async () => ({
         ...(await runRedrive(journal, ports, settings, onProgress)),
@@ -126,6 +128,8 @@ export async function doRedrive(
       // What a person has to look at first is not gone on with; an outage is.
       if (error instanceof MillraceError && error.code === 'REDRIVE_STOPPED') journal.end();
       throw error;
+    } finally {
+      lock.release();
     }
   });
 }

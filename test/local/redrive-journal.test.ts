@@ -25,6 +25,7 @@ describe('the journal of a redrive', () => {
     letters: LETTERS,
     behind: new Map([['c/t/0/2', 'c/t/0/1']]),
     leftOut: 3,
+    overtaken: 1,
     mayBeOvertaken: false,
   };
   const begin = () => beginJournal(folder, REQUEST, plan);
@@ -39,6 +40,24 @@ describe('the journal of a redrive', () => {
     expect([...findJournal(folder, REQUEST)!.sent]).toEqual(['c/t/0/1', 'c/t/0/2']);
   });
 
+  test('is taken by one redrive at a time, which a look keeps nobody from', () => {
+    const journal = begin();
+    const [one, other] = [findJournal(folder, REQUEST)!, findJournal(folder, REQUEST)!];
+    expect(one.isTaken()).toBe(false);
+    const lock = journal.take();
+    expect(one.isTaken()).toBe(true);
+    expect(() => one.take()).toThrow(expect.objectContaining({ code: 'STATE_IN_USE' }));
+    journal.noteSent(['c/t/0/1']);
+    lock.release();
+    expect(one.isTaken()).toBe(false);
+    const again = other.take();
+    expect([...other.sent]).toEqual(['c/t/0/1']);
+    other.end();
+    again.release();
+    expect(() => one.take()).toThrow(expect.objectContaining({ code: 'INPUT_INVALID' }));
+    expect(readdirSync(folder)).toEqual(['r-1.jsonl']);
+  });
+
   test.each([
     { ...REQUEST, consumer: 'd' },
     { ...REQUEST, at: 'prod on AWS' },
@@ -50,12 +69,17 @@ describe('the journal of a redrive', () => {
   });
 
   test('that an earlier version began is gone on with: it kept no order, and left nothing out', () => {
-    const { behind: _, leftOut: __, mayBeOvertaken: ___, ...before } = plan;
-    const { mayBeOvertaken: ____, ...request } = REQUEST;
+    const { behind: _, leftOut: __, mayBeOvertaken: ___, overtaken: ____, ...before } = plan;
+    const { mayBeOvertaken: _____, ...request } = REQUEST;
     const entry = { type: 'plan', begunAt: '2026-11-01T00:00:00.000Z', ...request, ...before };
     mkdirSync(folder);
     writeFileSync(join(folder, 'r-1.jsonl'), JSON.stringify({ ...entry, letters: [...LETTERS] }));
-    expect(findJournal(folder, REQUEST)!.plan).toEqual({ ...plan, behind: new Map(), leftOut: 0 });
+    expect(findJournal(folder, REQUEST)!.plan).toEqual({
+      ...plan,
+      behind: new Map(),
+      leftOut: 0,
+      overtaken: 0,
+    });
   });
 
   test('is not found once it has ended, nor where there is none', () => {

@@ -24,6 +24,8 @@ export interface ChosenLetters {
   readonly behind: ReadonlyMap<string, string>;
   /** How many letters match besides, and are left out because newer records of their keys were applied. */
   readonly leftOut: number;
+  /** How many of `letters` were overtaken, and are given back all the same. */
+  readonly overtaken: number;
 }
 
 export interface Choice {
@@ -44,6 +46,7 @@ export async function chooseLetters(
   const matching = new Map<string, string[]>();
   const others = new Map<string, string[]>();
   const leftOut = new Set<string>();
+  const overtaken = new Set<string>();
   /** By the record's key, its letters. */
   const ofKey = new Map<string, Map<string, number>>();
   for await (const copy of reader.scan()) {
@@ -54,6 +57,7 @@ export async function chooseLetters(
       leftOut.add(key);
       continue;
     }
+    if (isMatch && copy.overtakenBy !== undefined) overtaken.add(key);
     // A copy that failed otherwise is a copy all the same: once the record is applied, it is of no use.
     const into = isMatch ? matching : others;
     into.set(key, [...(into.get(key) ?? []), copy.ref]);
@@ -72,7 +76,7 @@ export async function chooseLetters(
   const letters = [...matching].map(
     ([key, copies]) => [key, [...copies, ...(others.get(key) ?? [])]] as const,
   );
-  return { letters: new Map(letters), behind, leftOut: leftOut.size };
+  return { letters: new Map(letters), behind, leftOut: leftOut.size, overtaken: overtaken.size };
 }
 
 /** Null also where its bytes are lost: such a letter is refused. */
