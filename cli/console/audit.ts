@@ -1,11 +1,17 @@
 /** What people did, newest first, in the words of `dlq audit`. */
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { AuditRow, Page, PageQuery } from '../../console/operations.ts';
-import { AUDIT_PREFIX, type AuditEntry } from '../../runtime/dead-letters/audit-log.ts';
-import type { ObjectStore } from '../../runtime/objects.ts';
-import { planText, resultText } from '../dlq/audit-words.ts';
+import {
+  AUDIT_PREFIX,
+  type AuditEntry,
+  readAuditEntry,
+  type UnreadableEntry,
+} from '../../runtime/dead-letters/audit-log.ts';
+import type { ObjectStore, StoredObject } from '../../runtime/objects.ts';
+import { planText, resultText, unreadableText } from '../dlq/audit-words.ts';
 import { chooseConsumers, inDlqSession } from '../dlq/session.ts';
 import type { ConsoleContext } from './context.ts';
+import { problemText } from './errors.ts';
 import { pageOf } from './paging.ts';
 import { recently } from './recent.ts';
 
@@ -34,9 +40,9 @@ export function createAuditLog({ options }: ConsoleContext): AuditLog {
     const known = over.get(named) ?? new Map();
     const rows = new Map<string, AuditRow>();
     for (const objects of logs) {
-      for await (const { key } of objects.list(AUDIT_PREFIX)) {
-        const row = known.get(key) ?? (await rowAt(key, objects, named));
-        if (row) rows.set(key, row);
+      for await (const stored of objects.list(AUDIT_PREFIX)) {
+        const row = known.get(stored.key) ?? (await rowAt(stored, objects, named));
+        if (row) rows.set(stored.key, row);
       }
     }
     over.set(named, new Map([...rows].filter(([, { endedAt }]) => endedAt !== null)));
@@ -52,7 +58,7 @@ export function createAuditLog({ options }: ConsoleContext): AuditLog {
       try {
         rows.push(...(await inDlqSession(owner, options, ({ auditLogs }) => rowsOf(named, auditLogs))));
       } catch (error) {
-        problems.push(`${named}: ${(error as Error).message}`);
+        problems.push(`${named}: ${problemText(error)}`);
       }
     }
     return {
@@ -85,9 +91,14 @@ export function createAuditLog({ options }: ConsoleContext): AuditLog {
 }
 
 /** Undefined where it was deleted meanwhile. */
-async function rowAt(key: string, objects: ObjectStore, consumer: string): Promise<AuditRow | undefined> {
-  const body = await objects.get(key);
-  return body && auditRow(JSON.parse(body.toString()), consumer, key);
+async function rowAt(
+  stored: StoredObject,
+  objects: ObjectStore,
+  consumer: string,
+): Promise<AuditRow | undefined> {
+  const entry = await readAuditEntry(objects, stored);
+  if (!entry) return undefined;
+  return 'key' in entry ? unreadableRow(entry, consumer) : auditRow(entry, consumer, stored.key);
 }
 
 /** @param id tells the entry from others: its key, because a rebuild and its promote share an id */
@@ -102,6 +113,21 @@ export function auditRow(entry: AuditEntry, consumer: string, id: string): Audit
     endedAt,
     plan: planText(entry),
     result: resultText(entry),
+  };
+}
+
+/** Its entry may be about anything that was done to the consumer. */
+export function unreadableRow(entry: UnreadableEntry, consumer: string): AuditRow {
+  const { key, action, begunAt } = entry;
+  return {
+    id: key,
+    action: action === '' ? 'unreadable' : action,
+    consumer,
+    who: '?',
+    begunAt,
+    endedAt: null,
+    plan: unreadableText(entry),
+    result: 'cannot be read',
   };
 }
 

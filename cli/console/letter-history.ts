@@ -11,21 +11,26 @@ import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
 import type { LetterOffsets } from '../../runtime/replay/evidence.ts';
 import { parseWhere } from '../dlq/options.ts';
 import type { DlqSession } from '../dlq/session.ts';
-import { auditRow } from './audit.ts';
+import { auditRow, unreadableRow } from './audit.ts';
 
-/** Newest first: entries that name the letter, and those whose conditions it met, by its failure now or one before a redrive. */
+/**
+ * Newest first: entries that name the letter, and those whose conditions it met, by its failure now or one before a redrive.
+ * Of an entry that cannot be read nobody knows whether it is about the letter, so it is among them.
+ */
 export async function historyOf(
   letter: DeadLetter,
   { auditLogs, named }: Pick<DlqSession, 'auditLogs' | 'named'>,
 ): Promise<readonly AuditRow[]> {
   // Nothing was done to it before it was a letter.
   const from = isoText(letter.failure.firstFailedAt);
-  const entries: AuditEntry[] = [];
-  for (const objects of auditLogs) entries.push(...(await readAuditLog(objects, from)));
-  return entries
-    .filter((entry) => entry.consumer === letter.consumer && isAbout(entry, letter))
-    .sort((a, b) => b.begunAt.localeCompare(a.begunAt))
-    .map((entry) => auditRow(entry, named, entry.id));
+  const rows: AuditRow[] = [];
+  for (const objects of auditLogs) {
+    const { entries, unreadable } = await readAuditLog(objects, from);
+    const about = entries.filter((entry) => entry.consumer === letter.consumer && isAbout(entry, letter));
+    rows.push(...about.map((entry) => auditRow(entry, named, entry.id)));
+    rows.push(...unreadable.map((entry) => unreadableRow(entry, named)));
+  }
+  return rows.sort((a, b) => b.begunAt.localeCompare(a.begunAt));
 }
 
 function isAbout({ action, plan, progress }: AuditEntry, letter: DeadLetter): boolean {
@@ -39,10 +44,11 @@ function isAbout({ action, plan, progress }: AuditEntry, letter: DeadLetter): bo
 
 function isAmong({ epoch, record }: DeadLetter, of: LetterOffsets): boolean {
   return (
-    of.topic === record.topic &&
+    of?.topic === record.topic &&
     of.epoch === epoch &&
     of.partition === record.partition &&
-    of.ranges.some(([from, to]) => record.offset >= from && record.offset < to)
+    Array.isArray(of.ranges) &&
+    of.ranges.some((range) => record.offset >= range?.[0] && record.offset < range?.[1])
   );
 }
 

@@ -1,5 +1,5 @@
 /** What the audit log has of an action, in words. What a version does not know is named as it is. */
-import type { AuditEntry } from '../../runtime/dead-letters/audit-log.ts';
+import type { AuditEntry, UnreadableEntry } from '../../runtime/dead-letters/audit-log.ts';
 import { duration, plural } from '../terminal.ts';
 
 type Facts = Readonly<Record<string, unknown>>;
@@ -53,11 +53,16 @@ function letterPlanText(action: Action, consumer: string, plan: Facts): string {
   ].join('');
 }
 
+/** Of an entry that cannot be read. */
+export function unreadableText({ key, action }: UnreadableEntry): string {
+  return `The audit log's entry ${key} cannot be read${action === '' ? '' : `: what it says of this ${action} is lost`}.`;
+}
+
 /** What came of it. */
 export function resultText({ action, plan, result }: Pick<AuditEntry, 'action' | 'plan' | 'result'>): string {
   if (result === null) return 'no end: it was killed, or is still running';
   if ('error' in result) return `${result.message} [${result.error}]`;
-  const text = RESULTS[action]?.(result, plan);
+  const text = Object.hasOwn(RESULTS, action) ? RESULTS[action]?.(result, plan) : undefined;
   return text ?? factsOf(result);
 }
 
@@ -73,7 +78,7 @@ const RESULTS: Partial<Record<Action, (result: Facts, plan: Facts) => string | u
     if (kind !== 'shadow')
       return `${factsOf(counts)}${isWhole === false ? '; it was interrupted, and the same command continues it' : ''}`;
     if (!Array.isArray(tables)) return undefined;
-    const differences = tables.map(({ table, ...rows }) => `; ${table}: ${factsOf(rows)}`);
+    const differences = tables.filter(Boolean).map(({ table, ...rows }) => `; ${table}: ${factsOf(rows)}`);
     const part = isWhole === false ? '; only part of what the live tables were made of' : '';
     return `${plural(Number(records), 'record')} replayed${differences.join('')}${part}`;
   },

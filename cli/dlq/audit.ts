@@ -1,9 +1,18 @@
 import { Command } from 'commander';
-import { type AuditEntry, readAuditLog } from '../../runtime/dead-letters/audit-log.ts';
+import { type AuditEntry, readAuditLog, type UnreadableEntry } from '../../runtime/dead-letters/audit-log.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { jsonOption } from '../options.ts';
-import { columnsOf, epilogue, printable, printJson, printLine, styled, wrapped } from '../terminal.ts';
-import { planText, resultText } from './audit-words.ts';
+import {
+  columnsOf,
+  epilogue,
+  printable,
+  printJson,
+  printLine,
+  printNote,
+  styled,
+  wrapped,
+} from '../terminal.ts';
+import { planText, resultText, unreadableText } from './audit-words.ts';
 import { consumerOption } from './options.ts';
 import { type DlqSessionOptions, inEachDlqSession } from './session.ts';
 import { moment } from './triage-view.ts';
@@ -23,17 +32,23 @@ export function auditCommand(): Command {
     .addHelpText('after', epilogue(EXAMPLE))
     .action(async (options: DlqSessionOptions & { consumer?: string; json?: true }) => {
       const entries: AuditEntry[] = [];
+      const unreadable: UnreadableEntry[] = [];
       const { isWhole } = await inEachDlqSession(options.consumer, options, async ({ auditLogs }) => {
-        for (const objects of auditLogs) entries.push(...(await readAuditLog(objects)));
+        for (const objects of auditLogs) {
+          const log = await readAuditLog(objects);
+          entries.push(...log.entries);
+          unreadable.push(...log.unreadable);
+        }
       });
       entries.sort((a, b) => a.begunAt.localeCompare(b.begunAt));
       if (options.json) printJson(entries);
-      else if (entries.length === 0)
+      else if (entries.length + unreadable.length === 0)
         printLine('Nobody has done anything to a consumer or its dead letters yet.');
       else {
         for (const entry of entries) for (const line of auditLines(entry, columnsOf())) printLine(line);
       }
-      if (!isWhole) throw new CommandFailed();
+      for (const entry of unreadable) printNote(unreadableText(entry));
+      if (!isWhole || unreadable.length > 0) throw new CommandFailed();
     });
 }
 

@@ -1,4 +1,4 @@
-import type { ObjectStore } from '../objects.ts';
+import type { ObjectStore, StoredObject } from '../objects.ts';
 import type { Clock } from '../ports.ts';
 
 /** What the keys of entries begin with. */
@@ -71,16 +71,78 @@ export async function audited<Result extends Readonly<Record<string, unknown>>>(
   return result;
 }
 
+/** An entry that was cut, or that is none. */
+export interface UnreadableEntry {
+  readonly key: string;
+  /** ISO 8601; when the object was written where its key does not tell. */
+  readonly begunAt: string;
+  /** As the key has it; empty where it does not tell. */
+  readonly action: string;
+}
+
+export interface ReadAuditLog {
+  readonly entries: readonly AuditEntry[];
+  readonly unreadable: readonly UnreadableEntry[];
+}
+
 /**
- * Oldest first.
+ * Oldest first. An entry that cannot be read hides no other.
  * @param from ISO 8601: entries that were begun before are not read. @default all
  */
-export async function readAuditLog(objects: ObjectStore, from = ''): Promise<readonly AuditEntry[]> {
+export async function readAuditLog(objects: ObjectStore, from = ''): Promise<ReadAuditLog> {
   const entries: AuditEntry[] = [];
-  for await (const { key } of objects.list(AUDIT_PREFIX)) {
-    if (key < `${AUDIT_PREFIX}${from}`) continue;
-    const body = await objects.get(key);
-    if (body) entries.push(JSON.parse(body.toString()));
+  const unreadable: UnreadableEntry[] = [];
+  for await (const stored of objects.list(AUDIT_PREFIX)) {
+    if (stored.key < `${AUDIT_PREFIX}${from}`) continue;
+    const entry = await readAuditEntry(objects, stored);
+    if (!entry) continue;
+    if ('key' in entry) unreadable.push(entry);
+    else entries.push(entry);
   }
-  return entries;
+  return { entries, unreadable };
+}
+
+/** Undefined where it was deleted meanwhile. */
+export async function readAuditEntry(
+  objects: Pick<ObjectStore, 'get'>,
+  { key, storedAt }: Pick<StoredObject, 'key' | 'storedAt'>,
+): Promise<AuditEntry | UnreadableEntry | undefined> {
+  const body = await objects.get(key);
+  if (!body) return undefined;
+  const entry = parsed(body.toString());
+  if (isEntry(entry)) return entry;
+  const [, begunAt = new Date(storedAt).toISOString(), action = ''] = KEY.exec(key) ?? [];
+  return { key, begunAt, action };
+}
+
+const KEY = /^audit\/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)-([a-z]+)-/;
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What an action is called, and the facts of its plan and result, are another version's to extend. */
+function isEntry(value: unknown): value is AuditEntry {
+  if (!isObject(value) || 'key' in value) return false;
+  const { id, action, consumer, who, begunAt, plan, endedAt, result, progress } = value;
+  return (
+    [id, action, consumer, who].every((text) => typeof text === 'string') &&
+    isTime(begunAt) &&
+    (endedAt === null || isTime(endedAt)) &&
+    isObject(plan) &&
+    (result === null || isObject(result)) &&
+    (progress === undefined || isObject(progress))
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isTime(value: unknown): boolean {
+  return typeof value === 'string' && !Number.isNaN(Date.parse(value));
 }

@@ -6,6 +6,7 @@ import type { DeadLetterResources } from '../dead-letters/resources.ts';
 import { beginningOf } from '../delivery/beginning.ts';
 import type { AnyConsumer } from '../delivery/consumer.ts';
 import { intersect, type OffsetRange, rangesOf, subtract, union } from '../delivery/offset-ranges.ts';
+import { MillraceError } from '../errors.ts';
 import type { ObjectStore } from '../objects.ts';
 import type { TopicPartition } from '../record.ts';
 import { type LogReader, partitionsOf } from '../topics.ts';
@@ -210,7 +211,15 @@ async function readDiscards(
   { epoch, topic }: LedgerOwner,
 ): Promise<OffsetsByPartition> {
   const found = new Map<number, readonly OffsetRange[]>();
-  for (const { action, progress } of await readAuditLog(objects)) {
+  const { entries, unreadable } = await readAuditLog(objects);
+  const lost = unreadable.find(({ action }) => ['discard', 'import', ''].includes(action));
+  if (lost)
+    throw new MillraceError(
+      'STATE_UNREADABLE',
+      `The audit log's entry ${lost.key} cannot be read, so nobody knows which records were discarded. Restore the object, or delete it: its records then count as missing.`,
+      { details: { key: lost.key } },
+    );
+  for (const { action, progress } of entries) {
     if (action !== 'discard' && action !== 'import') continue;
     // What was only planned is not done. Entries of earlier versions do not say of which offsets they are.
     for (const each of (progress?.offsets ?? []) as readonly LetterOffsets[]) {

@@ -67,6 +67,36 @@ describe('the history of a letter', () => {
     expect(await actionsOn(letter, entry)).toEqual(isShown ? ['0'] : []);
   });
 
+  test('includes an entry that cannot be read, which may be about it', async () => {
+    const objects = createMemoryObjects({ clock: createFakeClock() });
+    const key = `${AUDIT_PREFIX}2026-02-01T00:00:00.000Z-discard-x.json`;
+    await objects.put(key, Buffer.from('{"id":"x","action":"disc'));
+    await objects.put(
+      `${AUDIT_PREFIX}2026-02-02T00:00:00.000Z-discard-y.json`,
+      Buffer.from(
+        JSON.stringify({
+          id: 'y',
+          action: 'discard',
+          consumer: 'c',
+          who: 'ada',
+          begunAt: '2026-02-02T00:00:00.000Z',
+          plan: { where: 'all' },
+          endedAt: null,
+          result: null,
+          progress: { offsets: [null, {}, { topic: 't', epoch: 1, partition: 3, ranges: [null] }] },
+        }),
+      ),
+    );
+    expect(await historyOf(letter, { auditLogs: [objects], named: 'c' })).toEqual([
+      expect.objectContaining({
+        id: key,
+        action: 'discard',
+        begunAt: '2026-02-01T00:00:00.000Z',
+        plan: expect.stringContaining('cannot be read'),
+      }),
+    ]);
+  });
+
   test('includes what was done to a failure before a redrive, newest first', async () => {
     const entries: Partial<AuditEntry>[] = [
       { action: 'redrive', plan: { where: 'error=SINK_REJECTED, stage=write' } },

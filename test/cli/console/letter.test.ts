@@ -121,7 +121,7 @@ describe('a letter', () => {
   }
   async function auditOf(topic: string) {
     const stores = await openStores(openStateFolder(state));
-    const entries = await readAuditLog(stores.deadLettersOf(consumerOf(topic) as AnyConsumer).objects);
+    const { entries } = await readAuditLog(stores.deadLettersOf(consumerOf(topic) as AnyConsumer).objects);
     await stores.close();
     return entries;
   }
