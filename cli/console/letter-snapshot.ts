@@ -94,6 +94,8 @@ type OpenLetter = Open<Omit<SnapshotLetter, 'group'>> & {
   readonly name: string;
   /** Null where the record has no key, or it is elsewhere. */
   readonly keyBytes: number | null;
+  /** The same letter by another failure, which an older copy of it had. */
+  older: OpenLetter | undefined;
 };
 interface OpenGroup
   extends Pick<SnapshotGroup, 'fingerprint' | 'errorCode' | 'stage' | 'topic' | 'errorName' | 'location'> {
@@ -109,7 +111,8 @@ const MAX_SEARCHED_KEY_CHARS = 256;
 const MAX_KEY_IDENTITY_CHARS = 64;
 
 /**
- * Reads the session's letters once. Copies of a letter are one, with the newest failure; what cannot be read is a letter, too.
+ * Reads the session's letters once. Copies of a letter are one, with the newest failure, and with the times of all copies that
+ * failed so, as in triage; what cannot be read is a letter, too.
  * @throws QUEUE_UNAVAILABLE, OBJECT_STORE_UNAVAILABLE, TOPIC_UNKNOWN
  */
 export async function readSnapshot(
@@ -126,12 +129,11 @@ export async function readSnapshot(
     if (slice.isOver()) await slice.next();
     if (signal.aborted) break;
     const facts = factsOf(copy);
-    const known = letters.get(facts.letterKey);
-    if (known && known.lastFailedAt > facts.lastFailedAt) continue;
     // The view that hides most of a topic's letters holds for all of them, as in triage.
     const view = await viewOf(copy, session, false);
     if ('letter' in copy) views.set(facts.topic, stricter(view, views.get(facts.topic)));
-    letters.set(facts.letterKey, openLetter(copy, facts, view, groupOf(facts, groups, kept), kept));
+    const letter = openLetter(copy, facts, view, groupOf(facts, groups, kept), kept);
+    letters.set(facts.letterKey, withCopy(letters.get(facts.letterKey), letter));
   }
   const sorted = [...letters.values()].sort(byFailure).reverse();
   for (const letter of sorted) {
@@ -142,6 +144,7 @@ export async function readSnapshot(
       letter.searchedKey = '';
     }
     if (view && isGuarded(view)) letter.reason = kept(`${letter.name} ${HIDDEN}`);
+    letter.older = undefined;
     letter.group.letters.push(letter);
   }
   const closed = new Map<string, SnapshotGroup>();
@@ -188,6 +191,41 @@ function groupOf(
   return group;
 }
 
+/** The letter with one more copy: its newest failure, and behind it those before. */
+function withCopy(known: OpenLetter | undefined, copy: OpenLetter): OpenLetter {
+  if (!known) return copy;
+  const isNewest = copy.lastFailedAt >= known.lastFailedAt;
+  if (copy.group === known.group) return isNewest ? merged(copy, known) : merged(known, copy);
+  if (!isNewest) return Object.assign(known, { older: withCopy(known.older, copy) });
+  // An even older copy may have failed as this one did.
+  const [before, older] = without(known, copy.group);
+  return Object.assign(before ? merged(copy, before) : copy, { older });
+}
+
+/** The letter by that failure, and by its others. */
+function without(
+  letter: OpenLetter | undefined,
+  group: OpenGroup,
+): readonly [OpenLetter | undefined, OpenLetter | undefined] {
+  if (!letter) return [undefined, undefined];
+  if (letter.group === group) return [letter, letter.older];
+  const [found, older] = without(letter.older, group);
+  return [found, Object.assign(letter, { older })];
+}
+
+/** What triage makes of copies that failed alike. */
+function merged(newer: OpenLetter, older: OpenLetter): OpenLetter {
+  const [first, second] = older.firstFailedAt < newer.firstFailedAt ? [older, newer] : [newer, older];
+  return Object.assign(newer, {
+    firstFailedAt: Math.min(newer.firstFailedAt, older.firstFailedAt),
+    storedAt: Math.min(newer.storedAt, older.storedAt),
+    isOvertaken: newer.isOvertaken || older.isOvertaken,
+    overtakenBy: newer.overtakenBy ?? older.overtakenBy,
+    functionVersion: first.functionVersion || second.functionVersion,
+    older: older.older ?? newer.older,
+  });
+}
+
 function openLetter(
   copy: ScannedLetter,
   facts: LetterFacts,
@@ -227,6 +265,7 @@ function openLetter(
     keyBytes: key?.length ?? null,
     name: group.errorName,
     group,
+    older: undefined,
   };
 }
 

@@ -12,7 +12,7 @@ import {
 } from '../../../console/operations.ts';
 import { type Contract, defineTopic } from '../../../runtime/contract/contract.ts';
 import type { ScannedLetter } from '../../../runtime/dead-letters/reader.ts';
-import { matches } from '../../../runtime/dead-letters/triage.ts';
+import { alikeOf, factsOf, type LetterGroup, matches, Triage } from '../../../runtime/dead-letters/triage.ts';
 import { letterKey } from '../../../runtime/delivery/dead-letter.ts';
 import { type ErrorCode, MillraceError } from '../../../runtime/errors.ts';
 import { CONTEXT, copyOf, lettersAtHand, thrownAt } from './letters-at-hand.ts';
@@ -52,18 +52,20 @@ const scanned: fc.Arbitrary<readonly ScannedLetter[]> = fc.array(
           stage: fc.constantFrom(...STAGES),
           name: fc.constantFrom('Error', 'TypeError'),
           line: fc.option(fc.nat(2)),
-          lastFailedAt: fc.nat(50),
+          firstFailedAt: fc.nat(9),
+          lastFailedAt: fc.integer({ min: 9, max: 50 }),
+          storedAt: fc.nat(50),
           isOvertaken: fc.boolean(),
         }),
       },
     )
     .map((parts) => {
       if (!parts) return unreadable('unreadable');
-      const { code, stage, name, line, lastFailedAt, isOvertaken, ...record } = parts;
+      const { code, stage, name, line, firstFailedAt, lastFailedAt, isOvertaken, ...record } = parts;
       return copyOf({
         ...record,
         ...(isOvertaken && { overtakenBy: 99 }),
-        failure: { code, stage, name, ...(line !== null && thrownAt(line)), firstFailedAt: 0, lastFailedAt },
+        failure: { code, stage, name, ...(line !== null && thrownAt(line)), firstFailedAt, lastFailedAt },
       });
     }),
   { maxLength: 40 },
@@ -82,6 +84,24 @@ function newestOf(copies: readonly ScannedLetter[]): readonly ScannedLetter[] {
     if (!isOlder) newest.set(key, copy);
   }
   return [...newest.values()];
+}
+
+/** Of the letters that failed so: each once, by its last failure. */
+function histogramOf(copies: readonly ScannedLetter[], group: LetterGroup): readonly number[] {
+  const lastFailedAt = new Map<string, number>();
+  for (const facts of copies.map(factsOf)) {
+    const { errorCode, stage, topic, errorName, location } = group;
+    const wanted = [errorCode, stage, topic, errorName, location];
+    const own = [facts.errorCode, facts.stage, facts.topic, facts.name, facts.location];
+    if (wanted.join() !== own.join()) continue;
+    const known = lastFailedAt.get(facts.letterKey) ?? Number.NEGATIVE_INFINITY;
+    lastFailedAt.set(facts.letterKey, Math.max(known, facts.lastFailedAt));
+  }
+  const span = group.lastSeenAt - group.firstSeenAt;
+  const histogram = new Array<number>(24).fill(0);
+  for (const at of lastFailedAt.values())
+    histogram[span === 0 ? 23 : Math.min(23, Math.floor(((at - group.firstSeenAt) / span) * 24))]!++;
+  return histogram;
 }
 
 async function everyGroup(failures: Failures, query: GroupQuery = {}): Promise<readonly FailureGroup[]> {
@@ -126,6 +146,39 @@ describe('groups', () => {
             rows.map(({ id }) => id).sort(),
           );
         }
+      }),
+    );
+  });
+
+  test('tell of letters what triage tells of those that failed as they did last', async () => {
+    await fc.assert(
+      fc.asyncProperty(scanned, async (copies) => {
+        const { failures } = failuresOf({ c: copies }, { retentionMs: 1_000 });
+        const last = new Map(
+          newestOf(copies).map((copy) => [factsOf(copy).letterKey, alikeOf(factsOf(copy))]),
+        );
+        const counted = copies.filter((copy) => last.get(factsOf(copy).letterKey) === alikeOf(factsOf(copy)));
+        const triage = new Triage('c', { key: () => '', header: () => '' });
+        for (const copy of counted) triage.add(copy);
+        const name = (of: Pick<FailureGroup, 'stage' | 'topic' | 'errorName' | 'location'>, code: string) =>
+          JSON.stringify([code, of.stage, of.topic, of.errorName, of.location]);
+        const facts = (of: Pick<FailureGroup, 'count' | 'overtaken' | 'firstSeenAt' | 'lastSeenAt'>) => {
+          const { count, overtaken, firstSeenAt, lastSeenAt } = of;
+          return { count, overtaken, firstSeenAt, lastSeenAt };
+        };
+        const own = (await everyGroup(failures)).map((group) => [
+          name(group, group.code),
+          { ...facts(group), expiresAt: group.expiresAt, histogram: group.histogram },
+        ]);
+        const theirs = triage.groups().map((group) => [
+          name(group, group.errorCode),
+          {
+            ...facts(group),
+            expiresAt: group.oldestStoredAt + 1_000,
+            histogram: histogramOf(counted, group),
+          },
+        ]);
+        expect(Object.fromEntries(own)).toEqual(Object.fromEntries(theirs));
       }),
     );
   });
@@ -419,17 +472,22 @@ describe('the snapshot', () => {
     });
   });
 
-  test('counts what matches and came since, but for what was planned', async () => {
-    const planned = copyOf({ offset: 1, storedAt: 900 });
+  test('counts what matches and first failed since, but for what was planned', async () => {
+    const failedAt = (firstFailedAt: number) => ({ storedAt: 900, failure: { firstFailedAt } });
+    const planned = copyOf({ offset: 1, ...failedAt(600) });
     const { failures } = failuresOf({
       c: [
         planned,
-        copyOf({ offset: 2, storedAt: 900 }),
-        copyOf({ offset: 3, storedAt: 100 }),
-        copyOf({ offset: 4, storedAt: 900, partition: 5 }),
+        copyOf({ offset: 2, ...failedAt(500) }),
+        // Failed before, and again since.
+        copyOf({ offset: 3, ...failedAt(499) }),
+        copyOf({ offset: 4, partition: 5, ...failedAt(600) }),
       ],
     });
-    const filter = { partition: 0 };
-    expect(await failures.arrived('c', filter, 500, ({ id }) => id === planned.letter.id)).toBe(1);
+    const choice = {
+      filter: { partition: 0 },
+      has: (key: string) => key === letterKey(planned.letter),
+    };
+    expect(await failures.arrived('c', choice, 500)).toBe(1);
   });
 });
