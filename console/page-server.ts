@@ -135,7 +135,7 @@ export async function servePages(options: PageServerOptions): Promise<PageServer
       if (response.headersSent) return response.destroy();
       // Nobody reads the rest of a body that is too large.
       if (!request.complete) response.setHeader('Connection', 'close');
-      const { code, message } = error instanceof MillraceError ? error : unexpected(error as Error);
+      const { code, message } = error instanceof MillraceError ? error : unexpected(error);
       refuse(response, STATUSES[code] ?? 500, code, message);
     }
   };
@@ -243,10 +243,11 @@ function notSignedIn(url: URL, response: ServerResponse): void {
   else send(response, 401, 'text/html; charset=utf-8', plainPage('Not signed in', `<p>${message}</p>`));
 }
 
-/** An error that nobody foresaw: its text may quote a record, so it stays here. */
-function unexpected(error: Error): { readonly code: 'UNEXPECTED'; readonly message: string } {
+/** What a page says of an error that nobody foresaw. Its text may quote a record, so it goes to the terminal alone. */
+export function unexpected(error: unknown): { readonly code: 'UNEXPECTED'; readonly message: string } {
+  const text = error instanceof Error ? (error.stack ?? error) : error;
   // It may quote what moves a terminal's cursor, or worse.
-  process.stderr.write(`${String(error.stack ?? error).replace(/[^\P{Cc}\n\t]/gu, '�')}\n`);
+  process.stderr.write(`${String(text).replace(/[^\P{Cc}\n\t]/gu, '�')}\n`);
   return { code: 'UNEXPECTED', message: 'This is a bug in Millrace. The terminal has the details.' };
 }
 

@@ -1,15 +1,13 @@
 /** What the console can do, a kind each: planned and done by the code of the command that does the same. */
-import { InvalidArgumentError } from 'commander';
-import type { ActionRequest, ActionState } from '../../console/operations.ts';
-import { lockLetters } from '../../local/state-folder.ts';
+import type { ActionPlan, ActionRequest, ActionState } from '../../console/operations.ts';
 import type { RedriveProgress, Steering } from '../../runtime/dead-letters/redrive/send.ts';
-import { type LetterFilter, matches } from '../../runtime/dead-letters/triage.ts';
+import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { letterKey } from '../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import type { RawRecord } from '../../runtime/record.ts';
 import type { PlanWords } from '../dlq/confirmation.ts';
 import { discardEndLines, discardWords, doDiscard, planDiscard } from '../dlq/discard-run.ts';
 import { noneMatch, parseWhere, whereText } from '../dlq/options.ts';
-import { chosenReader } from '../dlq/overtaken.ts';
 import {
   doRedrive,
   goingOnText,
@@ -24,6 +22,8 @@ import { hint } from '../hints.ts';
 import { keyWords, withWaitingKeys } from '../park/keys.ts';
 import { doRelease, planRelease, releaseEndLines, releaseWords, type Verb } from '../park/release-run.ts';
 import type { ConsoleOptions } from './context.ts';
+import { asInput, problemText } from './errors.ts';
+import type { LetterChoice } from './failures.ts';
 
 export type Counts = Pick<
   ActionState,
@@ -52,21 +52,23 @@ export interface Outcome {
 }
 
 /** An action that was planned in one session, to be done in another. */
-export interface PlannedAction {
-  readonly count: number;
-  readonly overtaken: number;
+export interface PlannedAction extends Pick<ActionPlan, 'count' | 'leftOut' | 'overtaken'> {
   readonly lines: readonly string[];
   readonly refusal: string | null;
   /** As it begins. */
   readonly counts: Counts;
-  /** The letters that it chooses, and which of those it has; undefined where it chooses none. */
-  readonly choice?: { readonly filter: LetterFilter; has(key: string): boolean };
+  /** Undefined where it chooses no letters. */
+  readonly choice?: LetterChoice;
+  /** About how much memory it holds. */
+  readonly heldBytes: number;
   /** @param request the same, or with other numbers and another reason */
   run(session: DlqSession, request: ActionRequest, hooks: Hooks): Promise<Outcome>;
 }
 
-/** As the commands have it where nobody says otherwise, in seconds. */
+/** The default of the commands, in seconds. */
 const WAIT = 60;
+/** Of a letter's name and that of its copy. */
+const LETTER_BYTES = 170;
 
 const VERBS = {
   'park-release': 'release',
@@ -105,16 +107,16 @@ async function planRedriving(
     ...(of.allowOvertaken && { allowOvertaken: true as const }),
   });
   const planned = await planRedrive(session, declared, ask(request));
-  const { letters, leftOut } = planned.chosen;
+  const { letters, leftOut, overtaken } = planned.chosen;
   const words = redriveWords(planned);
   const { killed } = planned;
-  const isRunning = killed !== undefined && areLettersInUse(session);
   return {
     count: letters.size,
-    overtaken: leftOut,
+    leftOut,
+    overtaken,
     lines: [...(killed ? [goingOnText(killed)] : []), ...linesOf(words)],
-    refusal: isRunning
-      ? `Redrive ${killed.plan.id} of ${killed.begunAt} is the same, and has no end yet: it is running somewhere else. Wait for its end, or cancel it there.`
+    refusal: killed?.isTaken()
+      ? `Redrive ${killed.plan.id} of ${killed.begunAt} is the same, and is running in another process. Wait for its end, or cancel it there.`
       : letters.size === 0
         ? nothingLines(planned, session).join('\n')
         : null,
@@ -126,6 +128,7 @@ async function planRedriving(
       remaining: letters.size,
     },
     choice: { filter, has: (key) => letters.has(key) },
+    heldBytes: letters.size * LETTER_BYTES,
     async run(at, asked, { onProgress, steering }) {
       const { rate, canary, maxFailures } = asked as typeof request;
       const settings = { ...planned.settings, ratePerSecond: rate, canary, maxFailures };
@@ -139,7 +142,7 @@ async function planRedriving(
       } catch (error) {
         if (!(error instanceof MillraceError) || error.code !== 'REDRIVE_STOPPED') throw error;
         onProgress(countsOf(error.details as unknown as RedriveProgress), false);
-        return { phase: 'failed', lines: [`${error.message} [${error.code}]`, whyText(at)] };
+        return { phase: 'failed', lines: [problemText(error), whyText(at)] };
       }
     },
   };
@@ -155,18 +158,17 @@ async function planDiscarding(
   const { size } = planned.copies;
   return {
     count: size,
+    leftOut: 0,
     overtaken: 0,
     lines: [
       ...linesOf(discardWords(planned, session)),
       'Each is written to a file first, from which it can be imported again.',
     ],
-    refusal: areLettersInUse(session)
-      ? `Letters of ${session.named} are being redriven, moved, imported or discarded right now, here or by a command. Wait for the end of that.`
-      : size === 0
-        ? noneMatch(session.named, filter)
-        : null,
+    refusal: size === 0 ? noneMatch(session.named, filter) : null,
     counts: { ...NOTHING_YET, planned: size, remaining: size },
+    // What it has was there before it began, so nothing of it counts as arrived.
     choice: { filter, has: () => false },
+    heldBytes: size * LETTER_BYTES,
     async run(at, asked, { onProgress, steering }) {
       const { reason } = asked as typeof request;
       const notes: string[] = [];
@@ -182,6 +184,7 @@ async function planDiscarding(
           isCancelled: () => steering() === 'cancel',
         },
       );
+      if (!end.cancelled) onProgress({ remaining: 0 }, false);
       return {
         phase: end.cancelled ? 'cancelled' : 'done',
         lines: [...discardEndLines(end, planned, at), ...notes],
@@ -208,10 +211,12 @@ async function planReleasing(
       : waiting.records;
   return {
     count,
+    leftOut: 0,
     overtaken: 0,
     lines: linesOf(releaseWords(planned, session)),
     refusal: null,
     counts: { ...NOTHING_YET, planned: count, remaining: count },
+    heldBytes: letters.length * LETTER_BYTES + bytesOf(parked),
     async run(at, asked, { onProgress }) {
       const { reason } = asked as KeyRequest;
       const end = await doRelease(at, planned, { ...options, reason, wait: WAIT }, () => {});
@@ -238,33 +243,15 @@ function countsOf({
   return { planned, sent, applied, alreadyApplied, failed, overtaken, remaining };
 }
 
-/** Whether somebody on this machine gives the consumer's letters back, or takes them away. */
-function areLettersInUse({ folder, consumer }: DlqSession): boolean {
-  try {
-    lockLetters(folder, consumer.name, 'take-away').release();
-    return false;
-  } catch (error) {
-    if (error instanceof MillraceError && error.code === 'STATE_IN_USE') return true;
-    throw error;
-  }
-}
-
-/** Letters that match, that first failed after that time, and that the plan has not. */
-export async function countArrived(
-  { filter, has }: NonNullable<PlannedAction['choice']>,
-  sinceMs: number,
-  session: DlqSession,
-  options: ConsoleOptions,
-): Promise<number> {
-  const arrived = new Set<string>();
-  const reader = await chosenReader(session, { ...options, where: filter });
-  for await (const copy of reader.scan()) {
-    if (!('letter' in copy) || copy.letter.failure.firstFailedAt < sinceMs || !matches(copy, filter))
-      continue;
-    const key = letterKey(copy.letter);
-    if (!has(key)) arrived.add(key);
-  }
-  return arrived.size;
+function bytesOf(records: readonly RawRecord[]): number {
+  const sizes = records.map(
+    ({ key, value, headers }) =>
+      LETTER_BYTES +
+      (key?.length ?? 0) +
+      (value?.length ?? 0) +
+      headers.reduce((sum, header) => sum + (header.value?.length ?? 0), 0),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** The same request, with times that no longer move: what was planned is what is done. */
@@ -276,13 +263,7 @@ export function fixed(request: ActionRequest): ActionRequest {
 }
 
 function filterOf(where: string): LetterFilter {
-  if (where === '' || where === 'all') return {};
-  try {
-    return parseWhere(where);
-  } catch (error) {
-    if (error instanceof InvalidArgumentError) throw new MillraceError('INPUT_INVALID', error.message);
-    throw error;
-  }
+  return where === '' || where === 'all' ? {} : asInput(() => parseWhere(where));
 }
 
 /** A fact a line, for a page that lays them out itself. */
@@ -291,6 +272,9 @@ function linesOf({ head, facts }: PlanWords): readonly string[] {
   return [head, ...facts.map(([name, text]) => (name === '' ? capital(text) : `${capital(name)}: ${text}`))];
 }
 
+/** Stands in a command for a reason that nobody has given yet. */
+const NO_REASON = '<why>';
+
 /** The command that does the same: it asks for the consumer's name, too. */
 export function commandOf(request: ActionRequest, options: ConsoleOptions): string {
   const place = ['--consumer', request.consumer, ...postgresWords(options)];
@@ -298,7 +282,7 @@ export function commandOf(request: ActionRequest, options: ConsoleOptions): stri
     const where = request.where === '' ? [] : ['--where', request.where];
     const how =
       request.kind === 'discard'
-        ? ['--reason', request.reason]
+        ? ['--reason', request.reason.trim() || NO_REASON]
         : [
             ...(request.allowOvertaken ? ['--allow-overtaken'] : []),
             ...['--canary', String(request.canary)],
@@ -314,7 +298,7 @@ export function commandOf(request: ActionRequest, options: ConsoleOptions): stri
     ...['--partition', String(partition)],
   ];
   const verb = VERBS[request.kind];
-  const why = verb === 'release' ? [] : ['--reason', reason];
+  const why = verb === 'release' ? [] : ['--reason', reason.trim() || NO_REASON];
   return hint(['park', verb, ...named, ...why, ...place], options);
 }
 

@@ -2,29 +2,27 @@
 import { randomUUID } from 'node:crypto';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { ActionPlan, ActionRequest, ActionState } from '../../console/operations.ts';
+import { unexpected } from '../../console/page-server.ts';
 import type { Steering } from '../../runtime/dead-letters/redrive/send.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import type { Clock } from '../../runtime/ports.ts';
 import { chooseConsumer, type DlqSession, inDlqSession } from '../dlq/session.ts';
-import {
-  commandOf,
-  countArrived,
-  fixed,
-  NOTHING_YET,
-  type PlannedAction,
-  planAction,
-} from './action-kinds.ts';
+import { commandOf, fixed, NOTHING_YET, type PlannedAction, planAction } from './action-kinds.ts';
 import type { ConsoleContext } from './context.ts';
+import { problemText } from './errors.ts';
 import type { Failures } from './failures.ts';
 
 export interface Actions {
-  /** What would happen. A start of the same request does this to what was there then, and to nothing that came later. */
+  /** What would happen. Plans are kept for an hour at most, and fewer behind newer ones. */
   plan(request: ActionRequest): Promise<ActionPlan>;
   /**
-   * Begins the action, and resolves when it is under way.
-   * @throws INPUT_INVALID where actions are not allowed, the confirmation is another word, or it would be refused
+   * Begins what the plan says, with the request's numbers and reason, and resolves when it is under way. It acts on what the plan
+   * saw, less what is gone. A plan is started once.
+   * @throws INPUT_INVALID where actions are not allowed, there is no such plan, the request chooses something else, the
+   * confirmation is another word, the reason is missing, or the plan was refused
    * @throws STATE_IN_USE while another action of the same consumer is under way
    */
-  start(request: ActionRequest, confirmation: string): Promise<ActionState>;
+  start(planId: string, request: ActionRequest, confirmation: string): Promise<ActionState>;
   /** Newest first. Those that ended are kept until there are a hundred. */
   list(): readonly ActionState[];
   /** @throws INPUT_INVALID where there is no such action, it has ended, or it cannot be steered so */
@@ -33,8 +31,12 @@ export interface Actions {
   close(): Promise<void>;
 }
 
-/** A plan, as long as somebody may yet confirm it. */
+/** A plan that somebody may yet confirm. */
 interface Prepared {
+  readonly id: string;
+  readonly plannedAt: number;
+  /** As somebody asked for it, and with its times fixed: a start may name either. */
+  readonly asked: ActionRequest;
   readonly request: ActionRequest;
   /** How commands name the consumer. */
   readonly named: string;
@@ -51,50 +53,67 @@ interface UnderWay {
 }
 
 const MOST_KEPT = 100;
-/** Each holds the names of its letters. */
 const MOST_PLANS = 8;
+const MOST_PLANS_BYTES = 32 * 2 ** 20;
+const PLAN_MS = 3_600_000;
 const COUNT_MS = 2_000;
-/** Counting takes at most a twentieth of the time. */
-const COUNT_SHARE = 20;
 
 /** The lists of letters, which actions change, and which read the same queues. */
-export interface LetterLists extends Pick<Failures, 'forget'> {
-  /** Does work while no list of the consumer's letters is read. @default at once */
-  alone?<Result>(consumer: string, work: () => Promise<Result>): Promise<Result>;
-}
+export type LetterLists = Pick<Failures, 'forget' | 'alone' | 'arrived'>;
 
-export function createActions({ options, place }: ConsoleContext, lists: LetterLists): Actions {
-  const plans = new Map<string, Prepared>();
+export function createActions(
+  { options, place }: ConsoleContext,
+  lists: LetterLists,
+  clock: Pick<Clock, 'now'> = systemClock,
+): Actions {
+  /** The newest first. */
+  let plans: readonly Prepared[] = [];
   let actions: UnderWay[] = [];
   let isClosed = false;
 
-  /** On SQS whoever reads letters hides them from others: a plan would lack them, and a redrive leave them out. */
+  /** On SQS, a scan hides letters from others: a plan would lack them, and a redrive would leave them out. */
   const alone = <Result>(consumer: string, work: () => Promise<Result>): Promise<Result> =>
-    options.env === undefined || !lists.alone ? work() : lists.alone(consumer, work);
+    options.env === undefined ? work() : lists.alone(consumer, work);
 
   const prepare = async (given: ActionRequest): Promise<Prepared> => {
     const request = fixed(given);
     const owner = await chooseConsumer(request.consumer, options);
-    const of = { request, named: owner.named ?? owner.name, consumer: owner.name };
+    const of = {
+      id: randomUUID(),
+      plannedAt: clock.now(),
+      asked: given,
+      request,
+      named: owner.named ?? owner.name,
+      consumer: owner.name,
+    };
     try {
       const action = await alone(of.named, () =>
         inDlqSession(owner, options, (session) => planAction(request, session, options)),
       );
       return { ...of, action, refusal: action.refusal };
     } catch (error) {
-      // A key that waits no more, a consumer that is no longer declared. An outage is no answer.
+      // Such as a key that waits no longer, or a consumer that is no longer declared. An outage is no answer.
       if (!(error instanceof MillraceError) || error.code !== 'INPUT_INVALID') throw error;
       return { ...of, action: undefined, refusal: error.message };
     }
   };
 
-  /** By the request as it was given, and as it was fixed: a start may name either. */
-  const remember = (given: ActionRequest, prepared: Prepared) => {
-    for (const key of [planKey(given), planKey(prepared.request)]) {
-      plans.delete(key);
-      plans.set(key, prepared);
-    }
-    for (const key of plans.keys()) if (plans.size > 2 * MOST_PLANS) plans.delete(key);
+  const remember = (prepared: Prepared) => {
+    plans = keptPlans([prepared, ...plans], clock.now());
+  };
+
+  /** @throws INPUT_INVALID where it is forgotten, or the request chooses something else */
+  const planNamed = (id: string, request: ActionRequest): Prepared => {
+    plans = keptPlans(plans, clock.now());
+    const prepared = plans.find((each) => each.id === id);
+    if (!prepared)
+      throw refused(
+        'This plan is no longer known: it was started, is more than an hour old, or newer plans took its place. Nothing was done. Plan it again.',
+      );
+    const chosen = selectionOf(request);
+    if (chosen !== selectionOf(prepared.request) && chosen !== selectionOf(prepared.asked))
+      throw refused('The plan is of another selection. Nothing was done. Plan it again.');
+    return prepared;
   };
 
   const underWay = (consumer: string) =>
@@ -110,6 +129,11 @@ export function createActions({ options, place }: ConsoleContext, lists: LetterL
     const set = (changes: Partial<ActionState>) => {
       own.state = { ...own.state, ...changes };
     };
+    const count = async () => {
+      if (!action?.choice) return;
+      const arrived = await lists.arrived(named, action.choice, startedAt).catch(() => undefined);
+      if (arrived !== undefined) set({ arrived });
+    };
     const over = new AbortController();
     const act = async (session: DlqSession) => {
       if (session.consumer.name !== consumer)
@@ -117,12 +141,7 @@ export function createActions({ options, place }: ConsoleContext, lists: LetterL
           'INPUT_INVALID',
           `Another generation of ${request.consumer} went live since this was planned. Nothing was done. Plan it again.`,
         );
-      const count = async () => {
-        if (!action?.choice) return;
-        const arrived = await countArrived(action.choice, startedAt, session, options).catch(() => undefined);
-        if (arrived !== undefined) set({ arrived });
-      };
-      // On SQS a reader hides letters from the redrive itself.
+      // On SQS, a reader hides letters from the redrive itself.
       const counting = session.stores === null ? undefined : keepCounting(count, over.signal);
       try {
         return await action!.run(session, request, {
@@ -132,58 +151,58 @@ export function createActions({ options, place }: ConsoleContext, lists: LetterL
       } finally {
         over.abort();
         await counting;
-        await count();
       }
     };
+    let end: Pick<ActionState, 'phase' | 'text'>;
     try {
       const owner = await chooseConsumer(request.consumer, options);
       const { phase, lines } = await alone(named, () => inDlqSession(owner, options, act));
-      set({ phase, text: lines.join('\n') });
+      end = { phase, text: lines.join('\n') };
     } catch (error) {
-      set({ phase: 'failed', text: failureText(error) });
+      end = { phase: 'failed', text: failureText(error) };
     }
-    set({ endedAt: systemClock.now(), isCanary: false });
-    lists.forget(request.consumer);
+    lists.forget(named);
+    // Whoever ends the console does not wait for a scan.
+    if (!isClosed) await count();
+    set({ ...end, endedAt: clock.now(), isCanary: false });
   };
 
   return {
     async plan(given) {
       const other = underWay(given.consumer);
       const prepared: Prepared = other
-        ? { ...unplanned(given), refusal: inUseText(other.state) }
+        ? { ...unplanned(given, clock.now()), refusal: inUseText(other.state) }
         : await prepare(given);
-      if (!other) remember(given, prepared);
-      const { request, named, action, refusal } = prepared;
-      const { count, overtaken, lines } = action ?? { count: 0, overtaken: 0, lines: [] };
+      remember(prepared);
+      const { id, request, named, action, refusal } = prepared;
+      const { count, leftOut, overtaken, lines } = action ?? NOTHING_PLANNED;
       return {
+        id,
         request,
         count,
+        leftOut,
         overtaken,
         lines,
-        refusal: refusal ?? reasonRefusal(given) ?? (place.allowsActions ? null : READ_ONLY),
+        refusal: refusal ?? (place.allowsActions ? null : READ_ONLY),
         confirmation: named,
         command: commandOf(request, options),
       };
     },
-    async start(given, confirmation) {
+    async start(planId, given, confirmation) {
       if (!place.allowsActions) throw refused(READ_ONLY);
       refuseSecond(given.consumer);
-      const known = plans.get(planKey(given));
-      // What stood in the way may be gone.
-      const planned = known?.refusal === null ? known : await prepare(given);
+      const planned = planNamed(planId, given);
       const { named, action, refusal } = planned;
       if (confirmation.trim() !== named) {
         const typed = JSON.stringify(confirmation.trim().slice(0, 60));
         throw refused(`You typed ${typed}, not ${JSON.stringify(named)}: nothing was done.`);
       }
-      const noReason = reasonRefusal(given);
-      if (noReason !== null) throw refused(noReason);
-      // Another may have begun meanwhile; from here on nothing is waited for.
-      refuseSecond(given.consumer);
-      if (refusal !== null || !action) throw refused(refusal ?? 'Nothing was planned.');
+      if (refusal !== null || !action)
+        throw refused(`${refusal ?? 'Nothing was planned.'} When that has changed, plan it again.`);
+      if (lacksReason(given)) throw refused('The reason is empty. Say why, for whoever asks later.');
       if (isClosed) throw refused('The console is ending. Nothing was done.');
       const request = 'where' in given ? { ...given, where: (planned.request as typeof given).where } : given;
-      for (const [key, each] of plans) if (each === planned) plans.delete(key);
+      plans = plans.filter((each) => each !== planned);
       const own: UnderWay = {
         state: {
           id: randomUUID(),
@@ -191,7 +210,7 @@ export function createActions({ options, place }: ConsoleContext, lists: LetterL
           command: commandOf(request, options),
           phase: 'running',
           isCanary: request.kind === 'redrive' && request.canary > 0 && request.canary < action.count,
-          startedAt: systemClock.now(),
+          startedAt: clock.now(),
           endedAt: null,
           ...NOTHING_YET,
           ...action.counts,
@@ -214,7 +233,7 @@ export function createActions({ options, place }: ConsoleContext, lists: LetterL
       if (request.kind !== 'redrive' && to !== 'cancel')
         throw refused('Only a redrive can be paused and resumed.');
       if (request.kind !== 'redrive' && request.kind !== 'discard')
-        throw refused('What becomes of a key is one message to its consumer: it cannot be cancelled.');
+        throw refused('The consumer gets one message for a key, which cannot be cancelled.');
       if (own.wanted === 'cancel' && to !== 'cancel') throw refused('It is being cancelled.');
       own.wanted = STEERING[to];
       const steered = { pause: 'paused', resume: 'running', cancel: phase } as const;
@@ -238,23 +257,35 @@ const STEERING = { pause: 'pause', resume: 'go', cancel: 'cancel' } as const;
 const READ_ONLY =
   'This console only looks. End it, and start it with --allow-actions; or run the command that does the same.';
 
-/** Of a request that is not planned: what it is about changes as we speak. */
-function unplanned(given: ActionRequest): Omit<Prepared, 'refusal'> {
+const NOTHING_PLANNED = { count: 0, leftOut: 0, overtaken: 0, lines: [] } as const;
+
+/** While another action changes what it is about, a request is not planned. */
+function unplanned(given: ActionRequest, plannedAt: number): Omit<Prepared, 'refusal'> {
   const { consumer } = given;
-  return { request: fixed(given), named: consumer, consumer, action: undefined };
+  const of = { asked: given, request: fixed(given), named: consumer, consumer };
+  return { id: randomUUID(), plannedAt, ...of, action: undefined };
 }
 
-/** What is chosen, and nothing of how: numbers and reasons may yet change. */
-function planKey(request: ActionRequest): string {
+/** @param plans the newest first, which stays */
+function keptPlans(plans: readonly Prepared[], nowMs: number): readonly Prepared[] {
+  let bytes = 0;
+  return plans.filter(({ action, plannedAt }, at) => {
+    bytes += action?.heldBytes ?? 0;
+    return nowMs - plannedAt < PLAN_MS && at < MOST_PLANS && (at === 0 || bytes <= MOST_PLANS_BYTES);
+  });
+}
+
+/** What is chosen. Numbers and reasons may change between a plan and its start. */
+function selectionOf(request: ActionRequest): string {
   const { kind, consumer } = request;
   if (kind === 'redrive') return JSON.stringify([kind, consumer, request.where, request.allowOvertaken]);
   if (kind === 'discard') return JSON.stringify([kind, consumer, request.where]);
   return JSON.stringify([kind, consumer, request.keyBase64, request.partition]);
 }
 
-function reasonRefusal(request: ActionRequest): string | null {
-  if (request.kind === 'redrive' || request.kind === 'park-release' || request.reason.trim()) return null;
-  return 'The reason is empty. Say why, for whoever asks later.';
+function lacksReason(request: ActionRequest): boolean {
+  const needsNone = request.kind === 'redrive' || request.kind === 'park-release';
+  return !needsNone && request.reason.trim() === '';
 }
 
 function inUseText({ request, startedAt }: ActionState): string {
@@ -265,23 +296,19 @@ function refused(message: string): MillraceError {
   return new MillraceError('INPUT_INVALID', message);
 }
 
-/** What is under way stays. */
+/** All that are under way, and the newest of the others. */
 function kept(actions: readonly UnderWay[]): UnderWay[] {
   return actions.filter(({ state }, at) => at < MOST_KEPT || state.endedAt === null);
 }
 
-/** An error that nobody foresaw may quote a record: its text stays in the terminal. */
+/** An error that nobody foresaw may quote a record: its text goes to the terminal alone. */
 function failureText(error: unknown): string {
-  if (error instanceof MillraceError) return `${error.message} [${error.code}]`;
-  process.stderr.write(`${(error as Error).stack ?? error}\n`);
-  return 'This is a bug in Millrace. The terminal has the details.';
+  return error instanceof MillraceError ? problemText(error) : unexpected(error).message;
 }
 
 async function keepCounting(count: () => Promise<void>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const startedAt = performance.now();
     await count();
-    const tookMs = performance.now() - startedAt;
-    await systemClock.sleep(Math.max(COUNT_MS, tookMs * COUNT_SHARE), signal);
+    await systemClock.sleep(COUNT_MS, signal);
   }
 }

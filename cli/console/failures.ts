@@ -10,7 +10,6 @@ import type {
   PageQuery,
 } from '../../console/operations.ts';
 import { type LetterFilter, matchesFacts } from '../../runtime/dead-letters/triage.ts';
-import type { DeadLetter } from '../../runtime/delivery/dead-letter.ts';
 import { ERRORS, type ErrorCode, MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import { parseWhere } from '../dlq/options.ts';
@@ -18,7 +17,7 @@ import type { Owner } from '../dlq/session.ts';
 import { actionsOn, beforeRedrive, isBeyondRedrive, unreadableText, whereOf } from '../dlq/triage-view.ts';
 import { hint } from '../hints.ts';
 import type { ConsoleContext } from './context.ts';
-import { asInput } from './input.ts';
+import { asInput } from './errors.ts';
 import type { Snapshot, SnapshotGroup, SnapshotLetter } from './letter-snapshot.ts';
 import { type LetterSource, letterSource, Snapshots } from './snapshots.ts';
 
@@ -31,20 +30,25 @@ export interface Failures {
   forget(consumer: string): void;
   /** Where a letter was when the store was read last; undefined where nobody has seen it. */
   locate(id: string): { readonly owner: Owner; readonly letter: SnapshotLetter } | undefined;
-  /** How many letters match, came since, and are none of those planned: by the newest snapshot, which is some seconds old at most. */
-  arrived(
-    consumer: string,
-    filter: LetterFilter,
-    sinceMs: number,
-    isPlanned: (letter: Pick<DeadLetter, 'id' | 'epoch'>) => boolean,
-  ): Promise<number>;
+  /**
+   * How many letters match, first failed after that time, and are none of the plan's. By the newest snapshot: do not ask
+   * in `alone`.
+   */
+  arrived(consumer: string, plan: LetterChoice, sinceMs: number): Promise<number>;
   /**
    * Does work with the consumer's letters while no scan of ours runs: on SQS, a scan hides what it reads. Lists are answered
-   * meanwhile; do not ask for what was forgotten in it.
+   * meanwhile from what was read before. In the work, ask for nothing that takes a scan: it would wait for its own end.
    */
   alone<Result>(consumer: string, work: () => Promise<Result>): Promise<Result>;
   /** Ends scans that are under way. */
   close(): Promise<void>;
+}
+
+/** The letters that a plan chooses. */
+export interface LetterChoice {
+  readonly filter: LetterFilter;
+  /** Whether it has the letter with this `letterKey`. */
+  has(key: string): boolean;
 }
 
 const DEFAULT_LIMIT = 50;
@@ -128,11 +132,12 @@ export function createFailures(
       }
       return undefined;
     },
-    async arrived(consumer, filter, sinceMs, isPlanned) {
-      const of = await snapshots.of(consumer);
-      return of
-        .flatMap(({ letters }) => letters)
-        .filter((each) => each.storedAt >= sinceMs && matchesFacts(each, filter) && !isPlanned(each)).length;
+    async arrived(consumer, { filter, has }, sinceMs) {
+      let arrived = 0;
+      for (const { letters } of await snapshots.of(consumer))
+        for (const each of letters)
+          if (each.firstFailedAt >= sinceMs && matchesFacts(each, filter) && !has(each.letterKey)) arrived++;
+      return arrived;
     },
     alone: (consumer, work) => snapshots.alone(consumer, work),
     close: () => snapshots.close(),

@@ -13,7 +13,7 @@ import { letterId } from '../find-view.ts';
 import { hint } from '../hints.ts';
 import { pointInTime } from '../options.ts';
 import type { ConsoleContext } from './context.ts';
-import { asInput } from './input.ts';
+import { asInput } from './errors.ts';
 
 const LIMIT = 100;
 

@@ -26,6 +26,7 @@ import { storesOptions } from '../outside-options.ts';
 import { hintWithSink } from '../rebuild/session.ts';
 import type { AuditLog } from './audit.ts';
 import type { ConsoleContext, ConsoleOptions } from './context.ts';
+import { problemText } from './errors.ts';
 import { KEPT_MS } from './history.ts';
 import { recently } from './recent.ts';
 import { explainCommand, type StatusWatch } from './status.ts';
@@ -67,7 +68,7 @@ export function createConsumerDetail(
     const [ledger, rows, actions] = await Promise.all([
       ledgers(name).then(
         ({ answer }) => ({ bars: answer, why: null }),
-        (error: Error) => ({ bars: null, why: error.message }),
+        (error: unknown) => ({ bars: null, why: problemText(error) }),
       ),
       generations(name).then(
         ({ answer }) => answer,

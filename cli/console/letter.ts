@@ -39,6 +39,7 @@ import { contractOf, ownerOfLetter } from '../dlq/session.ts';
 import { hint } from '../hints.ts';
 import { count, plural } from '../terminal.ts';
 import type { ConsoleContext } from './context.ts';
+import { problemText } from './errors.ts';
 import type { Failures } from './failures.ts';
 import { historyOf } from './letter-history.ts';
 import type { LetterSession, SnapshotLetter } from './letter-snapshot.ts';
@@ -177,7 +178,7 @@ async function writtenIfKnown(letter: DeadLetter, session: LetterSession): Promi
   try {
     return await writtenValueOf(letter, session);
   } catch (error) {
-    if (error instanceof MillraceError) return { problem: `${error.message} [${error.code}]` };
+    if (error instanceof MillraceError) return { problem: problemText(error) };
     throw error;
   }
 }
@@ -264,8 +265,8 @@ async function wouldPass(
   try {
     const [result] = await createDecoder(topic as Topic<unknown>, registry).decodeBatch([record]);
     const { error, held, record: read } = { error: undefined, held: undefined, record: undefined, ...result };
-    if (held) return failing(`Nobody knows: ${held.message} [${held.code}]`);
-    if (error) return failing(`${error.message} [${error.code}]`);
+    if (held) return failing(`Nobody knows: ${problemText(held)}`);
+    if (error) return failing(problemText(error));
     const by = topic.format === 'json' ? 'as JSON' : `by v${topic.latest.version}, today's contract`;
     if (topic.format === 'avro' && read!.value !== null) {
       const violations = createValidator(parseAvro(topic.latest.schema))(read!.value);
@@ -274,7 +275,7 @@ async function wouldPass(
     }
     return { isPassing: true, text: `It decodes ${by}. The handler was not run.` };
   } catch (error) {
-    if (error instanceof MillraceError) return failing(`${error.message} [${error.code}]`);
+    if (error instanceof MillraceError) return failing(problemText(error));
     throw error;
   }
 }

@@ -8,6 +8,7 @@ import { chooseConsumers, type DlqSession, inDlqSession } from '../dlq/session.t
 import { keyWords, letterIdOf, withWaitingKeys } from '../park/keys.ts';
 import { hintWithSink } from '../rebuild/session.ts';
 import type { ConsoleContext, ConsoleOptions } from './context.ts';
+import { problemText } from './errors.ts';
 import { pageOf } from './paging.ts';
 import { recently } from './recent.ts';
 
@@ -26,7 +27,7 @@ export function createParkedList({ options }: ConsoleContext): ParkedList {
       try {
         rows.push(...(await inDlqSession(owner, options, (session) => waitingIn(session, options))));
       } catch (error) {
-        problems.push(`${owner.named ?? owner.name}: ${(error as Error).message}`);
+        problems.push(`${owner.named ?? owner.name}: ${problemText(error)}`);
       }
     }
     return {

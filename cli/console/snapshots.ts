@@ -1,9 +1,9 @@
 /** The newest snapshot of each consumer's letters: read once at a time, and again behind a question where it is old. */
-import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
 import { markedReader } from '../dlq/overtaken.ts';
 import { chooseConsumers, generationNamed, inDlqSession, type Owner } from '../dlq/session.ts';
 import type { ConsoleContext } from './context.ts';
+import { problemText } from './errors.ts';
 import { type LetterSession, readSnapshot, type Snapshot } from './letter-snapshot.ts';
 
 /** Whose letters there are, and how to get at them. */
@@ -113,15 +113,9 @@ export class Snapshots {
       return await this.#source.inSession(owner, (session) => readSnapshot(session, asOf, this.#stop.signal));
     } catch (error) {
       const nothing = { consumer, isDeclared: true, retentionMs: null, asOf, letters: [], groups: new Map() };
-      return { ...(before ?? nothing), problem: `${consumer}: ${textOf(error)}` };
+      return { ...(before ?? nothing), problem: `${consumer}: ${problemText(error)}` };
     }
   }
-}
-
-/** An error of nobody's making says nothing that may be shown: it can quote a record. */
-function textOf(error: unknown): string {
-  if (error instanceof MillraceError) return `${error.message} [${error.code}]`;
-  return `An unexpected error, ${error instanceof Error ? error.name : typeof error}.`;
 }
 
 /** A value that is read at most once at a time; what is old is given at once, and read again behind it. */

@@ -11,6 +11,7 @@ import { hint } from '../hints.ts';
 import { type LagSession, openLagSession } from '../lag-session.ts';
 import { drainText, exitCodeOf, headroomText } from '../status-view.ts';
 import type { ConsoleContext, ConsoleOptions } from './context.ts';
+import { problemText } from './errors.ts';
 import { createHistory, type History } from './history.ts';
 
 export interface StatusWatch {
@@ -82,7 +83,7 @@ export async function createStatus(
       problem = null;
       for (const look of consumers) historyOf(look.consumer).note(look, seenAt);
     } catch (error) {
-      problem = (error as Error).message;
+      problem = problemText(error);
       await leave();
     } finally {
       if (isClosed) await leave();

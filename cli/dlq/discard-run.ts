@@ -134,6 +134,8 @@ export function discardWords({ filter, copies }: PlannedDiscard, { named, at }: 
   };
 }
 
+const GONE = 'Somebody else redrove or discarded them.';
+
 /** What the discard has come to, and how to take it back. */
 export function discardEndLines(
   { discarded, export: path, cancelled }: DiscardEnd,
@@ -143,9 +145,13 @@ export function discardEndLines(
   const all = count(copies.size);
   if (cancelled && discarded === 0)
     return [`Cancelled before anything was discarded: all ${all} stay dead letters.`];
+  const gone = copies.size - discarded;
   const cut = cancelled ? [`Cancelled: ${count(copies.size - discarded)} of ${all} stay dead letters.`] : [];
+  if (!cancelled && discarded === 0)
+    return [`Nothing to do: ${copies.size === 1 ? 'the letter is' : `all ${all} are`} gone. ${GONE}`];
   return [
     ...cut,
+    ...(!cancelled && gone > 0 ? [`${count(gone)} of ${all} were gone. ${GONE}`] : []),
     `${count(discarded)} discarded. They are in ${path}; to take them back:`,
     `  ${hint(['dlq', 'import', '--consumer', named, '--input', path], place)}`,
   ];

@@ -4,13 +4,15 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
+import { systemClock } from '../../../adapters/system/system-clock.ts';
 import { loadApp } from '../../../cli/app.ts';
 import { type Actions, createActions } from '../../../cli/console/actions.ts';
 import { type ConsoleOptions, placeOf } from '../../../cli/console/context.ts';
+import { createFailures } from '../../../cli/console/failures.ts';
 import { chooseConsumer, inDlqSession } from '../../../cli/dlq/session.ts';
 import { run } from '../../../cli/main.ts';
 import { withWaitingKeys } from '../../../cli/park/keys.ts';
-import type { ActionRequest, ActionState } from '../../../console/operations.ts';
+import type { ActionPlan, ActionRequest, ActionState } from '../../../console/operations.ts';
 import { existingStateFolder, lockLetters, openStateFolder } from '../../../local/state-folder.ts';
 import { openStores } from '../../../local/stores.ts';
 import { type AuditEntry, readAuditLog } from '../../../runtime/dead-letters/audit-log.ts';
@@ -41,13 +43,16 @@ describe('actions of the console', () => {
   let actions: Actions;
   const forgotten: string[] = [];
 
-  const open = async (options: Partial<ConsoleOptions> = { allowActions: true }) => {
+  const open = async (options: Partial<ConsoleOptions> = { allowActions: true }, clock = systemClock) => {
     const app = await loadApp();
     const all = { state, ...options };
-    return createActions(
-      { app, options: all, place: placeOf(app, all) },
-      { forget: (consumer) => forgotten.push(consumer) },
-    );
+    const context = { app, options: all, place: placeOf(app, all) };
+    const failures = createFailures(context);
+    const forget = (consumer: string) => {
+      forgotten.push(consumer);
+      failures.forget(consumer);
+    };
+    return createActions(context, { ...failures, forget }, clock);
   };
 
   beforeAll(async () => {
@@ -99,7 +104,7 @@ describe('actions of the console', () => {
       for await (const copy of resources.reader.scan()) if ('letter' in copy) ids.push(copy.letter.id);
       return ids;
     });
-  const audit = () => inSession(async ({ resources }) => readAuditLog(resources.objects));
+  const audit = () => inSession(async ({ resources }) => (await readAuditLog(resources.objects)).entries);
   const newest = async (): Promise<AuditEntry> => (await audit()).at(-1)!;
   /** The command line, in this process. */
   const command = async (...args: string[]) => {
@@ -133,7 +138,10 @@ describe('actions of the console', () => {
     await until(async () => seen(id).endedAt !== null);
     return seen(id);
   };
-  const done = async (request: ActionRequest) => ended(await actions.start(request, CONSUMER));
+  /** Planned and confirmed in one go. */
+  const begin = async (request: ActionRequest, on = actions) =>
+    on.start((await on.plan(request)).id, request, CONSUMER);
+  const done = async (request: ActionRequest) => ended(await begin(request));
   /** An entry without what differs from one action to the next. */
   const alike = ({ id: _, begunAt: _b, endedAt, plan, result, progress, ...entry }: AuditEntry) => ({
     ...entry,
@@ -153,8 +161,10 @@ describe('actions of the console', () => {
   test('a plan says what would happen, and the command that does the same', async () => {
     const plan = await actions.plan(redrive('stage=handle', { canary: 2, rate: 7 }));
     expect(plan).toEqual({
+      id: expect.any(String),
       request: redrive('stage=handle', { canary: 2, rate: 7 }),
       count: articles.length,
+      leftOut: 0,
       overtaken: 0,
       lines: [
         `Redrive ${articles.length} dead letters of ${CONSUMER} (${state})`,
@@ -181,19 +191,62 @@ describe('actions of the console', () => {
     expect(request).toMatchObject({ where: expect.stringMatching(/^since=\d{4}-\d\d-\d\dT[\d:.]+Z$/) });
   });
 
+  test('a plan without a reason is none that is refused, and its command has a place for one', async () => {
+    const { length } = articles;
+    const plan = await actions.plan(discard('', ' '));
+    expect(plan).toMatchObject({ refusal: null, count: length });
+    expect(plan.command).toContain(" --reason '<why>' ");
+  });
+
+  test('a start does what a plan said, and no other selection', async () => {
+    const plan = await actions.plan(redrive('stage=handle'));
+    const others = [
+      redrive(''),
+      redrive('stage=handle', { allowOvertaken: true }),
+      { ...redrive('stage=handle'), consumer: 'order-totals' },
+      discard('stage=handle'),
+    ];
+    for (const other of others)
+      await expect(actions.start(plan.id, other, CONSUMER)).rejects.toMatchObject({
+        code: 'INPUT_INVALID',
+        message: expect.stringMatching(/another selection.*Plan it again\.$/),
+      });
+    await expect(actions.start('none', redrive(''), CONSUMER)).rejects.toMatchObject({
+      code: 'INPUT_INVALID',
+      message: expect.stringMatching(/no longer known.*Plan it again\.$/),
+    });
+    expect(actions.list()).toEqual([]);
+  });
+
+  test('a plan is forgotten after an hour, and behind eight newer ones', async () => {
+    const clock = { ...systemClock, ms: 0, now: () => clock.ms };
+    const own = await open({ allowActions: true }, clock);
+    const request = redrive('stage=handle');
+    const isKnown = ({ id }: { readonly id: string }) =>
+      own.start(id, request, 'another word').catch(({ message }) => message.startsWith('You typed'));
+    const old = await own.plan(request);
+    clock.ms = 3_599_999;
+    expect(await isKnown(old)).toBe(true);
+    clock.ms = 3_600_000;
+    expect(await isKnown(old)).toBe(false);
+    const plans = [];
+    for (let n = 0; n < 9; n++) plans.push(await own.plan(request));
+    expect(await Promise.all(plans.map(isKnown))).toEqual([false, ...new Array(8).fill(true)]);
+  });
+
   test('nothing is done where the console only looks, for another word, without a reason, or for nonsense', async () => {
     const reader = await open({});
     expect((await reader.plan(redrive(''))).refusal).toContain('--allow-actions');
-    await expect(reader.start(redrive(''), CONSUMER)).rejects.toMatchObject({
+    await expect(begin(redrive(''), reader)).rejects.toMatchObject({
       code: 'INPUT_INVALID',
       message: expect.stringContaining('--allow-actions'),
     });
-    await expect(actions.start(redrive(''), 'editorial')).rejects.toMatchObject({
+    const all = await actions.plan(redrive(''));
+    await expect(actions.start(all.id, redrive(''), 'editorial')).rejects.toMatchObject({
       code: 'INPUT_INVALID',
       message: `You typed "editorial", not "${CONSUMER}": nothing was done.`,
     });
-    expect((await actions.plan(discard('', ' '))).refusal).toContain('reason');
-    await expect(actions.start(discard('', ' '), CONSUMER)).rejects.toMatchObject({
+    await expect(begin(discard('', ' '))).rejects.toMatchObject({
       message: expect.stringContaining('reason'),
     });
     await expect(actions.plan(redrive('code=X'))).rejects.toMatchObject({
@@ -209,9 +262,10 @@ describe('actions of the console', () => {
 
   test('a redrive while the bug is there stops after the canary', async () => {
     const request = redrive('stage=handle', { canary: 2 });
-    const begun = await actions.start(request, CONSUMER);
+    const plan = await actions.plan(request);
+    const begun = await actions.start(plan.id, request, CONSUMER);
     expect(begun).toMatchObject({ phase: 'running', isCanary: true, planned: articles.length, sent: 0 });
-    await expect(actions.start(request, CONSUMER)).rejects.toMatchObject({ code: 'STATE_IN_USE' });
+    await expect(actions.start(plan.id, request, CONSUMER)).rejects.toMatchObject({ code: 'STATE_IN_USE' });
     expect((await actions.plan(request)).refusal).toContain('under way');
     expect(await ended(begun)).toMatchObject({
       phase: 'failed',
@@ -220,6 +274,7 @@ describe('actions of the console', () => {
       applied: 0,
       text: expect.stringMatching(/stopped: \d of 2 failed again[\s\S]*\[REDRIVE_STOPPED\]\nTo see why: npx/),
     });
+    await expect(actions.start(plan.id, request, CONSUMER)).rejects.toMatchObject({ code: 'INPUT_INVALID' });
     expect(await letters()).toHaveLength(articles.length);
     expect(await newest()).toMatchObject({ action: 'redrive', result: { error: 'REDRIVE_STOPPED' } });
     expect(forgotten).toEqual([CONSUMER]);
@@ -228,7 +283,6 @@ describe('actions of the console', () => {
 
   test('a discard keeps what it removes, and what the command does is the same', async () => {
     const [one, other] = await letters();
-    await actions.plan(discard(`id=${one}`));
     const console = await done(discard(`id=${one}`));
     expect(console).toMatchObject({ phase: 'done', planned: 1, sent: 1, applied: 1, remaining: 0 });
     const entry = await newest();
@@ -248,8 +302,7 @@ describe('actions of the console', () => {
 
   test('a discard that is cancelled at once leaves everything where it is, and cannot be paused', async () => {
     const waiting = await letters();
-    await actions.plan(discard(''));
-    const { id } = await actions.start(discard(''), CONSUMER);
+    const { id } = await begin(discard(''));
     expect(() => actions.steer(id, 'pause')).toThrow('Only a redrive');
     actions.steer(id, 'cancel');
     const end = await ended(seen(id));
@@ -259,12 +312,19 @@ describe('actions of the console', () => {
     expect(await newest()).toMatchObject({ result: { discarded: 0, cancelled: true } });
   });
 
-  test('a discard is refused while letters are given back elsewhere', async () => {
+  test('a plan locks nobody out; a discard does nothing while letters are given back elsewhere', async () => {
     const [one] = await letters();
-    const lock = lockLetters(existingStateFolder(state), CONSUMER, 'give-back');
-    expect((await actions.plan(discard(`id=${one}`))).refusal).toContain('right now');
-    lock.release();
-    expect((await actions.plan(discard(`id=${one}`))).refusal).toBeNull();
+    for (const to of ['give-back', 'take-away'] as const) {
+      const lock = lockLetters(existingStateFolder(state), CONSUMER, to);
+      expect((await actions.plan(discard(`id=${one}`))).refusal).toBeNull();
+      expect((await actions.plan(redrive(`id=${one}`))).refusal).toBeNull();
+      expect(await done(discard(`id=${one}`))).toMatchObject({
+        phase: 'failed',
+        text: expect.stringMatching(/Nothing was done\..*\[STATE_IN_USE\]$/),
+      });
+      lock.release();
+    }
+    expect(await letters()).toContain(one);
   });
 
   test('what was planned is done, and nothing that matches later', async () => {
@@ -272,10 +332,12 @@ describe('actions of the console', () => {
     const { length } = await letters();
     await publishPoison('one');
     await until(async () => (await letters()).length === length + 1);
-    expect(await actions.plan(poison)).toMatchObject({ count: 1 });
+    const plan = await actions.plan(poison);
+    expect(plan).toMatchObject({ count: 1 });
     await publishPoison('other');
     await until(async () => (await letters()).length === length + 2);
-    expect(await done({ ...poison, reason: 'not Avro' })).toMatchObject({
+    const begun = await actions.start(plan.id, { ...poison, reason: 'not Avro' }, CONSUMER);
+    expect(await ended(begun)).toMatchObject({
       planned: 1,
       applied: 1,
       arrived: 0,
@@ -283,6 +345,35 @@ describe('actions of the console', () => {
     expect(await newest()).toMatchObject({ plan: { letters: 1, reason: 'not Avro' } });
     expect(await letters()).toHaveLength(length + 1);
     expect(await done(poison)).toMatchObject({ planned: 1, applied: 1 });
+  });
+
+  test('each of two tabs discards what its own plan has, and what is gone counts as gone', async () => {
+    const poison = discard('stage=decode', 'not Avro');
+    const { length } = await letters();
+    const arrive = async (...keys: readonly string[]) => {
+      const before = (await letters()).length;
+      for (const key of keys) await publishPoison(key);
+      await until(async () => (await letters()).length === before + keys.length);
+    };
+    const finish = async ({ id }: ActionPlan) => ended(await actions.start(id, poison, CONSUMER));
+    await arrive('1', '2');
+    const [a, b] = [await actions.plan(poison), await actions.plan(poison)];
+    await finish(a);
+    await arrive('3');
+    const gone = await finish(b);
+    expect(gone).toMatchObject({ phase: 'done', planned: 2, applied: 0, remaining: 0 });
+    expect(gone.text).toMatch(/^Nothing to do: all 2 are gone/);
+    expect(await letters()).toHaveLength(length + 1);
+    const c = await actions.plan(poison);
+    await arrive('4');
+    const d = await actions.plan(poison);
+    expect([c.count, d.count]).toEqual([1, 2]);
+    expect(await finish(c)).toMatchObject({ planned: 1, applied: 1, remaining: 0 });
+    expect(await letters()).toHaveLength(length + 1);
+    const last = await finish(d);
+    expect(last).toMatchObject({ planned: 2, applied: 1, remaining: 0 });
+    expect(last.text).toMatch(/^1 of 2 were gone\./);
+    expect(await letters()).toHaveLength(length);
   });
 
   test('keys are released, skipped and discarded as by the commands', async () => {
@@ -309,7 +400,7 @@ describe('actions of the console', () => {
         `npx millrace park ${verb} ${mine.key} --partition ${mine.partition}` +
           `${verb === 'release' ? '' : " --reason 'a test order'"} --consumer ${CONSUMER} --state ${state}`,
       );
-      const begun = await actions.start(request, CONSUMER);
+      const begun = await actions.start(plan.id, request, CONSUMER);
       expect(() => actions.steer(begun.id, 'cancel')).toThrow('cannot be cancelled');
       expect(await ended(begun)).toMatchObject({
         phase: 'done',
@@ -335,13 +426,27 @@ describe('actions of the console', () => {
         result: { ...other.result, ...counts },
       });
       expect((await actions.plan(request)).refusal).toContain('park list');
-      await expect(actions.start(request, CONSUMER)).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+      await expect(begin(request)).rejects.toMatchObject({ code: 'INPUT_INVALID' });
     }
+  });
+
+  test('a plan counts what it acts on, and tells of overtaken letters whether it has them', async () => {
+    const { length } = await letters();
+    // Those of keys that were released are overtaken by what was parked behind them.
+    expect(await actions.plan(redrive(''))).toMatchObject({ count: length - 2, leftOut: 2, overtaken: 0 });
+    const allowed = redrive('', { allowOvertaken: true });
+    expect(await actions.plan(allowed)).toMatchObject({ count: length, leftOut: 0, overtaken: 2 });
+    expect(await actions.plan(redrive('overtaken=yes'))).toMatchObject({
+      count: 0,
+      leftOut: 2,
+      refusal: expect.stringContaining('Nothing to do'),
+    });
+    expect(await actions.plan(discard(''))).toMatchObject({ count: length, leftOut: 0, overtaken: 0 });
   });
 
   test('a redrive is paused, resumed and cancelled; the same again is a new plan', async () => {
     const waiting = await letters();
-    const begun = await actions.start(redrive('', { rate: 1 }), CONSUMER);
+    const begun = await begin(redrive('', { rate: 1 }));
     await until(async () => seen(begun.id).sent > 0);
     expect(actions.steer(begun.id, 'pause')).toMatchObject({ phase: 'paused' });
     await publishPoison('poison');
@@ -385,10 +490,10 @@ describe('actions of the console', () => {
 
   test('closing cancels what is under way, and the newest action is listed first', async () => {
     const other = await open();
-    const begun = await other.start(redrive('', { rate: 1 }), CONSUMER);
+    const begun = await begin(redrive('', { rate: 1 }), other);
     await other.close();
     expect(other.list()[0]).toMatchObject({ id: begun.id, endedAt: expect.any(Number) });
-    await expect(other.start(redrive(''), CONSUMER)).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+    await expect(begin(redrive(''), other)).rejects.toMatchObject({ code: 'INPUT_INVALID' });
     const times = actions.list().map(({ startedAt }) => startedAt);
     expect(times).toEqual(times.toSorted((a, b) => b - a));
   });
@@ -401,12 +506,13 @@ describe('actions of the console', () => {
     await stores.close();
     const others = await open({ state: path, allowActions: true });
     const request = { ...redrive(''), consumer: 'gone' };
-    expect(await others.plan(request)).toMatchObject({
+    const plan = await others.plan(request);
+    expect(plan).toMatchObject({
       count: 0,
       refusal: expect.stringContaining('gone is no longer declared'),
       confirmation: 'gone',
     });
-    await expect(others.start(request, 'gone')).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+    await expect(others.start(plan.id, request, 'gone')).rejects.toMatchObject({ code: 'INPUT_INVALID' });
     expect(await others.plan({ ...discard(''), consumer: 'gone' })).toMatchObject({
       count: 1,
       refusal: null,
