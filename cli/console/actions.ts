@@ -54,7 +54,7 @@ interface UnderWay {
 
 const MOST_KEPT = 100;
 const MOST_PLANS = 8;
-const MOST_PLANS_BYTES = 32 * 2 ** 20;
+const MOST_PLANS_BYTES = 64 * 2 ** 20;
 const PLAN_MS = 3_600_000;
 const COUNT_MS = 2_000;
 
@@ -266,8 +266,10 @@ function unplanned(given: ActionRequest, plannedAt: number): Omit<Prepared, 'ref
   return { id: randomUUID(), plannedAt, ...of, action: undefined };
 }
 
-/** @param plans the newest first, which stays */
-function keptPlans(plans: readonly Prepared[], nowMs: number): readonly Prepared[] {
+/** @param plans the newest first, which stays until it is old */
+export function keptPlans<
+  Plan extends Pick<Prepared, 'plannedAt'> & { readonly action?: { readonly heldBytes: number } | undefined },
+>(plans: readonly Plan[], nowMs: number): readonly Plan[] {
   let bytes = 0;
   return plans.filter(({ action, plannedAt }, at) => {
     bytes += action?.heldBytes ?? 0;

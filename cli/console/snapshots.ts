@@ -43,6 +43,8 @@ export class Snapshots {
   readonly #stop = new AbortController();
   readonly #owners: Remembered<readonly Owner[]>;
   readonly #letters = new Map<string, Entry>();
+  /** By consumer: whoever reads or changes its letters has a turn, one at a time. */
+  readonly #turns = new Map<string, Turns>();
 
   constructor(source: LetterSource, clock: Pick<Clock, 'now'>) {
     this.#source = source;
@@ -78,14 +80,20 @@ export class Snapshots {
 
   /** Does work with the consumer's letters while no scan of them runs: on SQS a scan hides them. */
   alone<Result>(consumer: string, work: () => Promise<Result>): Promise<Result> {
-    return this.#letters.get(consumer)?.snapshot.inTurn(work) ?? work();
+    return this.#turnsOf(consumer).take(work);
   }
 
   /** Ends scans that are under way. */
   async close(): Promise<void> {
     this.#stop.abort();
-    await Promise.all([...this.#letters.values()].map(({ snapshot }) => snapshot.settled()));
+    await Promise.all([...this.#turns.values()].map((turns) => turns.settled()));
     await this.#owners.settled();
+  }
+
+  #turnsOf(consumer: string): Turns {
+    const turns = this.#turns.get(consumer) ?? new Turns();
+    this.#turns.set(consumer, turns);
+    return turns;
   }
 
   #entryOf(owner: Owner): Entry {
@@ -99,7 +107,11 @@ export class Snapshots {
     }
     const entry: Entry = {
       owner,
-      snapshot: new Remembered<Snapshot>((before) => this.#read(entry.owner, before), this.#clock),
+      snapshot: new Remembered<Snapshot>(
+        (before) => this.#read(entry.owner, before),
+        this.#clock,
+        this.#turnsOf(name),
+      ),
     };
     this.#letters.set(name, entry);
     return entry;
@@ -118,6 +130,21 @@ export class Snapshots {
   }
 }
 
+/** Work that is done one after the other. */
+class Turns {
+  #last: Promise<unknown> = Promise.resolve();
+
+  take<Result>(work: () => Promise<Result>): Promise<Result> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  async settled(): Promise<void> {
+    await this.#last;
+  }
+}
+
 /** A value that is read at most once at a time; what is old is given at once, and read again behind it. */
 class Remembered<Value> {
   readonly #read: (before: Value | undefined) => Promise<Value>;
@@ -126,13 +153,18 @@ class Remembered<Value> {
     | { readonly value: Value; readonly age: number; readonly readAt: number; readonly tookMs: number }
     | undefined;
   #running: Promise<void> | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns;
   /** How often it was forgotten: what a read began before that is not given to who asks after it. */
   #age = 0;
 
-  constructor(read: (before: Value | undefined) => Promise<Value>, clock: Pick<Clock, 'now'>) {
+  constructor(
+    read: (before: Value | undefined) => Promise<Value>,
+    clock: Pick<Clock, 'now'>,
+    turns = new Turns(),
+  ) {
     this.#read = read;
     this.#clock = clock;
+    this.#turns = turns;
   }
 
   get known(): Value | undefined {
@@ -150,26 +182,22 @@ class Remembered<Value> {
     this.#age++;
   }
 
-  inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const done = this.#turn.then(work);
-    this.#turn = done.catch(() => {});
-    return done;
-  }
-
   async settled(): Promise<void> {
-    await this.#turn;
+    await this.#turns.settled();
   }
 
   #start(): Promise<void> {
-    this.#running ??= this.inTurn(async () => {
-      const age = this.#age;
-      const began = this.#clock.now();
-      const value = await this.#read(this.#known?.value);
-      const readAt = this.#clock.now();
-      this.#known = { value, age, readAt, tookMs: readAt - began };
-    }).finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#turns
+      .take(async () => {
+        const age = this.#age;
+        const began = this.#clock.now();
+        const value = await this.#read(this.#known?.value);
+        const readAt = this.#clock.now();
+        this.#known = { value, age, readAt, tookMs: readAt - began };
+      })
+      .finally(() => {
+        this.#running = undefined;
+      });
     return this.#running;
   }
 }

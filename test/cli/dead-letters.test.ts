@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { existingStateFolder, isRunning, lockLetters, openStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
+import { AUDIT_PREFIX } from '../../runtime/dead-letters/audit-log.ts';
 import { encodeDeadLetter } from '../../runtime/dead-letters/json-envelope.ts';
 import { PAYLOAD_PREFIX } from '../../runtime/dead-letters/queue-letters.ts';
 import { deadLetter } from '../dead-letters.ts';
@@ -260,6 +261,16 @@ describe('dead letters, from the command line', () => {
       ['move', { moved: poisoned }],
     ]);
     expect(entries.at(-3).plan).toMatchObject({ reason: 'a load test', where: 'all' });
+
+    const stores = await openStores(existingStateFolder(state[1]!));
+    const { objects } = stores.deadLettersOf(editorialAnalytics);
+    const key = `${AUDIT_PREFIX}2026-01-01T00:00:00.000Z-redrive-x.json`;
+    await objects.put(key, Buffer.from('{"id":"x"'));
+    const told = await millrace(['dlq', 'audit', '--json', ...state]);
+    expect(told).toMatchObject({ code: 1, stderr: expect.stringContaining(`${key} cannot be read`) });
+    expect(JSON.parse(told.stdout)).toEqual(entries);
+    await objects.delete([key]);
+    await stores.close();
   });
 });
 

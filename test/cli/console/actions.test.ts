@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { createSeededRandom } from '../../../adapters/system/seeded-random.ts';
 import { systemClock } from '../../../adapters/system/system-clock.ts';
 import { loadApp } from '../../../cli/app.ts';
-import { type Actions, createActions } from '../../../cli/console/actions.ts';
+import { type Actions, createActions, keptPlans } from '../../../cli/console/actions.ts';
 import { type ConsoleOptions, placeOf } from '../../../cli/console/context.ts';
-import { createFailures } from '../../../cli/console/failures.ts';
+import { createFailures, type Failures } from '../../../cli/console/failures.ts';
 import { chooseConsumer, inDlqSession } from '../../../cli/dlq/session.ts';
 import { run } from '../../../cli/main.ts';
 import { withWaitingKeys } from '../../../cli/park/keys.ts';
@@ -32,6 +32,15 @@ jest.setTimeout(240_000);
 const CONSUMER = 'editorial-analytics';
 const TOPIC = 'news.pageviews';
 
+test('plans are kept as long as they hold little memory, and the newest in any case', () => {
+  const plans = [70, 1, 1].map((megabytes) => ({ plannedAt: 0, action: { heldBytes: megabytes * 1e6 } }));
+  expect(keptPlans(plans, 0)).toEqual(plans.slice(0, 1));
+  expect(keptPlans(plans.toReversed(), 0)).toEqual(plans.slice(1));
+  // As it is of a plan of 100,000 letters.
+  const large = new Array(8).fill({ plannedAt: 0, action: { heldBytes: 17e6 } });
+  expect(keptPlans(large, 0)).toHaveLength(3);
+});
+
 describe('actions of the console', () => {
   const before = process.cwd();
   let temporary: ReturnType<typeof createTemporaryFolder>;
@@ -42,12 +51,14 @@ describe('actions of the console', () => {
   let up: ReturnType<typeof start>;
   let actions: Actions;
   const forgotten: string[] = [];
+  const opened: Failures[] = [];
 
   const open = async (options: Partial<ConsoleOptions> = { allowActions: true }, clock = systemClock) => {
     const app = await loadApp();
     const all = { state, ...options };
     const context = { app, options: all, place: placeOf(app, all) };
     const failures = createFailures(context);
+    opened.push(failures);
     const forget = (consumer: string) => {
       forgotten.push(consumer);
       failures.forget(consumer);
@@ -89,6 +100,7 @@ describe('actions of the console', () => {
   });
   afterAll(async () => {
     await actions.close();
+    for (const failures of opened) await failures.close();
     process.chdir(before);
     const ended = once(up, 'exit');
     up.kill('SIGINT');

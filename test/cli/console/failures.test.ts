@@ -456,6 +456,18 @@ describe('the snapshot', () => {
     expect(atHand.scans.begun).toBe(2);
   });
 
+  test('is not read for the first time while somebody works with the letters alone', async () => {
+    const { failures, atHand } = failuresOf({ c: [copyOf()] });
+    let asked: Promise<unknown> | undefined;
+    await failures.alone('c', async () => {
+      asked = failures.letters({ consumer: 'c' });
+      for (let turn = 0; turn < 5; turn++) await nextTurn();
+      expect(atHand.scans.begun).toBe(0);
+    });
+    await asked;
+    expect(atHand.scans.begun).toBe(1);
+  });
+
   test('of a consumer that cannot be reached says why, and does not hide the others', async () => {
     const down = new MillraceError('QUEUE_UNAVAILABLE', 'The queue did not answer.');
     const { failures, atHand } = failuresOf({ c: [copyOf()], other: down });

@@ -11,7 +11,7 @@ import { createOperations } from '../../../cli/console/operations.ts';
 import type { Operations } from '../../../console/operations.ts';
 import { existingStateFolder, tryLockStateFolder } from '../../../local/state-folder.ts';
 import { openStores } from '../../../local/stores.ts';
-import { audited } from '../../../runtime/dead-letters/audit-log.ts';
+import { AUDIT_PREFIX, audited } from '../../../runtime/dead-letters/audit-log.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import type { Pageview } from '../../fixtures/newsdesk/contracts/news.pageviews/schema.ts';
 import { createTraffic } from '../../fixtures/newsdesk/demo.ts';
@@ -198,6 +198,17 @@ describe('the console on a state folder', () => {
     going.resolve({});
     await done;
     await until(async () => (await another.auditLog({})).items[0]!.endedAt !== null);
+    const key = `${AUDIT_PREFIX}2026-01-01T00:00:00.000Z-redrive-x.json`;
+    await objects.put(key, Buffer.from('{"id":"x","action":"redr'));
+    await until(async () => (await another.auditLog({})).total === 5);
+    const { items: five, problem } = await another.auditLog({});
+    expect(problem).toBeNull();
+    expect(five.find(({ id }) => id === key)).toMatchObject({
+      action: 'redrive',
+      who: '?',
+      plan: expect.stringContaining(`${key} cannot be read`),
+    });
+    await objects.delete([key]);
     await another.close();
     await stores.close();
   });

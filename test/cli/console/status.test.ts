@@ -86,6 +86,11 @@ describe('one watch for all pages', () => {
     gate.resolve([]);
   });
 
+  test('says of an error that nobody foresaw its kind alone: its text may quote a record', async () => {
+    const { watch } = await watchOn(() => Promise.reject(new RangeError('bad value "ada@example.org"')));
+    expect((await watch.look()).problem).toBe('An unexpected error, RangeError.');
+  });
+
   test('keeps its last looks where it cannot look, says why, and opens its session anew', async () => {
     const broken = new MillraceError('STATE_UNREADABLE', 'The folder is gone.');
     const results = [
@@ -96,7 +101,7 @@ describe('one watch for all pages', () => {
     const { watch, asked, clock } = await watchOn(() => results.shift()!());
     const first = await watch.look();
     await clock.advance(2_000);
-    expect(await watch.look()).toEqual({ ...first, problem: 'The folder is gone.' });
+    expect(await watch.look()).toEqual({ ...first, problem: 'The folder is gone. [STATE_UNREADABLE]' });
     expect(asked).toMatchObject({ opened: 1, closed: 1 });
     await clock.advance(2_000);
     expect(await watch.look()).toMatchObject({ consumers: [{ lag: 8 }], problem: null });
