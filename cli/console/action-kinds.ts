@@ -266,10 +266,12 @@ function filterOf(where: string): LetterFilter {
   return where === '' || where === 'all' ? {} : asInput(() => parseWhere(where));
 }
 
-/** A fact a line, for a page that lays them out itself. */
+/** A fact a line, for a page that lays them out itself. How a redrive goes about it may yet change: the page has it from the request. */
 function linesOf({ head, facts }: PlanWords): readonly string[] {
   const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
-  return [head, ...facts.map(([name, text]) => (name === '' ? capital(text) : `${capital(name)}: ${text}`))];
+  const how = facts.findIndex(([name]) => name === 'how');
+  const chosen = how < 0 ? facts : facts.slice(0, how);
+  return [head, ...chosen.map(([name, text]) => (name === '' ? capital(text) : `${capital(name)}: ${text}`))];
 }
 
 /** Stands in a command for a reason that nobody has given yet. */

@@ -181,8 +181,6 @@ describe('actions of the console', () => {
       lines: [
         `Redrive ${articles.length} dead letters of ${CONSUMER} (${state})`,
         'Which: stage=handle',
-        'How: 2 letters first, then the others if those were applied; at most 7 a second',
-        'Stops when 20 have failed again',
       ],
       refusal: null,
       confirmation: CONSUMER,
