@@ -195,10 +195,12 @@ function listed(partitions: readonly number[]): string {
 
 /** What has to change first, and the way on: a plan, before anything happens. */
 function NextSteps({ group }: { readonly group: FailureGroup }) {
-  const { consumer, where } = group;
-  const redrivable = group.count - group.overtaken;
-  const redrive = where === null ? null : pathWith('/redrive', { consumer, where });
-  const discard = where === null ? null : pathWith('/redrive', { kind: 'discard', consumer, where });
+  const { consumer, where, overtaken } = group;
+  const others = group.count - overtaken;
+  // None but overtaken letters: a redrive that leaves those out is none.
+  const isOvertaken = others === 0;
+  const words = isOvertaken ? { consumer, where, overtaken: 'yes' } : { consumer, where };
+  const discard = pathWith('/redrive', { kind: 'discard', consumer, where });
   return (
     <section class="card steps" aria-labelledby="next">
       <h2 id="next">What to do</h2>
@@ -219,12 +221,24 @@ function NextSteps({ group }: { readonly group: FailureGroup }) {
           </ul>
         </>
       )}
-      {redrive === null || discard === null ? (
+      {overtaken > 0 && (
+        <p class={isOvertaken ? 'notice warn' : ''}>
+          <strong>▲ {isOvertaken ? 'All' : count(overtaken)} of them are overtaken:</strong> newer records of
+          their keys were applied. A redrive leaves such letters out unless you allow them, as they may
+          overwrite newer effects.
+        </p>
+      )}
+      {where === null ? (
         <Problem text="No conditions choose exactly these letters. Open one of them, or use the command." />
       ) : (
         <div class="row">
-          <a class={`button ${group.isBeyondRedrive ? '' : 'primary'}`} href={redrive}>
-            Redrive {redrivable === 1 ? 'this letter' : `these ${count(redrivable)} letters`} …
+          <a
+            class={`button ${group.isBeyondRedrive || isOvertaken ? '' : 'primary'}`}
+            href={pathWith('/redrive', words)}
+          >
+            {isOvertaken
+              ? `Redrive ${overtaken === 1 ? 'the overtaken letter' : `the ${count(overtaken)} overtaken letters`} …`
+              : `Redrive ${others === 1 ? 'this letter' : `these ${count(others)} letters`} …`}
           </a>
           <a class={`button ${group.isBeyondRedrive ? 'primary' : ''}`} href={discard}>
             Discard …

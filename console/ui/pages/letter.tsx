@@ -135,6 +135,7 @@ function Failure({ letter }: { readonly letter: LetterAnswer }) {
 
 function NextSteps({ letter }: { readonly letter: LetterAnswer }) {
   const { wouldPass, consumer, where } = letter;
+  const isOvertaken = letter.overtakenBy !== null;
   return (
     <section class="card steps" aria-labelledby="next">
       <h2 id="next">Would it pass now?</h2>
@@ -145,12 +146,15 @@ function NextSteps({ letter }: { readonly letter: LetterAnswer }) {
       {letter.overtakenBy !== null && (
         <p class="notice warn">
           <strong>▲ Overtaken</strong> by offset {count(letter.overtakenBy)}: a newer record of its key was
-          applied. A redrive leaves this letter out unless you allow it.
+          applied. A redrive of this letter may overwrite newer effects.
         </p>
       )}
       <div class="row">
-        <a class="button primary" href={pathWith('/redrive', { consumer, where })}>
-          Redrive this letter …
+        <a
+          class={`button ${isOvertaken ? '' : 'primary'}`}
+          href={pathWith('/redrive', { consumer, where, overtaken: isOvertaken ? 'yes' : null })}
+        >
+          Redrive this {isOvertaken && 'overtaken '}letter …
         </a>
         <a class="button" href={pathWith('/redrive', { kind: 'discard', consumer, where })}>
           Discard …

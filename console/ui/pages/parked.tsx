@@ -126,9 +126,11 @@ function Choices({ of }: { readonly of: ParkedKey }) {
       <a class="button" data-row href={to('park-release')}>
         Release …<span class="hidden-text"> key {printable(of.key)}</span>
       </a>
-      <a class="button" href={to('park-skip')}>
-        Skip …<span class="hidden-text"> key {printable(of.key)}</span>
-      </a>
+      {of.blockedBy !== null && (
+        <a class="button" href={to('park-skip')}>
+          Skip …<span class="hidden-text"> key {printable(of.key)}</span>
+        </a>
+      )}
       <a class="button" href={to('park-discard')}>
         Discard …<span class="hidden-text"> key {printable(of.key)}</span>
       </a>

@@ -206,7 +206,7 @@ function Numbers({ action }: { readonly action: ActionState }) {
         )}
       </dl>
       <p class="muted">
-        {count(action.sent)} of {plural(action.planned, ACTIONS[request.kind].noun)} sent,{' '}
+        {plural(action.sent, ACTIONS[request.kind].noun)} {isRedrive ? 'sent' : 'done'},{' '}
         {action.endedAt === null ? 'for' : 'in'} {duration(elapsed)}
         {isRedrive && `, at most ${count(request.rate)} a second`}.
         {isRedrive && action.phase === 'running' && action.remaining > request.rate && (
@@ -237,35 +237,54 @@ function Steering({ action, isAllowed }: { readonly action: ActionState; readonl
     }
   };
   const toggle = isPaused ? 'resume' : 'pause';
+  const { kind } = action.request;
+  const isRedrive = kind === 'redrive';
+  if (!isRedrive && kind !== 'discard')
+    return <p class="muted">It is one message to the consumer, and cannot be taken back.</p>;
   return (
     <>
       <div class="row">
-        <button type="button" disabled={!isAllowed} onClick={() => steer(toggle)}>
-          {asked === 'pause'
-            ? 'Pausing …'
-            : asked === 'resume'
-              ? 'Resuming …'
-              : isPaused
-                ? 'Resume'
-                : 'Pause'}
-        </button>
+        {isRedrive && (
+          <button type="button" disabled={!isAllowed} onClick={() => steer(toggle)}>
+            {asked === 'pause'
+              ? 'Pausing …'
+              : asked === 'resume'
+                ? 'Resuming …'
+                : isPaused
+                  ? 'Resume'
+                  : 'Pause'}
+          </button>
+        )}
         <button type="button" class="danger" disabled={!isAllowed} onClick={() => setAsking(true)}>
           {asked === 'cancel' ? 'Cancelling …' : 'Cancel …'}
         </button>
-        <span class="muted">
-          {isPaused
-            ? 'Paused: nothing more is sent until you resume.'
-            : 'A pause sends nothing more until you resume.'}
-        </span>
+        {isRedrive && (
+          <span class="muted">
+            {isPaused
+              ? 'Paused: nothing more is sent until you resume.'
+              : 'A pause sends nothing more until you resume.'}
+          </span>
+        )}
       </div>
       {failed && <Problem code={failed.code} text={failed.message} />}
       <Dialog isOpen={isAsking} title="Cancel what is left?" onClose={() => setAsking(false)}>
         <div class="section">
-          <p>
-            <strong>What was sent cannot be taken back:</strong> {plural(action.sent, 'letter')} were sent,
-            and {count(action.applied)} of them are applied. Those on their way still get a result.
-          </p>
-          <p>What was not sent stays as it is. You can start again at any time: nothing is applied twice.</p>
+          {isRedrive ? (
+            <>
+              <p>
+                <strong>What was sent cannot be taken back:</strong> {plural(action.sent, 'letter')} were
+                sent, and {count(action.applied)} of them are applied. Those on their way still get a result.
+              </p>
+              <p>
+                What was not sent stays as it is. You can start again at any time: nothing is applied twice.
+              </p>
+            </>
+          ) : (
+            <p>
+              <strong>{plural(action.applied, 'letter')} are discarded</strong>, and in the export. The others
+              stay dead letters.
+            </p>
+          )}
           <div class="row">
             <button type="button" class="danger" onClick={() => steer('cancel')}>
               Cancel what is left
