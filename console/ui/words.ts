@@ -106,3 +106,8 @@ export function printable(text: string): string {
     .replace(UNSEEN, (each) => `<U+${each.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}>`)
     .replace(/[^\P{Cc}\n\t]/gu, '�');
 }
+
+/** The word as a POSIX shell takes it for that word. */
+export function shellQuoted(word: string): string {
+  return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,8 +1,6 @@
 /** A pipeline made up for pages: every verdict, many letters, and texts that mean harm. Acts on nothing. */
 import type {
   ActionPlan,
-  ActionRequest,
-  ActionState,
   AuditRow,
   ConsumerLook,
   FailureGroup,
@@ -19,6 +17,7 @@ import type {
   Verdict,
 } from '../../console/operations.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import { commandOf, planOf, type Running, stateOf } from './sample-actions.ts';
 
 export interface SampleOptions {
   readonly allowsActions?: boolean;
@@ -89,6 +88,8 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
   };
   const groups = Array.from({ length: groupCount }, (_, at) => groupOf(at, letterCount, now));
   const actions: Running[] = [];
+  const plans = new Map<string, ActionPlan>();
+  let planned = 0;
 
   return {
     place: async () => place,
@@ -243,16 +244,25 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
     },
     auditLog: async (query) =>
       pageOf(auditRows(400, now), query, ({ who, plan, result }) => `${who} ${plan} ${result}`),
-    plan: async (request) => planOf(request, groups),
-    async start(request, confirmation) {
-      if (!allowsActions)
-        throw new MillraceError('INPUT_INVALID', 'This console only looks. Start it with --allow-actions.');
-      const plan = planOf(request, groups);
-      if (confirmation !== plan.confirmation)
-        throw new MillraceError(
-          'INPUT_INVALID',
-          `You typed ${JSON.stringify(confirmation)}, not ${JSON.stringify(plan.confirmation)}: nothing was done.`,
+    async plan(request) {
+      const plan = planOf(request, groups, `plan-${++planned}`);
+      plans.set(plan.id, plan);
+      return plan;
+    },
+    async start(planId, request, confirmation) {
+      const refuse = (message: string) => new MillraceError('INPUT_INVALID', message);
+      if (!allowsActions) throw refuse('This console only looks. Start it with --allow-actions.');
+      const known = plans.get(planId);
+      if (!known) throw refuse(`There is no plan ${JSON.stringify(planId)} any more. Plan it again.`);
+      if (known.refusal !== null) throw refuse(known.refusal);
+      if (confirmation !== known.confirmation)
+        throw refuse(
+          `You typed ${JSON.stringify(confirmation)}, not ${JSON.stringify(known.confirmation)}: nothing was done.`,
         );
+      if ('reason' in request && request.kind !== 'park-release' && request.reason.trim() === '')
+        throw refuse('The reason is empty. Say why, for whoever asks later.');
+      plans.delete(planId);
+      const plan = { ...known, request, command: commandOf(request) };
       const running: Running = {
         id: `action-${actions.length + 1}`,
         plan,
@@ -268,6 +278,9 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
     async steer(id, to) {
       const running = actions.find((each) => each.id === id);
       if (!running) throw new MillraceError('INPUT_INVALID', `There is no action ${JSON.stringify(id)}.`);
+      const { kind } = running.plan.request;
+      if (kind !== 'redrive' && (to !== 'cancel' || kind !== 'discard'))
+        throw new MillraceError('INPUT_INVALID', `A ${kind} has no ${to}.`);
       if (to === 'pause') running.pausedAt ??= Date.now();
       if (to === 'resume' && running.pausedAt !== null) {
         running.pausedMs += Date.now() - running.pausedAt;
@@ -380,6 +393,7 @@ function groupOf(at: number, letterCount: number, now: number): FailureGroup {
   const code = CODES[at % CODES.length]!;
   const count = at === 0 ? letterCount : 1 + Math.floor(chance('group', at) ** 4 * 900);
   const isCode = code.startsWith('HANDLER');
+  const where = `error=${code},at=${consumer}/consumer.ts:${20 + (at % 4_000)}`;
   return {
     consumer,
     fingerprint: `f${at.toString(16).padStart(7, '0')}`,
@@ -390,7 +404,8 @@ function groupOf(at: number, letterCount: number, now: number): FailureGroup {
     errorName: at % 50 === 1 ? HOSTILE[at % HOSTILE.length]! : isCode ? 'TypeError' : 'MillraceError',
     location: isCode ? `${consumer}/consumer.ts:${20 + (at % 4_000)}` : null,
     count,
-    overtaken: at === 0 ? 1_204 : at % 7 === 0 ? 1 : 0,
+    // The third one's letters are all overtaken.
+    overtaken: at === 0 ? Math.min(1_204, count) : at === 2 ? count : at % 7 === 0 ? 1 : 0,
     partitions: [at % 12, (at + 5) % 12].toSorted((a, b) => a - b),
     keys: [
       {
@@ -408,14 +423,17 @@ function groupOf(at: number, letterCount: number, now: number): FailureGroup {
     isBeyondRedrive: code === 'AVRO_TRUNCATED',
     before:
       code === 'FRAME_UNKNOWN' ? ["A redrive helps only after you correct the contract's framing."] : [],
-    where: `error=${code},at=${consumer}/consumer.ts:${20 + (at % 4_000)}`,
+    where,
     sample: `${consumer}/${TOPIC}/${at % 12}/${1_000 + at}`,
-    command: `npx millrace dlq redrive --consumer ${consumer} --where error=${code}`,
+    command: `npx millrace dlq redrive --consumer ${consumer} --where ${where}`,
   };
 }
 
 function letterOf(group: FailureGroup, at: number, now: number): LetterRow {
   const offset = 1_000 + at;
+  // As many in all as the group says: the eighth, and others as far apart as they fit.
+  const apart = Math.floor(group.count / Math.max(group.overtaken, 1));
+  const isOvertaken = group.overtaken > 0 && (at - 7) % apart === 0;
   return {
     id: `${group.consumer}/${TOPIC}/${at % 12}/${offset}`,
     key: at % 25 === 3 ? HOSTILE[at % HOSTILE.length]! : `/news/2026/article-${at % 300}`,
@@ -426,7 +444,7 @@ function letterOf(group: FailureGroup, at: number, now: number): LetterRow {
     attempts: 3,
     firstFailedAt: now - 60_000 - at * 20,
     lastFailedAt: now - 50_000 - at * 20,
-    overtakenBy: at % 40 === 7 ? offset + 12 : null,
+    overtakenBy: isOvertaken ? offset + 12 : null,
     reason: `${group.errorName}: (hidden: it can quote personal data)`,
   };
 }
@@ -458,61 +476,6 @@ function auditRows(length: number, now: number): readonly AuditRow[] {
     plan: `275 letters: error=HANDLER_FAILED, at most 100 a second`,
     result: at === 3 ? 'under way, or it was killed' : '275 applied',
   }));
-}
-
-function planOf(request: ActionRequest, groups: readonly FailureGroup[]): ActionPlan {
-  const group = groups.find(({ where }) => 'where' in request && where === request.where);
-  const count = 'where' in request ? (group?.count ?? 275) : 12;
-  const overtaken = group?.overtaken ?? 3;
-  return {
-    request,
-    count,
-    overtaken,
-    lines: [
-      `${count.toLocaleString('en-US')} dead letters of ${request.consumer}`,
-      `without ${overtaken} overtaken letters`,
-      '5 letters first, then the others if those were applied',
-      'at most 100 a second; stops when 20 have failed again',
-    ],
-    refusal: count === 0 ? 'No dead letters match.' : null,
-    confirmation: request.consumer,
-    command: `npx millrace dlq redrive --consumer ${request.consumer}`,
-  };
-}
-
-interface Running {
-  readonly id: string;
-  readonly plan: ActionPlan;
-  readonly startedAt: number;
-  pausedMs: number;
-  pausedAt: number | null;
-  cancelledAt: number | null;
-}
-
-/** A hundred letters a second. */
-function stateOf({ id, plan, startedAt, pausedMs, pausedAt, cancelledAt }: Running): ActionState {
-  const runningMs = (cancelledAt ?? pausedAt ?? Date.now()) - startedAt - pausedMs;
-  const planned = plan.count - plan.overtaken;
-  const sent = Math.min(planned, runningMs < 1_500 ? 5 : Math.floor(runningMs / 10));
-  const isOver = sent === planned || cancelledAt !== null;
-  return {
-    id,
-    request: plan.request,
-    command: plan.command,
-    phase: cancelledAt !== null ? 'cancelled' : isOver ? 'done' : pausedAt !== null ? 'paused' : 'running',
-    isCanary: runningMs < 1_500 && !isOver,
-    startedAt,
-    endedAt: isOver ? Date.now() : null,
-    planned: plan.count,
-    sent,
-    applied: Math.max(0, sent - 2),
-    alreadyApplied: 1,
-    failed: Math.min(1, sent),
-    overtaken: plan.overtaken,
-    remaining: planned - sent,
-    arrived: 4,
-    text: isOver ? `${Math.max(0, sent - 2)} applied, 1 failed again.` : '',
-  };
 }
 
 function pageOf<Item>(
