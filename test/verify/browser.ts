@@ -33,6 +33,14 @@ export async function violationsIn(page: Page): Promise<readonly string[]> {
   );
 }
 
+/** The page's large numbers by their names; the signs before those are for the eye alone. */
+export function figuresIn(page: Page): Promise<Readonly<Record<string, string>>> {
+  return page.evaluate(
+    `Object.fromEntries([...document.querySelectorAll('.numbers > div')].map((each) =>
+       [each.querySelector('dt').lastChild.textContent, each.querySelector('dd').textContent]))`,
+  );
+}
+
 /** Where pictures are left for a person to look at: MILLRACE_ARTIFACTS, or artifacts/ in the checkout. */
 export function artifact(name: string): string {
   const folder = process.env.MILLRACE_ARTIFACTS ?? join(import.meta.dirname, '../../artifacts');

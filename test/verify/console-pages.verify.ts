@@ -6,7 +6,7 @@ import { consoleAssets } from '../../console/assets.ts';
 import type { PageServer } from '../../console/page-server.ts';
 import { serveConsole } from '../../console/server.ts';
 import { sampleOperations } from '../console/sample-operations.ts';
-import { artifact, newContext, startBrowser, THEMES, violationsIn, WIDTHS } from './browser.ts';
+import { artifact, figuresIn, newContext, startBrowser, THEMES, violationsIn, WIDTHS } from './browser.ts';
 
 jest.setTimeout(180_000);
 
@@ -16,8 +16,13 @@ const PAGES: Readonly<Record<string, string>> = {
   consumer: '/consumers/order-totals',
   failures: '/failures',
   group: '/group/order-totals/f0000000',
+  'group-of-overtaken': '/group/editorial-analytics/f0000002',
   letter: `/letters/${LETTER}`,
   plan: `/redrive?consumer=order-totals&where=${encodeURIComponent('error=HANDLER_FAILED')}`,
+  'plan-of-overtaken': `/redrive?consumer=order-totals&where=${encodeURIComponent('error=HANDLER_FAILED')}&overtaken=yes`,
+  'plan-of-nothing': '/redrive?consumer=order-totals&where=error%3DNONE',
+  'plan-of-discard': '/redrive?kind=discard&consumer=order-totals&where=error%3DHANDLER_FAILED',
+  'plan-of-key': '/redrive?kind=park-skip&consumer=billing&partition=3&key=cmVhZGVyLTQ3MTE%3D',
   redrives: '/redrive',
   parked: '/parked',
   find: '/find?topic=news.pageviews&key=%2Fabout',
@@ -86,6 +91,117 @@ describe.each(THEMES)('in the %s theme', (theme) => {
       expect(found).toEqual([]);
     },
   );
+});
+
+describe('actions', () => {
+  let context: BrowserContext;
+  let page: Page;
+  beforeAll(async () => {
+    context = await newContext(browser);
+    page = await context.newPage();
+    await page.goto(server.url);
+  });
+  afterAll(() => context?.close());
+  const startButton = () => page.locator('form.card button[type=submit]');
+
+  test('what a page offers can be started and acts on something', async () => {
+    const offered = new Map<string, string>();
+    for (const path of [PAGES.group!, PAGES['group-of-overtaken']!, PAGES.letter!, PAGES.parked!]) {
+      await show(page, path);
+      const links = await page.evaluate<readonly string[]>(
+        "[...document.querySelectorAll('main a[href^=\"/redrive?\"]')].map((link) => link.getAttribute('href'))",
+      );
+      // Of many keys, one of a kind.
+      for (const link of links) {
+        const kind = new URL(link, server.url).searchParams.get('kind') ?? '';
+        if (!kind.startsWith('park')) offered.set(`${path} ${link}`, link);
+        else if (!offered.has(kind)) offered.set(kind, link);
+      }
+    }
+    expect(offered.size).toBe(9);
+    for (const link of offered.values()) {
+      await show(page, link);
+      const name = await page.locator('form.card label code').textContent();
+      const reason = page.getByRole('textbox', { name: 'Reason' });
+      if ((await reason.count()) > 0) await reason.fill('a test');
+      await page.getByRole('textbox', { name: /to confirm/ }).fill(name!);
+      expect([link, await startButton().textContent()]).toEqual([link, expect.stringMatching(/[1-9]/)]);
+      await startButton().click();
+      await page.waitForURL('**/redrive/action-*');
+      await page.getByRole('progressbar').waitFor();
+      // A redrive alone can be paused.
+      if (link.includes('kind='))
+        expect([link, await page.getByRole('button', { name: 'Pause' }).count()]).toEqual([link, 0]);
+    }
+  });
+
+  test('an action on nothing cannot be started', async () => {
+    await show(page, PAGES['plan-of-nothing']!);
+    expect(await startButton().isDisabled()).toBe(true);
+    expect(await page.textContent('#refusal')).toContain('No dead letters match.');
+  });
+
+  test.each(['plan-of-discard', 'plan-of-key'])(
+    '%s waits for a reason, says so, and is not planned again for it',
+    async (name) => {
+      await show(page, PAGES[name]!);
+      const planned: string[] = [];
+      page.on('request', (request) => planned.push(new URL(request.url()).pathname));
+      expect(await startButton().isDisabled()).toBe(true);
+      const field = page.getByRole('textbox', { name: 'Reason' });
+      expect(await field.isEnabled()).toBe(true);
+      expect(await page.textContent('#why-reason')).toContain('before you start');
+      await field.fill('   ');
+      expect(await startButton().isDisabled()).toBe(true);
+      await field.fill("it's a test order");
+      expect(await startButton().isEnabled()).toBe(true);
+      expect(await page.textContent('form .command')).toContain("--reason 'it'\\''s a test order'");
+      page.removeAllListeners('request');
+      expect(planned.filter((path) => path === '/api/plan')).toEqual([]);
+    },
+  );
+
+  test('pace and limits are not planned again; overtaken letters are, and can be left out again', async () => {
+    await show(page, PAGES.plan!);
+    let plans = 0;
+    page.on('request', (request) => {
+      if (new URL(request.url()).pathname === '/api/plan') plans++;
+    });
+    await page.getByLabel('Letters to try first').fill('12');
+    await page.getByLabel('Letters a second, at most').fill('40');
+    await page.getByLabel('Stop after failures').fill('3');
+    expect(await startButton().textContent()).toBe('Start: 12 first, then 260');
+    expect(await page.textContent('form .command')).toContain('--canary 12 --rate 40 --max-failures 3');
+    expect([plans, await figuresIn(page)]).toEqual([
+      0,
+      { 'Letters to redrive': '272', 'Overtaken, left out': '3' },
+    ]);
+    const overtaken = page.getByRole('checkbox', { name: /Also the 3 overtaken letters/ });
+    await overtaken.check();
+    await page.getByText('Start: 12 first, then 263').waitFor();
+    expect([plans, await figuresIn(page)]).toEqual([
+      1,
+      { 'Letters to redrive': '275', 'Overtaken ones among them': '3' },
+    ]);
+    await overtaken.uncheck();
+    await page.getByText('Start: 12 first, then 260').waitFor();
+    page.removeAllListeners('request');
+  });
+
+  test("on a phone the app's name stays in one piece, beside what the console may do", async () => {
+    await page.setViewportSize({ width: 320, height: 700 });
+    await show(page, '/');
+    const pieces = await page.evaluate<number>(
+      `(() => {
+         const range = document.createRange();
+         range.selectNodeContents([...document.querySelector('.home').childNodes].find(({ nodeType }) => nodeType === 3));
+         return range.getClientRects().length;
+       })()`,
+    );
+    expect(pieces).toBe(1);
+    expect(await page.getByText('actions allowed').isVisible()).toBe(true);
+    await page.setViewportSize({ width: 1280, height: 720 });
+  });
 });
 
 describe('budgets', () => {

@@ -25,6 +25,7 @@ const REDRIVE = {
     rate: 1_000,
     maxFailures: 1,
   },
+  plan: 'plan-1',
   confirmation: 'order-totals',
 };
 const JSON_OF_REDRIVE = JSON.stringify(REDRIVE);

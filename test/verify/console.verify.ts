@@ -9,9 +9,12 @@ import type { Browser, Page } from 'playwright-core';
 import { createSeededRandom } from '../../adapters/system/seeded-random.ts';
 import { createTraffic } from '../../demo/traffic.ts';
 import { rawRequest } from '../console/raw-request.ts';
+import type { OrderChange } from '../fixtures/order-history/contracts/shop.order-changes/schema.ts';
+import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { artifact, newContext, startBrowser } from './browser.ts';
+import { artifact, figuresIn, newContext, startBrowser } from './browser.ts';
 import { millrace, millraceJson, start } from './newsroom.ts';
+import { copyOrderHistory, MENDED } from './order-faults.ts';
 
 jest.setTimeout(240_000);
 
@@ -59,8 +62,8 @@ async function afterTheBug(name: string): Promise<readonly string[]> {
 }
 
 /** What the first line of a command's JSON says. */
-async function started(args: readonly string[]): Promise<Readonly<Record<string, string>>> {
-  const child = start([...args, '--json']);
+async function started(args: readonly string[], project?: string): Promise<Readonly<Record<string, string>>> {
+  const child = start([...args, '--json'], project);
   running.push(child);
   child.stderr!.resume();
   const [line] = await once(createInterface({ input: child.stdout! }), 'line');
@@ -68,9 +71,9 @@ async function started(args: readonly string[]): Promise<Readonly<Record<string,
 }
 
 /** The pipeline without the bug, and its console. */
-async function open(state: readonly string[]): Promise<Page> {
-  const ports = ['--console-port', '0', '--collector-port', '0'];
-  const { console } = await started(['up', '--no-publish', '--allow-actions', ...ports, ...state]);
+async function open(state: readonly string[], project?: string): Promise<Page> {
+  const ports = ['--console-port', '0', ...(project === undefined ? ['--collector-port', '0'] : [])];
+  const { console } = await started(['up', '--no-publish', '--allow-actions', ...ports, ...state], project);
   const page = await (await newContext(browser)).newPage();
   await page.goto(console!);
   return page;
@@ -160,6 +163,96 @@ describe('a handler bug for one article, deployed away', () => {
   });
 });
 
+describe('orders of which one change was lost', () => {
+  const project = () => join(temporary.path, 'orders');
+  const state = () => ['--state', join(temporary.path, 'of-orders')];
+  const json = (...args: readonly string[]) => millraceJson([...args, ...state()], '', project());
+  /** Each begins with the change that fails; of the last one nothing is parked. */
+  const histories: Readonly<Record<string, readonly string[]>> = {
+    skipped: ['lost', 'paid', 'sent'],
+    released: ['lost', 'paid'],
+    waiting: ['lost', 'packed'],
+    single: ['lost'],
+  };
+
+  beforeAll(async () => {
+    copyOrderHistory(project(), MENDED);
+    const changes = Object.entries(histories).flatMap(([orderId, statuses]) =>
+      statuses.map((status, at): OrderChange => ({ eventId: `${orderId}-${at}`, orderId, status, cents: 1 })),
+    );
+    const changesFile = join(temporary.path, 'orders.jsonl');
+    writeFileSync(changesFile, changes.map((each) => JSON.stringify(each)).join('\n'));
+    placeSink(state()[1]!);
+    const up = ['up', '--input', changesFile, '--exit-when-drained', '--fail', 'status=lost'];
+    expect(await json(...up)).toMatchObject({ deadLettered: 4 });
+  });
+
+  test('a key is skipped and one released; a redrive leaves out what that overtook; a discard does away with it', async () => {
+    const page = await open(state(), project());
+    const main = page.locator('main');
+    const go = async (name: string) => page.getByLabel('Pages').getByRole('link', { name }).click();
+    /** Fills the form in as it asks to be, and starts. */
+    const startIt = async (reason?: string) => {
+      const button = page.locator('form.card button[type=submit]');
+      await button.waitFor();
+      if (reason !== undefined) {
+        expect(await button.isDisabled()).toBe(true);
+        await page.getByRole('textbox', { name: 'Reason' }).fill(reason);
+      }
+      await page.getByRole('textbox', { name: /to confirm/ }).fill('order-history');
+      await button.click();
+      await page.waitForURL(/\/redrive\/[\w-]+$/);
+      await page.getByText('✓ Done.').waitFor();
+    };
+
+    await go('Parked keys');
+    await page.getByRole('link', { name: /Skip … key skipped/ }).click();
+    await startIt('a test order');
+    expect(await figuresIn(page)).toMatchObject({ Done: '2', 'Without a result': '0' });
+    await go('Parked keys');
+    await page.getByRole('link', { name: /Release … key released/ }).click();
+    await page.locator('form.card').waitFor();
+    expect(await page.getByRole('textbox', { name: 'Reason' }).count()).toBe(0);
+    await startIt();
+
+    // Three letters are left, of which that of the released key is overtaken.
+    await go('Failures');
+    await main.locator('[data-row]').first().click();
+    await page.getByRole('link', { name: 'Redrive these 2 letters …' }).click();
+    await main.getByText('Start: redrive 2 letters').waitFor();
+    expect(await figuresIn(page)).toEqual({ 'Letters to redrive': '2', 'Overtaken, left out': '1' });
+    await page.screenshot({ path: artifact('console-scenario-overtaken.png') });
+    await startIt();
+    expect(await figuresIn(page)).toMatchObject({
+      Applied: '2',
+      'Overtaken, left out': '1',
+      'Failed again': '0',
+      'Without a result': '0',
+    });
+
+    // What is left is overtaken, and the page offers nothing that leaves it out.
+    await page.goBack();
+    await page.getByRole('link', { name: 'Redrive the overtaken letter …' }).click();
+    await main.getByText('Start: redrive 1 letter').waitFor();
+    expect(await figuresIn(page)).toEqual({ 'Letters to redrive': '1', 'Overtaken ones among them': '1' });
+    expect(await page.getByRole('checkbox', { name: /overtaken letter/ }).isChecked()).toBe(true);
+    await page.goBack();
+    await page.getByRole('link', { name: 'Discard …' }).click();
+    await startIt("the customer's mistake");
+
+    const log = JSON.stringify(await json('dlq', 'audit'));
+    expect(log).toContain('a test order');
+    expect(log).toContain("the customer's mistake");
+    const rows = await json('sql', 'select order_id, status, history from order_history order by 1');
+    expect(rows).toEqual([
+      { order_id: 'released', status: 'paid', history: 'released-1 paid\n' },
+      { order_id: 'single', status: 'lost', history: 'single-0 lost\n' },
+      { order_id: 'skipped', status: 'sent', history: 'skipped-1 paid\nskipped-2 sent\n' },
+      { order_id: 'waiting', status: 'packed', history: 'waiting-0 lost\nwaiting-1 packed\n' },
+    ]);
+  });
+});
+
 describe('without --allow-actions', () => {
   test('the console shows the plan and the command, and starts nothing', async () => {
     const state = await afterTheBug('read-only');
@@ -187,6 +280,7 @@ describe('without --allow-actions', () => {
            method: 'POST',
            headers: { 'content-type': 'application/json', 'x-millrace-csrf': localStorage.getItem('millrace-csrf') },
            body: JSON.stringify({
+             plan: 'any',
              request: { kind: 'redrive', consumer: '${CONSUMER}', where: '', allowOvertaken: false, canary: 0, rate: 100, maxFailures: 1 },
              confirmation: '${CONSUMER}',
            }),
