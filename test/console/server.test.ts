@@ -117,20 +117,24 @@ test('the cookie alone writes nothing: a server on another port of this machine 
   );
   const words = new Set(answers.join(' ').match(/[\w-]{32,}/g));
   for (const word of [...words, ''])
-    expect((await post('/api/actions', { request: REDRIVE }, { [CSRF_HEADER]: word })).status).toBe(403);
+    expect(
+      (await post('/api/actions', { plan: 'plan-1', request: REDRIVE }, { [CSRF_HEADER]: word })).status,
+    ).toBe(403);
   expect(start).not.toHaveBeenCalled();
 });
 
-test('an action reaches the operations as the page sent it, with what was typed', async () => {
+test('an action reaches the operations as the page sent it, with its plan and what was typed', async () => {
   const start = jest.fn(sampleOperations({ allowsActions: true, groups: 5 }).start);
   const { post } = await open({ start });
-  await post('/api/actions', { request: { ...REDRIVE, more: 1 }, confirmation: 'order-totals' });
-  expect(start.mock.calls).toEqual([[REDRIVE, 'order-totals']]);
+  const body = { plan: 'plan-1', request: { ...REDRIVE, more: 1 }, confirmation: 'order-totals', more: 1 };
+  await post('/api/actions', body);
+  expect(start.mock.calls).toEqual([['plan-1', REDRIVE, 'order-totals']]);
 });
 
 test('without --allow-actions an action is refused', async () => {
   const { post, get } = await open();
-  const answer = await post('/api/actions', { request: REDRIVE, confirmation: 'order-totals' });
+  const body = { plan: 'plan-1', request: REDRIVE, confirmation: 'order-totals' };
+  const answer = await post('/api/actions', body);
   expect([answer.status, (await bodyOf(answer)).error.message]).toEqual([
     400,
     expect.stringContaining('--allow-actions'),
@@ -148,20 +152,26 @@ test('what no page of ours sends is refused before it reaches the operations', a
     'text',
     7,
     {},
-    { request: null, confirmation: 'x' },
-    { request: REDRIVE },
-    { request: REDRIVE, confirmation: 7 },
-    { request: { ...REDRIVE, kind: 'drop-table' }, confirmation: 'x' },
-    { request: { ...REDRIVE, kind: '__proto__' }, confirmation: 'x' },
-    { request: { ...REDRIVE, consumer: ['a'] }, confirmation: 'x' },
-    { request: { ...REDRIVE, where: undefined }, confirmation: 'x' },
-    { request: { ...REDRIVE, rate: 0 }, confirmation: 'x' },
-    { request: { ...REDRIVE, rate: '50' }, confirmation: 'x' },
-    { request: { ...REDRIVE, canary: -1 }, confirmation: 'x' },
-    { request: { ...REDRIVE, canary: 1e300 }, confirmation: 'x' },
-    { request: { ...REDRIVE, maxFailures: null }, confirmation: 'x' },
-    { request: { kind: 'discard', consumer: 'a', where: 'b' }, confirmation: 'x' },
-    { request: { kind: 'park-skip', consumer: 'a', keyBase64: 'b', reason: 'c' }, confirmation: 'x' },
+    { plan: 'p', request: null, confirmation: 'x' },
+    { plan: 'p', request: REDRIVE },
+    { plan: 'p', request: REDRIVE, confirmation: 7 },
+    { plan: 'p', request: { ...REDRIVE, kind: 'drop-table' }, confirmation: 'x' },
+    { plan: 'p', request: { ...REDRIVE, kind: '__proto__' }, confirmation: 'x' },
+    { plan: 'p', request: { ...REDRIVE, consumer: ['a'] }, confirmation: 'x' },
+    { plan: 'p', request: { ...REDRIVE, where: undefined }, confirmation: 'x' },
+    { plan: 'p', request: { ...REDRIVE, rate: 0 }, confirmation: 'x' },
+    { plan: 'p', request: { ...REDRIVE, rate: '50' }, confirmation: 'x' },
+    { plan: 'p', request: { ...REDRIVE, canary: -1 }, confirmation: 'x' },
+    { plan: 'p', request: { ...REDRIVE, canary: 1e300 }, confirmation: 'x' },
+    { plan: 'p', request: { ...REDRIVE, maxFailures: null }, confirmation: 'x' },
+    { plan: 'p', request: { kind: 'discard', consumer: 'a', where: 'b' }, confirmation: 'x' },
+    {
+      plan: 'p',
+      request: { kind: 'park-skip', consumer: 'a', keyBase64: 'b', reason: 'c' },
+      confirmation: 'x',
+    },
+    { request: REDRIVE, confirmation: 'x' },
+    { plan: null, request: REDRIVE, confirmation: 'x' },
   ]) {
     const answer = await post('/api/actions', body);
     expect([body, answer.status, (await bodyOf(answer)).error.code]).toEqual([body, 400, 'INPUT_INVALID']);
