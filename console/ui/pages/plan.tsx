@@ -42,7 +42,9 @@ export function PlanPage({ session, location }: PageProps) {
         />
         <p class="muted">{about}</p>
       </div>
-      {asked.kind === 'redrive' && <Steps at="plan" canary={asked.canary} />}
+      {asked.kind === 'redrive' && (
+        <Steps at="plan" canary={asked.canary} letters={loaded.value?.plan.count} />
+      )}
       <Showing loaded={loaded}>
         {({ of, plan }) => (
           <div class="beside">
@@ -163,7 +165,12 @@ function Settings({
             onChange={(event) => set('overtaken', event.currentTarget.checked ? 'yes' : '')}
           />
           <span>
-            Also {overtaken === 0 ? 'overtaken letters' : `the ${plural(overtaken, 'overtaken letter')}`}{' '}
+            Also{' '}
+            {overtaken === 0
+              ? 'overtaken letters'
+              : overtaken === 1
+                ? 'the overtaken letter'
+                : `the ${count(overtaken)} overtaken letters`}{' '}
             <span class="muted">Their effects come too late, and may overwrite newer ones.</span>
           </span>
         </label>

@@ -45,14 +45,18 @@ function Forgotten() {
 /** Where a redrive is on its way. */
 export function Steps({
   at,
-  canary,
+  canary: asked,
+  letters = Number.POSITIVE_INFINITY,
   brokenAt = null,
 }: {
   readonly at: 'plan' | 'canary' | 'rest' | 'over';
   readonly canary: number;
+  /** Where there are no more than are to be tried first, they all go at once. */
+  readonly letters?: number | undefined;
   /** The step that did not come to its end. */
   readonly brokenAt?: 'canary' | 'rest' | null;
 }) {
+  const canary = asked < letters ? asked : 0;
   const steps = [
     ['plan', 'Plan'],
     ...(canary > 0 ? ([['canary', `First ${count(canary)}`]] as const) : []),
@@ -106,7 +110,12 @@ function Action({ action, isAllowed }: { readonly action: ActionState; readonly 
         <p class="muted">{about}</p>
       </div>
       {request.kind === 'redrive' && (
-        <Steps at={isOver ? 'over' : stage} canary={request.canary} brokenAt={isBroken ? stage : null} />
+        <Steps
+          at={isOver ? 'over' : stage}
+          canary={request.canary}
+          letters={action.applied + action.alreadyApplied + action.failed + action.remaining}
+          brokenAt={isBroken ? stage : null}
+        />
       )}
       <p class="hidden-text" role="status">
         {milestone(action)}
