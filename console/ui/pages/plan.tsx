@@ -6,7 +6,7 @@ import { hrefWith } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { go } from '../place.ts';
-import { count, plural } from '../words.ts';
+import { count } from '../words.ts';
 import { ACTIONS } from './actions.tsx';
 import { Confirmation } from './confirmation.tsx';
 import { Steps } from './progress.tsx';
