@@ -178,10 +178,7 @@ describe('actions of the console', () => {
       count: articles.length,
       leftOut: 0,
       overtaken: 0,
-      lines: [
-        `Redrive ${articles.length} dead letters of ${CONSUMER} (${state})`,
-        'Which: stage=handle',
-      ],
+      lines: [`Redrive ${articles.length} dead letters of ${CONSUMER} (${state})`, 'Which: stage=handle'],
       refusal: null,
       confirmation: CONSUMER,
       command:
