@@ -5,7 +5,9 @@ import { describe, expect, test } from '@jest/globals';
 
 const MAX_COLUMNS = 120;
 const PAGES = globSync(['*.md', '.github/*.md', 'create/**/*.md', 'docs/**/*.md', 'examples/**/*.md']);
-const CODE = globSync('{adapters,bin,cli,create,demo,examples,lib,local,runtime,testing}/**/*.{ts,mjs}');
+const CODE = globSync(
+  '{adapters,bin,cli,console,create,demo,examples,lib,local,runtime,testing}/**/*.{ts,tsx,mjs}',
+);
 const TESTS = globSync('test/**/*.ts', { exclude: ['test/fixtures/**', 'test/prose.test.ts'] });
 
 /** Words that stand for something the field has a word for, and phrases that nobody says. */
@@ -75,6 +77,13 @@ test.each(PAGES)(`%s wraps at ${MAX_COLUMNS} columns, but for tables, code and a
     ({ text }) => text.length > MAX_COLUMNS && !/^\s*\|/.test(text) && !text.includes('https://'),
   );
   expect(tooLong.map(({ at }) => at)).toEqual([]);
+});
+
+test.each(PAGES)('%s has no line twice, as a merge may leave it', (path) => {
+  const begins = proseOf(path).map(({ at, text }) => ({ at, start: text.trim().slice(0, 72) }));
+  const long = begins.filter(({ start }) => start.length === 72 && !/^[|[(]/.test(start));
+  const first = new Map(long.toReversed().map(({ at, start }) => [start, at]));
+  expect(long.filter(({ at, start }) => first.get(start) !== at)).toEqual([]);
 });
 
 /** As GitHub makes them: lower case, no punctuation, hyphens for spaces. */
