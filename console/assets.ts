@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { BuildFailure } from 'esbuild';
 import { MillraceError } from '../runtime/errors.ts';
 import type { Asset } from './page-server.ts';
 
@@ -44,10 +45,17 @@ export async function consoleAssets(): Promise<Readonly<Record<string, Asset>>> 
 /**
  * A page's script with all it imports, styles included: `NAME.tsx` becomes `/assets/NAME.js` and `/assets/NAME.css`. Plain
  * JavaScript is served as it is, and needs no esbuild.
- * @throws APP_INVALID where it cannot be bundled
+ * @throws APP_INVALID where it is not there or cannot be bundled: with what is wrong, where, and what to do
  */
 export async function bundled(path: string): Promise<Readonly<Record<string, Asset>>> {
   const name = basename(path, extname(path));
+  if (!/\.(?:m?js|[jt]sx|ts)$/.test(path))
+    throw pageInvalid(path, 'is no script: it ends with .js, .mjs, .jsx, .ts or .tsx. Correct its name.');
+  if (!existsSync(path))
+    throw pageInvalid(
+      path,
+      'does not exist. Correct demo.page.script, which counts from the folder of millrace.config.ts.',
+    );
   if (/\.m?js$/.test(path)) {
     const style = path.replace(/\.m?js$/, '.css');
     return {
@@ -62,12 +70,28 @@ export async function bundled(path: string): Promise<Readonly<Record<string, Ass
       files.map(({ name: file, text }) => [`/assets/${file}`, { type: TYPES[extname(file)]!, body: text }]),
     );
   } catch (cause) {
-    throw new MillraceError(
-      'APP_INVALID',
-      `The page ${path} cannot be bundled: ${(cause as Error).message.split('\n')[0]}. Correct it; TypeScript needs esbuild, which "npm install --save-dev esbuild" adds.`,
-      { cause, details: { path } },
-    );
+    throw pageInvalid(path, `cannot be bundled: ${whyUnbundled(cause as Error)}`, cause);
   }
+}
+
+function pageInvalid(path: string, problem: string, cause?: unknown): MillraceError {
+  return new MillraceError('APP_INVALID', `The page ${path} ${problem}`, { cause, details: { path } });
+}
+
+/** Esbuild's first error, where it is, and what to do. */
+function whyUnbundled(error: Error & Partial<BuildFailure>): string {
+  const [first] = error.errors ?? [];
+  if (!first) {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
+    return isMissing
+      ? 'esbuild is not installed. Add it with "npm install --save-dev esbuild", or write the page as .js.'
+      : error.message.split('\n')[0]!;
+  }
+  const { text, location } = first;
+  const at = location ? ` at ${location.file}:${location.line}:${location.column + 1}` : '';
+  // A package, and no file of the page's own.
+  const [, missing] = /^Could not resolve "((?:@[^/"]+\/)?[^./"][^/"]*)/.exec(text) ?? [];
+  return `${text.replace(/\.$/, '')}${at}. ${missing ? `Add it with "npm install --save-dev ${missing}".` : 'Correct it.'}`;
 }
 
 function fileAsset(path: string): Asset {
