@@ -34,7 +34,7 @@ export interface RouteRequest {
 export interface PageServerOptions {
   /** By their paths, such as `/assets/console.js`. Read at each request. */
   readonly assets: Readonly<Record<string, Asset>>;
-  /** The page at a path that is no asset and no route; undefined where there is none. */
+  /** The page at a path outside `/assets/` and `/api/` that is no route; undefined where there is none. */
   page(path: string): string | undefined;
   readonly routes: (guard: Guard) => readonly Route[];
   /** 0 for any that is free. */
@@ -86,7 +86,9 @@ export async function servePages(options: PageServerOptions): Promise<PageServer
       if (!parameters || route.method !== request.method) continue;
       return call(route, { parameters, query: url.searchParams }, request, response);
     }
-    const page = isReading && !url.pathname.startsWith('/api/') ? options.page(url.pathname) : undefined;
+    // A script that is not there must not be a page: the browser would say that the page is no script.
+    const isPage = isReading && !/^\/(?:api|assets)(?:\/|$)/.test(url.pathname);
+    const page = isPage ? options.page(url.pathname) : undefined;
     if (page !== undefined) return send(response, 200, 'text/html; charset=utf-8', page);
     refuse(response, 404, 'PAGE_UNKNOWN', `There is nothing at ${url.pathname}.`);
   };

@@ -90,7 +90,11 @@ export function defineApp(app: App): App {
   const captured = capturedTables(tables);
   const all = [...consumers, ...archivesOf(captured, consumers)];
   checkDeclarations([...contracts, ...captured.map(({ topic }) => topic)], all, collected);
-  if (demo && contracts.every((contract) => contract.name !== demo.topic.name)) {
+  if (demo && contracts.every((contract) => contract.name !== demo.topic?.name)) {
+    if (!demo.topic)
+      throw invalid(
+        'demo has no topic. Set demo.topic to the contract of the topic that the traffic goes to',
+      );
     throw invalid(
       `demo.topic is ${demo.topic.name}, which contracts does not list. List the topic's contract`,
     );
@@ -99,11 +103,18 @@ export function defineApp(app: App): App {
   return all.length === consumers.length ? app : { ...app, consumers: all };
 }
 
-function checkPage({ consumer, queries }: DemoPage, consumers: readonly AnyConsumer[]): void {
+function checkPage(page: DemoPage, consumers: readonly AnyConsumer[]): void {
+  const { consumer, queries } = page;
+  for (const name of ['title', 'script', 'consumer'] as const)
+    if (typeof page[name] !== 'string' || page[name] === '')
+      throw invalid(`demo.page.${name} is ${JSON.stringify(page[name]) ?? 'missing'}; it is a text`);
   if (consumers.every(({ name }) => name !== consumer))
     throw invalid(`demo.page.consumer is ${consumer}, which consumers does not list. List the consumer`);
-  if (Object.keys(queries).length === 0)
+  if (Object.keys(queries ?? {}).length === 0)
     throw invalid('demo.page.queries is empty. Give one query at least, by a name of yours');
+  for (const [name, sql] of Object.entries(queries))
+    if (typeof sql !== 'string' || sql.trim() === '')
+      throw invalid(`demo.page.queries.${name} holds no SQL; it is a text such as "SELECT 1 AS one"`);
 }
 
 /** Archives of the tables that no consumer archives. */

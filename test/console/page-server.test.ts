@@ -64,6 +64,20 @@ async function open(options: Partial<PageServerOptions> = {}) {
   };
 }
 
+test('a file that is not there is no page', async () => {
+  const { ask } = await open();
+  for (const target of [
+    '/assets/b.js',
+    '/assets/',
+    '/assets/deep/a.js',
+    '/assets/a.js/more',
+    '/api',
+    '/api/nothing',
+  ])
+    expect([target, (await ask(target)).status]).toEqual([target, 404]);
+  expect((await ask('/assetsofmine')).status).toBe(200);
+});
+
 test('without the cookie nothing is answered but how to open the page', async () => {
   const { raw, own } = await open();
   for (const target of ['/api/status', '/api/nothing', '/', '/assets/a.js', '/failures'])

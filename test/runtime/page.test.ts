@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { defineApp } from '../../runtime/app.ts';
 import { type Contract, defineTopic } from '../../runtime/contract/contract.ts';
 import { defineConsumer } from '../../runtime/delivery/consumer.ts';
+import type { MillraceError } from '../../runtime/errors.ts';
 import type { ConsumerStatus } from '../../runtime/lag/status.ts';
 import { freshnessOf, pageStatement } from '../../runtime/page.ts';
 
@@ -60,6 +61,14 @@ test('the queries of a page are one statement, whatever their names and comments
   expect(sql).toContain("WHERE consumer = 'o''clock'");
 });
 
+function codeOf(work: () => unknown): unknown {
+  try {
+    return work();
+  } catch (error) {
+    return (error as MillraceError).code;
+  }
+}
+
 describe('an app refuses a page', () => {
   const views: Contract<{ id: string }> = defineTopic<{ id: string }>({
     name: 'views',
@@ -86,5 +95,31 @@ describe('an app refuses a page', () => {
 
   test('without a query', () => {
     expect(appWith('counts', {})).toThrow(/demo\.page\.queries is empty/);
+    expect(appWith('counts', { days: ' ' })).toThrow(/demo\.page\.queries\.days holds no SQL/);
+  });
+
+  test.each([
+    [{}, 'demo has no topic'],
+    [{ topic: views }, 'demo.page.title is missing'],
+    [{ topic: views, page: { title: 'Page' } }, 'demo.page.script is missing'],
+    [{ topic: views, page: { title: 'Page', script: 7 } }, 'demo.page.script is 7; it is a text'],
+    [{ topic: views, page: { title: 'Page', script: 'a.js' } }, 'demo.page.consumer is missing'],
+    [
+      { topic: views, page: { title: 'Page', script: 'a.js', consumer: 'counts' } },
+      'demo.page.queries is empty',
+    ],
+  ])('without a part that it needs: %j', (demo, complaint) => {
+    const page = 'page' in demo ? demo.page : {};
+    const define = () =>
+      defineApp({
+        name: 'app',
+        contracts: [views],
+        consumers: [counts],
+        environments: {},
+        // As plain JavaScript may declare it.
+        demo: { ...demo, page } as never,
+      });
+    expect(define).toThrow(complaint);
+    expect(codeOf(define)).toBe('APP_INVALID');
   });
 });
