@@ -1,4 +1,5 @@
 /** Serves an app's own page: what its queries give after each commit, and how fresh that is. */
+import { MillraceError } from '../runtime/errors.ts';
 import type { PageAnswer, PageData, PageFreshness } from '../runtime/page.ts';
 import type { EventStream } from './event-stream.ts';
 import { type Asset, escaped, type PageServer, type Route, servePages } from './page-server.ts';
@@ -9,8 +10,13 @@ export interface LivePageOptions {
   readonly assets: Readonly<Record<string, Asset>>;
   readonly port: number;
   readonly orAnyPort?: boolean;
-  /** Looks at the tables. Not called while an earlier call is under way, nor while nobody looks at the page. */
+  /**
+   * Looks at the tables. Not called while an earlier call is under way, nor while nobody looks at the page. APP_INVALID says that
+   * a query is wrong; any other error is the sink's, and `freshness` tells of it.
+   */
   read(): Promise<PageData>;
+  /** Hears of a wrong query, once. */
+  onProblem?(message: string): void;
   /** The newest look at the consumer; null before the first. Waits for nothing. */
   freshness(): PageFreshness | null;
 }
@@ -32,12 +38,27 @@ const ANSWER_MS = 2_000;
 
 /** @throws INPUT_INVALID when the port is taken */
 export async function serveLivePage(options: LivePageOptions): Promise<LivePage> {
-  const { title, assets, read, freshness, ...listening } = options;
+  const { title, assets, read, freshness, onProblem, ...listening } = options;
   const viewers = new Set<EventStream>();
   const everyone = (event: string, value: unknown) => {
     for (const viewer of viewers) viewer.send(event, value);
   };
-  const reader = createReader(read, (data) => everyone('data', data));
+  let problem: string | null = null;
+  const setProblem = (now: string | null) => {
+    if (now === problem) return;
+    problem = now;
+    everyone('problem', now);
+    if (now !== null) onProblem?.(now);
+  };
+  const reader = createReader(read, {
+    onData(data) {
+      setProblem(null);
+      everyone('data', data);
+    },
+    onError(error) {
+      if (error instanceof MillraceError && error.code === 'APP_INVALID') setProblem(error.message);
+    },
+  });
   let toldAt = 0;
   const tellFreshness = () => {
     const now = freshness();
@@ -54,6 +75,7 @@ export async function serveLivePage(options: LivePageOptions): Promise<LivePage>
       async stream(events) {
         viewers.add(events);
         const [known, data] = [freshness(), reader.latest()];
+        if (problem !== null) events.send('problem', problem);
         if (known) events.send('freshness', known);
         if (data) events.send('data', data);
         reader.watch(true);
@@ -72,6 +94,7 @@ export async function serveLivePage(options: LivePageOptions): Promise<LivePage>
       answer: async (): Promise<PageAnswer> => ({
         data: await reader.newest(ANSWER_MS),
         freshness: freshness(),
+        problem,
       }),
     },
   ];
@@ -94,7 +117,10 @@ export async function serveLivePage(options: LivePageOptions): Promise<LivePage>
 }
 
 /** Reads while somebody looks: soon after a change, and never so often that it is in the way. */
-function createReader(read: () => Promise<PageData>, onData: (data: PageData) => void) {
+function createReader(
+  read: () => Promise<PageData>,
+  { onData, onError }: { onData(data: PageData): void; onError(error: unknown): void },
+) {
   let isWatched = false;
   let isStale = true;
   let latest: PageData | null = null;
@@ -112,8 +138,9 @@ function createReader(read: () => Promise<PageData>, onData: (data: PageData) =>
         onData(data);
       })
       // What is shown stays, with how old it is.
-      .catch(() => {
+      .catch((error) => {
         isStale = true;
+        onError(error);
       })
       .finally(() => {
         reading = undefined;

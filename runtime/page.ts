@@ -59,6 +59,8 @@ export interface PageAnswer {
   readonly data: PageData | null;
   /** Null before the first look at the consumer. */
   readonly freshness: PageFreshness | null;
+  /** Also the event `problem`: why the tables cannot be read, where a query is wrong. @default null */
+  readonly problem?: string | null;
 }
 
 /**

@@ -7,30 +7,29 @@ import { clockTime, count, moment, TONES } from '../../console/ui/words.ts';
 import type { PageFreshness } from '../../runtime/page.ts';
 import { Articles } from './articles.tsx';
 import { Bars } from './bars.tsx';
-import { follow, type Live } from './live.ts';
+import { follow, type Live, NOTHING_YET } from './live.ts';
 import { createPlaces, type Notice, noticeOf, type Picture, pictureOf } from './picture.ts';
 
 const PLACES = 20;
 
 function Newsroom() {
-  const [live, setLive] = useState<Live>({ data: null, freshness: null, isConnected: true });
+  const [live, setLive] = useState<Live>(NOTHING_YET);
   useEffect(() => follow(setLive), []);
   const nowMs = useClock();
-  const { data, freshness, isConnected } = live;
+  const { data, freshness, problem, isConnected } = live;
   const picture = useMemo(() => (data ? pictureOf(data) : null), [data]);
   const places = useRef(createPlaces(PLACES));
-  const notice: Notice | null = isConnected
-    ? noticeOf(freshness, (ms) => moment(ms, nowMs))
-    : {
-        tone: 'bad',
-        text: `Nobody sends numbers any more${data ? `: these are as of ${moment(data.at, nowMs)}` : ''}.`,
-        evidence: ['"millrace up" has ended, or the network is gone. The page tries again by itself.'],
-      };
+  const notice = noticeNow(live, nowMs);
   return (
     <div class="page">
       <Masthead picture={picture} live={live} nowMs={nowMs} />
       <main>
-        {notice && <Banner notice={notice} verdict={isConnected ? freshness?.verdict : undefined} />}
+        {notice && (
+          <Banner
+            notice={notice}
+            verdict={isConnected && problem === null ? freshness?.verdict : undefined}
+          />
+        )}
         {picture && picture.newest !== null ? (
           <>
             <Site picture={picture} newest={picture.newest} nowMs={nowMs} />
@@ -42,6 +41,17 @@ function Newsroom() {
       </main>
     </div>
   );
+}
+
+function noticeNow({ data, freshness, problem, isConnected }: Live, nowMs: number): Notice | null {
+  if (!isConnected)
+    return {
+      tone: 'bad',
+      text: `Nobody sends numbers any more${data ? `: these are as of ${moment(data.at, nowMs)}` : ''}.`,
+      evidence: ['"millrace up" has ended, or the network is gone. The page tries again by itself.'],
+    };
+  if (problem !== null) return { tone: 'bad', text: 'A query of this page is wrong.', evidence: [problem] };
+  return noticeOf(freshness, (ms) => moment(ms, nowMs));
 }
 
 function useClock(): number {

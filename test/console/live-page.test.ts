@@ -1,5 +1,6 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type LivePage, serveLivePage } from '../../console/live-page.ts';
+import { MillraceError } from '../../runtime/errors.ts';
 import type { PageAnswer, PageData } from '../../runtime/page.ts';
 import { freshnessAt } from '../verify/newsroom-data.ts';
 
@@ -8,11 +9,13 @@ let headers: Record<string, string>;
 let origin: string;
 let reads: (() => Promise<PageData>)[];
 let timesRead: number;
+let problems: string[];
 const numbered = (asOf: number): PageData => ({ at: 1, asOf, rows: { each: [{ asOf }] } });
 
 beforeEach(async () => {
   timesRead = 0;
   reads = [];
+  problems = [];
   page = await serveLivePage({
     title: 'A <page> & "more"',
     assets: {
@@ -22,6 +25,7 @@ beforeEach(async () => {
     port: 0,
     read: () => (reads.shift() ?? (async () => numbered(timesRead)))().finally(() => timesRead++),
     freshness: () => freshnessAt(7),
+    onProblem: (message) => problems.push(message),
   });
   ({ origin } = new URL(page.url));
   const { headers: given } = await fetch(page.url, { redirect: 'manual' });
@@ -68,7 +72,7 @@ test('the page links what it is given, and its title is text', async () => {
 });
 
 test('who asks without events gets the newest data with its freshness', async () => {
-  expect(await answer()).toEqual({ data: numbered(0), freshness: freshnessAt(7) });
+  expect(await answer()).toEqual({ data: numbered(0), freshness: freshnessAt(7), problem: null });
 });
 
 test('nothing is read while nobody looks', async () => {
@@ -97,6 +101,33 @@ test('a sink that fails is asked again', async () => {
     throw new Error('down');
   });
   await expect(firstEvent('data', () => true)).resolves.toMatchObject({ asOf: 1 });
+  expect(problems).toEqual([]);
+});
+
+describe('a wrong query', () => {
+  const wrong = async () => {
+    throw new MillraceError('APP_INVALID', 'The query "most" is wrong.');
+  };
+
+  test('is said once, however often it fails, and each page hears of it', async () => {
+    reads.push(wrong, wrong, wrong);
+    expect(await answer()).toEqual({
+      data: null,
+      freshness: freshnessAt(7),
+      problem: 'The query "most" is wrong.',
+    });
+    await expect(firstEvent('problem', () => true)).resolves.toBe('The query "most" is wrong.');
+    await firstEvent('problem', (problem) => problem === null);
+    expect(timesRead).toBeGreaterThanOrEqual(4);
+    expect(problems).toEqual(['The query "most" is wrong.']);
+  });
+
+  test('is forgotten once the tables can be read', async () => {
+    reads.push(wrong);
+    expect((await answer()).problem).not.toBeNull();
+    await firstEvent('data', () => true);
+    expect((await answer()).problem).toBeNull();
+  });
 });
 
 test('without the token there is nothing', async () => {

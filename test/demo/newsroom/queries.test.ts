@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { ledgerMigrations } from '../../../adapters/postgres/ledger-migrations.ts';
 import { migrate } from '../../../adapters/postgres/migrate.ts';
 import { pgliteDriver } from '../../../adapters/postgres/pglite-driver.ts';
@@ -7,6 +7,7 @@ import { demo } from '../../../demo/index.ts';
 import { pictureOf } from '../../../demo/newsroom/picture.ts';
 import { editorialAnalytics } from '../../../lambdas/editorial-analytics/consumer.ts';
 import { readPageData } from '../../../local/page-data.ts';
+import { MillraceError } from '../../../runtime/errors.ts';
 import type { View } from '../../fixtures/newsdesk/tables.ts';
 import { handleBatch } from '../../lambdas/editorial-analytics/pageviews.ts';
 import { createPglite } from '../../prepared-pglite.ts';
@@ -34,6 +35,42 @@ const view = (contentId: string, occurredAt: number, sessionId = 's'): View => (
   engagedMs: 4_000,
 });
 const read = (now = Date.now()) => readPageData(sink, demo.page!, () => now);
+
+describe('a query that is wrong', () => {
+  const readWith = (queries: Readonly<Record<string, string>>) =>
+    readPageData(sink, { ...demo.page!, queries: { fine: 'SELECT 1 AS one', ...queries } }, Date.now);
+
+  test.each([
+    ['SELECT nope FROM nowhere', 'relation "nowhere" does not exist (SQLSTATE 42P01)'],
+    ['SELECT nope FROM article_minute', 'column "nope" does not exist (SQLSTATE 42703)'],
+    ['SELECT 1; SELECT 2', 'syntax error at or near ";" (SQLSTATE 42601)'],
+    ['SELEC', 'syntax error at or near ")" (SQLSTATE 42601)'],
+    ['DELETE FROM article_minute', 'syntax error at or near "FROM" (SQLSTATE 42601)'],
+    ['SELECT 1 / (SELECT count(*) FROM article_minute)', 'division by zero (SQLSTATE 22012)'],
+  ])('is named, with the reason: %s', async (sql, reason) => {
+    const error = await readWith({ wrong: sql }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'APP_INVALID' });
+    const { message } = error as Error;
+    expect(message).toContain('The query "wrong" of demo.page cannot be read:');
+    expect(message).toContain(`${reason}. Correct demo.page.queries in millrace.config.ts;`);
+  });
+
+  test('quotes nothing that is in a row', async () => {
+    await handleBatch(sink, [view('/secret/path', Date.now())]);
+    const error = await readWith({ cast: 'SELECT content_id::regclass FROM article_minute' }).catch(String);
+    expect(error).toContain('The query "cast" of demo.page');
+    expect(error).not.toContain('secret');
+  });
+
+  test('a sink that is down is no fault of a query', async () => {
+    const down = async () => {
+      throw new MillraceError('SINK_UNAVAILABLE', 'down');
+    };
+    await expect(readPageData({ transaction: down }, demo.page!, Date.now)).rejects.toMatchObject({
+      code: 'SINK_UNAVAILABLE',
+    });
+  });
+});
 
 test('before the first pageview there is nothing, and no error', async () => {
   const data = await read();
