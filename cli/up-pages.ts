@@ -5,13 +5,15 @@ import { serveLivePage } from '../console/live-page.ts';
 import type { Stack } from '../local/stack.ts';
 import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import { freshnessOf } from '../runtime/page.ts';
+import type { Logger } from '../runtime/ports.ts';
 import type { LoadedApp } from './app.ts';
 import type { ConsoleThread } from './console/thread.ts';
 
 export interface UpPages {
-  /** Their URLs hold tokens. Null where there is none. */
+  /** URLs hold tokens. Null where there is no such page. */
   readonly newsroom: string | null;
-  readonly console: string | null;
+  /** Its thread takes a while to load: nothing else waits for that. Rejects with INPUT_INVALID when a chosen port is taken. */
+  readonly console: Promise<string | null>;
   close(): Promise<void>;
 }
 
@@ -23,6 +25,8 @@ export interface UpPagesOptions {
   /** Calls back after each batch, whichever consumer's. */
   readonly onBatch: (told: (consumer: string) => void) => void;
   readonly consoleThread: ConsoleThread;
+  /** Is told of a query of the page's that is wrong. */
+  readonly log: Logger;
   /** @default 4182, or any that is free */
   readonly pagePort?: number | undefined;
 }
@@ -30,21 +34,24 @@ export interface UpPagesOptions {
 const PAGE_PORT = 4182;
 
 /** With `--exit-when-drained` there is nobody to look. */
-export const NO_PAGES: UpPages = { newsroom: null, console: null, async close() {} };
+export const NO_PAGES: UpPages = { newsroom: null, console: Promise.resolve(null), async close() {} };
 
-/** @throws APP_INVALID where the page's script cannot be bundled; INPUT_INVALID when the port is taken */
+/** @throws APP_INVALID where the page's script cannot be bundled; INPUT_INVALID when its port is taken */
 export async function serveUpPages(options: UpPagesOptions): Promise<UpPages> {
-  const [newsroom, consoleUrl] = await Promise.all([serveNewsroom(options), options.consoleThread.serve()]);
+  const console = options.consoleThread.serve();
+  // Whoever waits for it hears of it.
+  console.catch(() => {});
+  const newsroom = await serveNewsroom(options);
   return {
     newsroom: newsroom?.url ?? null,
-    console: consoleUrl,
+    console,
     async close() {
       await Promise.all([newsroom?.close(), options.consoleThread.close()]);
     },
   };
 }
 
-async function serveNewsroom({ app, stack, looked, onBatch, pagePort }: UpPagesOptions) {
+async function serveNewsroom({ app, stack, looked, onBatch, pagePort, log }: UpPagesOptions) {
   const { demo: { page } = {}, root, consumers } = app;
   if (!page || consumers.every(({ name }) => name !== page.consumer)) return undefined;
   const served = await serveLivePage({
@@ -53,6 +60,7 @@ async function serveNewsroom({ app, stack, looked, onBatch, pagePort }: UpPagesO
     port: pagePort ?? PAGE_PORT,
     orAnyPort: pagePort === undefined,
     read: () => stack.pageData(page),
+    onProblem: (message) => log.error(message),
     freshness() {
       const { at, consumers: statuses } = looked();
       const status = statuses.find(({ consumer }) => consumer === page.consumer);

@@ -69,6 +69,12 @@ export interface UpOptions extends ArchiveOptions, KafkaOptions, PostgresOptions
   readonly json?: true;
 }
 
+/** What a second Ctrl-C finds. */
+interface Shown {
+  progress?: Progress;
+  consoleThread?: ConsoleThread;
+}
+
 /** How long Ctrl-C waits for the consumers to catch up. */
 const INTERRUPTED_DRAIN_MS = 30_000;
 const QUIT_AT_ONCE = 130;
@@ -83,14 +89,11 @@ export async function runUp(options: UpOptions): Promise<void> {
   const folder = openStateFolder(options.state);
   const lock = await lockStateFolder(folder);
   const interrupts = watchInterrupts();
-  let consoleThread: ConsoleThread | undefined;
+  const shown: Shown = {};
   try {
     if (options.fresh) clearStateFolder(folder);
-    // First, because it loads while the rest starts.
-    if (!options.exitWhenDrained) consoleThread = startConsoleThread(consoleOptions(options), printNote);
-    const shown: { progress?: Progress } = {};
     const ran = await Promise.race([
-      run(app, folder, registry, options, interrupts, { shown, consoleThread }),
+      run(app, folder, registry, options, interrupts, shown),
       interrupts.second,
     ]);
     // The terminal has written ^C behind the picture.
@@ -112,7 +115,7 @@ export async function runUp(options: UpOptions): Promise<void> {
     if (error instanceof CommandFailed) throw error;
     throw diskFull(folder.path, error as Error) ?? error;
   } finally {
-    consoleThread?.abandon();
+    shown.consoleThread?.abandon();
     interrupts.ignore();
     lock.release();
   }
@@ -147,10 +150,7 @@ async function run(
   registry: SchemaRegistry,
   options: UpOptions,
   interrupts: Interrupts,
-  {
-    shown,
-    consoleThread,
-  }: { readonly shown: { progress?: Progress }; readonly consoleThread: ConsoleThread | undefined },
+  shown: Shown,
 ): Promise<{ readonly report: RunReport; readonly context: ReportContext }> {
   // Nothing is under way yet that would have to be ended well.
   const started = await Promise.race([startUp(app, folder, registry, options), interrupts.first]);
@@ -193,18 +193,22 @@ async function run(
   try {
     // First: where its port is taken, nothing is to be published.
     collector = await openCollector(app, stores, registry, options, runLog.log);
-    if (consoleThread) {
+    if (!options.exitWhenDrained) {
+      // Not sooner: what it loads would take the processor from the stack's start.
+      shown.consoleThread = startConsoleThread(consoleOptions(options), printNote);
       pages = await serveUpPages({
         app,
         stack,
         looked: progress.looked,
         onBatch,
-        consoleThread,
+        consoleThread: shown.consoleThread,
         pagePort: options.pagePort,
+        log: runLog.log,
       });
+      // The same goes for a port that somebody chose.
+      if (options.consolePort) await Promise.race([pages.console, interrupts.first]);
     }
-    announce(pages, collector, options);
-    progress.setPages(pages);
+    const announced = announce(pages, collector, options, { progress, interrupts });
     if (options.publish) feed = openFeed(app, folder, stores, registry, options, random);
     await Promise.race([enough(feed, options, interrupts), stack.halted]);
     await collector?.close();
@@ -216,6 +220,7 @@ async function run(
       interrupts.first.then(() => systemClock.sleep(INTERRUPTED_DRAIN_MS)),
     ]);
     const elapsedMs = Math.round(performance.now() - startedAt);
+    await announced;
     await stack.stop();
     const [totals, lags] = [await stack.totals(), await stack.lag()];
     const report = runReport(feedCounts(), totals, lags, {
@@ -288,14 +293,20 @@ async function startUp(app: LoadedApp, folder: StateFolder, registry: SchemaRegi
   };
 }
 
-/** The first line of `--json`: scripts rely on it. */
-function announce(pages: UpPages, collector: CollectorServer | undefined, { json }: UpOptions): void {
-  const { newsroom, console } = pages;
+/** Says where everything listens, once all do. With `--json` that is the first line, which scripts rely on. */
+async function announce(
+  { newsroom, console: opening }: UpPages,
+  collector: CollectorServer | undefined,
+  { json }: UpOptions,
+  { progress, interrupts }: { readonly progress: Progress; readonly interrupts: Interrupts },
+): Promise<void> {
+  if (!json && newsroom) printNote(`Newsroom: ${newsroom}`);
+  progress.setPages({ newsroom, console: null });
+  const console = await Promise.race([opening, interrupts.first.then(() => null)]);
+  progress.setPages({ newsroom, console });
   if (json) printJson({ event: 'listening', newsroom, console, collector: collector?.url ?? null });
-  else {
-    if (newsroom) printNote(`Newsroom: ${newsroom}`);
-    if (console) printNote(`Console: ${console}`);
-  }
+  // A live picture has it at its head.
+  else if (console && !isLiveTerminal()) printNote(`Console: ${console}`);
 }
 
 function pausedNote(name: string, { by, at }: Pause, place: UpOptions): string {

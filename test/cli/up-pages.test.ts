@@ -1,4 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import type { PageAnswer } from '../../runtime/page.ts';
@@ -25,6 +27,15 @@ beforeAll(() => {
 });
 afterAll(() => temporary.remove());
 
+/** What has come so far. */
+function textOf(stream: NodeJS.ReadableStream): () => string {
+  let text = '';
+  stream.setEncoding('utf8').on('data', (more) => {
+    text += more;
+  });
+  return () => text;
+}
+
 const stateIn = (name: string) => {
   const state = join(temporary.path, name);
   placeSink(state);
@@ -36,14 +47,11 @@ test('up serves the page of an app, and its first line on stdout says where', as
     ['up', '--json', '--collector-port', '0', '--page-port', '0', ...stateIn('live')],
     project,
   );
-  let stdout = '';
-  up.stdout!.setEncoding('utf8').on('data', (text) => {
-    stdout += text;
-  });
+  const read = textOf(up.stdout!);
   up.stderr!.resume();
   try {
-    await until(async () => stdout.includes('\n') || up.exitCode !== null);
-    const listening = JSON.parse(stdout.split('\n')[0]!);
+    await until(async () => read().includes('\n') || up.exitCode !== null);
+    const listening = JSON.parse(read().split('\n')[0]!);
     expect(listening).toEqual({
       event: 'listening',
       newsroom: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/\?token=[\w-]{32}$/),
@@ -70,6 +78,60 @@ test('up serves the page of an app, and its first line on stdout says where', as
   } finally {
     up.kill('SIGKILL');
   }
+});
+
+test('a query that is wrong is said on the page, and once in the terminal, and the pipeline goes on', async () => {
+  const wrong = join(temporary.path, 'wrong');
+  cpSync(project, wrong, { recursive: true, verbatimSymlinks: true });
+  const demo = join(wrong, 'demo.ts');
+  const text = readFileSync(demo, 'utf8');
+  writeFileSync(
+    demo,
+    text.replace('SELECT content_id, views FROM article_minute', 'SELECT nope FROM nowhere'),
+  );
+  const ports = ['--collector-port', '0', '--page-port', '0', '--console-port', '0'];
+  const up = start(['up', '--json', ...ports, ...stateIn('wrong-query')], wrong);
+  const [read, heard] = [textOf(up.stdout!), textOf(up.stderr!)];
+  try {
+    await until(async () => read().includes('\n') || up.exitCode !== null);
+    const { newsroom } = JSON.parse(read().split('\n')[0]!);
+    const opened = await fetch(newsroom, { redirect: 'manual' });
+    const headers = { cookie: opened.headers.get('set-cookie')!.split(';')[0]! };
+    const ask = async () =>
+      (await (await fetch(new URL('/data', newsroom), { headers })).json()) as PageAnswer;
+    const complaint = 'The query "most" of demo.page cannot be read';
+    await until(async () => (await ask()).problem?.startsWith(complaint) === true);
+    await until(async () => heard().includes(complaint));
+    await until(async () => ((await ask()).freshness?.lag ?? null) !== null);
+    expect((await ask()).data).toBeNull();
+    expect(heard().split(complaint)).toHaveLength(2);
+    expect(heard()).toMatch(/relation "nowhere" does not exist .*Correct demo\.page\.queries/);
+  } finally {
+    up.kill('SIGKILL');
+  }
+});
+
+test.each([
+  ['--page-port', 'page'],
+  ['--console-port', 'console'],
+])('where the port of %s is taken, nothing is published', async (option, name) => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as AddressInfo;
+  const state = stateIn(`taken-${name}`);
+  const { code, stderr } = await millrace(
+    ['up', '--json', '--collector-port', '0', option, String(port), ...state],
+    '',
+    project,
+  );
+  taken.close();
+  expect([code, stderr]).toEqual([1, expect.stringContaining(`Port ${port} of 127.0.0.1 is in use`)]);
+  const drained = await millrace(
+    ['up', '--no-publish', '--exit-when-drained', '--json', ...state],
+    '',
+    project,
+  );
+  expect(JSON.parse(drained.stdout.trim().split('\n').at(-1)!)).toMatchObject({ applied: 0, lag: 0 });
 });
 
 test('a run that ends by itself serves nothing: its first line says so, and its last one is the summary', async () => {
