@@ -1,4 +1,5 @@
 /** The articles that are read now, the most read first. One that changes its place glides there. */
+import { memo } from 'preact/compat';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { count, printable } from '../../console/ui/words.ts';
 import { Bars } from './bars.tsx';
@@ -26,15 +27,13 @@ export function Articles({
   );
 }
 
-function Row({
-  article,
-  rank,
-  isLive,
-}: {
+interface RowProps {
   readonly article: Article;
   readonly rank: number;
   readonly isLive: boolean;
-}) {
+}
+
+const Row = memo(function Row({ article, rank, isLive }: RowProps) {
   const { id, headline, section, views, engagedMs, minutes, isBreaking } = article;
   return (
     <li class={isBreaking ? 'article breaking' : 'article'} data-key={article.key}>
@@ -66,12 +65,23 @@ function Row({
       </p>
     </li>
   );
+}, isSameRow);
+
+/** The clock ticks without news, and most news are of a few articles. */
+function isSameRow(a: RowProps, b: RowProps): boolean {
+  if (a.rank !== b.rank || a.isLive !== b.isLive) return false;
+  const [{ minutes, ...others }, { minutes: itsMinutes, ...itsOthers }] = [a.article, b.article];
+  return (
+    a.article === b.article ||
+    (Object.entries(others).every(([name, value]) => itsOthers[name as keyof typeof itsOthers] === value) &&
+      minutes.every((value, at) => value === itsMinutes[at]))
+  );
 }
 
 /** Moves each child from where it stood before `order` changed to where it stands now. */
 function useGliding(order: string) {
   const list = useRef<HTMLOListElement>(null);
-  const before = useRef<{ order: string; at: Map<string, DOMRect> }>({ order: '', at: new Map() });
+  const before = useRef<{ order: string; at: Map<string, Place> }>({ order: '', at: new Map() });
   // Read while the list is as it was: children have no new places before the effect.
   if (list.current && before.current.order !== order) before.current.at = placesIn(list.current);
   useLayoutEffect(() => {
@@ -79,9 +89,8 @@ function useGliding(order: string) {
     if (old === order) return;
     before.current.order = order;
     if (old === '' || matchMedia('(prefers-reduced-motion: reduce)').matches) return;
-    for (const [key, now] of placesIn(list.current!)) {
+    for (const [key, { element, ...now }] of placesIn(list.current!)) {
       const was = at.get(key);
-      const element = list.current!.querySelector(`[data-key="${CSS.escape(key)}"]`)!;
       const options = { duration: GLIDE_MS, easing: 'cubic-bezier(0.2, 0, 0, 1)' };
       if (!was) element.animate([{ opacity: 0 }, { opacity: 1 }], options);
       else if (was.x !== now.x || was.y !== now.y)
@@ -95,11 +104,17 @@ function useGliding(order: string) {
   return list;
 }
 
-function placesIn(list: HTMLOListElement): Map<string, DOMRect> {
+interface Place {
+  readonly element: HTMLElement;
+  readonly x: number;
+  readonly y: number;
+}
+
+function placesIn(list: HTMLOListElement): Map<string, Place> {
   return new Map(
-    [...list.children].map((child) => [
-      (child as HTMLElement).dataset.key!,
-      (child as HTMLElement).getBoundingClientRect(),
-    ]),
+    ([...list.children] as HTMLElement[]).map((element) => {
+      const { x, y } = element.getBoundingClientRect();
+      return [element.dataset.key!, { element, x, y }];
+    }),
   );
 }

@@ -1,5 +1,7 @@
 /** Views by the minute as bars: two paths, however many minutes there are. */
 import { memo } from 'preact/compat';
+import { useMemo } from 'preact/hooks';
+import { scaleOf } from './picture.ts';
 
 const HEIGHT = 24;
 const GAP = 0.25;
@@ -13,15 +15,11 @@ interface BarsProps {
   readonly label: string;
 }
 
+/** While the newest minute grows, its own short path is all that changes: the others keep their scale and their place. */
 export const Bars = memo(function Bars({ values, isOpen, label }: BarsProps) {
-  const most = Math.max(1, ...values);
-  const bars = values.map((value, at) => {
-    if (value <= 0) return '';
-    // A single view is to be seen beside thousands.
-    const height = Math.max(0.6, (value / most) * HEIGHT);
-    return `M${at + GAP / 2} ${HEIGHT}v${-height.toFixed(2)}h${1 - GAP}V${HEIGHT}z`;
-  });
-  const newest = isOpen ? bars.pop() : undefined;
+  const top = scaleOf(values);
+  const last = values.length - (isOpen ? 1 : 0);
+  const closed = useMemo(() => pathOf(values, 0, last, top), [values.slice(0, last).join(), top]);
   return (
     <svg
       class="bars"
@@ -30,11 +28,23 @@ export const Bars = memo(function Bars({ values, isOpen, label }: BarsProps) {
       role="img"
       aria-label={label}
     >
-      <path d={bars.join('') || 'M0 0'} />
-      {newest !== undefined && <path class="open" d={newest || 'M0 0'} />}
+      <path d={closed} />
+      {isOpen && <path class="open" d={pathOf(values, last, values.length, top)} />}
     </svg>
   );
 }, isSame);
+
+function pathOf(values: readonly number[], from: number, to: number, top: number): string {
+  let path = '';
+  for (let at = from; at < to; at++) {
+    const value = values[at]!;
+    if (value <= 0) continue;
+    // A single view is to be seen beside thousands.
+    const height = Math.max(0.6, (value / top) * HEIGHT);
+    path += `M${at + GAP / 2} ${HEIGHT}v${-height.toFixed(2)}h${1 - GAP}V${HEIGHT}z`;
+  }
+  return path || 'M0 0';
+}
 
 function isSame(a: BarsProps, b: BarsProps): boolean {
   return (

@@ -182,12 +182,15 @@ function seconds(ms: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
+const TIME = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
+
 /** `14:05`, with its day and year where that is not today. */
 function minute(ms: number, nowMs = 0): string {
   const date = new Date(ms);
-  const time = date.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
+  const time = TIME.format(date);
   if (date.toDateString() === new Date(nowMs).toDateString()) return time;
-  return `${date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' })}, ${time}`;
+  return `${DAY.format(date)}, ${time}`;
 }
 
 render(<Newsroom />, document.getElementById('app')!);

@@ -8,7 +8,7 @@ export interface Picture {
   /** Whether that minute is about now. Else these are the last minutes of an old log. */
   readonly isLive: boolean;
   readonly sessions: number;
-  /** Views of the last five minutes, a minute. */
+  /** Views of the last five minutes, a minute; of those that were watched in full, where the site has not been for longer. */
   readonly viewsPerMinute: number;
   /** Of a view, in the last five minutes; null where no page measures it. */
   readonly engagedMs: number | null;
@@ -36,23 +36,21 @@ const MINUTE_MS = 60_000;
 /** What was read longer ago is history. */
 const LIVE_MS = 15 * MINUTE_MS;
 
-export function pictureOf({ at, rows }: PageData): Picture {
+export function pictureOf({ at, asOf, rows }: PageData): Picture {
   const [site] = rows.site ?? [];
   const newest = site?.newest == null ? null : Number(site.newest);
   const isLive = newest !== null && at - newest < LIVE_MS;
   const minutes = series(site?.minutes);
   const engaged = series(site?.minutes, 2);
-  // A minute that has only begun counts for as much as it has had.
-  const share = newest === null ? 1 : Math.min(1, Math.max(0, (at - newest) / MINUTE_MS));
-  const recent = minutes.slice(-NOW_MINUTES);
-  const views = sum(recent);
-  const watched = recent.findIndex((each) => each > 0);
+  // A minute that has only begun counts for as much as the tables have of it.
+  const until = Math.min(at, asOf ?? at);
+  const share = newest === null ? 1 : Math.min(1, Math.max(0, (until - newest) / MINUTE_MS));
   return {
     newest,
     isLive,
     sessions: Number(site?.sessions ?? 0),
-    viewsPerMinute: watched < 0 ? 0 : views / Math.max(1, NOW_MINUTES - watched - 1 + share),
-    engagedMs: mean(sum(engaged.slice(-NOW_MINUTES)), views),
+    viewsPerMinute: perMinute(minutes, share),
+    engagedMs: mean(sum(engaged.slice(-NOW_MINUTES)), sum(minutes.slice(-NOW_MINUTES))),
     minutes,
     articles: (rows.articles ?? []).map((row) => {
       const id = String(row.id);
@@ -72,6 +70,21 @@ export function pictureOf({ at, rows }: PageData): Picture {
   };
 }
 
+/** Less of a minute than this is too little to go by. */
+const LEAST_SHARE = 0.25;
+
+function perMinute(minutes: readonly number[], share: number): number {
+  const last = minutes.length - 1;
+  const began = minutes.findIndex((views) => views > 0);
+  if (began < 0) return 0;
+  const from = minutes.length - NOW_MINUTES;
+  if (began < from) return sum(minutes.slice(from)) / (NOW_MINUTES - 1 + share);
+  // The first minute was watched for a part that nobody knows: what came after it says more, once it is long enough.
+  const watched = last - began - 1 + share;
+  if (began === last || watched < LEAST_SHARE) return sum(minutes.slice(began)) / Math.max(1, watched);
+  return sum(minutes.slice(began + 1)) / watched;
+}
+
 /** From pairs of how many minutes ago, and how many; the newest last. */
 function series(pairs: unknown, column = 1): readonly number[] {
   const values = new Array<number>(MINUTES).fill(0);
@@ -88,6 +101,15 @@ function mean(total: number, of: number): number | null {
 
 function sum(values: readonly number[]): number {
   return values.reduce((all, value) => all + value, 0);
+}
+
+const STEPS = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
+
+/** What the full height of bars stands for. In steps, so that a minute that grows seldom changes it. */
+export function scaleOf(values: readonly number[]): number {
+  const most = Math.max(1, ...values);
+  const power = 10 ** Math.floor(Math.log10(most));
+  return power * STEPS.find((step) => step * power >= most)!;
 }
 
 /** The first part of a path: `sport` of `/sport/cup-final-1200`; what is in no part is `site`. */

@@ -76,6 +76,22 @@ export function newsroomData(at: number, ids: readonly string[] = []): PageData 
   };
 }
 
+/** As on the busiest day: counts of six digits. */
+export function busyData(at: number): PageData {
+  const { rows, ...others } = newsroomData(at);
+  const articles = rows.articles!.map((row, index) => ({
+    ...row,
+    views: 999_999 - index,
+    ...(index === 5 && { views: 120_000 }),
+  }));
+  const site = rows.site!.map((row) => ({
+    ...row,
+    sessions: 999_999,
+    minutes: (row.minutes as number[][]).map(([ago, views, engaged]) => [ago, views! * 100, engaged! * 100]),
+  }));
+  return { ...others, rows: { site, articles } };
+}
+
 export function freshnessAt(at: number, change: Partial<PageFreshness> = {}): PageFreshness {
   return {
     at,

@@ -1,10 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import {
   type Article,
   createPlaces,
   headlineOf,
   noticeOf,
   pictureOf,
+  scaleOf,
   sectionOf,
 } from '../../../demo/newsroom/picture.ts';
 import type { PageFreshness } from '../../../runtime/page.ts';
@@ -57,6 +59,34 @@ describe('the picture', () => {
     };
     const { viewsPerMinute, engagedMs } = pictureOf({ at: AT, asOf: AT, rows: { site: [site] } });
     expect({ viewsPerMinute, engagedMs }).toEqual({ viewsPerMinute: 200, engagedMs: null });
+  });
+
+  describe('of 2,000 views a second', () => {
+    /** The tables of a site that is watched from a moment on, as they are `behindMs` before `at`. */
+    const watched = (sinceMs: number, behindMs = 0) => {
+      const [from, until] = [AT - sinceMs, AT - behindMs];
+      const newest = Math.floor(until / 60_000) * 60_000;
+      const minutes = Array.from({ length: 60 }, (_, ago): [number, number, number] => {
+        const began = newest - ago * 60_000;
+        return [ago, Math.max(0, Math.min(until, began + 60_000) - Math.max(from, began)) * 2, 0];
+      }).filter(([, views]) => views > 0);
+      const rows = { site: [{ newest, sessions: 1, minutes }], articles: [] };
+      return pictureOf({ at: AT, asOf: until, rows }).viewsPerMinute;
+    };
+
+    test.each([46, 59, 60, 61, 90, 119, 120, 121, 150, 240, 299, 300, 301, 600, 3_700])(
+      'it says 120,000 a minute, %d s after the start',
+      (seconds) => {
+        expect(watched(seconds * 1_000)).toBeCloseTo(120_000, -1);
+      },
+    );
+
+    test.each([1_000, 20_000, 45_000, 200_000])(
+      'it says so, too, while the tables are %d ms behind',
+      (behindMs) => {
+        expect(watched(900_000, behindMs)).toBeCloseTo(120_000, -1);
+      },
+    );
   });
 
   test('of nothing is empty', () => {
@@ -140,5 +170,21 @@ describe('places', () => {
     expect(keys(places.order([article('a', 11, true), article('b', 10)], 2))).toBe('ab');
     expect(keys(places.order([article('b', 10), article('a', 9, true)], 3))).toBe('ab');
     expect(keys(places.order([article('b', 10)], 4))).toBe('b');
+  });
+});
+
+describe('the scale of bars', () => {
+  test('leaves at most a quarter of the height free, and cuts none', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(10_000_000), { minLength: 1 }), (values) => {
+        const share = Math.max(1, ...values) / scaleOf(values);
+        expect(share).toBeLessThanOrEqual(1);
+        expect(share).toBeGreaterThanOrEqual(0.75);
+      }),
+    );
+  });
+
+  test('changes ten times while a minute grows tenfold', () => {
+    expect(new Set(Array.from({ length: 900 }, (_, n) => scaleOf([101 + n]))).size).toBe(10);
   });
 });
