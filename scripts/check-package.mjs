@@ -2,7 +2,8 @@
  * Packs both packages, creates a project from them in an empty folder, and does there what its owner would, on plain Node 22: npm run
  * check:package. Needs the npm registry. Prints how long each step took.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -76,6 +77,82 @@ function testExample() {
   rmSync(example, { recursive: true });
 }
 
+/** What browsers load: the licences of what it is made of go along. */
+function checkBundle() {
+  const script = readFileSync(join(project, 'node_modules/millrace/dist/console/ui/console.js'), 'utf8');
+  for (const holder of ['Jason Miller', 'Leon Sorokin'])
+    expect(
+      new RegExp(`^Copyright .*${holder}`, 'm').test(script),
+      `The packed console.js lacks the licence of ${holder}'s package.`,
+    );
+}
+
+/** Starts a command that serves a page, and gets paths of it as a browser would. Its first line on stdout is JSON with URLs. */
+async function served(args, urlOf, paths) {
+  const startedAt = performance.now();
+  const server = spawn(join(node, 'node'), [join(project, 'node_modules/millrace/bin/launch.mjs'), ...args], {
+    cwd: project,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    let stdout = '';
+    const ended = once(server, 'exit');
+    const listening = new Promise((resolve) => {
+      server.stdout.setEncoding('utf8').on('data', (text) => {
+        stdout += text;
+        if (stdout.includes('\n')) resolve();
+      });
+    });
+    await Promise.race([listening, ended]);
+    expect(stdout.includes('\n'), `millrace ${args.join(' ')} ended with ${server.exitCode}.`);
+    const url = urlOf(JSON.parse(stdout.split('\n')[0]));
+    const opened = await fetch(url, { redirect: 'manual' });
+    const headers = { cookie: opened.headers.get('set-cookie')?.split(';')[0] ?? '' };
+    for (const [path, part] of Object.entries(paths)) {
+      const answer = await fetch(new URL(path, url), { headers });
+      const text = await answer.text();
+      expect(answer.ok && text.includes(part), `${path} answers ${answer.status}, without ${part}.`);
+    }
+    server.kill('SIGINT');
+    await ended;
+  } finally {
+    server.kill('SIGKILL');
+  }
+  const seconds = (performance.now() - startedAt) / 1_000;
+  console.log(`${seconds.toFixed(1).padStart(6)} s  the pages of millrace ${args[0]}`);
+}
+
+/** The console, and a page of the project's own in plain JavaScript: neither needs esbuild. */
+async function checkPages() {
+  checkBundle();
+  await served(['console', '--port', '0', '--json'], ({ url }) => url, {
+    '/': '/assets/console.js',
+    '/assets/console.js': 'Copyright',
+    '/assets/console.css': 'light-dark(',
+    '/api/status': 'order-counts',
+  });
+  const config = join(project, 'millrace.config.ts');
+  const before = readFileSync(config, 'utf8');
+  writeFileSync(join(project, 'orders.js'), 'document.title = "Orders of mine";');
+  const demo = `demo: {
+    topic: orders,
+    page: { title: 'Orders', script: 'orders.js', consumer: 'order-counts', queries: { one: 'SELECT 1 AS one' } },
+  },
+  environments`;
+  writeFileSync(
+    config,
+    before.replace('environments', () => demo),
+  );
+  const ports = ['--collector-port', '0', '--page-port', '0', '--console-port', '0'];
+  await served(['up', '--no-publish', '--json', ...ports], ({ newsroom }) => newsroom, {
+    '/': 'assets/orders.js',
+    '/assets/orders.js': 'Orders of mine',
+    '/data': '[{"one":1}]',
+  });
+  writeFileSync(config, before);
+  rmSync(join(project, 'orders.js'));
+}
+
 process.exitCode = 1;
 try {
   const { result: packages } = timed('npm run pack', () => pack(folder));
@@ -125,6 +202,7 @@ try {
     millrace('sql', '--json', 'select sum(records)::int as records from order_counts_by_key'),
   );
   expect(records === report.applied, `The table has ${records} records of ${report.applied}.`);
+  await checkPages();
   run('npm', ['test']);
   testExample();
   expect(millrace('--version').trim() === version, 'It is another version.');
