@@ -92,10 +92,14 @@ async function served(args, urlOf, paths) {
   const startedAt = performance.now();
   const server = spawn(join(node, 'node'), [join(project, 'node_modules/millrace/bin/launch.mjs'), ...args], {
     cwd: project,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   try {
     let stdout = '';
+    let stderr = '';
+    server.stderr.setEncoding('utf8').on('data', (text) => {
+      stderr += text;
+    });
     const ended = once(server, 'exit');
     const listening = new Promise((resolve) => {
       server.stdout.setEncoding('utf8').on('data', (text) => {
@@ -104,7 +108,7 @@ async function served(args, urlOf, paths) {
       });
     });
     await Promise.race([listening, ended]);
-    expect(stdout.includes('\n'), `millrace ${args.join(' ')} ended with ${server.exitCode}.`);
+    expect(stdout.includes('\n'), `millrace ${args.join(' ')} ended with ${server.exitCode}:\n${stderr}`);
     const url = urlOf(JSON.parse(stdout.split('\n')[0]));
     const opened = await fetch(url, { redirect: 'manual' });
     const headers = { cookie: opened.headers.get('set-cookie')?.split(';')[0] ?? '' };
