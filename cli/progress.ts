@@ -4,6 +4,7 @@ import { totalLag } from '../local/lag.ts';
 import type { FeedCounts } from '../local/publishing/feed.ts';
 import type { Stack, StackTotals } from '../local/stack.ts';
 import type { Demo } from '../runtime/app.ts';
+import { HELD_MS } from '../runtime/lag/verdict.ts';
 import {
   describeFaults,
   describeHolds,
@@ -44,6 +45,8 @@ export interface ProgressOptions {
 
 const REDRAW_MS = 250;
 const SAMPLE_MS = 1_000;
+/** A verdict waits for the sample behind the beginning and the end of an outage. */
+const HOLDS_MS = 250;
 const LINE_MS = 3_000;
 const SECONDS_SHOWN = 40;
 /** A sink that does not answer must not hold up the end. */
@@ -63,6 +66,7 @@ export function startProgress(options: ProgressOptions): Progress {
   };
   const timers = [
     setInterval(sampler.sample, SAMPLE_MS),
+    setInterval(sampler.followHolds, HOLDS_MS),
     isLive ? setInterval(draw, REDRAW_MS) : setInterval(() => printNote(sampler.line(phase)), LINE_MS),
   ];
   return {
@@ -125,10 +129,21 @@ function createSampler({ stack, feedCounts, runLog, source, state, panel, isLive
   };
   const lookAgain = unlessUnderWay(look);
   const lookIntoSinkAgain = unlessUnderWay(lookIntoSink);
+  let heldBefore = '';
   return {
     /** Never rejects: what fails will surface elsewhere. */
     async sample(): Promise<void> {
       await Promise.all([lookAgain(), lookIntoSinkAgain()]);
+    },
+    /** Takes a sample at once where a hold began, has lasted long enough for a verdict, or is over. */
+    followHolds(): void {
+      const now = Date.now();
+      const held = runLog
+        .holds()
+        .map(({ consumer, code, since }) => [consumer, code, now - since >= HELD_MS]);
+      if (held.join() === heldBefore) return;
+      heldBefore = held.join();
+      void lookAgain();
     },
     looked: () => ({ at: lookedAt, consumers: lags }),
     snapshot: (phase: Snapshot['phase']): Snapshot => ({

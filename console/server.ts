@@ -17,7 +17,7 @@ export interface ConsoleOptions {
   readonly orAnyPort?: boolean;
 }
 
-const LOOK_MS = 2_000;
+const LOOK_MS = 1_000;
 /** One page for every path: the script shows what the path names. */
 const PAGE = `<!doctype html>
 <html lang="en">

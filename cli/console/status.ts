@@ -29,7 +29,7 @@ interface StatusParts {
   readonly clock: Clock;
 }
 
-const LOOK_MS = 2_000;
+const LOOK_MS = 1_000;
 /** While nobody asks: sparklines go on. */
 const IDLE_LOOK_MS = 10_000;
 const ASKED_MS = 15_000;

@@ -1,4 +1,4 @@
-/** What one look at a consumer finds. What could not be found out is null, and never 0. */
+/** What is known of a consumer at one time. What could not be found out is null, and never 0. */
 
 /** A consumer to look at: one of an app, or any group on a cluster. */
 export interface WatchedConsumer {

@@ -148,7 +148,7 @@ export function idleSince(points: readonly Point[]): number | null {
   if (!newest || newest.committed === null || newest.lag === null || newest.lag === 0) return null;
   let since = newest.at;
   for (const point of points.toReversed()) {
-    // A look that failed says nothing.
+    // A sample that failed says nothing.
     if (point.lag === null || point.committed === null) continue;
     if (point.committed !== newest.committed || point.lag === 0) break;
     since = point.at;
@@ -171,7 +171,7 @@ export function thinned<Item extends { readonly at: number }>(
   const newest = items.at(-1);
   if (!newest) return [];
   const kept: Item[] = [];
-  // From the oldest on, or each look would move the gaps and nothing would ever grow old.
+  // From the oldest on, or each sample would move the gaps and nothing would ever grow old.
   for (const item of items) {
     const age = newest.at - item.at;
     const before = kept.at(-1);

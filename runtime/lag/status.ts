@@ -69,7 +69,7 @@ export interface ConsumerStatus extends Progress {
   readonly partitions: readonly PartitionStatus[];
 }
 
-/** Looks again at each call, and remembers what it has seen: verdicts need several looks. */
+/** Takes a sample at each call, and remembers the earlier ones: a verdict needs several. */
 export interface LagWatch {
   /** The worst consumer first. One that cannot be looked at is UNKNOWN, with the reason. */
   look(): Promise<readonly ConsumerStatus[]>;

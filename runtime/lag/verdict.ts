@@ -23,7 +23,7 @@ const RATE_WINDOW_MS = 60_000;
 /** Work and no commit for so long, or for three batch windows, is a stall whatever the reason. */
 const STALL_MS = 300_000;
 /** What every record waits for may be over after a moment. */
-const HELD_MS = 3_000;
+export const HELD_MS = 2_000;
 /** An error that comes back so often at one offset does not pass by itself. */
 const BLOCKING_FAILURES = 3;
 /** Said only once it is certain: it does not pass without another deploy. */
@@ -223,7 +223,8 @@ function stalled(
   const progress = lastProgressAt(points);
   const isMoving = rates !== null && progress !== null && now.at - progress <= RATE_WINDOW_MS;
   if (isRunning === false && !isMoving) return because(who);
-  if (held && now.at - held.since >= HELD_MS && (progress ?? 0) <= held.since) {
+  // A commit is seen some time after it was made: one that is seen soon after the hold began may be of before it.
+  if (held && now.at - held.since >= HELD_MS && (progress ?? 0) < held.since + HELD_MS) {
     const why = held.why ? `: ${held.why.replace(/\.$/, '')}` : '';
     return because(
       `held by ${held.code} since ${moment(held.since)}, ${held.tries} ${held.tries === 1 ? 'try' : 'tries'}${why}`,

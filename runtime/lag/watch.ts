@@ -7,7 +7,7 @@ import { byUrgency, judge } from './verdict.ts';
 interface LagWatchOptions {
   readonly source: LagSource;
   readonly clock: Pick<Clock, 'now'>;
-  /** Asked at each look: groups come and go. */
+  /** Asked for each sample: groups come and go. */
   consumers(): readonly WatchedConsumer[] | Promise<readonly WatchedConsumer[]>;
   /** How far back samples are kept: some forty, the older the further apart. @default an hour */
   readonly keptMs?: number;
@@ -15,19 +15,26 @@ interface LagWatchOptions {
 
 /** Samples that are closer say nothing new. */
 const LEAST_GAP_MS = 2_000;
-/** So many looks in a row must find something else before a verdict changes. */
-const LOOKS_TO_CHANGE = 2;
+/** So many samples in a row must say something else before a verdict changes. Those of one moment are one. */
+const SAMPLES_TO_CHANGE = 2;
+const MOMENT_MS = 500;
+const WELL: readonly LagVerdict[] = ['OK', 'IDLE'];
 
 interface Remembered {
   readonly samples: readonly ConsumerSample[];
   readonly verdict: LagVerdict;
-  /** Looks in a row that found another verdict. */
+  /** Samples in a row that say another verdict, and when the last of them was taken. */
   readonly others: number;
+  readonly otherAt: number;
+  /** The sentence that says why, of a verdict that needs one. */
+  readonly because: string | undefined;
+  /** Whether a hold is the reason. */
+  readonly isHeld: boolean;
 }
 
 /**
- * Remembers samples and verdicts, so that one odd look changes nothing. The first look of a consumer stands at once; records
- * that are lost do too.
+ * Remembers samples and verdicts, so that one odd sample changes nothing. What stands at once: the first sample of a consumer,
+ * records that are lost, and a hold, both when it stalls the consumer and when the consumer moves again behind it.
  */
 export function createLagWatch(options: LagWatchOptions): LagWatch {
   const { source, clock, keptMs = 3_600_000 } = options;
@@ -51,15 +58,18 @@ export function createLagWatch(options: LagWatchOptions): LagWatch {
         const { consumer } = watched;
         const before = memory.get(consumer);
         const given = found.get(consumer) ?? [
-          unknownSample(consumer, clock.now(), 'It was not looked at: its source gave no sample.'),
+          unknownSample(consumer, clock.now(), 'Its source gave no sample.'),
         ];
         const latest = given.at(-1)!.at;
-        // What is newer than this look is of before the clock stepped back: kept, it would hide all looks until then.
+        // What is newer than this sample is of before the clock stepped back: kept, it would hide all samples until then.
         const kept = before?.samples.filter(({ at }) => at <= latest) ?? [];
         const newestAt = kept.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
         const samples = [...kept, ...given.filter(({ at }) => at > newestAt)];
-        const { status, ...standing } = settled(judge(watched, samples), before);
-        next.set(consumer, { samples: thinned(samples, { keptMs, leastGapMs: LEAST_GAP_MS }), ...standing });
+        const { status, ...standing } = settled(judge(watched, samples), before, {
+          at: latest,
+          beforeAt: newestAt,
+        });
+        next.set(consumer, { ...standing, samples: thinned(samples, { keptMs, leastGapMs: LEAST_GAP_MS }) });
         return status;
       });
       memory = next;
@@ -68,14 +78,36 @@ export function createLagWatch(options: LagWatchOptions): LagWatch {
   };
 }
 
+/** @param times of this sample, and of the one before */
 function settled(
   found: ConsumerStatus,
   before: Remembered | undefined,
-): { readonly status: ConsumerStatus; readonly verdict: LagVerdict; readonly others: number } {
-  const others = before && found.verdict !== before.verdict ? before.others + 1 : 0;
-  if (!before || others === 0 || others >= LOOKS_TO_CHANGE || found.verdict === 'LOST')
-    return { status: found, verdict: found.verdict, others: 0 };
-  const evidence = [`This look alone says ${found.verdict}; another that does changes the verdict.`];
-  const status = { ...found, verdict: before.verdict, evidence: [...evidence, ...found.evidence] };
-  return { status, verdict: before.verdict, others };
+  times: { readonly at: number; readonly beforeAt: number },
+): { readonly status: ConsumerStatus } & Omit<Remembered, 'samples'> {
+  const { verdict, heldBy, lastProgressAt, evidence } = found;
+  const isHeld = heldBy !== null && (verdict === 'STALLED' || verdict === 'BLOCKED');
+  // Who runs the consumer says that it is held, for a while already: that is no noise of one sample.
+  const isOver = before?.isHeld === true && heldBy === null && (lastProgressAt ?? 0) > times.beforeAt;
+  const isOther = before !== undefined && verdict !== before.verdict;
+  const isNext = isOther && (before.others === 0 || Math.abs(times.at - before.otherAt) >= MOMENT_MS);
+  const others = !isOther ? 0 : before.others + (isNext ? 1 : 0);
+  const isCertain = verdict === 'LOST' || isHeld || isOver;
+  if (!isOther || others >= SAMPLES_TO_CHANGE || isCertain)
+    return {
+      status: found,
+      verdict,
+      others: 0,
+      otherAt: times.at,
+      because: WELL.includes(verdict) ? undefined : evidence[0],
+      // A hold can be over some time before the first commit behind it is seen.
+      isHeld: isHeld || (!isOther && before?.isHeld === true),
+    };
+  const alone = `This sample alone says ${verdict}; the verdict changes with the next one that agrees.`;
+  const why = before.because === undefined ? [] : [before.because];
+  return {
+    ...before,
+    status: { ...found, verdict: before.verdict, evidence: [...new Set([...why, alone, ...evidence])] },
+    others,
+    otherAt: isNext ? times.at : before.otherAt,
+  };
 }
