@@ -1,9 +1,7 @@
 /** Commands for a person to copy: whole, shell-quoted, and about the same place as the command that prints them. */
+import { DEFAULT_STATE, shellQuoted } from '../runtime/commands.ts';
 import type { KafkaOptions } from './outside-options.ts';
 import type { RegistryOptions } from './registry-option.ts';
-
-/** The folder of a command that names none. */
-export const DEFAULT_STATE = '.millrace';
 
 /** Where a command looks. */
 export interface Place extends KafkaOptions, RegistryOptions {
@@ -26,9 +24,4 @@ export function placeFlags({ state, env, kafka, kafkaAuth, registry }: Place): r
     ['--registry', registry && ('url' in registry ? registry.url : `glue:${registry.name}`)],
   ];
   return flags.flatMap(([flag, value]) => (value === undefined ? [] : [flag, shellQuoted(value)]));
-}
-
-/** The word as a POSIX shell takes it for that word. */
-export function shellQuoted(word: string): string {
-  return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,10 +1,10 @@
 import { dirname, join, relative } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { isStateFolder } from '../local/state-folder.ts';
+import { DEFAULT_STATE } from '../runtime/commands.ts';
 import { isOrigin } from '../runtime/environment.ts';
 import { hasConfig } from './app.ts';
 import { otherNames } from './consumers.ts';
-import { DEFAULT_STATE } from './hints.ts';
 
 export function stateOption(): Option {
   return new Option('--state <dir>', 'the folder that keeps topics, queues and the sink')

@@ -19,6 +19,7 @@ import {
 } from '../local/state-folder.ts';
 import { openStores, type Stores } from '../local/stores.ts';
 import { recordsIn } from '../local/topic-log.ts';
+import { shellQuoted } from '../runtime/commands.ts';
 import type { Contract } from '../runtime/contract/contract.ts';
 import type { SchemaRegistry } from '../runtime/contract/registry.ts';
 import { MillraceError } from '../runtime/errors.ts';
@@ -28,7 +29,7 @@ import type { Logger, Random } from '../runtime/ports.ts';
 import { type LoadedApp, loadApp } from './app.ts';
 import { CommandFailed } from './command-failed.ts';
 import { type ConsoleThread, startConsoleThread } from './console/thread.ts';
-import { hint, shellQuoted } from './hints.ts';
+import { hint } from './hints.ts';
 import { type Interrupts, watchInterrupts } from './interrupts.ts';
 import {
   type ArchiveOptions,

@@ -63,7 +63,7 @@ export async function openSourceDatabase(url: string): Promise<SourceDatabase> {
         .catch((error: Error) => {
           throw new MillraceError(
             'CAPTURE_REFUSED',
-            `The signal was not written to ${CAPTURE_SCHEMA}.signal: ${error.message}. Run "millrace capture check" with the same --source.`,
+            `The signal was not written to ${CAPTURE_SCHEMA}.signal: ${error.message}. Run "npx millrace capture check" with the same --source.`,
             { cause: error },
           );
         });

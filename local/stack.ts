@@ -50,7 +50,7 @@ import { prepareTopics } from './prepare-topics.ts';
 import type { QueryResult } from './read-only-query.ts';
 import { readPlan } from './rebuild-journal.ts';
 import { type LocalSink, openServerSink, type QueryLimits } from './sinks.ts';
-import type { StateFolder } from './state-folder.ts';
+import { type StateFolder, upIn } from './state-folder.ts';
 import type { Stores } from './stores.ts';
 
 export interface StackOptions {
@@ -430,7 +430,7 @@ export async function querySink(folder: StateFolder, sql: string, limits: QueryL
   if (!existsSync(folder.files.sinkReady)) {
     throw new MillraceError(
       'STATE_UNREADABLE',
-      `Nothing has been consumed in ${folder.path} yet, so there are no tables. Run "millrace up" first.`,
+      `Nothing has been consumed in ${folder.path} yet, so there are no tables. Run this first: ${upIn(folder.path)}`,
       { details: { path: folder.path } },
     );
   }

@@ -14,6 +14,7 @@ import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createPrivately } from '../adapters/sqlite/open-database.ts';
+import { DEFAULT_STATE, shellQuoted } from '../runtime/commands.ts';
 import { MillraceError } from '../runtime/errors.ts';
 
 const MARKER = 'millrace.json';
@@ -98,11 +99,17 @@ export function existingStateFolder(path: string): StateFolder {
   if (!existsSync(join(root, MARKER))) {
     throw new MillraceError(
       'STATE_UNREADABLE',
-      `Nothing has run in ${root} yet. Run "millrace up" first, or name another folder with --state.`,
+      `Nothing has run in ${root} yet. Run this first, or name another folder with --state: ${upIn(root)}`,
       { details: { path: root } },
     );
   }
   return readStateFolder(root);
+}
+
+/** The command that runs the pipeline there. */
+export function upIn(path: string): string {
+  const place = resolve(path) === resolve(DEFAULT_STATE) ? '' : ` --state ${shellQuoted(path)}`;
+  return `npx millrace up${place}`;
 }
 
 /** Deletes all topics, queues and sink tables of the folder. The caller holds its lock. */

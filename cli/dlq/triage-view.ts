@@ -47,6 +47,7 @@ const OVERTAKEN =
   'Newer records of their keys were applied since, so a redrive refuses them. Permit it, or discard them:';
 
 const HELPS_AFTER: Readonly<Record<string, string>> = {
+  HANDLER_FAILED: 'a handler without the bug runs',
   VALUE_MISSING: "you set cleanup: 'compact' in the contract",
   FRAME_UNKNOWN: "you correct the contract's framing",
   FRAME_BODY_TOO_LARGE: 'you raise maxBodyBytes in the contract',

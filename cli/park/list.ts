@@ -1,11 +1,12 @@
 import { Command } from 'commander';
+import { shellQuoted } from '../../runtime/commands.ts';
 import { ledgerOwner } from '../../runtime/replay/ledgers.ts';
 import { allPages, type WaitingKey } from '../../runtime/replay/waiting-keys.ts';
 import { CommandFailed } from '../command-failed.ts';
 import { keyText, type View } from '../dlq/letter-view.ts';
 import { consumerOption, showValuesOption } from '../dlq/options.ts';
 import { type DlqSession, inEachDlqSession } from '../dlq/session.ts';
-import { hint, shellQuoted } from '../hints.ts';
+import { hint } from '../hints.ts';
 import { jsonOption, wholeFrom } from '../options.ts';
 import {
   duration,

@@ -3,11 +3,12 @@
  * of its own: the CDK deploys that, so these commands say how, and look at what it does.
  */
 import { randomUUID } from 'node:crypto';
+import { shellQuoted } from '../../runtime/commands.ts';
 import { deployedName, generationPart } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { type Generation, generationName } from '../../runtime/replay/generation.ts';
 import { confirm } from '../dlq/confirmation.ts';
-import { hint, shellQuoted } from '../hints.ts';
+import { hint } from '../hints.ts';
 import { type Interrupts, watchInterrupts } from '../interrupts.ts';
 import { printJson, printLine, printNote, table } from '../terminal.ts';
 import { type DeployedSession, liveIn, look, oldestOf, watch } from './deployed-progress.ts';

@@ -3,12 +3,13 @@ import { localUser } from '../../adapters/system/local-user.ts';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { existingStateFolder, type StateFolder } from '../../local/state-folder.ts';
 import { isArchive } from '../../runtime/archive/archive.ts';
+import { shellQuoted } from '../../runtime/commands.ts';
 import { type AuditEntry, audited } from '../../runtime/dead-letters/audit-log.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { type LoadedApp, loadApp } from '../app.ts';
 import { otherNames } from '../consumers.ts';
-import { hint, type Place, shellQuoted } from '../hints.ts';
+import { hint, type Place } from '../hints.ts';
 import { either } from '../terminal.ts';
 import { type GenerationHost, type HostOptions, openGenerationHost } from './host.ts';
 

@@ -1,9 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { hint, shellQuoted } from '../../cli/hints.ts';
+import { hint } from '../../cli/hints.ts';
 import { nearestState } from '../../cli/options.ts';
 import { openStateFolder } from '../../local/state-folder.ts';
+import { shellQuoted } from '../../runtime/commands.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 
 describe('the state folder of a command that names none', () => {

@@ -70,7 +70,7 @@ describe('millrace warehouse', () => {
   test('run loads what is archived in the state folder, and says where there is none', async () => {
     const { code, stderr } = await warehouse('run', '--state', join(folder, 'none'));
     expect(code).toBe(1);
-    expect(stderr).toContain('Run "millrace up" first');
+    expect(stderr).toContain('Run this first: npx millrace up');
   });
 
   test.each(['/none/dbt', '/bin/ls'])('a path that is not dbt is named: %s', async (dbt) => {

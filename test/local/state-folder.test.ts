@@ -10,6 +10,7 @@ import {
   lockStateFolder,
   openStateFolder,
   tryLockStateFolder,
+  upIn,
 } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
@@ -114,7 +115,14 @@ function writeMarker(text: string): void {
 }
 
 test('looking into a folder that is not there makes none', () => {
-  expect(() => existingStateFolder(path)).toThrow(expect.objectContaining({ code: 'STATE_UNREADABLE' }));
+  expect(() => existingStateFolder(path)).toThrow(
+    expect.objectContaining({
+      code: 'STATE_UNREADABLE',
+      message: expect.stringContaining(`npx millrace up --state ${path}`),
+    }),
+  );
+  expect(upIn('.millrace')).toBe('npx millrace up');
+  expect(upIn("it's here")).toBe(`npx millrace up --state 'it'\\''s here'`);
   expect(readdirSync(temporary.path)).toEqual([]);
 });
 

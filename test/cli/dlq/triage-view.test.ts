@@ -81,6 +81,7 @@ test('each group has its share, its keys, its times and the next command', () =>
     ' 1    275  95%  HANDLER_FAILED  Error at editorial-analytics/consumer.ts:29',
     '        key /about (275)   partition 5   news.pageviews   09:31:39 to 09:32:25',
     '        look    npx millrace dlq show editorial-analytics/news.pageviews/5/0',
+    '        A redrive helps only after a handler without the bug runs.',
     '        redrive npx millrace dlq redrive --consumer editorial-analytics --where error=HANDLER_FAILED',
     '',
     ' 2     14   5%  FRAME_UNKNOWN',
@@ -108,6 +109,7 @@ test.each([
 });
 
 test.each([
+  ['HANDLER_FAILED', 'a handler without the bug'],
   ['VALUE_MISSING', "cleanup: 'compact'"],
   ['FRAME_UNKNOWN', "the contract's framing"],
   ['FRAME_BODY_TOO_LARGE', 'maxBodyBytes'],
