@@ -1,4 +1,6 @@
 import { Command } from 'commander';
+import { awsCalls } from '../adapters/aws/aws-calls.ts';
+import { whoIsAsking } from '../adapters/aws/deployment-reader.ts';
 import { consoleAssets } from '../console/assets.ts';
 import { serveConsole } from '../console/server.ts';
 import { loadApp } from './app.ts';
@@ -58,6 +60,7 @@ export function consoleCommand(): Command {
     .action(async (options: CommandOptions, command: Command) => {
       const app = await loadApp();
       if (options.env !== undefined) checkEnvironment(command, options.env, app.environments);
+      if (options.env !== undefined) await whoIsAsking(awsCalls());
       const interrupts = watchInterrupts();
       const operations = await createOperations(app, options);
       const listening = { port: options.port ?? CONSOLE_PORT, orAnyPort: options.port === undefined };

@@ -112,7 +112,9 @@ export interface ConsumerAnswer {
   /** Null where the ledger cannot be read from here, with why in `ledgerProblem`. */
   readonly ledger: readonly LedgerBar[] | null;
   readonly ledgerProblem: string | null;
+  /** None where nobody can tell which there are, with why in `generationsProblem`. An archive has none either. */
   readonly generations: readonly GenerationRow[];
+  readonly generationsProblem: string | null;
 }
 
 /** One partition's ledger beside its log. Offsets; ends are exclusive. */

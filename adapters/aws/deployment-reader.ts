@@ -55,8 +55,13 @@ export async function whoIsAsking(
     const { Account = 'unknown', Arn = 'unknown' } = await calls.getCallerIdentity({});
     return { account: Account, region, who: Arn.slice(Arn.lastIndexOf(':') + 1) };
   } catch (cause) {
-    throw new MillraceError('INPUT_INVALID', whyNobody(cause as Error), { cause });
+    throw nobodySignedIn(cause);
   }
+}
+
+/** That AWS was not asked, or does not know who asks: the same words wherever it shows. */
+export function nobodySignedIn(cause: unknown): MillraceError {
+  return new MillraceError('INPUT_INVALID', whyNobody(cause as Error), { cause });
 }
 
 /** In the words of who has to act: the SDK tells its caller which argument is missing. */

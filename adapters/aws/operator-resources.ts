@@ -18,6 +18,7 @@ import {
 import { BUCKET_TAG, deadLetterQueueName, redriveQueueName, registryName } from '../../runtime/deployment.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { systemClock } from '../system/system-clock.ts';
+import { nobodySignedIn } from './deployment-reader.ts';
 import { createGlueSchemaRegistry } from './glue-schema-registry.ts';
 import { requestTimeouts } from './request-timeouts.ts';
 import { createS3Objects } from './s3-objects.ts';
@@ -58,7 +59,6 @@ export async function openAwsResources(
     );
   };
   const open = async () => {
-    const { Arn: who = 'unknown' } = await new STSClient(TIMEOUTS).send(new GetCallerIdentityCommand({}));
     const [deadLetters, redrive] = await Promise.all([
       findQueue(sqs, deadLetterQueueName(env, consumer.name)),
       findQueue(sqs, redriveQueueName(env, consumer.name)),
@@ -66,9 +66,13 @@ export async function openAwsResources(
     const { Tags } = await sqs.send(new ListQueueTagsCommand({ QueueUrl: deadLetters.url }));
     const bucket = Tags?.[BUCKET_TAG];
     if (!bucket) throw new Error(`the queue has no tag ${BUCKET_TAG}. Deploy its stack again.`);
-    return { who, deadLetters, redrive, bucket };
+    return { deadLetters, redrive, bucket };
   };
-  const { who, deadLetters, redrive, bucket } = await open().catch(problem);
+  const asking = new STSClient(TIMEOUTS).send(new GetCallerIdentityCommand({}));
+  const { Arn: who = 'unknown' } = await asking.catch((cause: unknown) => {
+    throw nobodySignedIn(cause);
+  });
+  const { deadLetters, redrive, bucket } = await open().catch(problem);
   return {
     who,
     retentionMs: deadLetters.retentionMs,

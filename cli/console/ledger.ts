@@ -3,7 +3,7 @@ import { systemClock } from '../../adapters/system/system-clock.ts';
 import type { ConsumerAnswer, GenerationRow, LedgerBar } from '../../console/operations.ts';
 import { askOwner } from '../../local/control-socket.ts';
 import { notedGenerations, notedLedger } from '../../local/ledger-origin.ts';
-import { existingStateFolder, isStateFolder } from '../../local/state-folder.ts';
+import { existingStateFolder } from '../../local/state-folder.ts';
 import { openStores } from '../../local/stores.ts';
 import { isArchive } from '../../runtime/archive/archive.ts';
 import type { AnyConsumer } from '../../runtime/delivery/consumer.ts';
@@ -71,9 +71,9 @@ export function createConsumerDetail(
         (error: unknown) => ({ bars: null, why: problemText(error) }),
       ),
       generations(name).then(
-        ({ answer }) => answer,
-        // Those of an environment take rights that not everybody has who may look.
-        () => [],
+        ({ answer }) => ({ known: answer, why: null }),
+        // Those of an environment take rights that not everybody has who may see the lag.
+        (error: Error) => ({ known: [], why: error.message }),
       ),
       auditLog.since(name, Date.now() - KEPT_MS),
     ]);
@@ -91,7 +91,8 @@ export function createConsumerDetail(
       ].toSorted((a, b) => a.at - b.at),
       ledger: ledger.bars,
       ledgerProblem: ledger.why,
-      generations: rows,
+      generations: rows.known,
+      generationsProblem: rows.why,
     };
   };
 }
@@ -218,11 +219,13 @@ async function knownGenerations(
   if (options.env !== undefined) {
     const { openGenerations } = await import('../../adapters/aws/rebuilding.ts');
     const { awsCalls } = await import('../../adapters/aws/aws-calls.ts');
-    const found = await openGenerations(options.env, awsCalls()).list(name);
+    const { whoIsAsking } = await import('../../adapters/aws/deployment-reader.ts');
+    const calls = awsCalls();
+    await whoIsAsking(calls);
+    const found = await openGenerations(options.env, calls).list(name);
     const all = found.filter((each) => !isShadow(each));
     return { all: all.length === 0 ? [first] : all, lagOf: unknown };
   }
-  if (!isStateFolder(options.state)) return { all: [first], lagOf: unknown };
   const folder = existingStateFolder(options.state);
   const answered = await askOwner(folder, 'generations', { consumer: name }).catch(notAsked);
   const all: readonly Known[] = answered

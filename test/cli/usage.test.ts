@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
 import { millrace } from './millrace.ts';
@@ -165,6 +165,31 @@ describe('a mistake that is none of usage', () => {
     const { code, stdout, stderr } = await millrace([...args, '--state', join(temporary.path, 'other')]);
     expect(stderr).toMatch(message);
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+  });
+});
+
+describe('without a region of AWS', () => {
+  const before = { ...process.env };
+  beforeEach(() => {
+    for (const name of ['AWS_REGION', 'AWS_DEFAULT_REGION', 'AWS_PROFILE']) delete process.env[name];
+    process.env.AWS_CONFIG_FILE = '/dev/null';
+    process.env.AWS_EC2_METADATA_DISABLED = 'true';
+  });
+  afterEach(() => {
+    process.env = before;
+  });
+
+  test.each([
+    ['console', ['console', '--port', '0'], 1],
+    ['dlq list', ['dlq', 'list', '--consumer', 'editorial-analytics'], 1],
+    ['find', ['find', 'news.pageviews', '--key', 'k'], 1],
+    ['status', ['status'], 3],
+  ])('%s of an environment says which one is missing, in the same words', async (_, args, expected) => {
+    const { code, stdout, stderr } = await millrace([...args, '--env', 'dev']);
+    expect(stderr).toBe(
+      'error: No AWS region is set. Set AWS_REGION, or AWS_PROFILE with a region. [INPUT_INVALID]\n',
+    );
+    expect({ code, stdout }).toEqual({ code: expected, stdout: '' });
   });
 });
 

@@ -123,6 +123,7 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
             commands: [`npx millrace rebuild promote ${name}`, `npx millrace rebuild drop ${name}`],
           },
         ],
+        generationsProblem: null,
       };
     },
     groups: async (query) =>

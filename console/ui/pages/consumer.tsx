@@ -58,7 +58,7 @@ export function ConsumerPage({ session, status, rest }: PageProps) {
 }
 
 function Details({ answer, place }: { readonly answer: ConsumerAnswer; readonly place: Place }) {
-  const { look, series, marks, ledger, ledgerProblem, generations } = answer;
+  const { look, series, marks, ledger, ledgerProblem, generations, generationsProblem } = answer;
   return (
     <>
       <Evidence look={look} place={place} />
@@ -79,7 +79,11 @@ function Details({ answer, place }: { readonly answer: ConsumerAnswer; readonly 
         </div>
       </Section>
       <Section title="Generations" id="generations" note="Sets of its tables. Readers see the live one.">
-        <Generations rows={generations} consumer={look.consumer} flags={place.flags} />
+        {generationsProblem === null ? (
+          <Generations rows={generations} consumer={look.consumer} flags={place.flags} />
+        ) : (
+          <Problem text={generationsProblem} />
+        )}
       </Section>
       <Section title="Partitions" id="partitions">
         <Partitions partitions={look.partitions} />
@@ -137,7 +141,7 @@ function Facts({ look }: { readonly look: ConsumerLook }) {
       </Fact>
       <Fact name="Parked keys">
         <a class="figure" href={pathWith('/parked', { consumer })}>
-          {count(parked?.keys ?? 0)}
+          {known(parked === null ? null : parked.keys)}
         </a>
         {parked !== null && parked.records > 0 && (
           <div class="muted small">

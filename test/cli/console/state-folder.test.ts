@@ -106,8 +106,9 @@ describe('the console on a state folder', () => {
   });
 
   test('the ledgers have every record of the run, as audit accounts for them', async () => {
-    const { ledger, ledgerProblem, generations, look } = await operations.consumer(CONSUMER);
-    expect(ledgerProblem).toBeNull();
+    const { ledger, ledgerProblem, generations, generationsProblem, look } =
+      await operations.consumer(CONSUMER);
+    expect([ledgerProblem, generationsProblem]).toEqual([null, null]);
     const totals = (of: 'settled' | 'deadLetters' | 'parked' | 'skipped' | 'pending') =>
       sum(ledger!.map(({ counts }) => counts[of]));
     expect(sum(ledger!.map(({ end }) => end))).toBe(published);
@@ -128,6 +129,23 @@ describe('the console on a state folder', () => {
         commands: [`npx millrace rebuild ${CONSUMER} --state ${state}`],
       },
     ]);
+  });
+
+  test('of a folder in which nothing has run nothing is known, and every part says why', async () => {
+    const nothing = join(temporary.path, 'nothing');
+    const others = await open({ state: nothing });
+    try {
+      const why = expect.stringContaining(`npx millrace up --state ${nothing}`);
+      expect(await others.consumer(CONSUMER)).toMatchObject({
+        look: { verdict: 'UNKNOWN', lag: null, deadLetters: null, parked: null, evidence: [why] },
+        ledger: null,
+        ledgerProblem: why,
+        generations: [],
+        generationsProblem: why,
+      });
+    } finally {
+      await others.close();
+    }
   });
 
   test('a consumer that the app does not have is refused by name', async () => {
