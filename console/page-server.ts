@@ -76,9 +76,10 @@ export async function servePages(options: PageServerOptions): Promise<PageServer
     const token = url.searchParams.get('token');
     if (token !== null && request.method === 'GET' && guard.opens(token))
       return signIn(url, request, response);
+    const isReading = request.method === 'GET' || request.method === 'HEAD';
+    if (isReading && url.pathname === PLAIN_PATH) return send(response, 200, 'text/css', PLAIN_STYLE);
     if (!guard.isSignedIn(request, port)) return notSignedIn(url, response);
 
-    const isReading = request.method === 'GET' || request.method === 'HEAD';
     const asset = Object.hasOwn(options.assets, url.pathname) && options.assets[url.pathname];
     if (asset && isReading) return send(response, 200, asset.type, asset.body);
     for (const { route, matches } of routes) {
@@ -239,10 +240,15 @@ function refuse(response: ServerResponse, status: number, code: ErrorCode, messa
   send(response, status, 'application/json', JSON.stringify({ error: { code, message } }));
 }
 
+const NOT_SIGNED_IN = `<p>Open this page by the URL in the terminal: it holds a token.</p>
+<dl><dt><code>npx millrace console</code></dt><dd>prints the URL of the console.</dd>
+<dt><code>npm start</code></dt><dd>runs the pipeline, and prints the URLs of its pages.</dd></dl>
+<p>Each start makes a new token, and the one before is no longer valid.</p>`;
+
 function notSignedIn(url: URL, response: ServerResponse): void {
   const message = 'Open the page by the URL that the command printed: it holds a token.';
   if (url.pathname.startsWith('/api/')) refuse(response, 401, 'PAGE_REFUSED', message);
-  else send(response, 401, 'text/html; charset=utf-8', plainPage('Not signed in', `<p>${message}</p>`));
+  else send(response, 401, 'text/html; charset=utf-8', plainPage('Not signed in', NOT_SIGNED_IN));
 }
 
 /** What a page says of an error that nobody foresaw. Its text may quote a record, so it goes to the terminal alone. */
@@ -261,8 +267,22 @@ function opening(path: string): string {
   );
 }
 
+/** The one file for whoever is not signed in: it says nothing of the pipeline. The colours are those of `ui/style.css`. */
+const PLAIN_PATH = '/assets/plain.css';
+const PLAIN_STYLE = `:root { color-scheme: light dark; }
+body { margin: 0; padding: 1.25rem; font: 1rem/1.55 ui-sans-serif, system-ui, "Segoe UI", "Noto Sans", Roboto, sans-serif;
+  background: light-dark(#f4f3ee, #0b1217); color: light-dark(#15202a, #e9eef1); }
+main { max-width: 34rem; margin: 12vh auto 0; padding: 1.25rem 1.5rem; border: 1px solid light-dark(#dcd9ce, #26343e);
+  border-radius: 0.4rem; background: light-dark(#fffefb, #121b22); border-top: 3px solid light-dark(#0a5f63, #79d4c8); }
+h1 { margin: 0 0 0.5rem; font-size: 1.25rem; }
+p, dl { margin: 0 0 0.75rem; }
+dd { margin: 0 0 0.35rem; color: light-dark(#525d68, #a0aeb9); }
+code { padding: 0.1em 0.35em; border-radius: 0.25rem; background: light-dark(#ebe9e1, #0a1014);
+  font-family: ui-monospace, "SF Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: 0.92em; }
+`;
+
 function plainPage(title: string, body: string, head = ''): string {
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title} · Millrace</title>${head}</head><body><main><h1>${title}</h1>${body}</main></body></html>`;
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="stylesheet" href="${PLAIN_PATH}"><title>${title} · Millrace</title>${head}</head><body><main><h1>${title}</h1>${body}</main></body></html>`;
 }
 
 /** Text that is safe in HTML, also in quotes. */

@@ -87,6 +87,22 @@ test('without the cookie nothing is answered but how to open the page', async ()
   expect(body).not.toContain('wrong');
 });
 
+test('who is not signed in reads which command prints the URL, in a page whose style is the only file there is', async () => {
+  const { raw, own } = await open();
+  const { body } = await raw({ target: '/failures', head: [own] });
+  expect(body).toMatch(/npx millrace console<\/code>.*prints the URL/);
+  expect(body).toContain('npm start');
+  const linked = [...body.matchAll(/(?:href|src)="([^"]*)"/g)].map(([, path]) => path!);
+  expect(linked).toEqual(['/assets/plain.css']);
+  const style = await raw({ target: linked[0]!, head: [own] });
+  expect([style.status, style.headers['content-type']]).toEqual([200, 'text/css']);
+  expect(style.body).not.toMatch(/url\(|@import/);
+  for (const target of ['/assets/', '/assets/plain.css/', '/assets/plain.css/../a.js', '/assets/PLAIN.CSS'])
+    expect([target, (await raw({ target, head: [own] })).status]).toEqual([target, 401]);
+  expect((await raw({ target: linked[0]!, head: [own], method: 'POST', body: '{}' })).status).toBe(401);
+  expect((await raw({ target: linked[0]!, head: ['Host: evil.example'] })).status).not.toBe(200);
+});
+
 test('the token becomes a cookie, and leaves the address', async () => {
   const { raw, own, server, ask, guard } = await open();
   const { pathname, search } = new URL(server.url);
