@@ -27,7 +27,7 @@ import { count, epilogue, plural, printJson, printLine, printNote } from './term
 const EXAMPLE = `
 Examples:
   millrace find news.pageviews --key /about --since 2h
-  millrace find news.pageviews --where sessionId=7f3a --limit 5
+  millrace find news.pageviews --where sessionId=7f3a --newest --limit 5
   millrace find shop.orders --where address.city=Oslo --where total=12.5 --json
   millrace find news.pageviews --key /about --since 2h --env prod
 
@@ -62,6 +62,7 @@ export function findCommand(): Command {
     )
     .option('--since <time>', 'only records from this time on, such as 2h or 2026-11-24T10:00Z', pointInTime)
     .option('--limit <n>', 'end when so many are found', wholeFrom(1), 100)
+    .option('--newest', 'begin with the newest record; default: the oldest')
     .option('--show-values', 'show the values, personal data included')
     .addOption(stateOption())
     .addOption(envOption())
@@ -112,7 +113,11 @@ async function find(topic: Topic<never>, app: LoadedApp, options: FindOptions): 
       );
     }
     if (!result.isWhole && !stop.signal.aborted) {
-      printNote(`The search ended at --limit ${options.limit}. There may be more.`);
+      printNote(
+        options.newest
+          ? `The search ended at --limit ${options.limit}. There may be older records.`
+          : `The search ended at --limit ${options.limit}. There may be more. --newest begins with the newest.`,
+      );
     }
     if (stop.signal.aborted) {
       printNote(`Interrupted after ${plural(result.looked, 'record')}. There may be more.`);
@@ -126,6 +131,7 @@ async function find(topic: Topic<never>, app: LoadedApp, options: FindOptions): 
 export interface FindRequest extends EvidenceOptions, RegistryOptions {
   readonly key?: string | undefined;
   readonly everyPartition?: true;
+  readonly newest?: true;
   readonly where?: readonly Condition[];
   readonly since?: number | undefined;
   readonly limit: number;
@@ -155,7 +161,12 @@ export async function findWithOutcomes(
     const { log } = session;
     const registry = session.registry ?? (await openRegistry(options.registry, contractsAmong([topic])));
     const search = { ...options, topic, log, registry, where: options.where ?? [] };
-    const result = await findRecords({ ...search, everywhere: options.everyPartition }, onProgress, signal);
+    const order = options.newest ? 'newest' : 'oldest';
+    const result = await findRecords(
+      { ...search, everywhere: options.everyPartition, order },
+      onProgress,
+      signal,
+    );
     const sources = await Promise.all(consumers.map((consumer) => session.sourcesOf(consumer)));
     const outcomes = await outcomesOfRecords(
       result.found.map(({ raw }) => raw),

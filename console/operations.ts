@@ -315,6 +315,7 @@ export interface FindQuery {
 }
 
 export interface FindAnswer {
+  /** The newest first. */
   readonly records: readonly {
     readonly partition: number;
     readonly offset: number;
@@ -325,6 +326,7 @@ export interface FindAnswer {
   }[];
   readonly looked: number;
   readonly unreadable: number;
+  /** Whether all records were looked at. False where the answer is full: older records may match, too. */
   readonly isWhole: boolean;
   readonly command: string;
 }

@@ -18,7 +18,7 @@ import { asInput } from './errors.ts';
 const LIMIT = 100;
 
 /**
- * Searches until it has a hundred, or the signal ends it; keys that are personal data are not shown.
+ * Searches from the newest record back until it has a hundred, or the signal ends it; keys that are personal data are not shown.
  * @throws INPUT_INVALID where nothing says which records, or the topic has no such field; as `findWithOutcomes`
  */
 export async function findInTopic(
@@ -41,6 +41,7 @@ export async function findInTopic(
     ...(conditions.length > 0 && { where: conditions }),
     ...(since && { since: asInput(() => pointInTime(since)) }),
     limit: LIMIT,
+    newest: true as const,
   };
   const { result, outcomes, told, declaredNames, registry } = await findWithOutcomes(
     topic,
@@ -74,6 +75,7 @@ export async function findInTopic(
         ...(key ? ['--key', key] : []),
         ...texts.flatMap((text) => ['--where', text]),
         ...(since ? ['--since', since] : []),
+        '--newest',
       ],
       options,
     ),

@@ -22,6 +22,8 @@ export interface Search {
   readonly since?: number | undefined;
   /** Ends the search when so many are found. */
   readonly limit: number;
+  /** Which come first: by partition and offset, or by time over all partitions. @default oldest */
+  readonly order?: 'oldest' | 'newest' | undefined;
 }
 
 export interface SearchProgress {
@@ -52,9 +54,12 @@ export interface SearchResult {
 }
 
 const PAGE = 500;
+/** Backwards, a stretch twice as long as the one before, up to this: a client of Kafka reads forwards at its best. */
+const LONGEST_STRIDE = 16_000;
 
 /**
- * Searches a topic for records, oldest first in each partition, up to the end that it has when the search begins.
+ * Searches a topic for records, up to the end that it has when the search begins: partition by partition and oldest first, or
+ * the newest of all partitions first.
  * @throws TOPIC_UNKNOWN, REGISTRY_UNAVAILABLE
  */
 export async function findRecords(
@@ -62,14 +67,14 @@ export async function findRecords(
   onProgress: (progress: SearchProgress) => void = () => {},
   signal?: AbortSignal,
 ): Promise<SearchResult> {
-  const { topic, log, registry, key, everywhere, since, limit } = search;
+  const { topic, log, registry, key, everywhere, since, limit, order = 'oldest' } = search;
   const decoder = createDecoder(topic as Topic<unknown>, registry);
   const wanted = key === undefined ? undefined : Buffer.from(key);
   const count = await log.partitions(topic.name);
   const all = Array.from({ length: count }, (_, partition) => partition);
   const partitions = wanted === undefined || everywhere ? all : [partitionOf(wanted, count)];
   const stretches = await Promise.all(
-    partitions.map(async (partition) => {
+    partitions.map(async (partition): Promise<Stretch> => {
       const of = { topic: topic.name, partition };
       const { start, end } = await log.bounds(of);
       // A record whose producer's clock was ahead has this begin too early, never too late.
@@ -77,7 +82,6 @@ export async function findRecords(
       return { of, from, end };
     }),
   );
-  const found: FoundRecord[] = [];
   const progress: SearchProgress = {
     looked: 0,
     found: 0,
@@ -85,37 +89,99 @@ export async function findRecords(
   };
   let unreadable = 0;
   let oldest: number | null = null;
-  const isOver = () => signal?.aborted === true || found.length >= limit;
+  const isStopped = () => signal?.aborted === true;
 
-  for (const { of, from, end } of stretches) {
-    for (let next = from; next < end && !isOver(); ) {
-      const page = (await log.read(of, next, PAGE)).filter(({ offset }) => offset < end);
-      if (page.length === 0) {
-        const passed = (await log.passed?.(of, next)) ?? next;
-        if (passed === next) break;
-        next = passed;
-        continue;
+  /** Those of a page that are looked for. */
+  const matching = async (page: readonly RawRecord[]): Promise<readonly FoundRecord[]> => {
+    const inTime = page.filter(({ timestamp }) => since === undefined || timestamp >= since);
+    const keyed = inTime.filter((raw) => wanted === undefined || raw.key?.equals(wanted));
+    const { records, unreadable: broken } = await read(keyed, decoder);
+    unreadable += broken;
+    for (const { timestamp } of inTime) if (timestamp >= 0) oldest = Math.min(oldest ?? timestamp, timestamp);
+    progress.looked += page.length;
+    return records.filter(({ value }) => search.where.every((condition) => meets(value, condition)));
+  };
+  const passed = (offsets: number, found: number) => {
+    progress.left -= offsets;
+    progress.found += found;
+    onProgress(progress);
+  };
+
+  const oldestFirst = async (): Promise<readonly FoundRecord[]> => {
+    const found: FoundRecord[] = [];
+    for (const stretch of stretches) {
+      let behind = stretch.from;
+      for await (const page of pagesOf(log, stretch, () => isStopped() || found.length >= limit)) {
+        const matches = (await matching(page)).slice(0, limit - found.length);
+        found.push(...matches);
+        const next = page.at(-1)!.offset + 1;
+        passed(next - behind, matches.length);
+        behind = next;
       }
-      const inTime = page.filter(({ timestamp }) => since === undefined || timestamp >= since);
-      const keyed = inTime.filter((raw) => wanted === undefined || raw.key?.equals(wanted));
-      const { records, unreadable: broken } = await read(keyed, decoder);
-      unreadable += broken;
-      for (const record of records) {
-        if (found.length >= limit) break;
-        if (search.where.every((condition) => meets(record.value, condition))) found.push(record);
-      }
-      for (const { timestamp } of inTime) {
-        if (timestamp >= 0) oldest = Math.min(oldest ?? timestamp, timestamp);
-      }
-      const behind = page.at(-1)!.offset + 1;
-      progress.looked += page.length;
-      progress.left -= behind - next;
-      progress.found = found.length;
-      next = behind;
-      onProgress(progress);
     }
+    isWhole = !isStopped() && found.length < limit;
+    return found;
+  };
+
+  /** Each partition is read from its end backwards, as far as the newest of all partitions need it. */
+  const newestFirst = async (): Promise<readonly FoundRecord[]> => {
+    const found: FoundRecord[] = [];
+    const left = stretches.map((stretch) => ({ ...stretch, stride: PAGE, ready: [] as FoundRecord[] }));
+    const isUnread = ({ from, end }: Stretch) => end > from;
+    while (found.length < limit) {
+      for (const each of left) {
+        while (each.ready.length === 0 && isUnread(each) && !isStopped()) {
+          const { of, end } = each;
+          const from = Math.max(each.from, end - each.stride);
+          each.stride = Math.min(LONGEST_STRIDE, 2 * each.stride);
+          for await (const page of pagesOf(log, { of, from, end }, isStopped))
+            each.ready.unshift(...(await matching(page)).toReversed());
+          each.end = from;
+          passed(end - from, each.ready.length);
+        }
+      }
+      const next = left
+        .filter(({ ready }) => ready.length > 0)
+        .reduce<(typeof left)[number] | undefined>(
+          (best, each) =>
+            best && best.ready[0]!.raw.timestamp >= each.ready[0]!.raw.timestamp ? best : each,
+          undefined,
+        );
+      if (!next) break;
+      found.push(next.ready.shift()!);
+    }
+    isWhole = !isStopped() && left.every((each) => each.ready.length === 0 && !isUnread(each));
+    return found;
+  };
+
+  let isWhole = false;
+  const found = await (order === 'newest' ? newestFirst() : oldestFirst());
+  return { found, looked: progress.looked, unreadable, partitions, oldest, isWhole };
+}
+
+interface Stretch {
+  readonly of: { readonly topic: string; readonly partition: number };
+  readonly from: number;
+  end: number;
+}
+
+/** The records of a stretch as pages, none of which is empty. */
+async function* pagesOf(
+  log: Search['log'],
+  { of, from, end }: Readonly<Stretch>,
+  isOver: () => boolean,
+): AsyncGenerator<readonly RawRecord[]> {
+  for (let next = from; next < end && !isOver(); ) {
+    const page = (await log.read(of, next, PAGE)).filter(({ offset }) => offset < end);
+    if (page.length > 0) {
+      next = page.at(-1)!.offset + 1;
+      yield page;
+      continue;
+    }
+    const passed = (await log.passed?.(of, next)) ?? next;
+    if (passed === next) return;
+    next = passed;
   }
-  return { found, looked: progress.looked, unreadable, partitions, oldest, isWhole: !isOver() };
 }
 
 /** With their values, where those can be read. @throws REGISTRY_UNAVAILABLE */

@@ -128,8 +128,8 @@ function Found({ answer, topic }: { readonly answer: FindAnswer; readonly topic:
       </p>
       {!isWhole && (
         <div class="notice warn">
-          <strong>▲ The search is not whole.</strong> There may be more records. Narrow it down, or use the
-          command.
+          <strong>▲ The newest {count(records.length)} are shown.</strong> Older records may match, too. Add a
+          field, or run the command with a larger --limit.
         </div>
       )}
       {records.length > 0 && (

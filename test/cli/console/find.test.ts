@@ -55,13 +55,17 @@ describe('find', () => {
   const find = (query: Parameters<typeof findInTopic>[0], signal = new AbortController().signal) =>
     findInTopic(query, context, signal);
 
-  test('gives a hundred records at most, each with what became of it, and the command that does the same', async () => {
+  test('gives the newest hundred records at most, each with what became of it, and the command that does the same', async () => {
     const answer = await find({ topic: 'visits', key: '/1', since: '1d' });
     expect(answer).toMatchObject({ isWhole: false, unreadable: 0 });
     expect(answer.records).toHaveLength(100);
     for (const record of answer.records)
       expect(record).toMatchObject({ key: '/1', outcomes: { reader: { outcome: 'pending', letter: null } } });
-    expect(answer.command).toBe(`npx millrace find visits --key /1 --since 1d --state ${path}`);
+    expect(answer.command).toBe(`npx millrace find visits --key /1 --since 1d --newest --state ${path}`);
+    const offsets = answer.records.map(({ offset }) => offset);
+    expect(offsets).toEqual(offsets.toSorted((a, b) => b - a));
+    // Of 120, the oldest 20 are left out.
+    expect(answer.records.at(-1)!.offset).toBeGreaterThanOrEqual(20);
   });
 
   test('finds by fields, and shows no key that is personal data', async () => {

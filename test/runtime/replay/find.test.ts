@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { partitionOf } from '../../../runtime/publish/partitioner.ts';
 import type { RawRecord } from '../../../runtime/record.ts';
 import { parseCondition } from '../../../runtime/replay/conditions.ts';
@@ -96,6 +97,85 @@ describe('a search', () => {
     const stop = new AbortController();
     const stopped = await findRecords(search(log, {}), () => stop.abort(), stop.signal);
     expect([stopped.found.length, stopped.isWhole]).toEqual([20, false]);
+  });
+});
+
+describe('a search from the newest record on', () => {
+  /** Partitions of different lengths, with times of their own, and gaps as compaction leaves them. */
+  const logs = fc.array(
+    fc.array(
+      fc.record({
+        gap: fc.integer({ min: 0, max: 700 }),
+        at: fc.integer({ min: 0, max: 40 }),
+        is: fc.boolean(),
+      }),
+      {
+        maxLength: 60,
+      },
+    ),
+    { minLength: 3, maxLength: 3 },
+  );
+  const recordsOf = (partitions: readonly (readonly { gap: number; at: number; is: boolean }[])[]) =>
+    partitions.flatMap((rows, partition) => {
+      let offset = 0;
+      let timestamp = 1_000_000;
+      return rows.map(({ gap, at, is }) => {
+        offset += gap + 1;
+        timestamp += at;
+        return eventRecord(partition, offset, { timestamp, key: Buffer.from(is ? 'yes' : 'no') });
+      });
+    });
+
+  test('finds the newest of all partitions, in the order of a sort by time, and says whether there may be older ones', async () => {
+    await fc.assert(
+      fc.asyncProperty(logs, fc.integer({ min: 1, max: 80 }), async (partitions, limit) => {
+        const records = recordsOf(partitions);
+        const { log } = logOf(records);
+        const wanted = records.filter(({ key }) => key!.toString() === 'yes');
+        const request = { key: 'yes', everywhere: true, limit, order: 'newest' as const };
+        const { found, isWhole } = await findRecords(search(log, request));
+        const newest = wanted
+          .toSorted((a, b) => b.timestamp - a.timestamp || a.partition - b.partition || b.offset - a.offset)
+          .slice(0, limit);
+        expect(found.map(({ raw }) => raw.timestamp)).toEqual(newest.map(({ timestamp }) => timestamp));
+        for (const partition of [0, 1, 2]) {
+          const offsets = found.filter(({ raw }) => raw.partition === partition).map(({ raw }) => raw.offset);
+          expect(offsets).toEqual(offsets.toSorted((a, b) => b - a));
+          const own = wanted.filter((each) => each.partition === partition).map(({ offset }) => offset);
+          expect(offsets).toEqual(own.toReversed().slice(0, offsets.length));
+        }
+        if (wanted.length > limit) expect(isWhole).toBe(false);
+        if (wanted.length < limit) expect(isWhole).toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('reads no more than it needs, and the same records as one from the oldest on where it needs all', async () => {
+    const many = Array.from({ length: 5_000 }, (_, offset) =>
+      eventRecord(0, offset, { timestamp: 1_000 + offset }),
+    );
+    const { log } = logOf(many);
+    const few = await findRecords(search(log, { limit: 100, order: 'newest' }));
+    expect(positions(few.found).slice(0, 2)).toEqual(['0/4999', '0/4998']);
+    expect([few.found.length, few.looked, few.isWhole]).toEqual([100, 500, false]);
+    const since = { since: 3_500, limit: 9_999 };
+    const [forward, backward] = await Promise.all(
+      (['oldest', 'newest'] as const).map((order) => findRecords(search(log, { ...since, order }))),
+    );
+    expect(positions(backward!.found).toReversed()).toEqual(positions(forward!.found));
+    expect(backward).toMatchObject({ looked: forward!.looked, isWhole: true, oldest: forward!.oldest });
+  });
+
+  test('that is told to end gives what it has', async () => {
+    const { log } = logOf(Array.from({ length: 1_200 }, (_, offset) => eventRecord(0, offset)));
+    const stop = new AbortController();
+    const stopped = await findRecords(
+      search(log, { limit: 9_999, order: 'newest' }),
+      () => stop.abort(),
+      stop.signal,
+    );
+    expect([stopped.found.length, stopped.isWhole]).toEqual([500, false]);
   });
 });
 
