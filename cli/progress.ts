@@ -22,7 +22,7 @@ export interface Progress {
   setPhase(phase: Snapshot['phase']): void;
   /** Which pages are served, for the head of the picture. */
   setPages(pages: Snapshot['pages']): void;
-  /** The newest look at the consumers, and when it was. */
+  /** The newest status of the consumers, and when it was taken. */
   looked(): { readonly at: number; readonly consumers: Snapshot['lags'] };
   /** Records left to consume, as last seen; null where that is unknown. */
   lag(): number | null;

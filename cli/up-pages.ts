@@ -20,7 +20,7 @@ export interface UpPages {
 export interface UpPagesOptions {
   readonly app: LoadedApp;
   readonly stack: Pick<Stack, 'pageData'>;
-  /** The newest look at the consumers, and when it was. */
+  /** The newest status of the consumers, and when it was taken. */
   readonly looked: () => { readonly at: number; readonly consumers: readonly ConsumerStatus[] };
   /** Calls back after each batch, whichever consumer's. */
   readonly onBatch: (told: (consumer: string) => void) => void;

@@ -37,7 +37,8 @@ An input holds one JSON value a line, or whatever the app's demo reads: for the
 newsroom, a web server's access log. An app without a demo publishes generated
 values of all its contracts. While "up" runs, it also takes events by HTTP, and
 serves the console and the demo's page, but not with --exit-when-drained. With
---json, the first line on stdout has the addresses.
+--json, the first line on stdout has the addresses. For a script, run npx millrace
+up --json: "npm start" prints two lines of its own first, unless it is --silent.
 ${KAFKA_HELP}
 ${REGISTRY_HELP}`;
 

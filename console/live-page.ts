@@ -17,7 +17,7 @@ export interface LivePageOptions {
   read(): Promise<PageData>;
   /** Hears of a wrong query, once. */
   onProblem?(message: string): void;
-  /** The newest look at the consumer; null before the first. Waits for nothing. */
+  /** How the consumer was when it was last asked; null before the first time. Waits for nothing. */
   freshness(): PageFreshness | null;
 }
 

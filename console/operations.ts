@@ -19,7 +19,7 @@ export interface Place {
   readonly showsValues: boolean;
 }
 
-/** One look at a consumer, as `status` has it. */
+/** How a consumer is at one time, as `status` has it. */
 export interface ConsumerLook {
   readonly consumer: string;
   readonly group: string;
@@ -414,7 +414,7 @@ export interface ActionState {
 
 export interface Operations {
   place(): Promise<Place>;
-  /** Looks once; the watch behind it remembers what it has seen. */
+  /** Takes a sample; the watch behind it remembers the earlier ones. */
   status(): Promise<StatusAnswer>;
   consumer(name: string): Promise<ConsumerAnswer>;
   groups(query: GroupQuery): Promise<Page<FailureGroup>>;

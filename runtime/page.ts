@@ -55,9 +55,9 @@ export interface PageFreshness {
  * for this again and again where there are none. Both addresses are relative to the page.
  */
 export interface PageAnswer {
-  /** Null before the first look at the tables. */
+  /** Null before the tables were first read. */
   readonly data: PageData | null;
-  /** Null before the first look at the consumer. */
+  /** Null before the consumer's first sample. */
   readonly freshness: PageFreshness | null;
   /** Also the event `problem`: why the tables cannot be read, where a query is wrong. @default null */
   readonly problem?: string | null;

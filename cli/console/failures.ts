@@ -294,9 +294,9 @@ function whereIn(snapshot: Snapshot, group: SnapshotGroup): string | undefined {
  */
 function neighboursIn({ groups }: Snapshot): (group: SnapshotGroup) => readonly SnapshotGroup[] {
   const all = [...groups.values()];
-  const twinOf = ({ errorCode, stage, topic, location }: SnapshotGroup) =>
+  const conditionsOf = ({ errorCode, stage, topic, location }: SnapshotGroup) =>
     JSON.stringify([errorCode, stage, topic, location]);
-  const twins = Map.groupBy(all, twinOf);
+  const alike = Map.groupBy(all, conditionsOf);
   const kinds = new Map<string, SnapshotGroup[]>();
   for (const each of all) {
     const kind = JSON.stringify([each.errorCode, each.stage, each.topic]);
@@ -306,5 +306,5 @@ function neighboursIn({ groups }: Snapshot): (group: SnapshotGroup) => readonly 
     else if (known.length === 1 && known[0]!.location !== each.location) known.push(each);
   }
   const byCode = Map.groupBy([...kinds.values()].flat(), ({ errorCode }) => errorCode);
-  return (group) => [...new Set([...twins.get(twinOf(group))!, ...byCode.get(group.errorCode)!])];
+  return (group) => [...new Set([...alike.get(conditionsOf(group))!, ...byCode.get(group.errorCode)!])];
 }

@@ -33,11 +33,11 @@ const LOOK_MS = 1_000;
 /** While nobody asks: sparklines go on. */
 const IDLE_LOOK_MS = 10_000;
 const ASKED_MS = 15_000;
-/** Of an environment each look costs calls to AWS, so nobody looks while nobody asks. */
+/** Each sample of an environment costs calls to AWS, so none is taken while nobody asks. */
 const ENVIRONMENT_LOOK_MS = 30_000;
-/** Who asks by the same clock would else have the look before. */
+/** Who asks by the same clock would else get the sample before. */
 const EARLY = 0.75;
-/** A look that takes longer is not waited for where there is an earlier one. */
+/** Nobody waits longer for a sample where there is an earlier one. */
 const PATIENCE_MS = 1_000;
 const FIRST_PATIENCE_MS = 5_000;
 const DEPLOYED_MS = 300_000;
@@ -76,7 +76,7 @@ export async function createStatus(
       // To open a folder makes files in it: the version of after that is the one to compare with.
       session ??= { lag: await open(), version: versionOf(options) };
       const statuses = await session.lag.look();
-      // Behind the look, which has taken the name of a run that is over from the folder.
+      // Only now: to ask for the status takes the name of a run that is over from the folder.
       const changedAt = await deployedAt();
       consumers = statuses.map((status) => lookOf(status, options, changedAt(status.consumer)));
       seenAt = clock.now();
@@ -130,7 +130,7 @@ export async function createStatus(
         place,
         consumers,
         series: Object.fromEntries(series),
-        problem: problem ?? (seenAt === undefined ? 'The first look has not ended yet.' : null),
+        problem: problem ?? (seenAt === undefined ? 'The first answer is still on its way.' : null),
       };
     },
     history: (consumer) => ({ series: historyOf(consumer).series(), marks: historyOf(consumer).marks() }),
