@@ -5,7 +5,7 @@ import { count, printable } from '../../console/ui/words.ts';
 import { Bars } from './bars.tsx';
 import type { Article } from './picture.ts';
 
-const GLIDE_MS = 700;
+const GLIDE_MS = 450;
 
 export function Articles({
   articles,
@@ -93,11 +93,18 @@ function useGliding(order: string) {
       const was = at.get(key);
       const options = { duration: GLIDE_MS, easing: 'cubic-bezier(0.2, 0, 0, 1)' };
       if (!was) element.animate([{ opacity: 0 }, { opacity: 1 }], options);
-      else if (was.x !== now.x || was.y !== now.y)
+      else if (was.x !== now.x || was.y !== now.y) {
+        // Rows hide what they pass over, so that no two texts are ever read as one; what rises is in front.
+        const zIndex = was.x > now.x || (was.x === now.x && was.y > now.y) ? 2 : 1;
+        const from = `translate(${was.x - now.x}px, ${was.y - now.y}px)`;
         element.animate(
-          [{ transform: `translate(${was.x - now.x}px, ${was.y - now.y}px)` }, { transform: 'none' }],
+          [
+            { transform: from, zIndex },
+            { transform: 'none', zIndex },
+          ],
           options,
         );
+      }
     }
     before.current.at = new Map();
   }, [order]);
