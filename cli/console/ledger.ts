@@ -73,7 +73,7 @@ export function createConsumerDetail(
       generations(name).then(
         ({ answer }) => ({ known: answer, why: null }),
         // Those of an environment take rights that not everybody has who may see the lag.
-        (error: Error) => ({ known: [], why: error.message }),
+        (error: unknown) => ({ known: [], why: problemText(error) }),
       ),
       auditLog.since(name, Date.now() - KEPT_MS),
     ]);
