@@ -71,6 +71,19 @@ const scanned: fc.Arbitrary<readonly ScannedLetter[]> = fc.array(
   { maxLength: 40 },
 );
 
+/** With copies that failed as others did, at other times. */
+const withMoreCopies: fc.Arbitrary<readonly ScannedLetter[]> = fc
+  .tuple(scanned, fc.array(fc.tuple(fc.nat(), fc.nat(9), fc.integer({ min: 9, max: 50 }), fc.nat(50))))
+  .map(([copies, more]) => [
+    ...copies,
+    ...more.flatMap(([at, firstFailedAt, lastFailedAt, storedAt], n) => {
+      const copy = copies[at % copies.length];
+      if (!copy || !('letter' in copy)) return [];
+      const failure = { ...copy.letter.failure, firstFailedAt, lastFailedAt };
+      return [{ ...copy, ref: `more-${n}`, storedAt, letter: { ...copy.letter, failure } }];
+    }),
+  ]);
+
 /** What counts: of each letter's copies one with its newest failure. */
 function newestOf(copies: readonly ScannedLetter[]): readonly ScannedLetter[] {
   const newest = new Map<string, ScannedLetter>();
@@ -152,7 +165,7 @@ describe('groups', () => {
 
   test('tell of letters what triage tells of those that failed as they did last', async () => {
     await fc.assert(
-      fc.asyncProperty(scanned, async (copies) => {
+      fc.asyncProperty(withMoreCopies, async (copies) => {
         const { failures } = failuresOf({ c: copies }, { retentionMs: 1_000 });
         const last = new Map(
           newestOf(copies).map((copy) => [factsOf(copy).letterKey, alikeOf(factsOf(copy))]),
