@@ -15,11 +15,20 @@ export class CallFailed extends Error {
   }
 }
 
-const KEPT = 'millrace-csrf';
+/** Codes of the page's own, beside those of the server. */
+export const UNREACHABLE = 'UNREACHABLE';
+export const RESTARTED = 'RESTARTED';
+export const STARTED_AGAIN = 'It was started again. Open the URL that it prints now.';
 
-export function openSession(): Promise<Session> {
+const KEPT = 'millrace-csrf';
+/** A person who waits this long for what they started is told so. */
+const LATE_MS = 10_000;
+const LATE = 'millrace:late';
+
+/** @throws CallFailed */
+export function openSession(signal?: AbortSignal): Promise<Session> {
   keepWord();
-  return read<Session>('/api/session');
+  return read<Session>('/api/session', {}, signal);
 }
 
 /** Signing in left the word for writing behind the address. Storage is for this port alone, where cookies are for every one. */
@@ -44,9 +53,11 @@ export function pathWith(path: string, words: Words): string {
 }
 
 /** @throws CallFailed */
-export async function read<Answer>(path: string, words: Words = {}, signal?: AbortSignal): Promise<Answer> {
-  return answerOf(await fetch(pathWith(path, words), { ...(signal && { signal }) }).catch(unreachable));
+export function read<Answer>(path: string, words: Words = {}, signal?: AbortSignal): Promise<Answer> {
+  return answered(fetch(pathWith(path, words), { ...(signal && { signal }) }));
 }
+
+let late = 0;
 
 /** @throws CallFailed */
 export async function write<Answer>(path: string, body: unknown): Promise<Answer> {
@@ -54,18 +65,67 @@ export async function write<Answer>(path: string, body: unknown): Promise<Answer
     'content-type': 'application/json',
     'x-millrace-csrf': localStorage.getItem(KEPT) ?? '',
   };
-  return answerOf(
-    await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) }).catch(unreachable),
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    tellLate(1);
+  }, LATE_MS);
+  try {
+    return await answered(fetch(path, { method: 'POST', headers, body: JSON.stringify(body) }));
+  } finally {
+    clearTimeout(timer);
+    if (isLate) tellLate(-1);
+  }
+}
+
+function tellLate(more: 1 | -1): void {
+  late += more;
+  dispatchEvent(new Event(LATE));
+}
+
+/** Hears whether something that was asked to happen has no answer for ten seconds. @returns what ends it */
+export function followLate(onChange: (isLate: boolean) => void): () => void {
+  const tell = () => onChange(late > 0);
+  addEventListener(LATE, tell);
+  return () => removeEventListener(LATE, tell);
+}
+
+async function answered<Answer>(asked: Promise<Response>): Promise<Answer> {
+  let response: Response;
+  let text: string;
+  try {
+    response = await asked;
+    text = await response.text();
+  } catch (error) {
+    if ((error as Error).name === 'AbortError') throw error;
+    throw new CallFailed(UNREACHABLE, 'The console does not answer: is its command still running?');
+  }
+  const answer = jsonOf(text);
+  if (response.ok && answer !== undefined) return answer as Answer;
+  throw failureOf(response.status, answer);
+}
+
+/** What an answer that is a failure means: in the server's words, or in ours where it has none. */
+function failureOf(status: number, answer: unknown): CallFailed {
+  if (status === 401) return new CallFailed(RESTARTED, STARTED_AGAIN);
+  const { code, message } =
+    (answer as { readonly error?: { readonly code?: unknown; readonly message?: unknown } } | null | undefined)
+      ?.error ?? {};
+  if (typeof code === 'string' && typeof message === 'string') return new CallFailed(code, message);
+  // Node's own answers to a request line and headers of more than 16 kB.
+  if (status === 414 || status === 431)
+    return new CallFailed('TOO_LONG', 'That is too long to ask for. Ask for fewer characters.');
+  return new CallFailed(
+    'UNREADABLE',
+    `The console gave an answer that this page cannot read (HTTP ${status}). Reload the page. If it stays, look at the terminal of the console.`,
   );
 }
 
-async function answerOf<Answer>(response: Response): Promise<Answer> {
-  const answer = await response.json();
-  if (response.ok) return answer as Answer;
-  throw new CallFailed(answer.error.code, answer.error.message);
-}
-
-function unreachable(error: Error): never {
-  if (error.name === 'AbortError') throw error;
-  throw new CallFailed('UNREACHABLE', 'The console does not answer: is its command still running?');
+/** @returns undefined where it is none */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -4,10 +4,10 @@ import './style.css';
 import './frame.css';
 import './pages.css';
 import { render } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
-import type { StatusAnswer } from '../operations.ts';
+import { useEffect } from 'preact/hooks';
 import { openSession, type Session } from './api.ts';
 import { Frame } from './frame.tsx';
+import { Stale, useLive } from './live.ts';
 import { AuditPage } from './pages/audit.tsx';
 import { ConsumerPage } from './pages/consumer.tsx';
 import { FailuresPage } from './pages/failures.tsx';
@@ -21,40 +21,63 @@ import { Problem, Title } from './parts.tsx';
 import { followLinks, useLocation } from './place.ts';
 import { needsYou, printable } from './words.ts';
 
+/** By the first word of their paths; with how many words may follow. */
 const PAGES = {
-  '': { title: 'Now', of: NowPage },
-  consumers: { title: 'Consumer', of: ConsumerPage },
-  failures: { title: 'Failures', of: FailuresPage },
-  group: { title: 'Failure group', of: GroupPage },
-  letters: { title: 'Dead letter', of: LetterPage },
-  redrive: { title: 'Redrive', of: RedrivePage },
-  parked: { title: 'Parked keys', of: ParkedPage },
-  find: { title: 'Find', of: FindPage },
-  audit: { title: 'Audit log', of: AuditPage },
+  '': { title: 'Now', of: NowPage, words: [0, 0] },
+  consumers: { title: 'Consumer', of: ConsumerPage, words: [1, 1] },
+  failures: { title: 'Failures', of: FailuresPage, words: [0, 0] },
+  group: { title: 'Failure group', of: GroupPage, words: [2, 2] },
+  // What is no id of a letter is none that there is: the page says so.
+  letters: { title: 'Dead letter', of: LetterPage, words: [1, 100] },
+  redrive: { title: 'Redrive', of: RedrivePage, words: [0, 1] },
+  redrives: { title: 'Redrives', of: RedrivePage, words: [0, 1] },
+  parked: { title: 'Parked keys', of: ParkedPage, words: [0, 0] },
+  find: { title: 'Find', of: FindPage, words: [0, 0] },
+  audit: { title: 'Audit log', of: AuditPage, words: [0, 0] },
 } as const;
+
+/** @returns undefined where the path names no page */
+function pageOf(name: string, rest: readonly string[]) {
+  if (!Object.hasOwn(PAGES, name)) return undefined;
+  const page = PAGES[name as keyof typeof PAGES];
+  return rest.length >= page.words[0] && rest.length <= page.words[1] ? page : undefined;
+}
 
 function App({ session }: { readonly session: Session }) {
   const location = useLocation();
-  const { status, isLive } = useStatus();
-  const [name = '', ...rest] = location.path.split('/').slice(1).map(decoded);
-  const page = name in PAGES ? PAGES[name as keyof typeof PAGES] : undefined;
+  const live = useLive();
+  const { status, reach } = live;
+  const isLive = reach.is === 'live';
+  // A slash at the end names nothing more.
+  const [name = '', ...rest] = location.path.replace(/\/+$/, '').split('/').slice(1).map(decoded);
+  const page = pageOf(name, rest);
   const heading = [...rest, page?.title ?? 'Not found'].map(printable).join(' · ');
   const needing = status?.consumers.filter(({ verdict }) => needsYou(verdict)).length ?? 0;
+  const state = isLive ? (needing > 0 ? `(${needing}) ` : '') : '(no answer) ';
   useEffect(() => {
-    document.title = `${needing > 0 ? `(${needing}) ` : ''}${heading} · ${session.place.app} · Millrace`;
-  }, [heading, needing]);
+    document.title = `${state}${heading} · ${session.place.app} · Millrace`;
+  }, [heading, state]);
   const Page = page?.of;
   return (
-    <Frame session={session} location={location} status={status} isLive={isLive} page={name}>
-      {Page ? (
-        <Page key={location.path} session={session} location={location} status={status} rest={rest} />
-      ) : (
-        <>
-          <Title text="Not found" />
-          <Problem text={`There is no page ${location.path}.`} />
-        </>
-      )}
-    </Frame>
+    <Stale value={!isLive}>
+      <Frame session={session} location={location} live={live} page={name}>
+        {Page ? (
+          <Page
+            key={location.path}
+            session={session}
+            location={location}
+            status={status}
+            reach={reach}
+            rest={rest}
+          />
+        ) : (
+          <>
+            <Title text="Not found" />
+            <Problem text={`There is no page ${location.path}.`} />
+          </>
+        )}
+      </Frame>
+    </Stale>
   );
 }
 
@@ -65,33 +88,6 @@ function decoded(segment: string): string {
   } catch {
     return segment;
   }
-}
-
-/** The newest look at all consumers, pushed as it is made. */
-function useStatus(): { readonly status: StatusAnswer | null; readonly isLive: boolean } {
-  const [status, setStatus] = useState<StatusAnswer | null>(null);
-  const [isLive, setLive] = useState(true);
-  useEffect(() => {
-    let events: EventSource | undefined;
-    // A browser has six connections to a server: pages that nobody looks at leave theirs to the others.
-    const follow = () => {
-      events?.close();
-      if (document.hidden) return;
-      events = new EventSource('/api/live');
-      events.addEventListener('status', ({ data }) => {
-        setLive(true);
-        setStatus(JSON.parse(data));
-      });
-      events.addEventListener('error', () => setLive(false));
-    };
-    follow();
-    document.addEventListener('visibilitychange', follow);
-    return () => {
-      document.removeEventListener('visibilitychange', follow);
-      events?.close();
-    };
-  }, []);
-  return { status, isLive };
 }
 
 followLinks();

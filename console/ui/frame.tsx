@@ -2,27 +2,34 @@
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import type { StatusAnswer } from '../operations.ts';
-import type { Session } from './api.ts';
+import { type Session, STARTED_AGAIN } from './api.ts';
 import { Keys } from './keys.tsx';
-import { Verdict } from './parts.tsx';
+import type { Live, Reach } from './live.ts';
+import { MOST_TYPED, Verdict } from './parts.tsx';
 import { go, type Location } from './place.ts';
 import { useTheme } from './theme.ts';
-import { brief, count, headline, printable, sum } from './words.ts';
+import { brief, count, headline, moment, noAnswer, printable, sum } from './words.ts';
 
 interface FrameProps {
   readonly session: Session;
   readonly location: Location;
-  readonly status: StatusAnswer | null;
-  readonly isLive: boolean;
+  readonly live: Live;
   /** The page's name in the URL. */
   readonly page: string;
   readonly children: ComponentChildren;
 }
 
 /** Pages that belong to another one of the bar. */
-const PARENTS: Readonly<Record<string, string>> = { consumers: '', group: 'failures', letters: 'failures' };
+const PARENTS: Readonly<Record<string, string>> = {
+  consumers: '',
+  group: 'failures',
+  letters: 'failures',
+  redrive: 'redrives',
+};
 
-export function Frame({ session, location, status, isLive, page, children }: FrameProps) {
+export function Frame({ session, location, live, page, children }: FrameProps) {
+  const { status, reach, isLate } = live;
+  const stale = reach.is === 'live' ? '' : 'stale';
   const [areKeysShown, showKeys] = useState(false);
   const { app, at, allowsActions } = session.place;
   return (
@@ -51,17 +58,20 @@ export function Frame({ session, location, status, isLive, page, children }: Fra
           </button>
         </div>
       </header>
-      <div class="tabs">
+      <div class={`tabs ${stale}`}>
         <Pages page={page} status={status} />
-        <Health status={status} isLive={isLive} />
+        <Health status={status} reach={reach} />
       </div>
       <main id="main" tabIndex={-1}>
-        {!isLive && (
+        <Reached live={live} isNow={page === ''} />
+        {isLate && (
           <div class="notice warn" role="alert">
-            The console does not answer. What you see is old; it goes on when its command runs again.
+            <strong>The console has not answered for 10 s.</strong> The page still waits. What you asked for
+            may happen: look at <a href="/redrives">Redrives</a> and the <a href="/audit">audit log</a> before
+            you ask again.
           </div>
         )}
-        {children}
+        <div class={`old ${stale}`}>{children}</div>
       </main>
       <Keys isShown={areKeysShown} show={showKeys} />
     </>
@@ -69,14 +79,13 @@ export function Frame({ session, location, status, isLive, page, children }: Fra
 }
 
 function Pages({ page, status }: { readonly page: string; readonly status: StatusAnswer | null }) {
-  // A consumer that parks nothing has none parked; how many letters it has may be unknown.
   const letters = status && sum(status.consumers.map(({ deadLetters }) => deadLetters));
-  const keys = status && sum(status.consumers.map(({ parked }) => parked?.keys ?? 0));
+  const keys = status && sum(status.consumers.map(({ parked }) => parked?.keys));
   const links: readonly [path: string, title: string, counted?: [number | null, string]][] = [
     ['', 'Now'],
     ['failures', 'Failures', [letters, 'dead letters']],
     ['parked', 'Parked keys', [keys, 'parked keys']],
-    ['redrive', 'Redrives'],
+    ['redrives', 'Redrives'],
     ['audit', 'Audit log'],
   ];
   return (
@@ -113,16 +122,45 @@ function Count({ value, noun }: { readonly value: number | null; readonly noun: 
 }
 
 /** The worst verdict, and how many consumers need somebody: said aloud when it changes. */
-function Health({ status, isLive }: { readonly status: StatusAnswer | null; readonly isLive: boolean }) {
+function Health({ status, reach }: { readonly status: StatusAnswer | null; readonly reach: Reach }) {
   const worst = status?.consumers[0];
+  const isKnown = reach.is === 'live' && status?.problem === null;
   return (
     <div class="health" role="status">
       {worst && (
         <a href="/">
-          <Verdict of={isLive ? worst.verdict : 'UNKNOWN'} />
-          <span class="words">{headline(status.consumers.map(({ verdict }) => verdict))}</span>
+          <Verdict of={isKnown ? worst.verdict : 'UNKNOWN'} isNow />
+          <span class="words">
+            {isKnown
+              ? headline(status.consumers.map(({ verdict }) => verdict))
+              : reach.is === 'live'
+                ? 'The consumers cannot be read'
+                : 'No answer'}
+          </span>
         </a>
       )}
+    </div>
+  );
+}
+
+/** That the server is not there, how old the page is therefore, and what to do. */
+function Reached({ live: { status, reach }, isNow }: { readonly live: Live; readonly isNow: boolean }) {
+  if (reach.is === 'live') return null;
+  const asOf = status && ` What you see is as of ${moment(status.at)}.`;
+  return (
+    <div class="notice warn" role="alert">
+      {reach.is === 'restarted' ? (
+        <>
+          <strong>This page belongs to a console that has ended.</strong> {STARTED_AGAIN}
+        </>
+      ) : (
+        <>
+          {/* The Now page has it in its heading. */}
+          {!isNow && <strong>{noAnswer(reach.sinceMs)}.</strong>} Is its command still running? The page
+          goes on by itself as soon as it answers.
+        </>
+      )}
+      {asOf}
     </div>
   );
 }
@@ -167,20 +205,22 @@ function Finder({ session, location }: { readonly session: Session; readonly loc
   return (
     <search>
       <form onSubmit={find}>
-        <label class="hidden-text" for="find-topic">
-          Topic
-        </label>
-        <select id="find-topic" name="topic" value={location.query.get('topic') ?? topics[0]}>
-          {topics.map((topic) => (
-            <option key={topic} value={topic}>
-              {printable(topic)}
-            </option>
-          ))}
-        </select>
+        {/* Nothing to choose from one. */}
+        {topics.length > 1 ? (
+          <select aria-label="Topic" name="topic" value={location.query.get('topic') ?? topics[0]}>
+            {topics.map((topic) => (
+              <option key={topic} value={topic}>
+                {printable(topic)}
+              </option>
+            ))}
+          </select>
+        ) : (
+          <input type="hidden" name="topic" value={topics[0] ?? ''} />
+        )}
         <label class="hidden-text" for="find-key">
           Key
         </label>
-        <input id="find-key" name="key" placeholder="Find a key …" aria-keyshortcuts="/" required />
+        <input id="find-key" name="key" placeholder="Find a key …" aria-keyshortcuts="/" maxLength={MOST_TYPED} required />
         <button type="submit">Find</button>
       </form>
     </search>

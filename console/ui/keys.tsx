@@ -8,7 +8,7 @@ const PAGES: Readonly<Record<string, readonly [path: string, title: string]>> = 
   n: ['/', 'Now'],
   f: ['/failures', 'Failures'],
   p: ['/parked', 'Parked keys'],
-  r: ['/redrive', 'Redrives'],
+  r: ['/redrives', 'Redrives'],
   a: ['/audit', 'Audit log'],
 };
 const OFF = 'millrace-keys-off';

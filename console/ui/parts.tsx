@@ -1,8 +1,9 @@
 /** Small parts that several pages have. */
-import type { ComponentChildren } from 'preact';
+import type { ComponentChildren, AllHTMLAttributes } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Verdict as VerdictName } from '../operations.ts';
-import { CallFailed } from './api.ts';
+import { CallFailed, RESTARTED, UNREACHABLE } from './api.ts';
+import { useStale } from './live.ts';
 import { hasMoved } from './place.ts';
 import { duration, moment, printable, TONES } from './words.ts';
 
@@ -72,13 +73,39 @@ export function Dialog({
   );
 }
 
-export function Verdict({ of }: { readonly of: VerdictName }) {
+/** @param isNow it holds now, though the server's word for it is old */
+export function Verdict({ of, isNow = false }: { readonly of: VerdictName; readonly isNow?: boolean }) {
+  const isOld = useStale() && !isNow;
   const { tone, sign } = TONES[of];
   return (
-    <span class={`verdict ${tone}`}>
-      <span aria-hidden="true">{sign}</span>
+    <span class={`verdict ${isOld ? 'old' : tone}`}>
+      <span aria-hidden="true">{isOld ? '…' : sign}</span>
+      {isOld && 'was '}
       {of.replace('_', ' ')}
     </span>
+  );
+}
+
+/** A question longer than this is no question, and no server takes it. */
+export const MOST_TYPED = 400;
+
+/** A field that takes so much and says when that is full: what does not fit is not left out in silence. */
+export function TextInput({ onInput, ...given }: AllHTMLAttributes) {
+  const [isFull, setFull] = useState(String(given.defaultValue ?? given.value ?? '').length >= MOST_TYPED);
+  return (
+    <>
+      <input
+        {...given}
+        maxLength={MOST_TYPED}
+        onInput={(event) => {
+          setFull(event.currentTarget.value.length >= MOST_TYPED);
+          onInput?.(event);
+        }}
+      />
+      <span class="full" role="status">
+        {isFull && `${MOST_TYPED} characters at most: what comes after them is left out.`}
+      </span>
+    </>
   );
 }
 
@@ -181,7 +208,7 @@ export function useLoaded<Value>(
         const failed = error instanceof CallFailed ? error : new CallFailed('UNEXPECTED', String(error));
         // Every page says that the console does not answer; what is there is still worth reading.
         setLoaded((before) =>
-          failed.code === 'UNREACHABLE' && before.value !== undefined
+          [UNREACHABLE, RESTARTED].includes(failed.code) && before.value !== undefined
             ? { value: before.value, isLoading: false }
             : { error: failed, isLoading: false },
         );

@@ -1,6 +1,9 @@
 /** Numbers, times and records' own text, as a person reads them. */
 import type { Verdict } from '../operations.ts';
 
+// The words of the commands, and of the evidence beside it: `45 s`, `3 min`, `2 h 5 min`.
+export { duration } from '../../runtime/lag/words.ts';
+
 export function count(value: number): string {
   return value.toLocaleString('en-US');
 }
@@ -13,21 +16,9 @@ export function plural(value: number, noun: string, several = `${noun}s`): strin
   return `${count(value)} ${value === 1 ? noun : several}`;
 }
 
-/** `45s`, `3m 20s`, `2h 5m`, `3d 4h`. */
-export function duration(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1_000));
-  const units: readonly [number, string][] = [
-    [86_400, 'd'],
-    [3_600, 'h'],
-    [60, 'm'],
-    [1, 's'],
-  ];
-  const at = units.findIndex(([size]) => seconds >= size);
-  if (at < 0) return '0s';
-  const [size, unit] = units[at]!;
-  const next = units[at + 1];
-  const rest = next ? Math.floor((seconds % size) / next[0]) : 0;
-  return `${Math.floor(seconds / size)}${unit}${next && rest > 0 ? ` ${rest}${next[1]}` : ''}`;
+/** What the heading says of a server that is gone. */
+export function noAnswer(sinceMs: number): string {
+  return `The console does not answer since ${moment(sinceMs)}`;
 }
 
 export function clockTime(ms: number): string {
