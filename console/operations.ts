@@ -274,6 +274,9 @@ export interface LetterAnswer extends LetterRow {
   readonly function: string;
   /** Decoded and validated by today's contract; the handler is not run. */
   readonly wouldPass: { readonly isPassing: boolean; readonly text: string };
+  /** As of its group: whether no change lets it through, and what has to change before a redrive of it can succeed. */
+  readonly isBeyondRedrive: boolean;
+  readonly before: readonly string[];
   /** What has been done to it, newest first. */
   readonly history: readonly AuditRow[];
   readonly where: string;

@@ -36,6 +36,7 @@ import {
 import { actionOn, letterWithId } from '../dlq/list.ts';
 import { whereText } from '../dlq/options.ts';
 import { contractOf, ownerOfLetter } from '../dlq/session.ts';
+import { beforeRedrive, isBeyondRedrive } from '../dlq/triage-view.ts';
 import { hint } from '../hints.ts';
 import { count, plural } from '../terminal.ts';
 import type { ConsoleContext } from './context.ts';
@@ -167,6 +168,8 @@ async function answerOf(
     })),
     function: `${letter.functionName} ${letter.functionVersion}, request ${letter.requestId}`,
     wouldPass: await wouldPass(letter, topic, session),
+    isBeyondRedrive: isBeyondRedrive(failure.code),
+    before: beforeRedrive(failure.code),
     history: await historyOf(letter, session),
     where: whereText({ id }) ?? `id=${id}`,
     command: hint(isDeclared ? actionOn(letter, named) : ['dlq', 'show', id], place),
@@ -201,7 +204,8 @@ function bytesOf(
   const isHidden = !isRevealed || isGuarded(view);
   const left = headers.slice(MAX_HEADERS_SHOWN);
   return [
-    bytesView('key', key, !isRevealed || isKeyHidden(view)),
+    // What the page's head says of it, too.
+    bytesView('key', key, isKeyHidden(view)),
     bytesView('value', value, isHidden),
     ...headers
       .slice(0, MAX_HEADERS_SHOWN)

@@ -130,7 +130,7 @@ export async function createStatus(
         place,
         consumers,
         series: Object.fromEntries(series),
-        problem: problem ?? (seenAt === undefined ? 'The first answer is still on its way.' : null),
+        problem: problem ?? (seenAt === undefined ? 'The first sample is not there yet.' : null),
       };
     },
     history: (consumer) => ({ series: historyOf(consumer).series(), marks: historyOf(consumer).marks() }),

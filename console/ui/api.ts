@@ -109,8 +109,12 @@ async function answered<Answer>(asked: Promise<Response>): Promise<Answer> {
 function failureOf(status: number, answer: unknown): CallFailed {
   if (status === 401) return new CallFailed(RESTARTED, STARTED_AGAIN);
   const { code, message } =
-    (answer as { readonly error?: { readonly code?: unknown; readonly message?: unknown } } | null | undefined)
-      ?.error ?? {};
+    (
+      answer as
+        | { readonly error?: { readonly code?: unknown; readonly message?: unknown } }
+        | null
+        | undefined
+    )?.error ?? {};
   if (typeof code === 'string' && typeof message === 'string') return new CallFailed(code, message);
   // Node's own answers to a request line and headers of more than 16 kB.
   if (status === 414 || status === 431)

@@ -71,7 +71,7 @@ export function Frame({ session, location, live, page, children }: FrameProps) {
             you ask again.
           </div>
         )}
-        <div class={`old ${stale}`}>{children}</div>
+        <div class={`contents ${stale}`}>{children}</div>
       </main>
       <Keys isShown={areKeysShown} show={showKeys} />
     </>
@@ -156,8 +156,8 @@ function Reached({ live: { status, reach }, isNow }: { readonly live: Live; read
       ) : (
         <>
           {/* The Now page has it in its heading. */}
-          {!isNow && <strong>{noAnswer(reach.sinceMs)}.</strong>} Is its command still running? The page
-          goes on by itself as soon as it answers.
+          {!isNow && <strong>{noAnswer(reach.sinceMs)}.</strong>} Is its command still running? The page goes
+          on by itself as soon as it answers.
         </>
       )}
       {asOf}
@@ -220,7 +220,14 @@ function Finder({ session, location }: { readonly session: Session; readonly loc
         <label class="hidden-text" for="find-key">
           Key
         </label>
-        <input id="find-key" name="key" placeholder="Find a key …" aria-keyshortcuts="/" maxLength={MOST_TYPED} required />
+        <input
+          id="find-key"
+          name="key"
+          placeholder="Find a key …"
+          aria-keyshortcuts="/"
+          maxLength={MOST_TYPED}
+          required
+        />
         <button type="submit">Find</button>
       </form>
     </search>

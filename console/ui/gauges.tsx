@@ -14,19 +14,25 @@ export function Drain({
     drainMs === null || headroomMs === null ? null : Math.min(1, drainMs / Math.max(headroomMs, 1));
   const isNever = drain === 'never';
   const tone = isNever || share === 1 ? 'bad' : share !== null && share > 0.25 ? 'warn' : 'good';
-  const width = lag === 0 ? 0 : isNever ? 1 : share;
+  if (lag === 0)
+    return (
+      <div class="drain">
+        <div class="figure muted">–</div>
+        <div class="muted small">nothing is unread</div>
+      </div>
+    );
+  // Drawn where there is something to compare: a topic that keeps all has no end.
+  const width = headroom === '-' ? null : isNever ? 1 : share;
   return (
     <div class="drain">
-      <div class="figure">{lag === 0 ? 'drained' : isNever ? 'never' : drain}</div>
-      <div class={`track ${tone} ${width === null ? 'none' : ''}`} aria-hidden="true">
-        {width !== null && width > 0 && <span style={{ width: `${width * 100}%` }} />}
-      </div>
+      <div class="figure">{drain}</div>
+      {width !== null && (
+        <div class={`track ${tone}`} aria-hidden="true">
+          {width > 0 && <span style={{ width: `${width * 100}%` }} />}
+        </div>
+      )}
       <div class="muted small">
-        {headroom === '-'
-          ? lag === 0
-            ? 'nothing unread'
-            : 'the topic keeps all'
-          : `headroom ${headroom === '?' ? 'unknown' : headroom}`}
+        {headroom === '-' ? 'the topic keeps all' : `headroom ${headroom === '?' ? 'unknown' : headroom}`}
         {share !== null && share >= 0.005 && `, ${Math.round(share * 100)} % of it`}
       </div>
     </div>

@@ -1,9 +1,10 @@
 /** Lists that filter and page: their whole state is in the URL, so that back, forward and a copied link work. */
+import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Page, Place } from '../operations.ts';
 import { pathWith } from './api.ts';
 import type { PageProps } from './page.ts';
-import { Foreign } from './parts.tsx';
+import { Foreign, TextField } from './parts.tsx';
 import { go, type Location } from './place.ts';
 import { count, duration, moment, plural, printable } from './words.ts';
 
@@ -58,15 +59,7 @@ export function Filters({
     go(hrefWith(location, { [name]: (event.currentTarget as HTMLSelectElement).value }), true);
   return (
     <search class="filters">
-      <label class="field grows">
-        <span>Search</span>
-        <input
-          type="search"
-          value={typed}
-          placeholder={search}
-          onInput={(event) => type(event.currentTarget.value)}
-        />
-      </label>
+      <TextField class="grows" label="Search" isSearch value={typed} placeholder={search} onText={type} />
       {!isOfOneConsumer && consumers.length > 1 && (
         <label class="field">
           <span>Consumer</span>
@@ -114,6 +107,7 @@ export function Pages<Item>({
   readonly noun: string;
   readonly several?: string;
 }) {
+  if (isUnread(page)) return null;
   const isFirst = !location.query.has('cursor');
   if (isFirst && page.next === null && page.items.length === page.total) return null;
   return (
@@ -145,20 +139,47 @@ export function Total<Item>({
   readonly noun: string;
   readonly several?: string;
 }) {
+  // Of a list that cannot be read, nobody knows how many there are.
+  if (isUnread(page)) return null;
   return (
     <p class="muted">
-      <span role="status">{plural(page.total, noun, several)}</span>, as of {moment(page.asOf)}
+      <span role="status">
+        {page.problem === null ? '' : 'at least '}
+        {plural(page.total, noun, several)}
+      </span>
+      , as of {moment(page.asOf)}
     </p>
   );
 }
 
-/** What of a list could not be read. */
-export function Unread({ problem }: { readonly problem: string | null }) {
-  if (problem === null) return null;
+/** Whether nothing of a list could be read: that is no empty list. */
+export function isUnread<Item>({ problem, total }: Page<Item>): boolean {
+  return problem !== null && total === 0;
+}
+
+/**
+ * What a list holds, and what of it could not be read.
+ * @param empty what stands for a list with nothing in it; a list that cannot be read is none
+ */
+export function Listed<Item>({
+  page,
+  empty,
+  children,
+}: {
+  readonly page: Page<Item>;
+  readonly empty: ComponentChildren;
+  readonly children: ComponentChildren;
+}) {
   return (
-    <div class="notice warn" role="status">
-      <strong>This list is not whole.</strong> <Foreign text={problem} />
-    </div>
+    <>
+      {page.problem !== null && (
+        <div class={`notice ${isUnread(page) ? 'bad' : 'warn'}`} role="status">
+          <strong>{isUnread(page) ? '✕ This cannot be read.' : '▲ This list is not whole.'}</strong>{' '}
+          <Foreign class="lines" text={page.problem} />
+        </div>
+      )}
+      {page.items.length > 0 ? children : isUnread(page) ? null : empty}
+    </>
   );
 }
 

@@ -5,9 +5,7 @@ import type { StatusAnswer } from '../operations.ts';
 import { CallFailed, followLate, openSession, RESTARTED } from './api.ts';
 
 /** Where the server is: there, gone since a time, or another one than the page was opened with. */
-export type Reach =
-  | { readonly is: 'live' }
-  | { readonly is: 'gone' | 'restarted'; readonly sinceMs: number };
+export type Reach = { readonly is: 'live' } | { readonly is: 'gone' | 'restarted'; readonly sinceMs: number };
 
 export interface Live {
   /** The newest sample of all consumers; null before the first. */

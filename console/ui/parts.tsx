@@ -1,5 +1,5 @@
 /** Small parts that several pages have. */
-import type { ComponentChildren, AllHTMLAttributes } from 'preact';
+import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Verdict as VerdictName } from '../operations.ts';
 import { CallFailed, RESTARTED, UNREACHABLE } from './api.ts';
@@ -90,22 +90,40 @@ export function Verdict({ of, isNow = false }: { readonly of: VerdictName; reado
 export const MOST_TYPED = 400;
 
 /** A field that takes so much and says when that is full: what does not fit is not left out in silence. */
-export function TextInput({ onInput, ...given }: AllHTMLAttributes) {
-  const [isFull, setFull] = useState(String(given.defaultValue ?? given.value ?? '').length >= MOST_TYPED);
+export function TextField({
+  label,
+  class: name = '',
+  isSearch = false,
+  onText,
+  ...given
+}: {
+  readonly label: string;
+  readonly class?: string;
+  readonly isSearch?: boolean;
+  readonly name?: string;
+  readonly defaultValue?: string;
+  readonly value?: string;
+  readonly placeholder?: string;
+  readonly size?: number;
+  onText?(text: string): void;
+}) {
+  const [isFull, setFull] = useState((given.defaultValue ?? given.value ?? '').length >= MOST_TYPED);
   return (
-    <>
+    <label class={`field ${name}`}>
+      <span>{label}</span>
       <input
         {...given}
+        {...(isSearch ? ({ type: 'search' } as const) : ({ type: 'text' } as const))}
         maxLength={MOST_TYPED}
-        onInput={(event) => {
-          setFull(event.currentTarget.value.length >= MOST_TYPED);
-          onInput?.(event);
+        onInput={({ currentTarget: { value } }) => {
+          setFull(value.length >= MOST_TYPED);
+          onText?.(value);
         }}
       />
       <span class="full" role="status">
         {isFull && `${MOST_TYPED} characters at most: what comes after them is left out.`}
       </span>
-    </>
+    </label>
   );
 }
 

@@ -36,7 +36,9 @@ const PANES: readonly Pane[] = [
     lines: [{ of: 'ageMs', name: 'oldest unread', colour: '--series-2' }],
     text: (value) => (value === null ? 'unknown' : duration(value)),
     short: (value) =>
-      value < 10_000 ? `${Number((value / 1_000).toFixed(1))}s` : duration(value).split(' ')[0]!,
+      value < 10_000
+        ? `${Number((value / 1_000).toFixed(1))} s`
+        : duration(value).replace(/^(\S+ \S+) .*/, '$1'),
   },
   {
     title: 'Rate',
@@ -236,7 +238,7 @@ export function TimeChart({ series, marks, look }: ChartProps) {
           <div class={`plot ${nth === 0 ? 'first' : nth === PANES.length - 1 ? 'last' : ''}`} />
         </div>
       ))}
-      {!isDrawn && <p class="muted">The lines begin with the second look, in some seconds.</p>}
+      {!isDrawn && <p class="muted">The lines begin with the second sample, in some seconds.</p>}
     </div>
   );
 }

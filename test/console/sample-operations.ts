@@ -210,6 +210,8 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
           isPassing: true,
           text: "It decodes by v2, today's contract. The handler was not run.",
         },
+        isBeyondRedrive: false,
+        before: [],
         history: auditRows(2, now),
         where: `id=${id}`,
         command: `npx millrace dlq show ${id}`,

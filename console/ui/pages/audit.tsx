@@ -1,7 +1,7 @@
 /** Who did what, and what came of it. */
 import type { AuditRow, Page } from '../../operations.ts';
 import { read } from '../api.ts';
-import { commandFor, Filters, Pages, Total, Unread, When } from '../listing.tsx';
+import { commandFor, Filters, Listed, Pages, Total, When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { duration } from '../words.ts';
@@ -30,14 +30,16 @@ export function AuditPage({ session, location }: PageProps) {
       <Showing loaded={loaded}>
         {(page) => (
           <>
-            <Unread problem={page.problem} />
-            {page.items.length === 0 ? (
-              <p class="muted">
-                {words.search || words.consumer ? 'No entry matches.' : 'Nobody has changed anything yet.'}
-              </p>
-            ) : (
+            <Listed
+              page={page}
+              empty={
+                <p class="muted">
+                  {words.search || words.consumer ? 'No entry matches.' : 'Nobody has changed anything yet.'}
+                </p>
+              }
+            >
               <AuditRows rows={page.items} isBusy={loaded.isLoading} />
-            )}
+            </Listed>
             <Pages page={page} location={location} noun="entry" several="entries" />
           </>
         )}

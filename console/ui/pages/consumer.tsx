@@ -125,7 +125,7 @@ function Facts({ look }: { readonly look: ConsumerLook }) {
         </div>
       </Fact>
       <Fact name="Oldest unread">
-        <div class="figure">{ageMs === null ? '?' : lag === 0 ? '–' : duration(ageMs)}</div>
+        <div class="figure">{lag === 0 ? '–' : ageMs === null ? '?' : duration(ageMs)}</div>
       </Fact>
       <Fact name="Rate">
         <div class="figure">in {rate(look.inPerSecond)}</div>
@@ -141,7 +141,7 @@ function Facts({ look }: { readonly look: ConsumerLook }) {
       </Fact>
       <Fact name="Parked keys">
         <a class="figure" href={pathWith('/parked', { consumer })}>
-          {known(parked === null ? null : parked.keys)}
+          {known(parked?.keys ?? null)}
         </a>
         {parked !== null && parked.records > 0 && (
           <div class="muted small">
@@ -230,7 +230,7 @@ function Say({ does, command }: { readonly does: string; readonly command: strin
 /** The numbers are those on the chart. */
 function Marks({ marks }: { readonly marks: readonly Mark[] }) {
   if (marks.length === 0)
-    return <p class="muted small">No deploy, incident or action since the console began to look.</p>;
+    return <p class="muted small">No deploy, incident or action since the console was started.</p>;
   return (
     <ol class="marks">
       {marks.map(({ at, kind, text }) => (
@@ -315,7 +315,8 @@ function Generations({
           ))}
         </article>
       ))}
-      {rows.every(({ commands }) => commands.length === 0) && (
+      {rows.length === 0 && <p class="muted">Its generations cannot be read from here.</p>}
+      {rows.length > 0 && rows.every(({ commands }) => commands.length === 0) && (
         <div class="card section">
           <p class="muted small">
             A rebuild fills a new generation beside the live one, until you promote it:

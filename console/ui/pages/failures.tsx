@@ -1,7 +1,7 @@
 /** What fails, in groups of letters that failed alike: the way from "something is wrong" to what to do about it. */
 import type { FailureGroup, GroupSort, Page, StatusAnswer } from '../../operations.ts';
 import { read } from '../api.ts';
-import { Expiry, Filters, Histogram, Pages, Total, Unread } from '../listing.tsx';
+import { Expiry, Filters, Histogram, Listed, Pages, Total } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, moment, plural } from '../words.ts';
@@ -39,12 +39,9 @@ export function FailuresPage({ session, location, status }: PageProps) {
       <Showing loaded={loaded}>
         {(page) => (
           <>
-            <Unread problem={page.problem} />
-            {page.items.length === 0 ? (
-              <Nothing isFiltered={Boolean(words.consumer ?? words.search)} />
-            ) : (
+            <Listed page={page} empty={<Nothing isFiltered={Boolean(words.consumer ?? words.search)} />}>
               <Groups groups={page.items} status={status} isBusy={loaded.isLoading} />
-            )}
+            </Listed>
             <Pages page={page} location={location} noun="group" />
           </>
         )}
@@ -120,21 +117,40 @@ export function shareOf(group: FailureGroup, status: StatusAnswer | null): strin
   return percent < 1 ? 'under 1 %' : `${percent} %`;
 }
 
+/** What tells a group from the others: its code, and where it comes from. */
+export function GroupName({ group }: { readonly group: FailureGroup }) {
+  return (
+    <>
+      <span class="mono">{group.code}</span>
+      {group.location === null ? ' in ' : ' at '}
+      <Foreign class="mono" text={group.location ?? group.topic} />
+    </>
+  );
+}
+
+/** What its code means; and the error's own name, where it is not that of all errors with a code of ours. */
+export function GroupError({ group }: { readonly group: FailureGroup }) {
+  return (
+    <>
+      {group.errorName !== 'MillraceError' && (
+        <>
+          <Foreign class="selectable" text={group.errorName} />:{' '}
+        </>
+      )}
+      <span class="muted">{group.summary}</span>
+    </>
+  );
+}
+
 function Row({ group, share }: { readonly group: FailureGroup; readonly share: string | null }) {
   return (
     <tr class="linked">
       <th scope="row">
         <a class="whole" data-row href={groupPath(group)}>
-          <Foreign text={group.errorName} />
-          {group.location !== null && (
-            <>
-              {' at '}
-              <Foreign class="mono" text={group.location} />
-            </>
-          )}
+          <GroupName group={group} />
         </a>
         <div>
-          <code>{group.code}</code> <span class="muted">{group.summary}</span>
+          <GroupError group={group} />
         </div>
         <div class="muted small">
           <Foreign text={group.consumer} />, in stage {group.stage}

@@ -4,7 +4,7 @@ import type { FindAnswer } from '../../operations.ts';
 import { pathWith, read } from '../api.ts';
 import { When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Showing, TextField, Title, useLoaded } from '../parts.tsx';
 import { go } from '../place.ts';
 import { count, plural, printable, type Tone } from '../words.ts';
 import { letterPath } from './group.tsx';
@@ -64,20 +64,24 @@ function Form({ words, topics }: { readonly words: Words; readonly topics: reado
           ))}
         </select>
       </label>
-      <label class="field grows">
-        <span>Key</span>
-        <input name="key" defaultValue={words.key} />
-      </label>
+      <TextField class="grows" label="Key" name="key" defaultValue={words.key} />
       {[...words.where, ''].map((where, at) => (
-        <label class="field grows" key={at}>
-          <span>{at === 0 ? 'Field' : 'And field'}</span>
-          <input name="where" defaultValue={where} placeholder="contentId=/about" />
-        </label>
+        <TextField
+          class="grows"
+          key={at}
+          label={at === 0 ? 'Field' : 'And field'}
+          name="where"
+          defaultValue={where}
+          placeholder="contentId=/about"
+        />
       ))}
-      <label class="field">
-        <span>Since</span>
-        <input name="since" defaultValue={words.since} placeholder="2h, or a time" size={14} />
-      </label>
+      <TextField
+        label="Since"
+        name="since"
+        defaultValue={words.since}
+        placeholder="2h, or a time"
+        size={14}
+      />
       <button type="submit" class="primary">
         Find
       </button>
@@ -150,7 +154,7 @@ function Found({ answer, topic }: { readonly answer: FindAnswer; readonly topic:
           <tbody>
             {records.map((record) => (
               <tr key={`${record.partition}/${record.offset}`}>
-                <th scope="row" class="mono">
+                <th scope="row" class="mono position">
                   {record.partition}/{record.offset}
                 </th>
                 <td data-label="Key">

@@ -1,11 +1,11 @@
 /** One group of letters that failed alike: what is known of it, what to do first, and the way to do it. */
 import type { FailureGroup, LetterRow, Page, StatusAnswer } from '../../operations.ts';
 import { pathWith, read } from '../api.ts';
-import { Expiry, Filters, Histogram, Pages, Total, Unread, When } from '../listing.tsx';
+import { Expiry, Filters, Histogram, isUnread, Listed, Pages, Total, When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Command, Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, moment, plural } from '../words.ts';
-import { Keys, shareOf } from './failures.tsx';
+import { GroupError, GroupName, Keys, shareOf } from './failures.tsx';
 
 const REFRESH_MS = 5_000;
 
@@ -17,7 +17,8 @@ export function GroupPage({ session, location, status, rest }: PageProps) {
     REFRESH_MS,
   );
   const group = loaded.value?.items.find((each) => each.fingerprint === fingerprint);
-  const isGone = loaded.value !== undefined && !group;
+  // Where the store cannot be read, nobody knows whether it is.
+  const isGone = loaded.value !== undefined && !group && !isUnread(loaded.value);
   return (
     <>
       <Heading consumer={consumer} group={group} isGone={isGone} />
@@ -32,7 +33,9 @@ export function GroupPage({ session, location, status, rest }: PageProps) {
               <Letters session={session} location={location} group={group} />
             </>
           ) : (
-            <Gone consumer={consumer} problem={page.problem} />
+            <Listed page={page} empty={<Gone consumer={consumer} />}>
+              {null}
+            </Listed>
           )
         }
       </Showing>
@@ -40,19 +43,16 @@ export function GroupPage({ session, location, status, rest }: PageProps) {
   );
 }
 
-function Gone({ consumer, problem }: { readonly consumer: string; readonly problem: string | null }) {
+function Gone({ consumer }: { readonly consumer: string }) {
   return (
-    <>
-      <Unread problem={problem} />
-      <p class="prose">
-        They were applied, discarded, or they expired.{' '}
-        <a href={pathWith('/audit', { consumer })}>The audit log</a> has what was done.{' '}
-        <a href={pathWith('/failures', { consumer })}>
-          Failures of <Foreign text={consumer} />
-        </a>{' '}
-        has what is left.
-      </p>
-    </>
+    <p class="prose">
+      They were applied, discarded, or they expired.{' '}
+      <a href={pathWith('/audit', { consumer })}>The audit log</a> has what was done.{' '}
+      <a href={pathWith('/failures', { consumer })}>
+        Failures of <Foreign text={consumer} />
+      </a>{' '}
+      has what is left.
+    </p>
   );
 }
 
@@ -71,28 +71,10 @@ function Heading({
       <Trail consumer={consumer} />
       <Title
         text={
-          group ? (
-            <>
-              <Foreign text={group.errorName} />
-              {group.location !== null && (
-                <>
-                  {' at '}
-                  <Foreign class="mono" text={group.location} />
-                </>
-              )}
-            </>
-          ) : isGone ? (
-            'No letters are left in this group'
-          ) : (
-            'Failure group'
-          )
+          group ? <GroupName group={group} /> : isGone ? 'No letters are left in this group' : 'Failure group'
         }
       />
-      {!isGone && (
-        <p>
-          <code>{group?.code ?? ' '}</code> <span class="muted">{group?.summary}</span>
-        </p>
-      )}
+      {!isGone && <p>{group ? <GroupError group={group} /> : '\u00a0'}</p>}
     </div>
   );
 }
@@ -101,10 +83,16 @@ function Heading({
 export function Trail({ consumer }: { readonly consumer: string }) {
   return (
     <nav aria-label="Where this is" class="trail">
-      <a href="/failures">Failures</a> <span aria-hidden="true">/</span>{' '}
-      <a href={pathWith('/failures', { consumer })}>
-        <Foreign text={consumer} />
-      </a>
+      <a href="/failures">Failures</a>
+      {consumer !== '' && (
+        <>
+          {' '}
+          <span aria-hidden="true">/</span>{' '}
+          <a href={pathWith('/failures', { consumer })}>
+            <Foreign text={consumer} />
+          </a>
+        </>
+      )}
     </nav>
   );
 }
@@ -193,6 +181,36 @@ function listed(partitions: readonly number[]): string {
   return partitions.length > most ? `${shown} and ${partitions.length - most} more` : shown;
 }
 
+/** What stands between a failure and a redrive that succeeds. */
+export function Before({
+  isBeyondRedrive,
+  changes,
+}: {
+  readonly isBeyondRedrive: boolean;
+  readonly changes: readonly string[];
+}) {
+  if (isBeyondRedrive)
+    return (
+      <p class="notice warn">
+        <strong>■ No change lets such a record through:</strong> a redrive fails again. Discard it, with the
+        reason.
+      </p>
+    );
+  if (changes.length === 0) return null;
+  return (
+    <>
+      <h3>Before a redrive</h3>
+      <ul class="hints">
+        {changes.map((each) => (
+          <li key={each}>
+            <Foreign text={each} />
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
 /** What has to change first, and the way on: a plan, before anything happens. */
 function NextSteps({ group }: { readonly group: FailureGroup }) {
   const { consumer, where, overtaken } = group;
@@ -204,23 +222,7 @@ function NextSteps({ group }: { readonly group: FailureGroup }) {
   return (
     <section class="card steps" aria-labelledby="next">
       <h2 id="next">What to do</h2>
-      {group.isBeyondRedrive && (
-        <p class="notice warn">
-          No change lets these records through: a redrive fails again. Discard them, with the reason.
-        </p>
-      )}
-      {group.before.length > 0 && (
-        <>
-          <h3>Before a redrive</h3>
-          <ul class="hints">
-            {group.before.map((each) => (
-              <li key={each}>
-                <Foreign text={each} />
-              </li>
-            ))}
-          </ul>
-        </>
-      )}
+      <Before isBeyondRedrive={group.isBeyondRedrive} changes={group.before} />
       {overtaken > 0 && (
         <p class={isOvertaken ? 'notice warn' : ''}>
           <strong>▲ {isOvertaken ? 'All' : count(overtaken)} of them are overtaken:</strong> newer records of
@@ -277,8 +279,9 @@ function Letters({
       <Showing loaded={loaded}>
         {(page) => (
           <>
-            <Unread problem={page.problem} />
-            <LetterTable letters={page.items} isBusy={loaded.isLoading} />
+            <Listed page={page} empty={<p class="muted">No letter matches.</p>}>
+              <LetterTable letters={page.items} isBusy={loaded.isLoading} />
+            </Listed>
             <Pages page={page} location={location} noun="letter" />
           </>
         )}
@@ -298,7 +301,6 @@ function LetterTable({
   readonly letters: readonly LetterRow[];
   readonly isBusy: boolean;
 }) {
-  if (letters.length === 0) return <p class="muted">No letter matches.</p>;
   return (
     <table class="stack" aria-busy={isBusy}>
       <caption class="hidden-text">Dead letters of this group</caption>
@@ -318,7 +320,7 @@ function LetterTable({
         {letters.map((letter) => (
           <tr key={letter.id} class="linked">
             <th scope="row">
-              <a class="whole mono" data-row href={letterPath(letter.id)}>
+              <a class="whole mono position" data-row href={letterPath(letter.id)}>
                 {letter.partition}/{letter.offset}
               </a>
             </th>

@@ -7,12 +7,13 @@ import type { PageProps } from '../page.ts';
 import { Command, Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, plural } from '../words.ts';
 import { AuditRows } from './audit.tsx';
-import { Trail } from './group.tsx';
+import { Before, Trail } from './group.tsx';
 import { RecordCard } from './letter-record.tsx';
 
 export function LetterPage({ rest, session }: PageProps) {
   const id = rest.join('/');
   const loaded = useLoaded<LetterAnswer>(id, (signal) => read('/api/letter', { id }, signal));
+  const isNone = loaded.error?.code === 'DEAD_LETTER_NOT_FOUND' || loaded.error?.code === 'INPUT_INVALID';
   const [revealed, setRevealed] = useState<LetterAnswer | null>(null);
   const [refused, setRefused] = useState<CallFailed | null>(null);
   useEffect(() => {
@@ -30,7 +31,7 @@ export function LetterPage({ rest, session }: PageProps) {
   };
   return (
     <>
-      <Heading id={rest} letter={loaded.value} />
+      <Heading id={rest} letter={loaded.value} isNone={isNone} />
       <Showing loaded={loaded}>
         {(first) => {
           const letter = revealed?.id === id ? revealed : first;
@@ -62,21 +63,42 @@ export function LetterPage({ rest, session }: PageProps) {
   );
 }
 
-/** Most of it is in the id, so it stands at once. */
+/** Most of it is in the id, so it stands at once: unless the id is none, as one in a link that was cut. */
 function Heading({
-  id: [consumer = '', topic = '', partition, offset],
+  id,
   letter,
+  isNone,
 }: {
   readonly id: readonly string[];
   readonly letter: LetterAnswer | undefined;
+  /** Whether the server knows of no such letter. */
+  readonly isNone: boolean;
 }) {
+  const [consumer = '', topic = '', partition = '', offset = ''] = id;
+  const isId = id.length === 4 && /^\d+$/.test(partition) && /^\d+$/.test(offset);
+  if (isNone || !isId)
+    return (
+      <div class="heading">
+        <Trail consumer={isId ? consumer : ''} />
+        <Title text={isNone ? 'There is no such dead letter' : 'Dead letter'} />
+        <p class="muted">
+          {isId && isNone
+            ? 'It was applied or discarded, or it has expired. '
+            : 'An id is a consumer, a topic, a partition and an offset, with slashes between them. '}
+          This page is of <Foreign class="mono" text={id.join('/')} />.
+        </p>
+      </div>
+    );
   return (
     <div class="heading">
       <Trail consumer={consumer} />
       <Title
         text={
           <>
-            Dead letter <span class="mono">{`${partition}/${offset}`}</span>
+            Dead letter{' '}
+            <span class="mono position">
+              {partition}/{offset}
+            </span>
           </>
         }
       />
@@ -136,6 +158,13 @@ function Failure({ letter }: { readonly letter: LetterAnswer }) {
 function NextSteps({ letter }: { readonly letter: LetterAnswer }) {
   const { wouldPass, consumer, where } = letter;
   const isOvertaken = letter.overtakenBy !== null;
+  // Today's contract has the last word.
+  const isBeyond = letter.isBeyondRedrive && !wouldPass.isPassing;
+  const isFirst = wouldPass.isPassing && !isOvertaken;
+  const changes =
+    wouldPass.isPassing || letter.before.length > 0
+      ? letter.before
+      : ['A redrive fails again until what is said above has changed.'];
   return (
     <section class="card steps" aria-labelledby="next">
       <h2 id="next">Would it pass now?</h2>
@@ -143,6 +172,7 @@ function NextSteps({ letter }: { readonly letter: LetterAnswer }) {
         <strong>{wouldPass.isPassing ? '✓ It can be read.' : '✕ No.'}</strong>{' '}
         <Foreign text={wouldPass.text} />
       </p>
+      <Before isBeyondRedrive={isBeyond} changes={changes} />
       {letter.overtakenBy !== null && (
         <p class="notice warn">
           <strong>▲ Overtaken</strong> by offset {count(letter.overtakenBy)}: a newer record of its key was
@@ -151,12 +181,15 @@ function NextSteps({ letter }: { readonly letter: LetterAnswer }) {
       )}
       <div class="row">
         <a
-          class={`button ${isOvertaken ? '' : 'primary'}`}
+          class={`button ${isFirst ? 'primary' : ''}`}
           href={pathWith('/redrive', { consumer, where, overtaken: isOvertaken ? 'yes' : null })}
         >
           Redrive this {isOvertaken && 'overtaken '}letter …
         </a>
-        <a class="button" href={pathWith('/redrive', { kind: 'discard', consumer, where })}>
+        <a
+          class={`button ${isBeyond ? 'primary' : ''}`}
+          href={pathWith('/redrive', { kind: 'discard', consumer, where })}
+        >
           Discard …
         </a>
       </div>

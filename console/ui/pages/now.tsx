@@ -3,41 +3,63 @@ import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { ConsumerLook, Series, StatusAnswer, Verdict as VerdictName } from '../../operations.ts';
 import { pathWith } from '../api.ts';
 import { Drain, Heat, Stuck } from '../gauges.tsx';
+import { type Reach, Stale, useStale } from '../live.ts';
 import type { PageProps } from '../page.ts';
-import { Ago, Command, Foreign, Problem, Sparkline, Title, Verdict } from '../parts.tsx';
+import { Ago, Command, Foreign, MOST_TYPED, Problem, Sparkline, Title, Verdict } from '../parts.tsx';
 import { go, type Location } from '../place.ts';
-import { count, duration, headline, known, needsYou, plural, rate, TONES } from '../words.ts';
+import {
+  count,
+  duration,
+  headline,
+  known,
+  moment,
+  needsYou,
+  noAnswer,
+  plural,
+  rate,
+  TONES,
+} from '../words.ts';
 import './now.css';
 
-export function NowPage({ status, session, location }: PageProps) {
-  if (status === null) return <Waiting consumers={session.place.consumers.length} />;
+export function NowPage({ status, session, location, reach }: PageProps) {
+  const isGone = useStale();
+  if (status === null) {
+    if (reach.is === 'live') return <Waiting consumers={session.place.consumers.length} />;
+    return <Title text={headlineOf(reach, null)} />;
+  }
   const { consumers, problem } = status;
+  const isOld = isGone || problem !== null;
   return (
-    <>
-      <Title
-        text={problem && consumers.length === 0 ? 'Nothing to see from here' : headline(verdictsOf(status))}
-      />
+    <Stale value={isOld}>
+      <Title text={headlineOf(reach, status)} />
       {problem && <Problem text={problem} />}
       {consumers.length === 0 && !problem && <NoConsumers />}
       {consumers.length > 0 && (
-        <>
+        <div class={`contents ${isOld ? 'stale' : ''}`}>
           <NextStep consumers={consumers} />
           <Consumers status={status} location={location} />
-        </>
+        </div>
       )}
-    </>
+    </Stale>
   );
 }
 
-function verdictsOf({ consumers }: StatusAnswer): readonly VerdictName[] {
-  return consumers.map(({ verdict }) => verdict);
+/** How all consumers are; or that nobody knows, since when. */
+function headlineOf(reach: Reach, status: StatusAnswer | null): string {
+  if (reach.is === 'restarted') return 'The console was started again';
+  if (reach.is === 'gone') return noAnswer(reach.sinceMs);
+  const { consumers = [], problem = null, at = 0 } = status ?? {};
+  if (problem === null) return headline(consumers.map(({ verdict }) => verdict));
+  return consumers.length === 0
+    ? 'The consumers cannot be read'
+    : `The consumers cannot be read since ${moment(at)}`;
 }
 
 /** Holds the place, so that nothing jumps when the first look is there. */
 function Waiting({ consumers }: { readonly consumers: number }) {
   return (
     <>
-      <Title text="Looking …" />
+      <Title text="Reading …" />
       <div class="card looking" aria-hidden="true">
         {Array.from({ length: Math.min(consumers, 12) }, (_, at) => (
           <div key={at} class="waiting" />
@@ -191,6 +213,7 @@ function Filter({
         aria-label="Only consumers with these words in their name or topic"
         placeholder="Filter by name or topic …"
         value={search}
+        maxLength={MOST_TYPED}
         onInput={({ currentTarget }) => go(pathWith('/', { verdict, search: currentTarget.value }), true)}
       />
     </div>
@@ -236,7 +259,7 @@ function Consumer({
           </div>
         </td>
         <td data-label="Oldest unread">
-          <div class="figure">{ageMs === null ? '?' : lag === 0 ? '–' : duration(ageMs)}</div>
+          <div class="figure">{lag === 0 ? '–' : ageMs === null ? '?' : duration(ageMs)}</div>
         </td>
         <td data-label="Drains in">
           <Drain of={look} />
@@ -251,7 +274,7 @@ function Consumer({
         </td>
         <td class="number" data-label="Parked keys">
           <Linked
-            value={parked === null ? 0 : parked.keys}
+            value={parked?.keys ?? null}
             href={pathWith('/parked', { consumer })}
             noun="parked keys"
             of={consumer}

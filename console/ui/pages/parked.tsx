@@ -1,7 +1,7 @@
 /** Keys that wait behind a dead letter of their own, and how they go on. */
 import type { Page, ParkedKey } from '../../operations.ts';
 import { pathWith, read } from '../api.ts';
-import { commandFor, Filters, Pages, Total, Unread } from '../listing.tsx';
+import { commandFor, Filters, Listed, Pages, Total } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, duration, printable } from '../words.ts';
@@ -49,14 +49,16 @@ export function ParkedPage({ session, location }: PageProps) {
       <Showing loaded={loaded}>
         {(page) => (
           <>
-            <Unread problem={page.problem} />
-            {page.items.length === 0 ? (
-              <div class={`notice ${words.search || words.consumer ? '' : 'good'}`}>
-                {words.search || words.consumer ? 'No parked key matches.' : 'No key waits.'}
-              </div>
-            ) : (
+            <Listed
+              page={page}
+              empty={
+                <div class={`notice ${words.search || words.consumer ? '' : 'good'}`}>
+                  {words.search || words.consumer ? 'No parked key matches.' : 'No key waits.'}
+                </div>
+              }
+            >
               <Keys keys={page.items} isBusy={loaded.isLoading} />
-            )}
+            </Listed>
             <Pages page={page} location={location} noun="key" />
           </>
         )}
@@ -102,7 +104,7 @@ function Keys({ keys, isBusy }: { readonly keys: readonly ParkedKey[]; readonly 
               {key.blockedBy === null ? (
                 <span class="tag warn">▲ gone: release it</span>
               ) : (
-                <a class="mono" href={letterPath(key.blockedBy)}>
+                <a class="mono position" href={letterPath(key.blockedBy)}>
                   {key.blockedBy.split('/').slice(-2).join('/')}
                 </a>
               )}

@@ -36,7 +36,7 @@ function Forgotten() {
       <Title text="This console does not know the action" />
       <p>
         A console remembers what it started until it ends. <a href="/audit">The audit log</a> has all that was
-        done; <a href="/redrive">here is what this console has started</a>.
+        done; <a href="/redrives">here is what this console has started</a>.
       </p>
     </>
   );
@@ -96,7 +96,7 @@ function Action({ action, isAllowed }: { readonly action: ActionState; readonly 
     <>
       <div class="heading">
         <nav aria-label="Where this is" class="trail">
-          <a href="/redrive">Redrives and other actions</a>
+          <a href="/redrives">Redrives and other actions</a>
         </nav>
         <Title
           text={
