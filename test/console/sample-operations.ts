@@ -70,6 +70,10 @@ const NAMES = [
   'ads-viewability',
 ];
 const TOPIC = 'news.pageviews';
+/** Of a letter that was there once. */
+export const GONE = 404_404;
+/** Of a letter that no change lets through. */
+export const BEYOND = 666;
 const CODES = ['HANDLER_FAILED', 'AVRO_TRUNCATED', 'FRAME_UNKNOWN', 'SCHEMA_UNKNOWN', 'HANDLER_REJECTED'];
 
 export function sampleOperations(options: SampleOptions = {}): Operations {
@@ -150,6 +154,8 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
     },
     async letter(id, reveal) {
       const [consumer = '', topic = '', partition, offset] = id.split('/');
+      if (!/^[^/]+\/[^/]+\/\d+\/\d+$/.test(id) || Number(offset) === GONE)
+        throw new MillraceError('DEAD_LETTER_NOT_FOUND', `There is no dead letter ${JSON.stringify(id)}.`);
       const row = { ...letterOf(groups[0]!, Number(offset), now), id };
       const hidden = !reveal;
       const value = {
@@ -179,7 +185,7 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
         bytes: ['key', 'value', 'header trace-id', `header ${HOSTILE[0]}`].map((name) => ({
           name,
           size: hidden ? 35 : 64,
-          rows: hidden
+          rows: hidden && name !== 'key'
             ? []
             : Array.from({ length: 4 }, (_, at) => ({
                 at: at * 16,
@@ -206,12 +212,12 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
           },
         ],
         function: 'order-totals 41, request 6f1c',
-        wouldPass: {
-          isPassing: true,
-          text: "It decodes by v2, today's contract. The handler was not run.",
-        },
-        isBeyondRedrive: false,
-        before: [],
+        wouldPass:
+          Number(offset) === BEYOND
+            ? { isPassing: false, text: 'The value ends before its framing header does. [AVRO_TRUNCATED]' }
+            : { isPassing: true, text: "It decodes by v2, today's contract. The handler was not run." },
+        isBeyondRedrive: Number(offset) === BEYOND,
+        before: ['A redrive helps only after a deployment without the bug.'],
         history: auditRows(2, now),
         where: `id=${id}`,
         command: `npx millrace dlq show ${id}`,
@@ -334,13 +340,13 @@ function lookOf(consumer: string, verdict: Verdict, at: number): ConsumerLook {
     lag,
     ageMs: verdict === 'UNKNOWN' ? null : isBad ? 1_934_000 : 0,
     drainMs: verdict === 'STALLED' ? null : isBad ? 420_000 : 0,
-    drain: verdict === 'STALLED' ? 'never' : verdict === 'UNKNOWN' ? '?' : isBad ? '6m 40s to 7m 30s' : '0s',
-    headroom: isBad ? '6d 4h' : '-',
+    drain: verdict === 'STALLED' ? 'never' : verdict === 'UNKNOWN' ? '?' : isBad ? '6 min to 7 min' : '0 s',
+    headroom: isBad ? '6 d 4 h' : '-',
     headroomMs: isBad ? 532_800_000 : null,
     inPerSecond: verdict === 'UNKNOWN' ? null : 1_240.5,
     outPerSecond: verdict === 'UNKNOWN' ? null : isBad ? 220 : 1_240,
     deadLetters: verdict === 'UNKNOWN' ? null : at === 0 ? 100_275 : at * 3,
-    parked: at === 1 ? { keys: 230, records: 4_021, oldestAgeMs: 5_400_000 } : null,
+    parked: at === 1 ? { keys: 230, records: 4_021, oldestAgeMs: 5_400_000 } : parkedNone(verdict),
     heldBy: verdict === 'BLOCKED' ? 'SINK_UNAVAILABLE' : null,
     isPaused: at === 6,
     warning: 10_000,
@@ -348,7 +354,7 @@ function lookOf(consumer: string, verdict: Verdict, at: number): ConsumerLook {
     deployedAt: Date.now() - 3_000_000 * (at + 1),
     evidence: isBad
       ? [
-          `Nothing has been committed for 32m 14s, while ${lag?.toLocaleString('en-US')} records wait.`,
+          `Nothing has been committed for 32 min, while ${lag?.toLocaleString('en-US')} records wait.`,
           'Partition 5 holds 98 % of them.',
           'The sink has not answered 22 tries: SINK_UNAVAILABLE.',
         ]
@@ -356,6 +362,10 @@ function lookOf(consumer: string, verdict: Verdict, at: number): ConsumerLook {
     partitions,
     command: `npx millrace lag explain ${consumer}`,
   };
+}
+
+function parkedNone(verdict: Verdict): ConsumerLook['parked'] {
+  return verdict === 'UNKNOWN' ? null : { keys: 0, records: 0, oldestAgeMs: null };
 }
 
 function seriesOf(at: number, length: number, nowMs: number): Series {
