@@ -13,6 +13,7 @@ import type {
 import { pathWith, read } from '../api.ts';
 import { Drain, Heat } from '../gauges.tsx';
 import { Ledger } from '../ledger.tsx';
+import { useStale } from '../live.ts';
 import type { PageProps } from '../page.ts';
 import { Ago, Command, Foreign, Problem, Showing, Title, useLoaded, Verdict } from '../parts.tsx';
 import { TimeChart } from '../time-chart.tsx';
@@ -29,6 +30,16 @@ export function ConsumerPage({ session, status, rest }: PageProps) {
     EVERY_MS,
   );
   const look = loaded.value?.look ?? status?.consumers.find(({ consumer }) => consumer === name);
+  if (loaded.error?.code === 'INPUT_INVALID')
+    return (
+      <>
+        <Title text="There is no such consumer" />
+        <Problem text={loaded.error.message} />
+        <p>
+          <a href="/">All consumers</a>
+        </p>
+      </>
+    );
   return (
     <>
       <Title text={<Foreign text={name} />}>
@@ -304,7 +315,7 @@ function Generations({
         <article key={number} class="card section" aria-label={`Generation ${number}`}>
           <div class="row">
             <h3>Generation {number}</h3>
-            {isLive && <span class="verdict good">✓ live</span>}
+            {isLive && <LiveMark />}
           </div>
           <p class="muted small">
             <Foreign text={name} />: <Foreign text={state} />
@@ -328,6 +339,14 @@ function Generations({
         </div>
       )}
     </div>
+  );
+}
+
+function LiveMark() {
+  return useStale() ? (
+    <span class="verdict old">… was live</span>
+  ) : (
+    <span class="verdict good">✓ live</span>
   );
 }
 

@@ -1,0 +1,306 @@
+/** The console when something is not there: its store, its server, what a link names, or an answer. */
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { consoleAssets } from '../../console/assets.ts';
+import type { Operations } from '../../console/operations.ts';
+import type { PageServer } from '../../console/page-server.ts';
+import { serveConsole } from '../../console/server.ts';
+import { BEYOND, GONE, sampleOperations } from '../console/sample-operations.ts';
+import { artifact, newContext, startBrowser, violationsIn } from './browser.ts';
+
+jest.setTimeout(120_000);
+
+const REASON = 'order-totals: The sink does not answer. [SINK_UNAVAILABLE]';
+
+let browser: Browser;
+let assets: Awaited<ReturnType<typeof consoleAssets>>;
+/** Of one test. */
+const servers: PageServer[] = [];
+const contexts: BrowserContext[] = [];
+beforeAll(async () => {
+  browser = await startBrowser();
+  assets = await consoleAssets();
+});
+afterEach(async () => {
+  for (const context of contexts.splice(0)) await context.close();
+  for (const server of servers.splice(0)) await server.close().catch(() => {});
+});
+afterAll(() => browser?.close());
+
+async function serve(changes: Partial<Operations> = {}, port = 0): Promise<PageServer> {
+  const operations = { ...sampleOperations({ allowsActions: true, groups: 60, letters: 200 }), ...changes };
+  const server = await serveConsole({ operations, assets, port });
+  servers.push(server);
+  return server;
+}
+
+/** The page, signed in, with all that it asked for. */
+async function open(
+  server: PageServer,
+  path: string,
+  before: (context: BrowserContext) => Promise<unknown> = async () => {},
+): Promise<Page> {
+  const context = await newContext(browser);
+  contexts.push(context);
+  await before(context);
+  const page = await context.newPage();
+  await page.goto(server.url);
+  await page.waitForSelector('main h1');
+  await page.goto(new URL(path, server.url).href);
+  await read(page);
+  return page;
+}
+
+async function read(page: Page): Promise<void> {
+  await page.waitForSelector('main h1');
+  await page.waitForFunction("!/Loading …|Reading …/.test(document.querySelector('main').textContent)");
+}
+
+const main = async (page: Page) => (await page.textContent('main')) ?? '';
+
+describe('a store that cannot be read', () => {
+  const unread = async () => ({ items: [], total: 0, next: null, asOf: Date.now(), problem: REASON });
+  const all = { groups: unread, letters: unread, parked: unread, auditLog: unread };
+
+  test.each(['/failures', '/failures?search=a', '/parked', '/audit', '/group/order-totals/f0000000'])(
+    '%s says so with the reason, and never that there is nothing',
+    async (path) => {
+      const page = await open(await serve(all), path);
+      const text = await main(page);
+      expect(text).toContain(`cannot be read. ${REASON}`);
+      expect(text).not.toMatch(/No dead letters|No key waits|Nobody has changed|matches|are left|\b0 /);
+      expect(await page.locator('main .notice.good').count()).toBe(0);
+      expect(await violationsIn(page)).toEqual([]);
+    },
+  );
+
+  test('a list that is read in part says that it is not whole', async () => {
+    const sample = sampleOperations();
+    const parked: Operations['parked'] = async (query) => ({
+      ...(await sample.parked(query)),
+      problem: REASON,
+    });
+    const text = await main(await open(await serve({ parked }), '/parked'));
+    expect(text).toContain('at least 230 keys');
+    expect(text).toContain(`This list is not whole. ${REASON}`);
+  });
+
+  test('an empty store that can be read is empty', async () => {
+    const none = async () => ({ ...(await unread()), problem: null });
+    const text = await main(await open(await serve({ groups: none }), '/failures'));
+    expect(text).toMatch(/0 groups.*No dead letters/);
+  });
+
+  test('consumers that cannot be read any more keep up no more', async () => {
+    const { status } = sampleOperations();
+    const problem = 'The log cannot be read.';
+    const page = await open(await serve({ status: async () => ({ ...(await status()), problem }) }), '/');
+    expect(await page.textContent('h1')).toMatch(/^The consumers cannot be read since \d\d:\d\d:\d\d$/);
+    expect(await main(page)).toContain(problem);
+    await expectNothingWell(page);
+  });
+
+  test('parked keys that nobody counted are unknown', async () => {
+    const page = await open(await serve(), '/consumers/comments');
+    expect(await main(page)).toMatch(/Parked keys\?/);
+    expect(await main(await open(await serve(), '/consumers/billing'))).toMatch(/Parked keys230/);
+  });
+});
+
+/** No verdict stands as if it held now, and nothing is green. */
+async function expectNothingWell(page: Page): Promise<void> {
+  const verdicts = await page.locator('main .verdict').allTextContents();
+  expect(verdicts.length).toBeGreaterThan(0);
+  expect(verdicts.filter((each) => !/^…was /.test(each))).toEqual([]);
+  const colours = await page.evaluate<string[]>(
+    `[...document.querySelectorAll('.verdict, main .cell, .chips a')].flatMap((each) => {
+       const { color, backgroundColor } = getComputedStyle(each);
+       return [color, backgroundColor];
+     })`,
+  );
+  // What is green has more of it than of red, by far.
+  const green = [...new Set(colours)].filter((colour) => {
+    const [red = 0, g = 0, , alpha = 1] = colour.match(/[\d.]+/g)!.map(Number);
+    return alpha > 0 && g > red + 20;
+  });
+  expect(green).toEqual([]);
+}
+
+describe('a server that is gone', () => {
+  test('the Now page says since when, and nothing is well any more', async () => {
+    const server = await serve();
+    const page = await open(server, '/');
+    await server.close();
+    await page.getByRole('heading', { name: /^The console does not answer since \d\d:\d\d:\d\d$/ }).waitFor();
+    await expectNothingWell(page);
+    expect(await page.textContent('.health')).toBe('?UNKNOWNNo answer');
+    expect(await page.title()).toMatch(/^\(no answer\)/);
+    expect(await violationsIn(page)).toEqual([]);
+    await page.screenshot({ path: artifact('console-gone.png') });
+  });
+
+  test.each(['/failures', '/consumers/subscriptions'])('%s says it, too', async (path) => {
+    const server = await serve();
+    const page = await open(server, path);
+    await server.close();
+    await page.getByText(/The console does not answer since \d\d:\d\d:\d\d\. Is its command/).waitFor();
+    if (path !== '/failures') await expectNothingWell(page);
+  });
+
+  test.each(['/', '/failures'])('%s of one that was started again names the way on', async (path) => {
+    const server = await serve();
+    const page = await open(server, path);
+    const { port } = server;
+    await server.close();
+    const second = await serve({}, port);
+    await page.getByText('It was started again. Open the URL that it prints now.').waitFor();
+    // Opened in another tab, it goes on in this one.
+    const other = await page.context().newPage();
+    await other.goto(second.url);
+    await read(other);
+    await page.getByText('It was started again.').waitFor({ state: 'detached' });
+  });
+});
+
+describe('an answer that is none', () => {
+  test('too much typed is cut, with a word about it', async () => {
+    const page = await open(await serve(), '/failures');
+    await page.getByRole('searchbox').click();
+    await page.keyboard.insertText('x'.repeat(30_000));
+    expect((await page.getByRole('searchbox').inputValue()).length).toBe(400);
+    await page.getByText('400 characters at most').waitFor();
+    await page.getByText('No failure matches.').waitFor();
+  });
+
+  test.each([
+    [431, '', 'That is too long to ask for. Ask for fewer characters.'],
+    [502, '<html>Bad gateway</html>', 'The console gave an answer that this page cannot read (HTTP 502).'],
+    [200, '<html>', 'The console gave an answer that this page cannot read (HTTP 200).'],
+    [500, '{}', 'The console gave an answer that this page cannot read (HTTP 500).'],
+  ])('%i with %p is told in words', async (status, body, words) => {
+    const page = await open(await serve(), '/failures', (context) =>
+      context.route('**/api/groups*', (route) => route.fulfill({ status, body })),
+    );
+    await page.getByRole('alert').filter({ hasText: words }).waitFor();
+    expect(await main(page)).not.toMatch(/SyntaxError|undefined/);
+  });
+
+  test('what was asked to happen and has no answer after ten seconds says so', async () => {
+    const page = await open(await serve(), '/letters/order-totals/news.pageviews/5/7', async (context) => {
+      await context.clock.install();
+      await context.route('**/api/letter/reveal', () => {});
+    });
+    const late = page.getByText('The console has not answered for 10 s.');
+    await page.getByRole('button', { name: /^Reveal/ }).click();
+    await page.clock.runFor(9_000);
+    expect(await late.count()).toBe(0);
+    await page.clock.runFor(2_000);
+    await late.waitFor();
+  });
+});
+
+describe('a link that names nothing', () => {
+  let server: PageServer;
+  let page: Page;
+  beforeAll(async () => {
+    server = await serve();
+    // The others' end is not its end.
+    page = await open(server, '/find');
+    servers.length = 0;
+    contexts.length = 0;
+  });
+  afterAll(() => server?.close());
+
+  test.each([
+    ['/letters/%ff', 'There is no such dead letter'],
+    ['/letters/a%2Fb/c', 'There is no such dead letter'],
+    ['/letters/a/b/c/d', 'There is no such dead letter'],
+    ['/letters/a/b/1/2/3', 'There is no such dead letter'],
+    [`/letters/order-totals/news.pageviews/5/${GONE}`, 'There is no such dead letter'],
+    ['/letters/order-totals/news.pageviews/5/7/', 'Dead letter 5/7'],
+    ['/letters', 'Not found'],
+    ['/consumers', 'Not found'],
+    ['/consumers/', 'Not found'],
+    ['/consumers/billing/x', 'Not found'],
+    ['/consumers/%E0%A4%A', 'There is no such consumer'],
+    ['/consumers/nobody', 'There is no such consumer'],
+    ['/group/billing', 'Not found'],
+    ['/group/billing/nothing', 'No letters are left in this group'],
+    ['/failures/x', 'Not found'],
+    ['/failures/', 'Failures'],
+    ['/toString', 'Not found'],
+    ['/constructor', 'Not found'],
+    ['/redrives', 'Redrives and other actions'],
+    ['/redrive', 'Redrives and other actions'],
+    ['/redrive/nothing', 'This console does not know the action'],
+    ['//', '8 of 11 consumers need you'],
+  ])('%s shows %p', async (path, heading) => {
+    await page.goto(new URL(server.url).origin + path);
+    await read(page);
+    await page.getByRole('heading', { level: 1, name: heading }).waitFor();
+    expect(await page.locator('h1').count()).toBe(1);
+    expect(`${await page.title()} ${await main(page)}`).not.toMatch(/undefined|NaN|\[object/);
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+  });
+});
+
+describe('what leads on', () => {
+  test('a letter that no change lets through is discarded first', async () => {
+    const page = await open(await serve(), `/letters/order-totals/news.pageviews/5/${BEYOND}`);
+    expect(await page.getByRole('link', { name: 'Redrive this letter …' }).getAttribute('class')).not.toMatch(
+      /primary/,
+    );
+    expect(await page.getByRole('link', { name: 'Discard …' }).getAttribute('class')).toMatch(/primary/);
+    expect(await main(page)).toContain('No change lets such a record through');
+  });
+
+  test('a letter that would pass is redriven, after what has to change', async () => {
+    const page = await open(await serve(), '/letters/order-totals/news.pageviews/5/9');
+    expect(await page.getByRole('link', { name: 'Redrive this letter …' }).getAttribute('class')).toMatch(/primary/);
+    expect(await main(page)).toContain('A redrive helps only after a deployment without the bug.');
+  });
+
+  test('a group is called by its code and its place, and its keys can be selected', async () => {
+    const page = await open(await serve(), '/failures');
+    await page
+      .getByRole('link', { name: /^FRAME_UNKNOWN in news\.pageviews$/ })
+      .first()
+      .waitFor();
+    const covered = await page.evaluate<string[]>(
+      `[...document.querySelectorAll('.linked :is(code, .key .mono)')].slice(0, 9).flatMap((each) => {
+         const { x, y, height } = each.getBoundingClientRect();
+         const on = document.elementFromPoint(x + 3, y + height / 2);
+         return on === null || each.contains(on) || on.contains(each) && !on.matches('a') ? [] : [on.outerHTML];
+       })`,
+    );
+    expect(covered).toEqual([]);
+    await page
+      .getByRole('link', { name: /^FRAME_UNKNOWN/ })
+      .first()
+      .click();
+    await page.getByRole('heading', { level: 1, name: 'FRAME_UNKNOWN in news.pageviews' }).waitFor();
+  });
+
+  test('a position stays in one line', async () => {
+    const page = await open(await serve(), '/group/order-totals/f0000000');
+    const heights = await page.evaluate<number[]>(
+      `[...document.querySelectorAll('.position')].map((each) =>
+         Math.round(each.getBoundingClientRect().height / Number.parseFloat(getComputedStyle(each).fontSize)))`,
+    );
+    expect(new Set(heights)).toEqual(new Set([1]));
+  });
+
+  test('there is no choice of one topic', async () => {
+    const sample = sampleOperations();
+    const place: Operations['place'] = async () => ({
+      ...(await sample.place()),
+      topics: ['news.pageviews'],
+    });
+    const page = await open(await serve({ place }), '/audit');
+    expect(await page.locator('.bar select').count()).toBe(0);
+    await page.locator('#find-key').fill('/about');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/find?topic=news.pageviews&key=%2Fabout');
+    expect(await (await open(await serve(), '/audit')).locator('.bar select').count()).toBe(1);
+  });
+});
