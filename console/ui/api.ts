@@ -1,5 +1,6 @@
 /** What the page asks its server for. */
 import type { Place } from '../operations.ts';
+import { STARTED_AGAIN } from './words.ts';
 
 export interface Session {
   readonly place: Place;
@@ -18,7 +19,6 @@ export class CallFailed extends Error {
 /** Codes of the page's own, beside those of the server. */
 export const UNREACHABLE = 'UNREACHABLE';
 export const RESTARTED = 'RESTARTED';
-export const STARTED_AGAIN = 'It was started again. Open the URL that it prints now.';
 
 const KEPT = 'millrace-csrf';
 /** A person who waits this long for what they started is told so. */

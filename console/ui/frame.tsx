@@ -2,13 +2,13 @@
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import type { StatusAnswer } from '../operations.ts';
-import { type Session, STARTED_AGAIN } from './api.ts';
+import type { Session } from './api.ts';
 import { Keys } from './keys.tsx';
 import type { Live, Reach } from './live.ts';
 import { MOST_TYPED, Verdict } from './parts.tsx';
 import { go, type Location } from './place.ts';
 import { useTheme } from './theme.ts';
-import { brief, count, headline, moment, noAnswer, printable, sum } from './words.ts';
+import { brief, count, headline, moment, noAnswer, printable, STARTED_AGAIN, sum } from './words.ts';
 
 interface FrameProps {
   readonly session: Session;

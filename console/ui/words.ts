@@ -16,6 +16,9 @@ export function plural(value: number, noun: string, several = `${noun}s`): strin
   return `${count(value)} ${value === 1 ? noun : several}`;
 }
 
+/** Of a server whose token is another one by now. */
+export const STARTED_AGAIN = 'It was started again. Open the URL that it prints now.';
+
 /** What the heading says of a server that is gone. */
 export function noAnswer(sinceMs: number): string {
   return `The console does not answer since ${moment(sinceMs)}`;

@@ -8,9 +8,17 @@ export interface Live {
   readonly problem: string | null;
   /** Whether the server answers. */
   readonly isConnected: boolean;
+  /** Whether another one answers in its place, which this page was not opened with. */
+  readonly isRestarted: boolean;
 }
 
-export const NOTHING_YET: Live = { data: null, freshness: null, problem: null, isConnected: true };
+export const NOTHING_YET: Live = {
+  data: null,
+  freshness: null,
+  problem: null,
+  isConnected: true,
+  isRestarted: false,
+};
 
 const POLL_MS = 5_000;
 
@@ -22,33 +30,47 @@ export function follow(onChange: (live: Live) => void): () => void {
     onChange(live);
   };
   const gone = new AbortController();
-  const events = new EventSource(new URL('events', document.baseURI));
-  const on = (name: 'data' | 'freshness' | 'problem') =>
-    events.addEventListener(name, (event) => {
-      set({ [name]: JSON.parse((event as MessageEvent<string>).data), isConnected: true });
+  let events: EventSource;
+  const open = () => {
+    events = new EventSource(new URL('events', document.baseURI));
+    const on = (name: 'data' | 'freshness' | 'problem') =>
+      events.addEventListener(name, (event) => {
+        const value = JSON.parse((event as MessageEvent<string>).data);
+        set({ [name]: value, isConnected: true, isRestarted: false });
+      });
+    on('data');
+    on('freshness');
+    on('problem');
+    events.addEventListener('error', () => {
+      // Closed for good: this server has no events, or none for this page.
+      if (events.readyState === EventSource.CLOSED) void poll(set, open, gone.signal);
+      else set({ isConnected: false });
     });
-  on('data');
-  on('freshness');
-  on('problem');
-  events.addEventListener('error', () => {
-    // Closed for good: this server has no events.
-    if (events.readyState === EventSource.CLOSED) void poll(set, gone.signal);
-    else set({ isConnected: false });
-  });
+  };
+  open();
   return () => {
     gone.abort();
     events.close();
   };
 }
 
-async function poll(set: (change: Partial<Live>) => void, signal: AbortSignal): Promise<void> {
+/** @param reopen what goes on once a server that refused this page answers it: another tab was opened with its token */
+async function poll(
+  set: (change: Partial<Live>) => void,
+  reopen: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  let isRefused = false;
   while (!signal.aborted) {
     try {
       const answer = await fetch(new URL('data', document.baseURI), { signal });
+      if (answer.ok && isRefused) return reopen();
+      isRefused = answer.status === 401;
       if (!answer.ok) throw new Error(String(answer.status));
-      set({ problem: null, ...((await answer.json()) as PageAnswer), isConnected: true });
+      const known = (await answer.json()) as PageAnswer;
+      set({ problem: null, ...known, isConnected: true, isRestarted: false });
     } catch {
-      set({ isConnected: false });
+      set({ isConnected: false, isRestarted: isRefused });
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

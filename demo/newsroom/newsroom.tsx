@@ -3,7 +3,7 @@ import '../../console/ui/style.css';
 import './newsroom.css';
 import { render } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { clockTime, count, moment, TONES } from '../../console/ui/words.ts';
+import { clockTime, count, moment, STARTED_AGAIN, TONES } from '../../console/ui/words.ts';
 import type { PageFreshness } from '../../runtime/page.ts';
 import { Articles } from './articles.tsx';
 import { Bars } from './bars.tsx';
@@ -43,7 +43,14 @@ function Newsroom() {
   );
 }
 
-function noticeNow({ data, freshness, problem, isConnected }: Live, nowMs: number): Notice | null {
+function noticeNow(live: Live, nowMs: number): Notice | null {
+  const { data, freshness, problem, isConnected, isRestarted } = live;
+  if (isRestarted)
+    return {
+      tone: 'bad',
+      text: STARTED_AGAIN,
+      evidence: data ? [`These numbers are as of ${moment(data.at, nowMs)}.`] : [],
+    };
   if (!isConnected)
     return {
       tone: 'bad',

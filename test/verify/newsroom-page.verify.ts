@@ -104,6 +104,34 @@ describe('the newsroom of a made-up hour', () => {
     }
   });
 
+  test('one that was started again says so to a page that was open, which goes on once another is opened', async () => {
+    const assets = await bundled(join(ROOT, 'demo/newsroom/newsroom.tsx'));
+    const serve = (port: number) =>
+      serveLivePage({
+        title: 'Newsroom',
+        assets,
+        port,
+        read: async () => newsroomData(Date.now()),
+        freshness: () => freshnessAt(Date.now()),
+      });
+    const first = await serve(0);
+    const context = await newContext(browser);
+    const page = await context.newPage();
+    await page.goto(first.url);
+    await page.locator('.article').first().waitFor();
+    await first.close();
+    const second = await serve(first.port);
+    try {
+      const banner = page.getByText('It was started again. Open the URL that it prints now.');
+      await banner.waitFor();
+      await (await context.newPage()).goto(second.url);
+      await banner.waitFor({ state: 'detached' });
+    } finally {
+      await context.close();
+      await second.close();
+    }
+  });
+
   test('no other page can frame it, sniff it or run in it', async () => {
     const opened = await fetch(served.url, { redirect: 'manual' });
     const headers = { cookie: opened.headers.get('set-cookie')!.split(';')[0]! };

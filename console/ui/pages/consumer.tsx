@@ -343,11 +343,7 @@ function Generations({
 }
 
 function LiveMark() {
-  return useStale() ? (
-    <span class="verdict old">… was live</span>
-  ) : (
-    <span class="verdict good">✓ live</span>
-  );
+  return useStale() ? <span class="verdict old">… was live</span> : <span class="verdict good">✓ live</span>;
 }
 
 /** More rows than these are shown when asked for: those that are not well always are. */
