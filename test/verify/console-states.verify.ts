@@ -28,7 +28,7 @@ afterEach(async () => {
 afterAll(() => browser?.close());
 
 async function serve(changes: Partial<Operations> = {}, port = 0): Promise<PageServer> {
-  const operations = { ...sampleOperations({ allowsActions: true, groups: 60, letters: 200 }), ...changes };
+  const operations = { ...sampleOperations({ allowsActions: true, groups: 60 }), ...changes };
   const server = await serveConsole({ operations, assets, port });
   servers.push(server);
   return server;
