@@ -185,13 +185,14 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
         bytes: ['key', 'value', 'header trace-id', `header ${HOSTILE[0]}`].map((name) => ({
           name,
           size: hidden ? 35 : 64,
-          rows: hidden && name !== 'key'
-            ? []
-            : Array.from({ length: 4 }, (_, at) => ({
-                at: at * 16,
-                hex: '3c 73 63 72 69 70 74 3e 00 ff fe 61 62 63 64 65',
-                text: '<script>...abcde',
-              })),
+          rows:
+            hidden && name !== 'key'
+              ? []
+              : Array.from({ length: 4 }, (_, at) => ({
+                  at: at * 16,
+                  hex: '3c 73 63 72 69 70 74 3e 00 ff fe 61 62 63 64 65',
+                  text: '<script>...abcde',
+                })),
           isCut: false,
         })),
         error: {

@@ -139,7 +139,7 @@ describe('a letter', () => {
     });
     expect(JSON.parse(masked.decoded!)).toMatchObject({ note: `<string of ${OPEN.length}>` });
     expect(masked.bytes).toMatchObject([
-      { name: 'key', size: OPEN.length, rows: [] },
+      { name: 'key', size: OPEN.length, rows: [{ at: 0, text: OPEN }] },
       { name: 'value', rows: [] },
       { name: 'header h', size: OPEN.length, rows: [] },
     ]);
