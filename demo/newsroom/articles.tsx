@@ -94,7 +94,7 @@ function useGliding(order: string) {
       const options = { duration: GLIDE_MS, easing: 'cubic-bezier(0.2, 0, 0, 1)' };
       if (!was) element.animate([{ opacity: 0 }, { opacity: 1 }], options);
       else if (was.x !== now.x || was.y !== now.y) {
-        // Rows hide what they pass over, so that no two texts are ever read as one; what rises is in front.
+        // Rows hide what is under them on their way, so that no two texts are ever read as one; what rises is in front.
         const zIndex = was.x > now.x || (was.x === now.x && was.y > now.y) ? 2 : 1;
         const from = `translate(${was.x - now.x}px, ${was.y - now.y}px)`;
         element.animate(
