@@ -9,11 +9,12 @@ const UPSERT_ARTICLES = `
   ON CONFLICT (content_id, minute) DO UPDATE SET
     views = t.views + excluded.views, engaged_ms = t.engaged_ms + excluded.engaged_ms`;
 const UPSERT_SESSIONS = `
-  INSERT INTO session_engagement AS t (session_id, first_seen, last_seen, pageviews, engaged_ms)
-  SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[], $5::bigint[])
+  INSERT INTO session_engagement AS t (session_id, first_seen, last_seen, pageviews, engaged_ms, last_minute)
+  SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::timestamptz[])
   ON CONFLICT (session_id) DO UPDATE SET
     first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen),
-    pageviews = t.pageviews + excluded.pageviews, engaged_ms = t.engaged_ms + excluded.engaged_ms`;
+    last_minute = greatest(t.last_minute, excluded.last_minute), pageviews = t.pageviews + excluded.pageviews,
+    engaged_ms = t.engaged_ms + excluded.engaged_ms`;
 
 /** Runs work in one transaction. */
 export type Transact = (work: (query: Query) => Promise<void>) => Promise<void>;
@@ -70,9 +71,10 @@ export async function upsert(query: Query, values: readonly Pageview[]): Promise
     new Date(first),
     new Date(last),
     ...rest,
+    new Date(last - (last % 60_000)),
   ]);
   await query(
     UPSERT_SESSIONS,
-    [0, 1, 2, 3, 4].map((column) => bySession.map((row) => row[column])),
+    [0, 1, 2, 3, 4, 5].map((column) => bySession.map((row) => row[column])),
   );
 }

@@ -18,11 +18,12 @@ UPSERT_ARTICLES = """
   ON CONFLICT (content_id, minute) DO UPDATE SET
     views = t.views + excluded.views, engaged_ms = t.engaged_ms + excluded.engaged_ms"""
 UPSERT_SESSIONS = """
-  INSERT INTO session_engagement AS t (session_id, first_seen, last_seen, pageviews, engaged_ms)
-  SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[])
+  INSERT INTO session_engagement AS t (session_id, first_seen, last_seen, pageviews, engaged_ms, last_minute)
+  SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::timestamptz[])
   ON CONFLICT (session_id) DO UPDATE SET
     first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen),
-    pageviews = t.pageviews + excluded.pageviews, engaged_ms = t.engaged_ms + excluded.engaged_ms"""
+    last_minute = greatest(t.last_minute, excluded.last_minute), pageviews = t.pageviews + excluded.pageviews,
+    engaged_ms = t.engaged_ms + excluded.engaged_ms"""
 
 
 def moment(ms):
@@ -47,7 +48,10 @@ def flush(connection, values):
     with connection.transaction():
         rows = [(key[0], moment(key[1]), *row) for key, row in articles.items()]
         connection.execute(UPSERT_ARTICLES, [list(column) for column in zip(*rows)])
-        rows = [(key, moment(row[0]), moment(row[1]), *row[2:]) for key, row in sessions.items()]
+        rows = [
+            (key, moment(row[0]), moment(row[1]), *row[2:], moment(row[1] - row[1] % 60_000))
+            for key, row in sessions.items()
+        ]
         connection.execute(UPSERT_SESSIONS, [list(column) for column in zip(*rows)])
 
 
