@@ -70,7 +70,9 @@ describe('millrace warehouse', () => {
   test('run loads what is archived in the state folder, and says where there is none', async () => {
     const { code, stderr } = await warehouse('run', '--state', join(folder, 'none'));
     expect(code).toBe(1);
-    expect(stderr).toContain('Run this first: npx millrace up');
+    expect(stderr).toContain(
+      `Run this first, or name another folder with --state: npx millrace up --state ${join(folder, 'none')}`,
+    );
   });
 
   test.each(['/none/dbt', '/bin/ls'])('a path that is not dbt is named: %s', async (dbt) => {
