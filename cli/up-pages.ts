@@ -5,7 +5,6 @@ import { serveLivePage } from '../console/live-page.ts';
 import type { Stack } from '../local/stack.ts';
 import type { ConsumerStatus } from '../runtime/lag/status.ts';
 import { freshnessOf } from '../runtime/page.ts';
-import type { Logger } from '../runtime/ports.ts';
 import type { LoadedApp } from './app.ts';
 import type { ConsoleThread } from './console/thread.ts';
 
@@ -25,8 +24,8 @@ export interface UpPagesOptions {
   /** Calls back after each batch, whichever consumer's. */
   readonly onBatch: (told: (consumer: string) => void) => void;
   readonly consoleThread: ConsoleThread;
-  /** Is told of a query of the page's that is wrong. */
-  readonly log: Logger;
+  /** Hears of a query of the page's that is wrong, once. */
+  readonly onProblem: (problem: string) => void;
   /** @default 4182, or any that is free */
   readonly pagePort?: number | undefined;
 }
@@ -51,7 +50,7 @@ export async function serveUpPages(options: UpPagesOptions): Promise<UpPages> {
   };
 }
 
-async function serveNewsroom({ app, stack, looked, onBatch, pagePort, log }: UpPagesOptions) {
+async function serveNewsroom({ app, stack, looked, onBatch, pagePort, onProblem }: UpPagesOptions) {
   const { demo: { page } = {}, root, consumers } = app;
   if (!page || consumers.every(({ name }) => name !== page.consumer)) return undefined;
   const served = await serveLivePage({
@@ -60,7 +59,7 @@ async function serveNewsroom({ app, stack, looked, onBatch, pagePort, log }: UpP
     port: pagePort ?? PAGE_PORT,
     orAnyPort: pagePort === undefined,
     read: () => stack.pageData(page),
-    onProblem: (message) => log.error(message),
+    onProblem,
     freshness() {
       const { at, consumers: statuses } = looked();
       const status = statuses.find(({ consumer }) => consumer === page.consumer);

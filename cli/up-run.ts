@@ -204,7 +204,8 @@ async function run(
         onBatch,
         consoleThread: shown.consoleThread,
         pagePort: options.pagePort,
-        log: runLog.log,
+        // Plain output names the newest event alone, which a dead letter soon is.
+        onProblem: isLiveTerminal() && !options.json ? (problem) => runLog.log.error(problem) : printNote,
       });
       // The same goes for a port that somebody chose.
       if (options.consolePort) await Promise.race([pages.console, interrupts.first]);
