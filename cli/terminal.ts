@@ -1,8 +1,10 @@
 /** What goes to the terminal: colours only where one looks, tables, JSON. */
 import { stripVTControlCharacters, styleText } from 'node:util';
+import { printable, UNSEEN } from '../runtime/printable.ts';
 
 // One wording for evidence, views and reports.
 export { duration } from '../runtime/lag/words.ts';
+export { printable };
 
 type Style = Parameters<typeof styleText>[0];
 type Output = NodeJS.WriteStream;
@@ -63,23 +65,7 @@ export function either(names: readonly string[]): string {
   return others.length === 0 ? last : `${others.toReversed().join(', ')} or ${last}`;
 }
 
-/** What shows nothing, or shows what follows in another order; without those that choose between an emoji and a text. */
-const UNSEEN =
-  /[[\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\ufff9-\ufffb]--[\ufe0e\ufe0f]]/gv;
-
-/**
- * One line of text that may hold anything, safe to show: a control character would move the cursor or worse, and what
- * cannot be seen would make one text look like another.
- */
-export function printable(text: string): string {
-  const seen = text.replace(
-    UNSEEN,
-    (each) => `<U+${each.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}>`,
-  );
-  return seen.replace(/\p{Cc}/gu, '�');
-}
-
-/** The same JSON, with such characters escaped. */
+/** The same JSON, with what cannot be seen escaped. */
 export function printableJson(json: string): string {
   const escaped = (text: string) =>
     Array.from(

@@ -2,6 +2,7 @@
  * What the console asks of a pipeline, and the shapes of its answers: one port, which `cli/console/` fills from the sessions of
  * the commands. The shapes travel as JSON, so the browser's side has them from here too. Unknown is null, never 0.
  */
+import type { LagVerdict } from '../runtime/lag/status.ts';
 
 /** Where the console looks, and what it may do there. */
 export interface Place {
@@ -52,18 +53,7 @@ export interface ConsumerLook {
   readonly command: string;
 }
 
-export type Verdict =
-  | 'LOST'
-  | 'AT_RISK'
-  | 'BLOCKED'
-  | 'STALLED'
-  | 'RISING'
-  | 'BEHIND'
-  | 'SILENT'
-  | 'RECOVERING'
-  | 'UNKNOWN'
-  | 'OK'
-  | 'IDLE';
+export type Verdict = LagVerdict;
 
 export interface PartitionLook {
   readonly partition: number;

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { type ErrorCode, MillraceError } from '../runtime/errors.ts';
 import { PAGE_HEADERS } from '../runtime/page.ts';
+import { printableLines } from '../runtime/printable.ts';
 import { type EventStream, openEventStream } from './event-stream.ts';
 import { createGuard, type Guard } from './guard.ts';
 
@@ -255,7 +256,7 @@ function notSignedIn(url: URL, response: ServerResponse): void {
 export function unexpected(error: unknown): { readonly code: 'UNEXPECTED'; readonly message: string } {
   const text = error instanceof Error ? (error.stack ?? error) : error;
   // It may quote what moves a terminal's cursor, or worse.
-  process.stderr.write(`${String(text).replace(/[^\P{Cc}\n\t]/gu, '�')}\n`);
+  process.stderr.write(`${printableLines(String(text))}\n`);
   return { code: 'UNEXPECTED', message: 'This is a bug in Millrace. The terminal has the details.' };
 }
 

@@ -1,8 +1,12 @@
 /** Numbers, times and records' own text, as a person reads them. */
+import { rate as rateOf } from '../../runtime/lag/words.ts';
 import type { Verdict } from '../operations.ts';
 
+export { shellQuoted } from '../../runtime/commands.ts';
 // The words of the commands, and of the evidence beside it: `45 s`, `3 min`, `2 h 5 min`.
 export { duration } from '../../runtime/lag/words.ts';
+/** Text that somebody else wrote, safe to read. */
+export { printableLines as printable } from '../../runtime/printable.ts';
 
 export function count(value: number): string {
   return value.toLocaleString('en-US');
@@ -38,8 +42,7 @@ export function moment(ms: number, nowMs = Date.now()): string {
 
 /** `1,240/s`, `0.3/s`; `?` where it is unknown. */
 export function rate(perSecond: number | null): string {
-  if (perSecond === null) return '?';
-  return `${perSecond > 0 && perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond))}/s`;
+  return perSecond === null ? '?' : rateOf(perSecond);
 }
 
 export type Tone = 'bad' | 'warn' | 'good' | 'unknown';
@@ -88,20 +91,4 @@ export function brief(value: number): string {
 export function sum(values: readonly (number | null | undefined)[]): number | null {
   const known = values.flatMap((value) => value ?? []);
   return known.length === 0 ? null : known.reduce((total, value) => total + value, 0);
-}
-
-/** What shows nothing, or turns around what follows: shown by its number, so that no text passes for another. */
-const UNSEEN =
-  /[[\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\ufff9-\ufffb]--[\ufe0e\ufe0f]]/gv;
-
-/** Text that somebody else wrote, safe to read: what cannot be seen is shown by its number. */
-export function printable(text: string): string {
-  return text
-    .replace(UNSEEN, (each) => `<U+${each.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}>`)
-    .replace(/[^\P{Cc}\n\t]/gu, '�');
-}
-
-/** The word as a POSIX shell takes it for that word. */
-export function shellQuoted(word: string): string {
-  return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

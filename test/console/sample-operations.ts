@@ -17,6 +17,7 @@ import type {
   Verdict,
 } from '../../console/operations.ts';
 import { MillraceError } from '../../runtime/errors.ts';
+import { LAG_VERDICTS } from '../../runtime/lag/status.ts';
 import { commandOf, planOf, type Running, stateOf } from './sample-actions.ts';
 
 export interface SampleOptions {
@@ -43,19 +44,6 @@ export const HOSTILE = [
   'x'.repeat(300),
 ] as const;
 
-const VERDICTS: readonly Verdict[] = [
-  'LOST',
-  'AT_RISK',
-  'BLOCKED',
-  'STALLED',
-  'RISING',
-  'BEHIND',
-  'SILENT',
-  'RECOVERING',
-  'UNKNOWN',
-  'OK',
-  'IDLE',
-];
 const NAMES = [
   'order-totals',
   'billing',
@@ -98,7 +86,7 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
   return {
     place: async () => place,
     async status() {
-      const consumers = NAMES.map((name, at) => lookOf(name, VERDICTS[at]!, at));
+      const consumers = NAMES.map((name, at) => lookOf(name, LAG_VERDICTS[at]!, at));
       const series = Object.fromEntries(NAMES.map((name, at) => [name, seriesOf(at, 60, Date.now())]));
       return { at: Date.now(), place, consumers, series, problem: null };
     },
@@ -106,11 +94,11 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
       const at = NAMES.indexOf(name);
       if (at < 0) throw new MillraceError('INPUT_INVALID', `There is no consumer ${JSON.stringify(name)}.`);
       return {
-        look: lookOf(name, VERDICTS[at]!, at),
+        look: lookOf(name, LAG_VERDICTS[at]!, at),
         series: seriesOf(at, 360, Date.now()),
         marks: [
           { at: Date.now() - 50 * 60_000, kind: 'deploy', text: 'deploy of version 41' },
-          { at: Date.now() - 31 * 60_000, kind: 'incident', text: `${VERDICTS[at]}: SINK_UNAVAILABLE` },
+          { at: Date.now() - 31 * 60_000, kind: 'incident', text: `${LAG_VERDICTS[at]}: SINK_UNAVAILABLE` },
           { at: Date.now() - 12 * 60_000, kind: 'recovery', text: 'RECOVERING' },
           { at: Date.now() - 5 * 60_000, kind: 'action', text: `redrive by ${HOSTILE[0]}` },
         ],
