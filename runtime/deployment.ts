@@ -136,7 +136,7 @@ export const SETTINGS = {
   allowedOrigins: 'MILLRACE_ALLOWED_ORIGINS',
   /** `true` where the migrations make the probe's table as well. */
   probe: 'MILLRACE_PROBE',
-  /** For the migrations: the consumer whose tables a deployed page shows; left out where none is deployed. */
+  /** For the migrations: the consumer whose tables a deployed page shows. @default no page is deployed */
   pageConsumer: 'MILLRACE_PAGE_CONSUMER',
   /** Lambda's own. */
   region: 'AWS_REGION',

@@ -33,7 +33,7 @@ const LOOK_MS = 1_000;
 /** While nobody asks: sparklines go on. */
 const IDLE_LOOK_MS = 10_000;
 const ASKED_MS = 15_000;
-/** Each sample of an environment costs calls to AWS, so none is taken while nobody asks. */
+/** Each sample of an environment costs calls to AWS, so the console takes none while nobody asks. */
 const ENVIRONMENT_LOOK_MS = 30_000;
 /** Who asks by the same clock would else get the sample before. */
 const EARLY = 0.75;

@@ -31,8 +31,8 @@ export function isBreaking(article: readonly number[], site: readonly number[], 
   const minutes = RECENT_MINUTES - 1 + Math.min(1, Math.max(0, share));
   const own = median(usual.map((at) => article[at]!));
   const others = median(usual.map((at) => site[at]! - article[at]!));
-  const tide = others > 0 ? Math.max(1, (all - views) / minutes / others) : 1;
-  const expected = own * minutes * tide;
+  const siteRise = others > 0 ? Math.max(1, (all - views) / minutes / others) : 1;
+  const expected = own * minutes * siteRise;
   return (
     views >= LEAST_VIEWS &&
     views >= all * LEAST_SHARE &&

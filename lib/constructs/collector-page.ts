@@ -118,7 +118,7 @@ export class CollectorPage extends Construct {
       identitySources: [],
       resultsCacheTtl: Duration.seconds(0),
     });
-    // The CDK writes an empty one. Without a cache none is needed:
+    // The CDK writes an empty identity source. An authorizer without a cache needs none:
     // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-apigateway-authorizer.html (2026-11-27)
     (asked.node.defaultChild as CfnAuthorizer).addPropertyDeletionOverride('IdentitySource');
     return { authorizer: asked };

@@ -86,7 +86,7 @@ function settled(
 ): { readonly status: ConsumerStatus } & Omit<Remembered, 'samples'> {
   const { verdict, heldBy, lastProgressAt, evidence } = found;
   const isHeld = heldBy !== null && (verdict === 'STALLED' || verdict === 'BLOCKED');
-  // Who runs the consumer says that it is held, for a while already: that is no noise of one sample.
+  // Its runner has said for a while that the consumer is held: one odd sample cannot say that.
   const isOver = before?.isHeld === true && heldBy === null && (lastProgressAt ?? 0) > times.beforeAt;
   const isOther = before !== undefined && verdict !== before.verdict;
   const isNext = isOther && (before.others === 0 || Math.abs(times.at - before.otherAt) >= MOMENT_MS);

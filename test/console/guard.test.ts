@@ -78,7 +78,7 @@ test('refuses every other origin, that of another port and none at all ("null") 
           '',
           `https://127.0.0.1:${PORT}`,
           `http://127.0.0.1:${PORT + 1}`,
-          // The server answers to both names, and a page of one is no page of the other.
+          // The server answers to both names, but to a browser they are two origins.
           `http://localhost:${PORT}`,
           `http://127.0.0.1:${PORT}.evil.example`,
           `http://127.0.0.1:${PORT}/`,

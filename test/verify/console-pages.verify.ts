@@ -243,7 +243,7 @@ describe('budgets', () => {
   });
 
   test('the first paint comes within a second', async () => {
-    // The best of three: what else runs on this machine is no fault of the page.
+    // The best of three: other work on this machine slows the page down.
     const paints: number[] = [];
     for (let time = 0; time < 3; time++) {
       await show(page, '/');

@@ -292,7 +292,7 @@ describe('what leads on', () => {
     expect(new Set(heights)).toEqual(new Set([1]));
   });
 
-  test('there is no choice of one topic', async () => {
+  test('with one topic, the page asks for none', async () => {
     const sample = sampleOperations();
     const place: Operations['place'] = async () => ({
       ...(await sample.place()),

@@ -62,7 +62,7 @@ describe('a query that is wrong', () => {
     expect(error).not.toContain('secret');
   });
 
-  test('a sink that is down is no fault of a query', async () => {
+  test('a sink that is down is not blamed on a query', async () => {
     const down = async () => {
       throw new MillraceError('SINK_UNAVAILABLE', 'down');
     };
