@@ -2,7 +2,7 @@
  * What the console asks of a pipeline, and the shapes of its answers: one port, which `cli/console/` fills from the sessions of
  * the commands. The shapes travel as JSON, so the browser's side has them from here too. Unknown is null, never 0.
  */
-import type { LagVerdict } from '../runtime/lag/status.ts';
+import type { ConsumerStatus, LagVerdict, PartitionStatus } from '../runtime/lag/status.ts';
 
 /** Where the console looks, and what it may do there. */
 export interface Place {
@@ -21,33 +21,32 @@ export interface Place {
 }
 
 /** How a consumer is at one time, as `status` has it. */
-export interface ConsumerLook {
-  readonly consumer: string;
-  readonly group: string;
-  readonly topic: string;
-  readonly verdict: Verdict;
-  readonly lag: number | null;
-  readonly ageMs: number | null;
-  readonly drainMs: number | null;
-  /** In words, as `status` has it: `40s to 50s`, `never`, `?`. */
+export interface ConsumerLook
+  extends Pick<
+    ConsumerStatus,
+    | 'consumer'
+    | 'group'
+    | 'topic'
+    | 'verdict'
+    | 'lag'
+    | 'ageMs'
+    | 'drainMs'
+    | 'headroomMs'
+    | 'inPerSecond'
+    | 'outPerSecond'
+    | 'deadLetters'
+    | 'parked'
+    | 'heldBy'
+    | 'isPaused'
+    | 'warning'
+    | 'incident'
+    | 'evidence'
+  > {
+  /** In words, as `status` has it: `40 s to 50 s`, `never`, `?`. */
   readonly drain: string;
   readonly headroom: string;
-  readonly headroomMs: number | null;
-  readonly inPerSecond: number | null;
-  readonly outPerSecond: number | null;
-  readonly deadLetters: number | null;
-  readonly parked: {
-    readonly keys: number;
-    readonly records: number;
-    readonly oldestAgeMs: number | null;
-  } | null;
-  readonly heldBy: string | null;
-  readonly isPaused: boolean;
-  readonly warning: number;
-  readonly incident: number;
   /** When its code last changed, in epoch milliseconds. */
   readonly deployedAt: number | null;
-  readonly evidence: readonly string[];
   readonly partitions: readonly PartitionLook[];
   /** The command that says more. */
   readonly command: string;
@@ -55,14 +54,8 @@ export interface ConsumerLook {
 
 export type Verdict = LagVerdict;
 
-export interface PartitionLook {
-  readonly partition: number;
-  readonly verdict: Verdict;
-  readonly lag: number | null;
-  readonly ageMs: number | null;
-  readonly committed: number | null;
-  readonly start: number | null;
-  readonly end: number | null;
+export interface PartitionLook
+  extends Pick<PartitionStatus, 'partition' | 'verdict' | 'lag' | 'ageMs' | 'committed' | 'start' | 'end'> {
   /** The first sentence of its evidence, where it is not well. */
   readonly why: string | null;
 }
