@@ -38,6 +38,13 @@ export async function millraceJson(args: readonly string[], input = '', project 
   return JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
 }
 
+/** What `status` or `lag` prints, whichever verdicts its exit code tells. */
+export async function millraceVerdicts(args: readonly string[], project = NEWSDESK) {
+  const { code, stdout, stderr } = await millrace([...args, '--json'], '', project);
+  if (stdout === '') throw new Error(`millrace ${args.join(' ')} ended with ${code}: ${stderr}`);
+  return { code, printed: JSON.parse(stdout) };
+}
+
 /** Starts the command line and lets it run. */
 export function start(args: readonly string[], project = NEWSDESK): ChildProcess {
   const bin = join(existsSync(join(project, 'bin/millrace.ts')) ? project : ROOT, 'bin/millrace.ts');

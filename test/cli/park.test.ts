@@ -8,7 +8,7 @@ import { createTraffic } from '../fixtures/newsdesk/demo.ts';
 import { copyNewsdesk } from '../newsdesk.ts';
 import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millrace, millraceJson, start, until } from './millrace.ts';
+import { millrace, millraceJson, millraceVerdicts, start, until } from './millrace.ts';
 
 // Each step is a process or several.
 jest.setTimeout(120_000);
@@ -80,8 +80,10 @@ describe('parked keys, from the command line', () => {
     const letters = few.length + many.length + many.reduce((sum, article) => sum + overflowOf(article), 0);
     let found: readonly Key[] = [];
     await until(async () => {
-      const { consumers } = await json('status');
-      if (consumers[0]?.lag !== 0 || consumers[0].deadLetters !== letters) return false;
+      // While "up" starts nothing is known of its lag, and later it may be behind.
+      const { printed } = await millraceVerdicts(['status', ...state], project);
+      const { lag, deadLetters } = printed.consumers[0];
+      if (lag !== 0 || deadLetters !== letters) return false;
       found = (await json('park', 'list')).keys;
       return true;
     });

@@ -12,7 +12,7 @@ import { createTraffic } from '../fixtures/newsdesk/demo.ts';
 import { copyNewsdesk, NEWSDESK } from '../newsdesk.ts';
 import { placeSink } from '../prepared-pglite.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millrace, millraceJson, start, until } from './millrace.ts';
+import { millrace, millraceJson, millraceVerdicts, start, until } from './millrace.ts';
 
 jest.setTimeout(120_000);
 
@@ -43,9 +43,8 @@ const publish = (views: readonly Pageview[]) =>
   );
 /** `status --json`, with the code that it ended with. */
 const status = async () => {
-  const { code, stdout, stderr } = await run('status', '--json');
-  if (stdout === '') throw new Error(`status said nothing but: ${stderr}`);
-  return { code, ...JSON.parse(stdout).consumers[0] };
+  const { code, printed } = await millraceVerdicts(['status', ...state], project);
+  return { code, ...printed.consumers[0] };
 };
 
 /** The same by the control socket: a process takes a second to start. */
@@ -109,7 +108,7 @@ describe('one record cannot be handled for now', () => {
       /^Partition \d+: offset \d+ failed \d+ times with DEPENDENCY_UNAVAILABLE since .*: The tax service does not answer\.$/,
     );
     const [, partition, offset] = /^Partition (\d+): offset (\d+) /.exec(found.evidence[0])!;
-    const lag = JSON.parse((await run('lag', '--json')).stdout)[0];
+    const [lag] = (await millraceVerdicts(['lag', ...state], project)).printed;
     const blocked = lag.partitions.filter((each: { verdict: string }) => each.verdict === 'BLOCKED');
     expect(blocked).toMatchObject([{ partition: Number(partition) }]);
     const waiting = blocked[0].end - Number(offset);

@@ -7,5 +7,7 @@ export const millrace = (args: readonly string[], input = '', project = ROOT) =>
   inProject.millrace(args, input, project);
 export const millraceJson = (args: readonly string[], input = '', project = ROOT) =>
   inProject.millraceJson(args, input, project);
+export const millraceVerdicts = (args: readonly string[], project = ROOT) =>
+  inProject.millraceVerdicts(args, project);
 export const start = (args: readonly string[], project = ROOT) => inProject.start(args, project);
 export { finished, TABLES, until } from '../cli/millrace.ts';

@@ -10,7 +10,7 @@ import { createTraffic } from '../../demo/traffic.ts';
 import { startKafka } from '../../local/parts/kafka.ts';
 import { Processes } from '../../local/parts/processes.ts';
 import { createTemporaryFolder } from '../temporary-folder.ts';
-import { millrace, millraceJson, start, TABLES, until } from './newsroom.ts';
+import { millrace, millraceJson, millraceVerdicts, start, TABLES, until } from './newsroom.ts';
 import { part } from './part.ts';
 
 jest.setTimeout(180_000);
@@ -80,12 +80,11 @@ describe('up on Kafka', () => {
     await client.query('SET search_path = "editorial-analytics-reader", public');
     return asText((await client.query(TABLES)).rows);
   };
-  const lagsOf = async (where: readonly string[]) =>
-    JSON.parse((await millrace(['lag', '--json', ...where])).stdout);
+  const lagsOf = async (where: readonly string[]) => (await millraceVerdicts(['lag', ...where])).printed;
   const lag = async () => (await lagsOf(cluster))[0];
   const status = async (where: readonly string[]) => {
-    const { code, stdout } = await millrace(['status', '--json', ...where]);
-    return { code, ...JSON.parse(stdout).consumers[0] };
+    const { code, printed } = await millraceVerdicts(['status', ...where]);
+    return { code, ...printed.consumers[0] };
   };
   const isClaimed = async () =>
     (await client.query("SELECT FROM pg_stat_activity WHERE application_name LIKE 'millrace up,%'")).rows
@@ -290,9 +289,8 @@ describe('up on Kafka', () => {
         expect(code).toBe(1);
       });
       await Promise.all(all);
-      const status = await millrace(['status', '--json', ...where]);
-      expect(status.code).toBe(3);
-      expect(JSON.parse(status.stdout).consumers[0]).toMatchObject({
+      expect(await status(where)).toMatchObject({
+        code: 3,
         verdict: 'UNKNOWN',
         lag: null,
         evidence: [expect.stringMatching(message)],
