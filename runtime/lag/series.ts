@@ -18,7 +18,10 @@ export interface Point {
 export interface Rates {
   readonly inPerSecond: number | null;
   readonly outPerSecond: number | null;
-  /** How fast the lag shrinks; negative where it grows. Known also where only the lag is. One odd sample does not move it. */
+  /**
+   * How fast the lag shrinks by what is read; negative where it grows. Known also where only the lag is. One odd sample
+   * does not move it.
+   */
   readonly drainPerSecond: number;
   /** The same between samples one after the other. */
   readonly drains: readonly number[];
@@ -103,27 +106,33 @@ export function ratesOver(points: readonly Point[], windowMs: number): Rates | n
   const mean = (of: 'end' | 'committed') =>
     first[of] === null || last[of] === null ? null : Math.max(0, last[of] - first[of]) / seconds(first, last);
   // Of thousands of partitions at each look: without a list for each point.
-  const slope = (of: 'end' | 'committed' | 'lag') => {
+  const slope = (of: (point: Point) => number | null) => {
+    const values = used.map(of);
     const slopes: number[] = [];
-    for (const [index, a] of used.entries()) {
+    for (const [index, a] of values.entries()) {
       for (let next = index + 1; next < used.length; next++) {
-        const b = used[next]!;
-        if (a[of] !== null && b[of] !== null) slopes.push((b[of] - a[of]) / seconds(a, b));
+        const b = values[next];
+        if (a !== null && b != null) slopes.push((b - a) / seconds(used[index]!, used[next]!));
       }
     }
     return median(slopes);
   };
-  const [incoming, outgoing] = [slope('end'), slope('committed')];
+  const [incoming, outgoing] = [slope(({ end }) => end), slope(({ committed }) => committed)];
   return {
     inPerSecond: mean('end'),
     outPerSecond: mean('committed'),
-    drainPerSecond: -slope('lag')!,
+    drainPerSecond: -slope(unsettled)!,
     drains: used
       .slice(1)
-      .map((point, index) => (used[index]!.lag! - point.lag!) / seconds(used[index]!, point)),
+      .map((point, index) => (unsettled(used[index]!) - unsettled(point)) / seconds(used[index]!, point)),
     pace: incoming === null || outgoing === null ? null : Math.max(incoming, outgoing, 0),
     spanMs: last.at - first.at,
   };
+}
+
+/** The lag with what was deleted meanwhile: retention catches up for nobody. */
+function unsettled({ lag, lost }: Point): number {
+  return lag! + (lost ?? 0);
 }
 
 /** Of the slopes between all pairs it is a line that no single point can bend (Theil and Sen). */

@@ -58,19 +58,23 @@ export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample
   const sample = samples.at(-1)!;
   const all = progressOf(seriesOf(samples.map(totalPoint), watched.warning), sample, watched);
   const partitions = partitionsOf(watched, samples);
-  const worst = partitions
-    .filter(({ verdict }) => DECIDED_BY_PARTITION.includes(verdict))
-    .toSorted((a, b) => rank(a.verdict) - rank(b.verdict) || (b.lag ?? 0) - (a.lag ?? 0))[0];
+  const deciding = partitions.filter((each) => DECIDED_BY_PARTITION.includes(each.verdict));
+  const worst = deciding.toSorted(
+    (a, b) => rank(a.verdict) - rank(b.verdict) || (b.lag ?? 0) - (a.lag ?? 0),
+  )[0];
   const { verdict, evidence } = worst && rank(worst.verdict) < rank(all.verdict) ? worst : all;
+  // However fast the others are, it is through only once these are.
+  const drain = deciding.map((each) => each.drain).reduce(longer, all.drain);
   const headrooms = partitions.flatMap(({ headroomMs }) => (headroomMs === null ? [] : [headroomMs]));
   const moved = partitions.flatMap((each) => (each.lastProgressAt === null ? [] : [each.lastProgressAt]));
   const blocking = sample.partitions?.find(({ failing }) => failing && isBlocking(failing));
   const status = {
     ...all,
     verdict,
+    drain,
     headroomMs: headrooms.length > 0 ? Math.min(...headrooms) : all.headroomMs,
     lastProgressAt: moved.length > 0 ? Math.max(...moved) : all.lastProgressAt,
-    drainMs: all.drain === null || all.drain === 'never' ? null : all.drain.highMs,
+    drainMs: drain === null || drain === 'never' ? null : drain.highMs,
     deadLetters: sample.deadLetters,
     parked: parkedIn(sample),
     heldBy: sample.runner.held?.code ?? blocking?.failing?.code ?? null,
@@ -331,6 +335,12 @@ function drainOf({ now, rates }: Series, flight: number, { paused }: Runner): Dr
   if (lag < flight && rates.outPerSecond) return timesAt([rates.outPerSecond]);
   if (rates.drainPerSecond <= 0) return 'never';
   return timesAt([rates.drainPerSecond, ...rates.drains]);
+}
+
+function longer(a: Drain, b: Drain): Drain {
+  if (a === 'never' || b === 'never') return 'never';
+  if (a === null || b === null) return null;
+  return a.highMs > b.highMs ? a : b;
 }
 
 function stallMs(windowMs: number): number {

@@ -275,6 +275,34 @@ describe('numbers', () => {
     expect(judge(watched, samples)).toMatchObject({ drain: 'never', drainMs: null });
   });
 
+  test('what retention deletes is not drained', () => {
+    const samples = seriesOf(7, 10 * SECOND, (s) => ({ committed: 0, start: 50 * s, end: 9_000 + 10 * s }));
+    expect(judge(watched, samples)).toMatchObject({
+      verdict: 'LOST',
+      lag: 6_600,
+      drain: 'never',
+      drainMs: null,
+    });
+  });
+
+  test('with a partition that gets nowhere it never drains, however fast the others are', () => {
+    const samples = seriesOf(7, 10 * SECOND, (s) => ({ committed: 100 * s, end: 9_000 + 10 * s })).map(
+      (sample) => ({
+        ...sample,
+        partitions: [
+          ...sample.partitions!,
+          {
+            ...sampleOf({ committed: 7, end: 9, failing: { offset: 7, times: 3 } }).partitions![0]!,
+            partition: 1,
+          },
+        ],
+      }),
+    );
+    const status = judge(watched, samples);
+    expect(status).toMatchObject({ verdict: 'BLOCKED', lag: 3_602, drain: 'never', drainMs: null });
+    expect(status.partitions.map(({ drain }) => drain)).toEqual([{ lowMs: 40_000, highMs: 40_000 }, 'never']);
+  });
+
   test('a group that never committed lags by what it will read', () => {
     const from = (begins?: number) =>
       judge(watched, [
