@@ -2,7 +2,6 @@
 import type {
   ActionPlan,
   AuditRow,
-  ConsumerLook,
   FailureGroup,
   GroupSort,
   LedgerBar,
@@ -13,12 +12,10 @@ import type {
   ParkedKey,
   PartitionLook,
   Place,
-  Series,
-  Verdict,
 } from '../../console/operations.ts';
 import { MillraceError } from '../../runtime/errors.ts';
-import { LAG_VERDICTS } from '../../runtime/lag/status.ts';
 import { commandOf, planOf, type Running, stateOf } from './sample-actions.ts';
+import { SAMPLE_CONSUMERS, sampleConsumers } from './sample-consumers.ts';
 
 export interface SampleOptions {
   readonly allowsActions?: boolean;
@@ -44,19 +41,6 @@ export const HOSTILE = [
   'x'.repeat(300),
 ] as const;
 
-const NAMES = [
-  'order-totals',
-  'billing',
-  'editorial-analytics',
-  'search-index',
-  'recommendations',
-  'mail-digest',
-  'sports-ticker',
-  'archive-of-pageviews',
-  'comments',
-  'subscriptions',
-  'ads-viewability',
-];
 const TOPIC = 'news.pageviews';
 /** Of a letter that was there once. */
 export const GONE = 404_404;
@@ -73,7 +57,7 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
     kind: 'laptop',
     at: '.millrace',
     flags: '',
-    consumers: NAMES,
+    consumers: SAMPLE_CONSUMERS,
     topics: [TOPIC, 'shop.orders', `odd.${HOSTILE[0]}`],
     allowsActions,
     showsValues,
@@ -86,23 +70,19 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
   return {
     place: async () => place,
     async status() {
-      const consumers = NAMES.map((name, at) => lookOf(name, LAG_VERDICTS[at]!, at));
-      const series = Object.fromEntries(NAMES.map((name, at) => [name, seriesOf(at, 60, Date.now())]));
-      return { at: Date.now(), place, consumers, series, problem: null };
+      const consumers = sampleConsumers(Date.now());
+      const series = Object.fromEntries(consumers.map(({ look, sparkline }) => [look.consumer, sparkline]));
+      return { at: Date.now(), place, consumers: consumers.map(({ look }) => look), series, problem: null };
     },
     async consumer(name) {
-      const at = NAMES.indexOf(name);
-      if (at < 0) throw new MillraceError('INPUT_INVALID', `There is no consumer ${JSON.stringify(name)}.`);
+      const found = sampleConsumers(Date.now()).find(({ look }) => look.consumer === name);
+      if (!found) throw new MillraceError('INPUT_INVALID', `There is no consumer ${JSON.stringify(name)}.`);
+      const { look, series, marks } = found;
       return {
-        look: lookOf(name, LAG_VERDICTS[at]!, at),
-        series: seriesOf(at, 360, Date.now()),
-        marks: [
-          { at: Date.now() - 50 * 60_000, kind: 'deploy', text: 'deploy of version 41' },
-          { at: Date.now() - 31 * 60_000, kind: 'incident', text: `${LAG_VERDICTS[at]}: SINK_UNAVAILABLE` },
-          { at: Date.now() - 12 * 60_000, kind: 'recovery', text: 'RECOVERING' },
-          { at: Date.now() - 5 * 60_000, kind: 'action', text: `redrive by ${HOSTILE[0]}` },
-        ],
-        ledger: Array.from({ length: 12 }, (_, partition) => barOf(partition)),
+        look,
+        series,
+        marks: [...marks, { at: now - 5 * 60_000, kind: 'action', text: `redrive by ${HOSTILE[0]}` }],
+        ledger: look.partitions.map(barOf),
         ledgerProblem: null,
         generations: [
           { name, number: 1, isLive: true, lag: 0, state: 'live', commands: [] },
@@ -305,93 +285,37 @@ function chance(...words: readonly (string | number)[]): number {
   return (Math.imul(hash ^ (hash >>> 15), 2_246_822_507) >>> 0) / 2 ** 32;
 }
 
-function lookOf(consumer: string, verdict: Verdict, at: number): ConsumerLook {
-  const isBad = at < 7;
-  const lag = verdict === 'UNKNOWN' ? null : isBad ? 1_000 * (9 - at) ** 3 : at * 3;
-  const partitions = Array.from({ length: at === 3 ? 120 : 12 }, (_, partition): PartitionLook => {
-    const isStuck = isBad && partition === 5;
-    return {
-      partition,
-      verdict: verdict === 'UNKNOWN' ? 'UNKNOWN' : isStuck ? verdict : 'OK',
-      lag: verdict === 'UNKNOWN' ? null : isStuck ? lag : 0,
-      ageMs: isStuck ? 1_934_000 : 0,
-      committed: 10_000,
-      start: 1_000,
-      end: 10_000 + (isStuck ? (lag ?? 0) : 0),
-      why: isStuck ? 'Offset 10,000 has failed 22 times with HANDLER_FAILED.' : null,
-    };
-  });
-  return {
-    consumer,
-    group: consumer,
-    topic: TOPIC,
-    verdict,
-    lag,
-    ageMs: verdict === 'UNKNOWN' ? null : isBad ? 1_934_000 : 0,
-    drainMs: verdict === 'STALLED' ? null : isBad ? 420_000 : 0,
-    drain: verdict === 'STALLED' ? 'never' : verdict === 'UNKNOWN' ? '?' : isBad ? '6 min to 7 min' : '0 s',
-    headroom: isBad ? '6 d 4 h' : '-',
-    headroomMs: isBad ? 532_800_000 : null,
-    inPerSecond: verdict === 'UNKNOWN' ? null : 1_240.5,
-    outPerSecond: verdict === 'UNKNOWN' ? null : isBad ? 220 : 1_240,
-    deadLetters: verdict === 'UNKNOWN' ? null : at === 0 ? 100_275 : at * 3,
-    parked: at === 1 ? { keys: 230, records: 4_021, oldestAgeMs: 5_400_000 } : parkedNone(verdict),
-    heldBy: verdict === 'BLOCKED' ? 'SINK_UNAVAILABLE' : null,
-    isPaused: at === 6,
-    warning: 10_000,
-    incident: 100_000,
-    deployedAt: Date.now() - 3_000_000 * (at + 1),
-    evidence: isBad
-      ? [
-          `Nothing has been committed for 32 min, while ${lag?.toLocaleString('en-US')} records wait.`,
-          'Partition 5 holds 98 % of them.',
-          'The sink has not answered 22 tries: SINK_UNAVAILABLE.',
-        ]
-      : ['It keeps up.'],
-    partitions,
-    command: `npx millrace lag explain ${consumer}`,
-  };
-}
-
-function parkedNone(verdict: Verdict): ConsumerLook['parked'] {
-  return verdict === 'UNKNOWN' ? null : { keys: 0, records: 0, oldestAgeMs: null };
-}
-
-function seriesOf(at: number, length: number, nowMs: number): Series {
-  const steps = Array.from({ length }, (_, step) => step);
-  const isBad = at < 7;
-  return {
-    at: steps.map((step) => nowMs - (length - 1 - step) * 10_000),
-    lag: steps.map((step) =>
-      at === 8 ? null : isBad ? step ** 2 * (9 - at) : Math.round(chance(at, step) * 40),
-    ),
-    ageMs: steps.map((step) =>
-      at === 8 ? null : isBad ? step * 5_000 : Math.round(chance(at, step, 'age') * 900),
-    ),
-    inPerSecond: steps.map((step) => 1_200 + Math.round(chance(at, step, 'in') * 90)),
-    outPerSecond: steps.map((step) => (isBad ? 200 : 1_200) + Math.round(chance(at, step, 'out') * 90)),
-  };
-}
-
-function barOf(partition: number): LedgerBar {
-  const segments = Array.from({ length: partition === 5 ? 300 : 4 }, (_, at) => {
-    const from = 1_500 + at * (partition === 5 ? 27 : 2_000);
+/** A ledger up to where the partition is committed, with holes all along what the topic keeps of it. */
+function barOf({ partition, start, committed, end }: PartitionLook): LedgerBar {
+  const [from, next] = [Math.min(start ?? 0, committed ?? 0), committed ?? 0];
+  const holes = next > from ? (partition === 5 ? 300 : 4) : 0;
+  const segments = Array.from({ length: holes }, (_, at) => {
+    const offset = from + Math.floor(((at + 0.5) / holes) * (next - from));
     const kind = (['dead-letter', 'parked', 'skipped', 'discarded'] as const)[at % 4]!;
-    return { kind, from, to: from + 1 + Math.floor(chance(partition, at) * 12) };
+    return { kind, from: offset, to: offset + 1 + Math.floor(chance(partition, at) * 12) };
   });
+  const of = (kind: LedgerBar['segments'][number]['kind']) =>
+    segments.reduce((sum, each) => sum + (each.kind === kind ? each.to - each.from : 0), 0);
+  const counts = {
+    deadLetters: of('dead-letter'),
+    parked: of('parked'),
+    skipped: of('skipped'),
+    pending: (end ?? next) - Math.max(next, start ?? 0),
+  };
+  const settled = next - counts.deadLetters - counts.parked - counts.skipped;
   return {
     partition,
-    start: 1_000,
-    end: 10_600,
+    start: start ?? 0,
+    end: end ?? next,
     first: 0,
-    next: 10_000,
-    counts: { settled: 9_880, deadLetters: 60, parked: 30, skipped: 30, pending: 600 },
+    next,
+    counts: { settled, ...counts },
     segments,
   };
 }
 
 function groupOf(at: number, letterCount: number, now: number): FailureGroup {
-  const consumer = NAMES[at % 3]!;
+  const consumer = SAMPLE_CONSUMERS[at % 3]!;
   const code = CODES[at % CODES.length]!;
   const count = at === 0 ? letterCount : 1 + Math.floor(chance('group', at) ** 4 * 900);
   const isCode = code.startsWith('HANDLER');
@@ -471,7 +395,7 @@ function auditRows(length: number, now: number): readonly AuditRow[] {
   return Array.from({ length }, (_, at) => ({
     id: `entry-${at}`,
     action: actions[at % actions.length]!,
-    consumer: NAMES[at % 3]!,
+    consumer: SAMPLE_CONSUMERS[at % 3]!,
     who: at % 40 === 5 ? HOSTILE[0] : 'ada@newsroom',
     begunAt: new Date(now - at * 600_000).toISOString(),
     endedAt: at === 3 ? null : new Date(now - at * 600_000 + 42_000).toISOString(),
