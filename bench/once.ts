@@ -1,7 +1,5 @@
-import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { pgDriver } from '../adapters/postgres/pg-driver.ts';
-import type { Pageview } from '../contracts/news.pageviews/schema.ts';
 import { pageviews } from '../contracts/news.pageviews/topic.ts';
 import { startPostgres } from '../local/parts/postgres.ts';
 import type { Processes } from '../local/parts/processes.ts';
@@ -14,8 +12,8 @@ import { measure, type Result, resultOf } from './measure.ts';
 import { inPartitions, makeRecordChunks, RECORDS_PER_SECOND, STARTED_AT } from './pageviews.ts';
 import { openPool } from './real-parts.ts';
 
-/** What the ids of events are: of the newsroom's form, which is hashed, or one that begins with its time and is kept as it is. */
-const ID_KINDS = ['hashed', 'uuid-v7'] as const;
+/** What the ids of events are: the newsroom's, which begin with their time and are kept as they are, or any text, which is hashed. */
+const ID_KINDS = ['uuid-v7', 'hashed'] as const;
 type IdKind = (typeof ID_KINDS)[number];
 
 /** Of a hundred events, one was sent twice. */
@@ -92,19 +90,13 @@ async function makeEvents(kind: IdKind, count: number, batches: number, registry
     count * batches,
     registry,
     count,
-    kind === 'uuid-v7' ? uuidV7 : undefined,
+    kind === 'hashed' ? ({ eventId }) => `event-${eventId}` : undefined,
   )) {
     const again = before.slice(before.length - before.length / ONE_IN);
     events.push(encodeKafkaEvent(inPartitions([...again, ...chunk.slice(again.length)], 0, next)));
     before = chunk;
   }
   return events;
-}
-
-/** RFC 9562: 48 bits of time, then random ones. */
-function uuidV7({ occurredAt }: Pageview): string {
-  const time = occurredAt.toString(16).padStart(12, '0');
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`;
 }
 
 async function fill(pool: pg.Pool, kind: IdKind, ids: number, windowMs: number): Promise<void> {

@@ -19,8 +19,13 @@ test('the same seed and times give the same pageviews, another seed others', () 
   expect(generate(8, 500, 5)).not.toEqual(generate(7, 500, 5));
 });
 
-test('every event id is its own', () => {
-  expect(new Set(generate(1, 20_000, 1).map(({ eventId }) => eventId)).size).toBe(20_000);
+test('every event id is its own, and begins with its time', () => {
+  const views = generate(1, 20_000, 1);
+  expect(new Set(views.map(({ eventId }) => eventId)).size).toBe(20_000);
+  for (const { eventId, occurredAt } of views) {
+    expect(eventId).toMatch(/^[\da-f]{8}-[\da-f]{4}-7[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/);
+    expect(Number.parseInt(eventId.replaceAll('-', '').slice(0, 12), 16)).toBe(occurredAt);
+  }
 });
 
 test('the same seed at another time gives other events', () => {
