@@ -11,10 +11,13 @@ const LEAST_SURPRISE = 5;
 const RECENT_MINUTES = 2;
 /** What is usual is not known sooner. */
 const LEAST_HISTORY_MINUTES = 3;
+/** An article that has been read for so long has a rate of its own, though it is younger than the hour. */
+const NEW_MINUTES = 10;
 
 /**
  * Whether an article's views rise well above its own rate: three times what it has in a usual minute, once what all other
- * articles gained is taken off. A new article's rate before its first view is 0, as long as the site was read by then.
+ * articles gained is taken off. A new article's own rate is 0 for
+ * its first ten minutes, as long as the site was read before.
  * @param article views by the minute, the oldest first
  * @param site the same minutes of all articles; a minute with nothing was not watched
  * @param share how much of the newest minute is over, from 0 to 1
@@ -29,7 +32,9 @@ export function isBreaking(article: readonly number[], site: readonly number[], 
   const views = sum(article.slice(from));
   const all = sum(site.slice(from));
   const minutes = RECENT_MINUTES - 1 + Math.min(1, Math.max(0, share));
-  const own = median(usual.map((at) => article[at]!));
+  const firstRead = article.findIndex((views) => views > 0);
+  const read = usual.filter((at) => at >= firstRead);
+  const own = median((read.length >= NEW_MINUTES ? read : usual).map((at) => article[at]!));
   const others = median(usual.map((at) => site[at]! - article[at]!));
   const siteRise = others > 0 ? Math.max(1, (all - views) / minutes / others) : 1;
   const expected = own * minutes * siteRise;

@@ -23,6 +23,11 @@ describe('breaks', () => {
     expect(isBreaking(article, plus(steady(2_000), article), 0.5)).toBe(true);
   });
 
+  test('a new article for its first ten minutes', () => {
+    const article = ending(steady(0), new Array<number>(10).fill(200));
+    expect(isBreaking(article, plus(steady(2_000), article), 1)).toBe(true);
+  });
+
   test('an article whose newest minute has just begun, by the minute before', () => {
     const article = ending(steady(100), [420, 3]);
     expect(isBreaking(article, plus(ending(steady(2_000), [2_000, 20]), article), 0.01)).toBe(true);
@@ -47,6 +52,11 @@ describe('does not break', () => {
         },
       ),
     );
+  });
+
+  test('a new article that has been read as much for a quarter of an hour', () => {
+    const article = ending(steady(0), [900, 500, ...new Array<number>(13).fill(120)]);
+    expect(isBreaking(article, plus(steady(2_000), article), 1)).toBe(false);
   });
 
   test('a quiet article that a few more people read', () => {
