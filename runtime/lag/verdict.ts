@@ -62,7 +62,13 @@ export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample
   const worst = deciding.toSorted(
     (a, b) => rank(a.verdict) - rank(b.verdict) || (b.lag ?? 0) - (a.lag ?? 0),
   )[0];
-  const { verdict, evidence } = worst && rank(worst.verdict) < rank(all.verdict) ? worst : all;
+  const { verdict, evidence } =
+    worst && rank(worst.verdict) < rank(all.verdict)
+      ? {
+          verdict: worst.verdict,
+          evidence: worst.evidence.map((why) => `Partition ${worst.partition}: ${why}`),
+        }
+      : all;
   // However fast the others are, it is through only once these are.
   const drain = deciding.map((each) => each.drain).reduce(longer, all.drain);
   const headrooms = partitions.flatMap(({ headroomMs }) => (headroomMs === null ? [] : [headroomMs]));
@@ -161,8 +167,7 @@ function progressOf(series: Series, sample: ConsumerSample, watched: WatchedCons
     blocked(series, sample.runner) ??
     stalled(series, sample.runner, watched) ??
     trend(series, numbers, sample, watched);
-  const where = series.partition ? `Partition ${series.partition.partition}: ` : '';
-  return { ...numbers, verdict, evidence: because === '' ? [] : [`${where}${because}`] };
+  return { ...numbers, verdict, evidence: because === '' ? [] : [because] };
 }
 
 function lost({ now, points, partition }: Series): Finding | undefined {

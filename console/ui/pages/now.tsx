@@ -232,6 +232,9 @@ function Consumer({
   const { consumer, topic, verdict, lag, ageMs, deadLetters, parked, deployedAt, isPaused, partitions } =
     look;
   const isWell = !needsYou(verdict);
+  const unwell = partitions.filter((each) => TONES[each.verdict].tone !== 'good');
+  // The name of the only one stands before it.
+  const why = unwell.length === 1 && unwell[0]!.verdict === verdict ? unwell[0]!.why : look.evidence[0];
   return (
     <tbody class={TONES[verdict].tone}>
       <tr>
@@ -292,9 +295,9 @@ function Consumer({
           <div class="under">
             <Heat partitions={partitions} href={consumerPath(consumer)} />
             <Stuck partitions={partitions} />
-            {!isWell && look.evidence[0] && (
+            {!isWell && why && (
               <p class="why">
-                <Foreign text={look.evidence[0]} />
+                <Foreign text={why} />
               </p>
             )}
           </div>
