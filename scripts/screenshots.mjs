@@ -1,22 +1,28 @@
 // `npm run screenshots`: one picture of each page for README.md and docs/console.md, each under 200 kB. The console looks at the
-// made-up pipeline of its tests; the newsroom is a run of its own, with traffic.
+// made-up pipeline of its tests; the newsroom is a run of its own, an hour after its first reader.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { createSeededRandom } from '../adapters/system/seeded-random.ts';
 import { consoleAssets } from '../console/assets.ts';
 import { serveConsole } from '../console/server.ts';
+import { createTraffic } from '../demo/traffic.ts';
 import { chromium as installed, required } from '../local/parts/prerequisites.ts';
 import { HOSTILE, sampleOperations } from '../test/console/sample-operations.ts';
 
 const MAX_BYTES = 200_000;
 const SIZE = { width: 1280, height: 800 };
-/** Until the newsroom has a story that breaks. */
+/** Until the newsroom has counted the hour. */
 const NEWSROOM_MS = 90_000;
+const HOUR_MS = 3_600_000;
+const VIEWS_PER_SECOND = 40;
 const LETTER = 'order-totals/news.pageviews/5/7';
 const PAGES = [
   ['now', '/'],
@@ -73,34 +79,38 @@ function tame(operations) {
 
 async function pictureNewsroom() {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-screenshots-'));
-  const args = [
-    'up',
-    '--json',
-    '--seed',
-    '7',
-    '--collector-port',
-    '0',
-    '--console-port',
-    '0',
-    '--state',
-    folder,
-  ];
+  const ports = ['--collector-port', '0', '--console-port', '0', '--page-port', '0'];
+  const args = ['up', '--json', '--input', '-', ...ports, '--state', join(folder, 'state')];
   const up = spawn(process.execPath, [join(root, 'bin/millrace.ts'), ...args], {
     cwd: root,
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['pipe', 'pipe', 'ignore'],
   });
+  const stop = new AbortController();
+  const sent = pipeline(pageviews(Date.now() - HOUR_MS, stop.signal), up.stdin);
   try {
     const [line] = await once(createInterface({ input: up.stdout }), 'line');
     const page = await pageOf('dark');
     await page.goto(JSON.parse(line).newsroom);
     await page.waitForTimeout(NEWSROOM_MS);
+    await page.waitForSelector('.article.breaking', { timeout: 2 * NEWSROOM_MS });
     await picture(page, 'docs/newsroom.png');
     await page.close();
   } finally {
+    stop.abort();
+    await sent;
     const ended = once(up, 'exit');
     up.kill('SIGKILL');
     await ended;
     rmSync(folder, { recursive: true });
+  }
+}
+
+/** Those since then, a line each, and from now on as they happen. */
+async function* pageviews(since, signal) {
+  const traffic = createTraffic(createSeededRandom(7));
+  for (let at = since; !signal.aborted; at += 1_000 / VIEWS_PER_SECOND / traffic.load(at)) {
+    while (at > Date.now() && !signal.aborted) await sleep(100);
+    yield `${JSON.stringify(traffic.next(Math.trunc(at)))}\n`;
   }
 }
 
