@@ -5,7 +5,7 @@ import { ledgerOwner } from '../../runtime/replay/ledgers.ts';
 import { allPages, type WaitingKey } from '../../runtime/replay/waiting-keys.ts';
 import { isKeyHidden, keyText, type View } from '../dlq/letter-view.ts';
 import { chooseConsumers, type DlqSession, inDlqSession } from '../dlq/session.ts';
-import { keyWords, letterIdOf, withWaitingKeys } from '../park/keys.ts';
+import { letterIdOf, waitingWords, withWaitingKeys } from '../park/keys.ts';
 import { hintWithSink } from '../rebuild/session.ts';
 import type { ConsoleContext, ConsoleOptions } from './context.ts';
 import { problemText } from './errors.ts';
@@ -65,7 +65,7 @@ async function waitingIn(session: DlqSession, options: ConsoleOptions): Promise<
   const view: View = { topic: session.consumer.topic, showsValues: options.showValues === true };
   return keys.map((waiting) => {
     const { topic, partition, key, records, oldestAt } = waiting;
-    const words = keyWords(waiting, view);
+    const words = waitingWords(waiting, view, session);
     const of = ['--consumer', session.named];
     return {
       consumer: session.named,

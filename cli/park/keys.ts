@@ -4,7 +4,7 @@ import { openLedgerSession } from '../../local/ledger-session.ts';
 import { deadLetterId } from '../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import { ledgerOwner } from '../../runtime/replay/ledgers.ts';
-import type { WaitingKey, WaitingKeyReader } from '../../runtime/replay/waiting-keys.ts';
+import { allPages, type WaitingKey, type WaitingKeyReader } from '../../runtime/replay/waiting-keys.ts';
 import { isKeyHidden, type View } from '../dlq/letter-view.ts';
 import type { DlqSession, DlqSessionOptions } from '../dlq/session.ts';
 import { openEnvironment } from '../environment-session.ts';
@@ -20,8 +20,12 @@ export interface ParkOptions extends DlqSessionOptions, PostgresOptions {
 
 export interface KeyOptions extends ParkOptions {
   readonly keyBase64?: Buffer;
+  readonly letter?: string;
   readonly partition?: number;
 }
+
+/** A key by its bytes, or by the id of the letter that it waits for: whoever must not see it, or cannot type it, has that. */
+export type KeyName = Buffer | { readonly letter: string };
 
 /** Adds the argument and the options that name a key. */
 export function withKey(command: Command): Command {
@@ -34,17 +38,27 @@ export function withKey(command: Command): Command {
         throw new InvalidArgumentError('Give base64, as "millrace park list" shows it.');
       }),
     )
+    .option('--letter <id>', 'the letter it waits for, where the key is hidden or very long')
     .option('--partition <n>', 'its partition, where the key waits in several', wholeFrom(0));
 }
 
-/** The key that the command line names, by its bytes. */
-export function keyOf(text: string | undefined, { keyBase64 }: KeyOptions, command: Command): Buffer {
-  if (text !== undefined && keyBase64 === undefined) return Buffer.from(text, 'utf8');
-  if (text === undefined && keyBase64 !== undefined) return keyBase64;
+/** The key that the command line names. */
+export function keyOf(
+  text: string | undefined,
+  { keyBase64, letter }: KeyOptions,
+  command: Command,
+): KeyName {
+  const given: readonly (KeyName | undefined)[] = [
+    text === undefined ? undefined : Buffer.from(text, 'utf8'),
+    keyBase64,
+    letter === undefined ? undefined : { letter },
+  ];
+  const [name, another] = given.filter((each) => each !== undefined);
+  if (name && !another) return name;
   return command.error(
-    text === undefined
-      ? 'error: which key? Name it, or give \'--key-base64\'. "millrace park list" shows them.'
-      : "error: the key is given twice. Name it, or give '--key-base64'.",
+    name
+      ? "error: the key is named twice. Give one of: the key, '--key-base64', '--letter'."
+      : "error: which key? Name it, or give '--key-base64' or '--letter'. \"millrace park list\" shows them.",
   );
 }
 
@@ -72,20 +86,25 @@ export async function withWaitingKeys<Result>(
  */
 export async function findKey(
   keys: WaitingKeyReader,
-  key: Buffer,
+  key: KeyName,
   session: DlqSession,
   { partition }: Pick<KeyOptions, 'partition'>,
 ): Promise<WaitingKey> {
-  const waiting = (await keys.find(ledgerOwner(session.consumer), key)).filter(
-    (each) => partition === undefined || each.partition === partition,
-  );
-  const [found] = waiting;
-  if (found && waiting.length === 1) return found;
+  const owner = ledgerOwner(session.consumer);
+  const found = Buffer.isBuffer(key)
+    ? await keys.find(owner, key)
+    : (await allPages((from) => keys.list(owner, from))).filter(
+        (each) => letterIdOf(each, session) === key.letter,
+      );
+  const waiting = found.filter((each) => partition === undefined || each.partition === partition);
+  const [first] = waiting;
+  if (first && waiting.length === 1) return first;
+  const which = Buffer.isBuffer(key) ? 'with this key' : `for the letter ${JSON.stringify(key.letter)}`;
   throw new MillraceError(
     'INPUT_INVALID',
-    found
-      ? `The key waits in several partitions of ${found.topic}: ${either(waiting.map((each) => `--partition ${each.partition}`))}.`
-      : `No record of ${session.named} waits with this key${partition === undefined ? '' : ` in partition ${partition}`}. To see the keys that wait: ` +
+    first
+      ? `The key waits in several partitions of ${first.topic}: ${either(waiting.map((each) => `--partition ${each.partition}`))}.`
+      : `No record of ${session.named} waits ${which}${partition === undefined ? '' : ` in partition ${partition}`}. To see the keys that wait: ` +
           hint(['park', 'list', '--consumer', session.named], session.place),
     { details: { consumer: session.named } },
   );
@@ -103,7 +122,17 @@ function keyJson(key: Buffer, view: View): { readonly key: string | null; readon
   return { key: key.toString('utf8'), ...(!isText(key) && { keyBase64: key.toString('base64') }) };
 }
 
-/** The words by which a command names the key again. Its bytes are left out where they are personal data, or very many. */
+/** The words by which a command names a key that waits; undefined where nobody may see it, and it waits for no letter. */
+export function waitingWords(
+  waiting: WaitingKey,
+  view: View,
+  session: Pick<DlqSession, 'consumer'>,
+): readonly string[] | undefined {
+  const letter = letterIdOf(waiting, session);
+  return keyWords(waiting, view) ?? (letter === null ? undefined : ['--letter', letter]);
+}
+
+/** By its bytes, unless they are personal data, or very many. */
 export function keyWords(
   { key, partition }: Pick<WaitingKey, 'key' | 'partition'>,
   view: View,

@@ -19,7 +19,7 @@ import {
   styled,
   table,
 } from '../terminal.ts';
-import { keyWords, type ParkOptions, waitingJson, withWaitingKeys } from './keys.ts';
+import { type ParkOptions, waitingJson, waitingWords, withWaitingKeys } from './keys.ts';
 
 const EXAMPLE = `
 Examples:
@@ -108,8 +108,8 @@ function printKeys(keys: readonly WaitingKey[], limit: number, session: DlqSessi
   printLine(head);
   for (const [at, row] of rows.entries()) {
     printLine(row);
-    const [flag, base64] = keyWords(shown[at]!, view) ?? [];
-    if (flag === '--key-base64') printLine(styled('dim', `    --key-base64 ${shellQuoted(base64 ?? '')}`));
+    const [flag = '', value = ''] = waitingWords(shown[at]!, view, session) ?? [];
+    if (flag.startsWith('--')) printLine(styled('dim', `    ${flag} ${shellQuoted(value)}`));
   }
   const more =
     keys.length > shown.length

@@ -20,7 +20,7 @@ import { auditedAt, type DlqSession } from '../dlq/session.ts';
 import { hint } from '../hints.ts';
 import type { PostgresOptions } from '../outside-options.ts';
 import { plural } from '../terminal.ts';
-import { findKey, type KeyOptions, letterIdOf } from './keys.ts';
+import { findKey, type KeyName, type KeyOptions, letterIdOf } from './keys.ts';
 
 /** To go on without its letter, without it for good, or without anything that is parked. */
 export type Verb = 'release' | 'skip' | 'discard';
@@ -41,7 +41,7 @@ export interface PlannedRelease {
  */
 export async function planRelease(
   verb: Verb,
-  key: Buffer,
+  key: KeyName,
   session: DlqSession,
   keys: WaitingKeyReader,
   options: Pick<KeyOptions, 'partition'>,

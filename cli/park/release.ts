@@ -7,7 +7,7 @@ import { chooseConsumer, type DlqSession, inDlqSession, requireDeclared } from '
 import { jsonOption, seconds } from '../options.ts';
 import { progressLine } from '../progress-line.ts';
 import { count, epilogue, plural, printJson, printLine } from '../terminal.ts';
-import { type KeyOptions, keyOf, withKey, withWaitingKeys } from './keys.ts';
+import { type KeyName, type KeyOptions, keyOf, withKey, withWaitingKeys } from './keys.ts';
 import {
   doRelease,
   planRelease,
@@ -96,7 +96,12 @@ function command(verb: Verb, description: string): Command {
     });
 }
 
-async function release(verb: Verb, key: Buffer, session: DlqSession, options: ReleaseOptions): Promise<void> {
+async function release(
+  verb: Verb,
+  key: KeyName,
+  session: DlqSession,
+  options: ReleaseOptions,
+): Promise<void> {
   const planned = await withWaitingKeys(session, options, (keys) =>
     planRelease(verb, key, session, keys, options),
   );

@@ -24,9 +24,9 @@ import {
   findKey,
   type KeyOptions,
   keyOf,
-  keyWords,
   letterIdOf,
   waitingJson,
+  waitingWords,
   withKey,
   withWaitingKeys,
 } from './keys.ts';
@@ -35,7 +35,8 @@ import { lettersOfKey } from './release-run.ts';
 const EXAMPLE = `
 Examples:
   millrace park show reader-4711
-  millrace park show --key-base64 AAH/ --json`;
+  millrace park show --key-base64 AAH/ --json
+  millrace park show --letter order-status/shop.orders/3/1041`;
 
 /** More of them say nothing new. */
 const RECORDS_SHOWN = 10;
@@ -127,7 +128,7 @@ function nextSteps(
 ): readonly string[] {
   const { named, place } = session;
   const id = letterIdOf(waiting, session);
-  const key = keyWords(waiting, view) ?? ['KEY', '--partition', String(waiting.partition)];
+  const key = waitingWords(waiting, view, session) ?? ['KEY', '--partition', String(waiting.partition)];
   const about = ['--consumer', named, ...key];
   const redrive =
     id !== null && hasLetter ? [['dlq', 'redrive', '--consumer', named, '--where', `id=${id}`]] : [];

@@ -135,14 +135,15 @@ describe('parked keys, from the command line', () => {
   });
 
   test('release applies what is parked, and its letter is overtaken', async () => {
-    const article = few[0]!;
-    const { code, stdout } = await run('park', 'release', article, '--yes');
+    // By the letter, as somebody does who may not see the key.
+    const { blockedBy: letter } = waiting.get(few[0]!)!;
+    expect((await json('park', 'show', '--letter', letter)).key).toBe(few[0]);
+    const { code, stdout } = await run('park', 'release', '--letter', letter, '--yes');
     expect({ code, stdout }).toEqual({
       code: 0,
       stdout: 'What was parked with the key is applied. The key waits no longer.\n',
     });
-    const { blockedBy } = waiting.get(article)!;
-    const redrive = ['dlq', 'redrive', '--where', `id=${blockedBy}`, '--yes', '--json', '--wait', '5'];
+    const redrive = ['dlq', 'redrive', '--where', `id=${letter}`, '--yes', '--json', '--wait', '5'];
     expect(JSON.parse((await run(...redrive)).stdout)).toMatchObject({ applied: 0, overtaken: 1 });
   });
 
@@ -228,14 +229,21 @@ describe('parked keys, from the command line', () => {
   });
 
   test('refuses an empty reason, a key that does not wait, and to go on unasked', async () => {
-    const [empty, unasked, unknown] = await Promise.all([
+    const { blockedBy: gone } = waiting.get(few[0]!)!;
+    const [empty, unasked, unknown, settled, twice, none] = await Promise.all([
       run('park', 'skip', 'k', '--reason', ' ', '--yes'),
       run('park', 'release', 'k'),
       run('park', 'release', 'k', '--yes'),
+      run('park', 'release', '--letter', gone, '--yes'),
+      run('park', 'show', 'k', '--letter', gone),
+      run('park', 'show'),
     ]);
     expect(empty).toMatchObject({ code: 2, stderr: expect.stringContaining("'--reason' is empty") });
     expect(unasked).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
     expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining('park list') });
+    expect(settled).toMatchObject({ code: 1, stderr: expect.stringContaining(`for the letter "${gone}"`) });
+    expect(twice).toMatchObject({ code: 2, stderr: expect.stringContaining('named twice') });
+    expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining('which key?') });
     expect(existsSync(bug)).toBe(false);
   });
 });

@@ -13,6 +13,7 @@ import {
 } from '../../../cli/dlq/letter-view.ts';
 import { listLines } from '../../../cli/dlq/list.ts';
 import { triageLines } from '../../../cli/dlq/triage-view.ts';
+import { waitingWords } from '../../../cli/park/keys.ts';
 import type { AvroSchema } from '../../../runtime/avro/schema.ts';
 import { createEncoder } from '../../../runtime/contract/codec.ts';
 import { type Contract, type ContractVersion, defineTopic } from '../../../runtime/contract/contract.ts';
@@ -25,6 +26,7 @@ import type { LetterOwner } from '../../../runtime/dead-letters/resources.ts';
 import { Triage } from '../../../runtime/dead-letters/triage.ts';
 import type { DeadLetter } from '../../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../../runtime/errors.ts';
+import type { WaitingKey } from '../../../runtime/replay/waiting-keys.ts';
 import { deadLetter } from '../../dead-letters.ts';
 
 const SECRET = 'SECRET_joe_example';
@@ -401,6 +403,26 @@ test('without a tag a letter is shown as it is', async () => {
 test('a contract that is not declared any more may have tagged anything', () => {
   const view: View = { topic: { versions: [], key: 'key' as never }, showsValues: false };
   expect(keyText(Buffer.from(SECRET), view)).toBe(`<key of ${SECRET.length} bytes>`);
+});
+
+test('a key that is personal data, or very long, is named by the letter that it waits for', () => {
+  const hides: View = { topic: { versions: [], key: 'key' as never }, showsValues: false };
+  const session = { consumer: { name: 'c' } } as Parameters<typeof waitingWords>[2];
+  const waiting = (key: string, blockedBy: number | null): WaitingKey => ({
+    topic: 'shop.orders',
+    partition: 3,
+    key: Buffer.from(key),
+    blockedBy,
+    lastLetter: blockedBy,
+    records: 1,
+    oldestAt: 0,
+  });
+  const letter = ['--letter', 'c/shop.orders/3/41'];
+  expect(waitingWords(waiting(SECRET, 41), hides, session)).toEqual(letter);
+  expect(waitingWords(waiting(SECRET, null), hides, session)).toBeUndefined();
+  const shows = { ...hides, showsValues: true };
+  expect(waitingWords(waiting('x'.repeat(1_001), 41), shows, session)).toEqual(letter);
+  expect(waitingWords(waiting('reader-7', 41), shows, session)).toEqual(['reader-7', '--partition', '3']);
 });
 
 test('a masked line is no letter that could be imported', async () => {
