@@ -276,14 +276,19 @@ export interface BytesView {
   readonly isCut: boolean;
 }
 
+/** By its bytes, or, where those are hidden, by the id of the letter that it waits for. */
+export type ParkedKeyName =
+  | { readonly base64: string; readonly partition: number }
+  | { readonly letter: string };
+
 export interface ParkedKey {
   readonly consumer: string;
   readonly topic: string;
   readonly partition: number;
   /** Masked where it is personal data. */
   readonly key: string;
-  /** Names the key to an action; null where it is hidden. */
-  readonly keyBase64: string | null;
+  /** For an action; null where it is hidden and waits for no letter. */
+  readonly name: ParkedKeyName | null;
   readonly records: number;
   readonly oldestAgeMs: number | null;
   /** The letter it waits for; null where that is gone. */
@@ -349,8 +354,7 @@ export type ActionRequest =
   | {
       readonly kind: 'park-release' | 'park-skip' | 'park-discard';
       readonly consumer: string;
-      readonly keyBase64: string;
-      readonly partition: number;
+      readonly key: ParkedKeyName;
       readonly reason: string;
     };
 

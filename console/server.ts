@@ -7,6 +7,7 @@ import {
   type GroupQuery,
   type Operations,
   type PageQuery,
+  type ParkedKeyName,
 } from './operations.ts';
 import { type Asset, type PageServer, type Route, servePages } from './page-server.ts';
 
@@ -150,15 +151,23 @@ function textOf(body: unknown, field: string): string {
   throw new MillraceError('INPUT_INVALID', `${field} is missing; it is a text.`);
 }
 
+function wholeOf(fields: Readonly<Record<string, unknown>>, name: string, least: number): number {
+  const value = fields[name];
+  if (Number.isSafeInteger(value) && (value as number) >= least) return value as number;
+  throw new MillraceError('INPUT_INVALID', `${name} is a whole number from ${least}.`);
+}
+
+function keyOf(name: unknown): ParkedKeyName {
+  const fields = (typeof name === 'object' ? (name ?? {}) : {}) as Readonly<Record<string, unknown>>;
+  if ('letter' in fields) return { letter: textOf(fields, 'letter') };
+  return { base64: textOf(fields, 'base64'), partition: wholeOf(fields, 'partition', 0) };
+}
+
 /** @throws INPUT_INVALID for what no page of ours sends */
 function requestOf(body: unknown): ActionRequest {
   const fields = (body ?? {}) as Readonly<Record<string, unknown>>;
   const text = (name: string) => textOf(fields, name);
-  const whole = (name: string, least: number) => {
-    const value = fields[name];
-    if (Number.isSafeInteger(value) && (value as number) >= least) return value as number;
-    throw new MillraceError('INPUT_INVALID', `${name} is a whole number from ${least}.`);
-  };
+  const whole = (name: string, least: number) => wholeOf(fields, name, least);
   const kind = text('kind');
   if (kind === 'redrive')
     return {
@@ -176,8 +185,7 @@ function requestOf(body: unknown): ActionRequest {
     return {
       kind,
       consumer: text('consumer'),
-      keyBase64: text('keyBase64'),
-      partition: whole('partition', 0),
+      key: keyOf(fields.key),
       reason: text('reason'),
     };
   throw new MillraceError(

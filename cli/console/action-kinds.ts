@@ -1,5 +1,5 @@
 /** What the console can do, a kind each: planned and done by the code of the command that does the same. */
-import type { ActionPlan, ActionRequest, ActionState } from '../../console/operations.ts';
+import type { ActionPlan, ActionRequest, ActionState, ParkedKeyName } from '../../console/operations.ts';
 import type { RedriveProgress, Steering } from '../../runtime/dead-letters/redrive/send.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { letterKey } from '../../runtime/delivery/dead-letter.ts';
@@ -7,6 +7,7 @@ import { MillraceError } from '../../runtime/errors.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import type { PlanWords } from '../dlq/confirmation.ts';
 import { discardEndLines, discardWords, doDiscard, planDiscard } from '../dlq/discard-run.ts';
+import type { View } from '../dlq/letter-view.ts';
 import { noneMatch, parseWhere, whereText } from '../dlq/options.ts';
 import {
   doRedrive,
@@ -200,9 +201,11 @@ async function planReleasing(
 ): Promise<PlannedAction> {
   await requireDeclared(session.consumer, session.place);
   const verb = VERBS[request.kind];
-  const key = Buffer.from(request.keyBase64, 'base64');
+  const { key } = request;
   const planned = await withWaitingKeys(session, options, (keys) =>
-    planRelease(verb, key, session, keys, { partition: request.partition }),
+    'letter' in key
+      ? planRelease(verb, key, session, keys, {})
+      : planRelease(verb, Buffer.from(key.base64, 'base64'), session, keys, key),
   );
   const { waiting, letters, parked } = planned;
   const count =
@@ -293,15 +296,23 @@ export function commandOf(request: ActionRequest, options: ConsoleOptions): stri
           ];
     return hint(['dlq', request.kind, ...where, ...how, ...place], options);
   }
-  const { keyBase64, partition, reason } = request;
-  const key = Buffer.from(keyBase64, 'base64');
-  const named = keyWords({ key, partition }, { topic: { versions: [], key: '' }, showsValues: true }) ?? [
-    ...['--key-base64', keyBase64],
-    ...['--partition', String(partition)],
-  ];
+  const { key, reason } = request;
   const verb = VERBS[request.kind];
   const why = verb === 'release' ? [] : ['--reason', reason.trim() || NO_REASON];
-  return hint(['park', verb, ...named, ...why, ...place], options);
+  return hint(['park', verb, ...wordsOf(key), ...why, ...place], options);
+}
+
+function wordsOf(name: ParkedKeyName): readonly string[] {
+  if ('letter' in name) return ['--letter', name.letter];
+  const { base64, partition } = name;
+  // Whoever asked for it by its bytes has seen them.
+  const seen: View = { topic: { versions: [], key: '' }, showsValues: true };
+  return (
+    keyWords({ key: Buffer.from(base64, 'base64'), partition }, seen) ?? [
+      ...['--key-base64', base64],
+      ...['--partition', String(partition)],
+    ]
+  );
 }
 
 /** Without its password, which PGPASSWORD may have. */

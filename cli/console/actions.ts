@@ -282,7 +282,7 @@ function selectionOf(request: ActionRequest): string {
   const { kind, consumer } = request;
   if (kind === 'redrive') return JSON.stringify([kind, consumer, request.where, request.allowOvertaken]);
   if (kind === 'discard') return JSON.stringify([kind, consumer, request.where]);
-  return JSON.stringify([kind, consumer, request.keyBase64, request.partition]);
+  return JSON.stringify([kind, consumer, request.key]);
 }
 
 function lacksReason(request: ActionRequest): boolean {

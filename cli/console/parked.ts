@@ -1,6 +1,6 @@
 /** The keys that have parked records, those that have waited longest first, as `park list` has them. */
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import type { Page, PageQuery, ParkedKey } from '../../console/operations.ts';
+import type { Page, PageQuery, ParkedKey, ParkedKeyName } from '../../console/operations.ts';
 import { ledgerOwner } from '../../runtime/replay/ledgers.ts';
 import { allPages, type WaitingKey } from '../../runtime/replay/waiting-keys.ts';
 import { isKeyHidden, keyText, type View } from '../dlq/letter-view.ts';
@@ -72,7 +72,7 @@ async function waitingIn(session: DlqSession, options: ConsoleOptions): Promise<
       topic,
       partition,
       key: keyText(key, view),
-      keyBase64: isKeyHidden(view) ? null : key.toString('base64'),
+      name: nameOf(waiting, view, session),
       records,
       oldestAt,
       blockedBy: letterIdOf(waiting, session),
@@ -82,6 +82,13 @@ async function waitingIn(session: DlqSession, options: ConsoleOptions): Promise<
       }),
     };
   });
+}
+
+function nameOf(waiting: WaitingKey, view: View, session: DlqSession): ParkedKeyName | null {
+  const { key, partition } = waiting;
+  if (!isKeyHidden(view)) return { base64: key.toString('base64'), partition };
+  const letter = letterIdOf(waiting, session);
+  return letter === null ? null : { letter };
 }
 
 /** Of a key that is hidden, nothing can be found by what it holds. */

@@ -1,6 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ActionPlan } from '../../console/operations.ts';
-import { commandNow, requestOf, selectionOf, wrongSetting } from '../../console/ui/pages/request.ts';
+import {
+  commandNow,
+  keyQuery,
+  requestOf,
+  selectionOf,
+  wrongSetting,
+} from '../../console/ui/pages/request.ts';
 import { commandOf } from './sample-actions.ts';
 
 const of = (query: string, reason = '') => requestOf(new URLSearchParams(query), reason);
@@ -13,6 +19,17 @@ const planOf = (query: string): ActionPlan => {
 const REDRIVE = 'consumer=a&where=error%3DX';
 const DISCARD = `${REDRIVE}&kind=discard`;
 const KEY = 'consumer=a&partition=3&key=YQ%3D%3D&kind=';
+
+const HIDDEN_KEY = 'consumer=a&kind=park-skip&letter=a%2Ft%2F3%2F1';
+
+test.each([{ base64: 'YQ==', partition: 3 }, { letter: 'a/t/3/1' }])(
+  'a URL names a parked key: %j',
+  (key) => {
+    const query = new URLSearchParams({ consumer: 'a', kind: 'park-release' });
+    for (const [name, value] of Object.entries(keyQuery(key))) query.set(name, String(value));
+    expect(requestOf(query, '')).toEqual({ kind: 'park-release', consumer: 'a', key, reason: '' });
+  },
+);
 
 describe('what a plan depends on', () => {
   test.each([
@@ -36,6 +53,8 @@ describe('what a plan depends on', () => {
       `${KEY}park-discard`,
       'consumer=a&partition=4&key=YQ%3D%3D&kind=park-skip',
       'consumer=a&partition=3&key=Yg%3D%3D&kind=park-skip',
+      'consumer=a&letter=a/t/3/1&kind=park-skip',
+      'consumer=a&letter=a/t/3/2&kind=park-skip',
     ];
     expect(new Set(queries.map((query) => selectionOf(of(query)))).size).toBe(queries.length);
   });
@@ -54,6 +73,7 @@ describe('the command', () => {
     [`${KEY}park-skip`, `${KEY}park-skip`, 'test'],
     [`${KEY}park-discard`, `${KEY}park-discard`, '$(rm -rf ~)'],
     [`${KEY}park-release`, `${KEY}park-release`, ''],
+    [HIDDEN_KEY, HIDDEN_KEY, 'test'],
   ])('has the numbers and the reason of now: %s', (planned, now, reason) => {
     const request = of(now, reason);
     expect(commandNow(planOf(planned), request)).toBe(commandOf(request));

@@ -4,15 +4,16 @@ import type { ActionPlan, ActionRequest, ActionState, FailureGroup } from '../..
 /** A group's letters; 275 of which 3 are overtaken for other conditions, and none for `error=NONE`. */
 export function planOf(request: ActionRequest, groups: readonly FailureGroup[], id: string): ActionPlan {
   const of = { id, request, confirmation: request.consumer, command: commandOf(request) };
-  if ('keyBase64' in request) {
-    const key = Buffer.from(request.keyBase64, 'base64').toString();
+  if ('key' in request) {
+    const name = request.key;
+    const key = 'letter' in name ? '(hidden)' : Buffer.from(name.base64, 'base64').toString();
     const isGone = key === 'gone';
     const parked = {
       'park-release': '12 parked records are applied, in order',
       'park-skip': '12 parked records are applied, in order',
       'park-discard': '12 records: discarded',
     }[request.kind];
-    const letter = `${request.consumer}/shop.orders/${request.partition}/901`;
+    const letter = 'letter' in name ? name.letter : `${request.consumer}/shop.orders/${name.partition}/901`;
     return {
       ...of,
       count: isGone ? 0 : request.kind === 'park-discard' ? 13 : 12,
@@ -69,10 +70,14 @@ const KEY_VERBS = { 'park-release': 'Release', 'park-skip': 'Skip', 'park-discar
 
 export function commandOf(request: ActionRequest): string {
   const end = `--consumer ${request.consumer}`;
-  if ('keyBase64' in request) {
+  if ('key' in request) {
+    const { key: name } = request;
     const verb = KEY_VERBS[request.kind].toLowerCase();
     const why = request.kind === 'park-release' ? [] : ['--reason', quoted(request.reason || '<why>')];
-    const key = ['--key-base64', request.keyBase64, '--partition', request.partition];
+    const key =
+      'letter' in name
+        ? ['--letter', name.letter]
+        : ['--key-base64', name.base64, '--partition', name.partition];
     return ['npx millrace park', verb, ...key, ...why, end].join(' ');
   }
   const where = request.where === '' ? [] : ['--where', quoted(request.where)];

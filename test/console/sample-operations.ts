@@ -376,17 +376,20 @@ function letterOf(group: FailureGroup, at: number, now: number): LetterRow {
 }
 
 function parkedOf(at: number): ParkedKey {
-  const key = at % 20 === 1 ? HOSTILE[at % HOSTILE.length]! : `reader-${4_700 + at}`;
+  const isHidden = at === 3;
+  const known = at % 20 === 1 ? HOSTILE[at % HOSTILE.length]! : `reader-${4_700 + at}`;
+  const partition = at % 12;
+  const letter = `billing/shop.orders/${partition}/${900 + at}`;
   return {
     consumer: 'billing',
     topic: 'shop.orders',
-    partition: at % 12,
-    key,
-    keyBase64: Buffer.from(key).toString('base64'),
+    partition,
+    key: isHidden ? '<key of 11 bytes>' : known,
+    name: isHidden ? { letter } : { base64: Buffer.from(known).toString('base64'), partition },
     records: 1 + (at % 60),
     oldestAgeMs: 5_400_000 - at * 10_000,
-    blockedBy: at % 30 === 7 ? null : `billing/shop.orders/${at % 12}/${900 + at}`,
-    command: `npx millrace park show --consumer billing reader-${4_700 + at}`,
+    blockedBy: at % 30 === 7 ? null : letter,
+    command: `npx millrace park show --consumer billing ${isHidden ? `--letter ${letter}` : `reader-${4_700 + at}`}`,
   };
 }
 

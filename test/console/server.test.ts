@@ -165,11 +165,13 @@ test('what no page of ours sends is refused before it reaches the operations', a
     { plan: 'p', request: { ...REDRIVE, canary: 1e300 }, confirmation: 'x' },
     { plan: 'p', request: { ...REDRIVE, maxFailures: null }, confirmation: 'x' },
     { plan: 'p', request: { kind: 'discard', consumer: 'a', where: 'b' }, confirmation: 'x' },
-    {
-      plan: 'p',
-      request: { kind: 'park-skip', consumer: 'a', keyBase64: 'b', reason: 'c' },
-      confirmation: 'x',
-    },
+    ...[undefined, null, 'b', 7, [], { base64: 'b' }, { base64: 'b', partition: -1 }, { letter: 7 }].map(
+      (key) => ({
+        plan: 'p',
+        request: { kind: 'park-skip', consumer: 'a', key, reason: 'c' },
+        confirmation: 'x',
+      }),
+    ),
     { request: REDRIVE, confirmation: 'x' },
     { plan: null, request: REDRIVE, confirmation: 'x' },
   ]) {

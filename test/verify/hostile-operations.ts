@@ -35,7 +35,7 @@ const WORDS = new Set([
   'group',
   'headroom',
   'id',
-  'keyBase64',
+  'base64',
   'kind',
   'next',
   'outcome',

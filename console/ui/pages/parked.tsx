@@ -6,6 +6,7 @@ import type { PageProps } from '../page.ts';
 import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
 import { count, duration, printable } from '../words.ts';
 import { letterPath } from './group.tsx';
+import { keyQuery } from './request.ts';
 
 const REFRESH_MS = 5_000;
 
@@ -86,7 +87,9 @@ function Keys({ keys, isBusy }: { readonly keys: readonly ParkedKey[]; readonly 
       </thead>
       <tbody>
         {keys.map((key) => (
-          <tr key={`${key.consumer}/${key.topic}/${key.partition}/${key.keyBase64 ?? key.command}`}>
+          <tr
+            key={`${key.consumer}/${key.topic}/${key.partition}/${JSON.stringify(key.name) ?? key.command}`}
+          >
             <th scope="row">
               <Foreign class="mono clip" text={key.key} />
             </th>
@@ -120,9 +123,9 @@ function Keys({ keys, isBusy }: { readonly keys: readonly ParkedKey[]; readonly 
 }
 
 function Choices({ of }: { readonly of: ParkedKey }) {
-  if (of.keyBase64 === null) return <Command text={of.command} label="The command that shows this key" />;
-  const to = (kind: string) =>
-    pathWith('/redrive', { kind, consumer: of.consumer, partition: of.partition, key: of.keyBase64 });
+  const { name } = of;
+  if (name === null) return <Command text={of.command} label="The command that shows this key" />;
+  const to = (kind: string) => pathWith('/redrive', { kind, consumer: of.consumer, ...keyQuery(name) });
   return (
     <div class="row choices">
       <a class="button" data-row href={to('park-release')}>

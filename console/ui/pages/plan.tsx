@@ -1,6 +1,6 @@
 /** What an action would do, before it does anything: numbers, order and pace. */
 import { useState } from 'preact/hooks';
-import type { ActionPlan, ActionRequest } from '../../operations.ts';
+import type { ActionPlan, ActionRequest, ParkedKeyName } from '../../operations.ts';
 import { write } from '../api.ts';
 import { hrefWith } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
@@ -64,12 +64,7 @@ export function PlanPage({ session, location }: PageProps) {
                   <Foreign class="mono" text={asked.where === '' ? '(all dead letters)' : asked.where} />
                 </p>
               )}
-              {'keyBase64' in asked && (
-                <p>
-                  <span class="muted">Key</span> <Foreign class="mono" text={keyText(asked.keyBase64)} />{' '}
-                  <span class="muted">in partition {asked.partition}</span>
-                </p>
-              )}
+              {'key' in asked && <KeyName of={asked.key} />}
               {asked.kind === 'redrive' && <Settings request={asked} plan={plan} location={location} />}
             </section>
             <Confirmation
@@ -86,6 +81,21 @@ export function PlanPage({ session, location }: PageProps) {
         )}
       </Showing>
     </>
+  );
+}
+
+function KeyName({ of }: { readonly of: ParkedKeyName }) {
+  if ('letter' in of)
+    return (
+      <p>
+        <span class="muted">The key that waits for</span> <Foreign class="mono" text={of.letter} />
+      </p>
+    );
+  return (
+    <p>
+      <span class="muted">Key</span> <Foreign class="mono" text={keyText(of.base64)} />{' '}
+      <span class="muted">in partition {of.partition}</span>
+    </p>
   );
 }
 

@@ -315,7 +315,7 @@ function Ending({ action, isNews }: { readonly action: ActionState; readonly isN
     if (isNews && document.activeElement === document.body) notice.current?.focus();
   }, []);
   const { consumer } = action.request;
-  const isOfKey = 'keyBase64' in action.request;
+  const isOfKey = 'key' in action.request;
   const isWell = action.phase === 'done' && action.failed === 0;
   const tone = isWell ? 'good' : action.phase === 'failed' ? 'bad' : 'warn';
   const links = (

@@ -91,8 +91,10 @@ function Table({ actions }: { readonly actions: readonly ActionState[] }) {
             <td data-label="Which" class="reason">
               {'where' in action.request ? (
                 <Foreign class="mono clip" text={action.request.where || 'all of them'} />
+              ) : 'letter' in action.request.key ? (
+                <Foreign class="mono clip" text={`the key behind ${action.request.key.letter}`} />
               ) : (
-                `a key of partition ${action.request.partition}`
+                `a key of partition ${action.request.key.partition}`
               )}
             </td>
             <td data-label="Started">

@@ -1,5 +1,5 @@
 /** What the URL of a plan asks for, and how the page says it back as a command. */
-import type { ActionPlan, ActionRequest } from '../../operations.ts';
+import type { ActionPlan, ActionRequest, ParkedKeyName } from '../../operations.ts';
 import { shellQuoted } from '../words.ts';
 
 /** What the command has, too. */
@@ -22,8 +22,7 @@ export function requestOf(query: URLSearchParams, reason: string): ActionRequest
     return Number.isSafeInteger(value) && value >= LEAST[name] ? value : DEFAULTS[name];
   };
   if (kind === 'park-release' || kind === 'park-skip' || kind === 'park-discard') {
-    const partition = Number(query.get('partition') ?? 0);
-    return { kind, consumer, keyBase64: query.get('key') ?? '', partition, reason };
+    return { kind, consumer, key: keyOf(query), reason };
   }
   if (kind === 'discard') return { kind, consumer, where, reason };
   return {
@@ -35,6 +34,17 @@ export function requestOf(query: URLSearchParams, reason: string): ActionRequest
     rate: whole('rate'),
     maxFailures: whole('failures'),
   };
+}
+
+/** What a URL has of a parked key: `keyOf` reads it. */
+export function keyQuery(name: ParkedKeyName): Readonly<Record<string, string | number>> {
+  return 'letter' in name ? { letter: name.letter } : { partition: name.partition, key: name.base64 };
+}
+
+function keyOf(query: URLSearchParams): ParkedKeyName {
+  const letter = query.get('letter');
+  if (letter !== null) return { letter };
+  return { base64: query.get('key') ?? '', partition: Number(query.get('partition') ?? 0) };
 }
 
 /** What is no number for a setting, in words; null where all are. */
@@ -53,7 +63,7 @@ export function selectionOf(request: ActionRequest): string {
   const { kind, consumer } = request;
   if (kind === 'redrive') return JSON.stringify([kind, consumer, request.where, request.allowOvertaken]);
   if (kind === 'discard') return JSON.stringify([kind, consumer, request.where]);
-  return JSON.stringify([kind, consumer, request.keyBase64, request.partition]);
+  return JSON.stringify([kind, consumer, request.key]);
 }
 
 /** The plan's command, with the numbers and the reason of now. */

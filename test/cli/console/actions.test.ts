@@ -397,8 +397,7 @@ describe('actions of the console', () => {
       const request = {
         kind: `park-${verb}`,
         consumer: CONSUMER,
-        keyBase64: mine.key.toString('base64'),
-        partition: mine.partition,
+        key: { base64: mine.key.toString('base64'), partition: mine.partition },
         reason: 'a test order',
       } satisfies ActionRequest;
       const plan = await actions.plan(request);
@@ -407,6 +406,13 @@ describe('actions of the console', () => {
         `npx millrace park ${verb} ${mine.key} --partition ${mine.partition}` +
           `${verb === 'release' ? '' : " --reason 'a test order'"} --consumer ${CONSUMER} --state ${state}`,
       );
+      // As of a key that is hidden.
+      const letter = `${CONSUMER}/${TOPIC}/${mine.partition}/${mine.blockedBy}`;
+      const byLetter = await actions.plan({ ...request, key: { letter } });
+      expect({ ...byLetter, id: plan.id, request }).toEqual({
+        ...plan,
+        command: plan.command.replace(`${mine.key} --partition ${mine.partition}`, `--letter ${letter}`),
+      });
       const begun = await actions.start(plan.id, request, CONSUMER);
       expect(() => actions.steer(begun.id, 'cancel')).toThrow('cannot be cancelled');
       expect(await ended(begun)).toMatchObject({

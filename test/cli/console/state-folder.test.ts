@@ -167,7 +167,10 @@ describe('the console on a state folder', () => {
       blockedBy: expect.stringMatching(/^editorial-analytics\/news\.pageviews\/\d+\/\d+$/),
       command: `npx millrace park show --consumer ${CONSUMER} ${first!.key} --partition ${first!.partition} --state ${state}`,
     });
-    expect(Buffer.from(first!.keyBase64!, 'base64').toString()).toBe(first!.key);
+    expect(first!.name).toEqual({
+      base64: Buffer.from(first!.key).toString('base64'),
+      partition: first!.partition,
+    });
     const one = await operations.parked({ limit: 1 });
     expect(one).toMatchObject({ total: failing.size, problem: null });
     const rest = await operations.parked({ limit: 50, cursor: one.next! });
