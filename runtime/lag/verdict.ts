@@ -5,10 +5,10 @@ import {
   idleSince,
   lastProgressAt,
   type Point,
-  partitionPoint,
+  type PointSeries,
+  pointsOf,
   type Rates,
   ratesOver,
-  totalPoint,
 } from './series.ts';
 import {
   type ConsumerStatus,
@@ -56,8 +56,9 @@ type Finding = readonly [verdict: LagVerdict, because: string];
 /** Judges the newest sample. @param samples of this consumer, oldest first; one at least */
 export function judge(watched: WatchedConsumer, samples: readonly ConsumerSample[]): ConsumerStatus {
   const sample = samples.at(-1)!;
-  const all = progressOf(seriesOf(samples.map(totalPoint), watched.warning), sample, watched);
-  const partitions = partitionsOf(watched, samples);
+  const points = pointsOf(samples);
+  const all = progressOf(seriesOf(points.total, watched.warning), sample, watched);
+  const partitions = partitionsOf(watched, sample, points);
   const deciding = partitions.filter((each) => DECIDED_BY_PARTITION.includes(each.verdict));
   const worst = deciding.toSorted(
     (a, b) => rank(a.verdict) - rank(b.verdict) || (b.lag ?? 0) - (a.lag ?? 0),
@@ -117,23 +118,23 @@ function rank(verdict: LagVerdict): number {
   return LAG_VERDICTS.indexOf(verdict);
 }
 
-function partitionsOf(watched: WatchedConsumer, samples: readonly ConsumerSample[]): PartitionStatus[] {
-  const { partitions } = samples.at(-1)!;
+function partitionsOf(
+  watched: WatchedConsumer,
+  sample: ConsumerSample,
+  { byPartition }: PointSeries,
+): PartitionStatus[] {
+  const { partitions } = sample;
   if (partitions === null) return [];
-  const points = new Map<number, Point[]>(partitions.map(({ partition }) => [partition, []]));
-  for (const sample of samples)
-    for (const each of sample.partitions ?? [])
-      points.get(each.partition)?.push(partitionPoint(sample.at, each));
   return partitions.map((each) => {
     const { partition, committed, start, end } = each;
     // A share of the threshold, or no partition of many would ever be behind.
-    const series = seriesOf(points.get(partition)!, watched.warning / partitions.length, each);
+    const series = seriesOf(byPartition.get(partition)!, watched.warning / partitions.length, each);
     return {
       partition,
       committed: typeof committed === 'number' ? committed : null,
       start,
       end,
-      ...progressOf(series, samples.at(-1)!, watched),
+      ...progressOf(series, sample, watched),
     };
   });
 }
@@ -167,7 +168,9 @@ function progressOf(series: Series, sample: ConsumerSample, watched: WatchedCons
     blocked(series, sample.runner) ??
     stalled(series, sample.runner, watched) ??
     trend(series, numbers, sample, watched);
-  return { ...numbers, verdict, evidence: because === '' ? [] : [because] };
+  // The rates are of before it stood still.
+  const drain = verdict === 'STALLED' || verdict === 'BLOCKED' ? 'never' : numbers.drain;
+  return { ...numbers, drain, verdict, evidence: because === '' ? [] : [because] };
 }
 
 function lost({ now, points, partition }: Series): Finding | undefined {
@@ -339,7 +342,13 @@ function drainOf({ now, rates }: Series, flight: number, { paused }: Runner): Dr
   // What is on its way is gone as soon as it is through, though as much has come in by then.
   if (lag < flight && rates.outPerSecond) return timesAt([rates.outPerSecond]);
   if (rates.drainPerSecond <= 0) return 'never';
-  return timesAt([rates.drainPerSecond, ...rates.drains]);
+  return timesAt([rates.drainPerSecond, ...middleOf(rates.drains)]);
+}
+
+/** Without the quarters at both ends: one odd sample gives two odd gaps. */
+function middleOf(values: readonly number[]): readonly number[] {
+  const cut = Math.floor(values.length / 4);
+  return values.toSorted((a, b) => a - b).slice(cut, values.length - cut);
 }
 
 function longer(a: Drain, b: Drain): Drain {

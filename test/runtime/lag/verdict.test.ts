@@ -285,6 +285,71 @@ describe('numbers', () => {
     });
   });
 
+  test('a consumer that goes on behind what was deleted has not read it', () => {
+    const samples = seriesOf(9, 5 * SECOND, (s) => ({
+      committed: s < 10 ? 0 : 1_000_000 + 10 * (s - 5),
+      start: 1_000_000,
+      end: 1_200_000 + 100 * s,
+    }));
+    const status = judge(watched, samples);
+    expect(status).toMatchObject({ verdict: 'RISING', lost: 0, drain: 'never', inPerSecond: 100 });
+    expect(status.outPerSecond).toBeCloseTo(350 / 40);
+  });
+
+  test('retention reads nothing for a group that never committed', () => {
+    const samples = seriesOf(40, 10 * SECOND, (s) => ({
+      committed: 'none',
+      start: 100 * s,
+      end: 90_000 + 50 * s,
+      runner: { isRunning: false, who: 'nobody runs it' },
+    }));
+    expect(judge(watched, samples)).toMatchObject({
+      verdict: 'STALLED',
+      evidence: expect.arrayContaining([expect.stringContaining('nobody runs it')]),
+      drain: 'never',
+      outPerSecond: 0,
+      lastProgressAt: null,
+    });
+  });
+
+  test('one odd gap between samples moves neither the drain nor the verdict', () => {
+    const retentionMs = HOUR;
+    for (let odd = 1; odd < 30; odd++) {
+      let committed = 0;
+      const samples = seriesOf(30, 2 * SECOND, (s) => {
+        committed += s / 2 === odd ? 1 : 2_000;
+        return { committed, end: 600_000, ageMs: 30 * MINUTE, retentionMs };
+      });
+      const { verdict, drainMs, lag } = judge(watched, samples);
+      expect([odd, verdict]).toEqual([odd, 'RECOVERING']);
+      // A thousand a second.
+      expect(Math.abs(drainMs! - lag!)).toBeLessThan(lag! / 10);
+    }
+  });
+
+  test('what a new partition holds did not come in just now', () => {
+    const samples = seriesOf(8, 10 * SECOND, (s) => ({ committed: 100 * s, end: 100 * s })).map(
+      (sample, at) => ({
+        ...sample,
+        partitions:
+          at < 4
+            ? sample.partitions
+            : [...sample.partitions!, { ...sample.partitions![0]!, partition: 1, committed: 0, end: 50_000 }],
+      }),
+    );
+    expect(judge(watched, samples)).toMatchObject({ verdict: 'BEHIND', lag: 50_000, inPerSecond: 100 });
+  });
+
+  test('what stands still drains never, whatever it did before', () => {
+    const held = { code: 'SINK_UNAVAILABLE', since: START_AT + 60 * SECOND, tries: 3 };
+    const samples = seriesOf(8, 10 * SECOND, (s) => ({
+      committed: 1_000 * Math.min(s, 60),
+      end: 100_000,
+      ...(s > 60 && { runner: { held } }),
+    }));
+    expect(judge(watched, samples)).toMatchObject({ verdict: 'STALLED', drain: 'never', drainMs: null });
+  });
+
   test('with a partition that gets nowhere it never drains, however fast the others are', () => {
     const samples = seriesOf(7, 10 * SECOND, (s) => ({ committed: 100 * s, end: 9_000 + 10 * s })).map(
       (sample) => ({
