@@ -9,7 +9,7 @@ import type { Random } from '../ports.ts';
 import { backOff } from './backoff.ts';
 import { type Diagnosis, errorName } from './failure.ts';
 import { judgeFailure, mayBeARecords } from './handler.ts';
-import { blamed, MOST_PROBES } from './isolate.ts';
+import { blamed, probesAmong } from './isolate.ts';
 import type { Item } from './item.ts';
 import { LOGGED } from './metrics.ts';
 import type { Patience } from './patience.ts';
@@ -209,7 +209,7 @@ export async function settleBatch(
     }
     const [item] = underTest;
     patience.timedOutAlone(item!);
-    if (!patience.othersGoThrough(item!)) await probe(item!.raw.partition);
+    if (!patience.othersGoThrough(item!)) await probe(item!);
     const isToBlame = patience.othersGoThrough(item!);
     failedAlone(item!, items, {
       ...diagnosis,
@@ -220,8 +220,8 @@ export async function settleBatch(
   }
 
   /** Where nothing but a slow record's own partition is left, asks whether the handler can do those behind it. */
-  async function probe(partition: number): Promise<void> {
-    for (const item of line.others(partition)) {
+  async function probe(slow: Item): Promise<void> {
+    for (const item of probesAmong(line.others(slow.raw.partition), context.random.next(), slow)) {
       try {
         const { handled } = await settle([item], 'probe', context.usableMs() * SHARE_OF_TIME, context);
         if (handled === 0) continue;
@@ -366,7 +366,7 @@ function createLine(items: readonly Item[], approach: Approach) {
         ...waiting.flatMap(({ items }) => items),
       ];
       return left.every(({ raw }) => raw.partition === partition)
-        ? left.filter(({ failure }) => failure === null).slice(0, MOST_PROBES)
+        ? left.filter(({ failure }) => failure === null)
         : [];
     },
   };

@@ -10,7 +10,37 @@ import type { Item } from './item.ts';
 export type Verdict = 'failed' | 'retry' | 'hold';
 
 /** Records that are tried in the search for one that goes through. */
-export const MOST_PROBES = 10;
+const MOST_PROBES = 10;
+
+/**
+ * A few of the records, to find one that goes through: one of each key first, and from as far apart as there are, so that
+ * nobody's run of bad records is all of them.
+ * @param share from 0 to below 1: with another one they are others, so that no batch fails in one way for ever
+ * @param than the record that failed: other keys are tried first
+ */
+export function probesAmong(items: readonly Item[], share: number, than: Item): readonly Item[] {
+  const seen = new Set<string | undefined>([keyOf(than)]);
+  const [firsts, rest]: [Item[], Item[]] = [[], []];
+  for (const item of items) {
+    const key = keyOf(item);
+    if (key !== undefined && seen.has(key)) rest.push(item);
+    else firsts.push(item);
+    seen.add(key);
+  }
+  const chosen = spread(firsts, MOST_PROBES, share);
+  return [...chosen, ...spread(rest, MOST_PROBES - chosen.length, share)];
+}
+
+/** Undefined where it has none, and is like no other. */
+function keyOf({ raw }: Item): string | undefined {
+  return raw.key === null ? undefined : `${raw.partition} ${raw.key.toString('base64')}`;
+}
+
+function spread(items: readonly Item[], most: number, share: number): readonly Item[] {
+  if (items.length <= most) return items;
+  const step = items.length / most;
+  return Array.from({ length: most }, (_, at) => items[Math.floor((at + share) * step)]!);
+}
 
 export interface IsolatePorts {
   /**
@@ -183,7 +213,8 @@ export async function isolate(
 
   /** Whether others go through while this one fails for what may not be its own fault. */
   async function othersGoThrough(item: Item): Promise<boolean> {
-    for (const other of items.filter((each) => each !== item && each.tries === 0).slice(0, MOST_PROBES)) {
+    const others = items.filter((each) => each !== item && each.tries === 0);
+    for (const other of probesAmong(others, (ports.now() % 997) / 997, item)) {
       if (costs.hasAnyGoneThrough()) break;
       await takingBack(() => attempt([other], true));
     }

@@ -1416,6 +1416,38 @@ describe('an error that reads like the sink’s or the code’s', () => {
     expect(world.letters[0]!.failure).toMatchObject({ code, stage: 'write', attempts: 3 });
   });
 
+  test.each([
+    ['of one key, before all others', 400, (offset: number) => offset < 400, () => 'one'],
+    ['of many keys, at the front of a partition', 200, (offset: number) => offset < 200, String],
+    ['of one key, everywhere', 400, (offset: number) => offset % 5 > 0, (offset: number) => `${offset % 5}`],
+  ] as const)('of a run of records %s is theirs all the same', async (_, count, isBad, keyOf) => {
+    const world = setUp(async (records, context) => {
+      if (records.some(({ partition, offset }) => partition === 0 && isBad(offset)))
+        throw unclear('SINK_MISCONFIGURED');
+      await apply(records, context);
+    });
+    const records = batchOf(500).map((record) => ({
+      ...record,
+      key: Buffer.from(isBad(record.offset) ? keyOf(record.offset) : `good ${record.offset}`),
+    }));
+    await world.deliver([...records, ...batchOf(5, 1)], { forMs: 600_000 });
+    expect(world.letters).toHaveLength(count);
+    expect(world.applied()).toHaveLength(505 - count);
+  });
+
+  test('of all records but one goes through in the end', async () => {
+    const world = setUp(async (records, context) => {
+      if (records.some(({ offset }) => offset !== 200)) throw unclear('SINK_MISCONFIGURED');
+      await apply(records, context);
+    });
+    let tries = 0;
+    for (; world.applied().length === 0 && tries < 1_000; tries++) {
+      world.elapse(1_000 + tries);
+      await world.deliver(batchOf(300), { forMs: 600_000 }).catch(() => {});
+    }
+    expect(world.letters).toHaveLength(299);
+  });
+
   test('of all records halts, or holds, as the table says', async () => {
     for (const [code, thrown] of [
       ['SINK_MISCONFIGURED', 'SINK_MISCONFIGURED'],
