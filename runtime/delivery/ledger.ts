@@ -127,7 +127,8 @@ export function judge(ledger: LedgerView, record: Stamped, arrival: Arrival, now
     return arrival === 'delivery' ? 'fresh' : 'early';
   }
   if (record.offset < first || covers(ledger.holes, record.offset)) return 'fresh';
-  const isDated = isPlausible(record.timestamp, now) && isPlausible(maxTimestamp, now);
+  // One that was left out of `maxTimestamp` for being ahead is less so when a crash has it delivered again.
+  const isDated = isPlausible(record.timestamp, now - REDELIVERED_MS) && isPlausible(maxTimestamp, now);
   if (arrival === 'delivery' && isDated && record.timestamp > maxTimestamp)
     throw topicRecreated(ledger, record);
   return 'settled';
@@ -135,6 +136,8 @@ export function judge(ledger: LedgerView, record: Stamped, arrival: Arrival, now
 
 /** Kafka 4's own default: https://kafka.apache.org/documentation/#topicconfigs_message.timestamp.after.max.ms (2026-11-26) */
 const MOST_AHEAD_MS = 3_600_000;
+/** What a crash, an outage or a retry delivers again comes sooner. */
+const REDELIVERED_MS = 1_800_000;
 
 /** Producers set timestamps as they like: one ahead of the clock says nothing about when its record was written. */
 function isPlausible(timestamp: number, now: number): boolean {

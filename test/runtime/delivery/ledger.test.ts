@@ -53,10 +53,22 @@ describe('judge', () => {
     );
   });
 
+  test('a record that was too far ahead when it was settled is none either, when a crash brings it again', () => {
+    const ahead = NOW + 3_600_000 + 1;
+    const honest = settled(20, NOW);
+    const { patch } = advance(tenToTwenty, [honest, settled(21, ahead)], 'contiguous', NOW);
+    const ledger = { ...tenToTwenty, next: patch.next, maxTimestamp: patch.maxTimestamp };
+    for (const laterMs of [0, 2, 60_000, 1_800_000])
+      expect(judge(ledger, at(21, ahead), 'delivery', NOW + laterMs)).toBe('settled');
+    // Records of a new topic are, by clocks that are half an hour wrong.
+    expect(() => judge(ledger, at(15, NOW + 1_800_001), 'delivery', NOW + 1)).toThrow(/epoch/);
+  });
+
   test('a record ahead of the clock is no sign of a new topic, and no ledger newest by one is', () => {
     const hourAhead = NOW + 3_600_000;
-    expect(judge(tenToTwenty, at(12, hourAhead + 1), 'delivery', NOW)).toBe('settled');
-    expect(() => judge(tenToTwenty, at(12, hourAhead), 'delivery', NOW)).toThrow();
+    const halfAnHourAhead = NOW + 1_800_000;
+    expect(judge(tenToTwenty, at(12, halfAnHourAhead + 1), 'delivery', NOW)).toBe('settled');
+    expect(() => judge(tenToTwenty, at(12, halfAnHourAhead), 'delivery', NOW)).toThrow();
     expect(judge({ ...tenToTwenty, maxTimestamp: hourAhead + 1 }, at(12, 501), 'delivery', NOW)).toBe(
       'settled',
     );
