@@ -52,6 +52,7 @@ const HELPS_AFTER: Readonly<Record<string, string>> = {
   FRAME_UNKNOWN: "you correct the contract's framing",
   FRAME_BODY_TOO_LARGE: 'you raise maxBodyBytes in the contract',
   AVRO_INVALID: 'a schema or code change that decodes them',
+  PARK_LIMIT: 'those that "millrace park list" shows',
 };
 
 /** What has to change before a redrive of such letters can succeed; nothing where the code does not tell. */

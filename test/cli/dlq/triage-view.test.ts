@@ -114,6 +114,7 @@ test.each([
   ['FRAME_UNKNOWN', "the contract's framing"],
   ['FRAME_BODY_TOO_LARGE', 'maxBodyBytes'],
   ['AVRO_INVALID', 'a schema or code change'],
+  ['PARK_LIMIT', 'park list'],
 ] as const)('%s can be redriven after a change: triage names it', (errorCode, change) => {
   const lines = triageLines([{ ...POISON, errorCode }], VIEW);
   const said = lines.find((line) => line.includes('A redrive helps only after'));
