@@ -9,6 +9,7 @@ import type { PlanWords } from '../dlq/confirmation.ts';
 import { discardEndLines, discardWords, doDiscard, planDiscard } from '../dlq/discard-run.ts';
 import type { View } from '../dlq/letter-view.ts';
 import { noneMatch, parseWhere, whereText } from '../dlq/options.ts';
+import type { FolderMark } from '../dlq/planned-folder.ts';
 import {
   doRedrive,
   goingOnText,
@@ -58,6 +59,8 @@ export interface PlannedAction extends Pick<ActionPlan, 'count' | 'leftOut' | 'o
   readonly refusal: string | null;
   /** As it begins. */
   readonly counts: Counts;
+  /** The state folder that it was planned in. */
+  readonly folder: FolderMark;
   /** Undefined where it chooses no letters. */
   readonly choice?: LetterChoice;
   /** About how much memory it holds. */
@@ -69,7 +72,7 @@ export interface PlannedAction extends Pick<ActionPlan, 'count' | 'leftOut' | 'o
 /** The default of the commands, in seconds. */
 const WAIT = 60;
 /** Of a letter's name and that of its copy. */
-const LETTER_BYTES = 170;
+const LETTER_BYTES = 240;
 
 const VERBS = {
   'park-release': 'release',
@@ -128,6 +131,7 @@ async function planRedriving(
       overtaken: leftOut,
       remaining: letters.size,
     },
+    folder: planned.folder,
     choice: { filter, has: (key) => letters.has(key) },
     heldBytes: letters.size * LETTER_BYTES,
     async run(at, asked, { onProgress, steering }) {
@@ -167,6 +171,7 @@ async function planDiscarding(
     ],
     refusal: size === 0 ? noneMatch(session.named, filter) : null,
     counts: { ...NOTHING_YET, planned: size, remaining: size },
+    folder: planned.folder,
     // What it has was there before it began, so nothing of it counts as arrived.
     choice: { filter, has: () => false },
     heldBytes: size * LETTER_BYTES,
@@ -219,6 +224,7 @@ async function planReleasing(
     lines: linesOf(releaseWords(planned, session)),
     refusal: null,
     counts: { ...NOTHING_YET, planned: count, remaining: count },
+    folder: planned.folder,
     heldBytes: letters.length * LETTER_BYTES + bytesOf(parked),
     async run(at, asked, { onProgress }) {
       const { reason } = asked as KeyRequest;

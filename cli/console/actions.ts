@@ -6,6 +6,7 @@ import { unexpected } from '../../console/page-server.ts';
 import type { Steering } from '../../runtime/dead-letters/redrive/send.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
+import { requireSameFolder } from '../dlq/planned-folder.ts';
 import { chooseConsumer, type DlqSession, inDlqSession } from '../dlq/session.ts';
 import { commandOf, fixed, NOTHING_YET, type PlannedAction, planAction } from './action-kinds.ts';
 import type { ConsoleContext } from './context.ts';
@@ -19,7 +20,7 @@ export interface Actions {
    * Begins what the plan says, with the request's numbers and reason, and resolves when it is under way. It acts on what the plan
    * saw, less what is gone. A plan is started once.
    * @throws INPUT_INVALID where actions are not allowed, there is no such plan, the request chooses something else, the
-   * confirmation is another word, the reason is missing, or the plan was refused
+   * confirmation is another word, the reason is missing, the plan was refused, or the state folder was cleared since
    * @throws STATE_IN_USE while another action of the same consumer is under way
    */
   start(planId: string, request: ActionRequest, confirmation: string): Promise<ActionState>;
@@ -201,6 +202,7 @@ export function createActions(
         throw refused(`${refusal ?? 'Nothing was planned.'} When that has changed, plan it again.`);
       if (lacksReason(given)) throw refused('The reason is empty. Say why, for whoever asks later.');
       if (isClosed) throw refused('The console is ending. Nothing was done.');
+      requireSameFolder(action.folder, options);
       const request = 'where' in given ? { ...given, where: (planned.request as typeof given).where } : given;
       plans = plans.filter((each) => each !== planned);
       const own: UnderWay = {

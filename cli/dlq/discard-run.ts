@@ -6,6 +6,7 @@ import { isArchive } from '../../runtime/archive/archive.ts';
 import { sendReleases } from '../../runtime/dead-letters/parking/send.ts';
 import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
 import {
+  copyName,
   type DeadLetterReader,
   discardLetters,
   type ScannedLetter,
@@ -25,6 +26,7 @@ import { withFunction } from './consumer-function.ts';
 import { lineOf, openExport } from './export-file.ts';
 import { describeFilter } from './options.ts';
 import { chosenReader } from './overtaken.ts';
+import { type FolderMark, folderMark, requireSameFolder } from './planned-folder.ts';
 import { auditedAt, type DlqSession, type DlqSessionOptions, generationNamed } from './session.ts';
 
 export interface DiscardAsk extends DlqSessionOptions, PostgresOptions {
@@ -33,16 +35,18 @@ export interface DiscardAsk extends DlqSessionOptions, PostgresOptions {
 
 export interface PlannedDiscard {
   readonly filter: LetterFilter;
-  /** The copies that were there: what matches later was not confirmed. */
+  /** The copies that were there, by `copyName`: what matches later was not confirmed. */
   readonly copies: ReadonlySet<string>;
+  readonly folder: FolderMark;
 }
 
 /** What a discard would remove. Changes nothing. */
 export async function planDiscard(session: DlqSession, ask: DiscardAsk): Promise<PlannedDiscard> {
+  const folder = folderMark(session.place);
   const copies = new Set<string>();
   const reader = await chosenReader(session, ask);
-  for await (const copy of reader.scan()) if (matches(copy, ask.where)) copies.add(copy.ref);
-  return { filter: ask.where, copies };
+  for await (const copy of reader.scan()) if (matches(copy, ask.where)) copies.add(copyName(copy));
+  return { filter: ask.where, copies, folder };
 }
 
 export interface DiscardSettings extends DlqSessionOptions, PostgresOptions {
@@ -70,14 +74,16 @@ export interface DiscardEnd {
 
 /**
  * Removes the planned letters, each once the export has it on the disk, with an entry in the audit log.
- * @throws STATE_IN_USE while the consumer's letters are given back; INPUT_INVALID where the export cannot be created
+ * @throws STATE_IN_USE while the consumer's letters are given back; INPUT_INVALID where the export cannot be created, or the state
+ * folder was cleared since it was planned
  */
 export async function doDiscard(
   session: DlqSession,
-  { filter, copies: planned }: PlannedDiscard,
+  { filter, copies: planned, folder: plannedIn }: PlannedDiscard,
   settings: DiscardSettings,
   { onProgress = () => {}, onNote, isCancelled = () => false }: DiscardHooks,
 ): Promise<DiscardEnd> {
+  requireSameFolder(plannedIn, session.place);
   const { resources, folder } = session;
   const id = randomUUID();
   const path = settings.export ?? join(folder.path, `discarded-${id}.jsonl`);

@@ -25,6 +25,7 @@ import type { PlanWords } from './confirmation.ts';
 import { withFunction } from './consumer-function.ts';
 import { describeFilter, noneMatch, whereText } from './options.ts';
 import { markedReader, refusesOvertaken } from './overtaken.ts';
+import { type FolderMark, folderMark, requireSameFolder } from './planned-folder.ts';
 import { auditedAt, type DlqSession, type DlqSessionOptions } from './session.ts';
 
 export interface RedriveAsk extends DlqSessionOptions, PostgresOptions {
@@ -46,6 +47,7 @@ export interface PlannedRedrive {
   readonly killed: OpenJournal | undefined;
   /** Why nobody could tell which letters were overtaken. */
   readonly problem: string | undefined;
+  readonly folder: FolderMark;
 }
 
 /**
@@ -58,6 +60,7 @@ export async function planRedrive(
   ask: RedriveAsk,
 ): Promise<PlannedRedrive> {
   const { consumer, at, folder, resources } = session;
+  const plannedIn = folderMark(session.place);
   const mayBeOvertaken = ask.allowOvertaken === true;
   const request = { consumer: consumer.name, at, where: describeFilter(ask.where), mayBeOvertaken };
   const killed = findJournal(folder.files.redrives, request);
@@ -74,7 +77,15 @@ export async function planRedrive(
     maxFailures: ask.maxFailures,
     patienceMs: ask.wait * 1_000,
   };
-  return { filter: ask.where, request, settings, chosen, killed, problem: marked.problem() };
+  return {
+    filter: ask.where,
+    request,
+    settings,
+    chosen,
+    killed,
+    problem: marked.problem(),
+    folder: plannedIn,
+  };
 }
 
 /** Letters of a key are sent in order where their effects depend on it. */
@@ -91,14 +102,15 @@ export interface RedriveHooks {
  * Gives the planned letters back, with a journal and an entry in the audit log. Once it is cancelled, no redrive goes on with it,
  * also where this process is killed before what was sent has its results.
  * @throws REDRIVE_STOPPED, and what `runRedrive` throws; STATE_IN_USE while the consumer's letters are discarded, or another process
- * goes on with the same redrive; INPUT_INVALID if another has ended it since
+ * goes on with the same redrive; INPUT_INVALID if another has ended it, or the state folder was cleared, since it was planned
  */
 export async function doRedrive(
   session: DlqSession,
-  { request, settings, chosen, killed }: PlannedRedrive,
+  { request, settings, chosen, killed, folder }: PlannedRedrive,
   { postgres }: PostgresOptions,
   { onProgress, steering }: RedriveHooks,
 ): Promise<RedriveEnd & { readonly redrive: string }> {
+  requireSameFolder(folder, session.place);
   const { consumer, mayBeOvertaken, where } = request;
   const journal =
     killed ??

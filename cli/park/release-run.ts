@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../adapters/system/system-clock.ts';
 import { sendReleases } from '../../runtime/dead-letters/parking/send.ts';
 import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
-import { discardLetters, type StoredLetter } from '../../runtime/dead-letters/reader.ts';
+import { copyName, discardLetters, type StoredLetter } from '../../runtime/dead-letters/reader.ts';
 import { rangesOf } from '../../runtime/delivery/offset-ranges.ts';
 import type { KeyRelease } from '../../runtime/delivery/release.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -16,6 +16,7 @@ import type { PlanWords } from '../dlq/confirmation.ts';
 import { withFunction } from '../dlq/consumer-function.ts';
 import { lineOf, openExport } from '../dlq/export-file.ts';
 import { keyText, type View } from '../dlq/letter-view.ts';
+import { type FolderMark, folderMark, requireSameFolder } from '../dlq/planned-folder.ts';
 import { auditedAt, type DlqSession } from '../dlq/session.ts';
 import { hint } from '../hints.ts';
 import type { PostgresOptions } from '../outside-options.ts';
@@ -33,6 +34,7 @@ export interface PlannedRelease {
   /** What is discarded of what is parked. */
   readonly parked: readonly RawRecord[];
   readonly view: View;
+  readonly folder: FolderMark;
 }
 
 /**
@@ -47,6 +49,7 @@ export async function planRelease(
   options: Pick<KeyOptions, 'partition'>,
 ): Promise<PlannedRelease> {
   const { consumer } = session;
+  const folder = folderMark(session.place);
   const waiting = await findKey(keys, key, session, options);
   if (verb === 'skip' && waiting.blockedBy === null) throw waitsForNoLetter(session);
   const letters =
@@ -57,7 +60,7 @@ export async function planRelease(
         );
   const parked =
     verb === 'discard' ? await allPages((from) => keys.records(ledgerOwner(consumer), waiting, from)) : [];
-  return { verb, waiting, letters, parked, view: { topic: consumer.topic, showsValues: false } };
+  return { verb, waiting, letters, parked, view: { topic: consumer.topic, showsValues: false }, folder };
 }
 
 /** The copies of the letters that the key waits for, as far as they are among the dead letters. */
@@ -104,14 +107,16 @@ export interface ReleaseEnd {
 /**
  * Has the consumer's function do what was planned, with an export of what is discarded and an entry in the audit log.
  * @param onProgress hears how many messages the function has answered, and of how many
- * @throws FUNCTION_UNAVAILABLE where it does not answer: it may still do it later
+ * @throws FUNCTION_UNAVAILABLE where it does not answer: it may still do it later; INPUT_INVALID where the state folder was cleared
+ * since it was planned
  */
 export async function doRelease(
   session: DlqSession,
-  { verb, waiting, letters, parked, view }: PlannedRelease,
+  { verb, waiting, letters, parked, view, folder: plannedIn }: PlannedRelease,
   settings: ReleaseSettings,
   onProgress: (done: number, messages: number) => void,
 ): Promise<ReleaseEnd> {
+  requireSameFolder(plannedIn, session.place);
   const { consumer, folder, resources } = session;
   const id = randomUUID();
   const path = verb === 'release' ? null : (settings.export ?? join(folder.path, `discarded-${id}.jsonl`));
@@ -144,8 +149,7 @@ export async function doRelease(
         { redrive, objects, clock: systemClock },
         { patienceMs: settings.wait * 1_000, onProgress: (done) => onProgress(done, releases.length) },
       );
-      if (letters.length > 0)
-        await discardLetters(reader, new Set(letters.map(({ ref }) => ref)), async () => {});
+      if (letters.length > 0) await discardLetters(reader, new Set(letters.map(copyName)), async () => {});
       blockedAt = released.blockedBy;
       return {
         released: released.letters,

@@ -1,4 +1,4 @@
-import type { DeadLetter } from '../delivery/dead-letter.ts';
+import { type DeadLetter, letterKey } from '../delivery/dead-letter.ts';
 import type { MillraceError } from '../errors.ts';
 import type { PayloadPointer } from './json-envelope.ts';
 import type { OutgoingMessage } from './queue.ts';
@@ -29,6 +29,16 @@ export interface UnreadableLetter {
 }
 
 export type ScannedLetter = StoredLetter | UnreadableLetter;
+
+/**
+ * Names a copy among all that ever were: a store that is made anew gives the same refs to other letters. For plans, which outlive
+ * the scan that they were made from. When it was stored says less: a batch that was given up is stored again with each removal.
+ */
+export function copyName(copy: ScannedLetter): string {
+  const { ref } = copy;
+  if (!('letter' in copy)) return `${ref} ${copy.storedAt}`;
+  return `${ref} ${letterKey(copy.letter)} ${copy.letter.failure.lastFailedAt}`;
+}
 
 /** One consumer's dead letters, for the person who looks after them. */
 export interface DeadLetterReader {
@@ -83,7 +93,7 @@ export function joinReaders(readers: Readonly<Record<string, DeadLetterReader>>)
 const batchOf = (letters: number) => Math.min(100, Math.max(10, Math.ceil(letters / 100)));
 
 /**
- * Deletes the named copies, and none that came later. `keep` makes them durable elsewhere before they go.
+ * Deletes the copies of these names (`copyName`), and none that came later. `keep` makes them durable elsewhere before they go.
  * @returns how many there were
  */
 export async function discardLetters(
@@ -101,7 +111,7 @@ export async function discardLetters(
     batch = [];
   };
   for await (const copy of reader.scan()) {
-    if (!names.has(copy.ref)) continue;
+    if (!names.has(copyName(copy))) continue;
     batch.push(copy);
     if (batch.length >= batchOf(names.size)) await flush();
   }

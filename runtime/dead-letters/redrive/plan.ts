@@ -3,7 +3,7 @@ import { letterKey } from '../../delivery/dead-letter.ts';
 import type { ObjectStore } from '../../objects.ts';
 import { keyId } from '../../record.ts';
 import { fetchIfKept } from '../queue-letters.ts';
-import type { DeadLetterReader, StoredLetter } from '../reader.ts';
+import { copyName, type DeadLetterReader, type StoredLetter } from '../reader.ts';
 import { type LetterFilter, matches } from '../triage.ts';
 
 /** What a redrive gives back, fixed before it begins: what fails again meanwhile is none of it. */
@@ -15,7 +15,7 @@ export interface RedrivePlan extends ChosenLetters {
 }
 
 export interface ChosenLetters {
-  /** By `letterKey`: the copies of the letter that are on the reader. */
+  /** By `letterKey`: the copies of the letter that are on the reader, by `copyName`. */
   readonly letters: ReadonlyMap<string, readonly string[]>;
   /**
    * By `letterKey`, of letters with an earlier one of their record's key in `letters`, the nearest such one. It has to be
@@ -60,7 +60,7 @@ export async function chooseLetters(
     if (isMatch && copy.overtakenBy !== undefined) overtaken.add(key);
     // A copy that failed otherwise is a copy all the same: once the record is applied, it is of no use.
     const into = isMatch ? matching : others;
-    into.set(key, [...(into.get(key) ?? []), copy.ref]);
+    into.set(key, [...(into.get(key) ?? []), copyName(copy)]);
     if (!isMatch || !inOrder || matching.get(key)!.length > 1) continue;
     const recordKey = await recordKeyOf(copy, objects);
     if (recordKey === null) continue;

@@ -3,12 +3,13 @@
  * each sent before it is taken off the reader, with a journal that a killed redrive goes on from, and steered while it runs.
  */
 
+import { letterKey } from '../../delivery/dead-letter.ts';
 import { MillraceError } from '../../errors.ts';
 import type { ObjectStore } from '../../objects.ts';
 import type { Clock } from '../../ports.ts';
 import type { OutgoingMessage, Queue } from '../queue.ts';
 import { attributesForRedrive, toMessage } from '../queue-letters.ts';
-import type { DeadLetterReader, StoredLetter } from '../reader.ts';
+import { copyName, type DeadLetterReader, type StoredLetter } from '../reader.ts';
 import type { RedrivePlan } from './plan.ts';
 import { type LetterResult, redriveResultsReader } from './results.ts';
 
@@ -92,6 +93,12 @@ export async function runRedrive(
   const letterOf = new Map(
     [...plan.letters].flatMap(([key, copies]) => copies.map((copy) => [copy, key] as const)),
   );
+  /** Undefined where the copy is none of the plan's, were it at the place of one. */
+  const plannedAs = (copy: StoredLetter): string | undefined => {
+    // Plans of earlier versions name copies by their refs alone.
+    const key = letterOf.get(copyName(copy)) ?? letterOf.get(copy.ref);
+    return key === letterKey(copy.letter) ? key : undefined;
+  };
   let nextSendAt = clock.now();
   let results: ReadonlyMap<string, LetterResult> = new Map();
   let heldBack = 0;
@@ -171,8 +178,9 @@ export async function runRedrive(
     };
     const batchSize = Math.max(1, Math.min(SEND_BATCH, Math.floor(options.ratePerSecond)));
     for await (const copy of reader.scan()) {
-      const key = letterOf.get(copy.ref);
-      if (key === undefined || !('letter' in copy)) continue;
+      if (!('letter' in copy)) continue;
+      const key = plannedAs(copy);
+      if (key === undefined) continue;
       found.add(key);
       if (!journal.sent.has(key) && !fresh.has(key)) {
         if (journal.sent.size + fresh.size >= limit) continue;

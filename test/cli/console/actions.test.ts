@@ -37,8 +37,8 @@ test('plans are kept as long as they hold little memory, and the newest in any c
   expect(keptPlans(plans, 0)).toEqual(plans.slice(0, 1));
   expect(keptPlans(plans.toReversed(), 0)).toEqual(plans.slice(1));
   // As it is of a plan of 100,000 letters.
-  const large = new Array(8).fill({ plannedAt: 0, action: { heldBytes: 17e6 } });
-  expect(keptPlans(large, 0)).toHaveLength(3);
+  const large = new Array(8).fill({ plannedAt: 0, action: { heldBytes: 24e6 } });
+  expect(keptPlans(large, 0)).toHaveLength(2);
 });
 
 describe('actions of the console', () => {

@@ -8,7 +8,7 @@ import { failureDocument } from '../../../../local/event-source/failure-document
 import { GIVEN_UP_PREFIX } from '../../../../runtime/dead-letters/given-up-letters.ts';
 import type { Queue } from '../../../../runtime/dead-letters/queue.ts';
 import { fetchPayload } from '../../../../runtime/dead-letters/queue-letters.ts';
-import { discardLetters, type StoredLetter } from '../../../../runtime/dead-letters/reader.ts';
+import { copyName, discardLetters, type StoredLetter } from '../../../../runtime/dead-letters/reader.ts';
 import { chooseLetters } from '../../../../runtime/dead-letters/redrive/plan.ts';
 import {
   type RedriveJournal,
@@ -293,7 +293,7 @@ class DlqSession {
     const { reader } = this.resources;
     const names = new Set<string>();
     for await (const copy of reader.scan())
-      if ('letter' in copy && matches(copy, filter)) names.add(copy.ref);
+      if ('letter' in copy && matches(copy, filter)) names.add(copyName(copy));
     await discardLetters(reader, names, async (copies) => {
       for (const copy of copies as readonly StoredLetter[]) {
         this.exported.push(await fetchPayload(copy, this.objects));

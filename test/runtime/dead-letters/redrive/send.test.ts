@@ -125,6 +125,29 @@ describe('a redrive', () => {
     expect(await left()).toEqual(letters(3, { partition: 1 }).map(({ id }) => id));
   });
 
+  test('leaves other letters alone that a new store has at the places of the planned ones', async () => {
+    const before = open();
+    await before.reader.put(letters(3));
+    const { reader, run, left, consumed, journalOf } = open();
+    const others = letters(3, { partition: 5 });
+    await reader.put(others);
+    const journal = journalOf(await before.choose());
+    expect(await run({}, {}, journal)).toMatchObject({ planned: 3, sent: 0, remaining: 3 });
+    expect(consumed).toEqual([]);
+    expect(await left()).toEqual(others.map(({ id }) => id));
+  });
+
+  test('goes on with a plan of an earlier version, which names copies by their refs alone', async () => {
+    const { reader, run, left, choose, journalOf } = open();
+    await reader.put(letters(3));
+    const refs = (names: readonly string[]) => names.map((name) => name.split(' ')[0]!);
+    const chosen = await choose();
+    const old = new Map([...chosen.letters].map(([key, names]) => [key, refs(names)]));
+    await reader.put([deadLetter({ offset: 9 })]);
+    expect(await run({}, {}, journalOf({ ...chosen, letters: old }))).toMatchObject({ applied: 3 });
+    expect(await left()).toEqual([deadLetter({ offset: 9 }).id]);
+  });
+
   test('tells what was applied before from what was applied now, and counts refused ones as failed', async () => {
     const results: LetterResult[] = ['applied', 'already-applied', 'failed-again', 'refused'];
     const { reader, run } = open((id) => results[Number(id.at(-1))]!);
