@@ -62,29 +62,40 @@ async function waitingIn(session: DlqSession, options: ConsoleOptions): Promise<
   const keys = await withWaitingKeys(session, options, (reader) =>
     allPages((from) => reader.list(owner, from)),
   );
-  const view: View = { topic: session.consumer.topic, showsValues: options.showValues === true };
-  return keys.map((waiting) => {
-    const { topic, partition, key, records, oldestAt } = waiting;
-    const words = waitingWords(waiting, view, session);
-    const of = ['--consumer', session.named];
-    return {
-      consumer: session.named,
-      topic,
-      partition,
-      key: keyText(key, view),
-      name: nameOf(waiting, view, session),
-      records,
-      oldestAt,
-      blockedBy: letterIdOf(waiting, session),
-      command: hintWithSink(words ? ['park', 'show', ...of, ...words] : ['park', 'list', ...of], {
-        ...session.place,
-        ...(options.postgres !== undefined && { postgres: options.postgres }),
-      }),
-    };
-  });
+  return keys.map((waiting) => waitingRow(waiting, session, options));
 }
 
-function nameOf(waiting: WaitingKey, view: View, session: DlqSession): ParkedKeyName | null {
+/** A key that is personal data is masked whatever the console may reveal: nothing notes who has seen a list. */
+export function waitingRow(
+  waiting: WaitingKey,
+  session: Pick<DlqSession, 'consumer' | 'named' | 'place'>,
+  { postgres }: Pick<ConsoleOptions, 'postgres'>,
+): Waiting {
+  const view: View = { topic: session.consumer.topic, showsValues: false };
+  const { topic, partition, key, records, oldestAt } = waiting;
+  const words = waitingWords(waiting, view, session);
+  const of = ['--consumer', session.named];
+  return {
+    consumer: session.named,
+    topic,
+    partition,
+    key: keyText(key, view),
+    name: nameOf(waiting, view, session),
+    records,
+    oldestAt,
+    blockedBy: letterIdOf(waiting, session),
+    command: hintWithSink(words ? ['park', 'show', ...of, ...words] : ['park', 'list', ...of], {
+      ...session.place,
+      ...(postgres !== undefined && { postgres }),
+    }),
+  };
+}
+
+function nameOf(
+  waiting: WaitingKey,
+  view: View,
+  session: Pick<DlqSession, 'consumer'>,
+): ParkedKeyName | null {
   const { key, partition } = waiting;
   if (!isKeyHidden(view)) return { base64: key.toString('base64'), partition };
   const letter = letterIdOf(waiting, session);
