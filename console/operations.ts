@@ -224,7 +224,7 @@ export interface LetterRow {
   readonly lastFailedAt: number;
   /** The offset that overtook it; null where none did, or nobody knows. */
   readonly overtakenBy: number | null;
-  /** The error's name and text; masked where it can quote personal data. */
+  /** The error's name and text; the text is hidden where it can quote the record, until the letter is revealed. */
   readonly reason: string;
 }
 
@@ -238,8 +238,9 @@ export interface LetterAnswer extends LetterRow {
   readonly readerVersion: number | null;
   /** How the writer's schema differs from the reader's, a sentence each. */
   readonly schemaDifferences: readonly string[];
-  /** Whether values are hidden: then `decoded`, `bytes` and `headers` hold shapes and sizes. */
+  /** Whether any value is hidden: all until it is revealed, and then what is personal data, with what can quote it. */
   readonly isMasked: boolean;
+  readonly isRevealed: boolean;
   /** Whether a reveal shows more than this. False where it was revealed, or all of it is tagged and `--show-values` was not given. */
   readonly isRevealable: boolean;
   /** The value as indented JSON; null where it cannot be decoded, with why in `decodeProblem`. */

@@ -19,6 +19,7 @@ import {
   isGuarded,
   isKeyHidden,
   keyText,
+  quotesNothing,
   reasonText,
   stricter,
   type View,
@@ -26,6 +27,9 @@ import {
 } from '../dlq/letter-view.ts';
 import type { MarkedReader } from '../dlq/overtaken.ts';
 import type { DlqSession } from '../dlq/session.ts';
+
+/** What stands for an error's text until its letter is revealed. */
+export const UNREVEALED = '(hidden until you reveal the letter: it can quote the record)';
 
 /** An open session with the letters marked. */
 export interface LetterSession
@@ -258,7 +262,7 @@ function openLetter(
     at: facts.at === null ? null : kept(facts.at),
     attempts: letter?.failure.attempts ?? 0,
     functionVersion: kept(facts.functionVersion),
-    reason: kept(cut(reasonText(facts, view), MAX_REASON_CHARS)),
+    reason: kept(cut(reasonOf(facts, view), MAX_REASON_CHARS)),
     key: kept(letter ? shownKey : '-'),
     searchedKey: isFound ? kept(cut(key.toString().toLowerCase(), MAX_SEARCHED_KEY_CHARS)) : '',
     recordKey: facts.recordKey === undefined ? undefined : kept(identityOf(facts.recordKey)),
@@ -267,6 +271,13 @@ function openLetter(
     group,
     older: undefined,
   };
+}
+
+/** Nobody has revealed a letter of a list. */
+function reasonOf(facts: LetterFacts, view: View): string {
+  const { stage, errorCode, name } = facts;
+  const isOwn = stage === 'unreadable' || quotesNothing({ stage, code: errorCode, name });
+  return isOwn || isGuarded(view) ? reasonText(facts, view) : `${name} ${UNREVEALED}`;
 }
 
 function close(open: OpenGroup): SnapshotGroup {

@@ -26,7 +26,7 @@ import {
   jsonOf,
   keyText,
   openLetter,
-  reasonText,
+  quotesNothing,
   shownValue,
   type View,
   viewOf,
@@ -43,7 +43,7 @@ import type { ConsoleContext } from './context.ts';
 import { problemText } from './errors.ts';
 import type { Failures } from './failures.ts';
 import { historyOf } from './letter-history.ts';
-import type { LetterSession, SnapshotLetter } from './letter-snapshot.ts';
+import { type LetterSession, type SnapshotLetter, UNREVEALED } from './letter-snapshot.ts';
 import { type LetterSource, letterSource } from './snapshots.ts';
 
 const MAX_BYTES_SHOWN = 4_096;
@@ -132,7 +132,13 @@ async function answerOf(
   const { id, record, failure } = letter;
   const { named, place, isDeclared } = session;
   const isHidden = isGuarded(view);
-  const messageOf = (message: string) => (isHidden ? HIDDEN : cut(message, MAX_TEXT_CHARS));
+  const isShown = (isOwn: boolean) => !isHidden && (isRevealed || isOwn);
+  const textOf = (message: string, isOwn = false) => {
+    if (isShown(isOwn)) return cut(message, MAX_TEXT_CHARS);
+    return isHidden ? HIDDEN : UNREVEALED;
+  };
+  const isOwn = quotesNothing(failure);
+  const message = textOf(failure.message, isOwn);
   const topic = contractOf(record.topic, session);
   return {
     id,
@@ -148,23 +154,25 @@ async function answerOf(
     firstFailedAt: failure.firstFailedAt,
     lastFailedAt: failure.lastFailedAt,
     overtakenBy: overtakenBy ?? null,
-    reason: cut(reasonText(failure, view), MAX_TEXT_CHARS),
+    reason: `${failure.name}${isShown(isOwn) ? ':' : ''} ${message}`,
     ...(await schemaFacts(letter, topic, session)),
     isMasked: !isRevealed || isHidden,
+    isRevealed,
     isRevealable,
     ...decodedOf(written, view, isRevealed),
     bytes: bytesOf(record, view, isRevealed),
     error: {
       name: failure.name,
-      message: messageOf(failure.message),
-      stack: framesOf(failure, isHidden).map((line) => cut(line.trim(), MAX_TEXT_CHARS)),
+      message,
+      // Another tool's stack repeats the message.
+      stack: framesOf(failure, isHidden || !isRevealed).map((line) => cut(line.trim(), MAX_TEXT_CHARS)),
     },
-    causes: failure.causes.map(({ name, message }) => ({ name, message: messageOf(message) })),
-    earlier: failure.earlier.map(({ failedAt, stage, code, message }) => ({
-      at: timestampText(failedAt),
-      stage,
-      code,
-      message: messageOf(message),
+    causes: failure.causes.map((cause) => ({ name: cause.name, message: textOf(cause.message) })),
+    earlier: failure.earlier.map((each) => ({
+      at: timestampText(each.failedAt),
+      stage: each.stage,
+      code: each.code,
+      message: textOf(each.message, quotesNothing(each)),
     })),
     function: `${letter.functionName} ${letter.functionVersion}, request ${letter.requestId}`,
     wouldPass: await wouldPass(letter, topic, session),

@@ -227,6 +227,14 @@ export function reasonText({ name, message }: { name: string; message: string },
   return isGuarded(view) ? `${name} ${HIDDEN}` : `${name}: ${message}`;
 }
 
+/**
+ * Whether an error's text is what Millrace itself says of bytes that do not decode: it holds no value of them. Any other text can
+ * quote the record.
+ */
+export function quotesNothing({ stage, code, name }: Record<'stage' | 'code' | 'name', string>): boolean {
+  return stage === 'decode' && name === 'MillraceError' && code !== 'DEAD_LETTERED_ELSEWHERE';
+}
+
 /** The whole letter, line by line. */
 export function letterLines(
   letter: DeadLetter,

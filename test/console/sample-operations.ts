@@ -1,4 +1,5 @@
 /** A pipeline made up for pages: every verdict, many letters, and texts that mean harm. Acts on nothing. */
+import { UNREVEALED } from '../../cli/console/letter-snapshot.ts';
 import type {
   ActionPlan,
   AuditRow,
@@ -147,6 +148,7 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
           'v2 widens engagedMs from int to long.',
         ],
         isMasked: hidden,
+        isRevealed: reveal,
         isRevealable: true,
         decoded: JSON.stringify(hidden ? shape : value, null, 2),
         decodeProblem: null,
@@ -165,19 +167,19 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
         })),
         error: {
           name: 'TypeError',
-          message: hidden ? '(hidden: it can quote personal data)' : HOSTILE[1],
+          message: hidden ? UNREVEALED : HOSTILE[1],
           stack: [
             'at handle (order-totals/consumer.ts:29:11)',
             'at settle (runtime/delivery/settle.ts:88:5)',
           ],
         },
-        causes: [{ name: 'Error', message: hidden ? '(hidden: it can quote personal data)' : HOSTILE[5] }],
+        causes: [{ name: 'Error', message: hidden ? UNREVEALED : HOSTILE[5] }],
         earlier: [
           {
             at: new Date(now - 3_600_000).toISOString(),
             stage: 'handle',
             code: 'HANDLER_FAILED',
-            message: hidden ? '(hidden: it can quote personal data)' : HOSTILE[0],
+            message: hidden ? UNREVEALED : HOSTILE[0],
           },
         ],
         function: 'order-totals 41, request 6f1c',
@@ -371,7 +373,7 @@ function letterOf(group: FailureGroup, at: number, now: number): LetterRow {
     firstFailedAt: now - 60_000 - at * 20,
     lastFailedAt: now - 50_000 - at * 20,
     overtakenBy: isOvertaken ? offset + 12 : null,
-    reason: `${group.errorName}: (hidden: it can quote personal data)`,
+    reason: `${group.errorName} ${UNREVEALED}`,
   };
 }
 

@@ -23,12 +23,12 @@ export function RecordCard({
         <h2 id="record" tabIndex={-1}>
           The record
         </h2>
-        {letter.isMasked ? <Masked letter={letter} onReveal={onReveal} /> : <Revealed letter={letter} />}
+        {letter.isRevealed ? <Revealed letter={letter} /> : <Masked letter={letter} onReveal={onReveal} />}
       </div>
       {letter.isMasked && !letter.isRevealable && !showsValues && (
         <p class="notice">
-          The contract tags fields of it as personal data. Start the console with <code>--show-values</code>{' '}
-          to see them.
+          The contract tags fields of it as personal data, or nobody knows which it tags. Start the console
+          with <code>--show-values</code> to see them.
         </p>
       )}
       <div class="halves">
@@ -74,7 +74,9 @@ function Masked({ letter, onReveal }: Pick<Parameters<typeof RecordCard>[0], 'le
 function Revealed({ letter }: { readonly letter: LetterAnswer }) {
   return (
     <span class="muted" role="status">
-      {letter.isRevealable ? 'Values are shown; the audit log has it.' : 'Values are shown.'}
+      {letter.isMasked
+        ? 'Personal data is hidden, and what can quote it. The other values are shown; the audit log has it.'
+        : 'Values are shown; the audit log has it.'}
     </span>
   );
 }

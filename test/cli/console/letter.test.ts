@@ -168,6 +168,49 @@ describe('a letter', () => {
     ]);
   });
 
+  test('hides what errors say of it until it is revealed, but for what Millrace says of bytes that do not decode', async () => {
+    const letter = await letterOf('open', { headers: [], offset: 1 });
+    const own = { name: 'MillraceError', message: 'The value is not framed.', stack: '' };
+    const decode = { ...letter.failure, ...own, stage: 'decode' as const, code: 'FRAME_UNKNOWN' as const };
+    const unframed = await letterOf('open', { headers: [], offset: 2 });
+    const elsewhere = await letterOf('open', { headers: [], offset: 3 });
+    const foreign = {
+      ...{ ...elsewhere.failure, stage: 'decode' as const, code: 'DEAD_LETTERED_ELSEWHERE' as const },
+      stack: `java.lang.Exception: ${SECRET}\n\tat a.B.c(B.java:7)\nCaused by: d.E: ${SECRET}\n    at f (g/h.ts:1:2)`,
+    };
+    await store(letter, { ...unframed, failure: decode }, { ...elsewhere, failure: foreign });
+
+    const shown = await Promise.all([letter, unframed, elsewhere].map(({ id }) => show(id)));
+    const rows = (await failures.letters({ consumer: 'open-reader' })).items;
+    const groups = (await failures.groups({})).items;
+    expect(groups).toHaveLength(3);
+    expect(JSON.stringify([shown, rows, groups])).not.toContain(SECRET);
+    for (const search of [SECRET, 'no such reader'])
+      expect(await failures.letters({ consumer: 'open-reader', search })).toMatchObject({ total: 0 });
+    expect(shown[0]).toMatchObject({
+      isRevealed: false,
+      reason: 'TypeError (hidden until you reveal the letter: it can quote the record)',
+      error: { name: 'TypeError', stack: ['at handle (file:///srv/app/visits/consumer.ts:29:1)'] },
+    });
+    expect(shown[1]).toMatchObject({
+      reason: 'MillraceError: The value is not framed.',
+      error: { message: 'The value is not framed.' },
+    });
+    expect(shown[2]).toMatchObject({ isRevealed: false, error: { stack: ['at f (g/h.ts:1:2)'] } });
+    expect(rows.map(({ reason }) => reason).toSorted()).toEqual(shown.map(({ reason }) => reason).toSorted());
+
+    const revealed = await show(elsewhere.id, true);
+    expect(revealed).toMatchObject({
+      isRevealed: true,
+      isMasked: false,
+      reason: `TypeError: no such reader: ${SECRET}`,
+      error: { message: `no such reader: ${SECRET}` },
+      causes: [{ message: SECRET }],
+      earlier: [{ message: SECRET }],
+    });
+    expect(JSON.stringify(await auditOf('open'))).not.toContain(SECRET);
+  });
+
   test.each(['tagged', 'tagged-key'])(
     'of the topic %s shows no byte of a tagged field, revealed or not',
     async (topic) => {
@@ -195,7 +238,7 @@ describe('a letter', () => {
         note: OPEN,
         mail: `<string of ${SECRET.length}>`,
       });
-      expect(revealed).toMatchObject({ isMasked: true, isRevealable: false });
+      expect(revealed).toMatchObject({ isMasked: true, isRevealed: true, isRevealable: false });
       expect(revealed.error.stack).toEqual(['at handle (file:///srv/app/visits/consumer.ts:29:1)']);
 
       await failures.close();
