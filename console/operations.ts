@@ -89,7 +89,11 @@ export interface StatusAnswer {
 }
 
 export interface ConsumerAnswer {
+  /** When the look was taken, in epoch milliseconds. */
+  readonly at: number;
   readonly look: ConsumerLook;
+  /** Why the look is an earlier one: it cannot be taken now. Null where it can. */
+  readonly problem: string | null;
   readonly series: Series;
   readonly marks: readonly Mark[];
   /** Null where the ledger cannot be read from here, with why in `ledgerProblem`. */

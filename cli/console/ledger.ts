@@ -63,8 +63,9 @@ export function createConsumerDetail(
 
   return async (name) => {
     consumerNamed(name, app.consumers);
-    const { problem } = await status.look();
-    const look = status.newest(name) ?? unlooked(consumerNamed(name, app.consumers), problem, options);
+    const { at, problem } = await status.look();
+    const known = status.newest(name);
+    const look = known ?? unlooked(consumerNamed(name, app.consumers), problem, options);
     const [ledger, rows, actions] = await Promise.all([
       ledgers(name).then(
         ({ answer }) => ({ bars: answer, why: null }),
@@ -79,7 +80,10 @@ export function createConsumerDetail(
     ]);
     const { series, marks } = status.history(name);
     return {
+      at,
       look,
+      // Where nothing was known before, the look itself says why.
+      problem: known ? problem : null,
       series,
       marks: [
         ...marks,

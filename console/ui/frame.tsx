@@ -59,7 +59,7 @@ export function Frame({ session, location, live, page, children }: FrameProps) {
         </div>
       </header>
       <div class={`tabs ${stale}`}>
-        <Pages page={page} status={status} />
+        <Pages page={page} status={status} isOld={stale !== '' || status?.problem !== null} />
         <Health status={status} reach={reach} />
       </div>
       <main id="main" tabIndex={-1}>
@@ -78,7 +78,15 @@ export function Frame({ session, location, live, page, children }: FrameProps) {
   );
 }
 
-function Pages({ page, status }: { readonly page: string; readonly status: StatusAnswer | null }) {
+function Pages({
+  page,
+  status,
+  isOld,
+}: {
+  readonly page: string;
+  readonly status: StatusAnswer | null;
+  readonly isOld: boolean;
+}) {
   const letters = status && sum(status.consumers.map(({ deadLetters }) => deadLetters));
   const keys = status && sum(status.consumers.map(({ parked }) => parked?.keys));
   const links: readonly [path: string, title: string, counted?: [number | null, string]][] = [
@@ -95,7 +103,9 @@ function Pages({ page, status }: { readonly page: string; readonly status: Statu
           <li key={path}>
             <a href={`/${path}`} aria-current={path === (PARENTS[page] ?? page) ? 'page' : undefined}>
               {title}
-              {counted && <Count value={counted[0]} noun={counted[1]} />}
+              {counted && (
+                <Count value={counted[0]} noun={counted[1]} wasAt={isOld && status ? status.at : null} />
+              )}
             </a>
           </li>
         ))}
@@ -104,19 +114,24 @@ function Pages({ page, status }: { readonly page: string; readonly status: Statu
   );
 }
 
-function Count({ value, noun }: { readonly value: number | null; readonly noun: string }) {
+function Count({
+  value,
+  noun,
+  wasAt,
+}: {
+  readonly value: number | null;
+  readonly noun: string;
+  /** When it was so, where nobody knows how it is now. */
+  readonly wasAt: number | null;
+}) {
+  if (value === null) return <span class="count" />;
+  const text = `${count(value)} ${noun}${wasAt === null ? '' : ` at ${moment(wasAt)}, unknown since`}`;
   return (
     <span class="count">
-      {value !== null && (
-        <>
-          <span aria-hidden="true" title={`${count(value)} ${noun}`}>
-            {brief(value)}
-          </span>
-          <span class="hidden-text">
-            {count(value)} {noun}
-          </span>
-        </>
-      )}
+      <span aria-hidden="true" title={text}>
+        {wasAt === null ? brief(value) : '?'}
+      </span>
+      <span class="hidden-text">{text}</span>
     </span>
   );
 }

@@ -80,7 +80,9 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
       if (!found) throw new MillraceError('INPUT_INVALID', `There is no consumer ${JSON.stringify(name)}.`);
       const { look, series, marks } = found;
       return {
+        at: Date.now(),
         look,
+        problem: null,
         series,
         marks: [...marks, { at: now - 5 * 60_000, kind: 'action', text: `redrive by ${HOSTILE[0]}` }],
         ledger: look.partitions.map(barOf),

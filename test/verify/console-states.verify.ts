@@ -100,6 +100,24 @@ describe('a store that cannot be read', () => {
     await expectNothingWell(page);
   });
 
+  test('one consumer that cannot be read any more was so at a time, and no badge counts for now', async () => {
+    const { status, consumer } = sampleOperations();
+    const problem = 'The folder is gone.';
+    const server = await serve({
+      status: async () => ({ ...(await status()), problem }),
+      consumer: async (name) => ({ ...(await consumer(name)), problem }),
+    });
+    const page = await open(server, '/consumers/subscriptions');
+    expect(await main(page)).toMatch(
+      /It cannot be read\. What is below was so at \d\d:\d\d:\d\d\. The folder is gone\./,
+    );
+    await expectNothingWell(page);
+    const badges = page.locator('.tabs .count');
+    expect(await badges.locator('[aria-hidden]').allTextContents()).toEqual(['?', '?']);
+    expect(await badges.first().textContent()).toMatch(/dead letters at \d\d:\d\d:\d\d, unknown since$/);
+    expect(await violationsIn(page)).toEqual([]);
+  });
+
   test('parked keys that nobody counted are unknown', async () => {
     const page = await open(await serve(), '/consumers/comments');
     expect(await main(page)).toMatch(/Parked keys\?/);

@@ -13,7 +13,7 @@ import type {
 import { pathWith, read } from '../api.ts';
 import { Drain, Heat } from '../gauges.tsx';
 import { Ledger } from '../ledger.tsx';
-import { useStale } from '../live.ts';
+import { Stale, useStale } from '../live.ts';
 import type { PageProps } from '../page.ts';
 import { Ago, Command, Foreign, Problem, Showing, Title, useLoaded, Verdict } from '../parts.tsx';
 import { TimeChart } from '../time-chart.tsx';
@@ -30,6 +30,8 @@ export function ConsumerPage({ session, status, rest }: PageProps) {
     EVERY_MS,
   );
   const look = loaded.value?.look ?? status?.consumers.find(({ consumer }) => consumer === name);
+  const { at = 0, problem = null } = loaded.value ?? (look && status) ?? {};
+  const isOld = useStale() || problem !== null;
   if (loaded.error?.code === 'INPUT_INVALID')
     return (
       <>
@@ -41,7 +43,7 @@ export function ConsumerPage({ session, status, rest }: PageProps) {
       </>
     );
   return (
-    <>
+    <Stale value={isOld}>
       <Title text={<Foreign text={name} />}>
         {look && <Verdict of={look.verdict} />}
         {look?.isPaused && <span class="badge">paused</span>}
@@ -62,9 +64,14 @@ export function ConsumerPage({ session, status, rest }: PageProps) {
           </li>
         </ul>
       </Title>
-      {look && <Facts look={look} />}
-      <Showing loaded={loaded}>{(answer) => <Details answer={answer} place={session.place} />}</Showing>
-    </>
+      {problem !== null && (
+        <Problem text={`It cannot be read. What is below was so at ${moment(at)}. ${problem}`} />
+      )}
+      <div class={`contents ${isOld ? 'stale' : ''}`}>
+        {look && <Facts look={look} />}
+        <Showing loaded={loaded}>{(answer) => <Details answer={answer} place={session.place} />}</Showing>
+      </div>
+    </Stale>
   );
 }
 

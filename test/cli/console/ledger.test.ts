@@ -1,9 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { barOf } from '../../../cli/console/ledger.ts';
+import type { LoadedApp } from '../../../cli/app.ts';
+import { placeOf } from '../../../cli/console/context.ts';
+import { barOf, createConsumerDetail } from '../../../cli/console/ledger.ts';
+import { lookOf } from '../../../cli/console/status.ts';
 import { type OffsetRange, rangesOf } from '../../../runtime/delivery/offset-ranges.ts';
 import type { PartitionFacts } from '../../../runtime/replay/audit.ts';
+import newsdesk from '../../fixtures/newsdesk/millrace.config.ts';
+import { NEWSDESK } from '../../newsdesk.ts';
 import { runs } from '../../runs.ts';
+import { statusOf } from '../status-of.ts';
 
 const KINDS = ['applied', 'dead', 'parked', 'skipped', 'discarded'] as const;
 
@@ -139,6 +145,47 @@ describe('a partition’s ledger as a bar', () => {
       next: 0,
       counts: { settled: 0, deadLetters: 0, parked: 0, skipped: 0, pending: 30 },
       segments: [],
+    });
+  });
+});
+
+describe('a consumer that cannot be looked at', () => {
+  const app: LoadedApp = {
+    ...newsdesk,
+    root: NEWSDESK,
+    module: new URL(`file://${NEWSDESK}/millrace.config.ts`),
+  };
+  const options = { state: '/nowhere/at/all' };
+  const consumer = 'editorial-analytics';
+  const problem = 'Nothing has run in /nowhere/at/all yet.';
+  const detailOf = (known: boolean) => {
+    const look = lookOf(statusOf({ consumer, verdict: 'IDLE', lag: 0, deadLetters: 33 }), options, null);
+    const context = { app, options, place: placeOf(app, options) };
+    const series = { at: [], lag: [], ageMs: [], inPerSecond: [], outPerSecond: [] };
+    return createConsumerDetail(
+      context,
+      {
+        look: async () => ({ at: 1_700, place: context.place, consumers: [], series: {}, problem }),
+        history: () => ({ series, marks: [] }),
+        newest: () => (known ? look : undefined),
+        close: async () => {},
+      },
+      { since: async () => [] } as never,
+    )(consumer);
+  };
+
+  test('any more is as it was, with when that was and why it is not known now', async () => {
+    expect(await detailOf(true)).toMatchObject({
+      at: 1_700,
+      problem,
+      look: { verdict: 'IDLE', deadLetters: 33 },
+    });
+  });
+
+  test('and was never looked at is unknown, and its look says why', async () => {
+    expect(await detailOf(false)).toMatchObject({
+      problem: null,
+      look: { verdict: 'UNKNOWN', deadLetters: null, evidence: [problem] },
     });
   });
 });
