@@ -137,7 +137,9 @@ async function withSample(
   const letter = stored && (await fetchIfKept(stored, session.resources.objects));
   const value = letter
     ? valueText(await writtenValueOf(letter, session), view, !view.showsValues)
-    : '(cannot be read)';
+    : stored
+      ? '(cannot be read)'
+      : '(not kept: "dlq show" has it)';
   return {
     ...group,
     oldestAgeMs: Date.now() - group.oldestStoredAt,

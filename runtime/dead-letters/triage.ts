@@ -117,12 +117,16 @@ export interface Wording {
   header(bytes: Buffer | null, topic: string): string;
 }
 
-/** Groups copies as they come; keeps no letter. The largest group first. */
+/**
+ * Groups copies as they come; keeps no letter. A letter is in one group, by its newest failure, were there older copies of it that
+ * failed otherwise. The largest group first.
+ */
 export class Triage {
   readonly #consumer: string;
   readonly #by: readonly Split[];
   readonly #wording: Wording;
   readonly #groups = new Map<string, OpenGroup>();
+  #copies = 0;
 
   constructor(consumer: string, wording: Wording, by: readonly Split[] = []) {
     this.#consumer = consumer;
@@ -138,7 +142,7 @@ export class Triage {
     const known = this.#groups.get(key);
     const group = known ?? new OpenGroup(facts, Object.fromEntries(this.#shown(split, facts.topic)));
     if (!known) this.#groups.set(key, group);
-    group.add(facts);
+    group.add(facts, this.#copies++);
     return known === undefined;
   }
 
@@ -152,8 +156,11 @@ export class Triage {
   }
 
   groups(): readonly LetterGroup[] {
+    const newest = new Map<string, CountedLetter>();
+    for (const { letters } of this.#groups.values())
+      for (const [key, letter] of letters) if (isNewer(letter, newest.get(key))) newest.set(key, letter);
     return [...this.#groups.values()]
-      .map((group) => group.close(this.#consumer, this.#wording))
+      .flatMap((group) => group.close(this.#consumer, this.#wording, newest) ?? [])
       .sort((a, b) => b.count - a.count || a.firstSeenAt - b.firstSeenAt);
   }
 }
@@ -255,22 +262,34 @@ export function factsOf(copy: ScannedLetter): LetterFacts {
   };
 }
 
+interface CountedLetter extends SummarizedLetter {
+  readonly id: string;
+  /** The number of its copy with the newest failure, in the order in which copies came. */
+  readonly copy: number;
+}
+
+function isNewer(letter: CountedLetter, than: CountedLetter | undefined): boolean {
+  return !than || (letter.lastFailedAt - than.lastFailedAt || letter.copy - than.copy) > 0;
+}
+
 class OpenGroup {
   readonly #first: LetterFacts;
   readonly #split: Readonly<Record<string, string>>;
   /** By `letterKey`: copies of one letter are one. */
-  readonly #letters = new Map<string, SummarizedLetter>();
+  readonly letters = new Map<string, CountedLetter>();
 
   constructor(first: LetterFacts, split: Readonly<Record<string, string>>) {
     this.#first = first;
     this.#split = split;
   }
 
-  add(facts: LetterFacts): void {
-    const { partition, schemaId, recordKey, functionVersion } = facts;
-    const known = this.#letters.get(facts.letterKey) ?? facts;
+  add(facts: LetterFacts, copy: number): void {
+    const { id, partition, schemaId, recordKey, functionVersion } = facts;
+    const known = this.letters.get(facts.letterKey) ?? { ...facts, copy };
     // Without its texts, so that a group keeps no message but its first letter's.
-    this.#letters.set(facts.letterKey, {
+    this.letters.set(facts.letterKey, {
+      id,
+      copy: facts.lastFailedAt >= known.lastFailedAt ? copy : known.copy,
       partition,
       schemaId,
       recordKey,
@@ -282,9 +301,22 @@ class OpenGroup {
     });
   }
 
-  close(consumer: string, wording: Wording): LetterGroup {
-    const { errorCode, stage, topic, id, name, message, location } = this.#first;
-    const { keys, histogram: _, introducedBy: __, ...summary } = summaryOf([...this.#letters.values()]);
+  /** Undefined where all of its letters have failed in another way since. */
+  close(
+    consumer: string,
+    wording: Wording,
+    newest: ReadonlyMap<string, CountedLetter>,
+  ): LetterGroup | undefined {
+    const { errorCode, stage, topic, letterKey: firstKey, name, message, location } = this.#first;
+    const letters = [...this.letters].filter(([key, letter]) => newest.get(key) === letter);
+    const [sample] = letters;
+    if (!sample) return undefined;
+    const {
+      keys,
+      histogram: _,
+      introducedBy: __,
+      ...summary
+    } = summaryOf(letters.map(([, letter]) => letter));
     return {
       consumer,
       errorCode,
@@ -298,7 +330,8 @@ class OpenGroup {
         count,
       })),
       split: this.#split,
-      sample: { id, name, message },
+      // Of another than the first, the message was not kept.
+      sample: { id: sample[1].id, name, message: sample[0] === firstKey ? message : '' },
     };
   }
 }

@@ -211,6 +211,32 @@ describe('triage', () => {
     expect(groupsOf([copy, ofNextEpoch])).toMatchObject([{ count: 2 }]);
   });
 
+  test('has a letter in the group of its newest failure alone, whichever copy comes first', () => {
+    const older = copyOf({ offset: 1 }, { at: 1_000 });
+    const newer = copyOf({ offset: 1 }, { code: 'SINK_REJECTED', at: 2_000 });
+    const other = copyOf({ offset: 2 }, { at: 1_500 });
+    for (const copies of [
+      [older, newer, other],
+      [newer, other, older],
+    ]) {
+      const groups = groupsOf(copies);
+      expect(groups.map(({ errorCode, count }) => [errorCode, count]).toSorted()).toEqual([
+        ['HANDLER_FAILED', 1],
+        ['SINK_REJECTED', 1],
+      ]);
+      // Never a letter that is in another group.
+      expect(groups.map(({ sample }) => sample.id).toSorted()).toEqual(['c/t/0/1', 'c/t/0/2']);
+      expect(groups.find(({ errorCode }) => errorCode === 'HANDLER_FAILED')).toMatchObject({
+        firstSeenAt: 1_500,
+      });
+    }
+    // It failed as before, once more.
+    const again = copyOf({ offset: 1 }, { at: 3_000 });
+    expect(groupsOf([older, newer, again])).toMatchObject([
+      { errorCode: 'HANDLER_FAILED', count: 1, firstSeenAt: 1_000, lastSeenAt: 3_005 },
+    ]);
+  });
+
   test('has a group for what cannot be read', () => {
     expect(groupsOf([unreadable])).toMatchObject([
       { errorCode: 'DEAD_LETTER_UNREADABLE', stage: 'unreadable', count: 1, sample: { id: 'm1' } },
@@ -231,7 +257,7 @@ describe('triage', () => {
             all.map(({ isBad, ...of }) => copyOf(of, { code: isBad ? 'SINK_REJECTED' : 'HANDLER_FAILED' })),
             ['partition'],
           );
-          const distinct = new Set(all.map((each) => JSON.stringify(each)));
+          const distinct = new Set(all.map(({ partition, offset }) => `${partition}/${offset}`));
           expect(groups.reduce((sum, { count }) => sum + count, 0)).toBe(distinct.size);
         },
       ),
