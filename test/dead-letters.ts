@@ -28,7 +28,7 @@ export const anyLetter: fc.Arbitrary<DeadLetter> = fc
         code: fc.constantFrom('HANDLER_FAILED', 'SINK_REJECTED'),
         name: fc.string(),
         message: fc.string({ unit: 'grapheme' }),
-        failedAt: fc.maxSafeNat(),
+        failedAt: fc.nat({ max: 8.64e15 }),
       }),
       { maxLength: 3 },
     ),

@@ -12,6 +12,7 @@ import type {
 import { type LetterFilter, matchesFacts } from '../../runtime/dead-letters/triage.ts';
 import { ERRORS, type ErrorCode, MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
+import { dateMs } from '../../runtime/record.ts';
 import { parseWhere } from '../dlq/options.ts';
 import type { Owner } from '../dlq/session.ts';
 import { actionsOn, beforeRedrive, isBeyondRedrive, unreadableText, whereOf } from '../dlq/triage-view.ts';
@@ -269,7 +270,7 @@ function toGroup({ group, snapshot }: ShownGroup, { options }: ConsoleContext): 
     keyCount: group.keyCount,
     firstSeenAt: group.firstSeenAt,
     lastSeenAt: group.lastSeenAt,
-    expiresAt: retentionMs === null ? null : group.oldestStoredAt + retentionMs,
+    expiresAt: retentionMs === null ? null : dateMs(group.oldestStoredAt + retentionMs),
     introducedBy: group.introducedBy,
     histogram: group.histogram,
     isBeyondRedrive: isBeyondRedrive(errorCode),

@@ -9,7 +9,7 @@
 
 import { type DeadLetter, deadLetterId, type FailureStage } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
-import type { Header, RawRecord, TimestampType } from '../record.ts';
+import { dateMs, type Header, type RawRecord, type TimestampType } from '../record.ts';
 import { unreadable } from './fields.ts';
 import { isGivenUpBatch, readGivenUpBatch, topicsInPayload } from './given-up-batch.ts';
 
@@ -246,7 +246,7 @@ function fromHeaders(from: RawRecord, tool: Tool, { consumer, epoch }: Owner): D
   const causeName = read.text('causeName', MAX_NAME_CHARS);
   const causeMessage = read.text('causeMessage', MAX_MESSAGE_CHARS) ?? '';
   // When it failed is nothing to refuse a letter for, whatever time its record has.
-  const failedAt = Math.min(Math.max(from.timestamp, 0), Number.MAX_SAFE_INTEGER);
+  const failedAt = dateMs(from.timestamp);
   return {
     id: deadLetterId(consumer, record),
     consumer,

@@ -9,7 +9,7 @@ import {
 } from '../delivery/dead-letter.ts';
 import { type ErrorCode, MillraceError } from '../errors.ts';
 import { MOST_PARTITION } from '../lambda/kafka-event.ts';
-import { type Header, isExactTimestamp, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
+import { dateMs, type Header, isExactTimestamp, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
 import { Fields, parseJson, unreadable } from './fields.ts';
 
 /** Raise the second number for a field that old readers can do without, the first for anything else. */
@@ -151,7 +151,10 @@ function decodeRecord(record: Fields, isElsewhere: boolean): RawRecord {
   };
 }
 
-/** Any stage and any code is read, so that a letter outlives a rollback to a version that lacks them. */
+/**
+ * Any stage and any code is read, so that a letter outlives a rollback to a version that lacks them. A time that no date holds, which
+ * another tool's letter may have, is none to refuse a letter for.
+ */
 export function decodeFailure(failure: Fields): Failure {
   return {
     ...decodeCause(failure),
@@ -161,12 +164,12 @@ export function decodeFailure(failure: Fields): Failure {
       message: cause.text('message'),
     })),
     attempts: failure.whole('attempts', 0),
-    firstFailedAt: failure.whole('firstFailedAt', 0),
-    lastFailedAt: failure.whole('lastFailedAt', 0),
+    firstFailedAt: dateMs(failure.whole('firstFailedAt', 0)),
+    lastFailedAt: dateMs(failure.whole('lastFailedAt', 0)),
     earlier: failure.objects('earlier').map(
       (earlier): EarlierFailure => ({
         ...decodeCause(earlier),
-        failedAt: earlier.whole('failedAt', 0),
+        failedAt: dateMs(earlier.whole('failedAt', 0)),
       }),
     ),
   };

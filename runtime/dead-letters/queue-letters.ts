@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { DeadLetter, DeadLetterStore } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
 import type { ObjectStore } from '../objects.ts';
+import { dateMs } from '../record.ts';
 import {
   decodeDeadLetter,
   decodeEnvelope,
@@ -121,7 +122,7 @@ function attributesOf({ id, consumer, record, schemaId, failure }: DeadLetter): 
     offset: String(record.offset),
     stage: failure.stage,
     errorCode: failure.code,
-    failedAt: new Date(Math.min(failure.lastFailedAt, 8.64e15)).toISOString(),
+    failedAt: new Date(dateMs(failure.lastFailedAt)).toISOString(),
     ...(schemaId !== null && { schemaId }),
   };
 }

@@ -1,6 +1,6 @@
 import type { DeadLetter, DeadLetterStore } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
-import { type RawRecord, recordId } from '../record.ts';
+import { dateMs, type RawRecord, recordId } from '../record.ts';
 import { type LogReader, type Producer, partitionsOf, readRange } from '../topics.ts';
 import { fromForeignRecord, toolOf } from './foreign-letters.ts';
 import { fromKafkaRecord, isKafkaLetter, toKafkaRecord } from './kafka-envelope.ts';
@@ -101,7 +101,7 @@ function closedBy(record: RawRecord): string | undefined {
 
 /** Undefined where the record is nobody's dead letter, or another consumer's. */
 function shownAs(record: RawRecord, of: Owner): StoredLetter | UnreadableLetter | undefined {
-  const shown = { ref: recordId(record), storedAt: record.timestamp, message: null };
+  const shown = { ref: recordId(record), storedAt: dateMs(record.timestamp), message: null };
   try {
     const letter: DeadLetter | undefined = isKafkaLetter(record)
       ? fromKafkaRecord(record)

@@ -341,6 +341,19 @@ describe('a dead letter of another tool', () => {
     expect(read(headers)?.record.timestamp).toBe(timestamp);
   });
 
+  test.each([
+    [2 ** 63, 8.64e15],
+    [1_764_000_000_000_000_000, 8.64e15],
+    [-(2 ** 63), 0],
+    [-1, 0],
+  ])('failed at a time that a date holds, whatever time its record has: %s', (timestamp, failedAt) => {
+    for (const headers of [CONNECT, STREAMS].map(headersOf))
+      expect(read(headers, { timestamp, timestampType: 'CREATE_TIME' })?.failure).toMatchObject({
+        firstFailedAt: failedAt,
+        lastFailedAt: failedAt,
+      });
+  });
+
   test.each<[string, Readonly<Record<string, Value>>]>([
     ['a time that is no number', { ...SPRING, 'kafka_dlt-original-timestamp': 'secret' }],
     ['a null time', { ...SPRING, 'kafka_dlt-original-timestamp': null }],

@@ -17,6 +17,8 @@ const decodingError = (text: string): unknown => {
   }
 };
 
+const EARLIER = { stage: 'handle', code: 'HANDLER_FAILED', name: 'Error', message: 'm' } as const;
+
 describe('the JSON form of a dead letter', () => {
   test('gives the very letter back', () => {
     fc.assert(
@@ -74,6 +76,18 @@ describe('the JSON form of a dead letter', () => {
     expect(decodeDeadLetter(JSON.stringify(json))).toEqual({
       ...letter,
       failure: { ...letter.failure, code: 'CODE_OF_TOMORROW', stage: 'stage-of-tomorrow' },
+    });
+  });
+
+  test('failed at times that a date holds, also where an export of an earlier version says otherwise', () => {
+    const letter = deadLetter();
+    const times = { firstFailedAt: 8.64e15 + 1, lastFailedAt: Number.MAX_SAFE_INTEGER };
+    const earlier = [{ ...EARLIER, failedAt: Number.MAX_SAFE_INTEGER }];
+    const text = encodeDeadLetter({ ...letter, failure: { ...letter.failure, ...times, earlier } });
+    expect(decodeDeadLetter(text).failure).toMatchObject({
+      firstFailedAt: 8.64e15,
+      lastFailedAt: 8.64e15,
+      earlier: [{ failedAt: 8.64e15 }],
     });
   });
 
