@@ -14,8 +14,8 @@ export function folderMark({ env, state }: Where): FolderMark {
   if (env !== undefined) return null;
   const { files } = existingStateFolder(state!);
   const queues = statSync(files.queues, { throwIfNoEntry: false });
-  // A file that is made anew may get the number of the one before.
-  return [queues && `${queues.ino} ${queues.birthtimeMs}`, textOf(files.logId), logIn(files.ledger)];
+  // A file that is made anew may get the number of the one before: the ids tell more, where a run has written them.
+  return [queues && String(queues.ino), textOf(files.logId), runIn(files.ledger)];
 }
 
 /**
@@ -25,7 +25,7 @@ export function folderMark({ env, state }: Where): FolderMark {
 export function requireSameFolder(planned: FolderMark, where: Where): void {
   if (planned === null) return;
   const now = folderMark(where)!;
-  // A run notes its log only once it has begun.
+  // A run writes them down only once it has begun.
   if (planned.every((each, at) => each === undefined || each === now[at])) return;
   throw new MillraceError(
     'INPUT_INVALID',
@@ -34,11 +34,11 @@ export function requireSameFolder(planned: FolderMark, where: Where): void {
   );
 }
 
-/** The log that the folder's last run had, also where that is a cluster. */
-function logIn(file: string): string | undefined {
+/** The log and the ledger that the folder's last run had, wherever they are. */
+function runIn(file: string): string | undefined {
   try {
-    const { log } = JSON.parse(textOf(file) ?? '{}') as { readonly log?: unknown };
-    return typeof log === 'string' ? log : undefined;
+    const { log, ledger } = JSON.parse(textOf(file) ?? '{}') as Readonly<Record<string, unknown>>;
+    return log === undefined ? undefined : `${log} ${ledger}`;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

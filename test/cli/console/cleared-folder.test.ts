@@ -90,7 +90,7 @@ describe('a plan, once its folder was cleared', () => {
     await actions.close();
   });
 
-  test('and used with another log since is refused, too', async () => {
+  test('is refused also while nothing has come into the folder again', async () => {
     await leave(5, 3);
     const actions = await open();
     const { id } = await actions.plan(REQUESTS[0]!);
