@@ -217,6 +217,24 @@ describe('an answer that is none', () => {
   });
 });
 
+test('a letter that is revealed but for its personal data says what is shown', async () => {
+  const { letter } = sampleOperations();
+  const server = await serve({
+    letter: async (id, reveal) => ({
+      ...(await letter(id, reveal)),
+      ...(reveal && { isMasked: true, isRevealable: false }),
+    }),
+  });
+  const page = await open(server, '/letters/order-totals/shop.orders/1/1001');
+  expect(await main(page)).toContain('Values are hidden.');
+  await page.getByRole('button', { name: /^Reveal values/ }).click();
+  await page.getByText('The other values are shown; the audit log has it.').waitFor();
+  const text = await main(page);
+  expect(text).not.toContain('Values are hidden.');
+  expect(text).toContain('Start the console with --show-values');
+  expect(await violationsIn(page)).toEqual([]);
+});
+
 describe('a link that names nothing', () => {
   let server: PageServer;
   let page: Page;
