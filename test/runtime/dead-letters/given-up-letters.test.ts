@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { failureDocument } from '../../../local/event-source/failure-document.ts';
 import { createGivenUpReader, GIVEN_UP_PREFIX } from '../../../runtime/dead-letters/given-up-letters.ts';
-import type { DeadLetterReader } from '../../../runtime/dead-letters/reader.ts';
+import { copyName, type DeadLetterReader } from '../../../runtime/dead-letters/reader.ts';
 import type { ObjectStore } from '../../../runtime/objects.ts';
 import { createFakeClock } from '../../../testing/fake-clock.ts';
 import { createMemoryObjects } from '../../../testing/memory-objects.ts';
@@ -76,6 +76,16 @@ describe('the reader of batches given up', () => {
     expect(await scan(other)).toMatchObject([{ ref: second!.ref, letter: { id: 'c/t/0/2' } }]);
     await other.remove([second!]);
     expect(await kept()).toEqual([]);
+  });
+
+  test('has a record under the same name in every plan, also once another was removed and the batch stored again', async () => {
+    await giveUp('one', [1, 2]);
+    const [first, second] = await scan();
+    await clock.advance(1_000);
+    await reader.remove([first!]);
+    const [left] = await scan();
+    expect(left!.storedAt).toBeGreaterThan(second!.storedAt);
+    expect(copyName(left!)).toBe(copyName(second!));
   });
 
   test('shows a document that lacks its records as one that cannot be read', async () => {
