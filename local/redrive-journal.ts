@@ -34,6 +34,7 @@ interface PlanEntry extends Omit<RedriveRequest, 'mayBeOvertaken'> {
   readonly behind?: readonly (readonly [id: string, before: string])[];
   readonly leftOut?: number;
   readonly overtaken?: number;
+  readonly passing?: number;
   readonly mayBeOvertaken?: boolean;
 }
 type Entry =
@@ -66,6 +67,7 @@ export function beginJournal(folder: string, request: RedriveRequest, plan: Redr
     behind: [...plan.behind],
     leftOut: plan.leftOut,
     overtaken: plan.overtaken,
+    passing: plan.passing,
   };
   const path = join(folder, `${plan.id}.jsonl`);
   append(path, entry);
@@ -105,6 +107,7 @@ function journal(path: string, plan: PlanEntry, entries: readonly Entry[]): Open
       behind: new Map(plan.behind),
       leftOut: plan.leftOut ?? 0,
       overtaken: plan.overtaken ?? 0,
+      passing: plan.passing ?? 0,
       mayBeOvertaken: plan.mayBeOvertaken ?? false,
     },
     begunAt: plan.begunAt,

@@ -164,7 +164,7 @@ export function nothingLines(planned: PlannedRedrive, session: DlqSession): read
 export function redriveWords({ request, settings, chosen, problem }: PlannedRedrive): PlanWords {
   const { consumer, at, where, mayBeOvertaken } = request;
   const { canary, ratePerSecond, maxFailures } = settings;
-  const { letters, leftOut } = chosen;
+  const { letters, leftOut, passing } = chosen;
   const order =
     canary > 0 && canary < letters.size
       ? `${plural(canary, 'letter')} first, then the others if those were applied`
@@ -180,10 +180,16 @@ export function redriveWords({ request, settings, chosen, problem }: PlannedRedr
     facts: [
       ['which', where],
       ...overtaken,
+      ...(passing > 0 ? [['', passingText(passing)] as const] : []),
       ['how', `${order}; at most ${count(ratePerSecond)} a second`],
       ['', `stops when ${count(maxFailures)} have failed again`],
     ],
   };
+}
+
+function passingText(passing: number): string {
+  const [come, their] = passing === 1 ? ['1 comes', 'its key'] : [`${count(passing)} come`, 'their keys'];
+  return `${come} after a letter of ${their} that is not among them: redrive or discard that one first`;
 }
 
 /** The consumer knows, whatever is known here. */

@@ -59,7 +59,8 @@ export function showCommand(): Command {
             const view: View = { topic: session.consumer.topic, showsValues: options.showValues === true };
             const parked = items.slice(0, RECORDS_SHOWN).map(parkedJson);
             if (options.json) {
-              const ids = letters.map(({ letter }) => letter.id);
+              // Copies of a letter are one.
+              const ids = [...new Set(letters.map(({ letter }) => letter.id))];
               return printJson({ ...waitingJson(waiting, session, view, Date.now()), letters: ids, parked });
             }
             await print(waiting, items, letters, session, view);

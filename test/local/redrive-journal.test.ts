@@ -26,6 +26,7 @@ describe('the journal of a redrive', () => {
     behind: new Map([['c/t/0/2', 'c/t/0/1']]),
     leftOut: 3,
     overtaken: 1,
+    passing: 2,
     mayBeOvertaken: false,
   };
   const begin = () => beginJournal(folder, REQUEST, plan);
@@ -69,16 +70,17 @@ describe('the journal of a redrive', () => {
   });
 
   test('that an earlier version began is gone on with: it kept no order, and left nothing out', () => {
-    const { behind: _, leftOut: __, mayBeOvertaken: ___, overtaken: ____, ...before } = plan;
-    const { mayBeOvertaken: _____, ...request } = REQUEST;
-    const entry = { type: 'plan', begunAt: '2026-11-01T00:00:00.000Z', ...request, ...before };
+    const { id, consumer, letters } = plan;
+    const { mayBeOvertaken: _, ...request } = REQUEST;
+    const entry = { type: 'plan', begunAt: '2026-11-01T00:00:00.000Z', ...request, id, consumer };
     mkdirSync(folder);
-    writeFileSync(join(folder, 'r-1.jsonl'), JSON.stringify({ ...entry, letters: [...LETTERS] }));
+    writeFileSync(join(folder, 'r-1.jsonl'), JSON.stringify({ ...entry, letters: [...letters] }));
     expect(findJournal(folder, REQUEST)!.plan).toEqual({
       ...plan,
       behind: new Map(),
       leftOut: 0,
       overtaken: 0,
+      passing: 0,
     });
   });
 

@@ -26,6 +26,8 @@ export interface ChosenLetters {
   readonly leftOut: number;
   /** How many of `letters` were overtaken, and are given back all the same. */
   readonly overtaken: number;
+  /** How many of `letters` come after a letter of their record's key that is not among them, as far as its key is at hand. */
+  readonly passing: number;
 }
 
 export interface Choice {
@@ -49,6 +51,8 @@ export async function chooseLetters(
   const overtaken = new Set<string>();
   /** By the record's key, its letters. */
   const ofKey = new Map<string, Map<string, number>>();
+  /** By the record's key, the first offset of the letters that do not match. */
+  const left = new Map<string, number>();
   for await (const copy of reader.scan()) {
     if (!('letter' in copy)) continue;
     const key = letterKey(copy.letter);
@@ -61,12 +65,18 @@ export async function chooseLetters(
     // A copy that failed otherwise is a copy all the same: once the record is applied, it is of no use.
     const into = isMatch ? matching : others;
     into.set(key, [...(into.get(key) ?? []), copyName(copy)]);
-    if (!isMatch || !inOrder || matching.get(key)!.length > 1) continue;
-    const recordKey = await recordKeyOf(copy, objects);
+    if (!inOrder || into.get(key)!.length > 1) continue;
+    // What is not given back is not worth a look at the object store.
+    const recordKey = isMatch
+      ? await recordKeyOf(copy, objects)
+      : copy.payload
+        ? null
+        : copy.letter.record.key;
     if (recordKey === null) continue;
     const { record, epoch } = copy.letter;
     const id = `${epoch}/${record.topic}/${keyId({ partition: record.partition, key: recordKey })}`;
-    ofKey.set(id, (ofKey.get(id) ?? new Map<string, number>()).set(key, record.offset));
+    if (isMatch) ofKey.set(id, (ofKey.get(id) ?? new Map<string, number>()).set(key, record.offset));
+    else left.set(id, Math.min(left.get(id) ?? record.offset, record.offset));
   }
   const behind = new Map<string, string>();
   for (const offsets of ofKey.values()) {
@@ -76,7 +86,27 @@ export async function chooseLetters(
   const letters = [...matching].map(
     ([key, copies]) => [key, [...copies, ...(others.get(key) ?? [])]] as const,
   );
-  return { letters: new Map(letters), behind, leftOut: leftOut.size, overtaken: overtaken.size };
+  return {
+    letters: new Map(letters),
+    behind,
+    leftOut: leftOut.size,
+    overtaken: overtaken.size,
+    passing: passingOf(ofKey, left),
+  };
+}
+
+/** A letter that also matches by another copy is given back with the others, and passes nothing. */
+function passingOf(
+  chosen: ReadonlyMap<string, ReadonlyMap<string, number>>,
+  left: ReadonlyMap<string, number>,
+): number {
+  let passing = 0;
+  for (const [id, offsets] of chosen) {
+    const first = left.get(id);
+    if (first === undefined || [...offsets.values()].includes(first)) continue;
+    for (const offset of offsets.values()) if (offset > first) passing++;
+  }
+  return passing;
 }
 
 /** Null also where its bytes are lost: such a letter is refused. */

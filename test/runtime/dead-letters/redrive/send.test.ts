@@ -300,6 +300,28 @@ describe('letters of a key', () => {
     expect((await choose({}, false)).behind.size).toBe(0);
   });
 
+  test('are counted where they come after one that is not chosen', async () => {
+    const { reader, choose } = open();
+    const code = (letter: ReturnType<typeof keyed>, errorCode: 'HANDLER_REJECTED') => ({
+      ...letter,
+      failure: { ...letter.failure, code: errorCode },
+    });
+    await reader.put([
+      keyed(1, 'a'),
+      code(keyed(2, 'a'), 'HANDLER_REJECTED'),
+      keyed(3, 'a'),
+      keyed(4, 'b'),
+      { ...code(keyed(1, 'b'), 'HANDLER_REJECTED'), epoch: 2 },
+      code(deadLetter({ offset: 1, key: null }), 'HANDLER_REJECTED'),
+    ]);
+    const filter = { error: keyed(1, 'a').failure.code };
+    expect((await choose(filter, true)).passing).toBe(1);
+    expect((await choose({ error: 'HANDLER_REJECTED' }, true)).passing).toBe(1);
+    expect((await choose({}, true)).passing).toBe(0);
+    // Where order does not matter, nothing passes anything.
+    expect((await choose(filter, false)).passing).toBe(0);
+  });
+
   test('of other partitions, epochs and keys, or of none, wait for nothing', async () => {
     const { reader, choose } = open();
     await reader.put([
