@@ -44,18 +44,22 @@ function Newsroom() {
 }
 
 function noticeNow(live: Live, nowMs: number): Notice | null {
-  const { data, freshness, problem, isConnected, isRestarted } = live;
+  const { data, freshness, problem, isConnected, heardAt, isRestarted } = live;
+  const asOf = data ? [`These numbers are as of ${moment(data.at, nowMs)}.`] : [];
   if (isRestarted)
     return {
       tone: 'bad',
       text: STARTED_AGAIN,
-      evidence: data ? [`These numbers are as of ${moment(data.at, nowMs)}.`] : [],
+      evidence: asOf,
     };
   if (!isConnected)
     return {
       tone: 'bad',
-      text: `Nobody sends numbers any more${data ? `: these are as of ${moment(data.at, nowMs)}` : ''}.`,
-      evidence: ['"millrace up" has ended, or the network is gone. The page tries again by itself.'],
+      text: `Nobody sends numbers any more: nothing was heard since ${moment(heardAt, nowMs)}.`,
+      evidence: [
+        ...asOf,
+        '"millrace up" has ended or hangs, or the network is gone. The page tries again by itself.',
+      ],
     };
   if (problem !== null) return { tone: 'bad', text: 'A query of this page is wrong.', evidence: [problem] };
   return noticeOf(freshness, (ms) => moment(ms, nowMs));

@@ -132,6 +132,33 @@ describe('the newsroom of a made-up hour', () => {
     }
   });
 
+  test('a page that only polls says that it hears nothing once an answer takes too long, and not between two', async () => {
+    [data, freshness] = STATES.now!;
+    const context = await newContext(browser);
+    const page = await context.newPage();
+    await context.clock.install();
+    let isHanging = false;
+    await context.route('**/events', (route) => route.fulfill({ status: 404 }));
+    await context.route('**/data', (route) => (isHanging ? undefined : route.fallback()));
+    try {
+      await page.goto(served.url);
+      await page.locator('.article').first().waitFor();
+      const banner = page.getByText(
+        /Nobody sends numbers any more: nothing was heard since \d\d:\d\d:\d\d\./,
+      );
+      for (let seconds = 0; seconds < 30; seconds++) {
+        await page.clock.runFor(1_000);
+        expect(await banner.count()).toBe(0);
+      }
+      isHanging = true;
+      await page.clock.runFor(18_000);
+      await banner.waitFor({ timeout: 5_000 });
+      expect(await page.locator('.masthead .verdict').count()).toBe(0);
+    } finally {
+      await context.close();
+    }
+  });
+
   test('no other page can frame it, sniff it or run in it', async () => {
     const opened = await fetch(served.url, { redirect: 'manual' });
     const headers = { cookie: opened.headers.get('set-cookie')!.split(';')[0]! };
@@ -228,6 +255,24 @@ describe('the newsroom of npm start', () => {
     await banner.waitFor({ state: 'hidden', timeout: 60_000 });
     await page.locator('.verdict.good').waitFor({ timeout: 60_000 });
     await page.locator('.article').first().waitFor();
+    await context.close();
+    up.kill('SIGKILL');
+  });
+
+  test('while the run hangs, the page says since when it hears nothing', async () => {
+    const { page, up, context } = await opened('hangs');
+    const well = page.locator('.masthead .verdict');
+    await well.waitFor();
+    process.kill(up.pid!, 'SIGSTOP');
+    const banner = page.getByText(/Nobody sends numbers any more: nothing was heard since \d\d:\d\d:\d\d\./);
+    await banner.waitFor({ timeout: 20_000 });
+    expect(await well.count()).toBe(0);
+    // It tries again meanwhile, and still hears nothing.
+    await page.waitForTimeout(13_000);
+    expect(await banner.count()).toBe(1);
+    process.kill(up.pid!, 'SIGCONT');
+    await banner.waitFor({ state: 'detached', timeout: 20_000 });
+    await well.waitFor();
     await context.close();
     up.kill('SIGKILL');
   });
