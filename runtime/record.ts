@@ -1,3 +1,4 @@
+import { isDate } from './dates.ts';
 import type { MillraceError } from './errors.ts';
 
 /** Where a record stands in Kafka. `offset` is exact: Lambda sends it as a JSON number, below 2^53. */
@@ -54,7 +55,7 @@ export function dateMs(epochMs: number): number {
 /** A timestamp for people: ISO 8601 where a date can hold it, else the number itself. */
 export function timestampText(timestamp: number): string {
   if (timestamp === -1) return 'none';
-  if (Math.abs(timestamp) <= MAX_DATE_MS) return new Date(timestamp).toISOString();
+  if (isDate(timestamp)) return new Date(timestamp).toISOString();
   return isExactTimestamp(timestamp) ? String(timestamp) : `about ${timestamp}`;
 }
 

@@ -9,6 +9,7 @@ import type {
   Page,
   PageQuery,
 } from '../../console/operations.ts';
+import { isDate } from '../../runtime/dates.ts';
 import { type LetterFilter, matchesFacts } from '../../runtime/dead-letters/triage.ts';
 import { ERRORS, type ErrorCode, MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
@@ -137,12 +138,18 @@ export function createFailures(
       let arrived = 0;
       for (const { letters } of await snapshots.of(consumer))
         for (const each of letters)
-          if (each.firstFailedAt >= sinceMs && matchesFacts(each, filter) && !has(each.letterKey)) arrived++;
+          if (isSince(each.firstFailedAt, sinceMs) && matchesFacts(each, filter) && !has(each.letterKey))
+            arrived++;
       return arrived;
     },
     alone: (consumer, work) => snapshots.alone(consumer, work),
     close: () => snapshots.close(),
   };
+}
+
+/** A time that no date can hold tells nothing: a letter that was imported may have it. */
+function isSince(epochMs: number, sinceMs: number): boolean {
+  return isDate(epochMs) && epochMs >= sinceMs;
 }
 
 /** Tells texts in lower case that hold the word; undefined where there is none. */

@@ -1,5 +1,6 @@
 /** What people have done to one letter, as far as the audit log tells. */
 import type { AuditRow } from '../../console/operations.ts';
+import { isDate } from '../../runtime/dates.ts';
 import { type AuditEntry, readAuditLog } from '../../runtime/dead-letters/audit-log.ts';
 import {
   factsOf,
@@ -82,6 +83,5 @@ function filterIn(where: unknown): LetterFilter | undefined {
 }
 
 function isoText(epochMs: number): string {
-  // A time that no date can hold comes from a producer.
-  return Math.abs(epochMs) <= 8.64e15 ? new Date(epochMs).toISOString() : '';
+  return isDate(epochMs) ? new Date(epochMs).toISOString() : '';
 }

@@ -6,7 +6,7 @@ import { pathWith } from './api.ts';
 import type { PageProps } from './page.ts';
 import { Foreign, TextField } from './parts.tsx';
 import { go, type Location } from './place.ts';
-import { count, duration, moment, plural, printable } from './words.ts';
+import { count, duration, isoTime, moment, plural, printable } from './words.ts';
 
 /** Long enough that a word is one question, short enough that nobody waits for it. */
 const TYPING_MS = 120;
@@ -185,8 +185,10 @@ export function Listed<Item>({
 
 /** A time, and how long ago it is. */
 export function When({ at }: { readonly at: number }) {
+  const iso = isoTime(at);
+  if (iso === undefined) return <span class="muted">unknown</span>;
   return (
-    <time dateTime={new Date(at).toISOString()} title={new Date(at).toISOString()}>
+    <time dateTime={iso} title={iso}>
       {moment(at)} <span class="muted">({duration(Date.now() - at)} ago)</span>
     </time>
   );
@@ -195,6 +197,7 @@ export function When({ at }: { readonly at: number }) {
 /** When the store deletes something: a warning on its last day. */
 export function Expiry({ at }: { readonly at: number | null }) {
   if (at === null) return <>never</>;
+  if (isoTime(at) === undefined) return <span class="muted">unknown</span>;
   const left = at - Date.now();
   const text = left <= 0 ? 'now' : `in ${duration(left)}`;
   if (left > DAY_MS) return <>{text}</>;

@@ -5,7 +5,7 @@ import type { Verdict as VerdictName } from '../operations.ts';
 import { CallFailed, RESTARTED, UNREACHABLE } from './api.ts';
 import { useStale } from './live.ts';
 import { hasMoved } from './place.ts';
-import { duration, moment, printable, TONES } from './words.ts';
+import { duration, isoTime, moment, printable, TONES } from './words.ts';
 
 /**
  * A page's heading, and what stands beside it. Each page shows one, at once: whoever came here from another page is led to it,
@@ -35,8 +35,10 @@ export function Title({
 /** How long ago something was; the moment itself on a closer look. */
 export function Ago({ at, nowMs = Date.now() }: { readonly at: number; readonly nowMs?: number }) {
   const ms = nowMs - at;
+  const iso = isoTime(at);
+  if (iso === undefined) return <span class="muted">unknown</span>;
   return (
-    <time dateTime={new Date(at).toISOString()} title={moment(at, nowMs)}>
+    <time dateTime={iso} title={moment(at, nowMs)}>
       {duration(ms < 60_000 ? ms : ms - (ms % 60_000))} ago
     </time>
   );

@@ -1,4 +1,6 @@
 /** Numbers, times and records' own text, as a person reads them. */
+
+import { isDate } from '../../runtime/dates.ts';
 import { rate as rateOf } from '../../runtime/lag/words.ts';
 import type { Verdict } from '../operations.ts';
 
@@ -28,12 +30,18 @@ export function noAnswer(sinceMs: number): string {
   return `The console does not answer since ${moment(sinceMs)}`;
 }
 
+/** For a `time` element; undefined where no date can hold it: a letter that was imported names any number. */
+export function isoTime(ms: number): string | undefined {
+  return isDate(ms) ? new Date(ms).toISOString() : undefined;
+}
+
 export function clockTime(ms: number): string {
   return new Date(ms).toLocaleTimeString('en-GB');
 }
 
-/** `12:04:31` today, `25 Nov, 12:04` before. */
+/** `12:04:31` today, `25 Nov, 12:04` before; `unknown` where no date can hold it. */
 export function moment(ms: number, nowMs = Date.now()): string {
+  if (!isDate(ms)) return 'unknown';
   const date = new Date(ms);
   if (date.toDateString() === new Date(nowMs).toDateString()) return clockTime(ms);
   const day = date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });

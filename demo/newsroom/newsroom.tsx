@@ -3,7 +3,7 @@ import '../../console/ui/style.css';
 import './newsroom.css';
 import { render } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { clockTime, count, moment, STARTED_AGAIN, TONES } from '../../console/ui/words.ts';
+import { clockTime, count, isoTime, moment, STARTED_AGAIN, TONES } from '../../console/ui/words.ts';
 import type { PageFreshness } from '../../runtime/page.ts';
 import { Articles } from './articles.tsx';
 import { Bars } from './bars.tsx';
@@ -96,7 +96,7 @@ function Masthead({
           <strong>The newest minute is {minute(picture.newest)}</strong>
         ) : (
           <span>
-            Counted up to <time dateTime={new Date(data.asOf).toISOString()}>{moment(data.asOf, nowMs)}</time>
+            Counted up to <time dateTime={isoTime(data.asOf)}>{moment(data.asOf, nowMs)}</time>
           </span>
         )}
       </p>

@@ -1,4 +1,5 @@
 /** What dead letters that failed alike have in common. */
+import { isDate } from '../dates.ts';
 
 /** What a summary of letters is made of. Times are epoch milliseconds. */
 export interface SummarizedLetter {
@@ -27,12 +28,15 @@ export interface LetterSummary {
   readonly count: number;
   /** How many of them were overtaken: a newer record of their key was applied since. */
   readonly overtaken: number;
-  /** Epoch milliseconds: when the first of them first failed, and the last of them last. */
+  /**
+   * Epoch milliseconds: when the first of them first failed, and the last of them last. A time that no date can hold counts
+   * where there is no other.
+   */
   readonly firstSeenAt: number;
   readonly lastSeenAt: number;
   /** Epoch milliseconds, from which the store's retention counts. */
   readonly oldestStoredAt: number;
-  /** Letters by when they last failed: 24 equal parts of the time from the first failure to the last. */
+  /** Letters by when they last failed, where that is known: 24 equal parts of the time from the first failure to the last. */
   readonly histogram: readonly number[];
   /** The version of the code that the first of them failed in; null where none says. */
   readonly introducedBy: string | null;
@@ -62,17 +66,19 @@ export function summaryOf(letters: readonly SummarizedLetter[]): LetterSummary {
     if (letter.isOvertaken) overtaken++;
     if (letter.partition !== partition) partition = undefined;
     if (letter.schemaId !== schemaId) schemaId = undefined;
-    firstSeenAt = Math.min(firstSeenAt, letter.firstFailedAt);
-    lastSeenAt = Math.max(lastSeenAt, letter.lastFailedAt);
+    firstSeenAt = eitherDate(firstSeenAt, letter.firstFailedAt, Math.min);
+    lastSeenAt = eitherDate(lastSeenAt, letter.lastFailedAt, Math.max);
     storedAt = Math.min(storedAt, letter.storedAt);
     const names = letter.functionVersion !== '' && letter.functionVersion !== UNPUBLISHED;
     if (names && (!introducing || letter.firstFailedAt < introducing.firstFailedAt)) introducing = letter;
   }
   const histogram = new Array<number>(HISTOGRAM_PARTS).fill(0);
   for (const { lastFailedAt } of letters) {
+    if (!isDate(lastFailedAt)) continue;
     const part = ((lastFailedAt - firstSeenAt) / (lastSeenAt - firstSeenAt)) * HISTOGRAM_PARTS;
     // All at one time are in the last part, where the newest are.
-    histogram[Number.isNaN(part) ? HISTOGRAM_PARTS - 1 : Math.min(HISTOGRAM_PARTS - 1, Math.floor(part))]!++;
+    const at = Number.isNaN(part) ? HISTOGRAM_PARTS - 1 : Math.floor(part);
+    histogram[Math.max(0, Math.min(HISTOGRAM_PARTS - 1, at))]!++;
   }
   return {
     ...(partition !== undefined && { partition }),
@@ -91,4 +97,9 @@ export function summaryOf(letters: readonly SummarizedLetter[]): LetterSummary {
     histogram,
     introducedBy: introducing?.functionVersion ?? null,
   };
+}
+
+/** One of two times, by the choice where both are any. */
+function eitherDate(a: number, b: number, choose: (a: number, b: number) => number): number {
+  return isDate(a) && isDate(b) ? choose(a, b) : isDate(b) ? b : a;
 }

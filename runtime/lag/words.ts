@@ -1,4 +1,5 @@
 /** Numbers as evidence has them. */
+import { isDate } from '../dates.ts';
 
 export function count(value: number): string {
   return Math.round(value).toLocaleString('en-US');
@@ -21,6 +22,7 @@ export function duration(ms: number): string {
 
 /** `2026-11-27 03:02:05Z`. */
 export function moment(at: number): string {
+  if (!isDate(at)) return 'an unknown time';
   return `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')}Z`;
 }
 

@@ -5,6 +5,7 @@ import {
   brief,
   duration,
   headline,
+  isoTime,
   moment,
   needsYou,
   printable,
@@ -76,6 +77,14 @@ test('a moment of today has no date, one of another day has', () => {
   expect(moment(now.getTime(), now.getTime())).toBe('12:04:31');
   expect(moment(new Date(2026, 10, 25, 9, 5).getTime(), now.getTime())).toBe('25 Nov, 09:05');
 });
+
+test.each([9_007_199_254_740_991, 8.64e15 + 1, Number.NaN, Number.POSITIVE_INFINITY])(
+  'a time that no date holds is unknown: %d',
+  (ms) => {
+    expect(isoTime(ms)).toBeUndefined();
+    expect(moment(ms)).toBe('unknown');
+  },
+);
 
 test('a sum of which nothing is known is unknown', () => {
   expect(sum([null, undefined])).toBeNull();

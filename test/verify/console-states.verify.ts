@@ -180,6 +180,55 @@ describe('a server that is gone', () => {
   });
 });
 
+describe('a time that no date holds', () => {
+  const NO_DATE = 9_007_199_254_740_991;
+  const sample = sampleOperations({ groups: 60 });
+  const changes: Partial<Operations> = {
+    groups: async (query) => {
+      const page = await sample.groups(query);
+      const times = { firstSeenAt: NO_DATE, lastSeenAt: NO_DATE, expiresAt: NO_DATE };
+      return { ...page, items: page.items.map((group) => ({ ...group, ...times })) };
+    },
+    letters: async (query) => {
+      const page = await sample.letters(query);
+      return { ...page, items: page.items.map((letter) => ({ ...letter, lastFailedAt: NO_DATE })) };
+    },
+    letter: async (id, reveal) => {
+      const letter = await sample.letter(id, reveal);
+      const earlier = letter.earlier.map((each) => ({ ...each, at: String(NO_DATE) }));
+      return { ...letter, firstFailedAt: NO_DATE - 1, lastFailedAt: NO_DATE, earlier };
+    },
+    consumer: async (name) => {
+      const answer = await sample.consumer(name);
+      const mark = { at: NO_DATE, kind: 'action', text: 'an import' } as const;
+      return { ...answer, look: { ...answer.look, deployedAt: NO_DATE }, marks: [mark] };
+    },
+    status: async () => {
+      const status = await sample.status();
+      return { ...status, consumers: status.consumers.map((look) => ({ ...look, deployedAt: NO_DATE })) };
+    },
+    auditLog: async (query) => {
+      const page = await sample.auditLog(query);
+      return { ...page, items: page.items.map((row) => ({ ...row, begunAt: 'once' })) };
+    },
+  };
+
+  test.each([
+    ['/', 'Drains in'],
+    ['/failures', 'Newest failure first'],
+    ['/group/order-totals/f0000000', 'Last failed'],
+    ['/letters/order-totals/news.pageviews/5/7', 'What people did to it'],
+    ['/consumers/billing', 'Generations'],
+    ['/audit', 'ada@newsroom'],
+  ])('is unknown on %s, and the rest of the page is there', async (path, rest) => {
+    const page = await open(await serve(changes), path);
+    await page.locator('main').getByText('unknown', { exact: true }).first().waitFor();
+    const text = await main(page);
+    expect(text).toContain(rest);
+    expect(text).not.toMatch(/Invalid|NaN/);
+  });
+});
+
 describe('an answer that is none', () => {
   test('too much typed is cut, with a word about it', async () => {
     const page = await open(await serve(), '/failures');

@@ -94,7 +94,7 @@ export function AuditRows({
             <td data-label="When">
               <When at={Date.parse(row.begunAt)} />
               <div class="muted small">
-                {row.endedAt === null
+                {row.endedAt === null || Number.isNaN(Date.parse(row.endedAt) - Date.parse(row.begunAt))
                   ? 'no end is known'
                   : `took ${duration(Date.parse(row.endedAt) - Date.parse(row.begunAt))}`}
               </div>

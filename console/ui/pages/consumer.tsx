@@ -17,7 +17,18 @@ import { Stale, useStale } from '../live.ts';
 import type { PageProps } from '../page.ts';
 import { Ago, Command, Foreign, Problem, Showing, Title, useLoaded, Verdict } from '../parts.tsx';
 import { TimeChart } from '../time-chart.tsx';
-import { clockTime, count, duration, known, moment, needsYou, plural, rate, TONES } from '../words.ts';
+import {
+  clockTime,
+  count,
+  duration,
+  isoTime,
+  known,
+  moment,
+  needsYou,
+  plural,
+  rate,
+  TONES,
+} from '../words.ts';
 import './consumer.css';
 
 const EVERY_MS = 2_000;
@@ -253,8 +264,7 @@ function Marks({ marks }: { readonly marks: readonly Mark[] }) {
     <ol class="marks">
       {marks.map(({ at, kind, text }) => (
         <li key={`${at} ${text}`} class={kind}>
-          <time dateTime={new Date(at).toISOString()}>{moment(at)}</time> <b>{kind}</b>{' '}
-          <Foreign text={text} />
+          <time dateTime={isoTime(at)}>{moment(at)}</time> <b>{kind}</b> <Foreign text={text} />
         </li>
       ))}
     </ol>

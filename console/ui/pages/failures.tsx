@@ -4,7 +4,7 @@ import { read } from '../api.ts';
 import { Expiry, Filters, Histogram, Listed, Pages, Total } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Foreign, Showing, Title, useLoaded } from '../parts.tsx';
-import { count, moment, plural } from '../words.ts';
+import { count, isoTime, moment, plural } from '../words.ts';
 
 const REFRESH_MS = 5_000;
 const SORTS: Readonly<Record<GroupSort, string>> = {
@@ -117,6 +117,12 @@ export function shareOf(group: FailureGroup, status: StatusAnswer | null): strin
   return percent < 1 ? 'under 1 %' : `${percent} %`;
 }
 
+/** The histogram in words. */
+export function failedWhen({ count: letters, firstSeenAt, lastSeenAt }: FailureGroup): string {
+  const [from, to] = [moment(firstSeenAt), moment(lastSeenAt)];
+  return `${plural(letters, 'letter')} ${isoTime(lastSeenAt) === undefined ? 'at unknown times' : `between ${from} and ${to}`}`;
+}
+
 /** What tells a group from the others: its code, and where it comes from. */
 export function GroupName({ group }: { readonly group: FailureGroup }) {
   return (
@@ -163,10 +169,7 @@ function Row({ group, share }: { readonly group: FailureGroup; readonly share: s
         {group.overtaken > 0 && <div class="muted small">{count(group.overtaken)} overtaken</div>}
       </td>
       <td data-label="Failed when" class="when">
-        <Histogram
-          values={group.histogram}
-          label={`${plural(group.count, 'letter')} between ${moment(group.firstSeenAt)} and ${moment(group.lastSeenAt)}`}
-        />
+        <Histogram values={group.histogram} label={failedWhen(group)} />
         <div class="small ends">
           <span>{moment(group.firstSeenAt)}</span>
           <span>{moment(group.lastSeenAt)}</span>

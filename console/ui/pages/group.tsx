@@ -4,8 +4,8 @@ import { pathWith, read } from '../api.ts';
 import { Expiry, Filters, Histogram, isUnread, Listed, Pages, Total, When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Command, Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
-import { count, moment, plural } from '../words.ts';
-import { GroupError, GroupName, Keys, shareOf } from './failures.tsx';
+import { count, moment } from '../words.ts';
+import { failedWhen, GroupError, GroupName, Keys, shareOf } from './failures.tsx';
 
 const REFRESH_MS = 5_000;
 
@@ -103,10 +103,7 @@ function Facts({ group, status }: { readonly group: FailureGroup; readonly statu
     <section class="card" aria-labelledby="facts">
       <h2 id="facts">What is known</h2>
       <div class="when">
-        <Histogram
-          values={group.histogram}
-          label={`${plural(group.count, 'letter')} between ${moment(group.firstSeenAt)} and ${moment(group.lastSeenAt)}`}
-        />
+        <Histogram values={group.histogram} label={failedWhen(group)} />
         <div class="small ends">
           <span>{moment(group.firstSeenAt)}</span>
           <span class="muted">letters by when they last failed</span>

@@ -196,6 +196,17 @@ describe('groups', () => {
     );
   });
 
+  test('tell when letters failed by those whose times a date can hold', async () => {
+    const copies = [10, 9_007_199_254_740_991, 30].map((at, offset) =>
+      copyOf({ offset, failure: { firstFailedAt: at, lastFailedAt: at } }),
+    );
+    const [group] = await everyGroup(failuresOf({ c: copies }).failures);
+    expect(group).toMatchObject({ count: 3, firstSeenAt: 10, lastSeenAt: 30 });
+    expect(group!.histogram).toEqual([1, ...Array.from({ length: 22 }, () => 0), 1]);
+    const [unknown] = await everyGroup(failuresOf({ c: copies.slice(1, 2) }).failures);
+    expect(unknown!.histogram).toEqual(Array.from({ length: 24 }, () => 0));
+  });
+
   test('tell the same conditions as a look at all groups does', async () => {
     const copies = Array.from({ length: 9 }, (_, offset) =>
       copyOf({ offset, failure: thrownAt(offset % 3) }),
