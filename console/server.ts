@@ -48,6 +48,8 @@ export function serveConsole({ operations, assets, ...listening }: ConsoleOption
 function routes(operations: Operations): readonly Route[] {
   return [
     { method: 'GET', path: '/api/session', answer: async () => ({ place: await operations.place() }) },
+    // What a page asks before it keeps its word for writing: every POST needs that.
+    { method: 'POST', path: '/api/session', answer: () => ({}) },
     { method: 'GET', path: '/api/status', answer: () => operations.status() },
     {
       method: 'GET',

@@ -21,22 +21,43 @@ export const UNREACHABLE = 'UNREACHABLE';
 export const RESTARTED = 'RESTARTED';
 
 const KEPT = 'millrace-csrf';
+/** What the address named, as long as the server has not said whether it is right. */
+const NAMED = 'millrace-csrf-named';
 /** A person who waits this long for what they started is told so. */
 const LATE_MS = 10_000;
 const LATE = 'millrace:late';
 
 /** @throws CallFailed */
-export function openSession(signal?: AbortSignal): Promise<Session> {
-  keepWord();
+export async function openSession(signal?: AbortSignal): Promise<Session> {
+  await keepWord(signal);
   return read<Session>('/api/session', {}, signal);
 }
 
-/** Signing in left the word for writing behind the address. Storage is for this port alone, where cookies are for every one. */
-function keepWord(): void {
-  const word = /^#csrf=([\w-]+)$/.exec(location.hash)?.[1];
-  if (word === undefined) return;
-  localStorage.setItem(KEPT, word);
-  history.replaceState(null, '', location.pathname + location.search);
+/**
+ * Signing in left the word for writing behind the address. Storage is for this port alone, where cookies are for every one.
+ * Any page can open an address with a word of its own: one that the server does not know takes the place of none. Until the server
+ * has said so, it is the tab's own, which may go on to another page.
+ */
+async function keepWord(signal?: AbortSignal): Promise<void> {
+  const named = /^#csrf=([\w-]+)$/.exec(location.hash)?.[1];
+  if (named !== undefined) {
+    sessionStorage.setItem(NAMED, named);
+    history.replaceState(null, '', location.pathname + location.search);
+  }
+  const word = sessionStorage.getItem(NAMED);
+  if (word === null) return;
+  const asked = { method: 'POST', headers: headersWith(word), body: '{}', ...(signal && { signal }) };
+  try {
+    await answered(fetch('/api/session', asked));
+    localStorage.setItem(KEPT, word);
+  } catch (error) {
+    if (!(error instanceof CallFailed) || error.code === UNREACHABLE) return;
+  }
+  sessionStorage.removeItem(NAMED);
+}
+
+function headersWith(word: string): Readonly<Record<string, string>> {
+  return { 'content-type': 'application/json', 'x-millrace-csrf': word };
 }
 
 type Words = Readonly<Record<string, string | number | readonly string[] | undefined | null>>;
@@ -61,10 +82,7 @@ let late = 0;
 
 /** @throws CallFailed */
 export async function write<Answer>(path: string, body: unknown): Promise<Answer> {
-  const headers = {
-    'content-type': 'application/json',
-    'x-millrace-csrf': localStorage.getItem(KEPT) ?? '',
-  };
+  const headers = headersWith(localStorage.getItem(KEPT) ?? '');
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;

@@ -41,6 +41,12 @@ const REDRIVE = {
   maxFailures: 1,
 };
 
+test('tells a page whether its word for writing is the right one', async () => {
+  const { post } = await open();
+  expect((await post('/api/session', {})).status).toBe(200);
+  expect((await post('/api/session', {}, { [CSRF_HEADER]: 'evil' })).status).toBe(403);
+});
+
 test('serves the page at every path, and what it asks for', async () => {
   const { get } = await open();
   for (const path of ['/', '/failures', '/letters/a%2Fb/c', '/__proto__', '/%']) {

@@ -268,6 +268,27 @@ describe.each([
     expect(asked.filter((name) => ['start', 'steer', 'plan'].includes(name))).toEqual([]);
   });
 
+  test('puts no word of its own in the place of the one for writing', async () => {
+    const own = await context.newPage();
+    await own.goto(server.url);
+    await own.waitForSelector('main h1');
+    const kept = () => own.evaluate<string | null>(`localStorage.getItem('millrace-csrf')`);
+    const word = await kept();
+    expect(word).not.toBeNull();
+    const opened = context.waitForEvent('page');
+    await run(page, `open(${JSON.stringify(`${origin}/failures#csrf=evil`)});`);
+    const there = await opened;
+    await there.waitForSelector('h1');
+    await own.goto(`${origin}/letters/${LETTER}#csrf=evil`);
+    await own.waitForURL(`${origin}/letters/${LETTER}`);
+    expect(await kept()).toBe(word);
+    await own.getByRole('button', { name: /^Reveal/ }).click();
+    await own.getByText(/^Values are shown/).waitFor();
+    await own.close();
+    await there.close();
+    asked.length = 0;
+  });
+
   test('has no use of the cookie, where its server gets it along', async () => {
     expect(cookiesSeen.some((cookie) => cookie.includes('millrace-'))).toBe(host === '127.0.0.1');
     const cookie = (await context.cookies(origin)).map(({ name, value }) => `${name}=${value}`).join('; ');
