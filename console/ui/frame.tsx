@@ -1,6 +1,6 @@
 /** What stands around every page: where this is, how all consumers are, and where else to look. */
 import type { ComponentChildren } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { StatusAnswer } from '../operations.ts';
 import type { Session } from './api.ts';
 import { Keys } from './keys.tsx';
@@ -211,6 +211,9 @@ function ThemeButton() {
 /** Looks a record up by its key, from every page. */
 function Finder({ session, location }: { readonly session: Session; readonly location: Location }) {
   const { topics } = session.place;
+  const inUrl = location.query.get('topic') ?? topics[0] ?? '';
+  const [topic, setTopic] = useState(inUrl);
+  useEffect(() => setTopic(inUrl), [inUrl]);
   const find = (event: SubmitEvent) => {
     event.preventDefault();
     const words = new FormData(event.currentTarget as HTMLFormElement);
@@ -222,10 +225,15 @@ function Finder({ session, location }: { readonly session: Session; readonly loc
       <form onSubmit={find}>
         {/* Nothing to choose from one. */}
         {topics.length > 1 ? (
-          <select aria-label="Topic" name="topic" value={location.query.get('topic') ?? topics[0]}>
-            {topics.map((topic) => (
-              <option key={topic} value={topic}>
-                {printable(topic)}
+          <select
+            aria-label="Topic"
+            name="topic"
+            value={topic}
+            onChange={({ currentTarget }) => setTopic(currentTarget.value)}
+          >
+            {topics.map((each) => (
+              <option key={each} value={each}>
+                {printable(each)}
               </option>
             ))}
           </select>

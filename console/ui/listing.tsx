@@ -1,6 +1,6 @@
 /** Lists that filter and page: their whole state is in the URL, so that back, forward and a copied link work. */
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Page, Place } from '../operations.ts';
 import { pathWith } from './api.ts';
 import type { PageProps } from './page.ts';
@@ -21,19 +21,36 @@ export function hrefWith(location: Location, changes: Words): string {
   return pathWith(location.path, { ...Object.fromEntries(words), cursor: undefined, ...changes });
 }
 
-/** A text that follows the URL, and that the URL follows once nobody has typed for a moment. */
+/**
+ * A text that follows the URL, and that the URL follows once nobody has typed for a moment. Until then it is the person's own: what
+ * the URL has by then is older.
+ */
 function useTyped(location: Location, name: string): readonly [string, (text: string) => void] {
   const inUrl = location.query.get(name) ?? '';
   const [text, setText] = useState(inUrl);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  /** What the URL has by the text itself. */
+  const sent = useRef(inUrl);
   const latest = useRef(location);
   latest.current = location;
-  useEffect(() => setText(inUrl), [inUrl]);
-  useEffect(() => () => clearTimeout(timer.current), [location.path]);
+  useLayoutEffect(() => {
+    if (inUrl === sent.current || timer.current !== undefined) return;
+    sent.current = inUrl;
+    setText(inUrl);
+  }, [inUrl]);
+  const stop = () => {
+    clearTimeout(timer.current);
+    timer.current = undefined;
+  };
+  useEffect(() => stop, [location.path]);
   const type = (typed: string) => {
     setText(typed);
-    clearTimeout(timer.current);
-    timer.current = setTimeout(() => go(hrefWith(latest.current, { [name]: typed }), true), TYPING_MS);
+    stop();
+    timer.current = setTimeout(() => {
+      timer.current = undefined;
+      sent.current = typed;
+      go(hrefWith(latest.current, { [name]: typed }), true);
+    }, TYPING_MS);
   };
   return [text, type];
 }
@@ -159,14 +176,16 @@ export function isUnread<Item>({ problem, total }: Page<Item>): boolean {
 
 /**
  * What a list holds, and what of it could not be read.
- * @param empty what stands for a list with nothing in it; a list that cannot be read is none
+ * @param empty what stands for a list with nothing in it; neither a list that cannot be read nor a page behind the end is that
  */
 export function Listed<Item>({
   page,
+  location,
   empty,
   children,
 }: {
   readonly page: Page<Item>;
+  readonly location: Location;
   readonly empty: ComponentChildren;
   readonly children: ComponentChildren;
 }) {
@@ -178,7 +197,16 @@ export function Listed<Item>({
           <Foreign class="lines" text={page.problem} />
         </div>
       )}
-      {page.items.length > 0 ? children : isUnread(page) ? null : empty}
+      {page.items.length > 0 ? (
+        children
+      ) : isUnread(page) ? null : page.total > 0 ? (
+        <div class="notice">
+          The list has become shorter, and ends before this page.{' '}
+          <a href={hrefWith(location, {})}>Show its first page</a>
+        </div>
+      ) : (
+        empty
+      )}
     </>
   );
 }

@@ -180,6 +180,75 @@ describe('a server that is gone', () => {
   });
 });
 
+describe('a cursor behind the end of its list', () => {
+  test.each([
+    ['/failures?cursor=60', 'No dead letters'],
+    ['/parked?cursor=230', 'No key waits'],
+    ['/audit?cursor=400', 'Nobody has changed'],
+    ['/group/order-totals/f0000000?cursor=100000', 'No letter matches'],
+  ])('%s says so, and leads to the first page', async (path, allClear) => {
+    const page = await open(await serve(), path);
+    await page.getByText('ends before this page').waitFor();
+    expect(await main(page)).not.toContain(allClear);
+    expect(await page.locator('main .notice.good').count()).toBe(0);
+    expect(await violationsIn(page)).toEqual([]);
+    await page.getByRole('link', { name: 'Show its first page' }).click();
+    await page.locator('main [data-row], main td').first().waitFor();
+  });
+
+  test.each(['/failures?consumer=&search=zzz', '/failures?search=zzz'])(
+    '%s, which matches nothing, is no all-clear',
+    async (path) => {
+      const text = await main(await open(await serve(), path));
+      expect(text).toContain('No failure matches.');
+      expect(text).not.toContain('No dead letters');
+    },
+  );
+});
+
+describe('what a person types', () => {
+  test('is theirs while the list is asked for what they typed before', async () => {
+    const page = await open(await serve(), '/failures');
+    const search = page.getByRole('searchbox');
+    await page.evaluate(
+      `addEventListener('millrace:place', () => {
+         const field = document.querySelector('main input[type=search]');
+         const type = (letter) => {
+           field.value += letter;
+           field.dispatchEvent(new Event('input', { bubbles: true }));
+         };
+         type('B');
+         setTimeout(type, 60, 'C');
+       }, { once: true })`,
+    );
+    await search.fill('A');
+    await page.waitForURL('**/failures?search=ABC');
+    expect(await search.inputValue()).toBe('ABC');
+    await page.getByRole('navigation', { name: 'Pages', exact: true }).getByText('Failures').click();
+    await page.waitForURL('**/failures');
+    expect(await search.inputValue()).toBe('');
+    await page.goBack();
+    await page.waitForURL('**/failures?search=ABC');
+    expect(await search.inputValue()).toBe('ABC');
+  });
+
+  test('in the box of every page stays, whatever comes in meanwhile', async () => {
+    const page = await open(await serve(), '/audit');
+    const topic = page.locator('.bar select');
+    await topic.selectOption('shop.orders');
+    await page.locator('#find-key').fill('/abou');
+    // Two samples of all consumers.
+    for (let seen = 0; seen < 2; seen++)
+      await page.evaluate(`new Promise((resolve) => {
+        const events = new EventSource('/api/live');
+        let heard = 0;
+        events.addEventListener('status', () => ++heard === 2 && (events.close(), setTimeout(resolve, 200)));
+      })`);
+    expect(await topic.inputValue()).toBe('shop.orders');
+    expect(await page.locator('#find-key').inputValue()).toBe('/abou');
+  });
+});
+
 describe('a time that no date holds', () => {
   const NO_DATE = 9_007_199_254_740_991;
   const sample = sampleOperations({ groups: 60 });

@@ -32,6 +32,7 @@ export function AuditPage({ session, location }: PageProps) {
           <>
             <Listed
               page={page}
+              location={location}
               empty={
                 <p class="muted">
                   {words.search || words.consumer ? 'No entry matches.' : 'Nobody has changed anything yet.'}

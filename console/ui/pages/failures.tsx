@@ -39,7 +39,11 @@ export function FailuresPage({ session, location, status }: PageProps) {
       <Showing loaded={loaded}>
         {(page) => (
           <>
-            <Listed page={page} empty={<Nothing isFiltered={Boolean(words.consumer ?? words.search)} />}>
+            <Listed
+              page={page}
+              location={location}
+              empty={<Nothing isFiltered={Boolean(words.consumer || words.search)} />}
+            >
               <Groups groups={page.items} status={status} isBusy={loaded.isLoading} />
             </Listed>
             <Pages page={page} location={location} noun="group" />

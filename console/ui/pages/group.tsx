@@ -33,7 +33,7 @@ export function GroupPage({ session, location, status, rest }: PageProps) {
               <Letters session={session} location={location} group={group} />
             </>
           ) : (
-            <Listed page={page} empty={<Gone consumer={consumer} />}>
+            <Listed page={page} location={location} empty={<Gone consumer={consumer} />}>
               {null}
             </Listed>
           )
@@ -276,7 +276,7 @@ function Letters({
       <Showing loaded={loaded}>
         {(page) => (
           <>
-            <Listed page={page} empty={<p class="muted">No letter matches.</p>}>
+            <Listed page={page} location={location} empty={<p class="muted">No letter matches.</p>}>
               <LetterTable letters={page.items} isBusy={loaded.isLoading} />
             </Listed>
             <Pages page={page} location={location} noun="letter" />

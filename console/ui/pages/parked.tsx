@@ -52,6 +52,7 @@ export function ParkedPage({ session, location }: PageProps) {
           <>
             <Listed
               page={page}
+              location={location}
               empty={
                 <div class={`notice ${words.search || words.consumer ? '' : 'good'}`}>
                   {words.search || words.consumer ? 'No parked key matches.' : 'No key waits.'}
