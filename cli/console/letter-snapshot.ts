@@ -289,7 +289,9 @@ function close(open: OpenGroup): SnapshotGroup {
   return Object.assign(open as Open<OpenGroup>, summary, {
     keys: summary.keys.map(({ key, count }) => ({ key: shown.get(key)!, count })),
     split: {},
-    searched: [errorCode, errorName, location ?? '', topic].join('\n').toLowerCase(),
+    searched: [errorCode, errorName, location ?? '', topic, summary.introducedBy ?? '']
+      .join('\n')
+      .toLowerCase(),
   }) as unknown as SnapshotGroup;
 }
 

@@ -108,7 +108,8 @@ export function sampleOperations(options: SampleOptions = {}): Operations {
           .filter(({ fingerprint }) => !query.fingerprint || fingerprint === query.fingerprint)
           .toSorted(ORDERS[query.sort ?? 'count']),
         query,
-        (group) => `${group.code} ${group.errorName} ${group.location} ${group.keys.map(({ key }) => key)}`,
+        (group) =>
+          `${group.code} ${group.errorName} ${group.location} ${group.introducedBy} ${group.keys.map(({ key }) => key)}`,
       ),
     async letters({ fingerprint, ...query }) {
       const group = groups.find((each) => each.fingerprint === fingerprint) ?? groups[0]!;

@@ -272,7 +272,7 @@ function Letters({
         <h2 id="letters">Letters</h2>
         {loaded.value && <Total page={loaded.value} noun="letter" />}
       </div>
-      <Filters session={session} location={location} search="Key, position, reason …" isOfOneConsumer />
+      <Filters session={session} location={location} search="Key, position …" isOfOneConsumer />
       <Showing loaded={loaded}>
         {(page) => (
           <>

@@ -207,6 +207,15 @@ describe('groups', () => {
     expect(unknown!.histogram).toEqual(Array.from({ length: 24 }, () => 0));
   });
 
+  test('are found by the version that their first letter failed in', async () => {
+    const copies = ['Release-41', 'Release-42'].map((functionVersion, offset) =>
+      copyOf({ offset, failure: thrownAt(offset) }, { functionVersion }),
+    );
+    const { failures } = failuresOf({ c: copies });
+    const found = await everyGroup(failures, { search: 'release-42' });
+    expect(found.map(({ introducedBy }) => introducedBy)).toEqual(['Release-42']);
+  });
+
   test('tell the same conditions as a look at all groups does', async () => {
     const copies = Array.from({ length: 9 }, (_, offset) =>
       copyOf({ offset, failure: thrownAt(offset % 3) }),
