@@ -202,7 +202,8 @@ export type Loaded<Value> =
   | { readonly value?: never; readonly error?: undefined; readonly isLoading: true };
 
 /**
- * Asks again whenever `key` changes, and each `everyMs`. Shows what was there until the answer comes.
+ * Asks again whenever `key` changes, and each `everyMs` while somebody looks at the page. Shows what was there until the answer
+ * comes.
  * @param key what the answer depends on; null asks nothing
  */
 export function useLoaded<Value>(
@@ -218,8 +219,10 @@ export function useLoaded<Value>(
     if (key === null) return;
     const gone = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let isAsking = false;
     setLoaded((before) => ({ ...before, isLoading: true }) as Loaded<Value>);
     const ask = async () => {
+      isAsking = true;
       try {
         const value = await latest.current(gone.signal);
         if (!gone.signal.aborted) setLoaded({ value, isLoading: false });
@@ -232,13 +235,21 @@ export function useLoaded<Value>(
             ? { value: before.value, isLoading: false }
             : { error: failed, isLoading: false },
         );
+      } finally {
+        isAsking = false;
       }
-      if (everyMs !== undefined && !gone.signal.aborted) timer = setTimeout(ask, everyMs);
+      if (everyMs !== undefined && !gone.signal.aborted && !document.hidden) timer = setTimeout(ask, everyMs);
+    };
+    const look = () => {
+      clearTimeout(timer);
+      if (everyMs !== undefined && !document.hidden && !isAsking) void ask();
     };
     void ask();
+    document.addEventListener('visibilitychange', look);
     return () => {
       gone.abort();
       clearTimeout(timer);
+      document.removeEventListener('visibilitychange', look);
     };
   }, [key, everyMs, times]);
   return { ...loaded, reload: () => setTimes((before) => before + 1) };

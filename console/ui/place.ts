@@ -4,12 +4,16 @@ import { useEffect, useState } from 'preact/hooks';
 export interface Location {
   readonly path: string;
   readonly query: URLSearchParams;
+  /** Another one each time that somebody came here, also by asking for the same again. */
+  readonly visit: number;
 }
 
 const CHANGED = 'millrace:place';
 let moved = false;
+let visit = 0;
 addEventListener('popstate', () => {
   moved = true;
+  visit++;
 });
 
 /** Whether this page was reached from another one of the console, not by loading it. */
@@ -18,7 +22,7 @@ export function hasMoved(): boolean {
 }
 
 function current(): Location {
-  return { path: location.pathname, query: new URLSearchParams(location.search) };
+  return { path: location.pathname, query: new URLSearchParams(location.search), visit };
 }
 
 export function useLocation(): Location {
@@ -40,7 +44,10 @@ export function go(to: string, isSame = false): void {
   if (isSame) history.replaceState(null, '', to);
   else {
     moved = true;
-    history.pushState(null, '', to);
+    visit++;
+    // As browsers do: back leads to another place.
+    if (to === location.pathname + location.search) history.replaceState(null, '', to);
+    else history.pushState(null, '', to);
     scrollTo(0, 0);
   }
   dispatchEvent(new Event(CHANGED));

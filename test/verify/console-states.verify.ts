@@ -249,6 +249,56 @@ describe('what a person types', () => {
   });
 });
 
+describe('asking again', () => {
+  test('for the same records searches again, and back leads to what was before', async () => {
+    let searches = 0;
+    const { find } = sampleOperations();
+    const server = await serve({
+      find: (query, signal) => {
+        searches++;
+        return find(query, signal);
+      },
+    });
+    const page = await open(server, '/find?topic=shop.orders&key=%2Fabout');
+    await page.getByText(/found among .*, as of \d\d:\d\d:\d\d\./).waitFor();
+    const entries = await page.evaluate('history.length');
+    const asked = async (times: number) => {
+      await page.locator('main tbody tr').first().waitFor();
+      expect([searches, await page.evaluate('history.length')]).toEqual([times, entries]);
+    };
+    await asked(1);
+    const again = () => page.waitForResponse((answer) => answer.url().includes('/api/find'));
+    await Promise.all([again(), page.locator('main').getByRole('button', { name: 'Find' }).click()]);
+    await asked(2);
+    await page.locator('#find-key').fill('/about');
+    await Promise.all([again(), page.locator('#find-key').press('Enter')]);
+    await asked(3);
+  });
+
+  test('of a list stops while nobody looks, and goes on at once', async () => {
+    const page = await open(await serve(), '/failures', (context) => context.clock.install());
+    let asked = 0;
+    page.on('request', (request) => {
+      if (request.url().includes('/api/groups')) asked++;
+    });
+    const show = (isShown: boolean) =>
+      page.evaluate(
+        `Object.defineProperty(document, 'hidden', { configurable: true, value: ${!isShown} });
+         document.dispatchEvent(new Event('visibilitychange'));`,
+      );
+    await Promise.all([
+      page.waitForResponse((answer) => answer.url().includes('/api/groups')),
+      page.clock.runFor(6_000),
+    ]);
+    await show(false);
+    asked = 0;
+    for (let seconds = 0; seconds < 12; seconds++) await page.clock.runFor(1_000);
+    expect(asked).toBe(0);
+    await Promise.all([page.waitForResponse((answer) => answer.url().includes('/api/groups')), show(true)]);
+    expect(asked).toBe(1);
+  });
+});
+
 describe('a time that no date holds', () => {
   const NO_DATE = 9_007_199_254_740_991;
   const sample = sampleOperations({ groups: 60 });

@@ -6,7 +6,7 @@ import { When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
 import { Command, Foreign, Showing, TextField, Title, useLoaded } from '../parts.tsx';
 import { go } from '../place.ts';
-import { count, plural, printable, type Tone } from '../words.ts';
+import { count, moment, plural, printable, type Tone } from '../words.ts';
 import { letterPath } from './group.tsx';
 
 interface Words {
@@ -32,7 +32,7 @@ export function FindPage({ session, location }: PageProps) {
       {words.key === '' && words.where.length === 0 ? (
         <p class="muted">Give a key, or a field's value. The search says what became of each record.</p>
       ) : (
-        <Results key={asked} words={words} />
+        <Results key={`${location.visit} ${asked}`} words={words} />
       )}
     </>
   );
@@ -92,9 +92,10 @@ function Form({ words, topics }: { readonly words: Words; readonly topics: reado
 /** Of one question, so that no answer stands below another question. */
 function Results({ words }: { readonly words: Words }) {
   const [isCancelled, setCancelled] = useState(false);
-  const loaded = useLoaded<FindAnswer>(isCancelled ? null : 'find', (signal) =>
-    read('/api/find', { ...words }, signal),
-  );
+  const loaded = useLoaded(isCancelled ? null : 'find', async (signal) => {
+    const asOf = Date.now();
+    return { asOf, answer: await read<FindAnswer>('/api/find', { ...words }, signal) };
+  });
   if (isCancelled) {
     return (
       <div class="notice row" role="status">
@@ -117,10 +118,22 @@ function Results({ words }: { readonly words: Words }) {
       </div>
     );
   }
-  return <Showing loaded={loaded}>{(answer) => <Found answer={answer} topic={words.topic} />}</Showing>;
+  return (
+    <Showing loaded={loaded}>
+      {({ answer, asOf }) => <Found answer={answer} asOf={asOf} topic={words.topic} />}
+    </Showing>
+  );
 }
 
-function Found({ answer, topic }: { readonly answer: FindAnswer; readonly topic: string }) {
+function Found({
+  answer,
+  asOf,
+  topic,
+}: {
+  readonly answer: FindAnswer;
+  readonly asOf: number;
+  readonly topic: string;
+}) {
   const { records, looked, unreadable, isWhole, command } = answer;
   const consumers = [...new Set(records.flatMap(({ outcomes }) => Object.keys(outcomes)))];
   return (
@@ -128,7 +141,8 @@ function Found({ answer, topic }: { readonly answer: FindAnswer; readonly topic:
       <p role="status">
         <strong>{plural(records.length, 'record')}</strong> found among {count(looked)} of{' '}
         <Foreign class="mono" text={topic} />
-        {unreadable > 0 && `; ${count(unreadable)} could not be decoded`}.
+        {unreadable > 0 && `; ${count(unreadable)} could not be decoded`}
+        <span class="muted">, as of {moment(asOf)}</span>.
       </p>
       {!isWhole && (
         <div class="notice warn">
