@@ -370,6 +370,8 @@ export interface ActionPlan {
   readonly request: ActionRequest;
   /** What it acts on: dead letters, and parked records. */
   readonly count: number;
+  /** Of those, the parked records, where it acts on both. */
+  readonly parked?: number;
   /** Letters that match and are left out, because newer records of their keys were applied. */
   readonly leftOut: number;
   /** Of those that it acts on: overtaken, and let in by `allowOvertaken`. */

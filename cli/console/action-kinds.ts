@@ -2,7 +2,6 @@
 import type { ActionPlan, ActionRequest, ActionState, ParkedKeyName } from '../../console/operations.ts';
 import type { RedriveProgress, Steering } from '../../runtime/dead-letters/redrive/send.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
-import { letterKey } from '../../runtime/delivery/dead-letter.ts';
 import { MillraceError } from '../../runtime/errors.ts';
 import type { RawRecord } from '../../runtime/record.ts';
 import type { PlanWords } from '../dlq/confirmation.ts';
@@ -22,7 +21,14 @@ import {
 import { type DlqSession, requireDeclared } from '../dlq/session.ts';
 import { hint } from '../hints.ts';
 import { keyWords, withWaitingKeys } from '../park/keys.ts';
-import { doRelease, planRelease, releaseEndLines, releaseWords, type Verb } from '../park/release-run.ts';
+import {
+  discardsOf,
+  doRelease,
+  planRelease,
+  releaseEndLines,
+  releaseWords,
+  type Verb,
+} from '../park/release-run.ts';
 import type { ConsoleOptions } from './context.ts';
 import { asInput, problemText } from './errors.ts';
 import type { LetterChoice } from './failures.ts';
@@ -54,7 +60,7 @@ export interface Outcome {
 }
 
 /** An action that was planned in one session, to be done in another. */
-export interface PlannedAction extends Pick<ActionPlan, 'count' | 'leftOut' | 'overtaken'> {
+export interface PlannedAction extends Pick<ActionPlan, 'count' | 'parked' | 'leftOut' | 'overtaken'> {
   readonly lines: readonly string[];
   readonly refusal: string | null;
   /** As it begins. */
@@ -213,12 +219,10 @@ async function planReleasing(
       : planRelease(verb, Buffer.from(key.base64, 'base64'), session, keys, key),
   );
   const { waiting, letters, parked } = planned;
-  const count =
-    verb === 'discard'
-      ? parked.length + new Set(letters.map(({ letter }) => letterKey(letter))).size
-      : waiting.records;
+  const count = verb === 'discard' ? discardsOf(planned) : waiting.records;
   return {
     count,
+    ...(verb === 'discard' && { parked: parked.length }),
     leftOut: 0,
     overtaken: 0,
     lines: linesOf(releaseWords(planned, session)),

@@ -181,6 +181,7 @@ export function createActions(
         id,
         request,
         count,
+        ...(action?.parked !== undefined && { parked: action.parked }),
         leftOut,
         overtaken,
         lines,

@@ -5,6 +5,7 @@ import { systemClock } from '../../adapters/system/system-clock.ts';
 import { sendReleases } from '../../runtime/dead-letters/parking/send.ts';
 import { fetchIfKept } from '../../runtime/dead-letters/queue-letters.ts';
 import { copyName, discardLetters, type StoredLetter } from '../../runtime/dead-letters/reader.ts';
+import { letterKey } from '../../runtime/delivery/dead-letter.ts';
 import { rangesOf } from '../../runtime/delivery/offset-ranges.ts';
 import type { KeyRelease } from '../../runtime/delivery/release.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -273,17 +274,29 @@ function letterOutcome(verb: Verb, isGone: boolean): string {
     : 'discarded; the export keeps it';
 }
 
+/** How many letters and parked records are to be discarded. Copies of a letter are one. */
+export function discardsOf({ letters, parked }: Pick<PlannedRelease, 'letters' | 'parked'>): number {
+  return parked.length + new Set(letters.map(({ letter }) => letterKey(letter))).size;
+}
+
 /** What the release has come to, and what to do next. */
 export function releaseEndLines(
   end: ReleaseEnd,
-  { verb, waiting: { lastLetter } }: PlannedRelease,
+  planned: PlannedRelease,
   { named, place }: DlqSession,
 ): readonly string[] {
+  const { verb, waiting } = planned;
+  const { lastLetter } = waiting;
   const { discarded, parked, blockedBy } = end.result;
   const lines =
     verb === 'release'
       ? []
       : [`${plural(discarded, 'record')} discarded. The export is in ${end.result.export}.`];
+  const missing = verb === 'discard' ? discardsOf(planned) - discarded : 0;
+  if (missing > 0)
+    lines.push(
+      `${plural(missing, 'record')} of the plan did not wait with the key any more: released, redriven or discarded elsewhere since. The export has ${missing === 1 ? 'it' : 'them'}, too.`,
+    );
   // A letter that was one before; any other is of a parked record that failed now.
   const wasLetter = end.blockedAt !== null && lastLetter !== null && end.blockedAt <= lastLetter;
   if (blockedBy !== null && wasLetter)

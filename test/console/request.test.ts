@@ -9,7 +9,7 @@ import {
 } from '../../console/ui/pages/request.ts';
 import { commandOf } from './sample-actions.ts';
 
-const of = (query: string, reason = '') => requestOf(new URLSearchParams(query), reason);
+const of = (query: string, reason = '') => requestOf(new URLSearchParams(query), reason)!;
 const planOf = (query: string): ActionPlan => {
   const request = of(query);
   const plan = { id: 'a', count: 1, leftOut: 0, overtaken: 0, lines: [], refusal: null, confirmation: 'a' };
@@ -82,6 +82,10 @@ describe('the command', () => {
   test('keeps the place of a reason that nobody has given', () => {
     expect(commandNow(planOf(DISCARD), of(DISCARD, ' '))).toContain(" --reason '<why>' ");
   });
+});
+
+test.each(['foo', '', 'Redrive', 'park'])('what is no kind of action is no redrive: %p', (kind) => {
+  expect(requestOf(new URLSearchParams({ consumer: 'a', kind }), '')).toBeNull();
 });
 
 test('a setting that is no number is named, with what it may be', () => {

@@ -17,6 +17,7 @@ export function planOf(request: ActionRequest, groups: readonly FailureGroup[], 
     return {
       ...of,
       count: isGone ? 0 : request.kind === 'park-discard' ? 13 : 12,
+      ...(request.kind === 'park-discard' && !isGone && { parked: 12 }),
       leftOut: 0,
       overtaken: 0,
       lines: isGone

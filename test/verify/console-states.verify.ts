@@ -2,11 +2,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { consoleAssets } from '../../console/assets.ts';
-import type { Operations } from '../../console/operations.ts';
+import type { ActionState, Operations } from '../../console/operations.ts';
 import type { PageServer } from '../../console/page-server.ts';
 import { serveConsole } from '../../console/server.ts';
 import { BEYOND, GONE, sampleOperations } from '../console/sample-operations.ts';
-import { artifact, newContext, startBrowser, violationsIn } from './browser.ts';
+import { artifact, figuresIn, newContext, startBrowser, violationsIn } from './browser.ts';
 
 jest.setTimeout(120_000);
 
@@ -296,6 +296,112 @@ describe('asking again', () => {
     expect(asked).toBe(0);
     await Promise.all([page.waitForResponse((answer) => answer.url().includes('/api/groups')), show(true)]);
     expect(asked).toBe(1);
+  });
+});
+
+describe('an action', () => {
+  const REDRIVE: ActionState = {
+    id: 'a',
+    request: {
+      kind: 'redrive',
+      consumer: 'order-totals',
+      where: '',
+      allowOvertaken: false,
+      canary: 0,
+      rate: 1,
+      maxFailures: 1,
+    },
+    command: 'npx millrace dlq redrive',
+    phase: 'running',
+    isCanary: false,
+    startedAt: Date.now(),
+    endedAt: null,
+    planned: 9,
+    sent: 1,
+    applied: 1,
+    alreadyApplied: 0,
+    failed: 0,
+    overtaken: 0,
+    remaining: 8,
+    arrived: 0,
+    text: '',
+  };
+
+  test('that was resumed elsewhere before the page looked again can be paused again', async () => {
+    let steered = 0;
+    const server = await serve({
+      // A new answer each time, as from JSON.
+      actions: async () => [{ ...REDRIVE }],
+      steer: async () => {
+        steered++;
+        return { ...REDRIVE, phase: 'paused' };
+      },
+    });
+    const page = await open(server, '/redrive/a');
+    const pause = page.getByRole('button', { name: 'Pause', exact: true });
+    await pause.click();
+    await page.getByRole('button', { name: 'Pausing …' }).waitFor({ state: 'detached', timeout: 5_000 });
+    await pause.waitFor();
+    expect(steered).toBe(1);
+  });
+
+  test('that lacks a part of its plan does not end as done', async () => {
+    const key = { base64: 'YQ==', partition: 0 };
+    const ended: ActionState = {
+      ...REDRIVE,
+      request: { kind: 'park-discard', consumer: 'billing', key, reason: 'a test' },
+      phase: 'done',
+      endedAt: Date.now(),
+      planned: 3,
+      remaining: 2,
+      text: '2 records of the plan did not wait with the key any more.',
+    };
+    const page = await open(await serve({ actions: async () => [ended] }), '/redrive/a');
+    expect(await figuresIn(page)).toEqual({ Done: '1', 'Failed again': '0', 'Not done': '2' });
+    const text = await main(page);
+    expect(text).toContain('▲ It ended. 2 records of the plan did not wait with the key any more.');
+    expect(text).not.toContain('✓ Done.');
+    expect(text).toContain('1 record done');
+  });
+
+  test.each([
+    ['park-discard', 'Discard 1 letter and 12 parked records', { Letters: '1', 'Parked records': '12' }],
+    ['park-skip', 'Skip the letter, apply 12 parked records', { 'Parked records': '12' }],
+    ['park-release', 'Release 12 parked records', { 'Parked records': '12' }],
+  ])('%s counts letters and parked records apart', async (kind, button, figures) => {
+    const page = await open(await serve(), `/redrive?kind=${kind}&consumer=billing&partition=3&key=YQ%3D%3D`);
+    await page.getByRole('button', { name: button, exact: true }).waitFor();
+    expect(await figuresIn(page)).toEqual(figures);
+    await page.setViewportSize({ width: 320, height: 700 });
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+  });
+
+  test('of a kind that there is not is planned as nothing else', async () => {
+    let plans = 0;
+    const { plan } = sampleOperations();
+    const server = await serve({
+      plan: (request) => {
+        plans++;
+        return plan(request);
+      },
+    });
+    const page = await open(server, '/redrive?consumer=order-totals&kind=foo');
+    await page.getByRole('heading', { level: 1, name: 'There is no such action' }).waitFor();
+    expect(await main(page)).toMatch(/kind=foo is no action\. The kinds are redrive, discard, /);
+    expect(plans).toBe(0);
+    expect(await violationsIn(page)).toEqual([]);
+  });
+
+  test('with a number that is none says so until it is corrected', async () => {
+    const page = await open(await serve(), '/redrive?consumer=order-totals&where=error%3DHANDLER_FAILED');
+    const rate = page.getByLabel('Letters a second, at most');
+    await rate.fill('0');
+    await page.getByRole('textbox', { name: /to confirm/ }).fill('order-totals');
+    await page.locator('form.card button[type=submit]').click();
+    const wrong = page.getByText('type a whole number from 1');
+    await wrong.waitFor();
+    await rate.fill('10');
+    await wrong.waitFor({ state: 'detached', timeout: 5_000 });
   });
 });
 

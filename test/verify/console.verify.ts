@@ -208,7 +208,7 @@ describe('orders of which one change was lost', () => {
     await go('Parked keys');
     await page.getByRole('link', { name: /Skip … key skipped/ }).click();
     await startIt('a test order');
-    expect(await figuresIn(page)).toMatchObject({ Done: '2', 'Without a result': '0' });
+    expect(await figuresIn(page)).toMatchObject({ Done: '2', 'Not done': '0' });
     await go('Parked keys');
     await page.getByRole('link', { name: /Release … key released/ }).click();
     await page.locator('form.card').waitFor();

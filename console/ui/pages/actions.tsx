@@ -46,8 +46,9 @@ export const ACTIONS: Readonly<
   },
   'park-discard': {
     title: 'Discard parked',
-    noun: 'parked record',
-    nouns: 'Parked records',
+    // A letter is a record, too.
+    noun: 'record',
+    nouns: 'Letters',
     needsReason: true,
     about: 'Discards the letter and all that is parked behind it. An export keeps both.',
   },

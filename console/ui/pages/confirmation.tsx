@@ -1,5 +1,5 @@
 /** The form that starts what was planned: a reason where one is needed, and the consumer's name. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { ActionPlan, ActionRequest, ActionState } from '../../operations.ts';
 import { CallFailed, write } from '../api.ts';
 import { Command, Foreign, Problem } from '../parts.tsx';
@@ -33,7 +33,10 @@ export function Confirmation({
   const [typed, setTyped] = useState('');
   const [isStarting, setStarting] = useState(false);
   const [isMistyped, setMistyped] = useState(false);
+  const [isWrongTold, tellWrong] = useState(false);
   const [failed, setFailed] = useState<CallFailed | null>(null);
+  // What is said of one plan is not said of the next.
+  useEffect(() => setFailed(null), [plan.id]);
   const { needsReason } = ACTIONS[request.kind];
   const isRefused = plan.refusal !== null;
   const isOff = !allowsActions || isRefused;
@@ -47,7 +50,8 @@ export function Confirmation({
       document.getElementById('confirm-typed')?.focus();
       return;
     }
-    setFailed(wrongWords === null ? null : new CallFailed('INPUT_INVALID', wrongWords));
+    setFailed(null);
+    tellWrong(wrongWords !== null);
     if (wrongWords !== null) return;
     setStarting(true);
     try {
@@ -138,10 +142,11 @@ export function Confirmation({
       >
         {isStarting ? 'Starting …' : startWords(request, plan)}
       </button>
+      {isWrongTold && wrongWords !== null && <Problem code="INPUT_INVALID" text={wrongWords} />}
       {failed && (
         <>
           <Problem code={failed.code} text={failed.message} />
-          {wrongWords === null && <Again onAgain={again} isBusy={!isCurrent} />}
+          <Again onAgain={again} isBusy={!isCurrent} />
         </>
       )}
       <div class="section">
@@ -164,9 +169,15 @@ function Again({ onAgain, isBusy }: { readonly onAgain: () => void; readonly isB
 }
 
 /** What the button is going to do, in numbers. */
-function startWords(request: ActionRequest, { count: all }: ActionPlan): string {
+function startWords(request: ActionRequest, { count: all, parked = 0 }: ActionPlan): string {
   const { title, noun } = ACTIONS[request.kind];
   if (all === 0) return title;
+  if (request.kind === 'park-skip') return `Skip the letter, apply ${plural(all, noun)}`;
+  if (request.kind === 'park-discard') {
+    const letters = all === parked ? [] : [plural(all - parked, 'letter')];
+    const records = parked === 0 ? [] : [plural(parked, 'parked record')];
+    return `Discard ${[...letters, ...records].join(' and ')}`;
+  }
   if (request.kind !== 'redrive') return `${title} ${plural(all, noun)}`;
   const first = Math.min(request.canary, all);
   if (first === 0 || first === all) return `Start: redrive ${plural(all, 'letter')}`;

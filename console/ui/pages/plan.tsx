@@ -4,7 +4,7 @@ import type { ActionPlan, ActionRequest, ParkedKeyName } from '../../operations.
 import { write } from '../api.ts';
 import { hrefWith } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Foreign, Showing, Title, useLoaded } from '../parts.tsx';
+import { Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
 import { go } from '../place.ts';
 import { count } from '../words.ts';
 import { ACTIONS } from './actions.tsx';
@@ -12,9 +12,32 @@ import { Confirmation } from './confirmation.tsx';
 import { Steps } from './progress.tsx';
 import { DEFAULTS, LEAST, requestOf, type Setting, selectionOf, TITLES, wrongSetting } from './request.ts';
 
-export function PlanPage({ session, location }: PageProps) {
+export function PlanPage(props: PageProps) {
   const [reason, setReason] = useState('');
-  const asked = requestOf(location.query, reason);
+  const { query } = props.location;
+  const asked = requestOf(query, reason);
+  if (asked) return <Planned {...props} asked={asked} reason={reason} onReason={setReason} />;
+  return (
+    <>
+      <Title text="There is no such action" />
+      <Problem
+        text={`kind=${query.get('kind')} is no action. The kinds are ${Object.keys(ACTIONS).join(', ')}.`}
+      />
+    </>
+  );
+}
+
+function Planned({
+  session,
+  location,
+  asked,
+  reason,
+  onReason,
+}: PageProps & {
+  readonly asked: ActionRequest;
+  readonly reason: string;
+  readonly onReason: (reason: string) => void;
+}) {
   const selection = selectionOf(asked);
   const loaded = useLoaded(selection, async () => ({
     of: selection,
@@ -73,7 +96,7 @@ export function PlanPage({ session, location }: PageProps) {
               isCurrent={!loaded.isLoading && of === selection}
               wrong={asked.kind === 'redrive' ? wrongSetting(location.query) : null}
               reason={reason}
-              onReason={setReason}
+              onReason={onReason}
               onAgain={loaded.reload}
               request={asked}
             />
@@ -111,12 +134,19 @@ function keyText(base64: string): string {
 function Counts({ plan }: { readonly plan: ActionPlan }) {
   const { request, leftOut, overtaken } = plan;
   const isRedrive = request.kind === 'redrive';
+  const { parked = 0 } = plan;
   return (
     <dl class="facts numbers">
       <div>
         <dt>{isRedrive ? 'Letters to redrive' : ACTIONS[request.kind].nouns}</dt>
-        <dd>{count(plan.count)}</dd>
+        <dd>{count(plan.count - parked)}</dd>
       </div>
+      {plan.parked !== undefined && (
+        <div>
+          <dt>Parked records</dt>
+          <dd>{count(parked)}</dd>
+        </div>
+      )}
       {isRedrive && request.allowOvertaken && (
         <div>
           <dt>Overtaken ones among them</dt>

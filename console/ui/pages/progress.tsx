@@ -24,7 +24,11 @@ export function ProgressPage({ session, id }: PageProps & { readonly id: string 
   return (
     <Showing loaded={loaded}>
       {(action) =>
-        action === null ? <Forgotten /> : <Action action={action} isAllowed={session.place.allowsActions} />
+        action === null ? (
+          <Forgotten />
+        ) : (
+          <Action action={action} isAllowed={session.place.allowsActions} onSteered={loaded.reload} />
+        )
       }
     </Showing>
   );
@@ -85,7 +89,14 @@ export function Steps({
   );
 }
 
-function Action({ action, isAllowed }: { readonly action: ActionState; readonly isAllowed: boolean }) {
+interface Steered {
+  readonly action: ActionState;
+  readonly isAllowed: boolean;
+  /** Has the page look at once. */
+  readonly onSteered: () => void;
+}
+
+function Action({ action, isAllowed, onSteered }: Steered) {
   const { request, phase } = action;
   const { title, about } = ACTIONS[request.kind];
   const isOver = action.endedAt !== null;
@@ -127,7 +138,7 @@ function Action({ action, isAllowed }: { readonly action: ActionState; readonly 
         {isOver ? (
           <Ending action={action} isNews={!wasOver.current} />
         ) : (
-          <Steering action={action} isAllowed={isAllowed} />
+          <Steering action={action} isAllowed={isAllowed} onSteered={onSteered} />
         )}
       </section>
       {'where' in request && (
@@ -172,6 +183,12 @@ const PARTS = [
   ['remaining', 'Without a result', 'rest', '·'],
 ] as const;
 
+/** Of what is no redrive. */
+const TITLES_ELSE: Partial<Record<(typeof PARTS)[number][0], string>> = {
+  applied: 'Done',
+  remaining: 'Not done',
+};
+
 function Bar({ action }: { readonly action: ActionState }) {
   const all = PARTS.reduce((sum, [name]) => sum + action[name], 0);
   const settled = all - action.remaining;
@@ -207,7 +224,7 @@ function Numbers({ action }: { readonly action: ActionState }) {
                 <span class="key" aria-hidden="true">
                   {sign}
                 </span>
-                {!isRedrive && name === 'applied' ? 'Done' : title}
+                {isRedrive ? title : (TITLES_ELSE[name] ?? title)}
               </dt>
               <dd>{count(action[name])}</dd>
             </div>
@@ -227,19 +244,25 @@ function Numbers({ action }: { readonly action: ActionState }) {
 }
 
 /** Pause, resume and cancel. */
-function Steering({ action, isAllowed }: { readonly action: ActionState; readonly isAllowed: boolean }) {
+function Steering({ action, isAllowed, onSteered }: Steered) {
   const [failed, setFailed] = useState<CallFailed | null>(null);
   const [asked, setAsked] = useState<'pause' | 'resume' | 'cancel' | null>(null);
   const [isAsking, setAsking] = useState(false);
   const isPaused = action.phase === 'paused';
-  // Until the next look shows that it took effect.
-  useEffect(() => setAsked(null), [action.phase]);
+  const isAnswered = useRef(false);
+  // Until the first look behind the answer, whatever that shows: others steer, too. A cancel is for good.
+  useEffect(() => {
+    if (isAnswered.current) setAsked((before) => (before === 'cancel' ? before : null));
+  }, [action]);
   const steer = async (to: 'pause' | 'resume' | 'cancel') => {
     setAsking(false);
     setFailed(null);
     setAsked(to);
+    isAnswered.current = false;
     try {
       await write<ActionState>(`/api/actions/${encodeURIComponent(action.id)}/${to}`, {});
+      isAnswered.current = true;
+      onSteered();
     } catch (error) {
       setAsked(null);
       setFailed(error instanceof CallFailed ? error : new CallFailed('UNEXPECTED', String(error)));
@@ -316,7 +339,7 @@ function Ending({ action, isNews }: { readonly action: ActionState; readonly isN
   }, []);
   const { consumer } = action.request;
   const isOfKey = 'key' in action.request;
-  const isWell = action.phase === 'done' && action.failed === 0;
+  const isWell = action.phase === 'done' && action.failed + action.remaining === 0;
   const tone = isWell ? 'good' : action.phase === 'failed' ? 'bad' : 'warn';
   const links = (
     <>

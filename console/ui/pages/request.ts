@@ -12,8 +12,11 @@ export const TITLES = {
 } as const;
 export type Setting = keyof typeof DEFAULTS;
 
-/** @param query the URL's: what is asked for, and how */
-export function requestOf(query: URLSearchParams, reason: string): ActionRequest {
+/**
+ * @param query the URL's: what is asked for, and how
+ * @returns null where it asks for what is no action
+ */
+export function requestOf(query: URLSearchParams, reason: string): ActionRequest | null {
   const consumer = query.get('consumer') ?? '';
   const where = query.get('where') ?? '';
   const kind = query.get('kind') ?? 'redrive';
@@ -25,6 +28,7 @@ export function requestOf(query: URLSearchParams, reason: string): ActionRequest
     return { kind, consumer, key: keyOf(query), reason };
   }
   if (kind === 'discard') return { kind, consumer, where, reason };
+  if (kind !== 'redrive') return null;
   return {
     kind: 'redrive',
     consumer,

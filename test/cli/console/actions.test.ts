@@ -383,12 +383,15 @@ describe('actions of the console', () => {
     expect(await letters()).toHaveLength(length);
   });
 
-  test('keys are released, skipped and discarded as by the commands', async () => {
-    const keys = await inSession((session) =>
+  const waitingKeys = () =>
+    inSession((session) =>
       withWaitingKeys(session, { state }, (waiting) =>
         allPages((from) => waiting.list(ledgerOwner(session.consumer), from)),
       ),
     );
+
+  test('keys are released, skipped and discarded as by the commands', async () => {
+    const keys = await waitingKeys();
     expect(keys.length).toBeGreaterThanOrEqual(10);
     const pairs = (['release', 'skip', 'discard'] as const).map(
       (verb, at) => [verb, keys[2 * at]!, keys[2 * at + 1]!] as const,
@@ -402,6 +405,9 @@ describe('actions of the console', () => {
       } satisfies ActionRequest;
       const plan = await actions.plan(request);
       expect(plan.lines[0]).toMatch(new RegExp(`^${verb} the key `, 'i'));
+      expect([plan.count, plan.parked]).toEqual(
+        verb === 'discard' ? [mine.records + 1, mine.records] : [mine.records, undefined],
+      );
       expect(plan.command).toBe(
         `npx millrace park ${verb} ${mine.key} --partition ${mine.partition}` +
           `${verb === 'release' ? '' : " --reason 'a test order'"} --consumer ${CONSUMER} --state ${state}`,
@@ -441,6 +447,26 @@ describe('actions of the console', () => {
       expect((await actions.plan(request)).refusal).toContain('park list');
       await expect(begin(request)).rejects.toMatchObject({ code: 'INPUT_INVALID' });
     }
+  });
+
+  test('a discard of a key that was released meanwhile says what did not wait any more', async () => {
+    const key = (await waitingKeys()).at(-1)!;
+    const request = {
+      kind: 'park-discard',
+      consumer: CONSUMER,
+      key: { base64: key.key.toString('base64'), partition: key.partition },
+      reason: 'a test order',
+    } satisfies ActionRequest;
+    const plan = await actions.plan(request);
+    const { code } = await command('park', 'release', '--key-base64', request.key.base64);
+    expect(code).toBe(0);
+    const end = await ended(await actions.start(plan.id, request, CONSUMER));
+    expect(end).toMatchObject({ phase: 'done', planned: plan.count, failed: 0 });
+    expect(end.remaining).toBe(plan.count - end.applied);
+    expect(end.remaining).toBeGreaterThanOrEqual(key.records);
+    expect(end.text).toMatch(
+      /^\d records? discarded\..*\n\d+ records? of the plan did not wait with the key any more/,
+    );
   });
 
   test('a plan counts what it acts on, and tells of overtaken letters whether it has them', async () => {
