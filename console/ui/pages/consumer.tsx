@@ -224,7 +224,10 @@ function Evidence({ look, place }: { readonly look: ConsumerLook; readonly place
         </ul>
         {heldBy && (
           <p>
-            Held by <code>{heldBy}</code>
+            Held by{' '}
+            <code>
+              <Foreign text={heldBy} />
+            </code>
           </p>
         )}
       </section>

@@ -288,7 +288,8 @@ function Letters({
 }
 
 export function letterPath(id: string): string {
-  return `/letters/${id.split('/').map(encodeURIComponent).join('/')}`;
+  // Half a surrogate pair, which JSON can carry, is no text for an address.
+  return `/letters/${id.toWellFormed().split('/').map(encodeURIComponent).join('/')}`;
 }
 
 function LetterTable({
