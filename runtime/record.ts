@@ -45,13 +45,6 @@ export function isExactTimestamp(timestamp: number): boolean {
   return Number.isSafeInteger(timestamp);
 }
 
-const MAX_DATE_MS = 8.64e15;
-
-/** The nearest time from 1970 on that a date can hold: for times that are shown and reckoned with, and that anybody may have written. */
-export function dateMs(epochMs: number): number {
-  return Math.min(Math.max(epochMs, 0), MAX_DATE_MS);
-}
-
 /** A timestamp for people: ISO 8601 where a date can hold it, else the number itself. */
 export function timestampText(timestamp: number): string {
   if (timestamp === -1) return 'none';

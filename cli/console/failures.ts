@@ -9,11 +9,10 @@ import type {
   Page,
   PageQuery,
 } from '../../console/operations.ts';
-import { isDate } from '../../runtime/dates.ts';
+import { dateMs, isDate } from '../../runtime/dates.ts';
 import { type LetterFilter, matchesFacts } from '../../runtime/dead-letters/triage.ts';
 import { ERRORS, type ErrorCode, MillraceError } from '../../runtime/errors.ts';
 import type { Clock } from '../../runtime/ports.ts';
-import { dateMs } from '../../runtime/record.ts';
 import { parseWhere } from '../dlq/options.ts';
 import type { Owner } from '../dlq/session.ts';
 import { actionsOn, beforeRedrive, isBeyondRedrive, unreadableText, whereOf } from '../dlq/triage-view.ts';

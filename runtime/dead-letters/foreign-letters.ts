@@ -7,9 +7,10 @@
  * the later ones name dead-letter topics. The newest says why it failed.
  */
 
+import { dateMs } from '../dates.ts';
 import { type DeadLetter, deadLetterId, type FailureStage } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
-import { dateMs, type Header, type RawRecord, type TimestampType } from '../record.ts';
+import type { Header, RawRecord, TimestampType } from '../record.ts';
 import { unreadable } from './fields.ts';
 import { isGivenUpBatch, readGivenUpBatch, topicsInPayload } from './given-up-batch.ts';
 

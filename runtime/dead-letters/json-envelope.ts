@@ -1,5 +1,6 @@
 /** The dead letter as JSON: the body of a queue's message, a line of an export. docs/dead-letters.md lists its fields. */
 
+import { dateMs } from '../dates.ts';
 import {
   type DeadLetter,
   deadLetterId,
@@ -9,7 +10,7 @@ import {
 } from '../delivery/dead-letter.ts';
 import { type ErrorCode, MillraceError } from '../errors.ts';
 import { MOST_PARTITION } from '../lambda/kafka-event.ts';
-import { dateMs, type Header, isExactTimestamp, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
+import { type Header, isExactTimestamp, type RawRecord, TIMESTAMP_TYPES } from '../record.ts';
 import { Fields, parseJson, unreadable } from './fields.ts';
 
 /** Raise the second number for a field that old readers can do without, the first for anything else. */

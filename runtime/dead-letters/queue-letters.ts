@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
+import { dateMs } from '../dates.ts';
 import type { DeadLetter, DeadLetterStore } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
 import type { ObjectStore } from '../objects.ts';
-import { dateMs } from '../record.ts';
 import {
   decodeDeadLetter,
   decodeEnvelope,

@@ -1,6 +1,7 @@
+import { dateMs } from '../dates.ts';
 import type { DeadLetter, DeadLetterStore } from '../delivery/dead-letter.ts';
 import { MillraceError } from '../errors.ts';
-import { dateMs, type RawRecord, recordId } from '../record.ts';
+import { type RawRecord, recordId } from '../record.ts';
 import { type LogReader, type Producer, partitionsOf, readRange } from '../topics.ts';
 import { fromForeignRecord, toolOf } from './foreign-letters.ts';
 import { fromKafkaRecord, isKafkaLetter, toKafkaRecord } from './kafka-envelope.ts';
