@@ -363,6 +363,17 @@ export type ActionRequest =
       readonly reason: string;
     };
 
+/** What a request chooses, as one text. Its numbers and its reason may change between a plan and its start. */
+export function selectionOf(request: ActionRequest): string {
+  const { kind, consumer } = request;
+  if (kind === 'redrive') return JSON.stringify([kind, consumer, request.where, request.allowOvertaken]);
+  if (kind === 'discard') return JSON.stringify([kind, consumer, request.where]);
+  return JSON.stringify([kind, consumer, request.key]);
+}
+
+/** Stands in a command for a reason that nobody has given yet. */
+export const NO_REASON = '<why>';
+
 /** What would happen, before anything does. */
 export interface ActionPlan {
   /** Names the plan to `start`, which acts on what it saw and on nothing else. It is forgotten behind newer plans. */

@@ -1,5 +1,11 @@
 /** What the console can do, a kind each: planned and done by the code of the command that does the same. */
-import type { ActionPlan, ActionRequest, ActionState, ParkedKeyName } from '../../console/operations.ts';
+import {
+  type ActionPlan,
+  type ActionRequest,
+  type ActionState,
+  NO_REASON,
+  type ParkedKeyName,
+} from '../../console/operations.ts';
 import type { RedriveProgress, Steering } from '../../runtime/dead-letters/redrive/send.ts';
 import type { LetterFilter } from '../../runtime/dead-letters/triage.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -286,9 +292,6 @@ function linesOf({ head, facts }: PlanWords): readonly string[] {
   const chosen = how < 0 ? facts : facts.slice(0, how);
   return [head, ...chosen.map(([name, text]) => (name === '' ? capital(text) : `${capital(name)}: ${text}`))];
 }
-
-/** Stands in a command for a reason that nobody has given yet. */
-const NO_REASON = '<why>';
 
 /** The command that does the same: it asks for the consumer's name, too. */
 export function commandOf(request: ActionRequest, options: ConsoleOptions): string {

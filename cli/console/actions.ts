@@ -1,7 +1,12 @@
 /** What people do from the console: planned, confirmed, done in the background, and steered. */
 import { randomUUID } from 'node:crypto';
 import { systemClock } from '../../adapters/system/system-clock.ts';
-import type { ActionPlan, ActionRequest, ActionState } from '../../console/operations.ts';
+import {
+  type ActionPlan,
+  type ActionRequest,
+  type ActionState,
+  selectionOf,
+} from '../../console/operations.ts';
 import { unexpected } from '../../console/page-server.ts';
 import type { Steering } from '../../runtime/dead-letters/redrive/send.ts';
 import { MillraceError } from '../../runtime/errors.ts';
@@ -278,14 +283,6 @@ export function keptPlans<
     bytes += action?.heldBytes ?? 0;
     return nowMs - plannedAt < PLAN_MS && at < MOST_PLANS && (at === 0 || bytes <= MOST_PLANS_BYTES);
   });
-}
-
-/** What is chosen. Numbers and reasons may change between a plan and its start. */
-function selectionOf(request: ActionRequest): string {
-  const { kind, consumer } = request;
-  if (kind === 'redrive') return JSON.stringify([kind, consumer, request.where, request.allowOvertaken]);
-  if (kind === 'discard') return JSON.stringify([kind, consumer, request.where]);
-  return JSON.stringify([kind, consumer, request.key]);
 }
 
 function lacksReason(request: ActionRequest): boolean {

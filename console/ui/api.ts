@@ -60,7 +60,7 @@ function headersWith(word: string): Readonly<Record<string, string>> {
   return { 'content-type': 'application/json', 'x-millrace-csrf': word };
 }
 
-type Words = Readonly<Record<string, string | number | readonly string[] | undefined | null>>;
+export type Words = Readonly<Record<string, string | number | readonly string[] | undefined | null>>;
 
 /** `/api/groups?consumer=a`: without what is undefined, null or empty. */
 export function pathWith(path: string, words: Words): string {

@@ -2,17 +2,16 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Page, Place } from '../operations.ts';
-import { pathWith } from './api.ts';
+import { pathWith, read, type Words } from './api.ts';
 import type { PageProps } from './page.ts';
-import { Foreign, TextField } from './parts.tsx';
+import { Foreign, TextField, useLoaded } from './parts.tsx';
 import { go, type Location } from './place.ts';
 import { count, duration, isoTime, moment, plural, printable } from './words.ts';
 
 /** Long enough that a word is one question, short enough that nobody waits for it. */
 const TYPING_MS = 120;
 const DAY_MS = 86_400_000;
-
-type Words = Readonly<Record<string, string | undefined>>;
+const REFRESH_MS = 5_000;
 
 /** The same page with these words of its query changed; of a list that begins at its first page again. */
 export function hrefWith(location: Location, changes: Words): string {
@@ -56,6 +55,16 @@ function useTyped(location: Location, name: string): readonly [string, (text: st
 }
 
 /** What narrows a list down. */
+/** What a URL says of a list. */
+export function listWords({ query }: Location) {
+  return { consumer: query.get('consumer'), search: query.get('search'), cursor: query.get('cursor') };
+}
+
+/** A page of a list, read again for as long as somebody looks. */
+export function useList<Item>(path: string, words: Words) {
+  return useLoaded<Page<Item>>(JSON.stringify(words), (signal) => read(path, words, signal), REFRESH_MS);
+}
+
 export function Filters({
   session,
   location,

@@ -1,12 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import type { ActionPlan } from '../../console/operations.ts';
-import {
-  commandNow,
-  keyQuery,
-  requestOf,
-  selectionOf,
-  wrongSetting,
-} from '../../console/ui/pages/request.ts';
+import { type ActionPlan, selectionOf } from '../../console/operations.ts';
+import { commandNow, keyQuery, requestOf, wrongSetting } from '../../console/ui/pages/request.ts';
 import { commandOf } from './sample-actions.ts';
 
 const of = (query: string, reason = '') => requestOf(new URLSearchParams(query), reason)!;
@@ -84,7 +78,7 @@ describe('the command', () => {
   });
 });
 
-test.each(['foo', '', 'Redrive', 'park'])('what is no kind of action is no redrive: %p', (kind) => {
+test.each(['foo', '', 'Redrive', 'park'])('an unknown kind of action plans no redrive: %p', (kind) => {
   expect(requestOf(new URLSearchParams({ consumer: 'a', kind }), '')).toBeNull();
 });
 

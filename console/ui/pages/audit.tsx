@@ -1,25 +1,13 @@
 /** Who did what, and what came of it. */
-import type { AuditRow, Page } from '../../operations.ts';
-import { read } from '../api.ts';
-import { commandFor, Filters, Listed, Pages, Total, When } from '../listing.tsx';
+import type { AuditRow } from '../../operations.ts';
+import { commandFor, Filters, Listed, listWords, Pages, Total, useList, When } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Showing, Title } from '../parts.tsx';
 import { duration } from '../words.ts';
 
-const REFRESH_MS = 5_000;
-
 export function AuditPage({ session, location }: PageProps) {
-  const { query } = location;
-  const words = {
-    consumer: query.get('consumer'),
-    search: query.get('search'),
-    cursor: query.get('cursor'),
-  };
-  const loaded = useLoaded<Page<AuditRow>>(
-    JSON.stringify(words),
-    (signal) => read('/api/audit', words, signal),
-    REFRESH_MS,
-  );
+  const words = listWords(location);
+  const loaded = useList<AuditRow>('/api/audit', words);
   const command = commandFor('dlq audit', words.consumer, session.place);
   return (
     <>

@@ -1,12 +1,10 @@
 /** What fails, in groups of letters that failed alike: the way from "something is wrong" to what to do about it. */
-import type { FailureGroup, GroupSort, Page, StatusAnswer } from '../../operations.ts';
-import { read } from '../api.ts';
-import { Expiry, Filters, Histogram, Listed, Pages, Total } from '../listing.tsx';
+import type { FailureGroup, GroupSort, StatusAnswer } from '../../operations.ts';
+import { Expiry, Filters, Histogram, Listed, listWords, Pages, Total, useList } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Foreign, Showing, Title, useLoaded } from '../parts.tsx';
+import { Foreign, Showing, Title } from '../parts.tsx';
 import { count, isoTime, moment, plural } from '../words.ts';
 
-const REFRESH_MS = 5_000;
 const SORTS: Readonly<Record<GroupSort, string>> = {
   count: 'Most letters first',
   newest: 'Newest failure first',
@@ -15,18 +13,8 @@ const SORTS: Readonly<Record<GroupSort, string>> = {
 };
 
 export function FailuresPage({ session, location, status }: PageProps) {
-  const { query } = location;
-  const words = {
-    consumer: query.get('consumer'),
-    search: query.get('search'),
-    sort: query.get('sort'),
-    cursor: query.get('cursor'),
-  };
-  const loaded = useLoaded<Page<FailureGroup>>(
-    JSON.stringify(words),
-    (signal) => read('/api/groups', words, signal),
-    REFRESH_MS,
-  );
+  const words = { ...listWords(location), sort: location.query.get('sort') };
+  const loaded = useList<FailureGroup>('/api/groups', words);
   return (
     <>
       <Title text="Failures">{loaded.value && <Total page={loaded.value} noun="group" />}</Title>

@@ -1,21 +1,26 @@
 /** One group of letters that failed alike: what is known of it, what to do first, and the way to do it. */
-import type { FailureGroup, LetterRow, Page, StatusAnswer } from '../../operations.ts';
-import { pathWith, read } from '../api.ts';
-import { Expiry, Filters, Histogram, isUnread, Listed, Pages, Total, When } from '../listing.tsx';
+import type { FailureGroup, LetterRow, StatusAnswer } from '../../operations.ts';
+import { pathWith } from '../api.ts';
+import {
+  Expiry,
+  Filters,
+  Histogram,
+  isUnread,
+  Listed,
+  listWords,
+  Pages,
+  Total,
+  useList,
+  When,
+} from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Problem, Showing, Title, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Problem, Showing, Title } from '../parts.tsx';
 import { count, moment } from '../words.ts';
 import { failedWhen, GroupError, GroupName, Keys, shareOf } from './failures.tsx';
 
-const REFRESH_MS = 5_000;
-
 export function GroupPage({ session, location, status, rest }: PageProps) {
   const [consumer = '', fingerprint = ''] = rest;
-  const loaded = useLoaded<Page<FailureGroup>>(
-    `${consumer}/${fingerprint}`,
-    (signal) => read('/api/groups', { consumer, fingerprint, limit: 1 }, signal),
-    REFRESH_MS,
-  );
+  const loaded = useList<FailureGroup>('/api/groups', { consumer, fingerprint, limit: 1 });
   const group = loaded.value?.items.find((each) => each.fingerprint === fingerprint);
   // Where the store cannot be read, nobody knows whether it is.
   const isGone = loaded.value !== undefined && !group && !isUnread(loaded.value);
@@ -255,17 +260,9 @@ function Letters({
   location,
   group,
 }: Pick<PageProps, 'session' | 'location'> & { readonly group: FailureGroup }) {
-  const words = {
-    consumer: group.consumer,
-    fingerprint: group.fingerprint,
-    search: location.query.get('search'),
-    cursor: location.query.get('cursor'),
-  };
-  const loaded = useLoaded<Page<LetterRow>>(
-    JSON.stringify(words),
-    (signal) => read('/api/letters', words, signal),
-    REFRESH_MS,
-  );
+  const { consumer, fingerprint } = group;
+  const words = { ...listWords(location), consumer, fingerprint };
+  const loaded = useList<LetterRow>('/api/letters', words);
   return (
     <section class="section" aria-labelledby="letters">
       <div class="title">

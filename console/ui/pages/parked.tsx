@@ -1,27 +1,16 @@
 /** Keys that wait behind a dead letter of their own, and how they go on. */
-import type { Page, ParkedKey } from '../../operations.ts';
-import { pathWith, read } from '../api.ts';
-import { commandFor, Filters, Listed, Pages, Total } from '../listing.tsx';
+import type { ParkedKey } from '../../operations.ts';
+import { pathWith } from '../api.ts';
+import { commandFor, Filters, Listed, listWords, Pages, Total, useList } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
-import { Command, Foreign, Showing, Title, useLoaded } from '../parts.tsx';
+import { Command, Foreign, Showing, Title } from '../parts.tsx';
 import { count, duration, printable } from '../words.ts';
 import { letterPath } from './group.tsx';
 import { keyQuery } from './request.ts';
 
-const REFRESH_MS = 5_000;
-
 export function ParkedPage({ session, location }: PageProps) {
-  const { query } = location;
-  const words = {
-    consumer: query.get('consumer'),
-    search: query.get('search'),
-    cursor: query.get('cursor'),
-  };
-  const loaded = useLoaded<Page<ParkedKey>>(
-    JSON.stringify(words),
-    (signal) => read('/api/parked', words, signal),
-    REFRESH_MS,
-  );
+  const words = listWords(location);
+  const loaded = useList<ParkedKey>('/api/parked', words);
   const command = commandFor('park list', words.consumer, session.place);
   return (
     <>

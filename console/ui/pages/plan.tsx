@@ -1,6 +1,6 @@
 /** What an action would do, before it does anything: numbers, order and pace. */
 import { useState } from 'preact/hooks';
-import type { ActionPlan, ActionRequest, ParkedKeyName } from '../../operations.ts';
+import { type ActionPlan, type ActionRequest, type ParkedKeyName, selectionOf } from '../../operations.ts';
 import { write } from '../api.ts';
 import { hrefWith } from '../listing.tsx';
 import type { PageProps } from '../page.ts';
@@ -10,7 +10,7 @@ import { count } from '../words.ts';
 import { ACTIONS } from './actions.tsx';
 import { Confirmation } from './confirmation.tsx';
 import { Steps } from './progress.tsx';
-import { DEFAULTS, LEAST, requestOf, type Setting, selectionOf, TITLES, wrongSetting } from './request.ts';
+import { DEFAULTS, LEAST, requestOf, type Setting, TITLES, wrongSetting } from './request.ts';
 
 export function PlanPage(props: PageProps) {
   const [reason, setReason] = useState('');

@@ -1,5 +1,5 @@
 /** What the URL of a plan asks for, and how the page says it back as a command. */
-import type { ActionPlan, ActionRequest, ParkedKeyName } from '../../operations.ts';
+import { type ActionPlan, type ActionRequest, NO_REASON, type ParkedKeyName } from '../../operations.ts';
 import { shellQuoted } from '../words.ts';
 
 /** What the command has, too. */
@@ -62,14 +62,6 @@ export function wrongSetting(query: URLSearchParams): string | null {
   return null;
 }
 
-/** What a request chooses, as one text. Its numbers and its reason change nothing of the plan. */
-export function selectionOf(request: ActionRequest): string {
-  const { kind, consumer } = request;
-  if (kind === 'redrive') return JSON.stringify([kind, consumer, request.where, request.allowOvertaken]);
-  if (kind === 'discard') return JSON.stringify([kind, consumer, request.where]);
-  return JSON.stringify([kind, consumer, request.key]);
-}
-
 /** The plan's command, with the numbers and the reason of now. */
 export function commandNow({ command, request: planned }: ActionPlan, request: ActionRequest): string {
   const before = optionsOf(planned);
@@ -77,9 +69,6 @@ export function commandNow({ command, request: planned }: ActionPlan, request: A
   if (before === '' || at < 0) return command;
   return command.slice(0, at) + optionsOf(request) + command.slice(at + before.length);
 }
-
-/** Stands in a command for a reason that nobody has given yet. */
-const NO_REASON = '<why>';
 
 function optionsOf(request: ActionRequest): string {
   if (request.kind === 'park-release') return '';
